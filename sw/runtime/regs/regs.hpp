@@ -79,7 +79,8 @@ struct SlotRow {
   std::uint32_t told_limit;    ///< ack + credit in the last frame sent
   std::uint32_t tx_deadline;   ///< retransmission or probe timer, microseconds
   std::uint32_t ack_deadline;  ///< delayed acknowledgement timer, microseconds
-  std::uint32_t reserved[3];
+  std::uint32_t high;          ///< line after the highest ever sent, to count what is sent again
+  std::uint32_t reserved[2];
 };
 static_assert(sizeof(SlotRow) == kLineBytes);
 
