@@ -1,0 +1,114 @@
+// A card: anything that holds slot memory and marks and runs a pipeline. The engine knows no other kind of proxy.
+//
+// Thread rules: a card belongs to the engine's thread.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "carriers/carrier.hpp"
+#include "pipeline/pipeline.hpp"
+#include "slot/bell.hpp"
+#include "slot/memory.hpp"
+
+namespace slotwire::driver {
+
+/// What a card is and can do.
+struct Capabilities {
+  std::string kind;          ///< "soft", "sim", "pcie", "xrt"
+  std::size_t slots = 0;     ///< slots that it has
+  bool direct_map = true;    ///< processes may map slots and doorbells themselves; else the engine relays
+};
+
+/// The descriptors of one slot. As the engine keeps them: `own` and `other` may be mapped writable.
+struct SlotFiles {
+  slot::Fd own;    ///< space file A: process page and input ring
+  slot::Fd other;  ///< space file B: proxy page and output ring; absent for a direct pair
+  slot::Fd wake;   ///< eventfd that wakes the process
+};
+
+/// What a capture sees of each frame, when the frame leaves or arrives.
+class FrameTap {
+ public:
+  virtual ~FrameTap() = default;
+  virtual void on_frame(bool outgoing, std::uint16_t link, std::span<const std::byte> header,
+                        std::span<const std::byte> payload) = 0;
+};
+
+/// What a card tells the engine; called from within Card::poll().
+class CardListener {
+ public:
+  virtual ~CardListener() = default;
+  /// The slot stopped: its process wrote marks that cannot be, or its peer's slot was faulted.
+  virtual void on_fault(std::uint16_t slot, regs::Fault fault) = 0;
+  virtual void on_link(std::uint16_t link, bool up, std::string_view reason) = 0;
+};
+
+class Card {
+ public:
+  virtual ~Card() = default;
+  virtual const Capabilities& capabilities() const = 0;
+
+  // --- slot memory ---
+
+  /// Makes the memory of a slot: rings of 2^in_order and 2^out_order lines; no output space for a direct pair
+  /// (`with_output` false). Throws std::system_error when memory or descriptors cannot be had.
+  virtual void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) = 0;
+  /// Takes up memory that an earlier life of the engine made. Throws like open_slot, or std::invalid_argument.
+  virtual void adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) = 0;
+  /// The descriptors to keep, valid until close_slot().
+  virtual const SlotFiles& files(std::uint16_t slot) const = 0;
+  /// Unpairs the slot and gives its memory back. What processes have mapped stays theirs until they unmap it.
+  virtual void close_slot(std::uint16_t slot) = 0;
+
+  // --- pairing ---
+
+  virtual void bind(std::uint16_t slot, const pipeline::Binding& binding) = 0;
+  /// Takes up a bound row of admin memory from its marks.
+  virtual void recover(std::uint16_t slot) = 0;
+  virtual void unbind(std::uint16_t slot) = 0;
+  virtual void fault(std::uint16_t slot, regs::Fault cause) = 0;
+  /// Reads the process's marks now, whether its bell rang or not (at close, or before a slot is judged drained).
+  virtual void look(std::uint16_t slot) = 0;
+  /// Has everything that the process wrote been acknowledged.
+  virtual bool drained(std::uint16_t slot) const = 0;
+  virtual const regs::SlotRow& row(std::uint16_t slot) const = 0;
+  virtual const pipeline::SlotStats& stats(std::uint16_t slot) const = 0;
+
+  // --- links ---
+
+  /// Lets `link` run over `carrier` (which must outlive the link). Replaces the carrier that it had.
+  virtual void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) = 0;
+  virtual void clear_route(std::uint16_t link) = 0;
+  virtual bool link_up(std::uint16_t link) const = 0;
+
+  // --- doorbells of sessions ---
+
+  /// The session's bells from now on lead to the slots that set_bell() names.
+  virtual void add_session(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick) = 0;
+  virtual void remove_session(std::uint32_t session) = 0;
+  /// Bell `local` (0..4095) of the session belongs to `slot`; kNoSlot: to none.
+  virtual void set_bell(std::uint32_t session, std::size_t local, std::uint32_t slot) = 0;
+  static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+  /// The session's kick descriptor is readable: poll its bells from now on.
+  virtual void on_kick(std::uint32_t session) = 0;
+
+  // --- running ---
+
+  /// Does what there is to do at `now_us` (the caller's clock, 64-bit microseconds). Returns whether there was anything.
+  virtual bool poll(std::uint64_t now_us) = 0;
+  /// Asks processes to kick from now on. False: something came in between, poll again instead of sleeping.
+  virtual bool prepare_sleep() = 0;
+  /// Microseconds until poll() has a timer to serve; pipeline::Pipeline::kNoTimer: none is running.
+  virtual std::uint32_t timer_us(std::uint64_t now_us) const = 0;
+
+  // --- what it counts ---
+
+  virtual std::uint64_t counter(regs::Counter counter) const = 0;
+  virtual void set_tap(FrameTap* tap) = 0;
+};
+
+}  // namespace slotwire::driver
