@@ -116,13 +116,15 @@ bool SoftCard::poll(std::uint64_t now_us) {
   bool busy = bells_.poll(now_us, [&](std::uint32_t slot) { look(static_cast<std::uint16_t>(slot)); });
   busy |= poll_carriers();
   if (pipeline_.timers_running() && now_us >= next_sweep_us_) {
-    pipeline_.sweep(now(), options_.sweep_budget);
-    next_sweep_us_ = now_us + options_.sweep_us;
+    const pipeline::Microseconds earliest = pipeline_.sweep(now(), options_.sweep_budget);
+    next_sweep_us_ = now_us + std::max(options_.sweep_us, earliest == pipeline::Pipeline::kNoTimer ? 0 : earliest);
   }
   // Marks first: a process that can go on is worth more than a frame that is a microsecond earlier.
   busy |= publish();
   busy |= transmit();
   report_events();
+  // New timers may run out before the ones that the last sweep saw.
+  if (busy) next_sweep_us_ = std::min(next_sweep_us_, now_us + options_.sweep_us);
   return busy;
 }
 
@@ -182,10 +184,12 @@ bool SoftCard::publish() {
       Slot& s = slots_[moved_[i].slot];
       if (!s.other) continue;
       slot::MarkPage& proxy = s.other.marks();
-      proxy.head.store(moved_[i].in_head, std::memory_order_release);
+      const std::uint32_t moved = (proxy.tail.load(std::memory_order_relaxed) != moved_[i].out_tail ? slot::kWaitReadable : 0U) |
+                                  (proxy.head.load(std::memory_order_relaxed) != moved_[i].in_head ? slot::kWaitWritable : 0U);
+      proxy.head.store(moved_[i].in_head, std::memory_order_seq_cst);
       proxy.tail.store(moved_[i].out_tail, std::memory_order_seq_cst);
       const std::uint32_t wait = s.own.marks().wait.load(std::memory_order_seq_cst);
-      if (wait == 0 || wait == s.signalled) continue;
+      if ((wait & moved) == 0 || wait == s.signalled) continue;
       s.signalled = wait;
       slot::signal_event(s.files.wake.get());
     }

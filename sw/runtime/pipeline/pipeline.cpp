@@ -474,7 +474,8 @@ void Pipeline::write_lines(std::uint16_t slot, std::span<const std::byte> payloa
 Microseconds Pipeline::sweep(Microseconds now, std::size_t budget) {
   Microseconds earliest = kNoTimer;
   std::size_t first = Bitmap::kNone;
-  for (std::size_t looked = 0; looked < budget; ++looked) {
+  for (std::size_t looked = 0;; ++looked) {
+    if (looked == budget) return 0;  // others may be due: sweep again soon
     const std::size_t found = timers_.next(timer_cursor_);
     if (found == Bitmap::kNone || found == first) break;
     if (first == Bitmap::kNone) first = found;

@@ -113,7 +113,7 @@ class Pipeline {
   bool ready() const { return ready_.any(); }
 
   /// Looks at up to `budget` slots with a running timer, where the last sweep stopped. Returns the microseconds until the
-  /// earliest timer that this sweep saw still running, or kNoTimer.
+  /// earliest timer that is still running, kNoTimer if none is, or 0 when the budget did not reach all of them.
   Microseconds sweep(Microseconds now, std::size_t budget);
   static constexpr Microseconds kNoTimer = ~Microseconds{0};
   /// Is any timer running. If not, nothing will happen before the next doorbell or frame.

@@ -31,8 +31,13 @@ constexpr bool process_may_read(Position out_tail, Position out_head) { return o
 struct MarkPage {
   alignas(64) std::atomic<Position> tail;       ///< tail of the ring in the same file
   alignas(64) std::atomic<Position> head;       ///< head of the ring in the other file
-  alignas(64) std::atomic<std::uint32_t> wait;  ///< not 0: the writer of this page sleeps; a fresh number each time
+  alignas(64) std::atomic<std::uint32_t> wait;  ///< not 0: the writer of this page sleeps (see kWait...)
 };
+
+// WAIT: what the sleeper waits for in the two lowest bits, a fresh number each time in the rest.
+inline constexpr std::uint32_t kWaitReadable = 1;  ///< wake me when the tail of my output space moves
+inline constexpr std::uint32_t kWaitWritable = 2;  ///< wake me when the head of my input space moves
+inline constexpr std::uint32_t kWaitStep = 4;      ///< added for each sleep
 static_assert(offsetof(MarkPage, tail) == regs::kMarkTail);
 static_assert(offsetof(MarkPage, head) == regs::kMarkHead);
 static_assert(offsetof(MarkPage, wait) == regs::kMarkWait);
