@@ -1,97 +1,496 @@
-// Marks, tables, counters and the link header of Slotwire.
+// Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the command.
+// Marks, tables, counters and the link header of Slotwire. docs/registers.md is the same for reading.
+// Offsets and sizes are in bytes unless a name says otherwise. Everything here is constant: any thread may use it.
+// clang-format off
 #pragma once
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace slotwire::regs {
 
 /// Bytes in a line, the unit of everything.
 inline constexpr std::size_t kLineBytes = 64;
-/// Bytes in a mark page.
+/// Bytes in a mark page, and in every other page described here.
 inline constexpr std::size_t kPageBytes = 4096;
 /// Largest ring, as a power of two in lines (32768 lines, 2 MiB); a credit must fit 16 bits.
 inline constexpr unsigned kMaxRingOrder = 15;
 /// Most slots that the 16-bit slot number can name.
 inline constexpr std::size_t kMaxSlots = 65536;
-/// Protocol version in the top four bits of the first header byte.
+/// Protocol version in the top four bits of the first header byte (0 to 15).
 inline constexpr unsigned kVersion = 1;
+/// UDP port that frames go to unless the configuration says otherwise.
+inline constexpr std::uint16_t kUdpPort = 7401;
 
-// The mark page (a space file's first page).
-inline constexpr std::size_t kMarkTail = 0x00;
-inline constexpr std::size_t kMarkHead = 0x40;
-inline constexpr std::size_t kMarkWait = 0x80;
+// The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
+// page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
+// pair). TAIL is the tail of the ring in the same file, HEAD the head of the ring in the other file.
+/// Lines ever put into the ring of this file; free-running. (32 bits; written by the owner of the file)
+inline constexpr std::size_t kMarkTail = 0x000;
+/// Lines ever taken out of the ring of the other file; free-running. (32 bits; written by the owner of the file)
+inline constexpr std::size_t kMarkHead = 0x040;
+/// A fresh non-zero number while the owner sleeps, 0 while it is awake. (32 bits; written by the owner of the file)
+inline constexpr std::size_t kMarkWait = 0x080;
 
-// The bell page of a session.
+// The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of its
+// local index (0 to 4095).
+/// Bit w is set after a bit of word w was set. (64 bits; written by the process)
 inline constexpr std::size_t kBellSummary = 0x000;
+/// One bit for each of the session's slots: its marks moved. (64 bits, 64 of them; written by the process)
 inline constexpr std::size_t kBellWords = 0x040;
 inline constexpr std::size_t kBellWordCount = 64;
-// The polled page of a session.
-inline constexpr std::size_t kPolled = 0x00;
 
-// The link header, big-endian.
+// The polled page. One to each session; written by the engine, mapped read-only by the process.
+/// 1 while the engine polls the bells; 0: ring the kick eventfd after a bell. (32 bits; written by the engine)
+inline constexpr std::size_t kPolled = 0x000;
+
+// The capability page of a card. Read-only. What a card shows of itself and what it counted. Registers never change
+// after reset, except the counters. A reader with 32-bit accesses reads a counter's high half, low half, high half
+// again, and repeats until both high halves agree.
+/// The bytes 'SLTW' in address order; anything else is not a Slotwire card. (32 bits; written by the card)
+inline constexpr std::size_t kCapMagic = 0x000;
+inline constexpr std::uint32_t kCapMagicValue = 0x57544c53;
+/// Version of this register description; software refuses a card that shows another. (32 bits; written by the card)
+inline constexpr std::size_t kCapVersion = 0x004;
+inline constexpr std::uint32_t kCapVersionValue = 0x1;
+/// Rows in the slot table, 1 to 65536. (32 bits; written by the card)
+inline constexpr std::size_t kCapSlots = 0x008;
+/// Rows in the link table, 1 to 65536. (32 bits; written by the card)
+inline constexpr std::size_t kCapLinks = 0x00c;
+/// Largest ring that the card takes, as a power of two in lines, 0 to 15. (32 bits; written by the card)
+inline constexpr std::size_t kCapMaxRingOrder = 0x010;
+/// Bytes that the datapath moves in a clock, a power of two, 8 to 64. (32 bits; written by the card)
+inline constexpr std::size_t kCapDatapathBytes = 0x014;
+/// First 32 bits of the source revision that the card was built from; 0 unknown. (32 bits; written by the card)
+inline constexpr std::size_t kCapBuildId = 0x018;
+/// Counts since reset, in the order of the counter table; they wrap. (64 bits, 31 of them; written by the card)
+inline constexpr std::size_t kCapCounters = 0x400;
+
+// The four marks of a slot: offsets in file A (the process page) or file B (the proxy page).
+/// In file A. Produced: lines that the process wrote into the input space.
+inline constexpr std::size_t kInTail = kMarkTail;
+/// In file A. Consumed: lines that the process read from the output space.
+inline constexpr std::size_t kOutHead = kMarkHead;
+/// In file B. Delivered: lines that the proxy wrote into the output space.
+inline constexpr std::size_t kOutTail = kMarkTail;
+/// In file B. Released: lines of the input space that the peer has.
+inline constexpr std::size_t kInHead = kMarkHead;
+// Two slots of one node are joined by mapping the peer's file A in the place of file B, so the pages must agree.
+static_assert(kInTail == kOutTail && kOutHead == kInHead, "the mark pages A and B must have one layout");
+// Marks that different parties write or poll never share a line.
+static_assert(kMarkTail % kLineBytes == 0);
+static_assert(kMarkHead % kLineBytes == 0);
+static_assert(kMarkWait % kLineBytes == 0);
+
+// The link header, big-endian. Stands before the payload of every frame: with Ethernet (14), IPv4 (20) and UDP (8) it
+// makes exactly one line. A frame is this header and 0 or more whole lines.
+/// Bytes in the whole header.
 inline constexpr std::size_t kHeaderBytes = 22;
+/// 1 byte. Protocol version and frame type.
 inline constexpr std::size_t kHdrVersionType = 0;
+/// 1 byte. No flag is defined: sent as 0, ignored when received.
 inline constexpr std::size_t kHdrFlags = 1;
+/// 2 bytes. Slot number at the receiver.
 inline constexpr std::size_t kHdrDstSlot = 2;
+/// 2 bytes. Slot number at the sender.
 inline constexpr std::size_t kHdrSrcSlot = 4;
+/// 2 bytes. Random per pairing; a stale frame never reaches a reused slot.
 inline constexpr std::size_t kHdrEpoch = 6;
+/// 4 bytes. Line number of the first payload line.
 inline constexpr std::size_t kHdrSeq = 8;
+/// 4 bytes. Next line expected from the peer.
 inline constexpr std::size_t kHdrAck = 12;
+/// 2 bytes. Lines the peer may send from ack on.
 inline constexpr std::size_t kHdrCredit = 16;
+/// 4 bytes. CRC-32C over the link header (this field zero) and the payload, end to end.
 inline constexpr std::size_t kHdrCrc = 18;
 
-enum class FrameType : std::uint8_t { data = 0, ack = 1, nak = 2, probe = 3, reset = 4 };
+/// One row of the slot table: one line. Admin memory; no process maps it. Positions are free-running line counters.
+/// Little-endian where a card reads it; every field is aligned to its size.
+struct SlotRow {
+  std::uint8_t state;  ///< SlotState
+  std::uint8_t in_order;  ///< input ring size = 2^in_order lines
+  std::uint8_t out_order;  ///< output ring size = 2^out_order lines
+  std::uint8_t fault;  ///< Fault
+  std::uint16_t link;  ///< link that the pairing goes over
+  std::uint16_t peer_slot;  ///< slot number at the other end
+  std::uint16_t epoch;  ///< random per pairing
+  std::uint8_t flags;  ///< bits of the row flags
+  std::uint8_t backoff;  ///< doublings of the retransmission timeout
+  std::uint32_t in_tail;  ///< last accepted IN_TAIL
+  std::uint32_t sent;  ///< next line to send
+  std::uint32_t in_head;  ///< oldest unacknowledged line: IN_HEAD
+  std::uint32_t limit;  ///< first line that the peer has no room for
+  std::uint32_t out_tail;  ///< next expected line: OUT_TAIL
+  std::uint32_t out_head;  ///< last accepted OUT_HEAD
+  std::uint32_t told_ack;  ///< ack in the last frame sent
+  std::uint32_t told_limit;  ///< ack + credit in the last frame sent
+  std::uint32_t tx_deadline;  ///< retransmission or probe timer, microseconds
+  std::uint32_t ack_deadline;  ///< delayed acknowledgement timer, microseconds
+  std::uint32_t high;  ///< line after the highest ever sent: what is below was sent before
+  std::uint32_t reserved[2];  ///< 0
+};
+inline constexpr std::size_t kSlotRowBytes = 64;
+static_assert(sizeof(SlotRow) == kSlotRowBytes && std::is_standard_layout_v<SlotRow>);
+static_assert(offsetof(SlotRow, state) == 0);
+static_assert(offsetof(SlotRow, in_order) == 1);
+static_assert(offsetof(SlotRow, out_order) == 2);
+static_assert(offsetof(SlotRow, fault) == 3);
+static_assert(offsetof(SlotRow, link) == 4);
+static_assert(offsetof(SlotRow, peer_slot) == 6);
+static_assert(offsetof(SlotRow, epoch) == 8);
+static_assert(offsetof(SlotRow, flags) == 10);
+static_assert(offsetof(SlotRow, backoff) == 11);
+static_assert(offsetof(SlotRow, in_tail) == 12);
+static_assert(offsetof(SlotRow, sent) == 16);
+static_assert(offsetof(SlotRow, in_head) == 20);
+static_assert(offsetof(SlotRow, limit) == 24);
+static_assert(offsetof(SlotRow, out_tail) == 28);
+static_assert(offsetof(SlotRow, out_head) == 32);
+static_assert(offsetof(SlotRow, told_ack) == 36);
+static_assert(offsetof(SlotRow, told_limit) == 40);
+static_assert(offsetof(SlotRow, tx_deadline) == 44);
+static_assert(offsetof(SlotRow, ack_deadline) == 48);
+static_assert(offsetof(SlotRow, high) == 52);
+static_assert(offsetof(SlotRow, reserved) == 56);
+
+/// One row of the link table: what a card needs to know of a link. Written by the engine, read by the card.
+/// Little-endian where a card reads it; every field is aligned to its size.
+struct LinkRow {
+  std::uint8_t up;  ///< 1: frames may be sent over the link; 0: the link is down
+  std::uint8_t backoff_max;  ///< most doublings of rto_us, 0 to 15
+  std::uint16_t lines_per_frame;  ///< most lines in one frame, 1 or more: (MTU - 50) / 64
+  std::uint32_t rto_us;  ///< first retransmission timeout, microseconds
+  std::uint32_t ack_delay_us;  ///< longest that an acknowledgement waits for a frame to ride on, microseconds
+  std::uint32_t reserved;  ///< 0
+};
+inline constexpr std::size_t kLinkRowBytes = 16;
+static_assert(sizeof(LinkRow) == kLinkRowBytes && std::is_standard_layout_v<LinkRow>);
+static_assert(offsetof(LinkRow, up) == 0);
+static_assert(offsetof(LinkRow, backoff_max) == 1);
+static_assert(offsetof(LinkRow, lines_per_frame) == 2);
+static_assert(offsetof(LinkRow, rto_us) == 4);
+static_assert(offsetof(LinkRow, ack_delay_us) == 8);
+static_assert(offsetof(LinkRow, reserved) == 12);
+
+// The record header, little-endian. Starts on a line, before the payload of every record; the payload is padded to the
+// next line. Processes only; the pipeline never looks.
+/// Bytes in the whole header.
+inline constexpr std::size_t kRecordHeaderBytes = 16;
+/// 4 bytes. Payload bytes in this record.
+inline constexpr std::size_t kRecLength = 0;
+/// 1 byte. Record kind.
+inline constexpr std::size_t kRecKind = 4;
+/// 1 byte. Record flags.
+inline constexpr std::size_t kRecFlags = 5;
+/// 2 bytes. Method of a request, status of an error.
+inline constexpr std::size_t kRecCode = 6;
+/// 4 bytes. Matches request, reply, error and cancel.
+inline constexpr std::size_t kRecId = 8;
+/// 4 bytes. Microseconds left when written, 0 none.
+inline constexpr std::size_t kRecDeadline = 12;
+
+/// What a frame is for.
+enum class FrameType : std::uint8_t {
+  data = 0,  ///< Carries payload lines from seq on.
+  ack = 1,  ///< Carries no lines: tells ack and credit.
+  nak = 2,  ///< Carries no lines: asks to send again from ack on.
+  probe = 3,  ///< Carries no lines: asks for an answer with ack and credit.
+  reset = 4,  ///< Carries no lines: the sender has given the pairing up.
+};
+namespace detail {
+inline constexpr std::array<std::string_view, 5> kFrameTypeNames{
+    "data",
+    "ack",
+    "nak",
+    "probe",
+    "reset",
+};
+inline constexpr std::array<std::string_view, 5> kFrameTypeTexts{
+    "Carries payload lines from seq on.",
+    "Carries no lines: tells ack and credit.",
+    "Carries no lines: asks to send again from ack on.",
+    "Carries no lines: asks for an answer with ack and credit.",
+    "Carries no lines: the sender has given the pairing up.",
+};
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(FrameType value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kFrameTypeNames.size() ? detail::kFrameTypeNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(FrameType value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kFrameTypeTexts.size() ? detail::kFrameTypeTexts[index] : "Unknown frame type.";
+}
 
 /// State of a slot's row.
-enum class SlotState : std::uint8_t { free = 0, bound = 1, faulted = 2, reset = 3 };
-/// Why a slot was faulted.
-enum class Fault : std::uint8_t { none = 0, in_tail = 1, out_head = 2, peer_reset = 3, memory = 4, admin = 5 };
-
-/// Flags of a slot's row.
-inline constexpr std::uint8_t kRowAckNow = 0x01;
-inline constexpr std::uint8_t kRowNakNow = 0x02;
-inline constexpr std::uint8_t kRowProbeNow = 0x04;
-inline constexpr std::uint8_t kRowResetNow = 0x08;
-inline constexpr std::uint8_t kRowNakSent = 0x10;
-inline constexpr std::uint8_t kRowTxTimer = 0x20;
-inline constexpr std::uint8_t kRowAckTimer = 0x40;
-
-/// One row of the slot table: one line. Admin memory; no process maps it. Positions are free-running line counters.
-struct SlotRow {
-  std::uint8_t state;          ///< SlotState
-  std::uint8_t in_order;       ///< input ring size = 2^in_order lines
-  std::uint8_t out_order;      ///< output ring size = 2^out_order lines
-  std::uint8_t fault;          ///< Fault
-  std::uint16_t link;          ///< link that the pairing goes over
-  std::uint16_t peer_slot;     ///< slot number at the other end
-  std::uint16_t epoch;         ///< random per pairing
-  std::uint8_t flags;          ///< kRow... bits
-  std::uint8_t backoff;        ///< doublings of the retransmission timeout
-  std::uint32_t in_tail;       ///< last accepted IN_TAIL
-  std::uint32_t sent;          ///< next line to send
-  std::uint32_t in_head;       ///< oldest unacknowledged line: IN_HEAD
-  std::uint32_t limit;         ///< first line that the peer has no room for
-  std::uint32_t out_tail;      ///< next expected line: OUT_TAIL
-  std::uint32_t out_head;      ///< last accepted OUT_HEAD
-  std::uint32_t told_ack;      ///< ack in the last frame sent
-  std::uint32_t told_limit;    ///< ack + credit in the last frame sent
-  std::uint32_t tx_deadline;   ///< retransmission or probe timer, microseconds
-  std::uint32_t ack_deadline;  ///< delayed acknowledgement timer, microseconds
-  std::uint32_t high;          ///< line after the highest ever sent, to count what is sent again
-  std::uint32_t reserved[2];
+enum class SlotState : std::uint8_t {
+  free = 0,  ///< No pairing; frames for it are dropped.
+  bound = 1,  ///< Paired; lines move.
+  faulted = 2,  ///< Stopped because of its fault; its peer is told with a reset, no other slot is touched.
+  reset = 3,  ///< Ended by the peer; the process may still read what was delivered.
 };
-static_assert(sizeof(SlotRow) == kLineBytes);
+namespace detail {
+inline constexpr std::array<std::string_view, 4> kSlotStateNames{
+    "free",
+    "bound",
+    "faulted",
+    "reset",
+};
+inline constexpr std::array<std::string_view, 4> kSlotStateTexts{
+    "No pairing; frames for it are dropped.",
+    "Paired; lines move.",
+    "Stopped because of its fault; its peer is told with a reset, no other slot is touched.",
+    "Ended by the peer; the process may still read what was delivered.",
+};
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(SlotState value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kSlotStateNames.size() ? detail::kSlotStateNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(SlotState value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kSlotStateTexts.size() ? detail::kSlotStateTexts[index] : "Unknown slot state.";
+}
+
+/// Why a slot was faulted.
+enum class Fault : std::uint8_t {
+  none = 0,  ///< The slot has no fault.
+  /// The process moved IN_TAIL back or more than one ring ahead of IN_HEAD. Look for a process that writes its mark
+  /// page without the library, then close and open the connection.
+  in_tail = 1,
+  /// The process moved OUT_HEAD back or past OUT_TAIL. Look for a process that writes its mark page without the
+  /// library, then close and open the connection.
+  out_head = 2,
+  /// The peer gave the pairing up: its process closed or faulted, or its engine lost the slot. Look at the fault of the
+  /// peer's slot, then open the connection again.
+  peer_reset = 3,
+  /// The slot's memory could not be read or written. Look at the card's and the engine's log for the cause, then close
+  /// and open the connection.
+  memory = 4,
+  /// The engine stopped the slot on an operator's order. Ask who stopped it and why; then open the connection again.
+  admin = 5,
+};
+namespace detail {
+inline constexpr std::array<std::string_view, 6> kFaultNames{
+    "none",
+    "in_tail",
+    "out_head",
+    "peer_reset",
+    "memory",
+    "admin",
+};
+inline constexpr std::array<std::string_view, 6> kFaultTexts{
+    "The slot has no fault.",
+    "The process moved IN_TAIL back or more than one ring ahead of IN_HEAD. Look for a process that writes its mark page without the library, then close and open the connection.",
+    "The process moved OUT_HEAD back or past OUT_TAIL. Look for a process that writes its mark page without the library, then close and open the connection.",
+    "The peer gave the pairing up: its process closed or faulted, or its engine lost the slot. Look at the fault of the peer's slot, then open the connection again.",
+    "The slot's memory could not be read or written. Look at the card's and the engine's log for the cause, then close and open the connection.",
+    "The engine stopped the slot on an operator's order. Ask who stopped it and why; then open the connection again.",
+};
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(Fault value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kFaultNames.size() ? detail::kFaultNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(Fault value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kFaultTexts.size() ? detail::kFaultTexts[index] : "Unknown fault.";
+}
 
 /// Every event that the pipeline counts.
 enum class Counter : std::uint8_t {
-  tx_frames, tx_lines, tx_lines_again, tx_acks, tx_naks, tx_probes, tx_resets,
-  rx_frames, rx_lines, rx_acks, rx_naks, rx_probes, rx_resets, timeouts,
-  drop_short, drop_version, drop_type, drop_length, drop_crc, drop_slot, drop_unbound, drop_faulted,
-  drop_link, drop_peer_slot, drop_epoch, drop_ack, drop_gap, drop_duplicate, drop_overrun,
-  fault_in_tail, fault_out_head,
+  tx_frames = 0,  ///< Frames sent, of every type.
+  tx_lines = 1,  ///< Payload lines sent, those sent again included.
+  tx_lines_again = 2,  ///< Payload lines sent again after a NAK or a timeout.
+  tx_acks = 3,  ///< Ack-only frames sent.
+  tx_naks = 4,  ///< NAK frames sent: a gap was seen.
+  tx_probes = 5,  ///< Probe frames sent.
+  tx_resets = 6,  ///< Reset frames sent.
+  rx_frames = 7,  ///< Frames that came in, before any check.
+  rx_lines = 8,  ///< Payload lines written into output spaces.
+  rx_acks = 9,  ///< Ack-only frames taken.
+  rx_naks = 10,  ///< NAK frames taken: the peer saw a gap.
+  rx_probes = 11,  ///< Probe frames taken.
+  rx_resets = 12,  ///< Reset frames taken.
+  timeouts = 13,  ///< Retransmission timeouts: nothing was acknowledged in time.
+  drop_short = 14,  ///< Frames dropped: shorter than the link header.
+  drop_version = 15,  ///< Frames dropped: another protocol version.
+  drop_type = 16,  ///< Frames dropped: unknown frame type.
+  drop_length = 17,  ///< Frames dropped: not a whole number of lines, or lines on a type that carries none.
+  drop_crc = 18,  ///< Frames dropped: wrong CRC, damaged on the way.
+  drop_slot = 19,  ///< Frames dropped: slot number beyond the slot table.
+  drop_unbound = 20,  ///< Frames dropped: the slot is not bound.
+  drop_faulted = 21,  ///< Frames dropped: the slot is faulted.
+  drop_link = 22,  ///< Frames dropped: came over another link than the slot's.
+  drop_peer_slot = 23,  ///< Frames dropped: came from another slot than the slot's peer.
+  drop_epoch = 24,  ///< Frames dropped: epoch of another pairing, a stale frame.
+  drop_ack = 25,  ///< Frames dropped: acknowledges lines that were never sent.
+  drop_gap = 26,  ///< Frames dropped: lines before them are missing; a NAK asks for those.
+  drop_duplicate = 27,  ///< Frames dropped: all their lines were delivered before.
+  drop_overrun = 28,  ///< Frames dropped: more lines than the output space has room for; the peer broke its credit.
+  fault_in_tail = 29,  ///< Slots faulted because of IN_TAIL.
+  fault_out_head = 30,  ///< Slots faulted because of OUT_HEAD.
 };
-inline constexpr std::size_t kCounterCount = 31;
+/// How many there are; they are numbered from 0 without a hole.
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::fault_out_head) + 1;
+namespace detail {
+inline constexpr std::array<std::string_view, 31> kCounterNames{
+    "tx_frames",
+    "tx_lines",
+    "tx_lines_again",
+    "tx_acks",
+    "tx_naks",
+    "tx_probes",
+    "tx_resets",
+    "rx_frames",
+    "rx_lines",
+    "rx_acks",
+    "rx_naks",
+    "rx_probes",
+    "rx_resets",
+    "timeouts",
+    "drop_short",
+    "drop_version",
+    "drop_type",
+    "drop_length",
+    "drop_crc",
+    "drop_slot",
+    "drop_unbound",
+    "drop_faulted",
+    "drop_link",
+    "drop_peer_slot",
+    "drop_epoch",
+    "drop_ack",
+    "drop_gap",
+    "drop_duplicate",
+    "drop_overrun",
+    "fault_in_tail",
+    "fault_out_head",
+};
+inline constexpr std::array<std::string_view, 31> kCounterTexts{
+    "Frames sent, of every type.",
+    "Payload lines sent, those sent again included.",
+    "Payload lines sent again after a NAK or a timeout.",
+    "Ack-only frames sent.",
+    "NAK frames sent: a gap was seen.",
+    "Probe frames sent.",
+    "Reset frames sent.",
+    "Frames that came in, before any check.",
+    "Payload lines written into output spaces.",
+    "Ack-only frames taken.",
+    "NAK frames taken: the peer saw a gap.",
+    "Probe frames taken.",
+    "Reset frames taken.",
+    "Retransmission timeouts: nothing was acknowledged in time.",
+    "Frames dropped: shorter than the link header.",
+    "Frames dropped: another protocol version.",
+    "Frames dropped: unknown frame type.",
+    "Frames dropped: not a whole number of lines, or lines on a type that carries none.",
+    "Frames dropped: wrong CRC, damaged on the way.",
+    "Frames dropped: slot number beyond the slot table.",
+    "Frames dropped: the slot is not bound.",
+    "Frames dropped: the slot is faulted.",
+    "Frames dropped: came over another link than the slot's.",
+    "Frames dropped: came from another slot than the slot's peer.",
+    "Frames dropped: epoch of another pairing, a stale frame.",
+    "Frames dropped: acknowledges lines that were never sent.",
+    "Frames dropped: lines before them are missing; a NAK asks for those.",
+    "Frames dropped: all their lines were delivered before.",
+    "Frames dropped: more lines than the output space has room for; the peer broke its credit.",
+    "Slots faulted because of IN_TAIL.",
+    "Slots faulted because of OUT_HEAD.",
+};
+static_assert(kCounterNames.size() == kCounterCount && kCounterTexts.size() == kCounterCount);
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(Counter value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kCounterNames.size() ? detail::kCounterNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(Counter value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kCounterTexts.size() ? detail::kCounterTexts[index] : "Unknown counter.";
+}
+
+/// What a record is.
+enum class RecordKind : std::uint8_t {
+  message = 1,  ///< A message that expects no answer.
+  request = 2,  ///< A request; answered by a reply or an error with the same id.
+  reply = 3,  ///< The answer to a request.
+  error = 4,  ///< The failure of a request.
+  cancel = 5,  ///< The asker no longer wants the answer.
+  stream = 6,  ///< A piece of a stream.
+  end_of_stream = 7,  ///< The end of a stream.
+};
+namespace detail {
+inline constexpr std::array<std::string_view, 7> kRecordKindNames{
+    "message",
+    "request",
+    "reply",
+    "error",
+    "cancel",
+    "stream",
+    "end_of_stream",
+};
+inline constexpr std::array<std::string_view, 7> kRecordKindTexts{
+    "A message that expects no answer.",
+    "A request; answered by a reply or an error with the same id.",
+    "The answer to a request.",
+    "The failure of a request.",
+    "The asker no longer wants the answer.",
+    "A piece of a stream.",
+    "The end of a stream.",
+};
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(RecordKind value) {
+  const std::size_t index = static_cast<std::size_t>(value) - 1U;
+  return index < detail::kRecordKindNames.size() ? detail::kRecordKindNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(RecordKind value) {
+  const std::size_t index = static_cast<std::size_t>(value) - 1U;
+  return index < detail::kRecordKindTexts.size() ? detail::kRecordKindTexts[index] : "Unknown record kind.";
+}
+
+// Flags of a slot's row.
+/// An acknowledgement is due at once.
+inline constexpr std::uint8_t kRowAckNow = 0x01;
+/// A NAK is due at once.
+inline constexpr std::uint8_t kRowNakNow = 0x02;
+/// A probe is due at once.
+inline constexpr std::uint8_t kRowProbeNow = 0x04;
+/// A reset is due at once.
+inline constexpr std::uint8_t kRowResetNow = 0x08;
+/// A NAK was sent for the present gap; no second one until a line is taken.
+inline constexpr std::uint8_t kRowNakSent = 0x10;
+/// tx_deadline runs.
+inline constexpr std::uint8_t kRowTxTimer = 0x20;
+/// ack_deadline runs.
+inline constexpr std::uint8_t kRowAckTimer = 0x40;
+
+// Flags of a record.
+/// First part of a message.
+inline constexpr std::uint8_t kRecordFirst = 0x01;
+/// Last part of a message.
+inline constexpr std::uint8_t kRecordLast = 0x02;
+
+// How the parts fit each other.
+static_assert(sizeof(SlotRow) == kLineBytes, "a row of the slot table is one line");
+static_assert(kLineBytes % sizeof(LinkRow) == 0, "rows of the link table fill lines");
+static_assert(14 + 20 + 8 + kHeaderBytes == kLineBytes, "Ethernet, IPv4, UDP and the link header make one line");
+static_assert(kBellWords + kBellWordCount * sizeof(std::uint64_t) <= kPageBytes);
+static_assert(kCapCounters + kCounterCount * sizeof(std::uint64_t) <= kPageBytes);
+static_assert((std::size_t{1} << kMaxRingOrder) <= 0xffff, "the credit of a whole free ring fits 16 bits");
 
 }  // namespace slotwire::regs

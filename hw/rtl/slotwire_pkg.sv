@@ -1,0 +1,246 @@
+// Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the command.
+// Offsets and sizes are in bytes unless a name says otherwise. Use as slotwire_pkg::name; do not import (Yosys 0.23 refuses it).
+
+package slotwire_pkg;
+
+  localparam int unsigned LineBytes = 64;  // Bytes in a line, the unit of everything.
+  localparam int unsigned PageBytes = 4096;  // Bytes in a mark page, and in every other page described here.
+  localparam int unsigned MaxRingOrder = 15;  // Largest ring, as a power of two in lines (32768 lines, 2 MiB); a credit must fit 16 bits.
+  localparam int unsigned MaxSlots = 65536;  // Most slots that the 16-bit slot number can name.
+  localparam int unsigned Version = 1;  // Protocol version in the top four bits of the first header byte (0 to 15).
+  localparam int unsigned UdpPort = 7401;  // UDP port that frames go to unless the configuration says otherwise.
+
+  // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
+  // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
+  // pair). TAIL is the tail of the ring in the same file, HEAD the head of the ring in the other file.
+  localparam int unsigned MarkTail = 0;  // Lines ever put into the ring of this file; free-running.
+  localparam int unsigned MarkHead = 64;  // Lines ever taken out of the ring of the other file; free-running.
+  localparam int unsigned MarkWait = 128;  // A fresh non-zero number while the owner sleeps, 0 while it is awake.
+
+  // The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of
+  // its local index (0 to 4095).
+  localparam int unsigned BellSummary = 0;  // Bit w is set after a bit of word w was set.
+  localparam int unsigned BellWords = 64;  // One bit for each of the session's slots: its marks moved.
+  localparam int unsigned BellWordCount = 64;
+
+  // The polled page. One to each session; written by the engine, mapped read-only by the process.
+  localparam int unsigned Polled = 0;  // 1 while the engine polls the bells; 0: ring the kick eventfd after a bell.
+
+  // The capability page of a card. Read-only. What a card shows of itself and what it counted. Registers never change
+  // after reset, except the counters. A reader with 32-bit accesses reads a counter's high half, low half, high half
+  // again, and repeats until both high halves agree.
+  localparam int unsigned CapMagic = 0;  // The bytes 'SLTW' in address order; anything else is not a Slotwire card.
+  localparam logic [31:0] CapMagicValue = 32'h57544c53;
+  localparam int unsigned CapVersion = 4;  // Version of this register description; software refuses a card that shows another.
+  localparam logic [31:0] CapVersionValue = 32'h00000001;
+  localparam int unsigned CapSlots = 8;  // Rows in the slot table, 1 to 65536.
+  localparam int unsigned CapLinks = 12;  // Rows in the link table, 1 to 65536.
+  localparam int unsigned CapMaxRingOrder = 16;  // Largest ring that the card takes, as a power of two in lines, 0 to 15.
+  localparam int unsigned CapDatapathBytes = 20;  // Bytes that the datapath moves in a clock, a power of two, 8 to 64.
+  localparam int unsigned CapBuildId = 24;  // First 32 bits of the source revision that the card was built from; 0 unknown.
+  localparam int unsigned CapCounters = 1024;  // Counts since reset, in the order of the counter table; they wrap.
+
+  // The four marks of a slot: offsets in file A (the process page) or file B (the proxy page).
+  localparam int unsigned InTail = 0;  // File A. Produced: lines that the process wrote into the input space.
+  localparam int unsigned OutHead = 64;  // File A. Consumed: lines that the process read from the output space.
+  localparam int unsigned OutTail = 0;  // File B. Delivered: lines that the proxy wrote into the output space.
+  localparam int unsigned InHead = 64;  // File B. Released: lines of the input space that the peer has.
+
+  // The link header, big-endian: the first byte on the wire is the most significant. Stands before the payload of every
+  // frame: with Ethernet (14), IPv4 (20) and UDP (8) it makes exactly one line. A frame is this header and 0 or more
+  // whole lines.
+  localparam int unsigned HeaderBytes = 22;
+  localparam int unsigned HdrVersionType = 0;  // Byte offset.
+  localparam int unsigned HdrFlags = 1;  // Byte offset.
+  localparam int unsigned HdrDstSlot = 2;  // Byte offset.
+  localparam int unsigned HdrSrcSlot = 4;  // Byte offset.
+  localparam int unsigned HdrEpoch = 6;  // Byte offset.
+  localparam int unsigned HdrSeq = 8;  // Byte offset.
+  localparam int unsigned HdrAck = 12;  // Byte offset.
+  localparam int unsigned HdrCredit = 16;  // Byte offset.
+  localparam int unsigned HdrCrc = 18;  // Byte offset.
+  typedef struct packed {
+    logic [3:0] version;  // Protocol version.
+    logic [3:0] frame_type;  // Frame type.
+    logic [7:0] flags;  // No flag is defined: sent as 0, ignored when received.
+    logic [15:0] dst_slot;  // Slot number at the receiver.
+    logic [15:0] src_slot;  // Slot number at the sender.
+    logic [15:0] epoch;  // Random per pairing; a stale frame never reaches a reused slot.
+    logic [31:0] seq;  // Line number of the first payload line.
+    logic [31:0] ack;  // Next line expected from the peer.
+    logic [15:0] credit;  // Lines the peer may send from ack on.
+    logic [31:0] crc;  // CRC-32C over the link header (this field zero) and the payload, end to end.
+  } link_header_t;
+
+  // A row of the slot table, little-endian: the byte at offset 0 is bits 7:0. One row of the slot table: one line.
+  // Admin memory; no process maps it. Positions are free-running line counters.
+  localparam int unsigned SlotRowBytes = 64;
+  localparam int unsigned SlotRowState = 0;  // Byte offset.
+  localparam int unsigned SlotRowInOrder = 1;  // Byte offset.
+  localparam int unsigned SlotRowOutOrder = 2;  // Byte offset.
+  localparam int unsigned SlotRowFault = 3;  // Byte offset.
+  localparam int unsigned SlotRowLink = 4;  // Byte offset.
+  localparam int unsigned SlotRowPeerSlot = 6;  // Byte offset.
+  localparam int unsigned SlotRowEpoch = 8;  // Byte offset.
+  localparam int unsigned SlotRowFlags = 10;  // Byte offset.
+  localparam int unsigned SlotRowBackoff = 11;  // Byte offset.
+  localparam int unsigned SlotRowInTail = 12;  // Byte offset.
+  localparam int unsigned SlotRowSent = 16;  // Byte offset.
+  localparam int unsigned SlotRowInHead = 20;  // Byte offset.
+  localparam int unsigned SlotRowLimit = 24;  // Byte offset.
+  localparam int unsigned SlotRowOutTail = 28;  // Byte offset.
+  localparam int unsigned SlotRowOutHead = 32;  // Byte offset.
+  localparam int unsigned SlotRowToldAck = 36;  // Byte offset.
+  localparam int unsigned SlotRowToldLimit = 40;  // Byte offset.
+  localparam int unsigned SlotRowTxDeadline = 44;  // Byte offset.
+  localparam int unsigned SlotRowAckDeadline = 48;  // Byte offset.
+  localparam int unsigned SlotRowHigh = 52;  // Byte offset.
+  localparam int unsigned SlotRowReserved = 56;  // Byte offset.
+  typedef struct packed {
+    logic [63:0] reserved;  // 0
+    logic [31:0] high;  // line after the highest ever sent: what is below was sent before
+    logic [31:0] ack_deadline;  // delayed acknowledgement timer, microseconds
+    logic [31:0] tx_deadline;  // retransmission or probe timer, microseconds
+    logic [31:0] told_limit;  // ack + credit in the last frame sent
+    logic [31:0] told_ack;  // ack in the last frame sent
+    logic [31:0] out_head;  // last accepted OUT_HEAD
+    logic [31:0] out_tail;  // next expected line: OUT_TAIL
+    logic [31:0] limit;  // first line that the peer has no room for
+    logic [31:0] in_head;  // oldest unacknowledged line: IN_HEAD
+    logic [31:0] sent;  // next line to send
+    logic [31:0] in_tail;  // last accepted IN_TAIL
+    logic [7:0] backoff;  // doublings of the retransmission timeout
+    logic [7:0] flags;  // bits of the row flags
+    logic [15:0] epoch;  // random per pairing
+    logic [15:0] peer_slot;  // slot number at the other end
+    logic [15:0] link;  // link that the pairing goes over
+    logic [7:0] fault;  // Fault
+    logic [7:0] out_order;  // output ring size = 2^out_order lines
+    logic [7:0] in_order;  // input ring size = 2^in_order lines
+    logic [7:0] state;  // SlotState
+  } slot_row_t;
+
+  // A row of the link table, little-endian: the byte at offset 0 is bits 7:0. One row of the link table: what a card
+  // needs to know of a link. Written by the engine, read by the card.
+  localparam int unsigned LinkRowBytes = 16;
+  localparam int unsigned LinkRowUp = 0;  // Byte offset.
+  localparam int unsigned LinkRowBackoffMax = 1;  // Byte offset.
+  localparam int unsigned LinkRowLinesPerFrame = 2;  // Byte offset.
+  localparam int unsigned LinkRowRtoUs = 4;  // Byte offset.
+  localparam int unsigned LinkRowAckDelayUs = 8;  // Byte offset.
+  localparam int unsigned LinkRowReserved = 12;  // Byte offset.
+  typedef struct packed {
+    logic [31:0] reserved;  // 0
+    logic [31:0] ack_delay_us;  // longest that an acknowledgement waits for a frame to ride on, microseconds
+    logic [31:0] rto_us;  // first retransmission timeout, microseconds
+    logic [15:0] lines_per_frame;  // most lines in one frame, 1 or more: (MTU - 50) / 64
+    logic [7:0] backoff_max;  // most doublings of rto_us, 0 to 15
+    logic [7:0] up;  // 1: frames may be sent over the link; 0: the link is down
+  } link_row_t;
+
+  // The record header, little-endian: the byte at offset 0 is bits 7:0. Starts on a line, before the payload of every
+  // record; the payload is padded to the next line. Processes only; the pipeline never looks.
+  localparam int unsigned RecordHeaderBytes = 16;
+  localparam int unsigned RecLength = 0;  // Byte offset.
+  localparam int unsigned RecKind = 4;  // Byte offset.
+  localparam int unsigned RecFlags = 5;  // Byte offset.
+  localparam int unsigned RecCode = 6;  // Byte offset.
+  localparam int unsigned RecId = 8;  // Byte offset.
+  localparam int unsigned RecDeadline = 12;  // Byte offset.
+  typedef struct packed {
+    logic [31:0] deadline;  // Microseconds left when written, 0 none.
+    logic [31:0] id;  // Matches request, reply, error and cancel.
+    logic [15:0] code;  // Method of a request, status of an error.
+    logic [7:0] flags;  // Record flags.
+    logic [7:0] kind;  // Record kind.
+    logic [31:0] length;  // Payload bytes in this record.
+  } record_header_t;
+
+  // What a frame is for.
+  typedef enum logic [3:0] {
+    FrameTypeData = 4'd0,  // Carries payload lines from seq on.
+    FrameTypeAck = 4'd1,  // Carries no lines: tells ack and credit.
+    FrameTypeNak = 4'd2,  // Carries no lines: asks to send again from ack on.
+    FrameTypeProbe = 4'd3,  // Carries no lines: asks for an answer with ack and credit.
+    FrameTypeReset = 4'd4  // Carries no lines: the sender has given the pairing up.
+  } frame_type_e;
+
+  // State of a slot's row.
+  typedef enum logic [7:0] {
+    SlotStateFree = 8'd0,  // No pairing; frames for it are dropped.
+    SlotStateBound = 8'd1,  // Paired; lines move.
+    SlotStateFaulted = 8'd2,  // Stopped because of its fault; its peer is told with a reset, no other slot is touched.
+    SlotStateReset = 8'd3  // Ended by the peer; the process may still read what was delivered.
+  } slot_state_e;
+
+  // Why a slot was faulted.
+  typedef enum logic [7:0] {
+    FaultNone = 8'd0,  // The slot has no fault.
+    FaultInTail = 8'd1,  // The process moved IN_TAIL back or more than one ring ahead of IN_HEAD.
+    FaultOutHead = 8'd2,  // The process moved OUT_HEAD back or past OUT_TAIL.
+    FaultPeerReset = 8'd3,  // The peer gave the pairing up: its process closed or faulted, or its engine lost the slot.
+    FaultMemory = 8'd4,  // The slot's memory could not be read or written.
+    FaultAdmin = 8'd5  // The engine stopped the slot on an operator's order.
+  } fault_e;
+
+  // Every event that the pipeline counts.
+  typedef enum logic [7:0] {
+    CounterTxFrames = 8'd0,  // Frames sent, of every type.
+    CounterTxLines = 8'd1,  // Payload lines sent, those sent again included.
+    CounterTxLinesAgain = 8'd2,  // Payload lines sent again after a NAK or a timeout.
+    CounterTxAcks = 8'd3,  // Ack-only frames sent.
+    CounterTxNaks = 8'd4,  // NAK frames sent: a gap was seen.
+    CounterTxProbes = 8'd5,  // Probe frames sent.
+    CounterTxResets = 8'd6,  // Reset frames sent.
+    CounterRxFrames = 8'd7,  // Frames that came in, before any check.
+    CounterRxLines = 8'd8,  // Payload lines written into output spaces.
+    CounterRxAcks = 8'd9,  // Ack-only frames taken.
+    CounterRxNaks = 8'd10,  // NAK frames taken: the peer saw a gap.
+    CounterRxProbes = 8'd11,  // Probe frames taken.
+    CounterRxResets = 8'd12,  // Reset frames taken.
+    CounterTimeouts = 8'd13,  // Retransmission timeouts: nothing was acknowledged in time.
+    CounterDropShort = 8'd14,  // Frames dropped: shorter than the link header.
+    CounterDropVersion = 8'd15,  // Frames dropped: another protocol version.
+    CounterDropType = 8'd16,  // Frames dropped: unknown frame type.
+    CounterDropLength = 8'd17,  // Frames dropped: not a whole number of lines, or lines on a type that carries none.
+    CounterDropCrc = 8'd18,  // Frames dropped: wrong CRC, damaged on the way.
+    CounterDropSlot = 8'd19,  // Frames dropped: slot number beyond the slot table.
+    CounterDropUnbound = 8'd20,  // Frames dropped: the slot is not bound.
+    CounterDropFaulted = 8'd21,  // Frames dropped: the slot is faulted.
+    CounterDropLink = 8'd22,  // Frames dropped: came over another link than the slot's.
+    CounterDropPeerSlot = 8'd23,  // Frames dropped: came from another slot than the slot's peer.
+    CounterDropEpoch = 8'd24,  // Frames dropped: epoch of another pairing, a stale frame.
+    CounterDropAck = 8'd25,  // Frames dropped: acknowledges lines that were never sent.
+    CounterDropGap = 8'd26,  // Frames dropped: lines before them are missing; a NAK asks for those.
+    CounterDropDuplicate = 8'd27,  // Frames dropped: all their lines were delivered before.
+    CounterDropOverrun = 8'd28,  // Frames dropped: more lines than the output space has room for; the peer broke its credit.
+    CounterFaultInTail = 8'd29,  // Slots faulted because of IN_TAIL.
+    CounterFaultOutHead = 8'd30  // Slots faulted because of OUT_HEAD.
+  } counter_e;
+  localparam int unsigned CounterCount = 31;
+
+  // What a record is.
+  typedef enum logic [7:0] {
+    RecordKindMessage = 8'd1,  // A message that expects no answer.
+    RecordKindRequest = 8'd2,  // A request; answered by a reply or an error with the same id.
+    RecordKindReply = 8'd3,  // The answer to a request.
+    RecordKindError = 8'd4,  // The failure of a request.
+    RecordKindCancel = 8'd5,  // The asker no longer wants the answer.
+    RecordKindStream = 8'd6,  // A piece of a stream.
+    RecordKindEndOfStream = 8'd7  // The end of a stream.
+  } record_kind_e;
+
+  // Flags of a slot's row. Bit numbers.
+  localparam int unsigned RowAckNowBit = 0;  // An acknowledgement is due at once.
+  localparam int unsigned RowNakNowBit = 1;  // A NAK is due at once.
+  localparam int unsigned RowProbeNowBit = 2;  // A probe is due at once.
+  localparam int unsigned RowResetNowBit = 3;  // A reset is due at once.
+  localparam int unsigned RowNakSentBit = 4;  // A NAK was sent for the present gap; no second one until a line is taken.
+  localparam int unsigned RowTxTimerBit = 5;  // tx_deadline runs.
+  localparam int unsigned RowAckTimerBit = 6;  // ack_deadline runs.
+
+  // Flags of a record. Bit numbers.
+  localparam int unsigned RecordFirstBit = 0;  // First part of a message.
+  localparam int unsigned RecordLastBit = 1;  // Last part of a message.
+
+endpackage

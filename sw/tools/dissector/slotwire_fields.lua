@@ -1,0 +1,52 @@
+-- Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the command.
+-- Read by slotwire.lua, which stands beside it.
+return {
+  version = 1,
+  line_bytes = 64,
+  udp_port = 7401,
+  max_ring_order = 15,
+  link_header = {
+    bytes = 22,
+    endian = "big",
+    { name = "version", offset = 0, bytes = 1, mask = 0xf0, text = "Protocol version." },
+    { name = "frame_type", offset = 0, bytes = 1, mask = 0xf, enum = "frame_type", text = "Frame type." },
+    { name = "flags", offset = 1, bytes = 1, hex = true, text = "No flag is defined: sent as 0, ignored when received." },
+    { name = "dst_slot", offset = 2, bytes = 2, text = "Slot number at the receiver." },
+    { name = "src_slot", offset = 4, bytes = 2, text = "Slot number at the sender." },
+    { name = "epoch", offset = 6, bytes = 2, hex = true, text = "Random per pairing; a stale frame never reaches a reused slot." },
+    { name = "seq", offset = 8, bytes = 4, text = "Line number of the first payload line." },
+    { name = "ack", offset = 12, bytes = 4, text = "Next line expected from the peer." },
+    { name = "credit", offset = 16, bytes = 2, text = "Lines the peer may send from ack on." },
+    { name = "crc", offset = 18, bytes = 4, hex = true, text = "CRC-32C over the link header (this field zero) and the payload, end to end." },
+  },
+  record_header = {
+    bytes = 16,
+    endian = "little",
+    { name = "length", offset = 0, bytes = 4, text = "Payload bytes in this record." },
+    { name = "kind", offset = 4, bytes = 1, enum = "record_kind", text = "Record kind." },
+    { name = "flags", offset = 5, bytes = 1, hex = true, text = "Record flags." },
+    { name = "code", offset = 6, bytes = 2, text = "Method of a request, status of an error." },
+    { name = "id", offset = 8, bytes = 4, text = "Matches request, reply, error and cancel." },
+    { name = "deadline", offset = 12, bytes = 4, text = "Microseconds left when written, 0 none." },
+  },
+  frame_type = {
+    [0] = "data",
+    [1] = "ack",
+    [2] = "nak",
+    [3] = "probe",
+    [4] = "reset",
+  },
+  record_kind = {
+    [1] = "message",
+    [2] = "request",
+    [3] = "reply",
+    [4] = "error",
+    [5] = "cancel",
+    [6] = "stream",
+    [7] = "end_of_stream",
+  },
+  record_flags = {
+    { name = "first", mask = 0x1, text = "First part of a message." },
+    { name = "last", mask = 0x2, text = "Last part of a message." },
+  },
+}
