@@ -15,7 +15,7 @@ package slotwire_pkg;
   // pair). TAIL is the tail of the ring in the same file, HEAD the head of the ring in the other file.
   localparam int unsigned MarkTail = 0;  // Lines ever put into the ring of this file; free-running.
   localparam int unsigned MarkHead = 64;  // Lines ever taken out of the ring of the other file; free-running.
-  localparam int unsigned MarkWait = 128;  // A fresh non-zero number while the owner sleeps, 0 while it is awake.
+  localparam int unsigned MarkWait = 128;  // What the owner sleeps for: bit 0 to read, bit 1 to write, a fresh number above; 0 while it is awake.
 
   // The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of
   // its local index (0 to 4095).

@@ -31,7 +31,8 @@ inline constexpr std::uint16_t kUdpPort = 7401;
 inline constexpr std::size_t kMarkTail = 0x000;
 /// Lines ever taken out of the ring of the other file; free-running. (32 bits; written by the owner of the file)
 inline constexpr std::size_t kMarkHead = 0x040;
-/// A fresh non-zero number while the owner sleeps, 0 while it is awake. (32 bits; written by the owner of the file)
+/// What the owner sleeps for: bit 0 to read, bit 1 to write, a fresh number above; 0 while it is awake. (32 bits;
+/// written by the owner of the file)
 inline constexpr std::size_t kMarkWait = 0x080;
 
 // The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of its
