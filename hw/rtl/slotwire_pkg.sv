@@ -124,17 +124,17 @@ package slotwire_pkg;
   // needs to know of a link. Written by the engine, read by the card.
   localparam int unsigned LinkRowBytes = 16;
   localparam int unsigned LinkRowUp = 0;  // Byte offset.
-  localparam int unsigned LinkRowBackoffMax = 1;  // Byte offset.
+  localparam int unsigned LinkRowReserved = 1;  // Byte offset.
   localparam int unsigned LinkRowLinesPerFrame = 2;  // Byte offset.
   localparam int unsigned LinkRowRtoUs = 4;  // Byte offset.
   localparam int unsigned LinkRowAckDelayUs = 8;  // Byte offset.
-  localparam int unsigned LinkRowReserved = 12;  // Byte offset.
+  localparam int unsigned LinkRowRtoMaxUs = 12;  // Byte offset.
   typedef struct packed {
-    logic [31:0] reserved;  // 0
+    logic [31:0] rto_max_us;  // where doubling the retransmission timeout stops, microseconds
     logic [31:0] ack_delay_us;  // longest that an acknowledgement waits for a frame to ride on, microseconds
     logic [31:0] rto_us;  // first retransmission timeout, microseconds
-    logic [15:0] lines_per_frame;  // most lines in one frame, 1 or more: (MTU - 50) / 64
-    logic [7:0] backoff_max;  // most doublings of rto_us, 0 to 15
+    logic [15:0] lines_per_frame;  // most lines in one frame, 1 to 1023: (MTU - 50) / 64
+    logic [7:0] reserved;  // 0
     logic [7:0] up;  // 1: frames may be sent over the link; 0: the link is down
   } link_row_t;
 
@@ -179,7 +179,7 @@ package slotwire_pkg;
     FaultInTail = 8'd1,  // The process moved IN_TAIL back or more than one ring ahead of IN_HEAD.
     FaultOutHead = 8'd2,  // The process moved OUT_HEAD back or past OUT_TAIL.
     FaultPeerReset = 8'd3,  // The peer gave the pairing up: its process closed or faulted, or its engine lost the slot.
-    FaultMemory = 8'd4,  // The slot's memory could not be read or written.
+    FaultMemory = 8'd4,  // The slot's row or memory was not sound when it was taken over.
     FaultAdmin = 8'd5  // The engine stopped the slot on an operator's order.
   } fault_e;
 
@@ -192,25 +192,25 @@ package slotwire_pkg;
     CounterTxNaks = 8'd4,  // NAK frames sent: a gap was seen.
     CounterTxProbes = 8'd5,  // Probe frames sent.
     CounterTxResets = 8'd6,  // Reset frames sent.
-    CounterRxFrames = 8'd7,  // Frames that came in, before any check.
+    CounterRxFrames = 8'd7,  // Frames taken: they passed every check up to the acknowledgement; resets are counted apart.
     CounterRxLines = 8'd8,  // Payload lines written into output spaces.
     CounterRxAcks = 8'd9,  // Ack-only frames taken.
     CounterRxNaks = 8'd10,  // NAK frames taken: the peer saw a gap.
     CounterRxProbes = 8'd11,  // Probe frames taken.
     CounterRxResets = 8'd12,  // Reset frames taken.
-    CounterTimeouts = 8'd13,  // Retransmission timeouts: nothing was acknowledged in time.
+    CounterTimeouts = 8'd13,  // Retransmission timeouts: nothing was acknowledged in time; lines were sent again or the window was probed.
     CounterDropShort = 8'd14,  // Frames dropped: shorter than the link header.
     CounterDropVersion = 8'd15,  // Frames dropped: another protocol version.
     CounterDropType = 8'd16,  // Frames dropped: unknown frame type.
-    CounterDropLength = 8'd17,  // Frames dropped: not a whole number of lines, or lines on a type that carries none.
+    CounterDropLength = 8'd17,  // Frames dropped: not a whole number of lines, a data frame without lines, or lines on another type.
     CounterDropCrc = 8'd18,  // Frames dropped: wrong CRC, damaged on the way.
     CounterDropSlot = 8'd19,  // Frames dropped: slot number beyond the slot table.
-    CounterDropUnbound = 8'd20,  // Frames dropped: the slot is not bound.
-    CounterDropFaulted = 8'd21,  // Frames dropped: the slot is faulted.
+    CounterDropUnbound = 8'd20,  // Frames dropped: the slot is free.
+    CounterDropFaulted = 8'd21,  // Frames dropped: the slot is faulted or was reset.
     CounterDropLink = 8'd22,  // Frames dropped: came over another link than the slot's.
     CounterDropPeerSlot = 8'd23,  // Frames dropped: came from another slot than the slot's peer.
     CounterDropEpoch = 8'd24,  // Frames dropped: epoch of another pairing, a stale frame.
-    CounterDropAck = 8'd25,  // Frames dropped: acknowledges lines that were never sent.
+    CounterDropAck = 8'd25,  // Frames dropped: they acknowledge lines that the process never produced.
     CounterDropGap = 8'd26,  // Frames dropped: lines before them are missing; a NAK asks for those.
     CounterDropDuplicate = 8'd27,  // Frames dropped: all their lines were delivered before.
     CounterDropOverrun = 8'd28,  // Frames dropped: more lines than the output space has room for; the peer broke its credit.
@@ -235,7 +235,7 @@ package slotwire_pkg;
   localparam int unsigned RowNakNowBit = 1;  // A NAK is due at once.
   localparam int unsigned RowProbeNowBit = 2;  // A probe is due at once.
   localparam int unsigned RowResetNowBit = 3;  // A reset is due at once.
-  localparam int unsigned RowNakSentBit = 4;  // A NAK was sent for the present gap; no second one until a line is taken.
+  localparam int unsigned RowNakSentBit = 4;  // A NAK was raised for the present gap; no second one until lines come that were expected or known.
   localparam int unsigned RowTxTimerBit = 5;  // tx_deadline runs.
   localparam int unsigned RowAckTimerBit = 6;  // ack_deadline runs.
 

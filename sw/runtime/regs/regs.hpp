@@ -161,20 +161,20 @@ static_assert(offsetof(SlotRow, reserved) == 56);
 /// Little-endian where a card reads it; every field is aligned to its size.
 struct LinkRow {
   std::uint8_t up;  ///< 1: frames may be sent over the link; 0: the link is down
-  std::uint8_t backoff_max;  ///< most doublings of rto_us, 0 to 15
-  std::uint16_t lines_per_frame;  ///< most lines in one frame, 1 or more: (MTU - 50) / 64
+  std::uint8_t reserved;  ///< 0
+  std::uint16_t lines_per_frame;  ///< most lines in one frame, 1 to 1023: (MTU - 50) / 64
   std::uint32_t rto_us;  ///< first retransmission timeout, microseconds
   std::uint32_t ack_delay_us;  ///< longest that an acknowledgement waits for a frame to ride on, microseconds
-  std::uint32_t reserved;  ///< 0
+  std::uint32_t rto_max_us;  ///< where doubling the retransmission timeout stops, microseconds
 };
 inline constexpr std::size_t kLinkRowBytes = 16;
 static_assert(sizeof(LinkRow) == kLinkRowBytes && std::is_standard_layout_v<LinkRow>);
 static_assert(offsetof(LinkRow, up) == 0);
-static_assert(offsetof(LinkRow, backoff_max) == 1);
+static_assert(offsetof(LinkRow, reserved) == 1);
 static_assert(offsetof(LinkRow, lines_per_frame) == 2);
 static_assert(offsetof(LinkRow, rto_us) == 4);
 static_assert(offsetof(LinkRow, ack_delay_us) == 8);
-static_assert(offsetof(LinkRow, reserved) == 12);
+static_assert(offsetof(LinkRow, rto_max_us) == 12);
 
 // The record header, little-endian. Starts on a line, before the payload of every record; the payload is padded to the
 // next line. Processes only; the pipeline never looks.
@@ -272,8 +272,8 @@ enum class Fault : std::uint8_t {
   /// The peer gave the pairing up: its process closed or faulted, or its engine lost the slot. Look at the fault of the
   /// peer's slot, then open the connection again.
   peer_reset = 3,
-  /// The slot's memory could not be read or written. Look at the card's and the engine's log for the cause, then close
-  /// and open the connection.
+  /// The slot's row or memory was not sound when it was taken over. Look at the card's and the engine's log for the
+  /// cause, then close and open the connection.
   memory = 4,
   /// The engine stopped the slot on an operator's order. Ask who stopped it and why; then open the connection again.
   admin = 5,
@@ -292,7 +292,7 @@ inline constexpr std::array<std::string_view, 6> kFaultTexts{
     "The process moved IN_TAIL back or more than one ring ahead of IN_HEAD. Look for a process that writes its mark page without the library, then close and open the connection.",
     "The process moved OUT_HEAD back or past OUT_TAIL. Look for a process that writes its mark page without the library, then close and open the connection.",
     "The peer gave the pairing up: its process closed or faulted, or its engine lost the slot. Look at the fault of the peer's slot, then open the connection again.",
-    "The slot's memory could not be read or written. Look at the card's and the engine's log for the cause, then close and open the connection.",
+    "The slot's row or memory was not sound when it was taken over. Look at the card's and the engine's log for the cause, then close and open the connection.",
     "The engine stopped the slot on an operator's order. Ask who stopped it and why; then open the connection again.",
 };
 }  // namespace detail
@@ -316,25 +316,27 @@ enum class Counter : std::uint8_t {
   tx_naks = 4,  ///< NAK frames sent: a gap was seen.
   tx_probes = 5,  ///< Probe frames sent.
   tx_resets = 6,  ///< Reset frames sent.
-  rx_frames = 7,  ///< Frames that came in, before any check.
+  rx_frames = 7,  ///< Frames taken: they passed every check up to the acknowledgement; resets are counted apart.
   rx_lines = 8,  ///< Payload lines written into output spaces.
   rx_acks = 9,  ///< Ack-only frames taken.
   rx_naks = 10,  ///< NAK frames taken: the peer saw a gap.
   rx_probes = 11,  ///< Probe frames taken.
   rx_resets = 12,  ///< Reset frames taken.
-  timeouts = 13,  ///< Retransmission timeouts: nothing was acknowledged in time.
+  /// Retransmission timeouts: nothing was acknowledged in time; lines were sent again or the window was probed.
+  timeouts = 13,
   drop_short = 14,  ///< Frames dropped: shorter than the link header.
   drop_version = 15,  ///< Frames dropped: another protocol version.
   drop_type = 16,  ///< Frames dropped: unknown frame type.
-  drop_length = 17,  ///< Frames dropped: not a whole number of lines, or lines on a type that carries none.
+  /// Frames dropped: not a whole number of lines, a data frame without lines, or lines on another type.
+  drop_length = 17,
   drop_crc = 18,  ///< Frames dropped: wrong CRC, damaged on the way.
   drop_slot = 19,  ///< Frames dropped: slot number beyond the slot table.
-  drop_unbound = 20,  ///< Frames dropped: the slot is not bound.
-  drop_faulted = 21,  ///< Frames dropped: the slot is faulted.
+  drop_unbound = 20,  ///< Frames dropped: the slot is free.
+  drop_faulted = 21,  ///< Frames dropped: the slot is faulted or was reset.
   drop_link = 22,  ///< Frames dropped: came over another link than the slot's.
   drop_peer_slot = 23,  ///< Frames dropped: came from another slot than the slot's peer.
   drop_epoch = 24,  ///< Frames dropped: epoch of another pairing, a stale frame.
-  drop_ack = 25,  ///< Frames dropped: acknowledges lines that were never sent.
+  drop_ack = 25,  ///< Frames dropped: they acknowledge lines that the process never produced.
   drop_gap = 26,  ///< Frames dropped: lines before them are missing; a NAK asks for those.
   drop_duplicate = 27,  ///< Frames dropped: all their lines were delivered before.
   drop_overrun = 28,  ///< Frames dropped: more lines than the output space has room for; the peer broke its credit.
@@ -385,25 +387,25 @@ inline constexpr std::array<std::string_view, 31> kCounterTexts{
     "NAK frames sent: a gap was seen.",
     "Probe frames sent.",
     "Reset frames sent.",
-    "Frames that came in, before any check.",
+    "Frames taken: they passed every check up to the acknowledgement; resets are counted apart.",
     "Payload lines written into output spaces.",
     "Ack-only frames taken.",
     "NAK frames taken: the peer saw a gap.",
     "Probe frames taken.",
     "Reset frames taken.",
-    "Retransmission timeouts: nothing was acknowledged in time.",
+    "Retransmission timeouts: nothing was acknowledged in time; lines were sent again or the window was probed.",
     "Frames dropped: shorter than the link header.",
     "Frames dropped: another protocol version.",
     "Frames dropped: unknown frame type.",
-    "Frames dropped: not a whole number of lines, or lines on a type that carries none.",
+    "Frames dropped: not a whole number of lines, a data frame without lines, or lines on another type.",
     "Frames dropped: wrong CRC, damaged on the way.",
     "Frames dropped: slot number beyond the slot table.",
-    "Frames dropped: the slot is not bound.",
-    "Frames dropped: the slot is faulted.",
+    "Frames dropped: the slot is free.",
+    "Frames dropped: the slot is faulted or was reset.",
     "Frames dropped: came over another link than the slot's.",
     "Frames dropped: came from another slot than the slot's peer.",
     "Frames dropped: epoch of another pairing, a stale frame.",
-    "Frames dropped: acknowledges lines that were never sent.",
+    "Frames dropped: they acknowledge lines that the process never produced.",
     "Frames dropped: lines before them are missing; a NAK asks for those.",
     "Frames dropped: all their lines were delivered before.",
     "Frames dropped: more lines than the output space has room for; the peer broke its credit.",
@@ -473,7 +475,7 @@ inline constexpr std::uint8_t kRowNakNow = 0x02;
 inline constexpr std::uint8_t kRowProbeNow = 0x04;
 /// A reset is due at once.
 inline constexpr std::uint8_t kRowResetNow = 0x08;
-/// A NAK was sent for the present gap; no second one until a line is taken.
+/// A NAK was raised for the present gap; no second one until lines come that were expected or known.
 inline constexpr std::uint8_t kRowNakSent = 0x10;
 /// tx_deadline runs.
 inline constexpr std::uint8_t kRowTxTimer = 0x20;
