@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -65,6 +66,15 @@ class captureDissector : public testing::Test {
     std::vector<std::byte> packet;
     ASSERT_TRUE(tools::wrap_frame({0x0a000001, 40000}, {0x0a000002, port}, frame, {}, packet));
     ASSERT_FALSE(writer_->write(0, 1'700'000'000'123'456'789 + packets_++, Direction::outbound, packet));
+  }
+
+  /// Cuts every packet to `bytes`, as a capture with that snap length would have.
+  void cut_packets(std::size_t bytes) {
+    ASSERT_FALSE(writer_->flush());
+    const std::string cut = file() + ".cut";
+    const std::string command = "editcap -s " + std::to_string(bytes) + " '" + file() + "' '" + cut + "' 2>/dev/null";
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;
+    std::filesystem::rename(cut, file());
   }
 
   /// What tshark says of the file, a line a packet, the fields parted by '|'.
@@ -190,6 +200,15 @@ TEST_F(captureDissector, SplitsLinesAndShowsARecordWhereOneMayStart) {
   const auto each_line = shown({"slotwire.line"});
   ASSERT_EQ(each_line.size(), 5U);
   EXPECT_EQ(std::count(each_line[0].begin(), each_line[0].end(), ','), 2) << each_line[0];
+}
+
+TEST_F(captureDissector, ShowsWhatIsLeftOfACutPacket) {
+  add(kHeader, lines(2));
+  cut_packets(42 + regs::kHeaderBytes + regs::kLineBytes + 1);
+  EXPECT_EQ(shown({"_ws.col.Info", "slotwire.lines", "slotwire.crc_ok", "slotwire.crc.bad"}),
+            std::vector<std::string>{"data s3->s7 epoch 0x1234 seq 10 +2 ack 5 credit 1024 [cut short]|2||"});
+  cut_packets(42 + regs::kHeaderBytes - 1);
+  EXPECT_EQ(shown({"_ws.col.Info", "slotwire.seq"}), std::vector<std::string>{"[header cut short]|"});
 }
 
 TEST_F(captureDissector, TakesThePortFromItsPreference) {

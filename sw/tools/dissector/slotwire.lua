@@ -157,8 +157,9 @@ function slotwire.dissector(buffer, packet, root)
   packet.cols.protocol = "Slotwire"
   local tree = root:add(slotwire, buffer())
   if captured < header_bytes then
-    packet.cols.info = ("[%d bytes, shorter than the link header]"):format(length)
-    tree:add_proto_expert_info(length < header_bytes and experts.short or experts.cut)
+    local short = length < header_bytes
+    packet.cols.info = short and ("[%d bytes, shorter than the link header]"):format(length) or "[header cut short]"
+    tree:add_proto_expert_info(short and experts.short or experts.cut)
     return captured
   end
 
