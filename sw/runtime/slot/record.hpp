@@ -95,11 +95,12 @@ class RecordReader {
   RecordReader() = default;
   explicit RecordReader(Consumer consumer) : consumer_(consumer) {}
 
-  /// The record at the head if it is there as a whole; nothing otherwise, or when the ring is broken().
-  std::optional<RecordView> peek() {
-    if (broken() || consumer_.readable() == 0) return std::nullopt;
+  /// The record that begins `skip` lines after the head if it is there as a whole; nothing otherwise, or when the ring is
+  /// broken(). The lines before it are records that were peeked at and not released yet.
+  std::optional<RecordView> peek(std::uint32_t skip = 0) {
+    if (broken() || consumer_.readable(skip + 1) <= skip) return std::nullopt;
     RecordView view;
-    std::memcpy(&view.header, consumer_.peek().data(), sizeof view.header);
+    std::memcpy(&view.header, consumer_.peek(skip).data(), sizeof view.header);
     const std::uint64_t lines = record_lines(view.header.length);
     const auto kind = static_cast<std::uint8_t>(view.header.kind);
     if (lines > consumer_.ring().lines() || kind < static_cast<std::uint8_t>(RecordKind::message) ||
@@ -108,8 +109,8 @@ class RecordReader {
       return std::nullopt;
     }
     view.lines = static_cast<std::uint32_t>(lines);
-    if (consumer_.readable(view.lines) < view.lines) return std::nullopt;  // the rest is still on its way
-    view.payload = consumer_.peek().subspan(kRecordHeaderBytes, view.header.length);
+    if (consumer_.readable(skip + view.lines) < skip + view.lines) return std::nullopt;  // the rest is still on its way
+    view.payload = consumer_.peek(skip).subspan(kRecordHeaderBytes, view.header.length);
     return view;
   }
   /// Gives the lines of a record from peek() back.

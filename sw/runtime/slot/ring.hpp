@@ -105,10 +105,11 @@ class Consumer {
     if (tail_ - head_ < wanted) refresh();
     return broken_ ? 0 : tail_ - head_;
   }
-  /// The readable lines at the head, contiguous. They stay valid and unchanged by an honest other side until release().
-  std::span<const std::byte> peek() {
-    const std::uint32_t n = ring_.contiguous(head_, readable());
-    return {ring_.at(head_), std::size_t{n} * regs::kLineBytes};
+  /// The readable lines after the first `skip` ones (which must be readable), contiguous. They stay valid and unchanged by an
+  /// honest other side until release().
+  std::span<const std::byte> peek(std::uint32_t skip = 0) {
+    const std::uint32_t n = ring_.contiguous(head_ + skip, readable(skip + 1) - skip);
+    return {ring_.at(head_ + skip), std::size_t{n} * regs::kLineBytes};
   }
   /// Gives `lines` lines back to the other side; they must have been readable.
   void release(std::uint32_t lines) {

@@ -1,0 +1,103 @@
+#include "control/packet_socket.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace slotwire::control {
+
+PacketSocket::PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue)
+    : socket_(std::move(socket)), max_text_(max_text), max_queue_(max_queue) {
+  // The kernel's default (about 200 KiB) would refuse a packet of the largest permitted size.
+  const int buffer = static_cast<int>(max_text * 4);
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+}
+
+PacketSocket::Got PacketSocket::receive(Packet& packet) {
+  packet.fds.clear();
+  packet.text.resize(max_text_);
+  iovec part{packet.text.data(), packet.text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxPacketFds)> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t n = 0;
+  do {
+    n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? Got::nothing : Got::closed;
+  // Take the descriptors in any case, so that none is left open.
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + (i * sizeof(int)), sizeof fd);
+      packet.fds.emplace_back(fd);
+    }
+  }
+  if (n == 0) return Got::closed;
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Got::too_long;
+  packet.text.resize(static_cast<std::size_t>(n));
+  return Got::packet;
+}
+
+PacketSocket::Sent PacketSocket::send_now(const std::string& text, const std::vector<int>& fds) const {
+  iovec part{const_cast<char*>(text.data()), text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxPacketFds)> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * fds.size());
+  }
+  ssize_t n = 0;
+  do {
+    n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n >= 0) return Sent::yes;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? Sent::full : Sent::gone;
+}
+
+bool PacketSocket::send(const std::string& text, const std::vector<int>& fds) {
+  if (text.size() > max_text_ || fds.size() > kMaxPacketFds) return false;
+  if (queue_.empty()) {
+    const Sent sent = send_now(text, fds);
+    if (sent != Sent::full) return sent == Sent::yes;
+  }
+  if (queue_.size() >= max_queue_) return false;
+  Packet waiting;
+  waiting.text = text;
+  for (const int fd : fds) {
+    waiting.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!waiting.fds.back()) return false;
+  }
+  queue_.push_back(std::move(waiting));
+  return true;
+}
+
+bool PacketSocket::flush() {
+  while (!queue_.empty()) {
+    std::vector<int> fds;
+    for (const slot::Fd& fd : queue_.front().fds) fds.push_back(fd.get());
+    const Sent sent = send_now(queue_.front().text, fds);
+    if (sent == Sent::full) return true;
+    if (sent == Sent::gone) return false;
+    queue_.pop_front();
+  }
+  return true;
+}
+
+}  // namespace slotwire::control

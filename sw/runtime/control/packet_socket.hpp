@@ -1,0 +1,46 @@
+// The control socket's packets: one JSON text and up to a few descriptors a packet, over SOCK_SEQPACKET.
+#pragma once
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "slot/memory.hpp"
+
+namespace slotwire::control {
+
+/// Most descriptors in one packet.
+inline constexpr std::size_t kMaxPacketFds = 8;
+
+/// One packet as it was received.
+struct Packet {
+  std::string text;
+  std::vector<slot::Fd> fds;
+};
+
+/// One end of a connected control socket. Non-blocking. One thread.
+class PacketSocket {
+ public:
+  /// `max_text` bytes of text a packet; `max_queue` packets wait when the peer does not read.
+  PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue);
+
+  int fd() const { return socket_.get(); }
+  enum class Got { packet, nothing, closed, too_long };
+  Got receive(Packet& packet);
+  /// Sends or queues. `fds` are duplicated if the packet has to wait. False: the peer does not read and the queue is full, or it
+  /// has gone.
+  bool send(const std::string& text, const std::vector<int>& fds = {});
+  /// Sends what waits; call when the socket is writable. False as send().
+  bool flush();
+  bool waiting() const { return !queue_.empty(); }
+
+ private:
+  enum class Sent { yes, full, gone };
+  Sent send_now(const std::string& text, const std::vector<int>& fds) const;
+
+  slot::Fd socket_;
+  std::size_t max_text_, max_queue_;
+  std::deque<Packet> queue_;
+};
+
+}  // namespace slotwire::control

@@ -1,0 +1,265 @@
+// The engine: the control plane of a node. Sessions of processes, slots, services, links, and the card that moves the lines.
+//
+// One thread runs everything: run() polls the card while there is something to do and sleeps in the reactor otherwise.
+// engine.cpp        start, loop, stop
+// engine_process.cpp  requests of processes (the control socket)
+// engine_peer.cpp     messages of other engines (the control connection)
+// engine_slots.cpp    the life of a slot: opening, closing, draining
+// engine_recover.cpp  taking up what an earlier life left
+// engine_status.cpp   what it tells about itself
+#pragma once
+#include <csignal>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "carriers/loopback.hpp"
+#include "carriers/message_stream.hpp"
+#include "carriers/tcp.hpp"
+#include "carriers/udp.hpp"
+#include "driver/soft_card.hpp"
+#include "engine/admin.hpp"
+#include "engine/buddy.hpp"
+#include "engine/capture_tap.hpp"
+#include "engine/config.hpp"
+#include "control/packet_socket.hpp"
+#include "engine/credentials.hpp"
+#include "engine/directory.hpp"
+#include "engine/keeper.hpp"
+#include "engine/log.hpp"
+#include "engine/notify.hpp"
+#include "engine/policy.hpp"
+#include "engine/reactor.hpp"
+
+namespace slotwire::engine {
+
+using Json = nlohmann::json;
+
+/// Version of both control protocols (docs/control.md).
+inline constexpr int kControlVersion = 1;
+
+/// A request that cannot be met: `code` as in docs/control.md, `text` for people.
+struct Refusal {
+  std::string code;
+  std::string text;
+};
+
+class Engine final : private driver::CardListener {
+ public:
+  /// Sets everything up: memory, sockets, links. Throws std::exception with a text that says what to do.
+  Engine(Config config, std::string config_path);
+  ~Engine() override;
+
+  /// Runs until stop() or a signal that asks for it (SIGTERM, SIGINT); SIGHUP reloads the directory and reopens the log.
+  /// Returns the exit status.
+  int run();
+
+ private:
+  /// A process that is attached, or one that was before a restart of the engine and has not come back yet.
+  struct Session {
+    std::uint32_t index = 0;
+    std::unique_ptr<control::PacketSocket> socket;  ///< none while detached
+    std::optional<PidFd> process;
+    std::vector<gid_t> gids;
+    slot::Fd bell_file, polled_file, kick;
+    slot::Mapping bells, polled;
+    std::vector<std::uint32_t> slots;  ///< by local index; kNoSlotIndex: free
+    std::uint32_t next_local = 0;
+    std::set<std::string> services;
+    std::uint32_t slot_count = 0;
+    std::uint64_t memory = 0;
+    bool said_bye = false;
+  };
+  /// A connection to the control socket; becomes a session's with hello or resume.
+  struct Client {
+    std::uint64_t id = 0;
+    std::unique_ptr<control::PacketSocket> socket;
+    PeerCredentials who;
+    std::uint32_t session = kNoSession;
+  };
+  struct Service {
+    std::vector<std::uint32_t> sessions;
+    std::size_t next = 0;
+  };
+  /// One peer node.
+  struct Link {
+    std::uint16_t index = 0;
+    LinkConfig config;
+    std::unique_ptr<carriers::MessageStream> control;
+    bool control_up = false;  ///< hellos were exchanged
+    bool carrier_up = false;
+    std::uint64_t incarnation = 0;
+    carriers::Token token{};
+    bool routed = false;
+    std::string reason = "not connected yet";
+    std::uint64_t backoff_us = 0;
+    std::optional<Reactor::TimerId> retry;
+    std::uint64_t heard_us = 0;
+    std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
+    carriers::Address last_control_peer;
+    std::uint64_t reconnects = 0;
+    int watched_fd = -1;
+  };
+  /// An accepted control connection that has not said who it is.
+  struct Caller {
+    std::uint64_t id = 0;
+    carriers::MessageStream stream;
+    carriers::Address from;
+    std::uint64_t deadline_us = 0;
+    int watched_fd = -1;
+  };
+  /// A connect of a process here that waits for another node.
+  struct PendingOpen {
+    std::uint32_t session = 0;
+    std::uint64_t session_id = 0;
+    Json request_id;
+    std::uint16_t slot = 0;
+    std::uint16_t link = 0;
+    std::uint16_t epoch = 0;
+    std::string service;
+    Reactor::TimerId timer;
+  };
+  struct Draining {
+    std::uint16_t slot = 0;
+    std::uint64_t deadline_us = 0;
+  };
+
+  // driver::CardListener
+  void on_fault(std::uint16_t slot, regs::Fault fault) override;
+  void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+
+  // engine.cpp
+  void open_control_socket();
+  void open_carriers();
+  void open_links();
+  void handle_signal();
+  bool step(std::uint64_t now_us);
+  void tick();
+  void shut_down();
+  spdlog::logger& log() { return log_.logger(); }
+  void log_limited(std::string_view key, spdlog::level::level_enum level, const std::string& text);
+
+  // engine_process.cpp
+  void accept_client();
+  void on_client(std::uint64_t id, std::uint32_t events);
+  void handle_packet(Client& client, control::Packet packet);
+  void drop_client(std::uint64_t id, std::string_view why);
+  void answer(Client& client, const Json& id, Json fields, const std::vector<int>& fds = {});
+  void refuse(Client& client, const Json& id, const Refusal& refusal);
+  void request_hello(Client& client, const Json& request);
+  void request_resume(Client& client, const Json& request);
+  void request_serve(Client& client, const Json& request);
+  void request_connect(Client& client, const Json& request);
+  void request_close(Client& client, const Json& request);
+  void request_capture(Client& client, const Json& request, control::Packet& packet);
+  void request_cut(Client& client, const Json& request);
+  bool is_admin(const Client& client) const;
+  void attach(Client& client, Session& session);
+  bool tell(Session& session, const Json& event, const std::vector<int>& fds = {});
+  void end_session(std::uint32_t index, std::string_view why);
+  void forget_services(Session& session);
+  Session& session_at(std::uint32_t index) { return *sessions_[index]; }
+  std::string who(const Session& session);
+
+  // engine_slots.cpp
+  std::uint16_t open_slot(Session& owner, unsigned in_order, unsigned out_order, Pairing pairing, std::string_view service,
+                          bool acceptor);
+  void keep_slot(std::uint16_t slot);
+  void free_slot(std::uint16_t slot);
+  void begin_close(std::uint16_t slot, End end);
+  void finish_close(std::uint16_t slot);
+  void check_draining(std::uint64_t now_us);
+  void disown(std::uint16_t slot);
+  void peer_ended(std::uint16_t slot, End end, const std::string& text);
+  void connect_here(Client& client, const Json& request, Session& from, Session& to, const std::string& service,
+                    unsigned in_order, unsigned out_order, Isolation isolation);
+  void connect_there(const Json& request, Session& from, Link& link, const std::string& service, unsigned in_order,
+                     unsigned out_order, std::uint64_t timeout_us);
+  void stop_slot(std::uint16_t slot, End end, const std::string& text);
+  Json slot_json(std::uint16_t slot);
+  /// Descriptors of a slot for its process, in the order of docs/control.md; `temporary` holds those made for it.
+  std::vector<int> slot_fds(std::uint16_t slot, std::vector<slot::Fd>& temporary);
+  Session* serving(const std::string& service);
+  std::string peer_text(std::uint16_t slot);
+  void release_memory(std::uint64_t offset);
+
+  // engine_peer.cpp
+  void dial(Link& link);
+  void accept_caller();
+  void on_caller(std::uint64_t id);
+  void on_control(std::uint16_t link);
+  void watch_control(Link& link);
+  void control_lost(Link& link, std::string_view why);
+  void send_peer(Link& link, const Json& message);
+  void say_hello(carriers::MessageStream& stream, const Link& link);
+  bool take_hello(Link& link, const Json& hello, const carriers::Address& from);
+  void handle_peer(Link& link, const Json& message);
+  void peer_open(Link& link, const Json& message);
+  void peer_opened(Link& link, const Json& message);
+  void peer_close(Link& link, const Json& message);
+  void peer_sync(Link& link, const Json& message);
+  void send_sync(Link& link);
+  void route(Link& link, const Json& hello, const carriers::Address& from);
+  void tell_link(Link& link);
+  bool usable(const Link& link) const { return link.carrier_up && link.control_up; }
+  void fail_opens(std::uint16_t link, const std::string& text);
+  Link* link_to(std::string_view node);
+
+  // engine_recover.cpp
+  void recover();
+  void recover_session(std::uint32_t index, std::vector<slot::Fd>& fds);
+  bool recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds);
+  std::uint16_t link_index(const std::string& peer);
+
+  // engine_status.cpp
+  Json status();
+  Json slots_page(const Json& request);
+  Json sessions_page(const Json& request);
+
+  Config config_;
+  std::string config_path_;
+  Log log_;
+  LimitedLog limited_log_;
+  ServiceNotifier notifier_;
+  Reactor reactor_;
+  std::unique_ptr<Keeper> keeper_;
+  std::unique_ptr<Admin> admin_;
+  std::unique_ptr<Policy> policy_;
+  std::unique_ptr<StaticDirectory> directory_;
+  std::unique_ptr<BuddyAllocator> memory_;
+  // Carriers outlive the card.
+  std::shared_ptr<const carriers::TlsContext> tls_;
+  std::unique_ptr<carriers::LoopbackCarrier> loopback_;
+  std::unique_ptr<carriers::UdpCarrier> udp_;
+  std::unique_ptr<carriers::TcpCarrier> tcp_;
+  std::unique_ptr<driver::SoftCard> card_;
+  std::unique_ptr<CaptureTap> capture_;
+
+  slot::Fd control_listener_;
+  std::unique_ptr<carriers::Listener> peer_listener_;
+  slot::Fd signals_;
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, Client> clients_;
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::map<std::string, Service> services_;
+  std::vector<std::unique_ptr<Link>> links_;  ///< by link number; holes are null
+  std::map<std::uint64_t, Caller> callers_;
+  std::map<std::uint64_t, PendingOpen> opens_;
+  std::vector<Draining> draining_;
+  std::uint16_t loop_link_ = 0;
+  std::uint32_t next_slot_ = 0;
+  std::uint32_t used_slots_ = 0;
+  std::uint64_t started_us_ = 0;
+  std::uint64_t sleeps_ = 0;
+  bool recovered_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace slotwire::engine

@@ -1,0 +1,165 @@
+// What the engine tells about itself: the node, its links, sessions and slots.
+#include "engine/engine.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+/// Rows in one answer, so that it fits a packet.
+constexpr std::size_t kMaxPage = 128;
+
+std::string_view pairing_name(Pairing pairing) {
+  switch (pairing) {
+    case Pairing::none:
+      return "none";
+    case Pairing::opening:
+      return "opening";
+    case Pairing::remote:
+      return "remote";
+    case Pairing::direct:
+      return "direct";
+    case Pairing::strict:
+      return "strict";
+  }
+  return "unknown";
+}
+
+std::string_view phase_name(const SlotDescriptor& d) {
+  switch (d.phase) {
+    case Phase::open:
+      return "open";
+    case Phase::draining:
+      return "draining";
+    case Phase::peer_gone:
+      return end_name(d.end);
+  }
+  return "unknown";
+}
+
+Json carrier_json(const carriers::Carrier& carrier) {
+  const carriers::CarrierCounters& c = carrier.counters();
+  return Json{{"carrier", carrier.name()},       {"tx_frames", c.tx_frames},   {"tx_bytes", c.tx_bytes},
+              {"tx_calls", c.tx_calls},          {"tx_dropped", c.tx_dropped}, {"rx_frames", c.rx_frames},
+              {"rx_bytes", c.rx_bytes},          {"rx_calls", c.rx_calls},     {"rx_unknown_peer", c.rx_unknown_peer},
+              {"rx_malformed", c.rx_malformed},  {"connects", c.connects},     {"disconnects", c.disconnects}};
+}
+
+}  // namespace
+
+Json Engine::status() {
+  const BuddyStats memory = memory_->stats();
+  Json links = Json::array();
+  for (const auto& link : links_) {
+    if (!link) continue;
+    links.push_back({{"peer", link->config.peer},
+                     {"link", link->index},
+                     {"carrier", link->config.carrier == LinkCarrier::udp ? "udp" : "tcp"},
+                     {"up", usable(*link)},
+                     {"carrier_up", link->carrier_up},
+                     {"control_up", link->control_up},
+                     {"dials", link->config.dial},
+                     {"reason", usable(*link) ? std::string() : link->reason},
+                     {"control_connects", link->reconnects}});
+  }
+  Json services = Json::array();
+  for (const auto& [name, service] : services_) {
+    services.push_back({{"service", name}, {"processes", service.sessions.size()}});
+    if (services.size() == kMaxPage) break;
+  }
+  Json counters = Json::object();
+  for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
+    const auto counter = static_cast<regs::Counter>(i);
+    counters[std::string(regs::name(counter))] = card_->counter(counter);
+  }
+  Json carriers = Json::array();
+  if (udp_) carriers.push_back(carrier_json(*udp_));
+  carriers.push_back(carrier_json(*tcp_));
+  carriers.push_back(carrier_json(*loopback_));
+  std::size_t sessions = 0;
+  for (const auto& session : sessions_) sessions += session ? 1 : 0;
+  return Json{{"node", config_.node.name},
+              {"version", SLOTWIRE_VERSION},
+              {"pid", ::getpid()},
+              {"uptime_s", (monotonic_us() - started_us_) / 1'000'000},
+              {"card", card_->capabilities().kind},
+              {"recovered", recovered_},
+              {"lives", admin_->header().lives},
+              {"sleeps", sleeps_},
+              {"slots", {{"used", used_slots_}, {"limit", config_.limits.slots}, {"draining", draining_.size()}}},
+              {"sessions", {{"used", sessions}, {"limit", config_.limits.sessions}}},
+              {"memory",
+               {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
+              {"links", links},
+              {"services", services},
+              {"service_count", services_.size()},
+              {"counters", counters},
+              {"carriers", carriers}};
+}
+
+Json Engine::slots_page(const Json& request) {
+  const auto from = request.value("from", std::size_t{0});
+  const std::size_t max = std::min(request.value("max", kMaxPage), kMaxPage);
+  Json rows = Json::array();
+  std::int64_t next = -1;
+  for (std::size_t i = from; i < admin_->slots().size(); ++i) {
+    const SlotDescriptor& d = admin_->slots()[i];
+    if (d.pairing == Pairing::none) continue;
+    if (rows.size() == max) {
+      next = static_cast<std::int64_t>(i);
+      break;
+    }
+    const auto slot = static_cast<std::uint16_t>(i);
+    const regs::SlotRow& row = card_->row(slot);
+    const pipeline::SlotStats& stats = card_->stats(slot);
+    Json entry{{"slot", slot},
+               {"pairing", pairing_name(d.pairing)},
+               {"state", phase_name(d)},
+               {"service", get_name(d.service)},
+               {"acceptor", d.acceptor != 0},
+               {"peer_node", get_name(d.peer_node)},
+               {"peer_name", get_name(d.peer_name)},
+               {"peer_pid", d.peer_pid},
+               {"in_lines", 1U << d.in_order},
+               {"out_lines", 1U << d.out_order}};
+    if (d.session != kNoSession && sessions_[d.session]) {
+      entry["pid"] = admin_->sessions()[d.session].pid;
+      entry["name"] = get_name(admin_->sessions()[d.session].name);
+    }
+    if (static_cast<regs::SlotState>(row.state) != regs::SlotState::free) {
+      entry["peer_slot"] = row.peer_slot;
+      entry["epoch"] = row.epoch;
+      entry["fault"] = regs::name(static_cast<regs::Fault>(row.fault));
+      entry["marks"] = {{"in_tail", row.in_tail}, {"in_head", row.in_head}, {"out_tail", row.out_tail}, {"out_head", row.out_head}};
+      entry["tx_lines"] = stats.tx_lines;
+      entry["tx_lines_again"] = stats.tx_lines_again;
+      entry["rx_lines"] = stats.rx_lines;
+    }
+    rows.push_back(std::move(entry));
+  }
+  return Json{{"slots", rows}, {"next", next}};
+}
+
+Json Engine::sessions_page(const Json& request) {
+  const auto from = request.value("from", std::size_t{0});
+  const std::size_t max = std::min(request.value("max", kMaxPage), kMaxPage);
+  Json rows = Json::array();
+  std::int64_t next = -1;
+  for (std::size_t i = from; i < sessions_.size(); ++i) {
+    if (!sessions_[i]) continue;
+    if (rows.size() == max) {
+      next = static_cast<std::int64_t>(i);
+      break;
+    }
+    const SessionRecord& record = admin_->sessions()[i];
+    rows.push_back({{"session", record.id},
+                    {"name", get_name(record.name)},
+                    {"pid", record.pid},
+                    {"uid", record.uid},
+                    {"attached", sessions_[i]->socket != nullptr},
+                    {"slots", sessions_[i]->slot_count},
+                    {"memory", sessions_[i]->memory},
+                    {"services", sessions_[i]->services}});
+  }
+  return Json{{"sessions", rows}, {"next", next}};
+}
+
+}  // namespace slotwire::engine
