@@ -1,0 +1,405 @@
+// The C ABI: checks arguments and threads, turns failures into statuses and a last error.
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "client/context.hpp"
+#include "slotwire.h"
+
+using slotwire::client::Deadline;
+using slotwire::client::Failure;
+using slotwire::slot::RecordHeader;
+using slotwire::slot::RecordKind;
+
+namespace {
+
+constexpr const char* kDefaultSocket = "/run/slotwire/slotwire.sock";
+constexpr std::uint64_t kDefaultMaxMessage = std::uint64_t{64} << 20;
+
+std::string& last_error() {
+  static thread_local std::string text;
+  return text;
+}
+
+int report(const Failure& failure) {
+  last_error() = failure.text;
+  return failure.status;
+}
+
+/// Copies a struct of the caller's version: what it does not have stays at the default.
+template <typename T>
+T from_caller(const T* given) {
+  T own{};
+  if (given != nullptr) std::memcpy(&own, given, given->size < sizeof(T) ? given->size : sizeof(T));
+  own.size = sizeof(T);
+  return own;
+}
+
+/// Copies a struct to the caller's, no more than it has room for.
+template <typename T>
+void to_caller(const T& own, T* given) {
+  const std::uint32_t size = given->size;
+  std::memcpy(given, &own, size < sizeof(T) ? size : sizeof(T));
+  given->size = size;
+}
+
+/// Runs `body` on behalf of the thread that owns `context`; nothing is thrown across the ABI.
+template <typename Body>
+int guarded(const sw_context* context, Body&& body) {
+  try {
+    if (context == nullptr) return report({SW_INVALID, "a handle is NULL"});
+    if (!context->here()) {
+      return report({SW_WRONG_THREAD, "a context belongs to the thread that opened it: use one context per thread, or sw_context_adopt()"});
+    }
+    return report(body());
+  } catch (const std::bad_alloc&) {
+    return SW_NO_MEMORY;
+  } catch (const std::exception& error) {
+    return report({SW_INVALID, error.what()});
+  }
+}
+
+const sw_context* context_of(const sw_connection* connection) { return connection == nullptr ? nullptr : connection->context; }
+
+std::span<const std::byte> bytes(const void* data, std::size_t length) { return {static_cast<const std::byte*>(data), length}; }
+
+Failure null_pointer() { return {SW_INVALID, "an argument is NULL"}; }
+
+std::string program_name() { return program_invocation_short_name == nullptr ? "unnamed" : program_invocation_short_name; }
+
+}  // namespace
+
+extern "C" {
+
+const char* sw_status_name(int status) {
+  switch (status) {
+    case SW_OK:
+      return "ok";
+    case SW_AGAIN:
+      return "try again";
+    case SW_TIMED_OUT:
+      return "timed out";
+    case SW_CANCELLED:
+      return "cancelled";
+    case SW_PEER_CLOSED:
+      return "peer closed";
+    case SW_PEER_DIED:
+      return "peer died";
+    case SW_REFUSED:
+      return "refused";
+    case SW_NO_SERVICE:
+      return "no such service";
+    case SW_LINK_DOWN:
+      return "link down";
+    case SW_ENGINE_GONE:
+      return "engine gone";
+    case SW_LOST:
+      return "connection lost";
+    case SW_TOO_LARGE:
+      return "too large";
+    case SW_WRONG_THREAD:
+      return "wrong thread";
+    case SW_VERSION:
+      return "version mismatch";
+    case SW_INVALID:
+      return "invalid argument";
+    case SW_BROKEN:
+      return "connection broken";
+    case SW_FAULTED:
+      return "slot faulted";
+    case SW_NO_MEMORY:
+      return "no memory";
+    case SW_REMOTE_ERROR:
+      return "error from the server";
+    case SW_BUSY:
+      return "busy";
+    default:
+      return "unknown status";
+  }
+}
+
+const char* sw_last_error(void) { return last_error().c_str(); }
+const char* sw_version(void) { return SLOTWIRE_VERSION; }
+
+int sw_open(const sw_options* options, sw_context** out) {
+  try {
+    if (out == nullptr) return report(null_pointer());
+    const sw_options given = from_caller(options);
+    const char* socket = given.socket != nullptr ? given.socket : std::getenv("SLOTWIRE_SOCKET");
+    auto context = std::make_unique<sw_context>(socket != nullptr && *socket != 0 ? socket : kDefaultSocket,
+                                                given.name != nullptr ? given.name : program_name(),
+                                                given.max_message == 0 ? kDefaultMaxMessage : given.max_message);
+    const Failure failure = context->open(given);
+    if (failure.status == SW_OK) *out = context.release();
+    return report(failure);
+  } catch (const std::exception& error) {
+    return report({SW_NO_MEMORY, error.what()});
+  }
+}
+
+void sw_close(sw_context* context) {
+  const std::unique_ptr<sw_context> owned(context);  // made by sw_open
+}
+
+int sw_context_adopt(sw_context* context) {
+  if (context == nullptr) return report(null_pointer());
+  context->adopt();
+  return report({});
+}
+
+int sw_context_fd(const sw_context* context) { return context == nullptr ? -1 : const_cast<sw_context*>(context)->session().fd(); }
+
+int sw_context_process(sw_context* context) {
+  return guarded(context, [&] {
+    context->session().process();
+    return Failure{};
+  });
+}
+
+const char* sw_context_node(const sw_context* context) {
+  return context == nullptr ? "" : const_cast<sw_context*>(context)->session().node().c_str();
+}
+
+int sw_serve(sw_context* context, const char* name, const sw_serve_options* options, sw_service** out) {
+  return guarded(context, [&] {
+    if (name == nullptr || out == nullptr) return null_pointer();
+    return context->serve(name, from_caller(options).backlog, *out);
+  });
+}
+
+int sw_accept(sw_service* service, sw_timeout_ms timeout, sw_connection** out) {
+  return guarded(service == nullptr ? nullptr : service->context, [&] {
+    if (out == nullptr) return null_pointer();
+    return service->context->accept(*service, Deadline(timeout), *out);
+  });
+}
+
+int sw_service_fd(const sw_service* service) { return service == nullptr ? -1 : service->context->session().fd(); }
+
+void sw_service_close(sw_service* service) {
+  if (service == nullptr) return;
+  guarded(service->context, [&] {
+    service->context->unserve(service);
+    return Failure{};
+  });
+}
+
+int sw_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout, sw_connection** out) {
+  return guarded(context, [&] {
+    if (service == nullptr || out == nullptr) return null_pointer();
+    return context->connect(service, from_caller(options), Deadline(timeout), *out);
+  });
+}
+
+void sw_connection_close(sw_connection* connection) {
+  if (connection == nullptr) return;
+  guarded(connection->context, [&] {
+    connection->context->close(connection);
+    return Failure{};
+  });
+}
+
+int sw_connection_peer(const sw_connection* connection, sw_peer* out) {
+  return guarded(context_of(connection), [&] {
+    if (out == nullptr) return null_pointer();
+    const slotwire::client::ConnectionInfo& info = connection->end->info();
+    sw_peer peer{};
+    const auto copy = [](char(&to)[64], const std::string& from) { from.copy(to, sizeof to - 1); };
+    copy(peer.node, info.node);
+    copy(peer.service, info.service);
+    copy(peer.name, info.name);
+    peer.pid = info.pid;
+    peer.uid = info.uid;
+    peer.slot = info.slot;
+    peer.direct = info.direct ? 1 : 0;
+    peer.link_up = info.link_up ? 1 : 0;
+    to_caller(peer, out);
+    return Failure{};
+  });
+}
+
+sw_context* sw_connection_context(const sw_connection* connection) { return connection == nullptr ? nullptr : connection->context; }
+int sw_connection_fd(const sw_connection* connection) { return connection == nullptr ? -1 : connection->end->wake_fd(); }
+
+int sw_arm(sw_connection* connection, int what) {
+  return guarded(context_of(connection), [&] { return Failure{connection->end->arm(what) ? SW_OK : SW_AGAIN, {}}; });
+}
+
+void sw_disarm(sw_connection* connection) {
+  guarded(context_of(connection), [&] {
+    connection->end->disarm();
+    return Failure{};
+  });
+}
+
+int sw_wait(sw_connection* connection, int what, sw_timeout_ms timeout) {
+  return guarded(context_of(connection), [&] { return connection->end->wait(what, Deadline(timeout)); });
+}
+
+int sw_send(sw_connection* connection, const void* data, size_t length, sw_timeout_ms timeout) {
+  return guarded(context_of(connection), [&] {
+    if (data == nullptr && length != 0) return null_pointer();
+    return connection->end->send({.kind = RecordKind::message}, bytes(data, length), Deadline(timeout));
+  });
+}
+
+int sw_loan_message(sw_connection* connection, size_t length, sw_loan* out) {
+  return guarded(context_of(connection), [&] {
+    if (out == nullptr) return null_pointer();
+    std::span<std::byte> place;
+    Failure failure = connection->end->loan(length, place);
+    if (failure.status != SW_OK) return failure;
+    sw_loan loan{};
+    loan.data = place.data();
+    loan.length = place.size();
+    to_caller(loan, out);
+    return failure;
+  });
+}
+
+int sw_commit(sw_connection* connection, uint32_t kind, uint16_t code, uint32_t id, size_t length) {
+  return guarded(context_of(connection), [&] {
+    if (kind < SW_MESSAGE || kind > SW_ERROR) return Failure{SW_INVALID, "a loan is committed as SW_MESSAGE, SW_REQUEST, SW_REPLY or SW_ERROR"};
+    if (length > UINT32_MAX) return Failure{SW_INVALID, "more bytes are committed than were loaned"};
+    return connection->end->commit({.length = static_cast<std::uint32_t>(length), .kind = static_cast<RecordKind>(kind), .code = code, .id = id});
+  });
+}
+
+void sw_abandon(sw_connection* connection) {
+  guarded(context_of(connection), [&] {
+    connection->end->abandon();
+    return Failure{};
+  });
+}
+
+int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out) {
+  return guarded(context_of(connection), [&] {
+    if (out == nullptr) return null_pointer();
+    sw_message message{};
+    Failure failure = connection->end->receive(Deadline(timeout), message);
+    to_caller(message, out);
+    return failure;
+  });
+}
+
+void sw_release(sw_connection* connection, sw_message* message) {
+  guarded(context_of(connection), [&] {
+    if (message == nullptr) return null_pointer();
+    connection->end->release(*message);
+    return Failure{};
+  });
+}
+
+int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout, sw_message* reply) {
+  return guarded(context_of(connection), [&] {
+    if ((data == nullptr && length != 0) || reply == nullptr) return null_pointer();
+    sw_message message{};
+    Failure failure = connection->end->call(method, bytes(data, length), Deadline(timeout), message);
+    to_caller(message, reply);
+    return failure;
+  });
+}
+
+int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout, uint32_t* id) {
+  return guarded(context_of(connection), [&] {
+    if ((data == nullptr && length != 0) || id == nullptr) return null_pointer();
+    return connection->end->start_call(method, bytes(data, length), Deadline(timeout), *id);
+  });
+}
+
+int sw_cancel_call(sw_connection* connection, uint32_t id) {
+  return guarded(context_of(connection), [&] { return connection->end->cancel(id); });
+}
+
+void sw_interrupt(sw_connection* connection) {
+  if (connection != nullptr) connection->end->interrupt();
+}
+
+int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t length, sw_timeout_ms timeout) {
+  return guarded(context_of(connection), [&] {
+    if (data == nullptr && length != 0) return null_pointer();
+    return connection->end->send({.kind = RecordKind::reply, .id = id}, bytes(data, length), Deadline(timeout));
+  });
+}
+
+int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text, sw_timeout_ms timeout) {
+  return guarded(context_of(connection), [&] {
+    const std::size_t length = text == nullptr ? 0 : std::strlen(text);
+    return connection->end->send({.kind = RecordKind::error, .code = code, .id = id}, bytes(text, length), Deadline(timeout));
+  });
+}
+
+int sw_is_cancelled(sw_connection* connection, uint32_t id) {
+  int cancelled = 0;
+  guarded(context_of(connection), [&] {
+    cancelled = connection->end->is_cancelled(id) ? 1 : 0;
+    return Failure{};
+  });
+  return cancelled;
+}
+
+int sw_write(sw_connection* connection, const void* data, size_t length, size_t* done) {
+  return guarded(context_of(connection), [&] {
+    if ((data == nullptr && length != 0) || done == nullptr) return null_pointer();
+    return connection->end->write(bytes(data, length), *done);
+  });
+}
+
+int sw_read(sw_connection* connection, void* data, size_t length, size_t* done) {
+  return guarded(context_of(connection), [&] {
+    if ((data == nullptr && length != 0) || done == nullptr) return null_pointer();
+    return connection->end->read({static_cast<std::byte*>(data), length}, *done);
+  });
+}
+
+int sw_shutdown(sw_connection* connection) {
+  return guarded(context_of(connection), [&] { return connection->end->end_stream(); });
+}
+
+int sw_flush(sw_connection* connection, sw_timeout_ms timeout) {
+  return guarded(context_of(connection), [&] { return connection->end->flush(Deadline(timeout)); });
+}
+
+int sw_poller_create(sw_context* context, sw_poller** out) {
+  return guarded(context, [&] {
+    if (out == nullptr) return null_pointer();
+    *out = std::make_unique<sw_poller>(*context).release();
+    return Failure{};
+  });
+}
+
+void sw_poller_destroy(sw_poller* poller) {
+  const std::unique_ptr<sw_poller> owned(poller);  // made by sw_poller_create
+}
+
+int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token) {
+  return guarded(context_of(connection), [&] { return poller == nullptr ? null_pointer() : poller->add(*connection, what, token); });
+}
+
+int sw_poller_set(sw_poller* poller, sw_connection* connection, int what) {
+  return guarded(context_of(connection), [&] { return poller == nullptr ? null_pointer() : poller->set(*connection, what); });
+}
+
+int sw_poller_remove(sw_poller* poller, sw_connection* connection) {
+  return guarded(context_of(connection), [&] { return poller == nullptr ? null_pointer() : poller->remove(*connection); });
+}
+
+int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count) {
+  return guarded(poller == nullptr ? nullptr : &poller->context(), [&] {
+    if (ready == nullptr || count == nullptr || max == 0) return null_pointer();
+    std::vector<sw_ready>& found = poller->scratch();
+    found.clear();
+    Failure failure = poller->wait(found, max, Deadline(timeout));
+    *count = found.size();
+    std::copy(found.begin(), found.end(), ready);
+    return failure;
+  });
+}
+
+int sw_poller_fd(const sw_poller* poller) { return poller == nullptr ? -1 : poller->fd(); }
+
+int sw_poller_arm(sw_poller* poller) {
+  return guarded(poller == nullptr ? nullptr : &poller->context(), [&] { return Failure{poller->arm() ? SW_OK : SW_AGAIN, {}}; });
+}
+
+}  // extern "C"

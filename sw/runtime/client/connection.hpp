@@ -1,0 +1,151 @@
+// One end of a connection as the process sees it: records over the slot's two rings.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "client/session.hpp"
+#include "slot/record.hpp"
+
+namespace slotwire::client {
+
+/// Method number that the library answers by itself: slotwire ping.
+inline constexpr std::uint16_t kPingMethod = 0xffff;
+/// Calls given up whose late answers are still dropped; the oldest are forgotten beyond it.
+inline constexpr std::size_t kMaxAbandonedCalls = 1024;
+/// Messages kept for receive() while a call waits for its answer.
+inline constexpr std::size_t kMaxInbox = 4096;
+
+/// What the engine said of a new connection.
+struct ConnectionInfo {
+  std::uint32_t slot = 0, local = 0;
+  unsigned in_order = 0, out_order = 0;
+  bool direct = false, link_up = true;
+  std::string service, node, name;
+  std::uint32_t pid = 0, uid = 0;
+};
+/// Reads a slot of docs/control.md. Throws Json::exception.
+ConnectionInfo parse_info(const Json& json);
+
+/// A message as the library holds it until it is released: lines of the ring, or a copy.
+struct Held {
+  std::uint32_t lines = 0;  ///< in the ring; 0: the data is in `copy`
+  bool released = false;
+  std::vector<std::byte> copy;
+};
+
+/// One thread.
+class Connection {
+ public:
+  /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
+  Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy, std::uint64_t max_message);
+
+  const ConnectionInfo& info() const { return info_; }
+  int wake_fd() const { return wake_.get(); }
+
+  // What the session tells.
+  void ended(int status, std::string text);
+  void set_link(bool up, const std::string& text);
+  bool has_ended() const { return end_.status != SW_OK; }
+
+  // Sending.
+  Failure send(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
+  Failure loan(std::size_t length, std::span<std::byte>& out);
+  Failure commit(slot::RecordHeader header);
+  void abandon() { loaned_ = false; }
+  Failure write(std::span<const std::byte> data, std::size_t& done);
+  Failure end_stream();
+  Failure flush(const Deadline& deadline);
+
+  // Receiving.
+  Failure receive(const Deadline& deadline, sw_message& out);
+  void release(sw_message& message);
+  Failure read(std::span<std::byte> into, std::size_t& done);
+  Failure call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply);
+  Failure start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, std::uint32_t& id);
+  Failure cancel(std::uint32_t id);
+  bool is_cancelled(std::uint32_t id);
+  void interrupt();
+
+  // Waiting.
+  bool holds(int what);
+  /// Asks to be woken. False: what is waited for is there already.
+  bool arm(int what);
+  void disarm();
+  /// Waits until `condition` or the deadline; `what` is what it depends on.
+  Failure wait(int what, const Deadline& deadline, const std::function<bool()>& condition);
+  Failure wait(int what, const Deadline& deadline) {
+    return wait(what, deadline, [&] { return holds(what); });
+  }
+
+ private:
+  struct Assembly {
+    bool open = false;
+    slot::RecordHeader header;
+    std::vector<std::byte> data;
+  };
+  /// One received message before it is handed out.
+  struct Incoming {
+    slot::RecordHeader header;
+    std::span<const std::byte> data;
+    Held* held = nullptr;
+  };
+
+  Failure send_parts(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
+  Failure may_send();
+  void hold_lines(std::uint32_t lines, bool released);
+  Incoming as_copy(const slot::RecordHeader& header, std::vector<std::byte> data);
+  void notify_written();
+  void notify_consumed(std::uint32_t lines);
+  void free_released();
+  std::optional<Incoming> next_incoming(Failure& failure);
+  Failure end_failure();
+  Failure broken(const std::string& text);
+  Failure wait_failure() const;
+  static void hand_out(const Incoming& incoming, sw_message& out);
+  void answer_ping(const Incoming& ping);
+  void give_up_call(std::uint32_t id);
+  void drop(Held* held);
+  bool wanted(const Incoming& incoming);
+  Failure stash(Incoming incoming);
+
+  Session& session_;
+  ConnectionInfo info_;
+  slot::WaitPolicy policy_;
+  std::uint64_t max_message_;
+  slot::Space own_, other_;
+  slot::Fd wake_, peer_wake_;
+  slot::RecordWriter writer_;
+  slot::RecordReader reader_;
+  std::uint32_t wait_number_ = 0;
+  std::uint32_t peer_signalled_ = 0;
+  std::uint32_t consumed_unrung_ = 0;
+  std::uint32_t wanted_lines_ = 1;     ///< free lines that the last refused send needs
+  std::size_t loan_ = 0;
+  bool loaned_ = false;
+  std::uint32_t held_lines_ = 0;       ///< lines after the head that were handed out
+  std::deque<std::unique_ptr<Held>> held_;                   ///< lines after the head, in order
+  std::unordered_map<Held*, std::unique_ptr<Held>> copies_;  ///< messages that are not in the ring
+  std::deque<Incoming> inbox_;
+  Assembly assembly_;
+  std::size_t stream_offset_ = 0;      ///< bytes of the stream record at the head that were read
+  bool stream_ended_ = false;
+  std::uint32_t next_call_ = 0;
+  std::unordered_set<std::uint32_t> abandoned_, cancelled_;
+  std::deque<std::uint32_t> abandoned_order_;
+  std::atomic<bool> interrupted_{false};
+  std::uint32_t idle_looks_ = 0;
+  bool link_up_ = true;
+  std::string link_text_;
+  Failure end_;
+  bool calling_ = false;
+};
+
+}  // namespace slotwire::client

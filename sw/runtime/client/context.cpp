@@ -1,0 +1,350 @@
+#include "client/context.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+
+namespace slotwire::client {
+
+const void* this_thread() {
+  static thread_local char mark = 0;
+  return &mark;
+}
+
+namespace {
+
+constexpr std::size_t kDefaultBacklog = 256;
+/// Between two tries to connect while a link is down.
+constexpr int kConnectRetryMs = 20;
+/// Looks of a poller between two looks at the descriptors of those that sleep.
+constexpr std::uint32_t kLooksPerEpoll = 16;
+constexpr int kEventsAtOnce = 64;
+/// More busy connections than this are not spun over: looking at all of them takes longer than a wake-up.
+constexpr std::size_t kMaxSpun = 256;
+
+int status_of_end(const std::string& reason) {
+  if (reason == "closed") return SW_PEER_CLOSED;
+  if (reason == "fault") return SW_FAULTED;
+  if (reason == "peer_fault") return SW_BROKEN;
+  if (reason == "lost") return SW_LOST;
+  return SW_PEER_DIED;
+}
+
+std::string end_text(const ConnectionInfo& info, int status, const std::string& text) {
+  std::string what = "connection with '" + info.name + "' (pid " + std::to_string(info.pid) + ") on node '" + info.node + "', service '" +
+                     info.service + "': ";
+  switch (status) {
+    case SW_PEER_CLOSED:
+      what += "the peer closed it";
+      break;
+    case SW_FAULTED:
+      what += "this process's own slot was faulted";
+      break;
+    case SW_BROKEN:
+      what += "the peer's slot was faulted by its proxy";
+      break;
+    case SW_LOST:
+      what += "a node started anew and kept nothing";
+      break;
+    default:
+      what += "the peer's process died";
+  }
+  return text.empty() ? what : what + ": " + text;
+}
+
+}  // namespace
+}  // namespace slotwire::client
+
+using slotwire::client::Connection;
+using slotwire::client::Deadline;
+using slotwire::client::Failure;
+using slotwire::client::Json;
+
+sw_context::sw_context(std::string socket, std::string name, std::uint64_t max_message)
+    : owner_(slotwire::client::this_thread()), session_(std::move(socket), std::move(name), *this), max_message_(max_message) {}
+
+sw_context::~sw_context() { session_.bye(); }
+
+Failure sw_context::open(const sw_options& options) {
+  Failure failure = session_.open();
+  policy_ = session_.wait_policy();
+  const auto set = [](std::chrono::nanoseconds& to, std::uint32_t us) {
+    if (us != 0 && us != UINT32_MAX) to = std::chrono::microseconds(us);
+  };
+  set(policy_.spin, options.spin_us);
+  set(policy_.yield, options.yield_us);
+  return failure;
+}
+
+Failure sw_context::serve(const std::string& name, std::size_t backlog, sw_service*& out) {
+  if (services_.contains(name)) return {SW_INVALID, "this context serves '" + name + "' already"};
+  auto service = std::make_unique<sw_service>();
+  service->context = this;
+  service->name = name;
+  service->backlog = backlog == 0 ? slotwire::client::kDefaultBacklog : backlog;
+  // In place before the request: a connection may be accepted together with the answer.
+  sw_service* const raw = service.get();
+  services_[name] = std::move(service);
+  Json answer;
+  std::vector<slotwire::slot::Fd> fds;
+  Failure failure = session_.request(Json{{"op", "serve"}, {"service", name}, {"backlog", raw->backlog}}, Deadline(5000), answer, fds);
+  if (failure.status != SW_OK) {
+    services_.erase(name);
+    return failure;
+  }
+  session_.services()[name] = static_cast<std::uint32_t>(raw->backlog);
+  out = raw;
+  return {};
+}
+
+void sw_context::unserve(sw_service* service) {
+  session_.services().erase(service->name);
+  Json answer;
+  std::vector<slotwire::slot::Fd> fds;
+  session_.request(Json{{"op", "unserve"}, {"service", service->name}}, Deadline(5000), answer, fds);
+  const std::deque<sw_connection*> waiting = service->waiting;
+  for (sw_connection* connection : waiting) close(connection);
+  services_.erase(service->name);
+}
+
+sw_connection* sw_context::make(const Json& slot, std::vector<slotwire::slot::Fd> fds) {
+  const slotwire::client::ConnectionInfo info = slotwire::client::parse_info(slot);
+  auto connection = std::make_unique<sw_connection>();
+  connection->context = this;
+  connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, max_message_);
+  sw_connection* const raw = connection.get();
+  if (const auto old = connections_.find(info.local); old != connections_.end()) {
+    // The engine gave the place away, so it has forgotten the old one.
+    old->second->end->ended(SW_LOST, "slotwired forgot this connection");
+    lost_.push_back(std::move(old->second));
+  }
+  connections_[info.local] = std::move(connection);
+  return raw;
+}
+
+Failure sw_context::connect(const std::string& service, const sw_connect_options& options, const Deadline& deadline, sw_connection*& out) {
+  while (true) {
+    Json answer;
+    std::vector<slotwire::slot::Fd> fds;
+    Json message{{"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
+    if (!deadline.never()) message["timeout_ms"] = deadline.left_ms();
+    Failure failure = session_.request(message, deadline, answer, fds);
+    if (failure.status == SW_OK) {
+      try {
+        out = make(answer, std::move(fds));
+        return {};
+      } catch (const Json::exception& error) {
+        return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
+      } catch (const std::exception& error) {
+        if (answer.contains("local") && answer["local"].is_number_unsigned()) tell_closed(answer["local"].get<std::uint32_t>());
+        return {SW_NO_MEMORY, std::string("the slot cannot be mapped: ") + error.what()};
+      }
+    }
+    // A link that is down, or an engine that is being restarted, comes back: that is worth waiting for.
+    if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() || deadline.passed()) return failure;
+    pollfd wait{session_.fd(), POLLIN, 0};
+    const int left = deadline.poll_ms();
+    ::poll(&wait, 1, left < 0 ? slotwire::client::kConnectRetryMs : std::min(left, slotwire::client::kConnectRetryMs));
+    session_.process();
+    if (deadline.passed()) return failure;
+  }
+}
+
+Failure sw_context::accept(sw_service& service, const Deadline& deadline, sw_connection*& out) {
+  while (service.waiting.empty()) {
+    session_.process();
+    if (!service.waiting.empty()) break;
+    if (deadline.immediate()) return {SW_AGAIN, {}};
+    if (deadline.passed()) return {SW_TIMED_OUT, "nobody connected to '" + service.name + "' in time"};
+    pollfd wait{session_.fd(), POLLIN, 0};
+    ::poll(&wait, 1, deadline.poll_ms());
+  }
+  out = service.waiting.front();
+  service.waiting.pop_front();
+  return {};
+}
+
+void sw_context::tell_closed(std::uint32_t local) {
+  if (!session_.attached()) return;
+  session_.post(Json{{"op", "close"}, {"id", 0}, {"local", local}});
+}
+
+void sw_context::close(sw_connection* connection) {
+  if (connection->poller != nullptr) connection->poller->remove(*connection);
+  for (auto& [name, service] : services_) std::erase(service->waiting, connection);
+  const std::uint32_t local = connection->end->info().local;
+  const auto found = connections_.find(local);
+  if (found != connections_.end() && found->second.get() == connection) {
+    connections_.erase(found);
+    tell_closed(local);
+    return;
+  }
+  std::erase_if(lost_, [&](const auto& entry) { return entry.get() == connection; });
+}
+
+void sw_context::on_accepted(const Json& event, std::vector<slotwire::slot::Fd> fds) {
+  const auto found = services_.find(event.value("service", std::string()));
+  const std::uint32_t local = event.at("local").get<std::uint32_t>();
+  if (found == services_.end() || found->second->waiting.size() >= found->second->backlog) {
+    tell_closed(local);  // not served (any more), or more than it can take: the peer sees the connection closed
+    return;
+  }
+  try {
+    found->second->waiting.push_back(make(event, std::move(fds)));
+  } catch (const Json::exception&) {
+    throw;
+  } catch (const std::exception&) {
+    tell_closed(local);
+  }
+}
+
+void sw_context::on_closed(std::uint32_t local, const std::string& reason, const std::string& text) {
+  const auto found = connections_.find(local);
+  if (found == connections_.end()) return;
+  const int status = slotwire::client::status_of_end(reason);
+  found->second->end->ended(status, slotwire::client::end_text(found->second->end->info(), status, text));
+}
+
+void sw_context::on_link(const std::string& node, bool up, const std::string& text) {
+  for (auto& [local, connection] : connections_) {
+    if (connection->end->info().node == node && !connection->end->info().direct) connection->end->set_link(up, text);
+  }
+}
+
+void sw_context::on_lost() {
+  for (auto& [local, connection] : connections_) {
+    connection->end->ended(SW_LOST, slotwire::client::end_text(connection->end->info(), SW_LOST, {}));
+    lost_.push_back(std::move(connection));
+  }
+  connections_.clear();
+}
+
+std::vector<std::uint32_t> sw_context::held() const {
+  std::vector<std::uint32_t> locals;
+  for (const auto& [local, connection] : connections_) locals.push_back(local);
+  return locals;
+}
+
+// --- poller ---
+
+sw_poller::sw_poller(sw_context& context) : context_(context), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;  // the context's events
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, context.session().fd(), &event);
+}
+
+sw_poller::~sw_poller() {
+  for (auto& [connection, entry] : entries_) connection->poller = nullptr;
+}
+
+Failure sw_poller::add(sw_connection& connection, int what, void* token) {
+  if (connection.poller != nullptr) return {SW_INVALID, "the connection is in a poller already"};
+  auto entry = std::make_unique<Entry>(Entry{&connection, what, token, true});
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = entry.get();
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection.end->wake_fd(), &event) != 0) {
+    return {SW_NO_MEMORY, "the connection cannot be watched (fs.epoll.max_user_watches)"};
+  }
+  awake_.push_back(entry.get());
+  connection.poller = this;
+  entries_[&connection] = std::move(entry);
+  return {};
+}
+
+Failure sw_poller::set(sw_connection& connection, int what) {
+  const auto found = entries_.find(&connection);
+  if (found == entries_.end()) return {SW_INVALID, "the connection is not in this poller"};
+  found->second->what = what;
+  wake(*found->second);  // so that it is armed anew, for what is asked now
+  return {};
+}
+
+Failure sw_poller::remove(sw_connection& connection) {
+  const auto found = entries_.find(&connection);
+  if (found == entries_.end()) return {SW_INVALID, "the connection is not in this poller"};
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.end->wake_fd(), nullptr);
+  connection.end->disarm();
+  std::erase(awake_, found->second.get());
+  entries_.erase(found);
+  connection.poller = nullptr;
+  return {};
+}
+
+void sw_poller::wake(Entry& entry) {
+  entry.connection->end->disarm();
+  if (entry.awake) return;
+  entry.awake = true;
+  awake_.push_back(&entry);
+}
+
+bool sw_poller::take_events(int timeout_ms) {
+  std::array<epoll_event, slotwire::client::kEventsAtOnce> events;
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  bool control = false;
+  for (int i = 0; i < n; ++i) {
+    void* const which = events[static_cast<std::size_t>(i)].data.ptr;
+    if (which == nullptr) {
+      control = true;
+    } else {
+      wake(*static_cast<Entry*>(which));
+    }
+  }
+  if (control) {
+    context_.session().process();
+    had_events_ = true;
+  }
+  return n > 0;
+}
+
+void sw_poller::collect(std::vector<sw_ready>& ready, std::size_t max) {
+  // In turn, so that the ones at the front cannot keep the others waiting.
+  for (std::size_t looked = 0; looked < awake_.size() && ready.size() < max; ++looked) {
+    cursor_ = cursor_ + 1 < awake_.size() ? cursor_ + 1 : 0;
+    Entry& entry = *awake_[cursor_];
+    std::uint32_t what = 0;
+    if ((entry.what & SW_READABLE) != 0 && entry.connection->end->holds(SW_READABLE)) what |= SW_READABLE;
+    if ((entry.what & SW_WRITABLE) != 0 && entry.connection->end->holds(SW_WRITABLE)) what |= SW_WRITABLE;
+    if (what != 0) ready.push_back({entry.token, what, 0});
+  }
+}
+
+bool sw_poller::arm() {
+  for (std::size_t i = 0; i < awake_.size();) {
+    Entry& entry = *awake_[i];
+    if (entry.what != 0 && !entry.connection->end->arm(entry.what)) return false;
+    entry.awake = false;
+    awake_[i] = awake_.back();
+    awake_.pop_back();
+  }
+  return true;
+}
+
+Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Deadline& deadline) {
+  slotwire::slot::Waiter waiter(context_.policy());
+  if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);
+  while (true) {
+    collect(ready, max);
+    if (!ready.empty() || had_events_) {
+      had_events_ = false;
+      return {};
+    }
+    if (deadline.immediate()) {
+      take_events(0);
+      collect(ready, max);
+      had_events_ = false;
+      return {};
+    }
+    if (awake_.size() <= slotwire::client::kMaxSpun && waiter.next() == slotwire::slot::Waiter::Step::again) {
+      if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);
+      continue;
+    }
+    if (deadline.passed()) return {SW_TIMED_OUT, "none of the connections became ready in time"};
+    if (!arm()) continue;
+    take_events(deadline.poll_ms());
+    waiter.reset();
+  }
+}

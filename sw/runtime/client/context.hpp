@@ -1,0 +1,106 @@
+// What the handles of the C ABI stand for.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "client/connection.hpp"
+#include "client/session.hpp"
+
+namespace slotwire::client {
+
+/// Names the calling thread: an address that no other live thread has.
+const void* this_thread();
+
+}  // namespace slotwire::client
+
+struct sw_connection {
+  sw_context* context = nullptr;
+  std::unique_ptr<slotwire::client::Connection> end;
+  sw_poller* poller = nullptr;  ///< the poller that it is in, if any
+};
+
+struct sw_service {
+  sw_context* context = nullptr;
+  std::string name;
+  std::size_t backlog = 0;
+  std::deque<sw_connection*> waiting;
+};
+
+struct sw_context final : private slotwire::client::SessionEvents {
+ public:
+  sw_context(std::string socket, std::string name, std::uint64_t max_message);
+  ~sw_context() override;
+
+  slotwire::client::Failure open(const sw_options& options);
+  slotwire::client::Failure serve(const std::string& name, std::size_t backlog, sw_service*& out);
+  void unserve(sw_service* service);
+  slotwire::client::Failure connect(const std::string& service, const sw_connect_options& options,
+                                    const slotwire::client::Deadline& deadline, sw_connection*& out);
+  slotwire::client::Failure accept(sw_service& service, const slotwire::client::Deadline& deadline, sw_connection*& out);
+  void close(sw_connection* connection);
+
+  slotwire::client::Session& session() { return session_; }
+  const slotwire::slot::WaitPolicy& policy() const { return policy_; }
+  bool here() const { return owner_ == slotwire::client::this_thread(); }
+  void adopt() { owner_ = slotwire::client::this_thread(); }
+
+ private:
+  void on_accepted(const slotwire::client::Json& event, std::vector<slotwire::slot::Fd> fds) override;
+  void on_closed(std::uint32_t local, const std::string& reason, const std::string& text) override;
+  void on_link(const std::string& node, bool up, const std::string& text) override;
+  void on_lost() override;
+  std::vector<std::uint32_t> held() const override;
+
+  sw_connection* make(const slotwire::client::Json& slot, std::vector<slotwire::slot::Fd> fds);
+  void tell_closed(std::uint32_t local);
+
+  const void* owner_;
+  slotwire::client::Session session_;
+  slotwire::slot::WaitPolicy policy_;
+  std::uint64_t max_message_;
+  std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;        ///< by local index
+  std::vector<std::unique_ptr<sw_connection>> lost_;                           ///< of an engine that is no more
+  std::map<std::string, std::unique_ptr<sw_service>> services_;
+};
+
+/// Connections waited for together. Those that are busy are looked at; those that slept are left to epoll.
+struct sw_poller {
+ public:
+  explicit sw_poller(sw_context& context);
+  ~sw_poller();
+
+  slotwire::client::Failure add(sw_connection& connection, int what, void* token);
+  slotwire::client::Failure set(sw_connection& connection, int what);
+  slotwire::client::Failure remove(sw_connection& connection);
+  slotwire::client::Failure wait(std::vector<sw_ready>& ready, std::size_t max, const slotwire::client::Deadline& deadline);
+  bool arm();
+  int fd() const { return epoll_.get(); }
+  sw_context& context() { return context_; }
+  /// Kept between waits so that none allocates.
+  std::vector<sw_ready>& scratch() { return scratch_; }
+
+ private:
+  struct Entry {
+    sw_connection* connection = nullptr;
+    int what = 0;
+    void* token = nullptr;
+    bool awake = true;  ///< in awake_; else armed
+  };
+  void wake(Entry& entry);
+  bool take_events(int timeout_ms);
+  void collect(std::vector<sw_ready>& ready, std::size_t max);
+
+  sw_context& context_;
+  slotwire::slot::Fd epoll_;
+  std::unordered_map<sw_connection*, std::unique_ptr<Entry>> entries_;
+  std::vector<Entry*> awake_;
+  std::vector<sw_ready> scratch_;
+  std::size_t cursor_ = 0;
+  std::uint32_t waits_ = 0;
+  bool had_events_ = false;
+};

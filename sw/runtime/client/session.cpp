@@ -1,0 +1,290 @@
+#include "client/session.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "slot/waiter.hpp"
+
+namespace slotwire::client {
+namespace {
+
+constexpr int kControlVersion = 1;
+/// Text of one packet at most; the engine's own limit is limits.control_message.
+constexpr std::size_t kMaxPacket = std::size_t{1} << 20;
+constexpr std::size_t kPacketQueue = 64;
+/// Between two attempts to come back to an engine that went away.
+constexpr std::int64_t kRetryNs = 50'000'000;
+/// An engine that does not answer a hello or a resume in this time is not one.
+constexpr sw_timeout_ms kHelloMs = 5000;
+
+int status_of(const std::string& code) {
+  if (code == "refused") return SW_REFUSED;
+  if (code == "quota") return SW_REFUSED;
+  if (code == "no_service") return SW_NO_SERVICE;
+  if (code == "no_memory") return SW_NO_MEMORY;
+  if (code == "link_down") return SW_LINK_DOWN;
+  if (code == "timed_out") return SW_TIMED_OUT;
+  if (code == "peer_gone") return SW_PEER_DIED;
+  if (code == "version") return SW_VERSION;
+  if (code == "busy") return SW_BUSY;
+  if (code == "no_session") return SW_LOST;
+  return SW_INVALID;
+}
+
+}  // namespace
+
+std::int64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
+}
+
+Deadline::Deadline(sw_timeout_ms timeout) : never_(timeout < 0), immediate_(timeout == 0) {
+  constexpr sw_timeout_ms kLongest = sw_timeout_ms{1} << 40;
+  if (timeout > 0) at_ns_ = monotonic_ns() + (std::min(timeout, kLongest) * 1'000'000);
+}
+
+int Deadline::poll_ms() const {
+  if (never_) return -1;
+  if (immediate_) return 0;
+  const std::int64_t left = at_ns_ - monotonic_ns();
+  constexpr std::int64_t kLongestMs = 3'600'000;
+  return left <= 0 ? 0 : static_cast<int>(std::min((left + 999'999) / 1'000'000, kLongestMs));
+}
+
+std::int64_t Deadline::left_ms() const {
+  if (never_) return -1;
+  return std::max<std::int64_t>(1, immediate_ ? 1 : (at_ns_ - monotonic_ns()) / 1'000'000);
+}
+
+Session::Session(std::string socket_path, std::string name, SessionEvents& events)
+    : path_(std::move(socket_path)),
+      name_(std::move(name)),
+      events_(events),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      pending_(slot::create_event()),
+      retry_timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  for (const int fd : {pending_.get(), retry_timer_.get()}) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+  }
+}
+
+Failure Session::connect_socket() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path_.size() >= sizeof address.sun_path) return {SW_INVALID, "the control socket's path is too long: " + path_};
+  std::memcpy(address.sun_path, path_.data(), path_.size());
+  slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return {SW_NO_MEMORY, "cannot create a socket: " + std::string(std::strerror(errno))};
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    const int error = errno;
+    if (error == EACCES) {
+      return {SW_REFUSED, "not permitted to use the control socket " + path_ + " (see node.control_socket_mode)"};
+    }
+    return {SW_ENGINE_GONE, "slotwired cannot be reached at " + path_ + " (" + std::strerror(error) +
+                                "): start it, or name its socket by SLOTWIRE_SOCKET"};
+  }
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd.get();
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event);
+  socket_ = std::make_unique<control::PacketSocket>(std::move(fd), kMaxPacket, kPacketQueue);
+  return {};
+}
+
+Failure Session::open() {
+  if (Failure failure = connect_socket(); failure.status != SW_OK) return failure;
+  return hello();
+}
+
+Failure Session::hello() {
+  Json answer;
+  std::vector<slot::Fd> fds;
+  Failure failure = request(Json{{"op", "hello"}, {"version", kControlVersion}, {"name", name_}}, Deadline(kHelloMs), answer, fds);
+  if (failure.status != SW_OK) {
+    socket_.reset();
+    return failure;
+  }
+  try {
+    if (fds.size() != 3) throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (const std::string wrong = slot::check_sealed_file(fds[i].get(), regs::kPageBytes); !wrong.empty()) {
+        throw std::invalid_argument(wrong);
+      }
+    }
+    bells_ = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
+    polled_ = slot::map_file(fds[1].get(), regs::kPageBytes, slot::Access::read_only);
+    kick_ = std::move(fds[2]);
+    id_ = answer.at("session").get<std::uint64_t>();
+    token_ = answer.at("token").get<std::string>();
+    node_ = answer.at("node").get<std::string>();
+    policy_.spin = std::chrono::microseconds(answer.value("spin_us", 2));
+    policy_.yield = std::chrono::microseconds(answer.value("yield_us", 50));
+  } catch (const std::exception& error) {
+    socket_.reset();
+    return {SW_VERSION, "the program at " + path_ + " does not answer like slotwired: " + error.what()};
+  }
+  return {};
+}
+
+void Session::bye() {
+  if (!socket_) return;
+  socket_->send(Json{{"op", "bye"}}.dump());
+  socket_.reset();
+}
+
+void Session::post(const Json& message) {
+  if (socket_ && !socket_->send(message.dump())) lost_engine();
+}
+
+Failure Session::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
+  const auto gone = [&] { return Failure{SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"}; };
+  if (!socket_) return gone();
+  const std::uint64_t id = ++last_request_;
+  message["id"] = id;
+  waiting_for_ = id;
+  answer_.reset();
+  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+    lost_engine();
+    return gone();
+  }
+  while (!answer_) {
+    control::Packet packet;
+    const control::PacketSocket::Got got = socket_->receive(packet);
+    if (got == control::PacketSocket::Got::packet) {
+      if (!take(packet)) slot::signal_event(pending_.get());
+      continue;
+    }
+    if (got != control::PacketSocket::Got::nothing) {
+      lost_engine();
+      return gone();
+    }
+    if (deadline.passed()) {
+      waiting_for_ = 0;
+      return {SW_TIMED_OUT, "slotwired did not answer '" + message["op"].get<std::string>() + "' in time"};
+    }
+    pollfd wait{socket_->fd(), POLLIN, 0};
+    if (socket_->waiting()) wait.events |= POLLOUT;
+    ::poll(&wait, 1, deadline.poll_ms());
+    if (socket_->waiting() && !socket_->flush()) {
+      lost_engine();
+      return gone();
+    }
+  }
+  answer = std::move(answer_->first);
+  fds = std::move(answer_->second);
+  answer_.reset();
+  if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
+    return {status_of(error->value("code", std::string())), error->value("text", std::string("refused without a reason"))};
+  }
+  return {};
+}
+
+/// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event.
+bool Session::take(control::Packet& packet) {
+  const Json message = Json::parse(packet.text, nullptr, false);
+  if (!message.is_object()) return true;
+  if (message.contains("ev")) {
+    handle_event(message, std::move(packet.fds));
+    return false;
+  }
+  const std::uint64_t id = message.value("id", std::uint64_t{0});
+  if (id == waiting_for_ && id != 0) {
+    waiting_for_ = 0;
+    answer_.emplace(message, std::move(packet.fds));
+  } else if (message.contains("local") && message["local"].is_number_unsigned() && socket_) {
+    // A connection that was opened after its connect had been given up: nobody holds it.
+    socket_->send(Json{{"op", "close"}, {"id", 0}, {"local", message["local"]}}.dump());
+  }
+  return true;
+}
+
+void Session::handle_event(const Json& event, std::vector<slot::Fd> fds) {
+  try {
+    const std::string kind = event.at("ev").get<std::string>();
+    if (kind == "accepted") {
+      events_.on_accepted(event, std::move(fds));
+    } else if (kind == "closed") {
+      events_.on_closed(event.at("local").get<std::uint32_t>(), event.at("reason").get<std::string>(),
+                        event.value("text", std::string()));
+    } else if (kind == "link") {
+      events_.on_link(event.at("node").get<std::string>(), event.at("up").get<bool>(), event.value("text", std::string()));
+    }
+  } catch (const Json::exception&) {
+    // An event of a later engine that this library does not understand changes nothing here.
+  }
+}
+
+void Session::process() {
+  slot::drain_event(pending_.get());
+  if (!socket_) try_resume();
+  while (socket_) {
+    control::Packet packet;
+    const control::PacketSocket::Got got = socket_->receive(packet);
+    if (got == control::PacketSocket::Got::nothing) {
+      if (socket_->waiting() && !socket_->flush()) lost_engine();
+      return;
+    }
+    if (got != control::PacketSocket::Got::packet) return lost_engine();
+    take(packet);
+  }
+}
+
+void Session::lost_engine() {
+  socket_.reset();
+  waiting_for_ = 0;
+  next_try_ns_ = 0;
+  arm_retry();
+}
+
+void Session::arm_retry() {
+  itimerspec timer{};
+  timer.it_value.tv_nsec = socket_ ? 0 : kRetryNs;
+  ::timerfd_settime(retry_timer_.get(), 0, &timer, nullptr);
+}
+
+void Session::try_resume() {
+  const std::int64_t now = monotonic_ns();
+  if (now < next_try_ns_) return;
+  next_try_ns_ = now + kRetryNs;
+  arm_retry();
+  if (connect_socket().status != SW_OK) return;
+  Json answer;
+  std::vector<slot::Fd> fds;
+  const Failure failure = request(Json{{"op", "resume"}, {"version", kControlVersion}, {"session", id_}, {"token", token_},
+                                       {"slots", events_.held()}},
+                                  Deadline(kHelloMs), answer, fds);
+  if (failure.status == SW_OK) {
+    for (const Json& closed : answer.value("closed", Json::array())) {
+      events_.on_closed(closed.value("local", 0U), closed.value("reason", std::string()), {});
+    }
+  } else if (failure.status == SW_LOST) {
+    // The engine started anew: what there was is lost, but this process can go on with new connections.
+    events_.on_lost();
+    if (hello().status != SW_OK) return lost_engine();
+  } else {
+    return lost_engine();
+  }
+  arm_retry();
+  serve_again();
+}
+
+void Session::serve_again() {
+  for (const auto& [service, backlog] : services_) {
+    Json answer;
+    std::vector<slot::Fd> fds;
+    request(Json{{"op", "serve"}, {"service", service}, {"backlog", backlog}}, Deadline(kHelloMs), answer, fds);
+  }
+}
+
+}  // namespace slotwire::client

@@ -1,0 +1,124 @@
+// A process's session with its engine: the control socket, the bells, and coming back after a restart of the engine.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/packet_socket.hpp"
+#include "slot/bell.hpp"
+#include "slot/memory.hpp"
+#include "slot/waiter.hpp"
+#include "slotwire.h"
+
+namespace slotwire::client {
+
+using Json = nlohmann::json;
+
+/// A status of the C ABI and a sentence for people.
+struct Failure {
+  int status = SW_OK;
+  std::string text;
+};
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+std::int64_t monotonic_ns();
+
+/// When a wait ends. From the milliseconds of the C ABI: 0 at once, negative never.
+class Deadline {
+ public:
+  explicit Deadline(sw_timeout_ms timeout);
+  bool never() const { return never_; }
+  bool passed() const { return !never_ && monotonic_ns() >= at_ns_; }
+  bool immediate() const { return immediate_; }
+  /// For poll(2): whole milliseconds, rounded up; -1: no limit.
+  int poll_ms() const;
+  /// Milliseconds left, at least 1; -1: no limit.
+  std::int64_t left_ms() const;
+
+ private:
+  bool never_ = false;
+  bool immediate_ = false;
+  std::int64_t at_ns_ = 0;
+};
+
+/// What the session tells of slots; called from within process() and request().
+class SessionEvents {
+ public:
+  virtual ~SessionEvents() = default;
+  /// Somebody connected to a service of this process.
+  virtual void on_accepted(const Json& event, std::vector<slot::Fd> fds) = 0;
+  /// The connection with this local index ended, for `reason` (docs/control.md).
+  virtual void on_closed(std::uint32_t local, const std::string& reason, const std::string& text) = 0;
+  virtual void on_link(const std::string& node, bool up, const std::string& text) = 0;
+  /// The engine kept nothing: every connection is lost; the session is a new one.
+  virtual void on_lost() = 0;
+  /// Local indices of the connections that this process still holds.
+  virtual std::vector<std::uint32_t> held() const = 0;
+};
+
+/// One thread.
+class Session {
+ public:
+  Session(std::string socket_path, std::string name, SessionEvents& events);
+
+  /// Says hello. A Failure with SW_OK when that worked.
+  Failure open();
+  /// Tells the engine that this process closes in good order.
+  void bye();
+
+  /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. On SW_OK `answer` and `fds`
+  /// are what the engine said.
+  Failure request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds);
+  /// Sends a message whose answer nobody waits for (its id is 0).
+  void post(const Json& message);
+  /// Handles what the engine has sent; comes back to an engine that was restarted. Never waits.
+  void process();
+  /// Readable when process() has something to do, or events were handled inside request() that the caller has not seen.
+  int fd() const { return epoll_.get(); }
+  bool attached() const { return socket_ != nullptr; }
+  const std::string& node() const { return node_; }
+  slot::WaitPolicy wait_policy() const { return policy_; }
+
+  /// Rings the bell of slot `local`; kicks the engine if it sleeps.
+  void ring(std::uint32_t local) {
+    if (slot::ring_bell(*reinterpret_cast<slot::BellPage*>(bells_.data()),
+                        *reinterpret_cast<const slot::PolledPage*>(polled_.data()), local)) {
+      slot::signal_event(kick_.get());
+    }
+  }
+  /// Services to serve again after the engine came back without its memory, or with it.
+  std::map<std::string, std::uint32_t>& services() { return services_; }
+
+ private:
+  Failure connect_socket();
+  Failure hello();
+  void lost_engine();
+  void try_resume();
+  bool take(control::Packet& packet);
+  void handle_event(const Json& event, std::vector<slot::Fd> fds);
+  void serve_again();
+  void arm_retry();
+
+  std::string path_, name_;
+  SessionEvents& events_;
+  slot::Fd epoll_, pending_, retry_timer_;
+  std::unique_ptr<control::PacketSocket> socket_;
+  slot::Fd kick_;
+  slot::Mapping bells_, polled_;
+  std::string node_, token_;
+  std::uint64_t id_ = 0;
+  std::uint64_t last_request_ = 0;
+  slot::WaitPolicy policy_;
+  std::map<std::string, std::uint32_t> services_;
+  std::int64_t next_try_ns_ = 0;
+  std::uint64_t waiting_for_ = 0;
+  std::optional<std::pair<Json, std::vector<slot::Fd>>> answer_;
+};
+
+}  // namespace slotwire::client
