@@ -28,6 +28,8 @@ std::uint64_t us(std::chrono::microseconds t) { return static_cast<std::uint64_t
 
 }  // namespace
 
+carriers::Address address_of(const HostPort& at) { return carriers::Address::parse(to_string(at)); }
+
 Engine::Engine(Config config, std::string config_path)
     : config_(std::move(config)),
       config_path_(std::move(config_path)),
@@ -51,12 +53,14 @@ Engine::Engine(Config config, std::string config_path)
   recover();
   open_links();
   open_control_socket();
-  const auto tell_ready = [this] {
-    notifier_.ready("serving as node " + config_.node.name);
-    log().info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
-               config_.limits.slots, config_.memory.slot_memory >> 20, config_.links.size(), config_.node.control_socket);
-  };
-  tell_ready();
+  log().info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
+             config_.limits.slots, config_.memory.slot_memory >> 20, config_.links.size(), config_.node.control_socket);
+  tell(notifier_.ready("serving as node " + config_.node.name));
+}
+
+/// What the service manager or the keeper could not be told is worth a line, and no more.
+void Engine::tell(const Result<void>& result) {
+  if (!result.ok()) log_limited("result", spdlog::level::warn, result.error().text);
 }
 
 Engine::~Engine() = default;
@@ -65,10 +69,9 @@ void Engine::open_carriers() {
   loop_link_ = static_cast<std::uint16_t>(config_.limits.links);
   loopback_ = std::make_unique<carriers::LoopbackCarrier>(
       carriers::LoopbackOptions{.max_links = std::size_t{config_.limits.links} + 1});
-  const auto address = [](const HostPort& at) { return carriers::Address::parse(to_string(at)); };
   if (config_.listen.udp) {
     carriers::UdpOptions options;
-    options.bind = address(*config_.listen.udp);
+    options.bind = address_of(*config_.listen.udp);
     options.mtu = config_.listen.mtu;
     // Room for several bursts, whatever the frame size.
     options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftCard::kBurst * options.mtu);
@@ -80,7 +83,7 @@ void Engine::open_carriers() {
   {
     carriers::TcpOptions options;
     options.node = config_.node.name;
-    if (config_.listen.tcp) options.listen = address(*config_.listen.tcp);
+    if (config_.listen.tcp) options.listen = address_of(*config_.listen.tcp);
     options.tls = tls_;
     options.max_links = std::size_t{config_.limits.links} + 1;
     options.handshake_us = us(config_.limits.handshake);
@@ -93,7 +96,7 @@ void Engine::open_carriers() {
 
 void Engine::open_links() {
   if (config_.listen.control) {
-    peer_listener_ = std::make_unique<carriers::Listener>(carriers::Address::parse(to_string(*config_.listen.control)));
+    peer_listener_ = std::make_unique<carriers::Listener>(address_of(*config_.listen.control));
     reactor_.add(peer_listener_->fd(), EPOLLIN, [this](std::uint32_t) { accept_caller(); });
   }
   for (const auto& link : links_) {
@@ -172,15 +175,15 @@ void Engine::handle_signal() {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (info.ssi_signo == SIGHUP) {
-      notifier_.reloading();
-      log_.reopen();
+      tell(notifier_.reloading());
+      tell(log_.reopen());
       const Result<void> reloaded = directory_->reload();
       if (reloaded.ok()) {
         log().info("directory reloaded: {} services", directory_->size());
       } else {
         log().error("directory not reloaded, the old one stays: {}", reloaded.error().text);
       }
-      notifier_.ready();
+      tell(notifier_.ready());
     } else {
       stopping_ = true;
     }
@@ -221,7 +224,7 @@ int Engine::run() {
 }
 
 void Engine::shut_down() {
-  notifier_.stopping();
+  tell(notifier_.stopping());
   log().info("stopping: {} sessions, {} slots", clients_.size(), used_slots_);
   ::unlink(config_.node.control_socket.c_str());
   // Deliver what processes have written, then tell every peer.
@@ -240,7 +243,7 @@ void Engine::shut_down() {
   for (const auto& link : links_) {
     if (link && link->control) link->control->stream().flush();
   }
-  keeper_->quit();
+  tell(keeper_->quit());
   log().info("stopped");
 }
 

@@ -45,6 +45,9 @@ using Json = nlohmann::json;
 /// Version of both control protocols (docs/control.md).
 inline constexpr int kControlVersion = 1;
 
+/// A configured address as the carriers take it. Throws std::runtime_error.
+carriers::Address address_of(const HostPort& at);
+
 /// A request that cannot be met: `code` as in docs/control.md, `text` for people.
 struct Refusal {
   std::string code;
@@ -143,6 +146,7 @@ class Engine final : private driver::CardListener {
   bool step(std::uint64_t now_us);
   void tick();
   void shut_down();
+  void tell(const Result<void>& result);
   spdlog::logger& log() { return log_.logger(); }
   void log_limited(std::string_view key, spdlog::level::level_enum level, const std::string& text);
 

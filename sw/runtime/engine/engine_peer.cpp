@@ -97,7 +97,7 @@ void Engine::dial(Link& link) {
   options.peer_name = link.config.peer;
   carriers::Stream stream;
   try {
-    stream = carriers::Stream::connect(carriers::Address::parse(to_string(*link.config.control)), options,
+    stream = carriers::Stream::connect(address_of(*link.config.control), options,
                                        now + static_cast<std::uint64_t>(config_.limits.handshake.count()));
   } catch (const std::exception& error) {
     return control_lost(link, error.what());
@@ -274,7 +274,7 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
   if (!link.config.dial && !parse_token(hello.value("token", std::string()), token)) token = {};
   const pipeline::LinkConfig figures = link_figures(config_.protocol);
   const auto address = [&](const std::optional<HostPort>& configured, const char* port_key) {
-    if (configured) return carriers::Address::parse(to_string(*configured));
+    if (configured) return address_of(*configured);
     const auto port = hello.value(port_key, std::uint16_t{0});
     return from.valid() && port != 0 ? from.with_port(port) : carriers::Address();
   };

@@ -437,7 +437,7 @@ void Engine::end_session(std::uint32_t index, std::string_view why) {
   if (session.socket) reactor_.remove(session.socket->fd());
   std::erase_if(clients_, [&](const auto& entry) { return entry.second.session == index; });
   admin_->sessions()[index] = {};
-  keeper_->remove(session_tag(index));
+  tell(keeper_->remove(session_tag(index)));
   sessions_[index].reset();
 }
 

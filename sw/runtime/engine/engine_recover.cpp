@@ -44,7 +44,7 @@ void Engine::recover() {
     }
   }
   if (!recovered_) {
-    for (const auto& [tag, fds] : kept) keeper_->remove(tag);
+    for (const auto& [tag, fds] : kept) tell(keeper_->remove(tag));
     kept.clear();
     admin_ = std::make_unique<Admin>(config_.node.name, config_.limits.slots, config_.limits.sessions, config_.memory.slot_memory);
     if (const auto stored = keeper_->store(kAdminTag, std::vector<int>{admin_->file().get()}); !stored.ok()) {
@@ -85,7 +85,7 @@ void Engine::recover() {
         sessions_[index].reset();
       }
     }
-    keeper_->remove(tag);
+    tell(keeper_->remove(tag));
   }
   for (std::uint32_t i = 0; i < sessions_.size(); ++i) {
     if (!sessions_[i]) admin_->sessions()[i] = {};
@@ -95,7 +95,7 @@ void Engine::recover() {
     if (index_of(tag) < admin_->slots().size() && recover_slot(static_cast<std::uint16_t>(index_of(tag)), fds)) {
       ++slots;
     } else {
-      keeper_->remove(tag);
+      tell(keeper_->remove(tag));
     }
   }
   // Descriptors without memory are remains of a slot that was just being opened or freed.

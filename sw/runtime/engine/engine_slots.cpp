@@ -125,7 +125,7 @@ void Engine::free_slot(std::uint16_t slot) {
   release_memory(d.in_offset);
   release_memory(d.out_offset);
   d = {};
-  keeper_->remove(slot_tag(slot));
+  tell(keeper_->remove(slot_tag(slot)));
   std::erase_if(draining_, [&](const Draining& entry) { return entry.slot == slot; });
   --used_slots_;
 }

@@ -20,9 +20,9 @@ int protection(Access access) { return access == Access::read_write ? PROT_READ 
 
 }  // namespace
 
-void Fd::reset() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
+void Fd::reset(int fd) noexcept {
+  const int old = std::exchange(fd_, fd);
+  if (old >= 0) ::close(old);
 }
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {

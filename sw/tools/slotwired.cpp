@@ -1,0 +1,47 @@
+// slotwired: the engine of a node.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "engine/config.hpp"
+#include "engine/engine.hpp"
+
+namespace {
+
+/// Exit statuses, as systemd's and sysexits' readers know them.
+constexpr int kExitConfig = 78;
+constexpr int kExitFailed = 1;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"The engine of a Slotwire node: gives processes slots and moves what is in them to other nodes."};
+  std::string path = "/etc/slotwire/slotwired.toml";
+  bool check = false;
+  bool reference = false;
+  app.add_option("-c,--config", path, "configuration file (TOML)")->capture_default_str();
+  app.add_flag("--check", check, "check the configuration and exit: 0 if it is good, 78 if not");
+  app.add_flag("--print-config-reference", reference, "print what every key means, in Markdown, and exit");
+  app.set_version_flag("--version", "slotwired " SLOTWIRE_VERSION);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (reference) {
+      std::fputs(slotwire::engine::config_reference().c_str(), stdout);
+      return 0;
+    }
+    slotwire::engine::Config config = slotwire::engine::load_config(path);
+    if (check) {
+      std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
+      return 0;
+    }
+    slotwire::engine::Engine engine(std::move(config), path);
+    return engine.run();
+  } catch (const slotwire::engine::ConfigError& error) {
+    std::fprintf(stderr, "slotwired: the configuration cannot be used:\n%s\n", error.what());
+    return kExitConfig;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "slotwired: %s\n", error.what());
+    return kExitFailed;
+  }
+}
