@@ -73,7 +73,7 @@ max_ring = "1MiB"
 slots = 65535
 sessions = 11
 slots_per_session = 12
-memory_per_session = "16MiB"
+memory_per_session = "24MiB"
 services = 13
 services_per_session = 5
 pending_opens = 14
@@ -138,7 +138,7 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.slots, 65535U);
   EXPECT_EQ(c.limits.sessions, 11U);
   EXPECT_EQ(c.limits.slots_per_session, 12U);
-  EXPECT_EQ(c.limits.memory_per_session, 16ULL << 20);
+  EXPECT_EQ(c.limits.memory_per_session, 24ULL << 20);
   EXPECT_EQ(c.limits.services, 13U);
   EXPECT_EQ(c.limits.services_per_session, 5U);
   EXPECT_EQ(c.limits.pending_opens, 14U);

@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -89,9 +90,11 @@ class Reader {
         if (text.empty()) return "is empty";
         field<std::string>() = base_.empty() ? text : (base_ / text).lexically_normal().string();
         return std::nullopt;
-      case Kind::size: {
+      case Kind::size:
+      case Kind::power_size: {
         const auto size = parse_size(text);
-        if (!size || !in_range(*size) || (*size & (*size - 1)) != 0) return is;
+        if (!size || !in_range(*size)) return is;
+        if (key_.kind == Kind::power_size && !std::has_single_bit(*size)) return is;
         field<std::uint64_t>() = *size;
         return std::nullopt;
       }
@@ -388,7 +391,7 @@ std::string config_reference() {
          "that\n"
          "contradict each other are refused, all at once, each as\n"
          "`file:line:column: key 'section.key': what is wrong; what is expected`.\n\n"
-         "Sizes are written `\"64KiB\"` (B, KiB, MiB, GiB) and are powers of two. Durations are written `\"10ms\"` "
+         "Sizes are written `\"64KiB\"` (B, KiB, MiB, GiB). Durations are written `\"10ms\"` "
          "(us, ms,\n"
          "s, min, h). Relative paths are taken from the directory of the file. Only `node.name` must be given.\n";
   for (const auto& section : config_sections()) {

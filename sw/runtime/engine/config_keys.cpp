@@ -81,16 +81,16 @@ const std::array kKeys = std::to_array<Key>({
 }
 ,
 
-    {"memory", "slot_memory", Kind::size, false, "\"256MiB\"", 64_KiB, 64_GiB, "", "", "Total of all rings.",
+    {"memory", "slot_memory", Kind::power_size, false, "\"256MiB\"", 64_KiB, 64_GiB, "", "", "Total of all rings.",
      [](Config& c) -> auto& {return c.memory.slot_memory;
 }
 }
-, {"memory", "ring", Kind::size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
+, {"memory", "ring", Kind::power_size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
    "Ring for each direction where the process does not say.", [](Config& c) -> auto& {return c.memory.ring;
 }
 }
-, {"memory", "max_ring", Kind::size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "", "Largest ring that a process gets.",
-   [](Config& c) -> auto& {return c.memory.max_ring;
+, {"memory", "max_ring", Kind::power_size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "",
+   "Largest ring that a process gets.", [](Config& c) -> auto& {return c.memory.max_ring;
 }
 }
 ,
@@ -385,8 +385,10 @@ std::string describe_expected(const Key& key) {
       return "1 to 127 of A-Z, a-z, 0-9 and '._/-'";
     case Kind::service_pattern:
       return "a service's name, with '*' for any characters and '?' for any one";
-    case Kind::size:
+    case Kind::power_size:
       return "a power of two" + range(key, format_size) + ", such as \"64KiB\"";
+    case Kind::size:
+      return "a size" + range(key, format_size) + ", such as \"64KiB\"";
     case Kind::duration:
       return "a duration" + range(key, duration) + ", such as \"10ms\"";
     case Kind::count:

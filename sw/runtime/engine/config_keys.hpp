@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
   service_name,
   service_pattern,
   size,
+  power_size,  ///< a size that is a power of two
   duration,
   count,
   boolean,
