@@ -424,7 +424,7 @@ TEST(EngineConfigValues, SizesAndDurationsComeBackAsWritten) {
 TEST(EngineConfigValues, AddressesComeBackAsWritten) {
   for (const char* text : {"10.0.0.1:7400", "[::1]:7401", "db-1.example:1", "localhost:65535"}) {
     ASSERT_TRUE(parse_host_port(text)) << text;
-    EXPECT_EQ(format_host_port(*parse_host_port(text)), text);
+    EXPECT_EQ(to_string(*parse_host_port(text)), text);
   }
   for (const char* text :
        {"", ":1", "a", "a:", "a:x", "a:-1", "a:1:2", "::1:7400", "[::1]", "[x]:1", "[]:1", "a b:1"}) {

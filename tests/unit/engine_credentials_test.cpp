@@ -13,8 +13,12 @@
 #include <array>
 #include <csignal>
 
+#include "slot/memory.hpp"
+
 namespace slotwire::engine {
 namespace {
+
+using slot::Fd;
 
 constexpr int kDeadlineMs = 20'000;
 

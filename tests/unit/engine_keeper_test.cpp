@@ -24,10 +24,13 @@
 #include "engine/credentials.hpp"
 #include "engine/file_lock.hpp"
 #include "engine/keeper_protocol.hpp"
+#include "slot/memory.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::engine {
 namespace {
+
+using slot::Fd;
 
 constexpr int kDeadlineMs = 20'000;
 constexpr const char* kNode = "node-1";

@@ -69,10 +69,14 @@ TEST_F(EngineLog, AFileThatCannotBeOpenedIsAnError) {
   const LogConfig wrong{LogLevel::info, dir_.path().string()};
   EXPECT_THROW(Log{wrong}, std::runtime_error);
   Log log(config());
-  std::filesystem::remove(dir_.path() / "log");
+  std::filesystem::rename(dir_.path() / "log", dir_.path() / "log.1");
   std::filesystem::create_directory(dir_.path() / "log");
   EXPECT_FALSE(log.reopen().ok());
-  log.logger().info("goes on to the old file, and does not throw");
+  log.logger().info("goes on");
+  const auto lines = lines_of(dir_.read("log.1"));
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_NE(lines[0].find("cannot be opened again"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[1].find("goes on"), std::string::npos) << lines[1];
 }
 
 TEST(EngineLogLimiter, LetsTheFirstThroughAndCountsTheRest) {

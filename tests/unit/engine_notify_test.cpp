@@ -11,10 +11,13 @@
 #include <cstring>
 #include <ctime>
 
+#include "slot/memory.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::engine {
 namespace {
+
+using slot::Fd;
 
 /// The service manager's end.
 class Manager {

@@ -104,7 +104,7 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   return result;
 }
 
-std::string format_host_port(const HostPort& address) {
+std::string to_string(const HostPort& address) {
   const bool bracket = address.host.find(':') != std::string::npos;
   return (bracket ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
 }

@@ -36,7 +36,7 @@ std::string format_duration(std::chrono::microseconds duration);
 /// "10.0.0.1:7400", "[::1]:7400", "db-1.example:7400"; ports 0..65535. Nothing when it is none of these.
 std::optional<HostPort> parse_host_port(std::string_view text);
 /// The reverse of parse_host_port(): an IPv6 host gets its brackets back.
-std::string format_host_port(const HostPort& address);
+std::string to_string(const HostPort& address);
 /// True when the host is an IPv4 or IPv6 address, so that no name has to be looked up.
 bool is_numeric_host(const std::string& host);
 

@@ -65,7 +65,7 @@ std::optional<std::uint64_t> parse_start_time(std::string_view stat) {
 
 std::optional<std::uint64_t> process_start_time(pid_t pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/stat";
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const slot::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return std::nullopt;
   std::array<char, 2048> text{};
   const ssize_t size = ::read(file.get(), text.data(), text.size());
@@ -100,7 +100,7 @@ Result<PidFd> PidFd::open(pid_t pid) {
     return Error{"process " + std::to_string(pid) + " cannot be watched: " + errno_text(errno) +
                  (errno == EMFILE ? "; raise the limit of open files" : "")};
   }
-  return PidFd(Fd(fd));
+  return PidFd(slot::Fd(fd));
 }
 
 Result<PidFd> PidFd::open(const PeerCredentials& credentials) {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/fd.hpp"
 #include "engine/result.hpp"
+#include "slot/memory.hpp"
 
 namespace slotwire::engine {
 
@@ -26,7 +26,7 @@ struct PeerCredentials {
 
 /// Credentials of the peer of a connected unix socket, as they were when it connected. An error when `socket` is no
 /// such socket or the process has ended.
-Result<PeerCredentials> peer_credentials(int socket);
+[[nodiscard]] Result<PeerCredentials> peer_credentials(int socket);
 
 /// Start time of a process in clock ticks since boot; nothing when there is no such process.
 std::optional<std::uint64_t> process_start_time(pid_t pid);
@@ -37,17 +37,17 @@ std::optional<std::uint64_t> parse_start_time(std::string_view stat);
 class PidFd {
  public:
   /// An error when there is no such process.
-  static Result<PidFd> open(pid_t pid);
+  [[nodiscard]] static Result<PidFd> open(pid_t pid);
   /// Of the process `credentials` tell of; an error when that one has ended, even if its pid is in use again.
-  static Result<PidFd> open(const PeerCredentials& credentials);
+  [[nodiscard]] static Result<PidFd> open(const PeerCredentials& credentials);
 
   int fd() const { return fd_.get(); }
   /// Whether the process has ended. Does not wait.
   bool exited() const;
 
  private:
-  explicit PidFd(Fd fd) : fd_(std::move(fd)) {}
-  Fd fd_;
+  explicit PidFd(slot::Fd fd) : fd_(std::move(fd)) {}
+  slot::Fd fd_;
 };
 
 }  // namespace slotwire::engine

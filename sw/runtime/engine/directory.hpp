@@ -61,9 +61,9 @@ class StaticDirectory : public Directory {
 
   /// Reads the file again. When it is wrong, what was known stays and the error says what is wrong. The version grows
   /// and the change is reported only when something is different.
-  Result<void> reload();
+  [[nodiscard]] Result<void> reload();
   /// Replaces what came from the configuration and the file's name too, then as reload().
-  Result<void> replace(std::vector<ServiceConfig> services, DirectoryConfig limits);
+  [[nodiscard]] Result<void> replace(std::vector<ServiceConfig> services, DirectoryConfig limits);
 
   std::size_t size() const { return table_.size(); }
 

@@ -17,7 +17,7 @@ constexpr int kMaxAttempts = 16;
 std::optional<FileLock> FileLock::try_acquire(int dir, const std::string& name, bool create) {
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
-    Fd file(::openat(dir, name.c_str(), flags, 0600));
+    slot::Fd file(::openat(dir, name.c_str(), flags, 0600));
     if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
     struct stat locked {};
     struct stat named {};

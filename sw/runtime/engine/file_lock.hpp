@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/fd.hpp"
+#include "slot/memory.hpp"
 
 namespace slotwire::engine {
 
@@ -23,8 +23,8 @@ class FileLock {
   void remove(int dir) const;
 
  private:
-  FileLock(Fd file, std::string name) : file_(std::move(file)), name_(std::move(name)) {}
-  Fd file_;
+  FileLock(slot::Fd file, std::string name) : file_(std::move(file)), name_(std::move(name)) {}
+  slot::Fd file_;
   std::string name_;
 };
 

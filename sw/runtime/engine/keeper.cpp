@@ -33,8 +33,8 @@ constexpr int kLockRetryMs = 5;
 }
 
 /// The keeper's place, checked: whoever else may write there could put a keeper of its own in the way.
-Fd open_run_dir(const std::filesystem::path& run_dir) {
-  Fd dir(::open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+slot::Fd open_run_dir(const std::filesystem::path& run_dir) {
+  slot::Fd dir(::open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir)
     fail("the directory " + run_dir.string() + " (node.run_dir) cannot be opened; create it for slotwired's user",
          errno);
@@ -47,7 +47,7 @@ Fd open_run_dir(const std::filesystem::path& run_dir) {
   return dir;
 }
 
-FileLock acquire_lock(const Fd& dir, const std::filesystem::path& path, std::chrono::milliseconds timeout) {
+FileLock acquire_lock(const slot::Fd& dir, const std::filesystem::path& path, std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     if (auto lock = FileLock::try_acquire(dir.get(), path.filename().string(), true)) return std::move(*lock);
@@ -79,15 +79,15 @@ void set_timeout(int socket, std::chrono::milliseconds timeout) {
   ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof(value));
 }
 
-Fd new_socket(int flags) {
-  Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
+slot::Fd new_socket(int flags) {
+  slot::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
   if (!socket) fail("a socket for the keeper cannot be made", errno);
   return socket;
 }
 
 /// Nothing when no keeper listens there.
-std::optional<Fd> connect_to(const std::filesystem::path& path, std::chrono::milliseconds timeout) {
-  Fd socket = new_socket(0);
+std::optional<slot::Fd> connect_to(const std::filesystem::path& path, std::chrono::milliseconds timeout) {
+  slot::Fd socket = new_socket(0);
   set_timeout(socket.get(), timeout);
   const sockaddr_un address = address_of(path);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return socket;
@@ -96,10 +96,10 @@ std::optional<Fd> connect_to(const std::filesystem::path& path, std::chrono::mil
 }
 
 /// The name must be free: the caller holds the lock and has seen that nobody listens.
-void start(const Fd& dir, const std::filesystem::path& socket_path, const std::filesystem::path& lock_path,
+void start(const slot::Fd& dir, const std::filesystem::path& socket_path, const std::filesystem::path& lock_path,
            const KeeperOptions& options) {
   ::unlinkat(dir.get(), socket_path.filename().c_str(), 0);
-  const Fd listener = new_socket(SOCK_NONBLOCK);
+  const slot::Fd listener = new_socket(SOCK_NONBLOCK);
   // Before bind(), which makes the file with this mode: there is no moment in which others could connect.
   ::fchmod(listener.get(), 0600);
   const sockaddr_un address = address_of(socket_path);
@@ -123,7 +123,7 @@ void check_owner(int socket, const std::filesystem::path& path) {
 
 struct Keeper::Answer {
   KeeperReply reply;
-  std::vector<Fd> fds;
+  std::vector<slot::Fd> fds;
 };
 
 NodeInUse::NodeInUse(const std::string& node, pid_t pid)
@@ -135,7 +135,7 @@ Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& n
   raise_open_files_limit();
   const auto socket_path = keeper_socket_path(run_dir, node);
   const auto lock_path = keeper_lock_path(run_dir, node);
-  const Fd dir = open_run_dir(run_dir);
+  const slot::Fd dir = open_run_dir(run_dir);
   const FileLock lock = acquire_lock(dir, lock_path, options.timeout);
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     auto socket = connect_to(socket_path, options.timeout);
@@ -146,7 +146,7 @@ Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& n
     }
     check_owner(socket->get(), socket_path);
     KeeperReply greeting;
-    std::vector<Fd> none;
+    std::vector<slot::Fd> none;
     const auto received = receive_datagram(socket->get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0);
     if (received == Received::closed) continue;  // it was about to end
     if (received == Received::nothing) {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/fd.hpp"
 #include "engine/result.hpp"
+#include "slot/memory.hpp"
 
 namespace slotwire::engine {
 
@@ -22,12 +22,6 @@ struct KeeperOptions {
   std::size_t max_entries = 65536;                                ///< tags
   std::size_t max_descriptors = 262144;  ///< of all tags; never more than the open files limit leaves
   std::chrono::milliseconds timeout = std::chrono::seconds(5);  ///< for each answer of the keeper, and for the lock
-};
-
-/// What a slotwired stored under one tag: 1 to 4 descriptors, close-on-exec, in the order stored.
-struct Kept {
-  std::uint64_t tag = 0;
-  std::vector<Fd> fds;
 };
 
 /// Another slotwired is attached to the node's keeper.
@@ -45,6 +39,12 @@ class NodeInUse : public std::runtime_error {
 /// answer, some microseconds, at most `timeout`.
 class Keeper {
  public:
+  /// What a slotwired stored under one tag: 1 to 4 descriptors, close-on-exec, in the order stored.
+  struct Entry {
+    std::uint64_t tag = 0;
+    std::vector<slot::Fd> fds;
+  };
+
   /// Connects to the keeper of `node` in `run_dir`, or starts one, and fetches what was stored before. The directory
   /// must belong to this user or root, and nobody else may write to it.
   /// Raises this process's limit of open files to what is allowed. Forks: call it before the process has threads.
@@ -56,11 +56,12 @@ class Keeper {
   Keeper& operator=(Keeper&&) = default;
 
   /// What a slotwired before this one stored, by rising tag; empty at the second call.
-  std::vector<Kept> take_kept() { return std::move(kept_); }
+  std::vector<Entry> take_kept() { return std::move(kept_); }
 
   /// Keeps duplicates of 1 to 4 descriptors under a tag that is not in use.
-  Result<void> store(std::uint64_t tag, std::span<const int> fds);
-  /// Closes the keeper's duplicates under the tag.
+  [[nodiscard]] Result<void> store(std::uint64_t tag, std::span<const int> fds);
+  /// Closes the keeper's duplicates under the tag. The result may be left: fails only when there is nothing under the
+  /// tag, or when the keeper is gone, which fd() tells too.
   Result<void> remove(std::uint64_t tag);
   /// Ends the keeper and with it all it holds; its files are gone on return, and its process has nothing open any more.
   Result<void> quit();
@@ -70,16 +71,16 @@ class Keeper {
   int fd() const { return socket_.get(); }
 
  private:
-  Keeper(Fd socket, pid_t pid, std::chrono::milliseconds timeout)
+  Keeper(slot::Fd socket, pid_t pid, std::chrono::milliseconds timeout)
       : socket_(std::move(socket)), pid_(pid), timeout_(timeout) {}
   struct Answer;
   Result<Answer> ask(std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
   void fetch();
 
-  Fd socket_;
+  slot::Fd socket_;
   pid_t pid_;
   std::chrono::milliseconds timeout_;
-  std::vector<Kept> kept_;
+  std::vector<Entry> kept_;
 };
 
 /// Raises the soft limit of open files to the hard one; gives what it is then.

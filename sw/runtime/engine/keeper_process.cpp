@@ -43,10 +43,10 @@ void ignore_signals() {
 
 /// Closes everything but the two, and gives the standard ones to /dev/null: an open pipe of whoever started slotwired
 /// would keep that one waiting for its end.
-bool close_all_but(Fd& a, Fd& b) {
-  a.reset(::fcntl(a.get(), F_DUPFD_CLOEXEC, 3));
-  b.reset(::fcntl(b.get(), F_DUPFD_CLOEXEC, 3));
-  Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+bool close_all_but(slot::Fd& a, slot::Fd& b) {
+  a = slot::Fd(::fcntl(a.get(), F_DUPFD_CLOEXEC, 3));
+  b = slot::Fd(::fcntl(b.get(), F_DUPFD_CLOEXEC, 3));
+  slot::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!a || !b || !null) return false;
   for (int standard = 0; standard <= 2; ++standard) {
     if (::dup2(null.get(), standard) < 0) return false;
@@ -64,7 +64,7 @@ bool close_all_but(Fd& a, Fd& b) {
   ::prctl(PR_SET_NAME, kProcessName);
   ignore_signals();
   ::umask(077);
-  Fd own_listener(listener), own_dir(dir);
+  slot::Fd own_listener(listener), own_dir(dir);
   // Whatever the file system is of the directory it was started in, it can be unmounted.
   if (!close_all_but(own_listener, own_dir) || ::chdir("/") != 0) ::_exit(1);
   raise_open_files_limit();
@@ -87,7 +87,7 @@ std::uint64_t raise_open_files_limit() {
   return limit.rlim_cur;
 }
 
-void start_keeper_process(const Fd& listener, const Fd& dir, const std::string& socket_name,
+void start_keeper_process(const slot::Fd& listener, const slot::Fd& dir, const std::string& socket_name,
                           const std::string& lock_name, const KeeperOptions& options) {
   const pid_t child = ::fork();
   if (child < 0) throw std::system_error(errno, std::generic_category(), "the keeper's process cannot be made");
@@ -110,7 +110,7 @@ void start_keeper_process(const Fd& listener, const Fd& dir, const std::string& 
   }
 }
 
-KeeperProcess::KeeperProcess(Fd listener, Fd dir, std::string socket_name, std::string lock_name,
+KeeperProcess::KeeperProcess(slot::Fd listener, slot::Fd dir, std::string socket_name, std::string lock_name,
                              const KeeperOptions& options)
     : listener_(std::move(listener)),
       dir_(std::move(dir)),
@@ -147,7 +147,7 @@ int KeeperProcess::milliseconds_left() const {
 }
 
 void KeeperProcess::accept_one() {
-  Fd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  slot::Fd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!peer) return;
   ucred who{};
   socklen_t size = sizeof(who);
@@ -170,7 +170,7 @@ void KeeperProcess::accept_one() {
 void KeeperProcess::serve_attached() {
   for (int i = 0; i < kMaxRequestsInARow && attached_ && !quit_; ++i) {
     KeeperRequest request;
-    std::vector<Fd> fds;
+    std::vector<slot::Fd> fds;
     switch (receive_datagram(attached_.get(), std::as_writable_bytes(std::span(&request, 1)), fds, MSG_DONTWAIT)) {
       case Received::message:
         serve(request, std::move(fds));
@@ -185,7 +185,7 @@ void KeeperProcess::serve_attached() {
   }
 }
 
-void KeeperProcess::serve(const KeeperRequest& request, std::vector<Fd> fds) {
+void KeeperProcess::serve(const KeeperRequest& request, std::vector<slot::Fd> fds) {
   const auto op = static_cast<KeeperOp>(request.op);
   const bool known = request.op >= static_cast<std::uint16_t>(KeeperOp::store) &&
                      request.op <= static_cast<std::uint16_t>(KeeperOp::quit);
@@ -220,7 +220,7 @@ void KeeperProcess::serve(const KeeperRequest& request, std::vector<Fd> fds) {
   }
 }
 
-KeeperStatus KeeperProcess::store(std::uint64_t tag, std::vector<Fd> fds) {
+KeeperStatus KeeperProcess::store(std::uint64_t tag, std::vector<slot::Fd> fds) {
   if (kept_.count(tag) != 0) return KeeperStatus::exists;
   if (kept_.size() >= options_.max_entries || descriptors_ + fds.size() > options_.max_descriptors) {
     return KeeperStatus::full;
@@ -243,11 +243,11 @@ KeeperStatus KeeperProcess::remove(std::uint64_t tag) {
   return KeeperStatus::ok;
 }
 
-void KeeperProcess::reply(KeeperStatus status, std::uint64_t tag, const std::vector<Fd>* fds) {
+void KeeperProcess::reply(KeeperStatus status, std::uint64_t tag, const std::vector<slot::Fd>* fds) {
   std::array<int, kMaxFdsPerTag> numbers{};
   std::size_t count = 0;
   if (fds != nullptr) {
-    for (const Fd& fd : *fds) numbers[count++] = fd.get();
+    for (const slot::Fd& fd : *fds) numbers[count++] = fd.get();
   }
   KeeperReply answer;
   answer.status = static_cast<std::uint16_t>(status);

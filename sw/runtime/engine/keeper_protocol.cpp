@@ -38,7 +38,7 @@ bool send_datagram(int socket, std::span<const std::byte> bytes, std::span<const
   }
 }
 
-Received receive_datagram(int socket, std::span<std::byte> bytes, std::vector<Fd>& fds, int flags) {
+Received receive_datagram(int socket, std::span<std::byte> bytes, std::vector<slot::Fd>& fds, int flags) {
   alignas(cmsghdr) std::byte control[kControlBytes] = {};
   iovec part{bytes.data(), bytes.size()};
   msghdr message{};

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/fd.hpp"
+#include "slot/memory.hpp"
 
 namespace slotwire::engine {
 
@@ -61,6 +61,6 @@ enum class Received : std::uint8_t {
 };
 
 /// Receives one datagram of exactly bytes.size() and its descriptors (close-on-exec), at most kMaxFdsPerTag.
-Received receive_datagram(int socket, std::span<std::byte> bytes, std::vector<Fd>& fds, int flags);
+Received receive_datagram(int socket, std::span<std::byte> bytes, std::vector<slot::Fd>& fds, int flags);
 
 }  // namespace slotwire::engine

@@ -91,7 +91,10 @@ Result<void> Log::reopen() {
   try {
     file_->reopen();
   } catch (const spdlog::spdlog_ex& error) {
-    return Error{std::string("the log file cannot be opened again, lines go on to the old one: ") + error.what()};
+    const std::string text = std::string("the log file cannot be opened again, lines go on to the old one: ") +
+                             error.what() + "; check 'log.file' and who may write there";
+    logger_->error("{}", text);
+    return Error{text};
   }
   return {};
 }

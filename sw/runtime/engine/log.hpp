@@ -27,7 +27,8 @@ class Log {
   /// Shared with whoever outlives the Log.
   std::shared_ptr<spdlog::logger> shared() { return logger_; }
   void set_level(LogLevel level);
-  /// Opens the file again by its name (after it was moved away). On an error lines go on to the old file. Any thread.
+  /// Opens the file again by its name (after it was moved away). On an error lines go on to the old file, the
+  /// first of them the error itself; the result may be left. Any thread.
   Result<void> reopen();
 
  private:

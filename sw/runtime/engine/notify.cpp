@@ -33,7 +33,7 @@ ServiceNotifier::ServiceNotifier(std::string_view address) : address_(address) {
         "', neither an absolute path nor an abstract name; start slotwired from its service, or unset it");
   }
   if (address_.front() == '@') address_.front() = '\0';
-  socket_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ = slot::Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) throw std::system_error(errno, std::generic_category(), "a socket for NOTIFY_SOCKET cannot be made");
 }
 

@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "engine/fd.hpp"
 #include "engine/result.hpp"
+#include "slot/memory.hpp"
 
 namespace slotwire::engine {
 
@@ -32,7 +32,7 @@ class ServiceNotifier {
  private:
   Result<void> send(const std::string& message);
 
-  Fd socket_;
+  slot::Fd socket_;
   std::string address_;  ///< as in sun_path: an abstract name begins with a zero byte
 };
 

@@ -14,7 +14,7 @@ struct Error {
 
 /// A value or an Error. value() may be called only when ok(), error() only when not (both throw otherwise).
 template <class T>
-class [[nodiscard]] Result {
+class Result {
  public:
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
@@ -32,7 +32,7 @@ class [[nodiscard]] Result {
 
 /// Success or an Error.
 template <>
-class [[nodiscard]] Result<void> {
+class Result<void> {
  public:
   Result() = default;
   Result(Error error) : error_(std::move(error)) {}
