@@ -1,0 +1,416 @@
+#include "engine/config_keys.hpp"
+
+#include <array>
+
+#include "regs/regs.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+constexpr std::uint64_t operator""_KiB(unsigned long long n) {
+  return n << 10;
+}
+constexpr std::uint64_t operator""_MiB(unsigned long long n) {
+  return n << 20;
+}
+constexpr std::uint64_t operator""_GiB(unsigned long long n) {
+  return n << 30;
+}
+constexpr std::uint64_t operator""_us(unsigned long long n) {
+  return n;
+}
+constexpr std::uint64_t operator""_ms(unsigned long long n) {
+  return n * 1000;
+}
+constexpr std::uint64_t operator""_s(unsigned long long n) {
+  return n * 1'000'000;
+}
+
+/// A session names its slots by their bit in the bell page.
+constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
+/// The largest ring that the slot table can describe.
+constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
+static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
+
+constexpr std::array<Section, 12> kSections{{
+    {"node", false, "Who this node is and where its files are.", nullptr},
+    {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
+    {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
+     nullptr},
+    {"wait", false, "How the proxy waits: it spins, then yields, then sleeps. An idle node sleeps.", nullptr},
+    {"protocol", false, "Timers of the link protocol.", nullptr},
+    {"listen", false,
+     "Addresses for other nodes. One that is absent is not listened on; a node without any links needs none.", nullptr},
+    {"tls", false, "Certificates of control connections and stream carriers: all three keys or none.", nullptr},
+    {"log", false, "Where the log goes. The file is opened again on SIGHUP.", nullptr},
+    {"directory", false, "Which nodes serve what, beyond the `[[service]]` tables.", nullptr},
+    {"link", true, "A persistent connection to one other node.",
+     [](Config& c, Position at) { c.links.emplace_back().at = at; }},
+    {"service", true, "The nodes that serve a service, in the order to try them. Also the form of `directory.file`.",
+     [](Config& c, Position at) { c.services.emplace_back().at = at; }},
+    {"allow", true,
+     "Who may do what. Without any rule, root and the user that slotwired runs as may serve and connect, and linked "
+     "nodes may connect. With rules, only what a rule allows is allowed; the first that fits decides the isolation. "
+     "A rule needs `users`, `groups` or `nodes`, and fits whoever is in any of them.",
+     [](Config& c, Position at) { c.allow.emplace_back().at = at; }},
+}};
+
+const std::array kKeys = std::to_array<Key>({
+    {"node", "name", Kind::node_name, true, "", 0, 0, "", "", "The node's name, the same everywhere.",
+     [](Config& c) -> auto& { return c.node.name;
+}  // namespace
+}  // namespace slotwire::engine
+, {"node", "run_dir", Kind::path, false, "\"/run/slotwire\"", 0, 0, "", "",
+   "Directory of the node's sockets. Only slotwired's user and root may write to it.",
+   [](Config& c) -> auto& {return c.node.run_dir;
+}
+}
+, {"node", "control_socket", Kind::path, false, "", 0, 0, "", "`run_dir`/`name`.sock",
+   "Socket that processes connect to, at most 107 bytes long.", [](Config& c) -> auto& {return c.node.control_socket;
+}
+}
+, {"node", "control_socket_mode", Kind::mode, false, "\"0666\"", 0, 0, "", "",
+   "Permissions of the control socket. Who may do what is decided by `[[allow]]`, not by this mode.",
+   [](Config& c) -> auto& {return c.node.control_socket_mode;
+}
+}
+, {"node", "recover", Kind::boolean, false, "true", 0, 0, "", "",
+   "Take over the slots and sessions that a slotwired left which was killed.",
+   [](Config& c) -> auto& {return c.node.recover;
+}
+}
+,
+
+    {"memory", "slot_memory", Kind::power_size, false, "\"256MiB\"", 64_KiB, 64_GiB, "", "", "Total of all rings.",
+     [](Config& c) -> auto& {return c.memory.slot_memory;
+}
+}
+, {"memory", "ring", Kind::power_size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
+   "Ring for each direction where the process does not say.", [](Config& c) -> auto& {return c.memory.ring;
+}
+}
+, {"memory", "max_ring", Kind::power_size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "",
+   "Largest ring that a process gets.", [](Config& c) -> auto& {return c.memory.max_ring;
+}
+}
+,
+
+    {"limits", "slots", Kind::count, false, "4096", 1, regs::kMaxSlots - 1, "", "", "Slots of the node.",
+     [](Config& c) -> auto& {return c.limits.slots;
+}
+}
+, {"limits", "sessions", Kind::count, false, "1024", 1, 65535, "", "", "Connected processes.",
+   [](Config& c) -> auto& {return c.limits.sessions;
+}
+}
+, {"limits", "slots_per_session", Kind::count, false, "", 1, kMaxSlotsPerSession, "", "1024, or `slots` if smaller",
+   "Slots of one process.", [](Config& c) -> auto& {return c.limits.slots_per_session;
+}
+}
+, {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "128MiB, or `slot_memory` if smaller",
+   "Slot memory of one process.", [](Config& c) -> auto& {return c.limits.memory_per_session;
+}
+}
+, {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "", "Services that processes of the node serve.",
+   [](Config& c) -> auto& {return c.limits.services;
+}
+}
+, {"limits", "services_per_session", Kind::count, false, "", 1, 65535, "", "64, or `services` if smaller",
+   "Services that one process serves.", [](Config& c) -> auto& {return c.limits.services_per_session;
+}
+}
+, {"limits", "pending_opens", Kind::count, false, "1024", 1, 65535, "", "",
+   "Connections that are being opened at one time.", [](Config& c) -> auto& {return c.limits.pending_opens;
+}
+}
+, {"limits", "control_message", Kind::size, false, "\"64KiB\"", 1_KiB, 16_MiB, "", "",
+   "Largest message on a control connection.", [](Config& c) -> auto& {return c.limits.control_message;
+}
+}
+, {"limits", "backlog", Kind::count, false, "256", 1, 65535, "", "",
+   "Opened connections that wait in a serving process until it takes them.",
+   [](Config& c) -> auto& {return c.limits.backlog;
+}
+}
+, {"limits", "links", Kind::count, false, "64", 1, 4096, "", "", "Links to other nodes.",
+   [](Config& c) -> auto& {return c.limits.links;
+}
+}
+, {"limits", "linger", Kind::duration, false, "\"30s\"", 1_ms, 3600_s, "", "",
+   "How long a closing slot may go on sending what is in its ring.", [](Config& c) -> auto& {return c.limits.linger;
+}
+}
+, {"limits", "handshake", Kind::duration, false, "\"5s\"", 10_ms, 60_s, "", "",
+   "How long a peer may take to say who it is.", [](Config& c) -> auto& {return c.limits.handshake;
+}
+}
+,
+
+    {"wait", "spin", Kind::duration, false, "\"2us\"", 0_us, 1_ms, "", "",
+     "How long the proxy looks again at once. On few cores keep it short.", [](Config& c) -> auto& {return c.wait.spin;
+}
+}
+, {"wait", "yield", Kind::duration, false, "\"50us\"", 0_us, 10_ms, "", "",
+   "How long after that it looks between giving up the core.", [](Config& c) -> auto& {return c.wait.yield;
+}
+}
+,
+
+    {"protocol", "retransmit", Kind::duration, false, "\"10ms\"", 100_us, 10_s, "", "",
+     "First wait for an acknowledgement before lines are sent again; doubled each time.",
+     [](Config& c) -> auto& {return c.protocol.retransmit;
+}
+}
+, {"protocol", "retransmit_max", Kind::duration, false, "\"1s\"", 100_us, 60_s, "", "", "Longest such wait.",
+   [](Config& c) -> auto& {return c.protocol.retransmit_max;
+}
+}
+, {"protocol", "ack_delay", Kind::duration, false, "\"1ms\"", 0_us, 1_s, "", "",
+   "How long an acknowledgement waits for a frame that can carry it.",
+   [](Config& c) -> auto& {return c.protocol.ack_delay;
+}
+}
+, {"protocol", "sweep", Kind::duration, false, "\"500us\"", 10_us, 1_s, "", "", "How often the timers are looked at.",
+   [](Config& c) -> auto& {return c.protocol.sweep;
+}
+}
+,
+
+    {"listen", "control", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "Control connections of other nodes, TCP. Usual: `\"0.0.0.0:7400\"`.",
+     [](Config& c) -> auto& {return c.listen.control;
+}
+}
+, {"listen", "udp", Kind::listen_address, false, "", 0, 0, "", "not listening",
+   "The UDP carrier; links over UDP need it. Usual: `\"0.0.0.0:7401\"`.", [](Config& c) -> auto& {return c.listen.udp;
+}
+}
+, {"listen", "tcp", Kind::listen_address, false, "", 0, 0, "", "not listening",
+   "The TCP carrier; links over TCP that the peer dials need it. Usual: `\"0.0.0.0:7402\"`.",
+   [](Config& c) -> auto& {return c.listen.tcp;
+}
+}
+, {"listen", "mtu", Kind::count, false, "1500", 576, 65535, "", "",
+   "Largest IP packet in bytes that all paths to the peers carry.", [](Config& c) -> auto& {return c.listen.mtu;
+}
+}
+,
+
+    {"tls", "certificate", Kind::path, false, "", 0, 0, "", "no TLS",
+     "This node's certificate chain, PEM; its name is the node's.", [](Config& c) -> auto& {return c.tls.certificate;
+}
+}
+, {"tls", "key", Kind::path, false, "", 0, 0, "", "no TLS", "The certificate's private key, PEM.",
+   [](Config& c) -> auto& {return c.tls.key;
+}
+}
+, {"tls", "ca", Kind::path, false, "", 0, 0, "", "no TLS", "Certificates that peers must be signed by, PEM.",
+   [](Config& c) -> auto& {return c.tls.ca;
+}
+}
+,
+
+    {"log",
+     "level",
+     Kind::choice,
+     false,
+     "\"info\"",
+     0,
+     0,
+     "trace|debug|info|warn|error|off",
+     "",
+     "Least important lines that are written.",
+     [](Config& c, std::size_t choice) { c.log.level = static_cast<LogLevel>(choice); }},
+    {"log", "file", Kind::path, false, "", 0, 0, "", "standard error", "File that lines are appended to.",
+     [](Config& c) -> auto& {return c.log.file;
+}
+}
+,
+
+    {"directory", "file", Kind::path, false, "", 0, 0, "", "none",
+     "File with `[[service]]` tables, read again on SIGHUP.", [](Config& c) -> auto& {return c.directory.file;
+}
+}
+, {"directory", "services", Kind::count, false, "16384", 1, 1'000'000, "", "",
+   "Services that the directory holds at most, from both sources.", [](Config& c) -> auto& {return c.directory.services;
+}
+}
+, {"directory", "nodes_per_service", Kind::count, false, "64", 1, 4096, "", "", "Nodes of one service at most.",
+   [](Config& c) -> auto& {return c.directory.nodes_per_service;
+}
+}
+,
+
+    {"link", "peer", Kind::node_name, true, "", 0, 0, "", "", "Name of the other node.",
+     [](Config& c) -> auto& {return c.links.back().peer;
+}
+}
+, {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
+   "Where the peer listens for control connections.", [](Config& c) -> auto& {return c.links.back().control;
+}
+}
+,
+    {"link",
+     "carrier",
+     Kind::choice,
+     false,
+     "\"udp\"",
+     0,
+     0,
+     "udp|tcp",
+     "",
+     "What the link runs over. Both nodes must say the same.",
+     [](Config& c, std::size_t choice) { c.links.back().carrier = static_cast<LinkCarrier>(choice); }},
+    {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
+     "Where the peer's UDP carrier is.", [](Config& c) -> auto& {return c.links.back().udp;
+}
+}
+, {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
+   "Where the peer's TCP carrier is.", [](Config& c) -> auto& {return c.links.back().tcp;
+}
+}
+, {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
+   "Whether this node makes the connections; the other one waits for them.",
+   [](Config& c) -> auto& {return c.links.back().dial;
+}
+}
+,
+
+    {"service", "name", Kind::service_name, true, "", 0, 0, "", "", "Name of the service.",
+     [](Config& c) -> auto& {return c.services.back().name;
+}
+}
+, {"service", "nodes", Kind::node_list, true, "", 1, 4096, "", "", "Nodes that serve it.",
+   [](Config& c) -> auto& {return c.services.back().nodes;
+}
+}
+,
+
+    {"allow",
+     "action",
+     Kind::choice,
+     true,
+     "",
+     0,
+     0,
+     "serve|connect",
+     "",
+     "What is allowed.",
+     [](Config& c, std::size_t choice) { c.allow.back().action = static_cast<Action>(choice); }},
+    {"allow", "service", Kind::service_pattern, true, "", 0, 0, "", "", "Services that the rule is about.",
+     [](Config& c) -> auto& {return c.allow.back().service;
+}
+}
+, {"allow", "users", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+   "Local users that may: names or numbers, or `\"*\"` for all.", [](Config& c) -> auto& {return c.allow.back().users;
+}
+}
+, {"allow", "groups", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+   "Local groups whose members may: names or numbers.", [](Config& c) -> auto& {return c.allow.back().groups;
+}
+}
+, {"allow", "nodes", Kind::node_patterns, false, "", 1, 4096, "", "no node",
+   "Linked nodes whose processes may connect, or `\"*\"` for all; that node's own policy decides which processes.",
+   [](Config& c) -> auto& {return c.allow.back().nodes;
+}
+}
+,
+    {"allow",
+     "isolation",
+     Kind::choice,
+     false,
+     "\"shared\"",
+     0,
+     0,
+     "shared|strict",
+     "",
+     "For two slots of this node: `shared` joins them by one ring that both map, `strict` copies and shares nothing.",
+     [](Config& c, std::size_t choice) { c.allow.back().isolation = static_cast<Isolation>(choice); }},
+});
+
+std::string quoted_list(std::string_view choices) {
+  std::string out;
+  for (const auto choice : split_choices(choices)) {
+    if (!out.empty()) out += ", ";
+    out += '"';
+    out += choice;
+    out += '"';
+  }
+  return out;
+}
+
+std::string range(const Key& key, std::string (*format)(std::uint64_t)) {
+  return key.max == 0 ? "" : " from " + format(key.min) + " to " + format(key.max);
+}
+
+}  // namespace
+
+std::span<const Section> config_sections() {
+  return kSections;
+}
+std::span<const Key> config_keys() {
+  return kKeys;
+}
+
+const Key* find_key(std::string_view section, std::string_view name) {
+  for (const Key& key : kKeys) {
+    if (key.section == section && key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> split_choices(std::string_view choices) {
+  std::vector<std::string_view> out;
+  while (!choices.empty()) {
+    const auto bar = std::min(choices.find('|'), choices.size());
+    out.push_back(choices.substr(0, bar));
+    choices.remove_prefix(std::min(bar + 1, choices.size()));
+  }
+  return out;
+}
+
+std::string describe_expected(const Key& key) {
+  const auto number = [](std::uint64_t n) { return std::to_string(n); };
+  const auto duration = [](std::uint64_t us) {
+    return format_duration(std::chrono::microseconds(static_cast<std::int64_t>(us)));
+  };
+  switch (key.kind) {
+    case Kind::text:
+      return "a text";
+    case Kind::path:
+      return "a path";
+    case Kind::node_name:
+      return "1 to 63 of a-z, 0-9 and '-'";
+    case Kind::service_name:
+      return "1 to 127 of A-Z, a-z, 0-9 and '._/-'";
+    case Kind::service_pattern:
+      return "a service's name, with '*' for any characters and '?' for any one";
+    case Kind::power_size:
+      return "a power of two" + range(key, format_size) + ", such as \"64KiB\"";
+    case Kind::size:
+      return "a size" + range(key, format_size) + ", such as \"64KiB\"";
+    case Kind::duration:
+      return "a duration" + range(key, duration) + ", such as \"10ms\"";
+    case Kind::count:
+      return "a whole number" + range(key, number);
+    case Kind::boolean:
+      return "true or false";
+    case Kind::mode:
+      return "octal permissions from \"0600\" to \"0777\"";
+    case Kind::listen_address:
+      return "\"address:port\" with a numeric address, port 0 to let the kernel choose";
+    case Kind::peer_address:
+      return "\"host:port\", port 1 to 65535";
+    case Kind::choice:
+      return "one of " + quoted_list(key.choices);
+    case Kind::node_list:
+      return "a list of" + range(key, number).substr(5) + " node names";
+    case Kind::node_patterns:
+      return "a list of" + range(key, number).substr(5) + " node names, or [\"*\"]";
+    case Kind::principal_list:
+      return "a list of" + range(key, number).substr(5) + " names or numbers";
+  }
+  return "";
+}
+
+}  // namespace slotwire::engine

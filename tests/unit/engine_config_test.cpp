@@ -1,0 +1,455 @@
+// The configuration: what is accepted, what is refused with which words, and that the reference page is the table.
+#include "engine/config.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+#include <sstream>
+
+namespace slotwire::engine {
+namespace {
+
+using std::chrono::microseconds;
+
+Config parse(const std::string& text) {
+  return parse_config(text, "test.toml");
+}
+
+/// The problems of a configuration that must be refused.
+std::vector<std::string> problems(const std::string& text) {
+  try {
+    parse(text);
+  } catch (const ConfigError& error) {
+    return error.problems();
+  }
+  ADD_FAILURE() << "accepted:\n" << text;
+  return {};
+}
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  std::ostringstream out;
+  out << file.rdbuf();
+  return out.str();
+}
+
+TEST(EngineConfig, NodeNameIsEnoughAndEverythingElseHasADefault) {
+  const Config c = parse("[node]\nname = \"web-1\"\n");
+  EXPECT_EQ(c.node.name, "web-1");
+  EXPECT_EQ(c.node.control_socket, "/run/slotwire/web-1.sock");
+  EXPECT_EQ(c.node.control_socket_mode, 0666U);
+  EXPECT_TRUE(c.node.recover);
+  EXPECT_EQ(c.memory.slot_memory, 256ULL << 20);
+  EXPECT_EQ(c.memory.ring, 64ULL << 10);
+  EXPECT_EQ(c.limits.slots, 4096U);
+  EXPECT_EQ(c.limits.slots_per_session, 1024U);
+  EXPECT_EQ(c.limits.memory_per_session, 128ULL << 20);
+  EXPECT_EQ(c.limits.services_per_session, 64U);
+  EXPECT_EQ(c.limits.linger, std::chrono::seconds(30));
+  EXPECT_EQ(c.wait.spin, microseconds(2));
+  EXPECT_EQ(c.protocol.sweep, microseconds(500));
+  EXPECT_FALSE(c.listen.control);
+  EXPECT_FALSE(c.tls.enabled());
+  EXPECT_EQ(c.log.level, LogLevel::info);
+}
+
+TEST(EngineConfig, EveryKeyReachesItsField) {
+  const Config c = parse(R"(
+[node]
+name = "b"
+run_dir = "/tmp/s"
+control_socket = "/tmp/c"
+control_socket_mode = "0660"
+recover = false
+[memory]
+slot_memory = "1GiB"
+ring = "4KiB"
+max_ring = "1MiB"
+[limits]
+slots = 65535
+sessions = 11
+slots_per_session = 12
+memory_per_session = "24MiB"
+services = 13
+services_per_session = 5
+pending_opens = 14
+control_message = "2KiB"
+backlog = 15
+links = 16
+linger = "17s"
+handshake = "18ms"
+[wait]
+spin = "0us"
+yield = "19us"
+[protocol]
+retransmit = "20ms"
+retransmit_max = "21s"
+ack_delay = "22us"
+sweep = "23us"
+[listen]
+control = "0.0.0.0:7400"
+udp = "[::1]:0"
+tcp = "127.0.0.1:7402"
+mtu = 9000
+[tls]
+certificate = "/c.pem"
+key = "/k.pem"
+ca = "/ca.pem"
+[log]
+level = "warn"
+file = "/var/log/slotwired.log"
+[directory]
+file = "/etc/slotwire/directory.toml"
+services = 24
+nodes_per_service = 25
+[[link]]
+peer = "c"
+control = "c.example:7400"
+[[link]]
+peer = "a"
+carrier = "tcp"
+tcp = "10.0.0.1:1"
+udp = "10.0.0.1:2"
+[[service]]
+name = "app/v1"
+nodes = ["a", "b"]
+[[allow]]
+action = "serve"
+service = "app/*"
+users = ["root", 33]
+groups = ["adm"]
+isolation = "strict"
+[[allow]]
+action = "connect"
+service = "*"
+nodes = ["*"]
+)");
+  EXPECT_EQ(c.node.run_dir, "/tmp/s");
+  EXPECT_EQ(c.node.control_socket, "/tmp/c");
+  EXPECT_EQ(c.node.control_socket_mode, 0660U);
+  EXPECT_FALSE(c.node.recover);
+  EXPECT_EQ(c.memory.slot_memory, 1ULL << 30);
+  EXPECT_EQ(c.memory.ring, 4096U);
+  EXPECT_EQ(c.memory.max_ring, 1ULL << 20);
+  EXPECT_EQ(c.limits.slots, 65535U);
+  EXPECT_EQ(c.limits.sessions, 11U);
+  EXPECT_EQ(c.limits.slots_per_session, 12U);
+  EXPECT_EQ(c.limits.memory_per_session, 24ULL << 20);
+  EXPECT_EQ(c.limits.services, 13U);
+  EXPECT_EQ(c.limits.services_per_session, 5U);
+  EXPECT_EQ(c.limits.pending_opens, 14U);
+  EXPECT_EQ(c.limits.control_message, 2048U);
+  EXPECT_EQ(c.limits.backlog, 15U);
+  EXPECT_EQ(c.limits.links, 16U);
+  EXPECT_EQ(c.limits.linger, std::chrono::seconds(17));
+  EXPECT_EQ(c.limits.handshake, std::chrono::milliseconds(18));
+  EXPECT_EQ(c.wait.spin, microseconds(0));
+  EXPECT_EQ(c.wait.yield, microseconds(19));
+  EXPECT_EQ(c.protocol.retransmit, std::chrono::milliseconds(20));
+  EXPECT_EQ(c.protocol.retransmit_max, std::chrono::seconds(21));
+  EXPECT_EQ(c.protocol.ack_delay, microseconds(22));
+  EXPECT_EQ(c.protocol.sweep, microseconds(23));
+  EXPECT_EQ(c.listen.control, (HostPort{"0.0.0.0", 7400}));
+  EXPECT_EQ(c.listen.udp, (HostPort{"::1", 0}));
+  EXPECT_EQ(c.listen.tcp, (HostPort{"127.0.0.1", 7402}));
+  EXPECT_EQ(c.listen.mtu, 9000U);
+  EXPECT_EQ(c.tls.certificate, "/c.pem");
+  EXPECT_EQ(c.tls.key, "/k.pem");
+  EXPECT_EQ(c.tls.ca, "/ca.pem");
+  EXPECT_EQ(c.log.level, LogLevel::warn);
+  EXPECT_EQ(c.log.file, "/var/log/slotwired.log");
+  EXPECT_EQ(c.directory.file, "/etc/slotwire/directory.toml");
+  EXPECT_EQ(c.directory.services, 24U);
+  EXPECT_EQ(c.directory.nodes_per_service, 25U);
+  ASSERT_EQ(c.links.size(), 2U);
+  EXPECT_EQ(c.links[0].peer, "c");
+  EXPECT_EQ(c.links[0].carrier, LinkCarrier::udp);
+  EXPECT_TRUE(c.links[0].dial) << "b sorts before c";
+  EXPECT_EQ(c.links[0].udp, (HostPort{"c.example", kDefaultUdpPort}));
+  EXPECT_EQ(c.links[0].tcp, (HostPort{"c.example", kDefaultTcpPort}));
+  EXPECT_EQ(c.links[1].carrier, LinkCarrier::tcp);
+  EXPECT_FALSE(c.links[1].dial) << "a sorts before b";
+  EXPECT_FALSE(c.links[1].control);
+  EXPECT_EQ(c.links[1].tcp, (HostPort{"10.0.0.1", 1}));
+  EXPECT_EQ(c.links[1].udp, (HostPort{"10.0.0.1", 2}));
+  ASSERT_EQ(c.services.size(), 1U);
+  EXPECT_EQ(c.services[0].nodes, (std::vector<std::string>{"a", "b"}));
+  ASSERT_EQ(c.allow.size(), 2U);
+  EXPECT_EQ(c.allow[0].action, Action::serve);
+  EXPECT_EQ(c.allow[0].users, (std::vector<std::string>{"root", "33"}));
+  EXPECT_EQ(c.allow[0].groups, (std::vector<std::string>{"adm"}));
+  EXPECT_EQ(c.allow[0].isolation, Isolation::strict);
+  EXPECT_EQ(c.allow[1].nodes, (std::vector<std::string>{"*"}));
+  EXPECT_EQ(c.allow[1].isolation, Isolation::shared);
+}
+
+TEST(EngineConfig, EveryProblemIsReportedAtOnceWithItsPlace) {
+  const auto lines = problems(
+      "[node]\n"
+      "name = \"Web\"\n"
+      "colour = 1\n"
+      "[memory]\n"
+      "ring = \"3KiB\"\n"
+      "[limits]\n"
+      "slots = \"many\"\n"
+      "[nodes]\n"
+      "[[link]]\n"
+      "carrier = \"pigeon\"\n");
+  const std::string all = [&] {
+    std::string out;
+    for (const auto& line : lines) out += line + "\n";
+    return out;
+  }();
+  EXPECT_EQ(lines.size(), 7U) << all;
+  EXPECT_NE(all.find("test.toml:2:8: key 'node.name': is \"Web\"; expected is 1 to 63 of a-z, 0-9 and '-'"),
+            std::string::npos)
+      << all;
+  EXPECT_NE(all.find("test.toml:3:1: key 'node.colour': is unknown; expected is one of name, run_dir"),
+            std::string::npos)
+      << all;
+  EXPECT_NE(all.find("test.toml:5:8: key 'memory.ring': is \"3KiB\"; expected is a power of two from 4KiB to 2MiB"),
+            std::string::npos)
+      << all;
+  EXPECT_NE(
+      all.find("test.toml:7:9: key 'limits.slots': is of type string; expected is a whole number from 1 to 65535"),
+      std::string::npos)
+      << all;
+  EXPECT_NE(all.find("key 'nodes': is unknown"), std::string::npos) << all;
+  EXPECT_NE(all.find("key 'link.carrier': is \"pigeon\"; expected is one of \"udp\", \"tcp\""), std::string::npos)
+      << all;
+  EXPECT_NE(all.find("key 'link.peer': is missing"), std::string::npos) << all;
+}
+
+struct Refused {
+  const char* name;      ///< of the case, for ctest
+  const char* text;      ///< after a valid [node] with the name "b"
+  const char* expected;  ///< must be in the one problem
+};
+
+void PrintTo(const Refused& refused, std::ostream* out) {
+  *out << refused.name;
+}
+
+class EngineConfigRefuses : public testing::TestWithParam<Refused> {};
+
+TEST_P(EngineConfigRefuses, WithTheReason) {
+  const auto lines = problems(std::string("node.name = \"b\"\n") + GetParam().text);
+  ASSERT_EQ(lines.size(), 1U) << (lines.size() > 1 ? lines[1] : "");
+  EXPECT_NE(lines[0].find(GetParam().expected), std::string::npos) << lines[0];
+  EXPECT_EQ(lines[0].rfind("test.toml:", 0), 0U) << lines[0];
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Values, EngineConfigRefuses,
+    testing::Values(
+        Refused{"SlotsOverMax", "limits.slots = 65536", "is 65536; expected is"},
+        Refused{"SlotsNegative", "limits.slots = -1", "is -1; expected is"},
+        Refused{"SlotsFraction", "limits.slots = 1.5", "floating-point"},
+        Refused{"SectionIsNumber", "limits = 5", "is not a table; write [limits]"},
+        Refused{"LinkIsTable", "link = {}", "write [[link]]"}, Refused{"LinkListOfNumbers", "link = [1]", "no table"},
+        Refused{"RingTooSmall", "memory.ring = \"2KiB\"", "key 'memory.ring'"},
+        Refused{"SizeWithoutUnit", "memory.ring = \"65536\"", "key 'memory.ring'"},
+        Refused{"SizeAsNumber", "memory.ring = 65536", "is of type integer"},
+        Refused{"SizeOverflowsNumber", "memory.slot_memory = \"99999999999999999999TiB\"", "key 'memory.slot_memory'"},
+        Refused{"SizeOverflowsProduct", "memory.slot_memory = \"16777216TiB\"", "key 'memory.slot_memory'"},
+        Refused{"DurationWithBlank", "wait.spin = \"2 us\"", "a duration from 0us to 1ms"},
+        Refused{"DurationTooLong", "wait.spin = \"2ms\"", "key 'wait.spin'"},
+        Refused{"BoolAsText", "node.recover = \"yes\"", "true or false"},
+        Refused{"ModeWithoutOwner", "node.control_socket_mode = \"0066\"", "octal"},
+        Refused{"ModeNotOctal", "node.control_socket_mode = \"888\"", "octal"},
+        Refused{"EmptyPath", "node.run_dir = \"\"", "is empty"},
+        Refused{"ZeroByte", "log.file = \"a\\u0000b\"", "zero byte"},
+        Refused{"ListenOnName", "listen.control = \"localhost:7400\"", "numeric"},
+        Refused{"ListenWithoutPort", "listen.control = \"0.0.0.0\"", "numeric"},
+        Refused{"PortTooLarge", "listen.control = \"1.2.3.4:65536\"", "numeric"},
+        Refused{"BadIpv4", "listen.control = \"1.2.3.400:1\"", "numeric"},
+        Refused{"SmallMtu", "listen.mtu = 100", "is 100"},
+        Refused{"UnknownLevel", "log.level = \"loud\"", "one of \"trace\""},
+        Refused{"Syntax", "x y", "this is not TOML"},
+        Refused{"BlankInService", "[[service]]\nname = \"a b\"\nnodes = [\"a\"]", "key 'service.name'"},
+        Refused{"NoNodes", "[[service]]\nname = \"a\"\nnodes = []", "has 0 entries"},
+        Refused{"NodeTwice", "[[service]]\nname = \"a\"\nnodes = [\"a\", \"a\"]", "twice"},
+        Refused{"NodeUpperCase", "[[service]]\nname = \"a\"\nnodes = [\"A\"]", "has the entry \"A\""},
+        Refused{"NodeAsNumber", "[[service]]\nname = \"a\"\nnodes = [1]", "another kind"},
+        Refused{"PatternWithClass", "[[allow]]\naction = \"serve\"\nservice = \"[ab]\"\nusers = [1]",
+                "key 'allow.service'"},
+        Refused{"NegativeUser", "[[allow]]\naction = \"serve\"\nservice = \"*\"\nusers = [-1]", "another kind"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Contradictions, EngineConfigRefuses,
+    testing::Values(
+        Refused{"RingOverMaxRing", "memory.ring = \"1MiB\"\nmemory.max_ring = \"64KiB\"",
+                "test.toml:2:15: key 'memory.ring': is 1MiB, more than memory.max_ring = 64KiB"},
+        Refused{"MemoryForNoSlot", "memory.slot_memory = \"2MiB\"", "too little for one slot"},
+        Refused{"SlotsPerSession", "limits.slots = 10\nlimits.slots_per_session = 11", "more than limits.slots = 10"},
+        Refused{"ServicesPerSession", "limits.services = 10\nlimits.services_per_session = 11",
+                "more than limits.services = 10"},
+        Refused{"MemoryPerSession", "memory.slot_memory = \"16MiB\"\nlimits.memory_per_session = \"32MiB\"",
+                "memory.slot_memory = 16MiB"},
+        Refused{"RetransmitOverMax", "protocol.retransmit = \"2s\"", "longer than protocol.retransmit_max = 1s"},
+        Refused{"AckDelay", "protocol.ack_delay = \"10ms\"", "not shorter than protocol.retransmit"},
+        Refused{"Sweep", "protocol.sweep = \"11ms\"", "longer than protocol.retransmit"},
+        Refused{"PartOfTls", "tls.certificate = \"/c\"\ntls.key = \"/k\"", "key 'tls.ca': is missing"},
+        Refused{"LinkToItself", "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"b\"\ncontrol = \"x:1\"\ndial = true",
+                "is this node itself"},
+        Refused{"LinkTwice",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\n[[link]]\npeer = "
+                "\"c\"\ncontrol = \"x:1\"",
+                "has a link already"},
+        Refused{"DialWithoutAddress", "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"", "this node dials 'c'"},
+        Refused{"NothingListens", "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"", "nothing listens"},
+        Refused{"NoUdp", "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"", "set 'listen.udp'"},
+        Refused{"NoTcp", "listen.control = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"\ncarrier = \"tcp\"",
+                "set 'listen.tcp'"},
+        Refused{
+            "TooManyLinks",
+            "limits.links = 1\nlisten.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\n[[link]]\npeer = "
+            "\"d\"\ncontrol = \"x:1\"",
+            "there are 2 [[link]] tables"},
+        Refused{"ServiceTwice",
+                "[[service]]\nname = \"s\"\nnodes = [\"a\"]\n[[service]]\nname = \"s\"\nnodes = [\"b\"]",
+                "is there twice"},
+        Refused{"TooManyNodes", "directory.nodes_per_service = 1\n[[service]]\nname = \"s\"\nnodes = [\"a\", \"b\"]",
+                "has 2 nodes"},
+        Refused{"RuleForNobody", "[[allow]]\naction = \"serve\"\nservice = \"*\"", "allows nobody"},
+        Refused{"ServeFromNode", "[[allow]]\naction = \"serve\"\nservice = \"*\"\nnodes = [\"a\"]",
+                "cannot serve here"}));
+
+TEST(EngineConfig, LimitsPerSessionFollowSmallerTotals) {
+  const Config c = parse(
+      "node.name = \"b\"\nlimits.slots = 10\nlimits.services = 3\nmemory.slot_memory = \"4MiB\"\nmemory.max_ring = "
+      "\"64KiB\"");
+  EXPECT_EQ(c.limits.slots_per_session, 10U);
+  EXPECT_EQ(c.limits.services_per_session, 3U);
+  EXPECT_EQ(c.limits.memory_per_session, 4ULL << 20);
+}
+
+TEST(EngineConfig, SocketPathsMustFitAnAddress) {
+  const std::string long_dir = "/" + std::string(120, 'd');
+  const auto lines = problems("node.name = \"b\"\nnode.run_dir = \"" + long_dir + "\"");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_NE(lines[0].find("control_socket"), std::string::npos);
+  EXPECT_NE(lines[1].find("keeper"), std::string::npos);
+}
+
+TEST(EngineConfig, ManyProblemsAreBounded) {
+  std::string text = "[node]\nname = \"b\"\n";
+  for (std::size_t i = 0; i < 2 * kMaxProblemsReported; ++i) text += "k" + std::to_string(i) + " = 1\n";
+  const auto lines = problems(text);
+  ASSERT_EQ(lines.size(), kMaxProblemsReported + 1);
+  EXPECT_EQ(lines.back(), "... and 50 more problems");
+}
+
+TEST(EngineConfig, UnprintableInputDoesNotReachTheMessage) {
+  const auto lines = problems("[node]\nname = \"a\\u001b[31m\\n\"\n");
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("a\\x1b[31m\\x0a"), std::string::npos) << lines[0];
+}
+
+class EngineConfigFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "slotwire-config-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    dir_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+  void write(const std::string& text) { std::ofstream(dir_ / "node.toml", std::ios::binary) << text; }
+
+  std::filesystem::path dir_;
+};
+
+TEST_F(EngineConfigFile, RelativePathsAreTakenFromItsDirectory) {
+  write("[node]\nname = \"b\"\nrun_dir = \"run\"\n[directory]\nfile = \"d.toml\"\n[log]\nfile = \"/var/log/x\"\n");
+  const Config c = load_config(dir_ / "node.toml");
+  EXPECT_EQ(c.node.run_dir, (dir_ / "run").string());
+  EXPECT_EQ(c.node.control_socket, (dir_ / "run" / "b.sock").string());
+  EXPECT_EQ(c.directory.file, (dir_ / "d.toml").string());
+  EXPECT_EQ(c.log.file, "/var/log/x");
+}
+
+TEST_F(EngineConfigFile, RefusesWhatIsNoConfigurationFile) {
+  EXPECT_THROW(load_config(dir_ / "absent.toml"), ConfigError);
+  EXPECT_THROW(load_config(dir_), ConfigError);
+  write(std::string(kMaxConfigBytes + 1, '#'));
+  EXPECT_THROW(load_config(dir_ / "node.toml"), ConfigError);
+}
+
+TEST_F(EngineConfigFile, DirectoryFileHoldsServicesOnly) {
+  const auto services = parse_services("[[service]]\nname = \"s\"\nnodes = [\"a\"]\n", "d.toml");
+  ASSERT_EQ(services.size(), 1U);
+  EXPECT_EQ(services[0].at.line, 1U);
+  EXPECT_THROW(parse_services("[node]\nname = \"b\"\n", "d.toml"), ConfigError);
+}
+
+TEST(EngineConfigReference, PageIsWhatTheTableSays) {
+  const auto page = read(std::filesystem::path(SLOTWIRE_SOURCE_DIR) / "docs" / "configuration.md");
+  EXPECT_EQ(page, config_reference()) << "run: slotwired --print-config-reference > docs/configuration.md";
+}
+
+TEST(EngineConfigExamples, AllAreAccepted) {
+  std::size_t seen = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(SLOTWIRE_SOURCE_DIR) / "examples")) {
+    if (entry.path().extension() != ".toml") continue;
+    ++seen;
+    if (entry.path().filename() == "directory.toml") {
+      EXPECT_NO_THROW(load_services(entry.path())) << entry.path();
+    } else {
+      EXPECT_NO_THROW(load_config(entry.path())) << entry.path();
+    }
+  }
+  EXPECT_GT(seen, 0U);
+}
+
+TEST(EngineConfigValues, SizesAndDurationsComeBackAsWritten) {
+  for (const char* text : {"0B", "1B", "63B", "4KiB", "3MiB", "7GiB", "2TiB"}) {
+    ASSERT_TRUE(parse_size(text)) << text;
+    EXPECT_EQ(format_size(*parse_size(text)), text);
+  }
+  for (const char* text : {"0us", "1us", "15ms", "7s", "5min", "24h"}) {
+    ASSERT_TRUE(parse_duration(text)) << text;
+    EXPECT_EQ(format_duration(*parse_duration(text)), text);
+  }
+  for (const char* text : {"", "KiB", "-1KiB", "1 KiB", "1kib", "1KiBx", "0x10B", "18446744073709551616B"}) {
+    EXPECT_FALSE(parse_size(text)) << text;
+  }
+  for (const char* text : {"", "ms", "1", "1.5ms", "25h", "1m"}) EXPECT_FALSE(parse_duration(text)) << text;
+}
+
+TEST(EngineConfigValues, AddressesComeBackAsWritten) {
+  for (const char* text : {"10.0.0.1:7400", "[::1]:7401", "db-1.example:1", "localhost:65535"}) {
+    ASSERT_TRUE(parse_host_port(text)) << text;
+    EXPECT_EQ(to_string(*parse_host_port(text)), text);
+  }
+  for (const char* text :
+       {"", ":1", "a", "a:", "a:x", "a:-1", "a:1:2", "::1:7400", "[::1]", "[x]:1", "[]:1", "a b:1"}) {
+    EXPECT_FALSE(parse_host_port(text)) << text;
+  }
+}
+
+TEST(EngineConfigValues, PatternsMatchWholeNames) {
+  EXPECT_TRUE(matches_service_pattern("*", "anything"));
+  EXPECT_TRUE(matches_service_pattern("app/*", "app/"));
+  EXPECT_TRUE(matches_service_pattern("a*b*c", "a-b-b-c"));
+  EXPECT_TRUE(matches_service_pattern("a?c", "abc"));
+  EXPECT_TRUE(matches_service_pattern("**", ""));
+  EXPECT_FALSE(matches_service_pattern("app/*", "app"));
+  EXPECT_FALSE(matches_service_pattern("app", "apps"));
+  EXPECT_FALSE(matches_service_pattern("a?c", "ac"));
+  EXPECT_FALSE(matches_service_pattern("a*b", "abc"));
+  EXPECT_FALSE(matches_service_pattern("", "a"));
+}
+
+TEST(EngineConfigValues, PrintableEscapesAndCuts) {
+  EXPECT_EQ(printable("plain text"), "plain text");
+  EXPECT_EQ(printable(std::string("a\0\n\x1b\xff\\", 6)), "a\\x00\\x0a\\x1b\\xff\\x5c");
+  EXPECT_EQ(printable("abcdef", 3), "abc...");
+}
+
+}  // namespace
+}  // namespace slotwire::engine

@@ -1,0 +1,515 @@
+// The keeper: descriptors outlive the process that stored them, one slotwired at a time, nothing is left behind.
+#include "engine/keeper.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <optional>
+
+#include "engine/config.hpp"
+#include "engine/credentials.hpp"
+#include "engine/file_lock.hpp"
+#include "engine/keeper_protocol.hpp"
+#include "slot/memory.hpp"
+#include "temporary_directory.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+using slot::Fd;
+
+constexpr int kDeadlineMs = 20'000;
+constexpr const char* kNode = "node-1";
+
+bool readable(int fd, int timeout_ms = kDeadlineMs) {
+  pollfd wait{fd, POLLIN, 0};
+  return poll(&wait, 1, timeout_ms) == 1;
+}
+
+Fd memory_with(const std::string& text) {
+  Fd fd(memfd_create("keeper-test", MFD_CLOEXEC));
+  EXPECT_EQ(write(fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  return fd;
+}
+
+std::string content(const Fd& fd) {
+  std::array<char, 256> buffer{};
+  const ssize_t size = pread(fd.get(), buffer.data(), buffer.size(), 0);
+  return size < 0 ? "" : std::string(buffer.data(), static_cast<std::size_t>(size));
+}
+
+Result<void> store(Keeper& keeper, std::uint64_t tag, const Fd& fd) {
+  const std::array<int, 1> fds{fd.get()};
+  return keeper.store(tag, fds);
+}
+
+class EngineKeeper : public testing::Test {
+ protected:
+  void TearDown() override {
+    // Whatever a test left is told to go; its process must not outlive the test.
+    if (!std::filesystem::exists(socket_path())) return;
+    auto keeper = Keeper::attach(dir_.path(), kNode);
+    const auto watch = PidFd::open(keeper.pid());
+    EXPECT_TRUE(keeper.quit().ok());
+    EXPECT_TRUE(!watch.ok() || readable(watch.value().fd()));
+  }
+  Keeper attach(const KeeperOptions& options = {}) { return Keeper::attach(dir_.path(), kNode, options); }
+  std::filesystem::path socket_path() const { return keeper_socket_path(dir_.path(), kNode); }
+  std::filesystem::path lock_path() const { return keeper_lock_path(dir_.path(), kNode); }
+
+  test::TemporaryDirectory dir_;
+};
+
+/// A process that does `work`, says whether that went well, and then waits to be killed.
+class Holder {
+ public:
+  explicit Holder(const std::function<bool()>& work) {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) return;
+    const Fd report(ends[0]);
+    Fd tell(ends[1]);
+    pid_ = fork();
+    if (pid_ == 0) {
+      const char good = work() ? 'y' : 'n';
+      if (write(tell.get(), &good, 1) != 1) _exit(1);
+      for (;;) pause();
+    }
+    tell.reset();
+    char good = 0;
+    ok_ = read(report.get(), &good, 1) == 1 && good == 'y';
+  }
+  Holder(const Holder&) = delete;
+  Holder& operator=(const Holder&) = delete;
+  ~Holder() { kill(); }
+
+  bool ok() const { return ok_; }
+  pid_t pid() const { return pid_; }
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+
+ private:
+  pid_t pid_ = -1;
+  bool ok_ = false;
+};
+
+TEST_F(EngineKeeper, DescriptorsOutliveTheProcessThatStoredThem) {
+  Holder holder([this] {
+    static auto keeper = attach();  // lives until the process is killed
+    const Fd a = memory_with("ring a"), b = memory_with("ring b"), c = memory_with("bells");
+    const std::array<int, 2> two{a.get(), b.get()};
+    return keeper.take_kept().empty() && keeper.store(7, two).ok() && store(keeper, UINT64_MAX, c).ok() &&
+           store(keeper, 0, c).ok();
+  });
+  ASSERT_TRUE(holder.ok());
+  holder.kill();
+
+  auto keeper = attach();
+  auto kept = keeper.take_kept();
+  ASSERT_EQ(kept.size(), 3U);
+  EXPECT_EQ(kept[0].tag, 0U);
+  EXPECT_EQ(kept[1].tag, 7U);
+  EXPECT_EQ(kept[2].tag, UINT64_MAX);
+  ASSERT_EQ(kept[1].fds.size(), 2U);
+  EXPECT_EQ(content(kept[1].fds[0]), "ring a");
+  EXPECT_EQ(content(kept[1].fds[1]), "ring b");
+  EXPECT_EQ(content(kept[2].fds[0]), "bells");
+  EXPECT_NE(fcntl(kept[1].fds[0].get(), F_GETFD) & FD_CLOEXEC, 0);
+  EXPECT_TRUE(keeper.take_kept().empty());
+}
+
+TEST_F(EngineKeeper, KilledAgainAndAgainNothingIsLost) {
+  for (std::uint64_t round = 0; round < 5; ++round) {
+    Holder holder([this, round] {
+      static auto keeper = attach();
+      return keeper.take_kept().size() == round && store(keeper, round, memory_with(std::to_string(round))).ok();
+    });
+    ASSERT_TRUE(holder.ok()) << round;
+    holder.kill();
+  }
+  auto keeper = attach();
+  const auto kept = keeper.take_kept();
+  ASSERT_EQ(kept.size(), 5U);
+  for (const auto& entry : kept) EXPECT_EQ(content(entry.fds[0]), std::to_string(entry.tag));
+}
+
+TEST_F(EngineKeeper, OneSlotwiredAtATime) {
+  Holder holder([this] {
+    static auto keeper = attach();
+    return true;
+  });
+  ASSERT_TRUE(holder.ok());
+  try {
+    attach();
+    FAIL() << "a second one was attached";
+  } catch (const NodeInUse& refused) {
+    EXPECT_EQ(refused.pid(), holder.pid());
+    EXPECT_NE(std::string(refused.what())
+                  .find("another slotwired runs as node node-1 (pid " + std::to_string(holder.pid()) + ")"),
+              std::string::npos)
+        << refused.what();
+  }
+  auto other = Keeper::attach(dir_.path(), "node-2");
+  EXPECT_TRUE(other.quit().ok()) << "another node is no matter";
+  holder.kill();
+  EXPECT_NO_THROW(attach());
+}
+
+TEST_F(EngineKeeper, QuitLeavesNoProcessAndNoFile) {
+  auto keeper = attach();
+  const auto watch = PidFd::open(keeper.pid());
+  ASSERT_TRUE(watch.ok()) << watch.error().text;
+  ASSERT_TRUE(store(keeper, 1, memory_with("x")).ok());
+  EXPECT_FALSE(std::filesystem::is_empty(dir_.path()));
+  ASSERT_TRUE(keeper.quit().ok());
+  EXPECT_TRUE(std::filesystem::is_empty(dir_.path()));
+  EXPECT_TRUE(readable(watch.value().fd()));
+  EXPECT_FALSE(store(keeper, 2, memory_with("x")).ok());
+  EXPECT_FALSE(keeper.quit().ok());
+  auto next = attach();
+  EXPECT_TRUE(next.take_kept().empty());
+}
+
+TEST_F(EngineKeeper, EndsByItselfWhenNobodyComes) {
+  KeeperOptions options;
+  options.keep_for = std::chrono::milliseconds(1);
+  std::optional<Keeper> keeper(attach(options));
+  const auto watch = PidFd::open(keeper->pid());
+  ASSERT_TRUE(watch.ok());
+  EXPECT_TRUE(store(*keeper, 1, memory_with("x")).ok()) << "while attached the time does not run";
+  keeper.reset();
+  EXPECT_TRUE(readable(watch.value().fd()));
+  EXPECT_TRUE(std::filesystem::is_empty(dir_.path()));
+}
+
+TEST_F(EngineKeeper, AnAttacherMayMeetAKeeperThatIsLeaving) {
+  KeeperOptions options;
+  options.keep_for = std::chrono::milliseconds(0);
+  for (int i = 0; i < 50; ++i) EXPECT_NO_THROW(attach(options)) << i;
+  const auto watch = PidFd::open(attach(options).pid());
+  EXPECT_TRUE(!watch.ok() || readable(watch.value().fd()));
+}
+
+TEST_F(EngineKeeper, AKilledKeeperIsNoticedAndReplaced) {
+  auto keeper = attach();
+  ASSERT_TRUE(store(keeper, 1, memory_with("x")).ok());
+  EXPECT_FALSE(readable(keeper.fd(), 0));
+  ASSERT_EQ(kill(keeper.pid(), SIGKILL), 0);
+  EXPECT_TRUE(readable(keeper.fd()));
+  const auto result = store(keeper, 2, memory_with("x"));
+  ASSERT_FALSE(result.ok());
+  EXPECT_NE(result.error().text.find("restart slotwired"), std::string::npos) << result.error().text;
+  EXPECT_TRUE(std::filesystem::exists(socket_path())) << "the dead keeper's socket file";
+  auto next = attach();
+  EXPECT_TRUE(next.take_kept().empty());
+  EXPECT_TRUE(store(next, 1, memory_with("x")).ok());
+}
+
+TEST_F(EngineKeeper, TagsAreStoredOnceAndRemovedOnce) {
+  auto keeper = attach();
+  const Fd fd = memory_with("x");
+  ASSERT_TRUE(store(keeper, 5, fd).ok());
+  EXPECT_FALSE(store(keeper, 5, fd).ok());
+  EXPECT_TRUE(keeper.remove(5).ok());
+  EXPECT_FALSE(keeper.remove(5).ok());
+  EXPECT_TRUE(store(keeper, 5, fd).ok());
+}
+
+TEST_F(EngineKeeper, RemoveClosesTheDescriptor) {
+  auto keeper = attach();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  const Fd read_end(ends[0]);
+  Fd write_end(ends[1]);
+  ASSERT_TRUE(store(keeper, 1, write_end).ok());
+  write_end.reset();
+  EXPECT_FALSE(readable(read_end.get(), 0)) << "the keeper's duplicate is open";
+  ASSERT_TRUE(keeper.remove(1).ok());
+  EXPECT_TRUE(readable(read_end.get())) << "hung up";
+}
+
+TEST_F(EngineKeeper, HoldsNothingOpenThatItWasNotGiven) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), 0), 0);
+  const Fd read_end(ends[0]);
+  Fd write_end(ends[1]);
+  auto keeper = attach();
+  write_end.reset();
+  EXPECT_TRUE(readable(read_end.get())) << "the keeper has a pipe of its starter open";
+  for (int standard = 0; standard <= 2; ++standard) {
+    const auto link = "/proc/" + std::to_string(keeper.pid()) + "/fd/" + std::to_string(standard);
+    EXPECT_EQ(std::filesystem::read_symlink(link), "/dev/null");
+  }
+}
+
+TEST_F(EngineKeeper, IsAProcessOfItsOwn) {
+  auto keeper = attach();
+  const auto proc = std::filesystem::path("/proc") / std::to_string(keeper.pid());
+  std::string name;
+  std::getline(std::ifstream(proc / "comm"), name);
+  EXPECT_EQ(name, "slotwire-keeper");
+  EXPECT_NE(getsid(keeper.pid()), getsid(0)) << "a session of its own";
+  EXPECT_NE(getsid(keeper.pid()), keeper.pid()) << "but it does not lead it, so it gets no terminal";
+  EXPECT_EQ(std::filesystem::read_symlink(proc / "cwd"), "/");
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ASSERT_EQ(kill(keeper.pid(), number), 0);
+  EXPECT_TRUE(store(keeper, 1, memory_with("x")).ok()) << "it ignores these signals";
+}
+
+TEST_F(EngineKeeper, LimitsHold) {
+  KeeperOptions options;
+  options.max_entries = 2;
+  options.max_descriptors = 3;
+  auto keeper = attach(options);
+  const Fd fd = memory_with("x");
+  const std::array<int, 2> two{fd.get(), fd.get()};
+  const std::array<int, 5> five{fd.get(), fd.get(), fd.get(), fd.get(), fd.get()};
+  EXPECT_FALSE(keeper.store(1, {}).ok());
+  EXPECT_FALSE(keeper.store(1, five).ok());
+  ASSERT_TRUE(keeper.store(1, two).ok());
+  const auto full = keeper.store(2, two);
+  ASSERT_FALSE(full.ok()) << "a fourth descriptor";
+  EXPECT_NE(full.error().text.find("full"), std::string::npos);
+  ASSERT_TRUE(store(keeper, 2, fd).ok());
+  EXPECT_FALSE(store(keeper, 3, fd).ok()) << "a third tag";
+  ASSERT_TRUE(keeper.remove(1).ok());
+  EXPECT_TRUE(keeper.store(3, two).ok()) << "removing makes room";
+}
+
+TEST_F(EngineKeeper, ABadDescriptorHarmsNothing) {
+  auto keeper = attach();
+  const std::array<int, 1> closed{-1};
+  const auto result = keeper.store(1, closed);
+  ASSERT_FALSE(result.ok());
+  EXPECT_NE(result.error().text.find("not open"), std::string::npos) << result.error().text;
+  EXPECT_TRUE(store(keeper, 1, memory_with("x")).ok());
+}
+
+TEST_F(EngineKeeper, MoreThanASocketBufferHoldsComesBack) {
+  constexpr std::uint64_t kEntries = 1000;
+  {
+    auto keeper = attach();
+    for (std::uint64_t tag = 0; tag < kEntries; ++tag) {
+      ASSERT_TRUE(store(keeper, tag, memory_with(std::to_string(tag))).ok()) << tag;
+    }
+  }
+  auto keeper = attach();
+  const auto kept = keeper.take_kept();
+  ASSERT_EQ(kept.size(), kEntries);
+  for (const auto& entry : kept) ASSERT_EQ(content(entry.fds[0]), std::to_string(entry.tag));
+}
+
+TEST_F(EngineKeeper, RaisesTheLimitOfOpenFiles) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low{256, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  auto keeper = attach();
+  rlimit own{}, its{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &own), 0);
+  ASSERT_EQ(prlimit(keeper.pid(), RLIMIT_NOFILE, nullptr, &its), 0);
+  EXPECT_EQ(own.rlim_cur, before.rlim_max);
+  EXPECT_EQ(its.rlim_cur, before.rlim_max);
+  setrlimit(RLIMIT_NOFILE, &before);
+}
+
+TEST_F(EngineKeeper, SocketIsForItsOwnerOnly) {
+  auto keeper = attach();
+  struct stat info {};
+  ASSERT_EQ(stat(socket_path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600U);
+}
+
+TEST_F(EngineKeeper, AForeignUserIsTurnedAway) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can act as another user";
+  auto keeper = attach();
+  ASSERT_EQ(chmod(dir_.path().c_str(), 0755), 0);
+  ASSERT_EQ(chmod(socket_path().c_str(), 0666), 0) << "so that only the keeper's own check is in the way";
+  const std::string path = socket_path().string();
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.data(), path.size());
+    const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    KeeperReply greeting;
+    std::vector<Fd> fds;
+    if (setresuid(65534, 65534, 65534) != 0) _exit(2);
+    if (connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) _exit(3);
+    const auto received = receive_datagram(socket, std::as_writable_bytes(std::span(&greeting, 1)), fds, 0);
+    _exit(received == Received::closed ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(store(keeper, 1, memory_with("x")).ok()) << "the attached one is not disturbed";
+}
+
+/// A raw connection of this process, for what Keeper never sends.
+class RawClient {
+ public:
+  explicit RawClient(const std::filesystem::path& path) : socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.native().size());
+    connected_ = connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+                 receive() == Received::message;
+  }
+  bool connected() const { return connected_; }
+  bool send(std::span<const std::byte> bytes, std::span<const int> fds = {}) {
+    return send_datagram(socket_.get(), bytes, fds, 0);
+  }
+  bool send(const KeeperRequest& request, std::span<const int> fds = {}) {
+    return send(std::as_bytes(std::span(&request, 1)), fds);
+  }
+  Received receive() {
+    std::vector<Fd> fds;
+    return readable(socket_.get())
+               ? receive_datagram(socket_.get(), std::as_writable_bytes(std::span(&reply_, 1)), fds, 0)
+               : Received::nothing;
+  }
+
+ private:
+  Fd socket_;
+  KeeperReply reply_;
+  bool connected_ = false;
+};
+
+TEST_F(EngineKeeper, WhoBreaksTheProtocolIsLetGoAndNothingIsLost) {
+  const Fd fd = memory_with("kept");
+  {
+    auto keeper = attach();
+    ASSERT_TRUE(store(keeper, 1, fd).ok());
+  }
+  const std::array<int, 1> fds{fd.get()};
+  const auto request = [](KeeperOp op) {
+    return KeeperRequest{kKeeperMagic, kKeeperVersion, static_cast<std::uint16_t>(op), 1};
+  };
+  const std::vector<std::function<bool(RawClient&)>> violations{
+      [&](RawClient& c) { return c.send(std::array<std::byte, 3>{}); },
+      [&](RawClient& c) { return c.send(std::vector<std::byte>(1000)); },
+      [&](RawClient& c) {
+        return c.send(KeeperRequest{0, kKeeperVersion, 1, 1}, fds);
+      },
+      [&](RawClient& c) {
+        return c.send(KeeperRequest{kKeeperMagic, 99, 1, 1}, fds);
+      },
+      [&](RawClient& c) { return c.send(request(static_cast<KeeperOp>(0))); },
+      [&](RawClient& c) { return c.send(request(static_cast<KeeperOp>(5))); },
+      [&](RawClient& c) { return c.send(request(KeeperOp::store)); },
+      [&](RawClient& c) { return c.send(request(KeeperOp::remove), fds); },
+      [&](RawClient& c) { return c.send(request(KeeperOp::quit), fds); },
+  };
+  for (std::size_t i = 0; i < violations.size(); ++i) {
+    RawClient client(socket_path());
+    ASSERT_TRUE(client.connected()) << i;
+    ASSERT_TRUE(violations[i](client)) << i;
+    EXPECT_EQ(client.receive(), Received::closed) << i;
+  }
+  auto keeper = attach();
+  const auto kept = keeper.take_kept();
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_EQ(content(kept[0].fds[0]), "kept");
+}
+
+TEST_F(EngineKeeper, RefusesADirectoryThatOthersMayWriteTo) {
+  ASSERT_EQ(chmod(dir_.path().c_str(), 0777), 0);
+  EXPECT_THROW(attach(), std::runtime_error);
+  ASSERT_EQ(chmod(dir_.path().c_str(), 0700), 0);
+  EXPECT_THROW(Keeper::attach(dir_.path() / "absent", kNode), std::runtime_error);
+  EXPECT_THROW(Keeper::attach(dir_.path(), std::string(120, 'n')), std::runtime_error);
+  std::filesystem::remove(keeper_lock_path(dir_.path(), std::string(120, 'n')));
+}
+
+TEST_F(EngineKeeper, AListenerThatIsNoKeeperIsToldByItsSilence) {
+  const Fd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = socket_path().string();
+  std::memcpy(address.sun_path, path.data(), path.size());
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  KeeperOptions options;
+  options.timeout = std::chrono::milliseconds(10);
+  EXPECT_THROW(attach(options), std::runtime_error);
+  std::filesystem::remove(socket_path());
+}
+
+TEST_F(EngineKeeper, ALockThatIsHeldIsNotWaitedForForEver) {
+  const Fd dir(::open(dir_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto held = FileLock::try_acquire(dir.get(), lock_path().filename().string(), true);
+  ASSERT_TRUE(held);
+  KeeperOptions options;
+  options.timeout = std::chrono::milliseconds(10);
+  EXPECT_THROW(attach(options), std::runtime_error);
+}
+
+TEST_F(EngineKeeper, ManyThatStartAtOnceGetOneKeeper) {
+  constexpr int kStarters = 8;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  const Fd report(ends[0]);
+  Fd tell(ends[1]);
+  std::vector<pid_t> starters;
+  for (int i = 0; i < kStarters; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      static std::optional<Keeper> keeper;
+      char result = '?';
+      try {
+        keeper.emplace(attach());
+        result = 'y';
+      } catch (const NodeInUse&) {
+        result = 'n';
+      } catch (const std::exception&) {
+      }
+      if (write(tell.get(), &result, 1) != 1) _exit(1);
+      for (;;) pause();
+    }
+    ASSERT_GT(pid, 0);
+    starters.push_back(pid);
+  }
+  tell.reset();
+  std::string results;
+  for (char result = 0; results.size() < kStarters && read(report.get(), &result, 1) == 1;) results += result;
+  for (const pid_t pid : starters) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+  EXPECT_EQ(std::count(results.begin(), results.end(), 'y'), 1) << results;
+  EXPECT_EQ(std::count(results.begin(), results.end(), 'n'), kStarters - 1) << results;
+}
+
+TEST(EngineFileLock, IsExclusiveAndSurvivesRemoval) {
+  const test::TemporaryDirectory place;
+  const Fd dir(::open(place.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_FALSE(FileLock::try_acquire(dir.get(), "lock", false)) << "there is no file";
+  {
+    const auto first = FileLock::try_acquire(dir.get(), "lock", true);
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(FileLock::try_acquire(dir.get(), "lock", true));
+    first->remove(dir.get());
+    EXPECT_TRUE(FileLock::try_acquire(dir.get(), "lock", true)) << "a new file is a new lock";
+  }
+  EXPECT_TRUE(FileLock::try_acquire(dir.get(), "lock", true));
+}
+
+}  // namespace
+}  // namespace slotwire::engine
