@@ -56,7 +56,8 @@ std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_
 
   const auto take = [&](unsigned order) { return memory_->allocate(*BuddyAllocator::order_for(ring_bytes(order))); };
   const std::optional<std::uint64_t> in_offset = take(in_order);
-  const std::optional<std::uint64_t> out_offset = with_output && in_offset ? take(out_order) : std::nullopt;
+  std::optional<std::uint64_t> out_offset;
+  if (with_output && in_offset) out_offset = take(out_order);
   if (!in_offset || (with_output && !out_offset)) {
     if (in_offset) release_memory(*in_offset);
     const BuddyStats stats = memory_->stats();
