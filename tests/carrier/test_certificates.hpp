@@ -1,0 +1,33 @@
+// Certificates for tests: made on the spot, in a directory that goes away with the object.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "carriers/tls.hpp"
+
+namespace slotwire::test {
+
+/// A certificate authority of its own, valid for a day. Throws std::runtime_error when OpenSSL or the disk refuses.
+class TestCertificates {
+ public:
+  TestCertificates();
+  ~TestCertificates();
+  TestCertificates(const TestCertificates&) = delete;
+  TestCertificates& operator=(const TestCertificates&) = delete;
+
+  /// A key and a certificate that names `node` (subjectAltName), signed by this authority, and this authority as the
+  /// CA.
+  carriers::TlsFiles make(const std::string& node);
+  /// The same as a context.
+  std::shared_ptr<const carriers::TlsContext> context(const std::string& node);
+  /// The authority's certificate file.
+  std::string ca() const { return directory_ + "/ca.pem"; }
+  const std::string& directory() const { return directory_; }
+
+ private:
+  struct Authority;
+  std::string directory_;
+  std::unique_ptr<Authority> authority_;
+};
+
+}  // namespace slotwire::test
