@@ -74,23 +74,6 @@ Address lookup(std::string_view text, int flags, int family) {
 
 }  // namespace
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-
-int Fd::release() noexcept {
-  return std::exchange(fd_, -1);
-}
-
-void Fd::reset() noexcept {
-  if (fd_ >= 0) ::close(fd_);  // after EINTR the descriptor is gone on Linux: never closed twice
-  fd_ = -1;
-}
-
 Address Address::parse(std::string_view text) {
   const HostPort parts = split(text);
   // inet_pton, not getaddrinfo: the latter also takes "1" and "0x7f.1", which nobody means in a configuration.

@@ -10,28 +10,11 @@
 #include <string>
 #include <string_view>
 
+#include "slot/memory.hpp"
+
 namespace slotwire::carriers {
 
-/// Owns one file descriptor and closes it. Empty: get() is -1.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) noexcept : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept;
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd() { reset(); }
-
-  int get() const noexcept { return fd_; }
-  explicit operator bool() const noexcept { return fd_ >= 0; }
-  /// Gives the descriptor away; the caller closes it.
-  int release() noexcept;
-  void reset() noexcept;
-
- private:
-  int fd_ = -1;
-};
+using slot::Fd;
 
 /// An IPv4 or IPv6 address with a port, or none. A plain value: compared and hashed by what a peer is told apart by.
 class Address {

@@ -171,6 +171,7 @@ void Engine::handle_packet(Client& client, control::Packet packet) {
 }
 
 void Engine::answer(Client& client, const Json& id, Json fields, const std::vector<int>& fds) {
+  if (id == 0) return;  // nobody waits for it
   fields["id"] = id;
   fields["ok"] = true;
   if (client.session != kNoSession) {
@@ -181,6 +182,7 @@ void Engine::answer(Client& client, const Json& id, Json fields, const std::vect
 }
 
 void Engine::refuse(Client& client, const Json& id, const Refusal& refusal) {
+  log().debug("refused: {}: {}", refusal.code, refusal.text);
   const Json message{{"id", id}, {"error", {{"code", refusal.code}, {"text", refusal.text}}}};
   if (client.session != kNoSession) {
     tell(session_at(client.session), message);
@@ -193,7 +195,8 @@ bool Engine::tell(Session& session, const Json& event, const std::vector<int>& f
   if (!session.socket) return false;
   const bool sent = session.socket->send(event.dump(-1, ' ', false, Json::error_handler_t::replace), fds);
   if (session.socket->waiting()) reactor_.modify(session.socket->fd(), EPOLLIN | EPOLLOUT);
-  if (!sent) log_limited("tell", spdlog::level::warn, "process " + who(session) + " does not read its control socket");
+  // A process that has said goodbye or died no longer reads; that is not worth a line.
+  if (!sent && session.socket->waiting()) log_limited("tell", spdlog::level::warn, "process " + who(session) + " does not read its control socket");
   return sent;
 }
 

@@ -9,7 +9,7 @@
 
 namespace slotwire::pipeline {
 
-/// The fields of a link header in host order. `crc` is filled by seal() and checked by check().
+/// The fields of a link header in host order. `crc` is as frame_crc() gives it.
 struct Header {
   std::uint8_t version = regs::kVersion;
   regs::FrameType type = regs::FrameType::data;

@@ -13,10 +13,10 @@ namespace slotwire::slot {
 
 static_assert(std::endian::native == std::endian::little, "records are little-endian and copied as they stand");
 
-enum class RecordKind : std::uint8_t { message = 1, request, reply, error, cancel, stream, end_of_stream };
+using regs::RecordKind;
 
-inline constexpr std::uint8_t kFirstPart = 0x01;
-inline constexpr std::uint8_t kLastPart = 0x02;
+inline constexpr std::uint8_t kFirstPart = regs::kRecordFirst;
+inline constexpr std::uint8_t kLastPart = regs::kRecordLast;
 inline constexpr std::uint8_t kWhole = kFirstPart | kLastPart;
 
 /// A record's header as it lies in the ring.
@@ -28,8 +28,11 @@ struct RecordHeader {
   std::uint32_t id = 0;                      ///< matches request, reply, error and cancel
   std::uint32_t deadline_us = 0;             ///< microseconds left when it was written; 0: none
 };
-static_assert(sizeof(RecordHeader) == 16);
-inline constexpr std::size_t kRecordHeaderBytes = sizeof(RecordHeader);
+inline constexpr std::size_t kRecordHeaderBytes = regs::kRecordHeaderBytes;
+static_assert(sizeof(RecordHeader) == kRecordHeaderBytes);
+static_assert(offsetof(RecordHeader, length) == regs::kRecLength && offsetof(RecordHeader, kind) == regs::kRecKind &&
+              offsetof(RecordHeader, flags) == regs::kRecFlags && offsetof(RecordHeader, code) == regs::kRecCode &&
+              offsetof(RecordHeader, id) == regs::kRecId && offsetof(RecordHeader, deadline_us) == regs::kRecDeadline);
 
 /// Lines that a record with `payload` bytes takes.
 constexpr std::uint64_t record_lines(std::uint64_t payload) {
