@@ -18,9 +18,9 @@ namespace slotwire::driver {
 
 /// What a card is and can do.
 struct Capabilities {
-  std::string kind;          ///< "soft", "sim", "pcie", "xrt"
-  std::size_t slots = 0;     ///< slots that it has
-  bool direct_map = true;    ///< processes may map slots and doorbells themselves; else the engine relays
+  std::string kind;        ///< "soft", "sim", "pcie", "xrt"
+  std::size_t slots = 0;   ///< slots that it has
+  bool direct_map = true;  ///< processes may map slots and doorbells themselves; else the engine relays
 };
 
 /// The descriptors of one slot. As the engine keeps them: `own` and `other` may be mapped writable.
@@ -98,7 +98,8 @@ class Card {
 
   // --- running ---
 
-  /// Does what there is to do at `now_us` (the caller's clock, 64-bit microseconds). Returns whether there was anything.
+  /// Does what there is to do at `now_us` (the caller's clock, 64-bit microseconds). Returns whether there was
+  /// anything.
   virtual bool poll(std::uint64_t now_us) = 0;
   /// Asks processes to kick from now on. False: something came in between, poll again instead of sleeping.
   virtual bool prepare_sleep() = 0;

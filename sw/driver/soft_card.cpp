@@ -45,7 +45,9 @@ void SoftCard::close_slot(std::uint16_t slot) {
   slots_[slot] = {};
 }
 
-pipeline::SlotMemory SoftCard::memory_of(const Slot& slot) const { return {view_of(slot.own), view_of(slot.other)}; }
+pipeline::SlotMemory SoftCard::memory_of(const Slot& slot) const {
+  return {view_of(slot.own), view_of(slot.other)};
+}
 
 void SoftCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
   pipeline_.bind(slot, binding, memory_of(slots_[slot]), now());
@@ -62,7 +64,8 @@ void SoftCard::look(std::uint16_t slot) {
   const Slot& s = slots_[slot];
   if (!s.own) return;
   const slot::MarkPage& marks = s.own.marks();
-  pipeline_.doorbell(slot, marks.tail.load(std::memory_order_acquire), marks.head.load(std::memory_order_acquire), now());
+  pipeline_.doorbell(slot, marks.tail.load(std::memory_order_acquire), marks.head.load(std::memory_order_acquire),
+                     now());
 }
 
 bool SoftCard::drained(std::uint16_t slot) const {
@@ -184,8 +187,9 @@ bool SoftCard::publish() {
       Slot& s = slots_[moved_[i].slot];
       if (!s.other) continue;
       slot::MarkPage& proxy = s.other.marks();
-      const std::uint32_t moved = (proxy.tail.load(std::memory_order_relaxed) != moved_[i].out_tail ? slot::kWaitReadable : 0U) |
-                                  (proxy.head.load(std::memory_order_relaxed) != moved_[i].in_head ? slot::kWaitWritable : 0U);
+      const std::uint32_t moved =
+          (proxy.tail.load(std::memory_order_relaxed) != moved_[i].out_tail ? slot::kWaitReadable : 0U) |
+          (proxy.head.load(std::memory_order_relaxed) != moved_[i].in_head ? slot::kWaitWritable : 0U);
       proxy.head.store(moved_[i].in_head, std::memory_order_seq_cst);
       proxy.tail.store(moved_[i].out_tail, std::memory_order_seq_cst);
       const std::uint32_t wait = s.own.marks().wait.load(std::memory_order_seq_cst);

@@ -1,5 +1,5 @@
-// The soft card: slot memory in sealed memfds, doorbells as bells in shared pages, the pipeline in this thread, links over
-// carriers.
+// The soft card: slot memory in sealed memfds, doorbells as bells in shared pages, the pipeline in this thread, links
+// over carriers.
 #pragma once
 #include <array>
 #include <memory>
@@ -25,7 +25,8 @@ class SoftCard final : public Card, private carriers::FrameSink {
   /// Frames handed to a carrier at once; a link whose carrier has less room is blocked until it has.
   static constexpr std::size_t kBurst = 64;
 
-  /// `rows` is admin memory and must outlive the card; rows that are bound in it are taken up by adopt_slot() and recover().
+  /// `rows` is admin memory and must outlive the card; rows that are bound in it are taken up by adopt_slot() and
+  /// recover().
   SoftCard(std::span<regs::SlotRow> rows, const SoftCardOptions& options, CardListener& listener);
 
   const Capabilities& capabilities() const override { return capabilities_; }
@@ -48,7 +49,9 @@ class SoftCard final : public Card, private carriers::FrameSink {
     bells_.add(session, bells, polled, kick);
   }
   void remove_session(std::uint32_t session) override { bells_.remove(session); }
-  void set_bell(std::uint32_t session, std::size_t local, std::uint32_t slot) override { bells_.set(session, local, slot); }
+  void set_bell(std::uint32_t session, std::size_t local, std::uint32_t slot) override {
+    bells_.set(session, local, slot);
+  }
   void on_kick(std::uint32_t session) override { bells_.activate(session, now_us_); }
   bool poll(std::uint64_t now_us) override;
   bool prepare_sleep() override { return !pipeline_.ready() && bells_.prepare_sleep(); }
@@ -59,8 +62,8 @@ class SoftCard final : public Card, private carriers::FrameSink {
  private:
   struct Slot {
     SlotFiles files;
-    slot::Space own;    ///< A
-    slot::Space other;  ///< B
+    slot::Space own;              ///< A
+    slot::Space other;            ///< B
     std::uint32_t signalled = 0;  ///< the WAIT that was answered last
   };
   struct Route {

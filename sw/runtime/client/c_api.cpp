@@ -49,7 +49,9 @@ int guarded(const sw_context* context, Body&& body) {
   try {
     if (context == nullptr) return report({SW_INVALID, "a handle is NULL"});
     if (!context->here()) {
-      return report({SW_WRONG_THREAD, "a context belongs to the thread that opened it: use one context per thread, or sw_context_adopt()"});
+      return report(
+          {SW_WRONG_THREAD,
+           "a context belongs to the thread that opened it: use one context per thread, or sw_context_adopt()"});
     }
     return report(body());
   } catch (const std::bad_alloc&) {
@@ -59,13 +61,21 @@ int guarded(const sw_context* context, Body&& body) {
   }
 }
 
-const sw_context* context_of(const sw_connection* connection) { return connection == nullptr ? nullptr : connection->context; }
+const sw_context* context_of(const sw_connection* connection) {
+  return connection == nullptr ? nullptr : connection->context;
+}
 
-std::span<const std::byte> bytes(const void* data, std::size_t length) { return {static_cast<const std::byte*>(data), length}; }
+std::span<const std::byte> bytes(const void* data, std::size_t length) {
+  return {static_cast<const std::byte*>(data), length};
+}
 
-Failure null_pointer() { return {SW_INVALID, "an argument is NULL"}; }
+Failure null_pointer() {
+  return {SW_INVALID, "an argument is NULL"};
+}
 
-std::string program_name() { return program_invocation_short_name == nullptr ? "unnamed" : program_invocation_short_name; }
+std::string program_name() {
+  return program_invocation_short_name == nullptr ? "unnamed" : program_invocation_short_name;
+}
 
 }  // namespace
 
@@ -118,8 +128,12 @@ const char* sw_status_name(int status) {
   }
 }
 
-const char* sw_last_error(void) { return last_error().c_str(); }
-const char* sw_version(void) { return SLOTWIRE_VERSION; }
+const char* sw_last_error(void) {
+  return last_error().c_str();
+}
+const char* sw_version(void) {
+  return SLOTWIRE_VERSION;
+}
 
 int sw_open(const sw_options* options, sw_context** out) {
   try {
@@ -147,7 +161,9 @@ int sw_context_adopt(sw_context* context) {
   return report({});
 }
 
-int sw_context_fd(const sw_context* context) { return context == nullptr ? -1 : const_cast<sw_context*>(context)->session().fd(); }
+int sw_context_fd(const sw_context* context) {
+  return context == nullptr ? -1 : const_cast<sw_context*>(context)->session().fd();
+}
 
 int sw_context_process(sw_context* context) {
   return guarded(context, [&] {
@@ -174,7 +190,9 @@ int sw_accept(sw_service* service, sw_timeout_ms timeout, sw_connection** out) {
   });
 }
 
-int sw_service_fd(const sw_service* service) { return service == nullptr ? -1 : service->context->session().fd(); }
+int sw_service_fd(const sw_service* service) {
+  return service == nullptr ? -1 : service->context->session().fd();
+}
 
 void sw_service_close(sw_service* service) {
   if (service == nullptr) return;
@@ -184,7 +202,8 @@ void sw_service_close(sw_service* service) {
   });
 }
 
-int sw_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout, sw_connection** out) {
+int sw_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout,
+               sw_connection** out) {
   return guarded(context, [&] {
     if (service == nullptr || out == nullptr) return null_pointer();
     return context->connect(service, from_caller(options), Deadline(timeout), *out);
@@ -218,8 +237,12 @@ int sw_connection_peer(const sw_connection* connection, sw_peer* out) {
   });
 }
 
-sw_context* sw_connection_context(const sw_connection* connection) { return connection == nullptr ? nullptr : connection->context; }
-int sw_connection_fd(const sw_connection* connection) { return connection == nullptr ? -1 : connection->end->wake_fd(); }
+sw_context* sw_connection_context(const sw_connection* connection) {
+  return connection == nullptr ? nullptr : connection->context;
+}
+int sw_connection_fd(const sw_connection* connection) {
+  return connection == nullptr ? -1 : connection->end->wake_fd();
+}
 
 int sw_arm(sw_connection* connection, int what) {
   return guarded(context_of(connection), [&] { return Failure{connection->end->arm(what) ? SW_OK : SW_AGAIN, {}}; });
@@ -259,9 +282,11 @@ int sw_loan_message(sw_connection* connection, size_t length, sw_loan* out) {
 
 int sw_commit(sw_connection* connection, uint32_t kind, uint16_t code, uint32_t id, size_t length) {
   return guarded(context_of(connection), [&] {
-    if (kind < SW_MESSAGE || kind > SW_ERROR) return Failure{SW_INVALID, "a loan is committed as SW_MESSAGE, SW_REQUEST, SW_REPLY or SW_ERROR"};
+    if (kind < SW_MESSAGE || kind > SW_ERROR)
+      return Failure{SW_INVALID, "a loan is committed as SW_MESSAGE, SW_REQUEST, SW_REPLY or SW_ERROR"};
     if (length > UINT32_MAX) return Failure{SW_INVALID, "more bytes are committed than were loaned"};
-    return connection->end->commit({.length = static_cast<std::uint32_t>(length), .kind = static_cast<RecordKind>(kind), .code = code, .id = id});
+    return connection->end->commit(
+        {.length = static_cast<std::uint32_t>(length), .kind = static_cast<RecordKind>(kind), .code = code, .id = id});
   });
 }
 
@@ -290,7 +315,8 @@ void sw_release(sw_connection* connection, sw_message* message) {
   });
 }
 
-int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout, sw_message* reply) {
+int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
+            sw_message* reply) {
   return guarded(context_of(connection), [&] {
     if ((data == nullptr && length != 0) || reply == nullptr) return null_pointer();
     sw_message message{};
@@ -300,7 +326,8 @@ int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t
   });
 }
 
-int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout, uint32_t* id) {
+int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
+                  uint32_t* id) {
   return guarded(context_of(connection), [&] {
     if ((data == nullptr && length != 0) || id == nullptr) return null_pointer();
     return connection->end->start_call(method, bytes(data, length), Deadline(timeout), *id);
@@ -325,7 +352,8 @@ int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t le
 int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text, sw_timeout_ms timeout) {
   return guarded(context_of(connection), [&] {
     const std::size_t length = text == nullptr ? 0 : std::strlen(text);
-    return connection->end->send({.kind = RecordKind::error, .code = code, .id = id}, bytes(text, length), Deadline(timeout));
+    return connection->end->send({.kind = RecordKind::error, .code = code, .id = id}, bytes(text, length),
+                                 Deadline(timeout));
   });
 }
 
@@ -373,15 +401,18 @@ void sw_poller_destroy(sw_poller* poller) {
 }
 
 int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token) {
-  return guarded(context_of(connection), [&] { return poller == nullptr ? null_pointer() : poller->add(*connection, what, token); });
+  return guarded(context_of(connection),
+                 [&] { return poller == nullptr ? null_pointer() : poller->add(*connection, what, token); });
 }
 
 int sw_poller_set(sw_poller* poller, sw_connection* connection, int what) {
-  return guarded(context_of(connection), [&] { return poller == nullptr ? null_pointer() : poller->set(*connection, what); });
+  return guarded(context_of(connection),
+                 [&] { return poller == nullptr ? null_pointer() : poller->set(*connection, what); });
 }
 
 int sw_poller_remove(sw_poller* poller, sw_connection* connection) {
-  return guarded(context_of(connection), [&] { return poller == nullptr ? null_pointer() : poller->remove(*connection); });
+  return guarded(context_of(connection),
+                 [&] { return poller == nullptr ? null_pointer() : poller->remove(*connection); });
 }
 
 int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count) {
@@ -396,10 +427,14 @@ int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms
   });
 }
 
-int sw_poller_fd(const sw_poller* poller) { return poller == nullptr ? -1 : poller->fd(); }
+int sw_poller_fd(const sw_poller* poller) {
+  return poller == nullptr ? -1 : poller->fd();
+}
 
 int sw_poller_arm(sw_poller* poller) {
-  return guarded(poller == nullptr ? nullptr : &poller->context(), [&] { return Failure{poller->arm() ? SW_OK : SW_AGAIN, {}}; });
+  return guarded(poller == nullptr ? nullptr : &poller->context(), [&] {
+    return Failure{poller->arm() ? SW_OK : SW_AGAIN, {}};
+  });
 }
 
 }  // extern "C"

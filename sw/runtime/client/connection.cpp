@@ -13,16 +13,21 @@ namespace {
 using slot::RecordHeader;
 using slot::RecordKind;
 
-/// Looks without waiting between two looks at the control socket, so that a process that only polls learns of a peer that died.
+/// Looks without waiting between two looks at the control socket, so that a process that only polls learns of a peer
+/// that died.
 constexpr std::uint32_t kLooksPerControl = 64;
 /// Requests that the peer cancelled, kept until asked for; forgotten all at once beyond it.
 constexpr std::size_t kMaxCancelled = 1024;
 /// Longest deadline that a request can carry (32 bits of microseconds), in milliseconds.
 constexpr std::int64_t kMaxDeadlineMs = 4'000'000;
 
-slot::RingView view_of(const slot::Space& space) { return {space.ring(), space.order(), space.mirrored()}; }
+slot::RingView view_of(const slot::Space& space) {
+  return {space.ring(), space.order(), space.mirrored()};
+}
 
-std::uint32_t quarter(std::uint32_t lines) { return lines < 4 ? 1 : lines / 4; }
+std::uint32_t quarter(std::uint32_t lines) {
+  return lines < 4 ? 1 : lines / 4;
+}
 
 std::uint32_t deadline_us(const Deadline& deadline) {
   if (deadline.never()) return 0;
@@ -51,11 +56,13 @@ ConnectionInfo parse_info(const Json& json) {
 Connection::Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
                        std::uint64_t max_message)
     : session_(session), info_(std::move(info)), policy_(policy), max_message_(max_message), link_up_(info_.link_up) {
-  if (fds.size() != (info_.direct ? 4U : 3U)) throw std::invalid_argument("slotwired sent the wrong number of descriptors for a slot");
+  if (fds.size() != (info_.direct ? 4U : 3U))
+    throw std::invalid_argument("slotwired sent the wrong number of descriptors for a slot");
   if (info_.local >= slot::kMaxSessionSlots) throw std::invalid_argument("slotwired sent a bell that does not exist");
   own_ = slot::Space(fds[0].get(), info_.in_order, slot::Access::read_write);
   other_ = slot::Space(fds[1].get(), info_.out_order, slot::Access::read_only);
-  if (!own_.mirrored() || !other_.mirrored()) throw std::invalid_argument("slotwired sent a ring that is smaller than a page");
+  if (!own_.mirrored() || !other_.mirrored())
+    throw std::invalid_argument("slotwired sent a ring that is smaller than a page");
   wake_ = std::move(fds[2]);
   if (info_.direct) peer_wake_ = std::move(fds[3]);
   writer_ = slot::RecordWriter(slot::Producer(view_of(own_), own_.marks().tail, other_.marks().head));
@@ -132,7 +139,8 @@ bool Connection::holds(int what) {
 bool Connection::arm(int what) {
   wait_number_ += slot::kWaitStep;
   if (wait_number_ == 0) wait_number_ = slot::kWaitStep;
-  const std::uint32_t bits = ((what & SW_READABLE) != 0 ? slot::kWaitReadable : 0U) | ((what & SW_WRITABLE) != 0 ? slot::kWaitWritable : 0U);
+  const std::uint32_t bits =
+      ((what & SW_READABLE) != 0 ? slot::kWaitReadable : 0U) | ((what & SW_WRITABLE) != 0 ? slot::kWaitWritable : 0U);
   own_.marks().wait.store(wait_number_ | bits, std::memory_order_seq_cst);
   if (!holds(what)) return true;
   disarm();
@@ -146,8 +154,11 @@ void Connection::disarm() {
 
 Failure Connection::wait_failure() const {
   const std::string where = "connection to '" + info_.service + "' (slot " + std::to_string(info_.slot) + ")";
-  if (!info_.direct && !session_.attached()) return {SW_ENGINE_GONE, where + ": slotwired is away; what was sent waits in the ring"};
-  if (!link_up_) return {SW_LINK_DOWN, where + ": the link to node '" + info_.node + "' is down (" + link_text_ + "); what was sent waits in the ring"};
+  if (!info_.direct && !session_.attached())
+    return {SW_ENGINE_GONE, where + ": slotwired is away; what was sent waits in the ring"};
+  if (!link_up_)
+    return {SW_LINK_DOWN, where + ": the link to node '" + info_.node + "' is down (" + link_text_ +
+                              "); what was sent waits in the ring"};
   return {SW_TIMED_OUT, where + ": nothing happened in time"};
 }
 
@@ -198,14 +209,16 @@ Failure Connection::send(RecordHeader header, std::span<const std::byte> data, c
   if (deadline.immediate()) {
     if (!fits) {
       return {SW_TOO_LARGE, "a message of " + std::to_string(data.size()) + " bytes does not fit the ring (" +
-                                std::to_string(writer_.capacity()) + "): send it with a timeout, or connect with a larger in_bytes"};
+                                std::to_string(writer_.capacity()) +
+                                "): send it with a timeout, or connect with a larger in_bytes"};
     }
     wanted_lines_ = static_cast<std::uint32_t>(slot::record_lines(data.size()));
     return wait(SW_WRITABLE, deadline, [] { return false; });
   }
   if (data.size() > writer_.capacity() / 4) return send_parts(header, data, deadline);
   const auto lines = static_cast<std::uint32_t>(slot::record_lines(data.size()));
-  if (Failure failure = wait(SW_WRITABLE, deadline, [&] { return writer_.producer().writable(lines) >= lines; }); failure.status != SW_OK) {
+  if (Failure failure = wait(SW_WRITABLE, deadline, [&] { return writer_.producer().writable(lines) >= lines; });
+      failure.status != SW_OK) {
     return failure;
   }
   writer_.write(header, data);
@@ -221,10 +234,12 @@ Failure Connection::send_parts(RecordHeader header, std::span<const std::byte> d
     Failure failure = wait(SW_WRITABLE, deadline, [&] { return writer_.producer().writable(lines) >= lines; });
     if (failure.status != SW_OK) {
       if (offset == 0) return failure;
-      if (end_.status == SW_OK) broken("a message of " + std::to_string(data.size()) + " bytes was cut off half-way (" + failure.text + ")");
+      if (end_.status == SW_OK)
+        broken("a message of " + std::to_string(data.size()) + " bytes was cut off half-way (" + failure.text + ")");
       return failure;
     }
-    header.flags = static_cast<std::uint8_t>((offset == 0 ? slot::kFirstPart : 0) | (offset + n == data.size() ? slot::kLastPart : 0));
+    header.flags = static_cast<std::uint8_t>((offset == 0 ? slot::kFirstPart : 0) |
+                                             (offset + n == data.size() ? slot::kLastPart : 0));
     writer_.write(header, data.subspan(offset, n));
     notify_written();
     offset += n;
@@ -235,8 +250,8 @@ Failure Connection::send_parts(RecordHeader header, std::span<const std::byte> d
 Failure Connection::loan(std::size_t length, std::span<std::byte>& out) {
   if (Failure failure = may_send(); failure.status != SW_OK) return failure;
   if (length > writer_.capacity()) {
-    return {SW_TOO_LARGE, "a loan of " + std::to_string(length) + " bytes does not fit the ring (" + std::to_string(writer_.capacity()) +
-                              "): connect with a larger in_bytes"};
+    return {SW_TOO_LARGE, "a loan of " + std::to_string(length) + " bytes does not fit the ring (" +
+                              std::to_string(writer_.capacity()) + "): connect with a larger in_bytes"};
   }
   const std::optional<std::span<std::byte>> place = writer_.reserve(length);
   if (!place) {
@@ -276,13 +291,15 @@ Failure Connection::write(std::span<const std::byte> data, std::size_t& done) {
 
 Failure Connection::end_stream() {
   if (Failure failure = may_send(); failure.status != SW_OK) return failure;
-  if (!writer_.write({.kind = RecordKind::end_of_stream}, {})) return wait(SW_WRITABLE, Deadline(0), [] { return false; });
+  if (!writer_.write({.kind = RecordKind::end_of_stream}, {}))
+    return wait(SW_WRITABLE, Deadline(0), [] { return false; });
   notify_written();
   return {};
 }
 
 Failure Connection::flush(const Deadline& deadline) {
-  return wait(SW_WRITABLE, deadline, [&] { return writer_.producer().outstanding() == 0 && !writer_.producer().broken(); });
+  return wait(SW_WRITABLE, deadline,
+              [&] { return writer_.producer().outstanding() == 0 && !writer_.producer().broken(); });
 }
 
 // --- receiving ---
@@ -332,13 +349,15 @@ std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) 
       return Incoming{header, view->payload, held_.back().get()};
     }
     const bool first = (header.flags & slot::kFirstPart) != 0;
-    if (first == assembly_.open || (!first && (header.kind != assembly_.header.kind || header.id != assembly_.header.id))) {
+    if (first == assembly_.open ||
+        (!first && (header.kind != assembly_.header.kind || header.id != assembly_.header.id))) {
       failure = broken("the peer sent the parts of a message out of order");
       return std::nullopt;
     }
     if (first) assembly_ = {true, header, {}};
     if (assembly_.data.size() + header.length > max_message_) {
-      failure = broken("the peer sent a message of more than " + std::to_string(max_message_) + " bytes (sw_options.max_message)");
+      failure = broken("the peer sent a message of more than " + std::to_string(max_message_) +
+                       " bytes (sw_options.max_message)");
       failure.status = SW_TOO_LARGE;
       return std::nullopt;
     }
@@ -440,10 +459,12 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
 
 // --- calls ---
 
-Failure Connection::start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, std::uint32_t& id) {
+Failure Connection::start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
+                               std::uint32_t& id) {
   if (method == kPingMethod && !data.empty()) return {SW_INVALID, "method 65535 is the library's own ping"};
   id = ++next_call_;
-  return send({.kind = RecordKind::request, .code = method, .id = id, .deadline_us = deadline_us(deadline)}, data, deadline);
+  return send({.kind = RecordKind::request, .code = method, .id = id, .deadline_us = deadline_us(deadline)}, data,
+              deadline);
 }
 
 void Connection::give_up_call(std::uint32_t id) {
@@ -477,7 +498,8 @@ Failure Connection::stash(Incoming incoming) {
   return {};
 }
 
-Failure Connection::call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply) {
+Failure Connection::call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
+                         sw_message& reply) {
   if (calling_) return {SW_BUSY, "a call is under way on this connection"};
   std::uint32_t id = 0;
   if (Failure failure = start_call(method, data, deadline, id); failure.status != SW_OK) return failure;
@@ -489,8 +511,9 @@ Failure Connection::call(std::uint16_t method, std::span<const std::byte> data, 
         incoming->header.id == id) {
       hand_out(*incoming, reply);
       if (incoming->header.kind == RecordKind::error) {
-        failure = {SW_REMOTE_ERROR, "the server answered with error " + std::to_string(incoming->header.code) + ": " +
-                                        std::string(reinterpret_cast<const char*>(incoming->data.data()), incoming->data.size())};
+        failure = {SW_REMOTE_ERROR,
+                   "the server answered with error " + std::to_string(incoming->header.code) + ": " +
+                       std::string(reinterpret_cast<const char*>(incoming->data.data()), incoming->data.size())};
       }
       break;
     }

@@ -45,7 +45,8 @@ struct Held {
 class Connection {
  public:
   /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
-  Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy, std::uint64_t max_message);
+  Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
+             std::uint64_t max_message);
 
   const ConnectionInfo& info() const { return info_; }
   int wake_fd() const { return wake_.get(); }
@@ -69,7 +70,8 @@ class Connection {
   void release(sw_message& message);
   Failure read(std::span<std::byte> into, std::size_t& done);
   Failure call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply);
-  Failure start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, std::uint32_t& id);
+  Failure start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
+                     std::uint32_t& id);
   Failure cancel(std::uint32_t id);
   bool is_cancelled(std::uint32_t id);
   void interrupt();
@@ -127,15 +129,15 @@ class Connection {
   std::uint32_t wait_number_ = 0;
   std::uint32_t peer_signalled_ = 0;
   std::uint32_t consumed_unrung_ = 0;
-  std::uint32_t wanted_lines_ = 1;     ///< free lines that the last refused send needs
+  std::uint32_t wanted_lines_ = 1;  ///< free lines that the last refused send needs
   std::size_t loan_ = 0;
   bool loaned_ = false;
-  std::uint32_t held_lines_ = 0;       ///< lines after the head that were handed out
+  std::uint32_t held_lines_ = 0;                             ///< lines after the head that were handed out
   std::deque<std::unique_ptr<Held>> held_;                   ///< lines after the head, in order
   std::unordered_map<Held*, std::unique_ptr<Held>> copies_;  ///< messages that are not in the ring
   std::deque<Incoming> inbox_;
   Assembly assembly_;
-  std::size_t stream_offset_ = 0;      ///< bytes of the stream record at the head that were read
+  std::size_t stream_offset_ = 0;  ///< bytes of the stream record at the head that were read
   bool stream_ended_ = false;
   std::uint32_t next_call_ = 0;
   std::unordered_set<std::uint32_t> abandoned_, cancelled_;

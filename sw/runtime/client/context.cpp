@@ -33,8 +33,8 @@ int status_of_end(const std::string& reason) {
 }
 
 std::string end_text(const ConnectionInfo& info, int status, const std::string& text) {
-  std::string what = "connection with '" + info.name + "' (pid " + std::to_string(info.pid) + ") on node '" + info.node + "', service '" +
-                     info.service + "': ";
+  std::string what = "connection with '" + info.name + "' (pid " + std::to_string(info.pid) + ") on node '" +
+                     info.node + "', service '" + info.service + "': ";
   switch (status) {
     case SW_PEER_CLOSED:
       what += "the peer closed it";
@@ -63,9 +63,13 @@ using slotwire::client::Failure;
 using slotwire::client::Json;
 
 sw_context::sw_context(std::string socket, std::string name, std::uint64_t max_message)
-    : owner_(slotwire::client::this_thread()), session_(std::move(socket), std::move(name), *this), max_message_(max_message) {}
+    : owner_(slotwire::client::this_thread()),
+      session_(std::move(socket), std::move(name), *this),
+      max_message_(max_message) {}
 
-sw_context::~sw_context() { session_.bye(); }
+sw_context::~sw_context() {
+  session_.bye();
+}
 
 Failure sw_context::open(const sw_options& options) {
   Failure failure = session_.open();
@@ -89,7 +93,8 @@ Failure sw_context::serve(const std::string& name, std::size_t backlog, sw_servi
   services_[name] = std::move(service);
   Json answer;
   std::vector<slotwire::slot::Fd> fds;
-  Failure failure = session_.request(Json{{"op", "serve"}, {"service", name}, {"backlog", raw->backlog}}, Deadline(5000), answer, fds);
+  Failure failure = session_.request(Json{{"op", "serve"}, {"service", name}, {"backlog", raw->backlog}},
+                                     Deadline(5000), answer, fds);
   if (failure.status != SW_OK) {
     services_.erase(name);
     return failure;
@@ -124,11 +129,13 @@ sw_connection* sw_context::make(const Json& slot, std::vector<slotwire::slot::Fd
   return raw;
 }
 
-Failure sw_context::connect(const std::string& service, const sw_connect_options& options, const Deadline& deadline, sw_connection*& out) {
+Failure sw_context::connect(const std::string& service, const sw_connect_options& options, const Deadline& deadline,
+                            sw_connection*& out) {
   while (true) {
     Json answer;
     std::vector<slotwire::slot::Fd> fds;
-    Json message{{"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
+    Json message{
+        {"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
     if (!deadline.never()) message["timeout_ms"] = deadline.left_ms();
     Failure failure = session_.request(message, deadline, answer, fds);
     if (failure.status == SW_OK) {
@@ -138,12 +145,15 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
       } catch (const Json::exception& error) {
         return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
       } catch (const std::exception& error) {
-        if (answer.contains("local") && answer["local"].is_number_unsigned()) tell_closed(answer["local"].get<std::uint32_t>());
+        if (answer.contains("local") && answer["local"].is_number_unsigned())
+          tell_closed(answer["local"].get<std::uint32_t>());
         return {SW_NO_MEMORY, std::string("the slot cannot be mapped: ") + error.what()};
       }
     }
     // A link that is down, or an engine that is being restarted, comes back: that is worth waiting for.
-    if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() || deadline.passed()) return failure;
+    if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() ||
+        deadline.passed())
+      return failure;
     pollfd wait{session_.fd(), POLLIN, 0};
     const int left = deadline.poll_ms();
     ::poll(&wait, 1, left < 0 ? slotwire::client::kConnectRetryMs : std::min(left, slotwire::client::kConnectRetryMs));

@@ -41,7 +41,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   void unserve(sw_service* service);
   slotwire::client::Failure connect(const std::string& service, const sw_connect_options& options,
                                     const slotwire::client::Deadline& deadline, sw_connection*& out);
-  slotwire::client::Failure accept(sw_service& service, const slotwire::client::Deadline& deadline, sw_connection*& out);
+  slotwire::client::Failure accept(sw_service& service, const slotwire::client::Deadline& deadline,
+                                   sw_connection*& out);
   void close(sw_connection* connection);
 
   slotwire::client::Session& session() { return session_; }
@@ -63,8 +64,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::client::Session session_;
   slotwire::slot::WaitPolicy policy_;
   std::uint64_t max_message_;
-  std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;        ///< by local index
-  std::vector<std::unique_ptr<sw_connection>> lost_;                           ///< of an engine that is no more
+  std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
+  std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
   std::map<std::string, std::unique_ptr<sw_service>> services_;
 };
 
@@ -77,7 +78,8 @@ struct sw_poller {
   slotwire::client::Failure add(sw_connection& connection, int what, void* token);
   slotwire::client::Failure set(sw_connection& connection, int what);
   slotwire::client::Failure remove(sw_connection& connection);
-  slotwire::client::Failure wait(std::vector<sw_ready>& ready, std::size_t max, const slotwire::client::Deadline& deadline);
+  slotwire::client::Failure wait(std::vector<sw_ready>& ready, std::size_t max,
+                                 const slotwire::client::Deadline& deadline);
   bool arm();
   int fd() const { return epoll_.get(); }
   sw_context& context() { return context_; }

@@ -110,13 +110,15 @@ Failure Session::open() {
 Failure Session::hello() {
   Json answer;
   std::vector<slot::Fd> fds;
-  Failure failure = request(Json{{"op", "hello"}, {"version", kControlVersion}, {"name", name_}}, Deadline(kHelloMs), answer, fds);
+  Failure failure =
+      request(Json{{"op", "hello"}, {"version", kControlVersion}, {"name", name_}}, Deadline(kHelloMs), answer, fds);
   if (failure.status != SW_OK) {
     socket_.reset();
     return failure;
   }
   try {
-    if (fds.size() != 3) throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
+    if (fds.size() != 3)
+      throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
     for (std::size_t i = 0; i < 2; ++i) {
       if (const std::string wrong = slot::check_sealed_file(fds[i].get(), regs::kPageBytes); !wrong.empty()) {
         throw std::invalid_argument(wrong);
@@ -148,7 +150,9 @@ void Session::post(const Json& message) {
 }
 
 Failure Session::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
-  const auto gone = [&] { return Failure{SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"}; };
+  const auto gone = [&] {
+    return Failure{SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
+  };
   if (!socket_) return gone();
   const std::uint64_t id = ++last_request_;
   message["id"] = id;
@@ -185,7 +189,8 @@ Failure Session::request(Json message, const Deadline& deadline, Json& answer, s
   fds = std::move(answer_->second);
   answer_.reset();
   if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
-    return {status_of(error->value("code", std::string())), error->value("text", std::string("refused without a reason"))};
+    return {status_of(error->value("code", std::string())),
+            error->value("text", std::string("refused without a reason"))};
   }
   return {};
 }
@@ -218,7 +223,8 @@ void Session::handle_event(const Json& event, std::vector<slot::Fd> fds) {
       events_.on_closed(event.at("local").get<std::uint32_t>(), event.at("reason").get<std::string>(),
                         event.value("text", std::string()));
     } else if (kind == "link") {
-      events_.on_link(event.at("node").get<std::string>(), event.at("up").get<bool>(), event.value("text", std::string()));
+      events_.on_link(event.at("node").get<std::string>(), event.at("up").get<bool>(),
+                      event.value("text", std::string()));
     }
   } catch (const Json::exception&) {
     // An event of a later engine that this library does not understand changes nothing here.
@@ -261,7 +267,10 @@ void Session::try_resume() {
   if (connect_socket().status != SW_OK) return;
   Json answer;
   std::vector<slot::Fd> fds;
-  const Failure failure = request(Json{{"op", "resume"}, {"version", kControlVersion}, {"session", id_}, {"token", token_},
+  const Failure failure = request(Json{{"op", "resume"},
+                                       {"version", kControlVersion},
+                                       {"session", id_},
+                                       {"token", token_},
                                        {"slots", events_.held()}},
                                   Deadline(kHelloMs), answer, fds);
   if (failure.status == SW_OK) {

@@ -72,8 +72,8 @@ class Session {
   /// Tells the engine that this process closes in good order.
   void bye();
 
-  /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. On SW_OK `answer` and `fds`
-  /// are what the engine said.
+  /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. On
+  /// SW_OK `answer` and `fds` are what the engine said.
   Failure request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds);
   /// Sends a message whose answer nobody waits for (its id is 0).
   void post(const Json& message);

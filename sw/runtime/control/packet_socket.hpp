@@ -27,8 +27,8 @@ class PacketSocket {
   int fd() const { return socket_.get(); }
   enum class Got { packet, nothing, closed, too_long };
   Got receive(Packet& packet);
-  /// Sends or queues. `fds` are duplicated if the packet has to wait. False: the peer does not read and the queue is full, or it
-  /// has gone.
+  /// Sends or queues. `fds` are duplicated if the packet has to wait. False: the peer does not read and the queue is
+  /// full, or it has gone.
   bool send(const std::string& text, const std::vector<int>& fds = {});
   /// Sends what waits; call when the socket is writable. False as send().
   bool flush();

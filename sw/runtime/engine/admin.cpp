@@ -9,10 +9,12 @@ namespace slotwire::engine {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x534c5457'41444d4eULL;  // "SLTWADMN"
-constexpr std::uint32_t kLayout = 1;                       // grows with every change of the structs
+constexpr std::uint32_t kLayout = 1;                      // grows with every change of the structs
 constexpr std::array<std::string_view, 6> kEndNames{"none", "closed", "died", "fault", "peer_fault", "lost"};
 
-std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+std::size_t round_up(std::size_t n, std::size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 }  // namespace
 
@@ -34,7 +36,9 @@ void set_name(char (&to)[kNameBytes], std::string_view from) {
   std::memcpy(to, from.data(), n);
 }
 
-std::string_view get_name(const char (&from)[kNameBytes]) { return {from, ::strnlen(from, kNameBytes)}; }
+std::string_view get_name(const char (&from)[kNameBytes]) {
+  return {from, ::strnlen(from, kNameBytes)};
+}
 
 void Admin::lay_out(std::size_t slots, std::size_t sessions) {
   slots_ = slots;
@@ -71,9 +75,11 @@ Admin::Admin(slot::Fd file, std::string_view node, std::size_t slots, std::size_
   mapping_ = slot::map_file(file_.get(), bytes_, slot::Access::read_write);
   AdminHeader& h = header();
   if (h.magic != kMagic || h.layout != kLayout) throw std::invalid_argument("another version of slotwired wrote it");
-  if (h.slots != slots || h.sessions != sessions) throw std::invalid_argument("limits.slots or limits.sessions changed");
+  if (h.slots != slots || h.sessions != sessions)
+    throw std::invalid_argument("limits.slots or limits.sessions changed");
   if (h.slot_memory != slot_memory) throw std::invalid_argument("memory.slot_memory changed");
-  if (get_name(h.node) != node) throw std::invalid_argument("it belongs to node '" + std::string(get_name(h.node)) + "'");
+  if (get_name(h.node) != node)
+    throw std::invalid_argument("it belongs to node '" + std::string(get_name(h.node)) + "'");
   ++h.lives;
 }
 

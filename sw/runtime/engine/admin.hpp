@@ -1,4 +1,5 @@
-// Admin memory: the descriptor of every slot and session. The engine alone maps it; it survives the engine in the keeper.
+// Admin memory: the descriptor of every slot and session. The engine alone maps it; it survives the engine in the
+// keeper.
 //
 // Plain fixed-size rows: a restarted engine takes them as they stand, checking each. Strings are zero-terminated.
 #pragma once
@@ -21,11 +22,11 @@ inline constexpr std::size_t kMaxAdminLinks = 256;
 
 /// How a slot is joined to its peer.
 enum class Pairing : std::uint8_t {
-  none = 0,    ///< the descriptor is free
-  opening,     ///< memory is there, the peer is not yet
-  remote,      ///< over a link
-  direct,      ///< with a slot of this node, one ring shared
-  strict,      ///< with a slot of this node, the engine copies
+  none = 0,  ///< the descriptor is free
+  opening,   ///< memory is there, the peer is not yet
+  remote,    ///< over a link
+  direct,    ///< with a slot of this node, one ring shared
+  strict,    ///< with a slot of this node, the engine copies
 };
 
 /// Where a slot is in its life.
@@ -45,17 +46,17 @@ struct SlotDescriptor {
   Pairing pairing;
   Phase phase;
   End end;
-  std::uint8_t acceptor;       ///< 1: made by an open from the peer, 0: by this side's connect
+  std::uint8_t acceptor;  ///< 1: made by an open from the peer, 0: by this side's connect
   std::uint8_t in_order;
   std::uint8_t out_order;
-  std::uint16_t partner;       ///< direct, strict: the other slot
-  std::uint32_t has_partner;   ///< 1 while the other slot exists
-  std::uint32_t session;       ///< index of its owner; kNoSession when the owner has ended
-  std::uint32_t local;         ///< its bell in the session
+  std::uint16_t partner;      ///< direct, strict: the other slot
+  std::uint32_t has_partner;  ///< 1 while the other slot exists
+  std::uint32_t session;      ///< index of its owner; kNoSession when the owner has ended
+  std::uint32_t local;        ///< its bell in the session
   std::uint32_t peer_pid, peer_uid;
-  std::uint64_t in_offset;     ///< in slot memory
-  std::uint64_t out_offset;    ///< in slot memory; kNoOffset when there is no output space
-  std::uint64_t opened_us;     ///< monotonic
+  std::uint64_t in_offset;   ///< in slot memory
+  std::uint64_t out_offset;  ///< in slot memory; kNoOffset when there is no output space
+  std::uint64_t opened_us;   ///< monotonic
   char service[kNameBytes];
   char peer_node[kNameBytes];
   char peer_name[kNameBytes];
@@ -99,7 +100,8 @@ class Admin {
  public:
   /// New, zeroed admin memory. Throws std::system_error.
   Admin(std::string_view node, std::size_t slots, std::size_t sessions, std::uint64_t slot_memory);
-  /// Takes up admin memory of an earlier life. Throws std::invalid_argument saying what does not fit (another layout, other limits).
+  /// Takes up admin memory of an earlier life. Throws std::invalid_argument saying what does not fit (another layout,
+  /// other limits).
   Admin(slot::Fd file, std::string_view node, std::size_t slots, std::size_t sessions, std::uint64_t slot_memory);
 
   AdminHeader& header() { return *reinterpret_cast<AdminHeader*>(mapping_.data()); }

@@ -1,4 +1,5 @@
-// Hands copies of frames to whoever captures (slotwire capture). Frames that the receiver is too slow for are counted, not waited for.
+// Hands copies of frames to whoever captures (slotwire capture). Frames that the receiver is too slow for are counted,
+// not waited for.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,12 +11,12 @@ namespace slotwire::engine {
 
 /// One captured frame as it is sent: this header (host order: both ends are on one machine), then the bytes.
 struct CaptureHeader {
-  std::uint64_t time_ns = 0;    ///< CLOCK_REALTIME
-  std::uint64_t dropped = 0;    ///< frames that found no room since the start of the capture
-  std::uint32_t length = 0;     ///< bytes of the frame on the wire
-  std::uint32_t captured = 0;   ///< bytes that follow
+  std::uint64_t time_ns = 0;   ///< CLOCK_REALTIME
+  std::uint64_t dropped = 0;   ///< frames that found no room since the start of the capture
+  std::uint32_t length = 0;    ///< bytes of the frame on the wire
+  std::uint32_t captured = 0;  ///< bytes that follow
   std::uint16_t link = 0;
-  std::uint8_t outgoing = 0;    ///< 1: sent by this node
+  std::uint8_t outgoing = 0;  ///< 1: sent by this node
   std::uint8_t reserved[5] = {};
 };
 static_assert(sizeof(CaptureHeader) == 32);

@@ -24,11 +24,15 @@ constexpr std::uint64_t kControlUs = 50;
 /// Longest time that a stop may take to drain slots.
 constexpr std::uint64_t kStopUs = 2'000'000;
 
-std::uint64_t us(std::chrono::microseconds t) { return static_cast<std::uint64_t>(t.count()); }
+std::uint64_t us(std::chrono::microseconds t) {
+  return static_cast<std::uint64_t>(t.count());
+}
 
 }  // namespace
 
-carriers::Address address_of(const HostPort& at) { return carriers::Address::parse(to_string(at)); }
+carriers::Address address_of(const HostPort& at) {
+  return carriers::Address::parse(to_string(at));
+}
 
 Engine::Engine(Config config, std::string config_path)
     : config_(std::move(config)),
@@ -109,7 +113,8 @@ void Engine::open_control_socket() {
   control_listener_ = slot::Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) throw std::runtime_error("node.control_socket: the path is too long: " + path);
+  if (path.size() >= sizeof address.sun_path)
+    throw std::runtime_error("node.control_socket: the path is too long: " + path);
   std::memcpy(address.sun_path, path.data(), path.size());
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());
   // The keeper's lock says that no other slotwired runs as this node, so what lies there is a leftover.
@@ -119,8 +124,9 @@ void Engine::open_control_socket() {
   const int bind_error = errno;
   ::umask(mask);
   if (bound != 0 || ::listen(control_listener_.get(), 256) != 0) {
-    throw std::system_error(bound != 0 ? bind_error : errno, std::generic_category(),
-                            "cannot listen on the control socket " + path + " (may slotwired write into its directory?)");
+    throw std::system_error(
+        bound != 0 ? bind_error : errno, std::generic_category(),
+        "cannot listen on the control socket " + path + " (may slotwired write into its directory?)");
   }
   reactor_.add(control_listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_client(); });
 }
@@ -264,15 +270,16 @@ void Engine::on_fault(std::uint16_t slot, regs::Fault fault) {
     return;
   }
   const regs::SlotRow& row = card_->row(slot);
-  const std::string what =
-      fault == regs::Fault::in_tail    ? "IN_TAIL was moved to where it cannot be"
-      : fault == regs::Fault::out_head ? "OUT_HEAD was moved to where it cannot be"
-                                       : std::string(regs::name(fault));
-  const std::string owner = d.session != kNoSession && sessions_[d.session] ? who(session_at(d.session)) : "a process that ended";
+  const std::string what = fault == regs::Fault::in_tail    ? "IN_TAIL was moved to where it cannot be"
+                           : fault == regs::Fault::out_head ? "OUT_HEAD was moved to where it cannot be"
+                                                            : std::string(regs::name(fault));
+  const std::string owner =
+      d.session != kNoSession && sessions_[d.session] ? who(session_at(d.session)) : "a process that ended";
   log_limited("fault", spdlog::level::warn,
-              "slot " + std::to_string(slot) + " of " + owner + " faulted: " + what + " (IN_TAIL " + std::to_string(row.in_tail) +
-                  ", IN_HEAD " + std::to_string(row.in_head) + ", OUT_TAIL " + std::to_string(row.out_tail) + ", OUT_HEAD " +
-                  std::to_string(row.out_head) + " were the last good marks); no other slot is affected");
+              "slot " + std::to_string(slot) + " of " + owner + " faulted: " + what + " (IN_TAIL " +
+                  std::to_string(row.in_tail) + ", IN_HEAD " + std::to_string(row.in_head) + ", OUT_TAIL " +
+                  std::to_string(row.out_tail) + ", OUT_HEAD " + std::to_string(row.out_head) +
+                  " were the last good marks); no other slot is affected");
   stop_slot(slot, End::fault, what);
 }
 

@@ -1,4 +1,5 @@
-// The engine: the control plane of a node. Sessions of processes, slots, services, links, and the card that moves the lines.
+// The engine: the control plane of a node. Sessions of processes, slots, services, links, and the card that moves the
+// lines.
 //
 // One thread runs everything: run() polls the card while there is something to do and sleeps in the reactor otherwise.
 // engine.cpp        start, loop, stop
@@ -24,12 +25,12 @@
 #include "carriers/message_stream.hpp"
 #include "carriers/tcp.hpp"
 #include "carriers/udp.hpp"
+#include "control/packet_socket.hpp"
 #include "driver/soft_card.hpp"
 #include "engine/admin.hpp"
 #include "engine/buddy.hpp"
 #include "engine/capture_tap.hpp"
 #include "engine/config.hpp"
-#include "control/packet_socket.hpp"
 #include "engine/credentials.hpp"
 #include "engine/directory.hpp"
 #include "engine/keeper.hpp"
@@ -60,8 +61,8 @@ class Engine final : private driver::CardListener {
   Engine(Config config, std::string config_path);
   ~Engine() override;
 
-  /// Runs until stop() or a signal that asks for it (SIGTERM, SIGINT); SIGHUP reloads the directory and reopens the log.
-  /// Returns the exit status.
+  /// Runs until stop() or a signal that asks for it (SIGTERM, SIGINT); SIGHUP reloads the directory and reopens the
+  /// log. Returns the exit status.
   int run();
 
  private:
@@ -173,8 +174,8 @@ class Engine final : private driver::CardListener {
   std::string who(const Session& session);
 
   // engine_slots.cpp
-  std::uint16_t open_slot(Session& owner, unsigned in_order, unsigned out_order, Pairing pairing, std::string_view service,
-                          bool acceptor);
+  std::uint16_t open_slot(Session& owner, unsigned in_order, unsigned out_order, Pairing pairing,
+                          std::string_view service, bool acceptor);
   void keep_slot(std::uint16_t slot);
   void free_slot(std::uint16_t slot);
   void begin_close(std::uint16_t slot, End end);

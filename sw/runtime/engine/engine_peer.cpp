@@ -71,7 +71,8 @@ void Engine::send_peer(Link& link, const Json& message) {
   if (!link.control || !link.control_up) return;
   const carriers::SendResult sent = link.control->send(message.dump(-1, ' ', false, Json::error_handler_t::replace));
   if (sent == carriers::SendResult::no_room) return control_lost(link, "it does not read its control connection");
-  if (sent == carriers::SendResult::too_long) log().error("a control message to '{}' is too long and was not sent", link.config.peer);
+  if (sent == carriers::SendResult::too_long)
+    log().error("a control message to '{}' is too long and was not sent", link.config.peer);
   link.control->stream().flush();
   watch_control(link);
 }
@@ -125,8 +126,9 @@ void Engine::accept_caller() {
   carriers::Address from;
   while (std::optional<carriers::Fd> fd = peer_listener_->accept(&from)) {
     if (callers_.size() >= kMaxCallers) {
-      log_limited("callers", spdlog::level::warn, "a control connection from " + from.to_string() +
-                                                      " was turned away: too many have not said who they are");
+      log_limited(
+          "callers", spdlog::level::warn,
+          "a control connection from " + from.to_string() + " was turned away: too many have not said who they are");
       continue;
     }
     const std::uint64_t now = monotonic_us();
@@ -135,7 +137,8 @@ void Engine::accept_caller() {
     options.output_limit = 4 * kMaxPeerMessage;
     options.tls = tls_;
     const std::uint64_t id = ++last_id_;
-    Caller caller{id, carriers::MessageStream(carriers::Stream::accept(std::move(*fd), options, deadline), kMaxPeerMessage),
+    Caller caller{id,
+                  carriers::MessageStream(carriers::Stream::accept(std::move(*fd), options, deadline), kMaxPeerMessage),
                   from, deadline, -1};
     caller.watched_fd = caller.stream.stream().fd();
     if (caller.watched_fd < 0) continue;
@@ -152,8 +155,9 @@ void Engine::on_caller(std::uint64_t id) {
   const std::optional<std::string> text = caller.stream.next();
   if (!text) {
     if (caller.stream.stream().is_closed()) {
-      log_limited("caller", spdlog::level::warn, "control connection from " + caller.from.to_string() + " ended before it said who it is: " +
-                                                     caller.stream.stream().reason());
+      log_limited("caller", spdlog::level::warn,
+                  "control connection from " + caller.from.to_string() +
+                      " ended before it said who it is: " + caller.stream.stream().reason());
       reactor_.remove(caller.watched_fd);
       callers_.erase(found);
     } else {
@@ -166,18 +170,22 @@ void Engine::on_caller(std::uint64_t id) {
   callers_.erase(found);
   const Json hello = Json::parse(*text, nullptr, false);
   const auto turn_away = [&](const std::string& why) {
-    log_limited("turned away", spdlog::level::warn, "control connection from " + known.from.to_string() + " turned away: " + why);
+    log_limited("turned away", spdlog::level::warn,
+                "control connection from " + known.from.to_string() + " turned away: " + why);
     known.stream.send(Json{{"type", "error"}, {"text", why}}.dump());
     known.stream.stream().flush();
   };
-  if (!hello.is_object() || hello.value("type", Json()) != "hello" || !hello.contains("node") || !hello["node"].is_string()) {
+  if (!hello.is_object() || hello.value("type", Json()) != "hello" || !hello.contains("node") ||
+      !hello["node"].is_string()) {
     return turn_away("the first message was not a hello");
   }
   const std::string node = hello["node"].get<std::string>();
   Link* link = link_to(node);
-  if (link == nullptr) return turn_away("node '" + config_.node.name + "' has no [[link]] with peer = \"" + node.substr(0, 63) + "\"");
+  if (link == nullptr)
+    return turn_away("node '" + config_.node.name + "' has no [[link]] with peer = \"" + node.substr(0, 63) + "\"");
   if (link->config.dial) {
-    return turn_away("node '" + config_.node.name + "' dials this link itself; set dial = false for it on one of the two nodes");
+    return turn_away("node '" + config_.node.name +
+                     "' dials this link itself; set dial = false for it on one of the two nodes");
   }
   if (tls_ && !known.stream.stream().peer_is(node)) {
     return turn_away("the certificate does not name node '" + node.substr(0, 63) + "'");
@@ -227,7 +235,8 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
   try {
     if (hello.at("version").get<int>() != kControlVersion) {
       const std::string why = "node '" + config_.node.name + "' speaks version " + std::to_string(kControlVersion) +
-                              " of the control protocol, the other node version " + std::to_string(hello["version"].get<int>()) +
+                              " of the control protocol, the other node version " +
+                              std::to_string(hello["version"].get<int>()) +
                               "; install releases of slotwired that match";
       link.control->send(Json{{"type", "error"}, {"text", why}}.dump());
       link.control->stream().flush();
@@ -235,8 +244,8 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
       return false;
     }
     if (hello.at("node").get<std::string>() != link.config.peer) {
-      control_lost(link, "the node at " + to_string(*link.config.control) + " is '" + hello["node"].get<std::string>().substr(0, 63) +
-                             "', not '" + link.config.peer + "'");
+      control_lost(link, "the node at " + to_string(*link.config.control) + " is '" +
+                             hello["node"].get<std::string>().substr(0, 63) + "', not '" + link.config.peer + "'");
       return false;
     }
     const std::uint64_t incarnation = parse_hex64(hello.at("incarnation").get<std::string>());
@@ -290,7 +299,8 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       if (link.routed && token == link.token) return;
       if (link.routed) tcp_->remove_link(link.index);
       const carriers::Address peer = link.config.dial ? address(link.config.tcp, "tcp_port") : carriers::Address();
-      if (link.config.dial && !peer.valid()) throw std::runtime_error("the peer's TCP address is not known (set tcp in its [[link]])");
+      if (link.config.dial && !peer.valid())
+        throw std::runtime_error("the peer's TCP address is not known (set tcp in its [[link]])");
       card_->set_route(link.index, *tcp_, figures);
       tcp_->add_link({link.index, link.config.peer, link.config.dial, peer, token});
     }
@@ -311,7 +321,8 @@ void Engine::control_lost(Link& link, std::string_view why) {
   link.control_up = false;
   link.reason = reason;
   if (was_up) {
-    log().warn("link to '{}': control connection lost: {}; lines go on as long as the carrier does", link.config.peer, reason);
+    log().warn("link to '{}': control connection lost: {}; lines go on as long as the carrier does", link.config.peer,
+               reason);
     fail_opens(link.index, "the link to node '" + link.config.peer + "' went down: " + reason);
     tell_link(link);
   } else {
@@ -346,7 +357,8 @@ void Engine::tell_link(Link& link) {
         card_->row(static_cast<std::uint16_t>(slot)).link != link.index || !told.insert(d.session).second) {
       continue;
     }
-    tell(session_at(d.session), Json{{"ev", "link"}, {"node", link.config.peer}, {"up", usable(link)}, {"text", link.reason}});
+    tell(session_at(d.session),
+         Json{{"ev", "link"}, {"node", link.config.peer}, {"up", usable(link)}, {"text", link.reason}});
   }
 }
 
@@ -358,7 +370,8 @@ void Engine::handle_peer(Link& link, const Json& message) {
   if (type == "sync") return peer_sync(link, message);
   if (type == "ping") return send_peer(link, Json{{"type", "pong"}});
   if (type == "pong") return;
-  log_limited("type", spdlog::level::warn, "node '" + link.config.peer + "' sent a message of unknown type '" + type.substr(0, 32) + "'");
+  log_limited("type", spdlog::level::warn,
+              "node '" + link.config.peer + "' sent a message of unknown type '" + type.substr(0, 32) + "'");
 }
 
 void Engine::peer_open(Link& link, const Json& message) {
@@ -375,17 +388,21 @@ void Engine::peer_open(Link& link, const Json& message) {
   };
   try {
     const unsigned smallest = slot::Space::kFirstMirroredOrder;
-    const auto too_large = [&](unsigned order) { return (std::uint64_t{regs::kLineBytes} << order) > config_.memory.max_ring; };
-    if (their_in < smallest || their_out < smallest || their_in > regs::kMaxRingOrder || their_out > regs::kMaxRingOrder ||
-        too_large(their_in) || too_large(their_out)) {
+    const auto too_large = [&](unsigned order) {
+      return (std::uint64_t{regs::kLineBytes} << order) > config_.memory.max_ring;
+    };
+    if (their_in < smallest || their_out < smallest || their_in > regs::kMaxRingOrder ||
+        their_out > regs::kMaxRingOrder || too_large(their_in) || too_large(their_out)) {
       throw Refusal{"bad_request", "rings of 2^" + std::to_string(their_in) + " and 2^" + std::to_string(their_out) +
-                                       " lines are out of the range of node '" + config_.node.name + "' (memory.max_ring)"};
+                                       " lines are out of the range of node '" + config_.node.name +
+                                       "' (memory.max_ring)"};
     }
     if (const Decision decision = policy_->may_connect_remote(link.config.peer, service); !decision.allowed) {
       throw Refusal{"refused", decision.reason};
     }
     Session* to = serving(service);
-    if (to == nullptr) throw Refusal{"no_service", "no process on node '" + config_.node.name + "' serves '" + service + "'"};
+    if (to == nullptr)
+      throw Refusal{"no_service", "no process on node '" + config_.node.name + "' serves '" + service + "'"};
     const std::uint16_t slot = open_slot(*to, their_out, their_in, Pairing::remote, service, true);
     SlotDescriptor& d = admin_->slots()[slot];
     const Json& from = message.at("from");
@@ -393,8 +410,13 @@ void Engine::peer_open(Link& link, const Json& message) {
     d.peer_uid = from.value("uid", 0U);
     set_name(d.peer_name, from.value("name", std::string()));
     set_name(d.peer_node, link.config.peer);
-    card_->bind(slot, {.link = link.index, .peer_slot = peer_slot, .epoch = epoch, .in_order = d.in_order,
-                       .out_order = d.out_order, .credit = std::uint32_t{1} << d.in_order, .marks = {}});
+    card_->bind(slot, {.link = link.index,
+                       .peer_slot = peer_slot,
+                       .epoch = epoch,
+                       .in_order = d.in_order,
+                       .out_order = d.out_order,
+                       .credit = std::uint32_t{1} << d.in_order,
+                       .marks = {}});
     d.pairing = Pairing::remote;
     std::vector<slot::Fd> temporary;
     Json event = slot_json(slot);
@@ -402,10 +424,13 @@ void Engine::peer_open(Link& link, const Json& message) {
     if (!tell(*to, event, slot_fds(slot, temporary))) {
       const std::string name = who(*to);
       free_slot(slot);
-      throw Refusal{"busy", name + " on node '" + config_.node.name + "' serves '" + service + "' but does not take connections"};
+      throw Refusal{
+          "busy", name + " on node '" + config_.node.name + "' serves '" + service + "' but does not take connections"};
     }
     const SessionRecord& record = admin_->sessions()[to->index];
-    send_peer(link, Json{{"type", "opened"}, {"id", id}, {"slot", slot},
+    send_peer(link, Json{{"type", "opened"},
+                         {"id", id},
+                         {"slot", slot},
                          {"to", {{"name", get_name(record.name)}, {"pid", record.pid}, {"uid", record.uid}}}});
   } catch (const Refusal& refusal) {
     refused(refusal);
@@ -424,21 +449,29 @@ void Engine::peer_opened(Link& link, const Json& message) {
     free_slot(open.slot);
     if (!there) return;
     const std::string code = message.at("code").get<std::string>().substr(0, 32);
-    tell(session_at(open.session), Json{{"id", open.request_id}, {"error", {{"code", code}, {"text", message.at("text").get<std::string>().substr(0, 1000)}}}});
+    tell(session_at(open.session),
+         Json{{"id", open.request_id},
+              {"error", {{"code", code}, {"text", message.at("text").get<std::string>().substr(0, 1000)}}}});
     return;
   }
   const Json& to = message.at("to");
   d.peer_pid = to.value("pid", 0U);
   d.peer_uid = to.value("uid", 0U);
   set_name(d.peer_name, to.value("name", std::string()));
-  card_->bind(open.slot, {.link = link.index, .peer_slot = message.at("slot").get<std::uint16_t>(), .epoch = open.epoch,
-                          .in_order = d.in_order, .out_order = d.out_order, .credit = std::uint32_t{1} << d.in_order, .marks = {}});
+  card_->bind(open.slot, {.link = link.index,
+                          .peer_slot = message.at("slot").get<std::uint16_t>(),
+                          .epoch = open.epoch,
+                          .in_order = d.in_order,
+                          .out_order = d.out_order,
+                          .credit = std::uint32_t{1} << d.in_order,
+                          .marks = {}});
   d.pairing = Pairing::remote;
   std::vector<slot::Fd> temporary;
   Json answer = slot_json(open.slot);
   answer["id"] = open.request_id;
   answer["ok"] = true;
-  if (!there || !tell(session_at(open.session), answer, slot_fds(open.slot, temporary))) begin_close(open.slot, End::died);
+  if (!there || !tell(session_at(open.session), answer, slot_fds(open.slot, temporary)))
+    begin_close(open.slot, End::died);
 }
 
 void Engine::peer_close(Link& link, const Json& message) {
@@ -448,8 +481,9 @@ void Engine::peer_close(Link& link, const Json& message) {
   const End end = end_from_name(message.at("reason").get<std::string>());
   const auto matches = [&](std::size_t slot) {
     const regs::SlotRow& row = card_->row(static_cast<std::uint16_t>(slot));
-    return admin_->slots()[slot].pairing == Pairing::remote && static_cast<regs::SlotState>(row.state) != regs::SlotState::free &&
-           row.link == link.index && row.peer_slot == from_slot && row.epoch == epoch;
+    return admin_->slots()[slot].pairing == Pairing::remote &&
+           static_cast<regs::SlotState>(row.state) != regs::SlotState::free && row.link == link.index &&
+           row.peer_slot == from_slot && row.epoch == epoch;
   };
   std::size_t slot = named >= 0 ? static_cast<std::size_t>(named) : 0;
   if (named < 0) {

@@ -20,7 +20,9 @@ constexpr std::size_t kMaxToolClients = 256;
 /// Longest wait that a connect may ask for.
 constexpr std::int64_t kMaxConnectMs = 3'600'000;
 
-std::uint64_t session_tag(std::uint32_t index) { return (std::uint64_t{2} << 32) | index; }
+std::uint64_t session_tag(std::uint32_t index) {
+  return (std::uint64_t{2} << 32) | index;
+}
 
 bool valid_service(std::string_view name) {
   return !name.empty() && name.size() < kNameBytes && std::all_of(name.begin(), name.end(), [](char c) {
@@ -74,7 +76,7 @@ void Engine::accept_client() {
     client.id = id;
     client.who = std::move(who).value();
     client.socket = std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message,
-                                                   kPacketQueue + config_.limits.backlog);
+                                                            kPacketQueue + config_.limits.backlog);
     const int raw = client.socket->fd();
     clients_.emplace(id, std::move(client));
     reactor_.add(raw, EPOLLIN, [this, id](std::uint32_t events) { on_client(id, events); });
@@ -129,7 +131,8 @@ void Engine::drop_client(std::uint64_t id, std::string_view why) {
 
 void Engine::handle_packet(Client& client, control::Packet packet) {
   const Json request = Json::parse(packet.text, nullptr, false);
-  const Json id = request.is_object() && request.contains("id") && request["id"].is_number_unsigned() ? request["id"] : Json(0);
+  const Json id =
+      request.is_object() && request.contains("id") && request["id"].is_number_unsigned() ? request["id"] : Json(0);
   try {
     if (!request.is_object() || !request.contains("op") || !request["op"].is_string()) {
       throw Refusal{"bad_request", "a packet holds one JSON object with an 'op'"};
@@ -142,7 +145,8 @@ void Engine::handle_packet(Client& client, control::Packet packet) {
     if (op == "sessions") return answer(client, id, sessions_page(request));
     if (op == "capture") return request_capture(client, request, packet);
     if (op == "cut") return request_cut(client, request);
-    if (client.session == kNoSession) throw Refusal{"no_session", "'" + op.substr(0, 32) + "' needs a session: send 'hello' first"};
+    if (client.session == kNoSession)
+      throw Refusal{"no_session", "'" + op.substr(0, 32) + "' needs a session: send 'hello' first"};
     if (op == "serve") return request_serve(client, request);
     if (op == "connect") return request_connect(client, request);
     if (op == "close") return request_close(client, request);
@@ -176,7 +180,8 @@ void Engine::answer(Client& client, const Json& id, Json fields, const std::vect
   fields["ok"] = true;
   if (client.session != kNoSession) {
     tell(session_at(client.session), fields, fds);
-  } else if (!client.socket->send(fields.dump(-1, ' ', false, Json::error_handler_t::replace), fds) || client.socket->waiting()) {
+  } else if (!client.socket->send(fields.dump(-1, ' ', false, Json::error_handler_t::replace), fds) ||
+             client.socket->waiting()) {
     reactor_.modify(client.socket->fd(), EPOLLIN | EPOLLOUT);
   }
 }
@@ -196,7 +201,8 @@ bool Engine::tell(Session& session, const Json& event, const std::vector<int>& f
   const bool sent = session.socket->send(event.dump(-1, ' ', false, Json::error_handler_t::replace), fds);
   if (session.socket->waiting()) reactor_.modify(session.socket->fd(), EPOLLIN | EPOLLOUT);
   // A process that has said goodbye or died no longer reads; that is not worth a line.
-  if (!sent && session.socket->waiting()) log_limited("tell", spdlog::level::warn, "process " + who(session) + " does not read its control socket");
+  if (!sent && session.socket->waiting())
+    log_limited("tell", spdlog::level::warn, "process " + who(session) + " does not read its control socket");
   return sent;
 }
 
@@ -210,8 +216,8 @@ void Engine::request_hello(Client& client, const Json& request) {
   if (client.session != kNoSession) throw Refusal{"bad_request", "this socket has a session already"};
   if (request.at("version").get<int>() != kControlVersion) {
     throw Refusal{"version", "this slotwired (" SLOTWIRE_VERSION ") speaks version " + std::to_string(kControlVersion) +
-                                 " of the control protocol, the process speaks " + std::to_string(request["version"].get<int>()) +
-                                 "; install the same release for both"};
+                                 " of the control protocol, the process speaks " +
+                                 std::to_string(request["version"].get<int>()) + "; install the same release for both"};
   }
   std::uint32_t index = 0;
   while (index < sessions_.size() && sessions_[index]) ++index;
@@ -231,8 +237,9 @@ void Engine::request_hello(Client& client, const Json& request) {
   } else {
     throw Refusal{"no_session", process.error().text};
   }
-  if (const auto kept = keeper_->store(session_tag(index), std::vector<int>{session->bell_file.get(), session->polled_file.get(),
-                                                                            session->kick.get()});
+  if (const auto kept =
+          keeper_->store(session_tag(index),
+                         std::vector<int>{session->bell_file.get(), session->polled_file.get(), session->kick.get()});
       !kept.ok()) {
     throw Refusal{"no_memory", kept.error().text};
   }
@@ -273,7 +280,8 @@ void Engine::request_hello(Client& client, const Json& request) {
 void Engine::request_resume(Client& client, const Json& request) {
   if (client.session != kNoSession) throw Refusal{"bad_request", "this socket has a session already"};
   if (request.at("version").get<int>() != kControlVersion) {
-    throw Refusal{"version", "this slotwired speaks version " + std::to_string(kControlVersion) + " of the control protocol"};
+    throw Refusal{"version",
+                  "this slotwired speaks version " + std::to_string(kControlVersion) + " of the control protocol"};
   }
   const auto id = request.at("session").get<std::uint64_t>();
   for (std::uint32_t index = 0; index < sessions_.size(); ++index) {
@@ -361,14 +369,17 @@ void Engine::request_connect(Client& client, const Json& request) {
     } else if (!usable(*link)) {
       down += (down.empty() ? "" : "; ") + std::string("the link to node '") + node + "' is down: " + link->reason;
     } else {
-      const std::int64_t ms = std::clamp<std::int64_t>(request.value("timeout_ms", std::int64_t{10'000}), 1, kMaxConnectMs);
-      return connect_there(request, session, *link, service, in_order, out_order, static_cast<std::uint64_t>(ms) * 1000);
+      const std::int64_t ms =
+          std::clamp<std::int64_t>(request.value("timeout_ms", std::int64_t{10'000}), 1, kMaxConnectMs);
+      return connect_there(request, session, *link, service, in_order, out_order,
+                           static_cast<std::uint64_t>(ms) * 1000);
     }
   }
   if (!down.empty()) throw Refusal{"link_down", down};
   throw Refusal{"no_service", where.nodes.empty()
-                                  ? "no process here serves '" + service + "', and no [[service]] in the configuration of node '" +
-                                        config_.node.name + "' names a node for it"
+                                  ? "no process here serves '" + service +
+                                        "', and no [[service]] in the configuration of node '" + config_.node.name +
+                                        "' names a node for it"
                                   : "no process on node '" + config_.node.name + "' serves '" + service + "'"};
 }
 
@@ -382,11 +393,14 @@ void Engine::request_close(Client& client, const Json& request) {
   answer(client, request.at("id"), Json::object());
 }
 
-bool Engine::is_admin(const Client& client) const { return client.who.uid == 0 || client.who.uid == ::getuid(); }
+bool Engine::is_admin(const Client& client) const {
+  return client.who.uid == 0 || client.who.uid == ::getuid();
+}
 
 void Engine::request_capture(Client& client, const Json& request, control::Packet& packet) {
   if (!is_admin(client)) throw Refusal{"refused", "only root and the user that slotwired runs as may capture"};
-  if (packet.fds.size() != 1) throw Refusal{"bad_request", "'capture' comes with exactly one descriptor, a SOCK_SEQPACKET socket"};
+  if (packet.fds.size() != 1)
+    throw Refusal{"bad_request", "'capture' comes with exactly one descriptor, a SOCK_SEQPACKET socket"};
   if (capture_ && !capture_->closed()) throw Refusal{"busy", "another capture is running on this node"};
   std::optional<std::uint16_t> only;
   if (const std::string peer = request.value("link", std::string()); !peer.empty()) {
@@ -394,7 +408,8 @@ void Engine::request_capture(Client& client, const Json& request, control::Packe
     if (link == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + peer + "'"};
     only = link->index;
   }
-  capture_ = std::make_unique<CaptureTap>(std::move(packet.fds[0]), only, request.value("snaplen", std::uint32_t{kMaxCapturedBytes}));
+  capture_ = std::make_unique<CaptureTap>(std::move(packet.fds[0]), only,
+                                          request.value("snaplen", std::uint32_t{kMaxCapturedBytes}));
   card_->set_tap(capture_.get());
   Json links = Json::array();
   for (const auto& link : links_) {
@@ -427,8 +442,8 @@ void Engine::end_session(std::uint32_t index, std::string_view why) {
   Session& session = session_at(index);
   const SessionRecord& record = admin_->sessions()[index];
   const End end = session.said_bye ? End::closed : End::died;
-  log().log(session.said_bye ? spdlog::level::debug : spdlog::level::info, "session {}: {} {} with {} connections ({})", record.id,
-            who(session), session.said_bye ? "closed" : "died", session.slot_count, why);
+  log().log(session.said_bye ? spdlog::level::debug : spdlog::level::info, "session {}: {} {} with {} connections ({})",
+            record.id, who(session), session.said_bye ? "closed" : "died", session.slot_count, why);
   forget_services(session);
   const std::vector<std::uint32_t> slots = session.slots;
   for (const std::uint32_t slot : slots) {

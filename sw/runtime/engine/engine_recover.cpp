@@ -10,12 +10,17 @@ constexpr std::uint64_t kAdminTag = std::uint64_t{1} << 32;
 constexpr std::uint32_t kSessionKind = 2;
 constexpr std::uint32_t kSlotKind = 3;
 
-std::uint32_t kind_of(std::uint64_t tag) { return static_cast<std::uint32_t>(tag >> 32); }
-std::uint32_t index_of(std::uint64_t tag) { return static_cast<std::uint32_t>(tag); }
+std::uint32_t kind_of(std::uint64_t tag) {
+  return static_cast<std::uint32_t>(tag >> 32);
+}
+std::uint32_t index_of(std::uint64_t tag) {
+  return static_cast<std::uint32_t>(tag);
+}
 
 }  // namespace
 
-/// The number of the link to `peer`: the one it had in an earlier life, since rows in admin memory name it, or a free one.
+/// The number of the link to `peer`: the one it had in an earlier life, since rows in admin memory name it, or a free
+/// one.
 std::uint16_t Engine::link_index(const std::string& peer) {
   AdminHeader& header = admin_->header();
   const std::size_t links = std::min<std::size_t>(config_.limits.links, kMaxAdminLinks);
@@ -25,7 +30,8 @@ std::uint16_t Engine::link_index(const std::string& peer) {
     if (name == peer) return static_cast<std::uint16_t>(i);
     if (name.empty() && free == links) free = i;
   }
-  if (free == links) throw std::runtime_error("more [[link]] tables than limits.links allows (" + std::to_string(links) + ")");
+  if (free == links)
+    throw std::runtime_error("more [[link]] tables than limits.links allows (" + std::to_string(links) + ")");
   set_name(header.links[free], peer);
   return static_cast<std::uint16_t>(free);
 }
@@ -46,7 +52,8 @@ void Engine::recover() {
   if (!recovered_) {
     for (const auto& [tag, fds] : kept) tell(keeper_->remove(tag));
     kept.clear();
-    admin_ = std::make_unique<Admin>(config_.node.name, config_.limits.slots, config_.limits.sessions, config_.memory.slot_memory);
+    admin_ = std::make_unique<Admin>(config_.node.name, config_.limits.slots, config_.limits.sessions,
+                                     config_.memory.slot_memory);
     if (const auto stored = keeper_->store(kAdminTag, std::vector<int>{admin_->file().get()}); !stored.ok()) {
       throw std::runtime_error(stored.error().text);
     }
@@ -116,7 +123,8 @@ void Engine::recover() {
       begin_close(slot, End::died);
     }
   }
-  log().info("taken over from an earlier slotwired: {} sessions, {} slots; lines go on where they stopped", sessions, slots);
+  log().info("taken over from an earlier slotwired: {} sessions, {} slots; lines go on where they stopped", sessions,
+             slots);
 }
 
 void Engine::recover_session(std::uint32_t index, std::vector<slot::Fd>& fds) {
@@ -146,7 +154,8 @@ void Engine::recover_session(std::uint32_t index, std::vector<slot::Fd>& fds) {
                      *reinterpret_cast<slot::PolledPage*>(s.polled.data()), s.kick.get());
   reactor_.add(s.kick.get(), EPOLLIN, [this, index](std::uint32_t) { card_->on_kick(index); });
   // Until it comes back, its end is all that is heard of it.
-  reactor_.add(s.process->fd(), EPOLLIN, [this, index](std::uint32_t) { end_session(index, "it ended while the engine was away"); });
+  reactor_.add(s.process->fd(), EPOLLIN,
+               [this, index](std::uint32_t) { end_session(index, "it ended while the engine was away"); });
 }
 
 bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
@@ -175,12 +184,14 @@ bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
     return false;
   }
   ++used_slots_;
-  if (d.session != kNoSession && d.session < sessions_.size() && sessions_[d.session] && d.local < slot::kMaxSessionSlots) {
+  if (d.session != kNoSession && d.session < sessions_.size() && sessions_[d.session] &&
+      d.local < slot::kMaxSessionSlots) {
     Session& session = session_at(d.session);
     if (d.local >= session.slots.size()) session.slots.resize(d.local + 1, kNoSlotIndex);
     session.slots[d.local] = slot;
     ++session.slot_count;
-    session.memory += (std::uint64_t{regs::kLineBytes} << d.in_order) + (with_output ? std::uint64_t{regs::kLineBytes} << d.out_order : 0);
+    session.memory += (std::uint64_t{regs::kLineBytes} << d.in_order) +
+                      (with_output ? std::uint64_t{regs::kLineBytes} << d.out_order : 0);
     card_->set_bell(session.index, d.local, slot);
   } else {
     d.session = kNoSession;

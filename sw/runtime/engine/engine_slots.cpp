@@ -8,7 +8,9 @@
 namespace slotwire::engine {
 namespace {
 
-std::uint64_t ring_bytes(unsigned order) { return std::uint64_t{regs::kLineBytes} << order; }
+std::uint64_t ring_bytes(unsigned order) {
+  return std::uint64_t{regs::kLineBytes} << order;
+}
 
 std::uint16_t random_epoch() {
   static std::random_device device;
@@ -16,7 +18,9 @@ std::uint16_t random_epoch() {
 }
 
 /// Tag of a slot's descriptors in the keeper.
-std::uint64_t slot_tag(std::uint16_t slot) { return (std::uint64_t{3} << 32) | slot; }
+std::uint64_t slot_tag(std::uint16_t slot) {
+  return (std::uint64_t{3} << 32) | slot;
+}
 
 }  // namespace
 
@@ -41,8 +45,9 @@ std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_
                                " slots in use (limits.slots_per_session); close connections or raise the limit"};
   }
   if (owner.memory + bytes > config_.limits.memory_per_session) {
-    throw Refusal{"quota", who(owner) + " would use more than " + std::to_string(config_.limits.memory_per_session >> 10) +
-                               " KiB of slot memory (limits.memory_per_session); ask for smaller rings or raise the limit"};
+    throw Refusal{"quota",
+                  who(owner) + " would use more than " + std::to_string(config_.limits.memory_per_session >> 10) +
+                      " KiB of slot memory (limits.memory_per_session); ask for smaller rings or raise the limit"};
   }
   if (used_slots_ >= config_.limits.slots) {
     throw Refusal{"no_memory", "all " + std::to_string(config_.limits.slots) + " slots of node '" + config_.node.name +
@@ -50,7 +55,8 @@ std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_
   }
   const std::span<SlotDescriptor> slots = admin_->slots();
   // Slot numbers are taken in turn: a number that was just freed is the last to be used again.
-  while (slots[next_slot_].pairing != Pairing::none) next_slot_ = (next_slot_ + 1) % static_cast<std::uint32_t>(slots.size());
+  while (slots[next_slot_].pairing != Pairing::none)
+    next_slot_ = (next_slot_ + 1) % static_cast<std::uint32_t>(slots.size());
   const auto slot = static_cast<std::uint16_t>(next_slot_);
   next_slot_ = (next_slot_ + 1) % static_cast<std::uint32_t>(slots.size());
 
@@ -61,8 +67,8 @@ std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_
   if (!in_offset || (with_output && !out_offset)) {
     if (in_offset) release_memory(*in_offset);
     const BuddyStats stats = memory_->stats();
-    throw Refusal{"no_memory", "no slot memory for " + std::to_string(bytes >> 10) + " KiB: " +
-                                   std::to_string(stats.free_bytes >> 10) + " KiB of " +
+    throw Refusal{"no_memory", "no slot memory for " + std::to_string(bytes >> 10) +
+                                   " KiB: " + std::to_string(stats.free_bytes >> 10) + " KiB of " +
                                    std::to_string(stats.total_bytes >> 10) + " KiB are free, the largest piece is " +
                                    std::to_string(stats.largest_free_bytes >> 10) + " KiB (raise memory.slot_memory)"};
   }
@@ -136,11 +142,15 @@ void Engine::begin_close(std::uint16_t slot, End end) {
   if (d.phase == Phase::draining) return;
   disown(slot);
   if (d.pairing == Pairing::opening) {
-    const auto open = std::find_if(opens_.begin(), opens_.end(), [&](const auto& entry) { return entry.second.slot == slot; });
+    const auto open =
+        std::find_if(opens_.begin(), opens_.end(), [&](const auto& entry) { return entry.second.slot == slot; });
     if (open != opens_.end()) {
       reactor_.cancel(open->second.timer);
-      send_peer(*links_[open->second.link], Json{{"type", "close"}, {"slot", -1}, {"from_slot", slot},
-                                                 {"epoch", open->second.epoch}, {"reason", end_name(end)}});
+      send_peer(*links_[open->second.link], Json{{"type", "close"},
+                                                 {"slot", -1},
+                                                 {"from_slot", slot},
+                                                 {"epoch", open->second.epoch},
+                                                 {"reason", end_name(end)}});
       opens_.erase(open);
     }
     return free_slot(slot);
@@ -165,7 +175,8 @@ void Engine::check_draining(std::uint64_t now_us) {
   for (const Draining& entry : draining_) {
     const SlotDescriptor& d = admin_->slots()[entry.slot];
     const regs::SlotRow& row = card_->row(entry.slot);
-    const bool moving = static_cast<regs::SlotState>(row.state) == regs::SlotState::bound && !card_->drained(entry.slot);
+    const bool moving =
+        static_cast<regs::SlotState>(row.state) == regs::SlotState::bound && !card_->drained(entry.slot);
     const bool can_tell = d.pairing != Pairing::remote || links_[row.link]->control_up;
     if (!moving && can_tell) {
       done.push_back(entry.slot);
@@ -190,7 +201,10 @@ void Engine::finish_close(std::uint16_t slot) {
     return;
   }
   if (static_cast<regs::SlotState>(row.state) == regs::SlotState::free) return;  // the peer had ended before
-  send_peer(*links_[row.link], Json{{"type", "close"}, {"slot", row.peer_slot}, {"from_slot", slot}, {"epoch", row.epoch},
+  send_peer(*links_[row.link], Json{{"type", "close"},
+                                    {"slot", row.peer_slot},
+                                    {"from_slot", slot},
+                                    {"epoch", row.epoch},
                                     {"reason", end_name(d.end)}});
 }
 
@@ -214,7 +228,10 @@ void Engine::stop_slot(std::uint16_t slot, End end, const std::string& text) {
   SlotDescriptor& d = admin_->slots()[slot];
   const regs::SlotRow row = card_->row(slot);
   if (d.pairing == Pairing::remote) {
-    send_peer(*links_[row.link], Json{{"type", "close"}, {"slot", row.peer_slot}, {"from_slot", slot}, {"epoch", row.epoch},
+    send_peer(*links_[row.link], Json{{"type", "close"},
+                                      {"slot", row.peer_slot},
+                                      {"from_slot", slot},
+                                      {"epoch", row.epoch},
                                       {"reason", end_name(End::peer_fault)}});
   } else if (d.has_partner != 0) {
     peer_ended(d.partner, End::peer_fault, "the peer's slot was faulted by the proxy");
@@ -237,15 +254,16 @@ Json Engine::slot_json(std::uint16_t slot) {
   const SlotDescriptor& d = admin_->slots()[slot];
   const regs::SlotRow& row = card_->row(slot);
   const bool remote = d.pairing == Pairing::remote;
-  return Json{{"slot", slot},
-              {"local", d.local},
-              {"in_order", d.in_order},
-              {"out_order", d.out_order},
-              {"service", get_name(d.service)},
-              {"direct", d.pairing == Pairing::direct},
-              {"link_up", !remote || usable(*links_[row.link])},
-              {"peer",
-               {{"node", get_name(d.peer_node)}, {"name", get_name(d.peer_name)}, {"pid", d.peer_pid}, {"uid", d.peer_uid}}}};
+  return Json{
+      {"slot", slot},
+      {"local", d.local},
+      {"in_order", d.in_order},
+      {"out_order", d.out_order},
+      {"service", get_name(d.service)},
+      {"direct", d.pairing == Pairing::direct},
+      {"link_up", !remote || usable(*links_[row.link])},
+      {"peer",
+       {{"node", get_name(d.peer_node)}, {"name", get_name(d.peer_name)}, {"pid", d.peer_pid}, {"uid", d.peer_uid}}}};
 }
 
 std::vector<int> Engine::slot_fds(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
@@ -293,8 +311,13 @@ void Engine::connect_here(Client& client, const Json& request, Session& from, Se
     set_name(d.peer_name, get_name(record.name));
     set_name(d.peer_node, config_.node.name);
     if (pairing == Pairing::strict) {
-      card_->bind(slot, {.link = loop_link_, .peer_slot = partner, .epoch = epoch, .in_order = d.in_order,
-                         .out_order = d.out_order, .credit = std::uint32_t{1} << d.in_order, .marks = {}});
+      card_->bind(slot, {.link = loop_link_,
+                         .peer_slot = partner,
+                         .epoch = epoch,
+                         .in_order = d.in_order,
+                         .out_order = d.out_order,
+                         .credit = std::uint32_t{1} << d.in_order,
+                         .marks = {}});
     }
     d.pairing = pairing;
   };
@@ -308,7 +331,8 @@ void Engine::connect_here(Client& client, const Json& request, Session& from, Se
     free_slot(b);
     admin_->slots()[a].has_partner = 0;
     free_slot(a);
-    throw Refusal{"busy", name + " serves '" + service + "' but does not take connections (its control socket is full)"};
+    throw Refusal{"busy",
+                  name + " serves '" + service + "' but does not take connections (its control socket is full)"};
   }
   answer(client, request["id"], slot_json(a), slot_fds(a, temporary));
 }
@@ -316,7 +340,8 @@ void Engine::connect_here(Client& client, const Json& request, Session& from, Se
 void Engine::connect_there(const Json& request, Session& from, Link& link, const std::string& service,
                            unsigned in_order, unsigned out_order, std::uint64_t timeout_us) {
   if (opens_.size() >= config_.limits.pending_opens) {
-    throw Refusal{"busy", std::to_string(opens_.size()) + " connections are being opened already (limits.pending_opens)"};
+    throw Refusal{"busy",
+                  std::to_string(opens_.size()) + " connections are being opened already (limits.pending_opens)"};
   }
   const std::uint16_t slot = open_slot(from, in_order, out_order, Pairing::remote, service, false);
   const SessionRecord& record = admin_->sessions()[from.index];
@@ -337,12 +362,16 @@ void Engine::connect_there(const Json& request, Session& from, Link& link, const
     opens_.erase(found);
     Link& l = *links_[late.link];
     // The peer may have opened its end meanwhile: it is told to drop it.
-    send_peer(l, Json{{"type", "close"}, {"slot", -1}, {"from_slot", late.slot}, {"epoch", late.epoch}, {"reason", "closed"}});
+    send_peer(
+        l,
+        Json{{"type", "close"}, {"slot", -1}, {"from_slot", late.slot}, {"epoch", late.epoch}, {"reason", "closed"}});
     if (admin_->slots()[late.slot].pairing == Pairing::opening) free_slot(late.slot);
     if (!sessions_[late.session] || admin_->sessions()[late.session].id != late.session_id) return;
     tell(session_at(late.session),
          Json{{"id", late.request_id},
-              {"error", {{"code", "timed_out"}, {"text", "node '" + l.config.peer + "' did not open '" + late.service + "' in time"}}}});
+              {"error",
+               {{"code", "timed_out"},
+                {"text", "node '" + l.config.peer + "' did not open '" + late.service + "' in time"}}}});
   });
   opens_.emplace(id, open);
   send_peer(link, Json{{"type", "open"},

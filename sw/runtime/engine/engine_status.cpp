@@ -37,10 +37,10 @@ std::string_view phase_name(const SlotDescriptor& d) {
 
 Json carrier_json(const carriers::Carrier& carrier) {
   const carriers::CarrierCounters& c = carrier.counters();
-  return Json{{"carrier", carrier.name()},       {"tx_frames", c.tx_frames},   {"tx_bytes", c.tx_bytes},
-              {"tx_calls", c.tx_calls},          {"tx_dropped", c.tx_dropped}, {"rx_frames", c.rx_frames},
-              {"rx_bytes", c.rx_bytes},          {"rx_calls", c.rx_calls},     {"rx_unknown_peer", c.rx_unknown_peer},
-              {"rx_malformed", c.rx_malformed},  {"connects", c.connects},     {"disconnects", c.disconnects}};
+  return Json{{"carrier", carrier.name()},      {"tx_frames", c.tx_frames},   {"tx_bytes", c.tx_bytes},
+              {"tx_calls", c.tx_calls},         {"tx_dropped", c.tx_dropped}, {"rx_frames", c.rx_frames},
+              {"rx_bytes", c.rx_bytes},         {"rx_calls", c.rx_calls},     {"rx_unknown_peer", c.rx_unknown_peer},
+              {"rx_malformed", c.rx_malformed}, {"connects", c.connects},     {"disconnects", c.disconnects}};
 }
 
 }  // namespace
@@ -76,23 +76,24 @@ Json Engine::status() {
   carriers.push_back(carrier_json(*loopback_));
   std::size_t sessions = 0;
   for (const auto& session : sessions_) sessions += session ? 1 : 0;
-  return Json{{"node", config_.node.name},
-              {"version", SLOTWIRE_VERSION},
-              {"pid", ::getpid()},
-              {"uptime_s", (monotonic_us() - started_us_) / 1'000'000},
-              {"card", card_->capabilities().kind},
-              {"recovered", recovered_},
-              {"lives", admin_->header().lives},
-              {"sleeps", sleeps_},
-              {"slots", {{"used", used_slots_}, {"limit", config_.limits.slots}, {"draining", draining_.size()}}},
-              {"sessions", {{"used", sessions}, {"limit", config_.limits.sessions}}},
-              {"memory",
-               {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
-              {"links", links},
-              {"services", services},
-              {"service_count", services_.size()},
-              {"counters", counters},
-              {"carriers", carriers}};
+  return Json{
+      {"node", config_.node.name},
+      {"version", SLOTWIRE_VERSION},
+      {"pid", ::getpid()},
+      {"uptime_s", (monotonic_us() - started_us_) / 1'000'000},
+      {"card", card_->capabilities().kind},
+      {"recovered", recovered_},
+      {"lives", admin_->header().lives},
+      {"sleeps", sleeps_},
+      {"slots", {{"used", used_slots_}, {"limit", config_.limits.slots}, {"draining", draining_.size()}}},
+      {"sessions", {{"used", sessions}, {"limit", config_.limits.sessions}}},
+      {"memory",
+       {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
+      {"links", links},
+      {"services", services},
+      {"service_count", services_.size()},
+      {"counters", counters},
+      {"carriers", carriers}};
 }
 
 Json Engine::slots_page(const Json& request) {
@@ -128,7 +129,8 @@ Json Engine::slots_page(const Json& request) {
       entry["peer_slot"] = row.peer_slot;
       entry["epoch"] = row.epoch;
       entry["fault"] = regs::name(static_cast<regs::Fault>(row.fault));
-      entry["marks"] = {{"in_tail", row.in_tail}, {"in_head", row.in_head}, {"out_tail", row.out_tail}, {"out_head", row.out_head}};
+      entry["marks"] = {
+          {"in_tail", row.in_tail}, {"in_head", row.in_head}, {"out_tail", row.out_tail}, {"out_head", row.out_head}};
       entry["tx_lines"] = stats.tx_lines;
       entry["tx_lines_again"] = stats.tx_lines_again;
       entry["rx_lines"] = stats.rx_lines;

@@ -59,7 +59,9 @@ Reactor::TimerId Reactor::after(std::uint64_t delay_us, std::function<void()> ac
   return timer;
 }
 
-void Reactor::cancel(TimerId timer) { timers_.erase(timer); }
+void Reactor::cancel(TimerId timer) {
+  timers_.erase(timer);
+}
 
 bool Reactor::run_timers() {
   bool any = false;

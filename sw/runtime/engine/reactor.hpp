@@ -26,8 +26,8 @@ class Reactor {
   /// Throws std::system_error.
   Reactor();
 
-  /// Calls `handler` when `fd` (not owned, remove it before it is closed) is ready for `events` (EPOLLIN, EPOLLOUT; level-triggered).
-  /// Throws std::system_error when the kernel refuses.
+  /// Calls `handler` when `fd` (not owned, remove it before it is closed) is ready for `events` (EPOLLIN, EPOLLOUT;
+  /// level-triggered). Throws std::system_error when the kernel refuses.
   void add(int fd, std::uint32_t events, Handler handler);
   void modify(int fd, std::uint32_t events);
   /// Does nothing when the descriptor is not there.
@@ -50,8 +50,9 @@ class Reactor {
 
   slot::Fd epoll_;
   std::uint64_t last_id_ = 0;
-  std::unordered_map<int, Watch> watches_;                                 ///< by descriptor
-  std::unordered_map<std::uint64_t, std::shared_ptr<Handler>> handlers_;  ///< by id, so that a reused descriptor is a new one
+  std::unordered_map<int, Watch> watches_;  ///< by descriptor
+  std::unordered_map<std::uint64_t, std::shared_ptr<Handler>>
+      handlers_;  ///< by id, so that a reused descriptor is a new one
   std::map<TimerId, std::function<void()>> timers_;
 };
 

@@ -13,8 +13,7 @@ class Bitmap {
  public:
   static constexpr std::size_t kNone = ~std::size_t{0};
 
-  explicit Bitmap(std::size_t size)
-      : low_(words(size)), middle_(words(low_.size())), high_(words(middle_.size())) {}
+  explicit Bitmap(std::size_t size) : low_(words(size)), middle_(words(low_.size())), high_(words(middle_.size())) {}
 
   bool test(std::size_t i) const { return ((low_[i / 64] >> (i % 64)) & 1) != 0; }
   void set(std::size_t i) {

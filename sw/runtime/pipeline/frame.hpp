@@ -35,8 +35,8 @@ Header decode(ConstHeaderBytes in);
 /// CRC-32C over the header with its crc field zero, then the payload.
 std::uint32_t frame_crc(ConstHeaderBytes header, std::span<const std::byte> payload);
 
-/// One frame on its way out. The payload points into the slot's ring: it must be sent (or copied) before the pipeline is
-/// called again. Lives on the caller's stack or in its set-up-time arrays.
+/// One frame on its way out. The payload points into the slot's ring: it must be sent (or copied) before the pipeline
+/// is called again. Lives on the caller's stack or in its set-up-time arrays.
 struct TxFrame {
   std::uint16_t link = 0;
   std::uint16_t slot = 0;  ///< the sending slot, for counters and capture; not part of the wire

@@ -16,19 +16,37 @@ using regs::SlotState;
 /// The greatest number of doublings of a timeout; retransmit_max_us stops it earlier.
 constexpr std::uint8_t kMaxBackoff = 15;
 
-bool has(const SlotRow& row, std::uint8_t flag) { return (row.flags & flag) != 0; }
-void raise(SlotRow& row, std::uint8_t flag) { row.flags = static_cast<std::uint8_t>(row.flags | flag); }
-void lower(SlotRow& row, std::uint8_t flag) { row.flags = static_cast<std::uint8_t>(row.flags & ~flag); }
-SlotState state_of(const SlotRow& row) { return static_cast<SlotState>(row.state); }
+bool has(const SlotRow& row, std::uint8_t flag) {
+  return (row.flags & flag) != 0;
+}
+void raise(SlotRow& row, std::uint8_t flag) {
+  row.flags = static_cast<std::uint8_t>(row.flags | flag);
+}
+void lower(SlotRow& row, std::uint8_t flag) {
+  row.flags = static_cast<std::uint8_t>(row.flags & ~flag);
+}
+SlotState state_of(const SlotRow& row) {
+  return static_cast<SlotState>(row.state);
+}
 
-std::uint32_t in_size(const SlotRow& row) { return std::uint32_t{1} << row.in_order; }
-std::uint32_t out_size(const SlotRow& row) { return std::uint32_t{1} << row.out_order; }
-std::uint32_t out_free(const SlotRow& row) { return out_size(row) - (row.out_tail - row.out_head); }
+std::uint32_t in_size(const SlotRow& row) {
+  return std::uint32_t{1} << row.in_order;
+}
+std::uint32_t out_size(const SlotRow& row) {
+  return std::uint32_t{1} << row.out_order;
+}
+std::uint32_t out_free(const SlotRow& row) {
+  return out_size(row) - (row.out_tail - row.out_head);
+}
 /// Lines after which an acknowledgement or a window update does not wait any longer: a quarter of the ring (R6, R7).
-std::uint32_t quarter(std::uint32_t size) { return size < 4 ? 1 : size / 4; }
+std::uint32_t quarter(std::uint32_t size) {
+  return size < 4 ? 1 : size / 4;
+}
 
 /// a is later than b on the circle of positions (or of microseconds).
-bool later(std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t>(a - b) > 0; }
+bool later(std::uint32_t a, std::uint32_t b) {
+  return static_cast<std::int32_t>(a - b) > 0;
+}
 
 }  // namespace
 
@@ -43,10 +61,13 @@ Pipeline::Pipeline(std::span<SlotRow> rows, std::size_t links)
   if (rows.size() > regs::kMaxSlots) throw std::invalid_argument("a pipeline has at most 65536 slots");
   if (links >= 65536) throw std::invalid_argument("a pipeline has at most 65535 links");
   links_.reserve(links);
-  for (std::size_t i = 0; i < links; ++i) links_.push_back(Link{{}, false, false, Bitmap(rows.size()), Bitmap(rows.size())});
+  for (std::size_t i = 0; i < links; ++i)
+    links_.push_back(Link{{}, false, false, Bitmap(rows.size()), Bitmap(rows.size())});
 }
 
-void Pipeline::set_link(std::uint16_t link, const LinkConfig& config) { links_[link].config = config; }
+void Pipeline::set_link(std::uint16_t link, const LinkConfig& config) {
+  links_[link].config = config;
+}
 
 void Pipeline::link_up(std::uint16_t link, Microseconds now) {
   Link& l = links_[link];
@@ -109,7 +130,8 @@ void Pipeline::bind(std::uint16_t slot, const Binding& binding, const SlotMemory
   install(slot, memory, now);
 }
 
-void Pipeline::recover(std::uint16_t slot, const SlotMemory& memory, Position in_tail, Position out_head, Microseconds now) {
+void Pipeline::recover(std::uint16_t slot, const SlotMemory& memory, Position in_tail, Position out_head,
+                       Microseconds now) {
   SlotRow& row = rows_[slot];
   const bool sound = row.in_order <= regs::kMaxRingOrder && row.out_order <= regs::kMaxRingOrder &&
                      row.link < links_.size() && row.in_tail - row.in_head <= in_size(row) &&
@@ -363,7 +385,8 @@ void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Mic
     stop(slot, SlotState::reset, Fault::peer_reset);
     return;
   }
-  // R5: an acknowledgement lies between IN_HEAD and IN_TAIL; one from before is stale, one from beyond is not from our peer.
+  // R5: an acknowledgement lies between IN_HEAD and IN_TAIL; one from before is stale, one from beyond is not from our
+  // peer.
   const std::uint32_t acked = header.ack - row.in_head;
   const bool in_range = acked <= row.in_tail - row.in_head;
   if (!in_range && static_cast<std::int32_t>(acked) >= 0) return count(Counter::drop_ack);
@@ -416,7 +439,8 @@ void Pipeline::take_ack(std::uint16_t slot, const Header& header, Microseconds n
 }
 
 /// R3: lines of a data frame.
-void Pipeline::take_lines(std::uint16_t slot, const Header& header, std::span<const std::byte> payload, Microseconds now) {
+void Pipeline::take_lines(std::uint16_t slot, const Header& header, std::span<const std::byte> payload,
+                          Microseconds now) {
   SlotRow& row = rows_[slot];
   const auto lines = static_cast<std::uint32_t>(payload.size() / regs::kLineBytes);
   if (later(header.seq, row.out_tail)) {

@@ -42,10 +42,12 @@ inline bool ring_bell(BellPage& bells, const PolledPage& polled, std::size_t loc
 }
 
 /// Engine side: is any bell set.
-inline bool bell_pending(const BellPage& bells) { return bells.summary.load(std::memory_order_seq_cst) != 0; }
+inline bool bell_pending(const BellPage& bells) {
+  return bells.summary.load(std::memory_order_seq_cst) != 0;
+}
 
-/// Engine side: takes every bell that is set and calls `each(local)`. Costs one load when none is. The page is the process's:
-/// any bit may be set at any time, so `each` must check its argument against what the session owns.
+/// Engine side: takes every bell that is set and calls `each(local)`. Costs one load when none is. The page is the
+/// process's: any bit may be set at any time, so `each` must check its argument against what the session owns.
 template <typename Each>
 void take_bells(BellPage& bells, Each&& each) {
   if (bells.summary.load(std::memory_order_acquire) == 0) return;

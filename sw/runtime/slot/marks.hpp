@@ -1,6 +1,7 @@
 // Marks: 32-bit free-running line counters in shared pages, and what they allow.
 //
-// Thread rules: each mark has exactly one writer. Everything here may be called from the thread that owns the side named.
+// Thread rules: each mark has exactly one writer. Everything here may be called from the thread that owns the side
+// named.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -16,15 +17,21 @@ using Position = std::uint32_t;
 // What the four marks of a slot allow (the table of "Words" in the design). `size` is the ring's size in lines.
 
 /// The process may write into its input space: at least one line is free.
-constexpr bool process_may_write(Position in_tail, Position in_head, std::uint32_t size) { return in_tail - in_head < size; }
+constexpr bool process_may_write(Position in_tail, Position in_head, std::uint32_t size) {
+  return in_tail - in_head < size;
+}
 /// The proxy may read from the input space: lines were produced that it has not sent.
-constexpr bool proxy_may_read(Position in_tail, Position sent) { return sent != in_tail; }
+constexpr bool proxy_may_read(Position in_tail, Position sent) {
+  return sent != in_tail;
+}
 /// The proxy may write into the output space: at least one line is free.
 constexpr bool proxy_may_write(Position out_tail, Position out_head, std::uint32_t size) {
   return out_tail - out_head < size;
 }
 /// The process may read from its output space: lines were delivered that it has not consumed.
-constexpr bool process_may_read(Position out_tail, Position out_head) { return out_tail != out_head; }
+constexpr bool process_may_read(Position out_tail, Position out_head) {
+  return out_tail != out_head;
+}
 
 /// A mark page as it lies in memory that two parties share. Never constructed: a mapping is looked at as one.
 /// Stores are sequentially consistent on purpose: "store the mark, then look whether the other side sleeps" needs it.

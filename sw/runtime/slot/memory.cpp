@@ -14,9 +14,13 @@ namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-[[noreturn]] void fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
-int protection(Access access) { return access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ; }
+int protection(Access access) {
+  return access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
+}
 
 }  // namespace
 
@@ -87,7 +91,8 @@ Mapping map_file(int fd, std::size_t bytes, Access access) {
 }
 
 Space::Space(int fd, unsigned order, Access access) : order_(order) {
-  if (order > regs::kMaxRingOrder) throw std::invalid_argument("ring of 2^" + std::to_string(order) + " lines is too large");
+  if (order > regs::kMaxRingOrder)
+    throw std::invalid_argument("ring of 2^" + std::to_string(order) + " lines is too large");
   const std::size_t file_bytes = space_file_bytes(order);
   if (const std::string wrong = check_sealed_file(fd, file_bytes); !wrong.empty()) {
     throw std::invalid_argument("not a space file: " + wrong);

@@ -63,16 +63,16 @@ enum class Access { read_only, read_write };
 /// Bytes of a space file whose ring has 2^order lines (a ring smaller than a page takes a page).
 std::size_t space_file_bytes(unsigned order);
 
-/// Creates a sealed memfd of `bytes` (a multiple of the page size), zeroed and fully reserved: touching it later cannot fail.
-/// `name` is for /proc. Throws std::system_error whose text says what to do (memory, file limit).
+/// Creates a sealed memfd of `bytes` (a multiple of the page size), zeroed and fully reserved: touching it later cannot
+/// fail. `name` is for /proc. Throws std::system_error whose text says what to do (memory, file limit).
 Fd create_sealed_file(const std::string& name, std::size_t bytes);
 
 /// A second descriptor of the same file that cannot be mapped writable (the owner of the file may still reopen it).
 /// Throws std::system_error.
 Fd read_only_copy(const Fd& file);
 
-/// Checks a descriptor that came from another process: it must be a memfd of exactly `bytes` that can neither shrink nor
-/// grow. Returns an empty string, or what is wrong with it.
+/// Checks a descriptor that came from another process: it must be a memfd of exactly `bytes` that can neither shrink
+/// nor grow. Returns an empty string, or what is wrong with it.
 std::string check_sealed_file(int fd, std::size_t bytes);
 
 /// Maps a whole sealed file. Throws std::system_error.
@@ -82,8 +82,8 @@ Mapping map_file(int fd, std::size_t bytes, Access access);
 class Space {
  public:
   Space() = default;
-  /// Maps `fd`, whose ring has 2^order lines (0..15). The descriptor may be closed afterwards. Throws std::system_error, or
-  /// std::invalid_argument if the file is not one (see check_sealed_file).
+  /// Maps `fd`, whose ring has 2^order lines (0..15). The descriptor may be closed afterwards. Throws
+  /// std::system_error, or std::invalid_argument if the file is not one (see check_sealed_file).
   Space(int fd, unsigned order, Access access);
 
   MarkPage& marks() const { return *reinterpret_cast<MarkPage*>(mapping_.data()); }

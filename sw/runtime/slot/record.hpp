@@ -21,12 +21,12 @@ inline constexpr std::uint8_t kWhole = kFirstPart | kLastPart;
 
 /// A record's header as it lies in the ring.
 struct RecordHeader {
-  std::uint32_t length = 0;                  ///< payload bytes in this record
-  RecordKind kind = RecordKind::message;     ///< what it is
-  std::uint8_t flags = kWhole;               ///< first and last part
-  std::uint16_t code = 0;                    ///< method of a request, status of an error
-  std::uint32_t id = 0;                      ///< matches request, reply, error and cancel
-  std::uint32_t deadline_us = 0;             ///< microseconds left when it was written; 0: none
+  std::uint32_t length = 0;               ///< payload bytes in this record
+  RecordKind kind = RecordKind::message;  ///< what it is
+  std::uint8_t flags = kWhole;            ///< first and last part
+  std::uint16_t code = 0;                 ///< method of a request, status of an error
+  std::uint32_t id = 0;                   ///< matches request, reply, error and cancel
+  std::uint32_t deadline_us = 0;          ///< microseconds left when it was written; 0: none
 };
 inline constexpr std::size_t kRecordHeaderBytes = regs::kRecordHeaderBytes;
 static_assert(sizeof(RecordHeader) == kRecordHeaderBytes);
@@ -49,8 +49,8 @@ class RecordWriter {
   RecordWriter() = default;
   explicit RecordWriter(Producer producer) : producer_(producer) {}
 
-  /// Room for a record with exactly `payload` bytes, or empty if it does not fit now (or ever: see capacity()). The span is
-  /// the payload's place in the ring; nothing is visible before commit().
+  /// Room for a record with exactly `payload` bytes, or empty if it does not fit now (or ever: see capacity()). The
+  /// span is the payload's place in the ring; nothing is visible before commit().
   std::optional<std::span<std::byte>> reserve(std::size_t payload) {
     if (payload > capacity()) return std::nullopt;
     const auto lines = static_cast<std::uint32_t>(record_lines(payload));
@@ -98,8 +98,8 @@ class RecordReader {
   RecordReader() = default;
   explicit RecordReader(Consumer consumer) : consumer_(consumer) {}
 
-  /// The record that begins `skip` lines after the head if it is there as a whole; nothing otherwise, or when the ring is
-  /// broken(). The lines before it are records that were peeked at and not released yet.
+  /// The record that begins `skip` lines after the head if it is there as a whole; nothing otherwise, or when the ring
+  /// is broken(). The lines before it are records that were peeked at and not released yet.
   std::optional<RecordView> peek(std::uint32_t skip = 0) {
     if (broken() || consumer_.readable(skip + 1) <= skip) return std::nullopt;
     RecordView view;

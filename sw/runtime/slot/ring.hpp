@@ -20,9 +20,7 @@ struct RingView {
   bool mirrored = false;      ///< mapped twice in a row
 
   std::uint32_t lines() const { return std::uint32_t{1} << order; }
-  std::byte* at(Position position) const {
-    return ring + (std::size_t{position & (lines() - 1)} * regs::kLineBytes);
-  }
+  std::byte* at(Position position) const { return ring + (std::size_t{position & (lines() - 1)} * regs::kLineBytes); }
   /// Lines from `position` on that are contiguous in memory, at most `wanted`.
   std::uint32_t contiguous(Position position, std::uint32_t wanted) const {
     if (mirrored) return wanted;
@@ -35,7 +33,8 @@ struct RingView {
 class Producer {
  public:
   Producer() = default;
-  /// `tail` is the mark that this end writes, `head` the one that the other side writes. Takes up at the marks as they stand.
+  /// `tail` is the mark that this end writes, `head` the one that the other side writes. Takes up at the marks as they
+  /// stand.
   Producer(RingView ring, std::atomic<Position>& tail, const std::atomic<Position>& head)
       : ring_(ring), tail_mark_(&tail), head_mark_(&head), tail_(tail.load(std::memory_order_relaxed)) {
     head_ = tail_ - ring_.lines();  // nothing is known to be free until the mark has been read and checked
@@ -47,7 +46,8 @@ class Producer {
     if (known_free() < wanted) refresh();
     return broken_ ? 0 : known_free();
   }
-  /// Up to `lines` writable lines at the tail, contiguous; empty if none is free. Not visible to anyone before commit().
+  /// Up to `lines` writable lines at the tail, contiguous; empty if none is free. Not visible to anyone before
+  /// commit().
   std::span<std::byte> reserve(std::uint32_t lines) {
     const std::uint32_t free = writable(lines);
     const std::uint32_t n = ring_.contiguous(tail_, lines < free ? lines : free);
@@ -93,20 +93,21 @@ class Producer {
 class Consumer {
  public:
   Consumer() = default;
-  /// `head` is the mark that this end writes, `tail` the one that the other side writes. Takes up at the marks as they stand.
+  /// `head` is the mark that this end writes, `tail` the one that the other side writes. Takes up at the marks as they
+  /// stand.
   Consumer(RingView ring, std::atomic<Position>& head, const std::atomic<Position>& tail)
       : ring_(ring), head_mark_(&head), tail_mark_(&tail), head_(head.load(std::memory_order_relaxed)), tail_(head_) {
     refresh();
   }
 
-  /// Lines that may be read now, contiguous ones up to lines() when the ring is mirrored. Reads the other side's mark only
-  /// when fewer than `wanted` are known.
+  /// Lines that may be read now, contiguous ones up to lines() when the ring is mirrored. Reads the other side's mark
+  /// only when fewer than `wanted` are known.
   std::uint32_t readable(std::uint32_t wanted = 1) {
     if (tail_ - head_ < wanted) refresh();
     return broken_ ? 0 : tail_ - head_;
   }
-  /// The readable lines after the first `skip` ones (which must be readable), contiguous. They stay valid and unchanged by an
-  /// honest other side until release().
+  /// The readable lines after the first `skip` ones (which must be readable), contiguous. They stay valid and unchanged
+  /// by an honest other side until release().
   std::span<const std::byte> peek(std::uint32_t skip = 0) {
     const std::uint32_t n = ring_.contiguous(head_ + skip, readable(skip + 1) - skip);
     return {ring_.at(head_ + skip), std::size_t{n} * regs::kLineBytes};

@@ -1,18 +1,18 @@
 /* slotwire.h: the process library of Slotwire, C ABI.
  *
  * A process opens a context (its session with the node's engine), serves services and connects to them. A connection is
- * one slot: a ring towards the peer and a ring from it, in shared memory. Sending and receiving make no system call and take no
- * lock while the other side keeps up.
+ * one slot: a ring towards the peer and a ring from it, in shared memory. Sending and receiving make no system call and
+ * take no lock while the other side keeps up.
  *
- * Threads: a context and everything made from it belong to the thread that opened it. A call from another thread returns
- * SW_WRONG_THREAD and does nothing (checked in release builds too). Use one context per thread; sw_context_adopt() moves a whole
- * context to the calling thread. sw_cancel_* is the one exception and says so.
+ * Threads: a context and everything made from it belong to the thread that opened it. A call from another thread
+ * returns SW_WRONG_THREAD and does nothing (checked in release builds too). Use one context per thread;
+ * sw_context_adopt() moves a whole context to the calling thread. sw_cancel_* is the one exception and says so.
  *
- * Errors: functions return 0 (SW_OK) or one of sw_status. sw_last_error() has a sentence for people: what happened, and what
- * to do. Back-pressure is SW_AGAIN, never an endless wait: a function that may wait takes a timeout.
+ * Errors: functions return 0 (SW_OK) or one of sw_status. sw_last_error() has a sentence for people: what happened, and
+ * what to do. Back-pressure is SW_AGAIN, never an endless wait: a function that may wait takes a timeout.
  *
- * Versions: every struct that crosses the boundary starts with its size; set it with SW_INIT. New fields are added at the end;
- * a library that is given a smaller struct uses the defaults for the rest. Soname: libslotwire.so.0.
+ * Versions: every struct that crosses the boundary starts with its size; set it with SW_INIT. New fields are added at
+ * the end; a library that is given a smaller struct uses the defaults for the rest. Soname: libslotwire.so.0.
  */
 #ifndef SLOTWIRE_H
 #define SLOTWIRE_H
@@ -33,10 +33,10 @@ extern "C" {
 #define SW_ABI_VERSION 1
 
 /* Sets the size field of a struct and zeroes the rest: struct sw_options o; SW_INIT(o); */
-#define SW_INIT(object)                                                                \
-  do {                                                                                 \
-    __builtin_memset(&(object), 0, sizeof(object));                                    \
-    (object).size = (uint32_t)sizeof(object);                                          \
+#define SW_INIT(object)                             \
+  do {                                              \
+    __builtin_memset(&(object), 0, sizeof(object)); \
+    (object).size = (uint32_t)sizeof(object);       \
   } while (0)
 
 /* Milliseconds to wait. 0: do not wait (SW_AGAIN). Negative: no limit. */
@@ -45,25 +45,25 @@ typedef int64_t sw_timeout_ms;
 
 typedef enum sw_status {
   SW_OK = 0,
-  SW_AGAIN = 1,            /* not now: no room, or nothing there; wait for the descriptor and try again */
-  SW_TIMED_OUT = 2,        /* the deadline passed */
-  SW_CANCELLED = 3,        /* the call was cancelled */
-  SW_PEER_CLOSED = 4,      /* the peer closed in good order, and everything it sent has been read */
-  SW_PEER_DIED = 5,        /* the peer's process ended without closing */
-  SW_REFUSED = 6,          /* a policy or a quota says no */
-  SW_NO_SERVICE = 7,       /* nobody serves this name, on no node that the directory names */
-  SW_LINK_DOWN = 8,        /* the link to the peer's node is down; what was sent waits in the ring and will arrive */
-  SW_ENGINE_GONE = 9,      /* slotwired cannot be reached (not running, or wrong socket path) */
-  SW_LOST = 10,            /* the connection's memory is gone: the node at one end started anew */
-  SW_TOO_LARGE = 11,       /* larger than a ring or a stated limit */
-  SW_WRONG_THREAD = 12,    /* the object belongs to another thread */
-  SW_VERSION = 13,         /* the library and the engine, or the two nodes, do not speak the same version */
-  SW_INVALID = 14,         /* an argument that cannot be */
-  SW_BROKEN = 15,          /* the peer wrote what no honest peer writes; the connection is unusable */
-  SW_FAULTED = 16,         /* this process's own slot was faulted by the proxy (its marks were out of range) */
-  SW_NO_MEMORY = 17,       /* no slot memory, or no descriptors left */
-  SW_REMOTE_ERROR = 18,    /* the server answered with an error: see the message's code and text */
-  SW_BUSY = 19             /* a call of this kind is under way on this connection */
+  SW_AGAIN = 1,         /* not now: no room, or nothing there; wait for the descriptor and try again */
+  SW_TIMED_OUT = 2,     /* the deadline passed */
+  SW_CANCELLED = 3,     /* the call was cancelled */
+  SW_PEER_CLOSED = 4,   /* the peer closed in good order, and everything it sent has been read */
+  SW_PEER_DIED = 5,     /* the peer's process ended without closing */
+  SW_REFUSED = 6,       /* a policy or a quota says no */
+  SW_NO_SERVICE = 7,    /* nobody serves this name, on no node that the directory names */
+  SW_LINK_DOWN = 8,     /* the link to the peer's node is down; what was sent waits in the ring and will arrive */
+  SW_ENGINE_GONE = 9,   /* slotwired cannot be reached (not running, or wrong socket path) */
+  SW_LOST = 10,         /* the connection's memory is gone: the node at one end started anew */
+  SW_TOO_LARGE = 11,    /* larger than a ring or a stated limit */
+  SW_WRONG_THREAD = 12, /* the object belongs to another thread */
+  SW_VERSION = 13,      /* the library and the engine, or the two nodes, do not speak the same version */
+  SW_INVALID = 14,      /* an argument that cannot be */
+  SW_BROKEN = 15,       /* the peer wrote what no honest peer writes; the connection is unusable */
+  SW_FAULTED = 16,      /* this process's own slot was faulted by the proxy (its marks were out of range) */
+  SW_NO_MEMORY = 17,    /* no slot memory, or no descriptors left */
+  SW_REMOTE_ERROR = 18, /* the server answered with an error: see the message's code and text */
+  SW_BUSY = 19          /* a call of this kind is under way on this connection */
 } sw_status;
 
 typedef struct sw_context sw_context;
@@ -73,7 +73,8 @@ typedef struct sw_poller sw_poller;
 
 /* Name of a status ("timed out"); never NULL. Any thread. */
 SW_API const char* sw_status_name(int status);
-/* What happened last on this thread, with what to do; empty if nothing went wrong. Valid until the thread's next call. */
+/* What happened last on this thread, with what to do; empty if nothing went wrong. Valid until the thread's next call.
+ */
 SW_API const char* sw_last_error(void);
 /* "0.1.0". Any thread. */
 SW_API const char* sw_version(void);
@@ -82,11 +83,11 @@ SW_API const char* sw_version(void);
 
 typedef struct sw_options {
   uint32_t size;
-  const char* socket;       /* control socket; NULL: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock */
-  const char* name;         /* name of this process for people; NULL: the program's name */
-  uint32_t spin_us;         /* how long a wait spins; UINT32_MAX: as the node says. 0 with SW_INIT means as the node says */
-  uint32_t yield_us;        /* how long it then yields; as above */
-  uint64_t max_message;     /* largest message put together from parts, bytes; 0: 64 MiB */
+  const char* socket;   /* control socket; NULL: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock */
+  const char* name;     /* name of this process for people; NULL: the program's name */
+  uint32_t spin_us;     /* how long a wait spins; UINT32_MAX: as the node says. 0 with SW_INIT means as the node says */
+  uint32_t yield_us;    /* how long it then yields; as above */
+  uint64_t max_message; /* largest message put together from parts, bytes; 0: 64 MiB */
 } sw_options;
 
 /* Opens a session. SW_ENGINE_GONE, SW_REFUSED, SW_VERSION. */
@@ -95,8 +96,8 @@ SW_API int sw_open(const sw_options* options, sw_context** out);
 SW_API void sw_close(sw_context* context);
 /* Moves the context and everything made from it to the calling thread. The old thread must be out of it. */
 SW_API int sw_context_adopt(sw_context* context);
-/* A descriptor that is readable when sw_context_process() has something to do (events of the engine: accepted connections, peers
- * that closed). Owned by the library. It joins epoll, io_uring or an event loop. */
+/* A descriptor that is readable when sw_context_process() has something to do (events of the engine: accepted
+ * connections, peers that closed). Owned by the library. It joins epoll, io_uring or an event loop. */
 SW_API int sw_context_fd(const sw_context* context);
 /* Takes the engine's events; resumes the session after a restart of the engine. Never waits. */
 SW_API int sw_context_process(sw_context* context);
@@ -107,14 +108,16 @@ SW_API const char* sw_context_node(const sw_context* context);
 
 typedef struct sw_serve_options {
   uint32_t size;
-  uint32_t backlog;  /* connections that wait for sw_accept; 0: 256 */
+  uint32_t backlog; /* connections that wait for sw_accept; 0: 256 */
 } sw_serve_options;
 
-/* Serves `name` ([a-z0-9._-]{1,63}) in this process, beside other processes that serve it (connections take turns). SW_REFUSED. */
+/* Serves `name` ([a-z0-9._-]{1,63}) in this process, beside other processes that serve it (connections take turns).
+ * SW_REFUSED. */
 SW_API int sw_serve(sw_context* context, const char* name, const sw_serve_options* options, sw_service** out);
 /* The next connection that was made to the service. SW_AGAIN, SW_TIMED_OUT. */
 SW_API int sw_accept(sw_service* service, sw_timeout_ms timeout, sw_connection** out);
-/* Readable when sw_accept() would return a connection, or after sw_context_process() is due. The same as sw_context_fd(). */
+/* Readable when sw_accept() would return a connection, or after sw_context_process() is due. The same as
+ * sw_context_fd(). */
 SW_API int sw_service_fd(const sw_service* service);
 SW_API void sw_service_close(sw_service* service);
 
@@ -122,35 +125,37 @@ SW_API void sw_service_close(sw_service* service);
 
 typedef struct sw_connect_options {
   uint32_t size;
-  uint32_t in_bytes;   /* ring towards the peer, a power of two, 4096 bytes to 2 MiB; 0: the node's default */
-  uint32_t out_bytes;  /* ring from the peer */
+  uint32_t in_bytes;  /* ring towards the peer, a power of two, 4096 bytes to 2 MiB; 0: the node's default */
+  uint32_t out_bytes; /* ring from the peer */
 } sw_connect_options;
 
 typedef struct sw_peer {
   uint32_t size;
-  char node[64];       /* the peer's node */
+  char node[64]; /* the peer's node */
   char service[64];
-  char name[64];       /* the peer process's name */
-  uint32_t pid, uid;   /* of the peer process, on its node, as its engine saw them */
-  uint32_t slot;       /* this end's slot number, as slotwire status shows it */
-  uint32_t direct;     /* 1: both ends are on this node and share one ring */
-  uint32_t link_up;    /* 0: the link to the peer's node is down now */
+  char name[64];     /* the peer process's name */
+  uint32_t pid, uid; /* of the peer process, on its node, as its engine saw them */
+  uint32_t slot;     /* this end's slot number, as slotwire status shows it */
+  uint32_t direct;   /* 1: both ends are on this node and share one ring */
+  uint32_t link_up;  /* 0: the link to the peer's node is down now */
 } sw_peer;
 
 /* Connects to a process that serves `service`, on this node or on one that the directory names.
  * SW_NO_SERVICE, SW_REFUSED, SW_LINK_DOWN, SW_TIMED_OUT, SW_NO_MEMORY. */
-SW_API int sw_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout,
-                      sw_connection** out);
-/* Closes in good order: what was sent is still delivered. Messages that are still held become invalid. NULL is allowed. */
+SW_API int sw_connect(sw_context* context, const char* service, const sw_connect_options* options,
+                      sw_timeout_ms timeout, sw_connection** out);
+/* Closes in good order: what was sent is still delivered. Messages that are still held become invalid. NULL is allowed.
+ */
 SW_API void sw_connection_close(sw_connection* connection);
 SW_API int sw_connection_peer(const sw_connection* connection, sw_peer* out);
 /* The context that the connection was made from. */
 SW_API sw_context* sw_connection_context(const sw_connection* connection);
 
 /* Waiting for a connection in an event loop of your own:
- *   1. try (send, receive); on SW_AGAIN  2. sw_arm()  3. if that returns SW_OK, wait for the descriptor to become readable and
- *   4. sw_disarm(), then try again. sw_arm() returns SW_AGAIN when what you wait for is there already: do not sleep then.
- * The context's descriptor must be watched as well (a peer that dies is told there). */
+ *   1. try (send, receive); on SW_AGAIN  2. sw_arm()  3. if that returns SW_OK, wait for the descriptor to become
+ * readable and
+ *   4. sw_disarm(), then try again. sw_arm() returns SW_AGAIN when what you wait for is there already: do not sleep
+ * then. The context's descriptor must be watched as well (a peer that dies is told there). */
 enum { SW_READABLE = 1, SW_WRITABLE = 2 };
 SW_API int sw_connection_fd(const sw_connection* connection);
 SW_API int sw_arm(sw_connection* connection, int what);
@@ -164,29 +169,29 @@ typedef enum sw_kind {
   SW_MESSAGE = 1, /* one-way */
   SW_REQUEST = 2, /* answer with sw_reply or sw_reply_error */
   SW_REPLY = 3,
-  SW_ERROR = 4,   /* an error as the answer: code, and a text as its data */
-  SW_CANCEL = 5   /* the peer no longer wants the answer to request `id` */
+  SW_ERROR = 4, /* an error as the answer: code, and a text as its data */
+  SW_CANCEL = 5 /* the peer no longer wants the answer to request `id` */
 } sw_kind;
 
 typedef struct sw_message {
   uint32_t size;
-  uint32_t kind;             /* sw_kind */
-  const void* data;          /* in the ring itself where it fits, so without a copy; valid until sw_release */
-  uint64_t length;           /* bytes */
-  uint32_t id;               /* of the request */
-  uint16_t code;             /* method of a request, code of an error */
+  uint32_t kind;    /* sw_kind */
+  const void* data; /* in the ring itself where it fits, so without a copy; valid until sw_release */
+  uint64_t length;  /* bytes */
+  uint32_t id;      /* of the request */
+  uint16_t code;    /* method of a request, code of an error */
   uint16_t reserved;
-  int64_t deadline_us;       /* of a request: microseconds left when it was received; negative: none */
-  void* owner;               /* the library's */
+  int64_t deadline_us; /* of a request: microseconds left when it was received; negative: none */
+  void* owner;         /* the library's */
 } sw_message;
 
-/* Sends a one-way message of any length: one that is larger than the ring is cut and put together again. Waits for room at
- * most `timeout`; with 0 the message must fit as a whole (SW_AGAIN now, SW_TOO_LARGE never). A message longer than the ring that
- * times out half-way leaves the connection SW_BROKEN for both ends, since the peer has its first part. */
+/* Sends a one-way message of any length: one that is larger than the ring is cut and put together again. Waits for room
+ * at most `timeout`; with 0 the message must fit as a whole (SW_AGAIN now, SW_TOO_LARGE never). A message longer than
+ * the ring that times out half-way leaves the connection SW_BROKEN for both ends, since the peer has its first part. */
 SW_API int sw_send(sw_connection* connection, const void* data, size_t length, sw_timeout_ms timeout);
 
-/* Loans room in the slot: write `length` bytes at *data, then sw_commit (at most that many). One loan at a time; nothing is
- * visible before the commit; sw_abandon gives it back. SW_AGAIN, SW_TOO_LARGE (more than the ring). */
+/* Loans room in the slot: write `length` bytes at *data, then sw_commit (at most that many). One loan at a time;
+ * nothing is visible before the commit; sw_abandon gives it back. SW_AGAIN, SW_TOO_LARGE (more than the ring). */
 typedef struct sw_loan {
   uint32_t size;
   void* data;
@@ -196,35 +201,40 @@ SW_API int sw_loan_message(sw_connection* connection, size_t length, sw_loan* ou
 SW_API int sw_commit(sw_connection* connection, uint32_t kind, uint16_t code, uint32_t id, size_t length);
 SW_API void sw_abandon(sw_connection* connection);
 
-/* The next message. Data stays in the ring until sw_release; messages are released in any order, and the ring is freed in the order of
- * arrival. SW_AGAIN, SW_TIMED_OUT, SW_PEER_CLOSED, SW_PEER_DIED (after the last message), SW_BROKEN, SW_TOO_LARGE. */
+/* The next message. Data stays in the ring until sw_release; messages are released in any order, and the ring is freed
+ * in the order of arrival. SW_AGAIN, SW_TIMED_OUT, SW_PEER_CLOSED, SW_PEER_DIED (after the last message), SW_BROKEN,
+ * SW_TOO_LARGE. */
 SW_API int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out);
 SW_API void sw_release(sw_connection* connection, sw_message* message);
 
-/* Calls: a request and its answer. The deadline travels with the request. Other messages that arrive meanwhile are kept for
- * sw_receive. After SW_TIMED_OUT or SW_CANCELLED the peer is told (SW_CANCEL) and a late answer is dropped.
+/* Calls: a request and its answer. The deadline travels with the request. Other messages that arrive meanwhile are kept
+ * for sw_receive. After SW_TIMED_OUT or SW_CANCELLED the peer is told (SW_CANCEL) and a late answer is dropped.
  * SW_REMOTE_ERROR: *reply holds the server's code and text. */
 SW_API int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
                    sw_message* reply);
 /* Several calls at once: start, then receive answers with sw_receive, by id. */
-SW_API int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
-                         uint32_t* id);
+SW_API int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length,
+                         sw_timeout_ms timeout, uint32_t* id);
 SW_API int sw_cancel_call(sw_connection* connection, uint32_t id);
 /* Makes a sw_call that is under way in the owner's thread return SW_CANCELLED. Any thread; async-signal-safe. */
 SW_API void sw_interrupt(sw_connection* connection);
 SW_API int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t length, sw_timeout_ms timeout);
-SW_API int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text, sw_timeout_ms timeout);
+SW_API int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text,
+                          sw_timeout_ms timeout);
 /* Has the peer cancelled request `id`? Looks at what has arrived already, without taking it. */
 SW_API int sw_is_cancelled(sw_connection* connection, uint32_t id);
 
 /* ---- byte stream ---- (do not mix with messages on one connection) */
 
-/* Writes and reads as many bytes as there is room for, at least one. *done: how many. SW_AGAIN; at the end SW_PEER_CLOSED. */
+/* Writes and reads as many bytes as there is room for, at least one. *done: how many. SW_AGAIN; at the end
+ * SW_PEER_CLOSED. */
 SW_API int sw_write(sw_connection* connection, const void* data, size_t length, size_t* done);
 SW_API int sw_read(sw_connection* connection, void* data, size_t length, size_t* done);
-/* No more bytes follow from this end: the peer's sw_read returns SW_PEER_CLOSED after the last one; its own direction goes on. */
+/* No more bytes follow from this end: the peer's sw_read returns SW_PEER_CLOSED after the last one; its own direction
+ * goes on. */
 SW_API int sw_shutdown(sw_connection* connection);
-/* Has the peer's proxy everything that was sent? SW_OK once it has, else SW_TIMED_OUT. For a direct pair: the peer has read it. */
+/* Has the peer's proxy everything that was sent? SW_OK once it has, else SW_TIMED_OUT. For a direct pair: the peer has
+ * read it. */
 SW_API int sw_flush(sw_connection* connection, sw_timeout_ms timeout);
 
 /* ---- many at once ---- */
@@ -241,9 +251,11 @@ SW_API void sw_poller_destroy(sw_poller* poller);
 SW_API int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token);
 SW_API int sw_poller_set(sw_poller* poller, sw_connection* connection, int what);
 SW_API int sw_poller_remove(sw_poller* poller, sw_connection* connection);
-/* Waits; fills at most `max`. *count may be 0 with SW_OK: the context had events (accept may now succeed). SW_TIMED_OUT. */
+/* Waits; fills at most `max`. *count may be 0 with SW_OK: the context had events (accept may now succeed).
+ * SW_TIMED_OUT. */
 SW_API int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count);
-/* For nesting in an event loop: readable when sw_poller_wait(.., 0, ..) would return something, once sw_poller_arm() returned SW_OK. */
+/* For nesting in an event loop: readable when sw_poller_wait(.., 0, ..) would return something, once sw_poller_arm()
+ * returned SW_OK. */
 SW_API int sw_poller_fd(const sw_poller* poller);
 SW_API int sw_poller_arm(sw_poller* poller);
 

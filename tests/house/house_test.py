@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""The house check finds what it is there for: each rule is broken once in a copy."""
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from check_house import check  # noqa: E402
+
+
+class House(unittest.TestCase):
+    def broken(self, name: str, text: str) -> list[str]:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / name
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+            return check(Path(directory))
+
+    def test_a_sound_file_passes(self):
+        self.assertEqual(self.broken("sw/runtime/pipeline/x.hpp", '#pragma once\n#include <vector>\n#include "slot/ring.hpp"\n'), [])
+
+    def test_an_arrow_against_the_direction_is_found(self):
+        self.assertIn("must not depend on", self.broken("sw/runtime/slot/x.cpp", '#include "engine/config.hpp"\n')[0])
+
+    def test_a_system_header_in_the_pipeline_is_found(self):
+        self.assertIn("standard library alone", self.broken("sw/runtime/pipeline/x.cpp", "#include <sys/socket.h>\n")[0])
+
+    def test_a_missing_guard_is_found(self):
+        self.assertIn("include guard", self.broken("sw/driver/x.hpp", "int x();\n")[0])
+
+    def test_a_long_file_is_found(self):
+        self.assertIn("one subject", self.broken("sw/driver/x.cpp", "\n" * 901)[0])
+
+    def test_an_unknown_part_is_found(self):
+        self.assertIn("does not know", self.broken("sw/runtime/attic/x.cpp", "\n")[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
