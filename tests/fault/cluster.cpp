@@ -1,0 +1,176 @@
+#include "cluster.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
+
+#include "control/packet_socket.hpp"
+
+namespace slotwire::fault {
+namespace {
+
+constexpr int kReadyMs = 20'000;
+constexpr int kStopMs = 20'000;
+
+/// A loopback port that was free a moment ago, for TCP and UDP.
+std::uint16_t free_port() {
+  const slot::Fd tcp(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (::bind(tcp.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::getsockname(tcp.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    throw std::system_error(errno, std::generic_category(), "no free port");
+  }
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+std::int64_t now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return (static_cast<std::int64_t>(now.tv_sec) * 1000) + (now.tv_nsec / 1'000'000);
+}
+
+void pause_ms() { ::poll(nullptr, 0, 1); }
+
+Child Child::start(const std::vector<std::string>& arguments, int inherit, const std::filesystem::path& log,
+                   const std::vector<std::string>& environment) {
+  Child child;
+  child.pid_ = ::fork();
+  if (child.pid_ < 0) throw std::system_error(errno, std::generic_category(), "cannot fork");
+  if (child.pid_ > 0) return child;
+  const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  ::dup2(out, 1);
+  ::dup2(out, 2);
+  if (inherit >= 0) ::dup2(inherit, 3);
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  for (const std::string& variable : environment) ::putenv(const_cast<char*>(variable.c_str()));
+  ::execv(argv[0], argv.data());
+  ::_exit(127);
+}
+
+Child& Child::operator=(Child&& other) noexcept {
+  if (this != &other) {
+    kill_now();
+    pid_ = std::exchange(other.pid_, -1);
+  }
+  return *this;
+}
+
+void Child::kill_now() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+int Child::stop(int signal, int timeout_ms) {
+  if (pid_ <= 0) return -1;
+  if (signal != 0) ::kill(pid_, signal);
+  int status = 0;
+  if (!eventually(timeout_ms, [&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; })) return -1;
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+Cluster::Cluster(const ClusterOptions& options) : options_(options) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "slotwire-fault-XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "no temporary directory");
+  directory_ = pattern;
+  notify_ = slot::Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = (directory_ / "notify").string();
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::bind(notify_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    throw std::system_error(errno, std::generic_category(), "no notification socket");
+  }
+  std::array<std::array<std::uint16_t, 3>, 2> ports{};
+  for (auto& node : ports) {
+    for (std::uint16_t& port : node) port = free_port();
+  }
+  for (std::size_t node = 0; node < 2; ++node) {
+    const auto& mine = ports[node];
+    const auto& theirs = ports[1 - node];
+    const auto at = [](std::uint16_t port) { return "\"127.0.0.1:" + std::to_string(port) + "\""; };
+    std::ofstream file(directory_ / (name(node) + ".toml"));
+    file << "[node]\nname = \"" << name(node) << "\"\nrun_dir = \"" << directory_.string() << "\"\n"
+         << "[listen]\ncontrol = " << at(mine[0]) << "\nudp = " << at(mine[1]) << "\ntcp = " << at(mine[2]) << "\n"
+         << "[[link]]\npeer = \"" << name(1 - node) << "\"\ncarrier = \"" << options.carrier << "\"\ncontrol = " << at(theirs[0])
+         << "\nudp = " << at(theirs[1]) << "\ntcp = " << at(theirs[2]) << "\n";
+    for (std::size_t service = 0; service < 2; ++service) {
+      file << "[[service]]\nname = \"on-" << name(service) << "\"\nnodes = [\"" << name(service) << "\"]\n";
+    }
+    file << options.extra;
+  }
+}
+
+Cluster::~Cluster() {
+  for (std::size_t node = 0; node < 2; ++node) {
+    if (nodes_[node].running()) stop(node);
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+void Cluster::start(std::size_t node) {
+  nodes_[node] = Child::start({options_.slotwired, "-c", (directory_ / (name(node) + ".toml")).string()}, -1,
+                              directory_ / (name(node) + ".log"), {"NOTIFY_SOCKET=" + (directory_ / "notify").string()});
+  const std::int64_t end = now_ms() + kReadyMs;
+  std::array<char, 2048> text{};
+  while (now_ms() < end) {
+    pollfd wait{notify_.get(), POLLIN, 0};
+    if (::poll(&wait, 1, 200) > 0) {
+      const ssize_t n = ::recv(notify_.get(), text.data(), text.size() - 1, MSG_DONTWAIT);
+      if (n > 0 && std::string_view(text.data(), static_cast<std::size_t>(n)).find("READY=1") != std::string_view::npos) return;
+    }
+    if (::kill(nodes_[node].pid(), 0) != 0) break;
+  }
+  throw std::runtime_error("node " + name(node) + " did not become ready:\n" + log(node));
+}
+
+int Cluster::stop(std::size_t node) { return nodes_[node].stop(SIGTERM, kStopMs); }
+
+nlohmann::json Cluster::ask(std::size_t node, nlohmann::json request) const {
+  slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket(node).copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return nullptr;
+  control::PacketSocket packets(std::move(fd), std::size_t{1} << 20, 4);
+  request["id"] = 1;
+  if (!packets.send(request.dump())) return nullptr;
+  pollfd wait{packets.fd(), POLLIN, 0};
+  control::Packet packet;
+  if (::poll(&wait, 1, 5000) != 1 || packets.receive(packet) != control::PacketSocket::Got::packet) return nullptr;
+  return nlohmann::json::parse(packet.text, nullptr, false);
+}
+
+nlohmann::json Cluster::status(std::size_t node) const { return ask(node, {{"op", "status"}}); }
+
+std::string Cluster::log(std::size_t node) const {
+  std::ifstream file(directory_ / (name(node) + ".log"));
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace slotwire::fault

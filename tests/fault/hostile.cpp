@@ -1,0 +1,182 @@
+// A hostile process: gets slots like any other, then writes random values into everything it may write to.
+//
+//   fault_hostile SOCKET SEED SECONDS SERVICE...    connects to the services in turn
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cluster.hpp"
+#include "control/packet_socket.hpp"
+#include "slot/bell.hpp"
+#include "slot/memory.hpp"
+#include "slot/waiter.hpp"
+
+namespace {
+
+using nlohmann::json;
+using namespace slotwire;
+
+class Hostile {
+ public:
+  Hostile(std::string path, std::uint64_t seed) : path_(std::move(path)), random_(seed) {}
+
+  /// One life: a session, a few slots, random writes for a while, an end without goodbye.
+  void live(const std::vector<std::string>& services, std::int64_t until_ms) {
+    slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
+    control::PacketSocket socket(std::move(fd), std::size_t{1} << 18, 4);
+    std::vector<slot::Fd> fds;
+    json answer = ask(socket, {{"op", "hello"}, {"version", 1}, {"name", "hostile"}}, fds);
+    if (!answer.contains("ok") || fds.size() != 3) return;
+    const slot::Mapping bells = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
+    const slot::Fd kick = std::move(fds[2]);
+    std::vector<slot::Space> spaces;
+    std::vector<slot::Fd> wakes;
+    for (const std::string& service : services) {
+      answer = ask(socket, {{"op", "connect"}, {"service", service}, {"timeout_ms", 2000}}, fds);
+      if (!answer.contains("ok") || fds.size() < 3) continue;
+      spaces.emplace_back(fds[0].get(), answer["in_order"].get<unsigned>(), slot::Access::read_write);
+      ++slots;
+      for (std::size_t i = 2; i < fds.size(); ++i) wakes.push_back(std::move(fds[i]));
+      // The other space is handed out read-only: mapping it writable must fail.
+      bool refused = false;
+      try {
+        const slot::Space other(fds[1].get(), answer["out_order"].get<unsigned>(), slot::Access::read_write);
+      } catch (const std::system_error&) {
+        refused = true;
+      }
+      if (!refused) ++writable_proxy_pages;
+    }
+    if (spaces.empty()) return;
+    // Now and then everything at full speed, now and then gently enough that a slot lives longer.
+    const std::int64_t end = std::min<std::int64_t>(until_ms, fault::now_ms() + static_cast<std::int64_t>(random_() % 60));
+    while (fault::now_ms() < end) {
+      for (int i = 0; i < 200; ++i) act(spaces[random_() % spaces.size()], bells, kick, wakes);
+      if (random_() % 8 == 0) garble(socket);
+      control::Packet packet;
+      while (socket.receive(packet) == control::PacketSocket::Got::packet) {
+        const json event = json::parse(packet.text, nullptr, false);
+        if (event.is_object() && event.value("reason", std::string()) == "fault") ++faults;
+      }
+    }
+    ++lives;
+  }
+
+  std::uint64_t lives = 0, faults = 0, writes = 0, slots = 0, writable_proxy_pages = 0;
+
+ private:
+  json ask(control::PacketSocket& socket, json request, std::vector<slot::Fd>& fds) {
+    request["id"] = ++id_;
+    if (!socket.send(request.dump())) return json::object();
+    while (true) {
+      pollfd wait{socket.fd(), POLLIN, 0};
+      if (::poll(&wait, 1, 5000) != 1) return json::object();
+      control::Packet packet;
+      if (socket.receive(packet) != control::PacketSocket::Got::packet) return json::object();
+      json message = json::parse(packet.text, nullptr, false);
+      if (!message.is_object() || message.value("id", 0U) != id_) continue;
+      fds = std::move(packet.fds);
+      return message;
+    }
+  }
+
+  std::uint32_t value() {
+    switch (random_() % 4) {
+      case 0:
+        return static_cast<std::uint32_t>(random_());
+      case 1:
+        return static_cast<std::uint32_t>(random_() % 4096);
+      case 2:
+        return static_cast<std::uint32_t>(0 - (random_() % 4096));
+      default:
+        return static_cast<std::uint32_t>(random_() % 8);
+    }
+  }
+
+  void act(const slot::Space& space, const slot::Mapping& bells, const slot::Fd& kick, const std::vector<slot::Fd>& wakes) {
+    ++writes;
+    slot::MarkPage& marks = space.marks();
+    switch (random_() % 9) {
+      case 0:
+        if (random_() % 16 == 0) marks.tail.store(value());
+        break;
+      case 1:
+        if (random_() % 16 == 0) marks.head.store(value());
+        break;
+      case 2:
+        marks.wait.store(value());
+        break;
+      case 3:  // a small step forward: what an honest process would do, with garbage in the lines
+        marks.tail.fetch_add(static_cast<std::uint32_t>(random_() % 3));
+        break;
+      case 4: {
+        auto& page = *reinterpret_cast<slot::BellPage*>(bells.data());
+        page.words[random_() % regs::kBellWordCount].store(random_());
+        page.summary.store(random_());
+        break;
+      }
+      case 5:
+        reinterpret_cast<std::uint64_t*>(bells.data())[random_() % (regs::kPageBytes / 8)] = random_();
+        break;
+      case 6:
+        slot::signal_event(kick.get());
+        break;
+      case 7:
+        slot::signal_event(wakes[random_() % wakes.size()].get());
+        break;
+      default: {
+        auto* words = reinterpret_cast<std::uint64_t*>(space.ring());
+        const std::size_t count = std::size_t{space.lines()} * regs::kLineBytes / 8;
+        for (int i = 0; i < 64; ++i) words[random_() % count] = random_();
+        break;
+      }
+    }
+  }
+
+  void garble(control::PacketSocket& socket) {
+    std::string text;
+    switch (random_() % 4) {
+      case 0:
+        for (std::size_t i = random_() % 300; i-- > 0;) text += static_cast<char>(random_());
+        break;
+      case 1:
+        text = json{{"op", "close"}, {"id", 1}, {"local", random_()}}.dump();
+        break;
+      case 2:
+        text = std::string(1 + (random_() % 5000), '[');
+        break;
+      default:
+        text = json{{"op", "connect"}, {"id", "x"}, {"service", std::string(random_() % 200, 'a')}}.dump();
+    }
+    if (!text.empty()) socket.send(text);
+  }
+
+  std::string path_;
+  std::mt19937_64 random_;
+  unsigned id_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 5) return 2;
+  Hostile hostile(argv[1], static_cast<std::uint64_t>(std::atoll(argv[2])));
+  const std::int64_t until = fault::now_ms() + (std::atoll(argv[3]) * 1000);
+  std::vector<std::string> services;
+  for (int i = 4; i < argc; ++i) services.emplace_back(argv[i]);
+  while (fault::now_ms() < until) hostile.live(services, until);
+  std::printf("hostile: %lu lives, %lu slots, %lu random writes, %lu of its slots were faulted\n", hostile.lives, hostile.slots,
+              hostile.writes, hostile.faults);
+  if (hostile.writable_proxy_pages != 0) std::printf("hostile: %lu proxy pages could be mapped writable\n", hostile.writable_proxy_pages);
+  return hostile.faults == 0 || hostile.writable_proxy_pages != 0 ? 1 : 0;
+}
