@@ -1,6 +1,7 @@
 // A hostile process: gets slots like any other, then writes random values into everything it may write to.
 //
 //   fault_hostile SOCKET SEED SECONDS SERVICE...    connects to the services in turn
+//   fault_hostile SOCKET SEED SECONDS spin          only burns a processor for as long: what to compare with
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -172,6 +173,11 @@ int main(int argc, char** argv) {
   if (argc < 5) return 2;
   Hostile hostile(argv[1], static_cast<std::uint64_t>(std::atoll(argv[2])));
   const std::int64_t until = fault::now_ms() + (std::atoll(argv[3]) * 1000);
+  if (std::string(argv[4]) == "spin") {
+    while (fault::now_ms() < until) {
+    }
+    return 0;
+  }
   std::vector<std::string> services;
   for (int i = 4; i < argc; ++i) services.emplace_back(argv[i]);
   while (fault::now_ms() < until) hostile.live(services, until);
