@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Turns what the benchmarks print into rows, a table and pictures.
+
+    report.py SUITE --google FILE... --rows FILE... [--json OUT] [--svg DIR]
+
+--google: output of Google Benchmark (--benchmark_format=json, with repetitions); --rows: rows as bench_node writes them.
+A row: {suite, case, metric, unit, value, runs, spread, floor, ratio_to_floor, peers: {name: value}}; value is the median of the
+runs, spread their smallest and largest. Floors were measured in the same run.
+"""
+import argparse
+import json
+import re
+import statistics
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+# Which floor a Google Benchmark case stands beside: (pattern of the case, name of its floor).
+FLOORS = [
+    (r"ring_record/(\d+)$", r"floor_memcpy_twice/\1"),
+    (r"ring_ping_pong/(\d+)/real_time$", "floor_atomic_ping_pong/real_time"),
+    (r"crc32c/(\d+)$", r"floor_memcpy/\1"),
+    (r"pipeline_active/slots:\d+/lines:(\d+)$", r"floor_memcpy_frame/lines:\1"),
+    (r"pipeline_idle/slots:\d+$", "pipeline_idle/slots:16"),
+]
+
+
+def google_rows(suite: str, path: str) -> list[dict]:
+    runs: dict[str, list[float]] = {}
+    for entry in json.loads(Path(path).read_text())["benchmarks"]:
+        if entry.get("run_type") != "iteration":
+            continue
+        scale = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[entry["time_unit"]]
+        runs.setdefault(entry["run_name"], []).append(entry["real_time"] * scale)
+    medians = {name: statistics.median(values) for name, values in runs.items()}
+    rows = []
+    for name, values in runs.items():
+        floor = None
+        for pattern, target in FLOORS:
+            match = re.search(pattern, name)
+            if match:
+                floor = medians.get(match.expand(target))
+        rows.append({"suite": suite, "case": name, "metric": "time per operation", "unit": "ns", "value": medians[name],
+                     "runs": len(values), "spread": [min(values), max(values)], "floor": floor,
+                     "ratio_to_floor": medians[name] / floor if floor else None, "peers": {}})
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    head = ("case", "metric", "median", "smallest .. largest", "floor", "ratio")
+    lines = [head]
+    for row in rows:
+        number = lambda v: "-" if v is None else f"{v:,.1f}" if v < 1e5 else f"{v:,.0f}"
+        ratio = row["ratio_to_floor"]
+        lines.append((row["case"], row["metric"], f"{number(row['value'])} {row['unit']}",
+                      f"{number(row['spread'][0])} .. {number(row['spread'][1])}", number(row["floor"]),
+                      "-" if ratio is None else f"{ratio:.2f}"))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def picture(title: str, unit: str, rows: list[dict]) -> str:
+    """Horizontal bars, the spread as a whisker, the floor as a dashed line."""
+    left, width, bar, gap = 300, 520, 18, 10
+    top = 40
+    largest = max(max(row["spread"][1], row["floor"] or 0) for row in rows) or 1
+    height = top + len(rows) * (bar + gap) + 20
+    at = lambda v: left + width * v / largest
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 130}" height="{height}" font-family="sans-serif" '
+           'font-size="12">', '<rect width="100%" height="100%" fill="white"/>',
+           f'<text x="10" y="22" font-size="15">{escape(title)} ({escape(unit)})</text>']
+    for i, row in enumerate(rows):
+        y = top + i * (bar + gap)
+        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(row["case"])}</text>')
+        out.append(f'<rect x="{left}" y="{y}" width="{max(1, at(row["value"]) - left):.1f}" height="{bar}" fill="#4477aa"/>')
+        out.append(f'<line x1="{at(row["spread"][0]):.1f}" x2="{at(row["spread"][1]):.1f}" y1="{y + bar / 2}" y2="{y + bar / 2}" '
+                   'stroke="#222" stroke-width="1.5"/>')
+        if row["floor"]:
+            out.append(f'<line x1="{at(row["floor"]):.1f}" x2="{at(row["floor"]):.1f}" y1="{y - 3}" y2="{y + bar + 3}" '
+                       'stroke="#cc3311" stroke-dasharray="3 2"/>')
+        out.append(f'<text x="{left + width + 8}" y="{y + 13}">{row["value"]:,.1f}</text>')
+    out.append(f'<text x="{left}" y="{height - 6}" fill="#cc3311">dashed: the floor measured in the same run</text></svg>')
+    return "\n".join(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite")
+    parser.add_argument("--google", nargs="*", default=[])
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--json")
+    parser.add_argument("--svg")
+    options = parser.parse_args()
+    rows = [row for path in options.google for row in google_rows(options.suite, path)]
+    for path in options.rows:
+        rows += json.loads(Path(path).read_text())
+    print(table(rows))
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
+    if options.svg:
+        Path(options.svg).mkdir(parents=True, exist_ok=True)
+        for metric in sorted({(row["metric"], row["unit"]) for row in rows}):
+            chosen = [row for row in rows if (row["metric"], row["unit"]) == metric]
+            name = re.sub(r"[^a-z0-9]+", "-", f"{options.suite} {metric[0]}".lower()).strip("-")
+            (Path(options.svg) / f"{name}.svg").write_text(picture(f"{options.suite}: {metric[0]}", metric[1], chosen) + "\n")
+
+
+if __name__ == "__main__":
+    main()
