@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -55,6 +56,7 @@ Child Child::start(const std::vector<std::string>& arguments, int inherit, const
   child.pid_ = ::fork();
   if (child.pid_ < 0) throw std::system_error(errno, std::generic_category(), "cannot fork");
   if (child.pid_ > 0) return child;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // whatever ends the campaign ends its children
   const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   ::dup2(out, 1);
   ::dup2(out, 2);
