@@ -1,7 +1,7 @@
 // The pipeline: from marks to frames and back. A pure state machine and the golden model of the card.
 //
-// Doorbells, frames and time come in as arguments; frames, lines and marks go out. No sockets, no clock, no allocation after
-// construction. The rules are those of docs/protocol.md, by the same numbers (R1, R2, ...).
+// Doorbells, frames and time come in as arguments; frames, lines and marks go out. No sockets, no clock, no allocation
+// after construction. The rules are those of docs/protocol.md, by the same numbers (R1, R2, ...).
 //
 // Time is a free-running 32-bit count of microseconds; differences are modulo 2^32 and timeouts stay below 2^31.
 // Thread rules: one pipeline belongs to one thread.
@@ -24,12 +24,17 @@ namespace slotwire::pipeline {
 using slot::Position;
 using Microseconds = std::uint32_t;
 
+/// Most lines in one frame: more would not fit a datagram.
+inline constexpr std::uint16_t kMaxLinesPerFrame = 1023;
+/// Longest timeout, a quarter of the circle of microseconds (about 18 minutes).
+inline constexpr Microseconds kMaxTimeout = 1U << 30;
+
 /// What a link needs to know of its carrier and its distance. All fields may change at any time.
 struct LinkConfig {
-  std::uint16_t lines_per_frame = 22;       ///< 1..1023 lines; 22 fill an Ethernet frame of 1500 bytes
-  Microseconds retransmit_us = 10'000;      ///< first retransmission timeout, 1..
-  Microseconds retransmit_max_us = 1'000'000;  ///< doubling stops here
-  Microseconds ack_delay_us = 1'000;        ///< longest wait for a frame that an acknowledgement can ride on
+  std::uint16_t lines_per_frame = 22;          ///< 1..kMaxLinesPerFrame lines; 22 fill an Ethernet frame of 1500 bytes
+  Microseconds retransmit_us = 10'000;         ///< first retransmission timeout, 1..retransmit_max_us
+  Microseconds retransmit_max_us = 1'000'000;  ///< doubling stops here; ..kMaxTimeout
+  Microseconds ack_delay_us = 1'000;  ///< longest wait for a frame that an acknowledgement can ride on; 0..kMaxTimeout
 };
 
 /// The marks of a slot. All zero for a new pairing.
@@ -42,10 +47,11 @@ struct Binding {
   std::uint16_t link = 0;
   std::uint16_t peer_slot = 0;
   std::uint16_t epoch = 0;
-  unsigned in_order = 0;    ///< input ring: 2^in_order lines, 0..15
-  unsigned out_order = 0;   ///< output ring: 2^out_order lines, 0..15
-  std::uint32_t credit = 0;  ///< lines that the peer is known to have room for beyond in_head; 0: unknown, ask by a probe
-  Marks marks;              ///< where to take up: nothing but the marks is needed
+  unsigned in_order = 0;   ///< input ring: 2^in_order lines, 0..15
+  unsigned out_order = 0;  ///< output ring: 2^out_order lines, 0..15
+  std::uint32_t credit =
+      0;        ///< lines that the peer is known to have room for beyond in_head; 0: unknown, ask by a probe
+  Marks marks;  ///< where to take up: nothing but the marks is needed
 };
 
 /// Where a slot's rings are.
@@ -74,13 +80,14 @@ struct SlotStats {
 
 class Pipeline {
  public:
-  /// `rows` is admin memory: one row per slot, kept by the caller for as long as the pipeline lives; its contents are taken
-  /// as they stand (see recover()). At most 65536 rows; `links` at most 65535. Allocates everything it will ever need.
+  /// `rows` is admin memory: one row per slot, kept by the caller for as long as the pipeline lives; its contents are
+  /// taken as they stand (see recover()). At most 65536 rows; `links` at most 65535. Allocates everything it will ever
+  /// need.
   Pipeline(std::span<regs::SlotRow> rows, std::size_t links);
 
   // --- control port (the engine) ---
 
-  /// Sets a link's figures. The link starts down.
+  /// Sets a link's figures. The link starts down. Throws std::invalid_argument, saying what is out of range.
   void set_link(std::uint16_t link, const LinkConfig& config);
   /// Frames may flow (again): every slot of the link takes up at its marks. Costs a walk over the link's slots.
   void link_up(std::uint16_t link, Microseconds now);
@@ -92,8 +99,9 @@ class Pipeline {
 
   /// Pairs a slot. The slot must be free (state free, or unbound before); the link must exist.
   void bind(std::uint16_t slot, const Binding& binding, const SlotMemory& memory, Microseconds now);
-  /// Takes up a row that is bound in admin memory, from its marks alone, after a restart. A row that cannot be (an order or a
-  /// link out of range, marks more than a ring apart) is faulted instead. `in_tail` and `out_head` are the process's marks.
+  /// Takes up a row that is bound in admin memory, from its marks alone, after a restart. A row that cannot be (an
+  /// order or a link out of range, marks more than a ring apart) is faulted instead. `in_tail` and `out_head` are the
+  /// process's marks.
   void recover(std::uint16_t slot, const SlotMemory& memory, Position in_tail, Position out_head, Microseconds now);
   /// Frees a slot's row. Frames for it are dropped from now on.
   void unbind(std::uint16_t slot);
@@ -106,14 +114,14 @@ class Pipeline {
   void doorbell(std::uint16_t slot, Position in_tail, Position out_head, Microseconds now);
   /// A frame that came from `link`'s peer, as it came. Everything in it is checked.
   void receive(std::uint16_t link, std::span<const std::byte> frame, Microseconds now);
-  /// Fills `out` with frames that are due, one per ready slot in turn. Returns how many; fewer than out.size() means that
-  /// nothing more is ready. Payloads point into the rings.
+  /// Fills `out` with frames that are due, one per ready slot in turn. Returns how many; fewer than out.size() means
+  /// that nothing more is ready. Payloads point into the rings.
   std::size_t transmit(std::span<TxFrame> out, Microseconds now);
   /// Is any slot ready to send.
   bool ready() const { return ready_.any(); }
 
-  /// Looks at up to `budget` slots with a running timer, where the last sweep stopped. Returns the microseconds until the
-  /// earliest timer that is still running, kNoTimer if none is, or 0 when the budget did not reach all of them.
+  /// Looks at up to `budget` slots with a running timer, where the last sweep stopped. Returns the microseconds until
+  /// the earliest timer that is still running, kNoTimer if none is, or 0 when the budget did not reach all of them.
   Microseconds sweep(Microseconds now, std::size_t budget);
   static constexpr Microseconds kNoTimer = ~Microseconds{0};
   /// Is any timer running. If not, nothing will happen before the next doorbell or frame.
