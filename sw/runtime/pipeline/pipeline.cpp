@@ -1,8 +1,10 @@
 #include "pipeline/pipeline.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 namespace slotwire::pipeline {
 namespace {
@@ -43,6 +45,13 @@ std::uint32_t quarter(std::uint32_t size) {
   return size < 4 ? 1 : size / 4;
 }
 
+/// The memory of a slot and its row outlive this process. Keeps the compiler from moving what is stored before over
+/// what is stored after, so that whoever takes over after a crash at any instruction finds lines written before the
+/// mark that counts them.
+void in_this_order() {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
 /// a is later than b on the circle of positions (or of microseconds).
 bool later(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::int32_t>(a - b) > 0;
@@ -66,6 +75,17 @@ Pipeline::Pipeline(std::span<SlotRow> rows, std::size_t links)
 }
 
 void Pipeline::set_link(std::uint16_t link, const LinkConfig& config) {
+  const auto refuse = [&](const std::string& what) {
+    throw std::invalid_argument("link " + std::to_string(link) + ": " + what);
+  };
+  if (link >= links_.size()) refuse("there are only " + std::to_string(links_.size()) + " links");
+  if (config.lines_per_frame < 1 || config.lines_per_frame > kMaxLinesPerFrame) {
+    refuse("lines per frame must be 1 to " + std::to_string(kMaxLinesPerFrame));
+  }
+  if (config.retransmit_us < 1 || config.retransmit_us > config.retransmit_max_us ||
+      config.retransmit_max_us > kMaxTimeout || config.ack_delay_us > kMaxTimeout) {
+    refuse("timeouts must be 1 us to " + std::to_string(kMaxTimeout) + " us, the first one not above the longest");
+  }
   links_[link].config = config;
 }
 
@@ -125,6 +145,7 @@ void Pipeline::bind(std::uint16_t slot, const Binding& binding, const SlotMemory
   row.out_tail = binding.marks.out_tail;
   row.out_head = binding.marks.out_head;
   row.limit = row.in_head + binding.credit;
+  in_this_order();
   row.state = static_cast<std::uint8_t>(SlotState::bound);
   stats_[slot] = {};
   install(slot, memory, now);
@@ -133,45 +154,56 @@ void Pipeline::bind(std::uint16_t slot, const Binding& binding, const SlotMemory
 void Pipeline::recover(std::uint16_t slot, const SlotMemory& memory, Position in_tail, Position out_head,
                        Microseconds now) {
   SlotRow& row = rows_[slot];
-  const bool sound = row.in_order <= regs::kMaxRingOrder && row.out_order <= regs::kMaxRingOrder &&
-                     row.link < links_.size() && row.in_tail - row.in_head <= in_size(row) &&
-                     row.out_tail - row.out_head <= out_size(row);
+  const bool routed = row.link < links_.size();
+  const bool sized = row.in_order <= regs::kMaxRingOrder && row.out_order <= regs::kMaxRingOrder;
+  const bool sound =
+      routed && sized && row.in_tail - row.in_head <= in_size(row) && row.out_tail - row.out_head <= out_size(row);
   if (!sound) {
-    row.link = row.link < links_.size() ? row.link : 0;
+    if (!sized) row.in_order = row.out_order = 0;  // nothing may compute with them any more
     stop(slot, SlotState::faulted, Fault::memory);
+    if (routed) {
+      links_[row.link].members.set(slot);  // so that the reset goes out when the link comes up
+    } else {
+      row.link = 0;  // nobody can be told
+      row.flags = 0;
+      ready_.clear(slot);
+    }
     return;
   }
   row.flags = 0;
+  if (state_of(row) != SlotState::bound) {  // it stays stopped; who talks to it is told (R8)
+    timers_.clear(slot);
+    links_[row.link].members.set(slot);
+    return;
+  }
   row.backoff = 0;
   row.limit = row.in_head;  // the window is not among the marks: ask for it (R9)
   install(slot, memory, now);
   doorbell(slot, in_tail, out_head, now);
-  if (state_of(row) != SlotState::bound) return;
-  raise(row, regs::kRowProbeNow);
-  make_ready(slot);
 }
 
 void Pipeline::install(std::uint16_t slot, const SlotMemory& memory, Microseconds now) {
   SlotRow& row = rows_[slot];
   memory_[slot] = memory;
   links_[row.link].members.set(slot);
+  timers_.clear(slot);
   row.sent = row.in_head;
   row.high = row.in_head;
   row.told_ack = row.out_tail;
   row.told_limit = row.out_tail + out_free(row);
   moved_.set(slot);
-  if (row.in_tail != row.in_head) {
-    if (row.limit == row.in_head) raise(row, regs::kRowProbeNow);
-    start_tx_timer(slot, now);
-    make_ready(slot);
-  }
+  if (row.limit == row.in_head) raise(row, regs::kRowProbeNow);
+  if (row.in_tail != row.in_head) start_tx_timer(slot, now);
+  if (row.in_tail != row.in_head || has(row, regs::kRowProbeNow)) make_ready(slot);
 }
 
 void Pipeline::unbind(std::uint16_t slot) {
   quiet(slot);
-  Link& l = links_[rows_[slot].link];
-  l.members.clear(slot);
-  l.parked.clear(slot);
+  if (rows_[slot].link < links_.size()) {  // a row that was never bound may stand in a pipeline without links
+    Link& l = links_[rows_[slot].link];
+    l.members.clear(slot);
+    l.parked.clear(slot);
+  }
   moved_.clear(slot);
   events_.clear(slot);
   memory_[slot] = {};
@@ -343,9 +375,9 @@ bool Pipeline::next_frame(std::uint16_t slot, TxFrame& out, Microseconds now) {
   encode(header, HeaderBytes(out.header));
   count(Counter::tx_frames);
   ++stats_[slot].tx_frames;
-  // Every frame says all there is to say about the other direction (R6).
-  lower(row, regs::kRowAckNow | regs::kRowNakNow | (lines == 0 ? regs::kRowProbeNow : std::uint8_t{0}));
-  if (lines != 0) lower(row, regs::kRowProbeNow);
+  // Every frame says all there is to say about the other direction (R6). Data and a probe make the peer answer.
+  lower(row, regs::kRowAckNow | regs::kRowNakNow);
+  if (header.type == FrameType::data || header.type == FrameType::probe) lower(row, regs::kRowProbeNow);
   row.told_ack = row.out_tail;
   row.told_limit = row.out_tail + out_free(row);
   if (has(row, regs::kRowAckTimer)) stop_ack_timer(slot);
@@ -434,7 +466,13 @@ void Pipeline::take_ack(std::uint16_t slot, const Header& header, Microseconds n
   const Position limit = header.ack + header.credit;
   if (later(limit, row.limit)) {
     row.limit = limit;
-    if (row.sent != row.in_tail) make_ready(slot);
+    if (row.sent != row.in_tail) {
+      make_ready(slot);
+      if (row.sent == row.in_head) {  // nothing was in flight: the timer ran for the window, now it runs for the lines
+        row.backoff = 0;
+        start_tx_timer(slot, now);
+      }
+    }
   }
 }
 
@@ -467,6 +505,7 @@ void Pipeline::take_lines(std::uint16_t slot, const Header& header, std::span<co
     return;
   }
   write_lines(slot, payload.subspan(std::size_t{known} * regs::kLineBytes));
+  in_this_order();
   row.out_tail += fresh;
   moved_.set(slot);
   lower(row, regs::kRowNakSent | regs::kRowNakNow);
@@ -497,13 +536,19 @@ void Pipeline::write_lines(std::uint16_t slot, std::span<const std::byte> payloa
 
 Microseconds Pipeline::sweep(Microseconds now, std::size_t budget) {
   Microseconds earliest = kNoTimer;
-  std::size_t first = Bitmap::kNone;
+  const std::size_t start = timer_cursor_;
+  std::size_t at = start;
+  bool wrapped = false;
   for (std::size_t looked = 0;; ++looked) {
+    std::size_t found = timers_.at_or_after(at);
+    if (found == Bitmap::kNone && !wrapped) {
+      wrapped = true;
+      found = timers_.at_or_after(0);
+    }
+    if (found == Bitmap::kNone || (wrapped && found >= start)) break;  // all were looked at
+    timer_cursor_ = found;
     if (looked == budget) return 0;  // others may be due: sweep again soon
-    const std::size_t found = timers_.next(timer_cursor_);
-    if (found == Bitmap::kNone || found == first) break;
-    if (first == Bitmap::kNone) first = found;
-    timer_cursor_ = found + 1 < rows_.size() ? found + 1 : 0;
+    at = found + 1;
     const auto slot = static_cast<std::uint16_t>(found);
     SlotRow& row = rows_[slot];
     if (!links_[row.link].up) {  // link_up() starts the timers again

@@ -24,12 +24,17 @@ namespace slotwire::pipeline {
 using slot::Position;
 using Microseconds = std::uint32_t;
 
+/// Most lines in one frame: more would not fit a datagram.
+inline constexpr std::uint16_t kMaxLinesPerFrame = 1023;
+/// Longest timeout, a quarter of the circle of microseconds (about 18 minutes).
+inline constexpr Microseconds kMaxTimeout = 1U << 30;
+
 /// What a link needs to know of its carrier and its distance. All fields may change at any time.
 struct LinkConfig {
-  std::uint16_t lines_per_frame = 22;          ///< 1..1023 lines; 22 fill an Ethernet frame of 1500 bytes
-  Microseconds retransmit_us = 10'000;         ///< first retransmission timeout, 1..
-  Microseconds retransmit_max_us = 1'000'000;  ///< doubling stops here
-  Microseconds ack_delay_us = 1'000;           ///< longest wait for a frame that an acknowledgement can ride on
+  std::uint16_t lines_per_frame = 22;          ///< 1..kMaxLinesPerFrame lines; 22 fill an Ethernet frame of 1500 bytes
+  Microseconds retransmit_us = 10'000;         ///< first retransmission timeout, 1..retransmit_max_us
+  Microseconds retransmit_max_us = 1'000'000;  ///< doubling stops here; ..kMaxTimeout
+  Microseconds ack_delay_us = 1'000;  ///< longest wait for a frame that an acknowledgement can ride on; 0..kMaxTimeout
 };
 
 /// The marks of a slot. All zero for a new pairing.
@@ -82,7 +87,7 @@ class Pipeline {
 
   // --- control port (the engine) ---
 
-  /// Sets a link's figures. The link starts down.
+  /// Sets a link's figures. The link starts down. Throws std::invalid_argument, saying what is out of range.
   void set_link(std::uint16_t link, const LinkConfig& config);
   /// Frames may flow (again): every slot of the link takes up at its marks. Costs a walk over the link's slots.
   void link_up(std::uint16_t link, Microseconds now);

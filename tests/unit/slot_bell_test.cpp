@@ -1,0 +1,268 @@
+// Bells, the waiter, and the board of all sessions' bells.
+#include "slot/bell.hpp"
+
+#include <gtest/gtest.h>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+
+#include <random>
+#include <set>
+#include <thread>
+
+#include "driver/bell_board.hpp"
+#include "slot/waiter.hpp"
+
+namespace {
+using namespace slotwire;
+using namespace std::chrono_literals;
+using driver::BellBoard;
+using slot::Waiter;
+
+/// Longer than anything here takes unless a wake-up was lost.
+constexpr int kPatienceMs = 20'000;
+
+bool readable(int fd, int timeout_ms = 0) {
+  pollfd p{fd, POLLIN, 0};
+  return ::poll(&p, 1, timeout_ms) == 1;
+}
+
+struct Session {
+  slot::BellPage bells{};
+  slot::PolledPage polled{};
+  slot::Fd kick = slot::create_event();
+};
+
+TEST(SlotBell, TakesEveryBellOnce) {
+  Session session;
+  std::set<std::size_t> rung;
+  std::mt19937 random(1);
+  for (int i = 0; i < 300; ++i) {
+    const std::size_t local = random() % slot::kMaxSessionSlots;
+    rung.insert(local);
+    EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, local)) << "nobody polls: kick";
+  }
+  EXPECT_TRUE(slot::bell_pending(session.bells));
+  std::set<std::size_t> taken;
+  slot::take_bells(session.bells, [&](std::size_t local) { EXPECT_TRUE(taken.insert(local).second); });
+  EXPECT_EQ(taken, rung);
+  EXPECT_FALSE(slot::bell_pending(session.bells));
+  slot::take_bells(session.bells, [&](std::size_t) { ADD_FAILURE() << "taken twice"; });
+  session.polled.polled = 1;
+  EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 4095));
+}
+
+TEST(SlotBell, AnyBitsInThePageStayInRange) {
+  Session session;
+  session.bells.summary = ~std::uint64_t{0};
+  for (auto& word : session.bells.words) word = ~std::uint64_t{0};
+  std::size_t count = 0;
+  slot::take_bells(session.bells, [&](std::size_t local) {
+    ++count;
+    ASSERT_LT(local, slot::kMaxSessionSlots);
+  });
+  EXPECT_EQ(count, slot::kMaxSessionSlots);
+}
+
+TEST(SlotEvent, SignalsAddUpAndDrainAtOnce) {
+  const slot::Fd event = slot::create_event();
+  EXPECT_FALSE(readable(event.get()));
+  slot::drain_event(event.get());  // does not block
+  slot::signal_event(event.get());
+  slot::signal_event(event.get());
+  EXPECT_TRUE(readable(event.get()));
+  slot::drain_event(event.get());
+  EXPECT_FALSE(readable(event.get()));
+}
+
+TEST(SlotWaiter, SleepsAtOnceWhenToldTo) {
+  Waiter waiter({0ns, 0ns});
+  EXPECT_EQ(waiter.next(), Waiter::Step::sleep);
+  waiter.reset();
+  EXPECT_EQ(waiter.next(), Waiter::Step::sleep);
+}
+
+TEST(SlotWaiter, StaysAwakeAsLongAsThePolicySaysAndStartsAnewAfterReset) {
+  for (const slot::WaitPolicy policy :
+       {slot::WaitPolicy{2ms, 0ns}, slot::WaitPolicy{0ns, 2ms}, slot::WaitPolicy{1ms, 1ms}}) {
+    Waiter waiter(policy);
+    for (int wait = 0; wait < 2; ++wait) {
+      const auto start = std::chrono::steady_clock::now();
+      while (waiter.next() == Waiter::Step::again) {
+      }
+      EXPECT_GE(std::chrono::steady_clock::now() - start, 2ms);
+      waiter.reset();
+    }
+  }
+}
+
+TEST(BellBoard, PollsOnlySessionsThatKicked) {
+  BellBoard board(100);
+  Session a, b;
+  board.add(0, a.bells, a.polled, a.kick.get());
+  board.add(1, b.bells, b.polled, b.kick.get());
+  board.set(0, 3, 30);
+  board.set(1, 4000, 31);
+  slot::ring_bell(a.bells, a.polled, 3);
+  slot::ring_bell(b.bells, b.polled, 4000);
+  std::vector<std::uint32_t> rang;
+  const auto poll = [&](std::uint64_t now) {
+    return board.poll(now, [&](std::uint32_t slot) { rang.push_back(slot); });
+  };
+  EXPECT_FALSE(poll(0));
+  slot::signal_event(a.kick.get());
+  board.activate(0, 1);
+  EXPECT_FALSE(readable(a.kick.get())) << "activation takes the kick";
+  EXPECT_EQ(a.polled.polled.load(), 1U);
+  EXPECT_TRUE(poll(2));
+  EXPECT_EQ(rang, std::vector<std::uint32_t>{30});
+  board.activate(1, 3);
+  EXPECT_TRUE(poll(4));
+  EXPECT_EQ(rang, (std::vector<std::uint32_t>{30, 31}));
+}
+
+TEST(BellBoard, ASilentSessionIsDemotedAndMustKick) {
+  BellBoard board(100);
+  Session a;
+  board.add(0, a.bells, a.polled, a.kick.get());
+  board.set(0, 0, 9);
+  board.activate(0, 1000);
+  board.poll(1100, [](std::uint32_t) {});
+  EXPECT_EQ(board.active(), 1U);
+  board.poll(1101, [](std::uint32_t) {});
+  EXPECT_EQ(board.active(), 0U);
+  EXPECT_TRUE(slot::ring_bell(a.bells, a.polled, 0)) << "must kick";
+}
+
+TEST(BellBoard, DoesNotSleepOnARungBell) {
+  BellBoard board(100);
+  Session a, b;
+  board.add(0, a.bells, a.polled, a.kick.get());
+  board.add(1, b.bells, b.polled, b.kick.get());
+  board.activate(0, 1);
+  board.activate(1, 1);
+  slot::ring_bell(a.bells, a.polled, 0);
+  EXPECT_FALSE(board.prepare_sleep());
+  EXPECT_EQ(board.active(), 1U);
+  EXPECT_EQ(a.polled.polled.load(), 1U);
+  EXPECT_EQ(b.polled.polled.load(), 0U);
+  board.poll(2, [](std::uint32_t) {});
+  EXPECT_TRUE(board.prepare_sleep());
+}
+
+TEST(BellBoard, BellsThatLeadNowhereAreIgnored) {
+  BellBoard board(100);
+  Session a;
+  board.add(2, a.bells, a.polled, a.kick.get());
+  board.activate(7, 1);  // no such session
+  board.activate(0, 1);  // not added
+  EXPECT_EQ(board.active(), 0U);
+  board.set(2, 5, 50);
+  board.set(2, 5, BellBoard::kNoSlot);
+  board.set(2, slot::kMaxSessionSlots, 1);
+  board.activate(2, 1);
+  for (const std::size_t local : {5, 6, 4095}) slot::ring_bell(a.bells, a.polled, local);
+  EXPECT_TRUE(board.poll(2, [](std::uint32_t) { ADD_FAILURE() << "led to a slot"; }));
+  board.remove(2);
+  board.remove(2);
+  EXPECT_EQ(board.active(), 0U);
+  slot::ring_bell(a.bells, a.polled, 5);
+  EXPECT_FALSE(board.poll(3, [](std::uint32_t) {}));
+}
+
+// Producers ring while the engine demotes and sleeps, as often as it can: every line that was produced is seen, and the
+// engine's sleep ends by a kick. A lost wake-up leaves the engine asleep until its patience ends.
+TEST(BellBoard, NoWakeUpIsLost) {
+  constexpr std::uint32_t kProducers = 2, kRings = 60'000;
+  BellBoard board(0);
+  std::array<Session, kProducers> sessions;
+  std::array<std::atomic<std::uint32_t>, kProducers> tails{}, heads{};
+  for (std::uint32_t i = 0; i < kProducers; ++i) {
+    board.add(i, sessions[i].bells, sessions[i].polled, sessions[i].kick.get());
+    board.set(i, i * 100, i);
+  }
+  std::atomic<bool> lost{false};
+  std::array<std::atomic<std::uint32_t>, kProducers> kicks{};
+  std::vector<std::jthread> producers;
+  for (std::uint32_t i = 0; i < kProducers; ++i) {
+    producers.emplace_back([&, i] {
+      for (std::uint32_t n = 1; n <= kRings && !lost; ++n) {
+        tails[i].store(n);
+        if (slot::ring_bell(sessions[i].bells, sessions[i].polled, i * 100)) {
+          ++kicks[i];
+          slot::signal_event(sessions[i].kick.get());
+        }
+        // Lets the engine catch up now and then, so that it comes to sleep.
+        while (n % 4 == 0 && heads[i].load() != n && !lost) std::this_thread::yield();
+      }
+    });
+  }
+  std::uint64_t now = 0;
+  std::uint32_t sleeps = 0;
+  const auto done = [&] {
+    return std::all_of(heads.begin(), heads.end(), [](const auto& head) { return head.load() == kRings; });
+  };
+  while (!done() && !lost) {
+    board.poll(++now, [&](std::uint32_t slot) { heads[slot].store(tails[slot].load()); });
+    if (!board.prepare_sleep() || done()) continue;
+    ++sleeps;
+    std::array<pollfd, kProducers> fds;
+    for (std::uint32_t i = 0; i < kProducers; ++i) fds[i] = {sessions[i].kick.get(), POLLIN, 0};
+    if (::poll(fds.data(), fds.size(), kPatienceMs) <= 0) lost = true;
+    for (std::uint32_t i = 0; i < kProducers; ++i) {
+      if (fds[i].revents != 0) board.activate(i, now);
+    }
+  }
+  producers.clear();
+  EXPECT_FALSE(lost) << "a bell rang and nobody woke";
+  EXPECT_TRUE(done());
+  EXPECT_GT(sleeps, 100U) << "the engine hardly slept: this run proves little";
+}
+
+// The same for a process that sleeps on its marks: WAIT, fence, look again, sleep.
+TEST(SlotMarks, NoWakeUpOfAProcessIsLost) {
+  constexpr std::uint32_t kLines = 60'000;
+  struct alignas(4096) Page {
+    slot::MarkPage marks{};
+  };
+  Page proxy, process;
+  const slot::Fd wake = slot::create_event();
+  std::atomic<bool> lost{false};
+  std::atomic<std::uint32_t> seen{0};
+  std::jthread reader([&] {
+    std::uint32_t number = 0;
+    while (seen < kLines && !lost) {
+      if (proxy.marks.tail.load() != seen) {
+        seen = proxy.marks.tail.load();
+        continue;
+      }
+      number += slot::kWaitStep;
+      process.marks.wait.store(number | slot::kWaitReadable);
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+      if (proxy.marks.tail.load() == seen) {
+        if (!readable(wake.get(), kPatienceMs)) lost = true;
+        slot::drain_event(wake.get());
+      }
+      process.marks.wait.store(0);
+    }
+  });
+  std::uint32_t signalled = 0, signals = 0;
+  for (std::uint32_t n = 1; n <= kLines && !lost; ++n) {
+    proxy.marks.tail.store(n);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const std::uint32_t wait = process.marks.wait.load();
+    if ((wait & slot::kWaitReadable) != 0 && wait != signalled) {
+      signalled = wait;
+      ++signals;
+      slot::signal_event(wake.get());
+    }
+    while (n % 4 == 0 && seen.load() != n && !lost) std::this_thread::yield();
+  }
+  reader.join();
+  EXPECT_FALSE(lost) << "a line was delivered and the process slept on";
+  EXPECT_GT(signals, 100U);
+}
+
+}  // namespace
