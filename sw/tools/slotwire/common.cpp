@@ -20,9 +20,16 @@ struct Unit {
   std::string_view name;
   std::uint64_t factor;
 };
-constexpr std::array<Unit, 6> kTimeUnits{{{"", 1'000'000}, {"us", 1}, {"ms", 1000}, {"s", 1'000'000}, {"min", 60'000'000}, {"h", 3'600'000'000}}};
-constexpr std::array<Unit, 8> kSizeUnits{{{"", 1}, {"B", 1}, {"K", 1024}, {"KiB", 1024}, {"M", 1 << 20}, {"MiB", 1 << 20},
-                                          {"G", 1 << 30}, {"GiB", 1 << 30}}};
+constexpr std::array<Unit, 6> kTimeUnits{
+    {{"", 1'000'000}, {"us", 1}, {"ms", 1000}, {"s", 1'000'000}, {"min", 60'000'000}, {"h", 3'600'000'000}}};
+constexpr std::array<Unit, 8> kSizeUnits{{{"", 1},
+                                          {"B", 1},
+                                          {"K", 1024},
+                                          {"KiB", 1024},
+                                          {"M", 1 << 20},
+                                          {"MiB", 1 << 20},
+                                          {"G", 1 << 30},
+                                          {"GiB", 1 << 30}}};
 
 /// "250ms" in the smallest unit of `units`; throws CLI::ValidationError.
 template <std::size_t N>
@@ -58,21 +65,22 @@ void on_signal(int) {
 }  // namespace
 
 void add_common(CLI::App& sub, Common& common, const std::string& json_text) {
-  sub.add_option("--socket", common.socket, "control socket of slotwired (default: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock)")
+  sub.add_option("--socket", common.socket,
+                 "control socket of slotwired (default: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock)")
       ->type_name("PATH");
   sub.add_flag("--json", common.json, json_text);
 }
 
-CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::microseconds& value, std::chrono::microseconds least,
-                          std::chrono::microseconds most, const std::string& text) {
+CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::microseconds& value,
+                          std::chrono::microseconds least, std::chrono::microseconds most, const std::string& text) {
   return sub
       .add_option_function<std::string>(
           name,
           [&value, name, least, most](const std::string& given) {
             const std::chrono::microseconds parsed(parse_with_unit(name, given, kTimeUnits));
             if (parsed < least || parsed > most) {
-              throw CLI::ValidationError(name, "'" + given + "' is out of its range (" + std::to_string(least.count()) + " us to " +
-                                                   std::to_string(most.count()) + " us)");
+              throw CLI::ValidationError(name, "'" + given + "' is out of its range (" + std::to_string(least.count()) +
+                                                   " us to " + std::to_string(most.count()) + " us)");
             }
             value = parsed;
           },
@@ -80,16 +88,16 @@ CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::m
       ->type_name("TIME");
 }
 
-CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& value, std::uint64_t least, std::uint64_t most,
-                      const std::string& text) {
+CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& value, std::uint64_t least,
+                      std::uint64_t most, const std::string& text) {
   return sub
       .add_option_function<std::string>(
           name,
           [&value, name, least, most](const std::string& given) {
             const std::uint64_t parsed = parse_with_unit(name, given, kSizeUnits);
             if (parsed < least || parsed > most) {
-              throw CLI::ValidationError(name, "'" + given + "' is out of its range (" + std::to_string(least) + " to " +
-                                                   std::to_string(most) + " bytes)");
+              throw CLI::ValidationError(name, "'" + given + "' is out of its range (" + std::to_string(least) +
+                                                   " to " + std::to_string(most) + " bytes)");
             }
             value = parsed;
           },
@@ -160,7 +168,8 @@ sw_service* serve(sw_context& context, const std::string& name) {
 
 ConnectionPtr connect(sw_context& context, const std::string& service, std::chrono::microseconds timeout) {
   sw_connection* connection = nullptr;
-  check(sw_connect(&context, service.c_str(), nullptr, to_ms(timeout), &connection), "cannot connect to '" + service + "'");
+  check(sw_connect(&context, service.c_str(), nullptr, to_ms(timeout), &connection),
+        "cannot connect to '" + service + "'");
   return ConnectionPtr(connection);
 }
 
@@ -170,7 +179,9 @@ PollerPtr create_poller(sw_context& context) {
   return PollerPtr(poller);
 }
 
-sw_timeout_ms to_ms(std::chrono::microseconds time) { return (time.count() + 999) / 1000; }
+sw_timeout_ms to_ms(std::chrono::microseconds time) {
+  return (time.count() + 999) / 1000;
+}
 
 StopSignal::StopSignal() {
   signal_came = 0;
@@ -189,14 +200,21 @@ StopSignal::~StopSignal() {
   ::close(stop_event.exchange(-1));
 }
 
-bool StopSignal::stopped() const { return signal_came != 0; }
-int StopSignal::fd() const { return stop_event; }
-void StopSignal::interrupts(sw_connection* connection) { interrupted_connection = connection; }
+bool StopSignal::stopped() const {
+  return signal_came != 0;
+}
+int StopSignal::fd() const {
+  return stop_event;
+}
+void StopSignal::interrupts(sw_connection* connection) {
+  interrupted_connection = connection;
+}
 
 bool StopSignal::wait(std::chrono::microseconds time) const {
   const auto end = std::chrono::steady_clock::now() + time;
   while (!stopped()) {
-    const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(end - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(end - std::chrono::steady_clock::now()).count();
     if (left <= 0) return false;
     const timespec limit{left / 1'000'000'000, left % 1'000'000'000};
     pollfd wait{fd(), POLLIN, 0};

@@ -57,11 +57,11 @@ void add_cut(CLI::App& app, Command& command);
 /// Adds --socket and --json (`json_text` says what it prints).
 void add_common(CLI::App& sub, Common& common, const std::string& json_text);
 /// A duration option: "250ms", "2s", "50us", "1min"; a bare number is seconds. `least` to `most`.
-CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::microseconds& value, std::chrono::microseconds least,
-                          std::chrono::microseconds most, const std::string& text);
+CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::microseconds& value,
+                          std::chrono::microseconds least, std::chrono::microseconds most, const std::string& text);
 /// A size option: "64KiB", "2MiB"; a bare number is bytes.
-CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& value, std::uint64_t least, std::uint64_t most,
-                      const std::string& text);
+CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& value, std::uint64_t least,
+                      std::uint64_t most, const std::string& text);
 
 /// The control socket that `common` means.
 std::string socket_path(const Common& common);

@@ -17,7 +17,8 @@ constexpr std::size_t kQueue = 4;
 slot::Fd connect_to(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) throw CommandError(kExitUsage, "the control socket's path is too long: " + path);
+  if (path.size() >= sizeof address.sun_path)
+    throw CommandError(kExitUsage, "the control socket's path is too long: " + path);
   std::memcpy(address.sun_path, path.data(), path.size());
   slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -46,16 +47,21 @@ Json ControlClient::ask(Json request, const std::vector<int>& fds) {
   const std::string op = request.at("op").get<std::string>();
   const std::uint64_t id = ++last_id_;
   request["id"] = id;
-  const auto gone = [&] { return CommandError(kExitEngineGone, "slotwired at " + path_ + " went away during '" + op + "'; is it being restarted? Try again"); };
+  const auto gone = [&] {
+    return CommandError(kExitEngineGone,
+                        "slotwired at " + path_ + " went away during '" + op + "'; is it being restarted? Try again");
+  };
   if (!socket_.send(request.dump(), fds)) throw gone();
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAnswerMs);
   while (true) {
     control::Packet packet;
     const control::PacketSocket::Got got = socket_.receive(packet);
     if (got == control::PacketSocket::Got::nothing) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
       if (left <= 0) {
-        throw CommandError(kExitFailed, "slotwired at " + path_ + " did not answer '" + op + "' in " + std::to_string(kAnswerMs) +
+        throw CommandError(kExitFailed, "slotwired at " + path_ + " did not answer '" + op + "' in " +
+                                            std::to_string(kAnswerMs) +
                                             " ms: it is overloaded or stuck (look at its log)");
       }
       pollfd wait{socket_.fd(), POLLIN, 0};
@@ -67,7 +73,8 @@ Json ControlClient::ask(Json request, const std::vector<int>& fds) {
     if (!answer.is_object() || answer.value("id", Json(0)) != id) continue;
     if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
       const std::string code = error->value("code", std::string());
-      throw CommandError(exit_code_of_error(code), "'" + op + "': " + code + ": " + error->value("text", std::string()));
+      throw CommandError(exit_code_of_error(code),
+                         "'" + op + "': " + code + ": " + error->value("text", std::string()));
     }
     return answer;
   }

@@ -18,8 +18,8 @@ class ControlClient {
   /// Connects to slotwired. Throws CommandError.
   explicit ControlClient(const Common& common);
 
-  /// Sends a request, with descriptors if given, and waits for its answer at most kAnswerMs. Throws CommandError with what slotwired
-  /// said, or that it does not answer.
+  /// Sends a request, with descriptors if given, and waits for its answer at most kAnswerMs. Throws CommandError with
+  /// what slotwired said, or that it does not answer.
   Json ask(Json request, const std::vector<int>& fds = {});
   /// All rows of a paged request ("slots", "sessions").
   Json ask_all(const std::string& op);

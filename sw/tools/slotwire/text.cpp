@@ -25,7 +25,8 @@ std::string figures(double value, const char* unit) {
 
 /// Characters as a terminal shows them: UTF-8 continuation bytes take no column.
 std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -62,9 +63,11 @@ std::string Table::text(std::string_view indent) const {
     }
     out += '\n';
   };
-  line([&](std::size_t i) -> const std::string& { return columns_[i].heading; }, [](std::size_t) { return Colour::dim; });
+  line([&](std::size_t i) -> const std::string& { return columns_[i].heading; },
+       [](std::size_t) { return Colour::dim; });
   for (const Row& row : rows_) {
-    line([&](std::size_t i) -> const std::string& { return row.cells[i]; }, [&](std::size_t i) { return row.colours[i]; });
+    line([&](std::size_t i) -> const std::string& { return row.cells[i]; },
+         [&](std::size_t i) { return row.colours[i]; });
   }
   return out;
 }
