@@ -32,7 +32,7 @@ void print_json(const Json& line) {
 void AccessLog::ready(const std::string& text, const std::string& address, const std::string& service) {
   if (json_) {
     print_json({{"event", "ready"}, {"time", time_now()}, {"address", address}, {"service", service}});
-  } else if (!quiet_) {
+  } else {
     std::fprintf(stderr, "%s %s\n", time_now().c_str(), text.c_str());
   }
 }

@@ -9,7 +9,7 @@ namespace slotwire::cli {
 
 class AccessLog {
  public:
-  /// `json`: one object a line on standard output; else text on standard error. `quiet`: only errors.
+  /// `json`: one object a line on standard output; else text on standard error. `quiet`: no line for each connection.
   AccessLog(bool json, bool quiet) : json_(json), quiet_(quiet) {}
 
   void ready(const std::string& text, const std::string& address, const std::string& service);
