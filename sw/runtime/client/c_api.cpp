@@ -210,6 +210,21 @@ int sw_connect(sw_context* context, const char* service, const sw_connect_option
   });
 }
 
+int sw_start_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout,
+                     void* token) {
+  return guarded(context, [&] {
+    if (service == nullptr) return null_pointer();
+    return context->start_connect(service, from_caller(options), Deadline(timeout), token);
+  });
+}
+
+int sw_connected(sw_context* context, void** token, sw_connection** out) {
+  return guarded(context, [&] {
+    if (token == nullptr || out == nullptr) return null_pointer();
+    return context->connected(*token, *out);
+  });
+}
+
 void sw_connection_close(sw_connection* connection) {
   if (connection == nullptr) return;
   guarded(connection->context, [&] {
@@ -378,6 +393,39 @@ int sw_read(sw_connection* connection, void* data, size_t length, size_t* done) 
     if ((data == nullptr && length != 0) || done == nullptr) return null_pointer();
     return connection->end->read({static_cast<std::byte*>(data), length}, *done);
   });
+}
+
+int sw_loan_stream(sw_connection* connection, size_t least, sw_loan* out) {
+  return guarded(context_of(connection), [&] {
+    if (out == nullptr) return null_pointer();
+    std::span<std::byte> place;
+    Failure failure = connection->end->loan_stream(least, place);
+    if (failure.status != SW_OK) return failure;
+    sw_loan loan{};
+    loan.data = place.data();
+    loan.length = place.size();
+    to_caller(loan, out);
+    return failure;
+  });
+}
+
+int sw_commit_stream(sw_connection* connection, size_t length) {
+  return guarded(context_of(connection), [&] { return connection->end->commit_stream(length); });
+}
+
+int sw_peek_stream(sw_connection* connection, const void** data, size_t* length) {
+  return guarded(context_of(connection), [&] {
+    if (data == nullptr || length == nullptr) return null_pointer();
+    std::span<const std::byte> there;
+    Failure failure = connection->end->peek_stream(there);
+    *data = there.data();
+    *length = there.size();
+    return failure;
+  });
+}
+
+int sw_consume_stream(sw_connection* connection, size_t length) {
+  return guarded(context_of(connection), [&] { return connection->end->consume_stream(length); });
 }
 
 int sw_shutdown(sw_connection* connection) {

@@ -297,6 +297,33 @@ Failure Connection::end_stream() {
   return {};
 }
 
+Failure Connection::loan_stream(std::size_t least, std::span<std::byte>& out) {
+  if (Failure failure = may_send(); failure.status != SW_OK) return failure;
+  const std::size_t part = writer_.capacity() / 4;
+  least = std::clamp<std::size_t>(least, 1, part);
+  const std::size_t room = std::min(writer_.room(), part);
+  if (room < least) {
+    wanted_lines_ = static_cast<std::uint32_t>(slot::record_lines(least));
+    return wait(SW_WRITABLE, Deadline(0), [] { return false; });
+  }
+  const std::optional<std::span<std::byte>> place = writer_.reserve(room);
+  if (!place) return end_failure();
+  out = *place;
+  loan_ = room;
+  loaned_ = true;
+  return {};
+}
+
+Failure Connection::commit_stream(std::size_t length) {
+  if (!loaned_) return {SW_INVALID, "there is no loan to commit on this connection"};
+  if (length > loan_) return {SW_INVALID, "more bytes are committed than were loaned"};
+  loaned_ = false;
+  if (length == 0) return {};
+  writer_.commit({.length = static_cast<std::uint32_t>(length), .kind = RecordKind::stream});
+  notify_written();
+  return {};
+}
+
 Failure Connection::flush(const Deadline& deadline) {
   return wait(SW_WRITABLE, deadline,
               [&] { return writer_.producer().outstanding() == 0 && !writer_.producer().broken(); });
@@ -455,6 +482,51 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
   if (done != 0 || into.empty()) return {};
   if (stream_ended_) return {SW_PEER_CLOSED, "the peer ended its stream"};
   return wait(SW_READABLE, Deadline(0), [] { return false; });
+}
+
+/// The stream record with bytes that were not read yet; takes the end of the stream. Empty: none there, or `failure`.
+std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure) {
+  while (!stream_ended_) {
+    std::optional<slot::RecordView> view = reader_.peek();
+    if (!view) return std::nullopt;
+    const bool end = view->header.kind == RecordKind::end_of_stream;
+    if (!end && view->header.kind != RecordKind::stream) {
+      failure = {SW_INVALID, "the peer sends messages on this connection: use sw_receive"};
+      return std::nullopt;
+    }
+    if (!end && stream_offset_ < view->payload.size()) return view;
+    stream_ended_ = end;
+    stream_offset_ = 0;
+    reader_.release(*view);
+    notify_consumed(view->lines);
+  }
+  return std::nullopt;
+}
+
+Failure Connection::peek_stream(std::span<const std::byte>& out) {
+  out = {};
+  Failure failure;
+  if (const std::optional<slot::RecordView> view = next_stream_record(failure)) {
+    out = view->payload.subspan(stream_offset_);
+    return {};
+  }
+  if (failure.status != SW_OK || stream_ended_) return failure;
+  return wait(SW_READABLE, Deadline(0), [] { return false; });
+}
+
+Failure Connection::consume_stream(std::size_t length) {
+  Failure failure;
+  const std::optional<slot::RecordView> view = next_stream_record(failure);
+  if (failure.status != SW_OK) return failure;
+  if (!view || length > view->payload.size() - stream_offset_) {
+    return {SW_INVALID, "more bytes are consumed than sw_peek_stream showed"};
+  }
+  stream_offset_ += length;
+  if (stream_offset_ < view->payload.size()) return {};
+  stream_offset_ = 0;
+  reader_.release(*view);
+  notify_consumed(view->lines);
+  return {};
 }
 
 // --- calls ---

@@ -63,12 +63,18 @@ class Connection {
   void abandon() { loaned_ = false; }
   Failure write(std::span<const std::byte> data, std::size_t& done);
   Failure end_stream();
+  /// Room for stream bytes in place: at least `least`, at most a quarter of the ring.
+  Failure loan_stream(std::size_t least, std::span<std::byte>& out);
+  Failure commit_stream(std::size_t length);
   Failure flush(const Deadline& deadline);
 
   // Receiving.
   Failure receive(const Deadline& deadline, sw_message& out);
   void release(sw_message& message);
   Failure read(std::span<std::byte> into, std::size_t& done);
+  /// Stream bytes in place; none with SW_OK: the peer has ended its stream.
+  Failure peek_stream(std::span<const std::byte>& out);
+  Failure consume_stream(std::size_t length);
   Failure call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply);
   Failure start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
                      std::uint32_t& id);
@@ -115,6 +121,7 @@ class Connection {
   void answer_ping(const Incoming& ping);
   void give_up_call(std::uint32_t id);
   void drop(Held* held);
+  std::optional<slot::RecordView> next_stream_record(Failure& failure);
   bool wanted(const Incoming& incoming);
   Failure stash(Incoming incoming);
 

@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t kDefaultBacklog = 256;
 /// Between two tries to connect while a link is down.
 constexpr int kConnectRetryMs = 20;
+/// Connections that one context opens at a time, outcomes that were not asked for included.
+constexpr std::size_t kMaxConnecting = 1024;
 /// Looks of a poller between two looks at the descriptors of those that sleep.
 constexpr std::uint32_t kLooksPerEpoll = 16;
 constexpr int kEventsAtOnce = 64;
@@ -138,18 +140,7 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
         {"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
     if (!deadline.never()) message["timeout_ms"] = deadline.left_ms();
     Failure failure = session_.request(message, deadline, answer, fds);
-    if (failure.status == SW_OK) {
-      try {
-        out = make(answer, std::move(fds));
-        return {};
-      } catch (const Json::exception& error) {
-        return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
-      } catch (const std::exception& error) {
-        if (answer.contains("local") && answer["local"].is_number_unsigned())
-          tell_closed(answer["local"].get<std::uint32_t>());
-        return {SW_NO_MEMORY, std::string("the slot cannot be mapped: ") + error.what()};
-      }
-    }
+    if (failure.status == SW_OK) return take_slot(answer, std::move(fds), out);
     // A link that is down, or an engine that is being restarted, comes back: that is worth waiting for.
     if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() ||
         deadline.passed())
@@ -160,6 +151,54 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
     session_.process();
     if (deadline.passed()) return failure;
   }
+}
+
+Failure sw_context::take_slot(const Json& answer, std::vector<slotwire::slot::Fd> fds, sw_connection*& out) {
+  try {
+    out = make(answer, std::move(fds));
+    return {};
+  } catch (const Json::exception& error) {
+    return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
+  } catch (const std::exception& error) {
+    if (answer.contains("local") && answer["local"].is_number_unsigned())
+      tell_closed(answer["local"].get<std::uint32_t>());
+    return {SW_NO_MEMORY, std::string("the slot cannot be mapped: ") + error.what()};
+  }
+}
+
+Failure sw_context::start_connect(const std::string& service, const sw_connect_options& options,
+                                  const Deadline& deadline, void* token) {
+  if (connecting_.size() + outcomes_.size() >= slotwire::client::kMaxConnecting) {
+    return {SW_BUSY, std::to_string(slotwire::client::kMaxConnecting) +
+                         " connections are being opened: take outcomes by sw_connected() first"};
+  }
+  Json message{
+      {"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
+  if (!deadline.never()) message["timeout_ms"] = deadline.left_ms();
+  std::uint64_t id = 0;
+  Failure failure = session_.start(std::move(message), id);
+  if (failure.status == SW_OK) connecting_[id] = token;
+  return failure;
+}
+
+void sw_context::on_answer(std::uint64_t id, Failure failure, const Json& answer, std::vector<slotwire::slot::Fd> fds) {
+  const auto found = connecting_.find(id);
+  if (found == connecting_.end()) return;
+  Outcome outcome{found->second, std::move(failure), nullptr};
+  connecting_.erase(found);
+  if (outcome.failure.status == SW_OK) outcome.failure = take_slot(answer, std::move(fds), outcome.connection);
+  outcomes_.push_back(std::move(outcome));
+}
+
+Failure sw_context::connected(void*& token, sw_connection*& out) {
+  token = nullptr;
+  out = nullptr;
+  if (outcomes_.empty()) return {SW_AGAIN, {}};
+  Outcome outcome = std::move(outcomes_.front());
+  outcomes_.pop_front();
+  token = outcome.token;
+  out = outcome.connection;
+  return outcome.failure;
 }
 
 Failure sw_context::accept(sw_service& service, const Deadline& deadline, sw_connection*& out) {
@@ -345,8 +384,9 @@ Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Dea
     if (deadline.immediate()) {
       take_events(0);
       collect(ready, max);
+      const bool nothing = ready.empty() && !had_events_;
       had_events_ = false;
-      return {};
+      return {nothing ? SW_AGAIN : SW_OK, {}};
     }
     if (awake_.size() <= slotwire::client::kMaxSpun && waiter.next() == slotwire::slot::Waiter::Step::again) {
       if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);

@@ -41,6 +41,9 @@ struct sw_context final : private slotwire::client::SessionEvents {
   void unserve(sw_service* service);
   slotwire::client::Failure connect(const std::string& service, const sw_connect_options& options,
                                     const slotwire::client::Deadline& deadline, sw_connection*& out);
+  slotwire::client::Failure start_connect(const std::string& service, const sw_connect_options& options,
+                                          const slotwire::client::Deadline& deadline, void* token);
+  slotwire::client::Failure connected(void*& token, sw_connection*& out);
   slotwire::client::Failure accept(sw_service& service, const slotwire::client::Deadline& deadline,
                                    sw_connection*& out);
   void close(sw_connection* connection);
@@ -55,10 +58,21 @@ struct sw_context final : private slotwire::client::SessionEvents {
   void on_closed(std::uint32_t local, const std::string& reason, const std::string& text) override;
   void on_link(const std::string& node, bool up, const std::string& text) override;
   void on_lost() override;
+  void on_answer(std::uint64_t id, slotwire::client::Failure failure, const slotwire::client::Json& answer,
+                 std::vector<slotwire::slot::Fd> fds) override;
   std::vector<std::uint32_t> held() const override;
 
   sw_connection* make(const slotwire::client::Json& slot, std::vector<slotwire::slot::Fd> fds);
+  slotwire::client::Failure take_slot(const slotwire::client::Json& answer, std::vector<slotwire::slot::Fd> fds,
+                                      sw_connection*& out);
   void tell_closed(std::uint32_t local);
+
+  /// How a sw_start_connect() came out.
+  struct Outcome {
+    void* token = nullptr;
+    slotwire::client::Failure failure;
+    sw_connection* connection = nullptr;
+  };
 
   const void* owner_;
   slotwire::client::Session session_;
@@ -67,6 +81,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
   std::map<std::string, std::unique_ptr<sw_service>> services_;
+  std::unordered_map<std::uint64_t, void*> connecting_;  ///< tokens by request
+  std::deque<Outcome> outcomes_;
 };
 
 /// Connections waited for together. Those that are busy are looked at; those that slept are left to epoll.

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "slot/waiter.hpp"
 
@@ -36,6 +37,15 @@ int status_of(const std::string& code) {
   if (code == "busy") return SW_BUSY;
   if (code == "no_session") return SW_LOST;
   return SW_INVALID;
+}
+
+/// What an answer says went wrong. Throws Json::exception when its fields have the wrong types.
+Failure failure_in(const Json& answer) {
+  if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
+    return {status_of(error->value("code", std::string())),
+            error->value("text", std::string("refused without a reason"))};
+  }
+  return {};
 }
 
 }  // namespace
@@ -150,9 +160,7 @@ void Session::post(const Json& message) {
 }
 
 Failure Session::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
-  const auto gone = [&] {
-    return Failure{SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
-  };
+  const auto gone = [&] { return gone_failure(); };
   if (!socket_) return gone();
   const std::uint64_t id = ++last_request_;
   message["id"] = id;
@@ -188,14 +196,27 @@ Failure Session::request(Json message, const Deadline& deadline, Json& answer, s
   answer = std::move(answer_->first);
   fds = std::move(answer_->second);
   answer_.reset();
-  if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
-    return {status_of(error->value("code", std::string())),
-            error->value("text", std::string("refused without a reason"))};
+  return failure_in(answer);
+}
+
+Failure Session::gone_failure() const {
+  return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
+}
+
+Failure Session::start(Json message, std::uint64_t& id) {
+  if (!socket_) return gone_failure();
+  id = ++last_request_;
+  message["id"] = id;
+  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+    lost_engine();
+    return gone_failure();
   }
+  started_.insert(id);
   return {};
 }
 
-/// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event.
+/// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event or the
+/// answer to start().
 bool Session::take(control::Packet& packet) {
   const Json message = Json::parse(packet.text, nullptr, false);
   if (!message.is_object()) return true;
@@ -204,6 +225,15 @@ bool Session::take(control::Packet& packet) {
     return false;
   }
   const std::uint64_t id = message.value("id", std::uint64_t{0});
+  if (started_.erase(id) != 0) {
+    try {
+      events_.on_answer(id, failure_in(message), message, std::move(packet.fds));
+    } catch (const Json::exception& error) {
+      events_.on_answer(id, {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()}, {},
+                        {});
+    }
+    return false;
+  }
   if (id == waiting_for_ && id != 0) {
     waiting_for_ = 0;
     answer_.emplace(message, std::move(packet.fds));
@@ -251,6 +281,9 @@ void Session::lost_engine() {
   waiting_for_ = 0;
   next_try_ns_ = 0;
   arm_retry();
+  const std::set<std::uint64_t> unanswered = std::exchange(started_, {});
+  for (const std::uint64_t id : unanswered) events_.on_answer(id, gone_failure(), {}, {});
+  if (!unanswered.empty()) slot::signal_event(pending_.get());
 }
 
 void Session::arm_retry() {

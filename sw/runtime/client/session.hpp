@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,8 @@ class SessionEvents {
   virtual void on_lost() = 0;
   /// Local indices of the connections that this process still holds.
   virtual std::vector<std::uint32_t> held() const = 0;
+  /// The answer to request `id` of start(); `failure` says why there is none.
+  virtual void on_answer(std::uint64_t id, Failure failure, const Json& answer, std::vector<slot::Fd> fds) = 0;
 };
 
 /// One thread.
@@ -75,6 +78,8 @@ class Session {
   /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. On
   /// SW_OK `answer` and `fds` are what the engine said.
   Failure request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds);
+  /// Sends a request without waiting: its answer goes to SessionEvents::on_answer with this id.
+  Failure start(Json message, std::uint64_t& id);
   /// Sends a message whose answer nobody waits for (its id is 0).
   void post(const Json& message);
   /// Handles what the engine has sent; comes back to an engine that was restarted. Never waits.
@@ -98,6 +103,7 @@ class Session {
  private:
   Failure connect_socket();
   Failure hello();
+  Failure gone_failure() const;
   void lost_engine();
   void try_resume();
   bool take(control::Packet& packet);
@@ -118,6 +124,7 @@ class Session {
   std::map<std::string, std::uint32_t> services_;
   std::int64_t next_try_ns_ = 0;
   std::uint64_t waiting_for_ = 0;
+  std::set<std::uint64_t> started_;  ///< requests whose answers go to on_answer
   std::optional<std::pair<Json, std::vector<slot::Fd>>> answer_;
 };
 

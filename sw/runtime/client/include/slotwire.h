@@ -148,6 +148,14 @@ SW_API int sw_connect(sw_context* context, const char* service, const sw_connect
  */
 SW_API void sw_connection_close(sw_connection* connection);
 SW_API int sw_connection_peer(const sw_connection* connection, sw_peer* out);
+/* Connects without waiting, for event loops: sw_connected() gives the outcome, in any order, when the context's
+ * descriptor was readable or sw_poller_wait() returned. `token` comes back with it. Unlike sw_connect() it does not try
+ * again while a link is down. SW_BUSY (1024 are under way), SW_ENGINE_GONE. */
+SW_API int sw_start_connect(sw_context* context, const char* service, const sw_connect_options* options,
+                            sw_timeout_ms timeout, void* token);
+/* The outcome of one sw_start_connect(): SW_OK and the connection, or why not, and its token. SW_AGAIN (and token
+ * NULL): none yet. */
+SW_API int sw_connected(sw_context* context, void** token, sw_connection** out);
 /* The context that the connection was made from. */
 SW_API sw_context* sw_connection_context(const sw_connection* connection);
 
@@ -230,6 +238,16 @@ SW_API int sw_is_cancelled(sw_connection* connection, uint32_t id);
  * SW_PEER_CLOSED. */
 SW_API int sw_write(sw_connection* connection, const void* data, size_t length, size_t* done);
 SW_API int sw_read(sw_connection* connection, void* data, size_t length, size_t* done);
+/* The same without a copy. sw_loan_stream() loans the room there is now, at most a quarter of the ring and at least
+ * `least` bytes (cut to that quarter): fill it and sw_commit_stream() what was filled, or sw_abandon(). SW_AGAIN: less
+ * than `least` is free. */
+SW_API int sw_loan_stream(sw_connection* connection, size_t least, sw_loan* out);
+SW_API int sw_commit_stream(sw_connection* connection, size_t length);
+/* The next bytes where they lie in the ring, without taking them; valid until sw_consume_stream(), which takes the
+ * first `length` of them. SW_OK and *length 0: the peer ended its stream by sw_shutdown(). SW_AGAIN; SW_PEER_CLOSED: it
+ * closed without doing so. */
+SW_API int sw_peek_stream(sw_connection* connection, const void** data, size_t* length);
+SW_API int sw_consume_stream(sw_connection* connection, size_t length);
 /* No more bytes follow from this end: the peer's sw_read returns SW_PEER_CLOSED after the last one; its own direction
  * goes on. */
 SW_API int sw_shutdown(sw_connection* connection);
@@ -251,8 +269,8 @@ SW_API void sw_poller_destroy(sw_poller* poller);
 SW_API int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token);
 SW_API int sw_poller_set(sw_poller* poller, sw_connection* connection, int what);
 SW_API int sw_poller_remove(sw_poller* poller, sw_connection* connection);
-/* Waits; fills at most `max`. *count may be 0 with SW_OK: the context had events (accept may now succeed).
- * SW_TIMED_OUT. */
+/* Waits; fills at most `max`. *count may be 0 with SW_OK: the context had events (accept may now succeed). SW_AGAIN
+ * (timeout 0 and nothing there), SW_TIMED_OUT. */
 SW_API int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count);
 /* For nesting in an event loop: readable when sw_poller_wait(.., 0, ..) would return something, once sw_poller_arm()
  * returned SW_OK. */

@@ -1,0 +1,193 @@
+// slotwire status: what a node is doing, once.
+#include <cstdio>
+
+#include "regs/regs.hpp"
+#include "tools/slotwire/control_client.hpp"
+#include "tools/slotwire/text.hpp"
+
+namespace slotwire::cli {
+namespace {
+
+struct Options {
+  Common common;
+  bool slots = false;
+  bool sessions = false;
+};
+
+std::string text_of(const Json& row, const char* key) {
+  const auto found = row.find(key);
+  if (found == row.end()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+/// One line about a counter, for those that the pipeline describes.
+std::string describe_counter(std::string_view name) {
+  for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
+    const auto counter = static_cast<regs::Counter>(i);
+    if (regs::name(counter) == name) return std::string(regs::describe(counter));
+  }
+  return {};
+}
+
+void print_links(const Json& links) {
+  if (links.empty()) {
+    std::printf("\nNo links: this node talks to no other ([[link]] in its configuration).\n");
+    return;
+  }
+  Table table({{"LINK"}, {"CARRIER"}, {"STATE"}, {"CONNECTS", true}, {"WHY"}});
+  for (const Json& link : links) {
+    const bool up = link.at("up").get<bool>();
+    std::string why = link.at("reason").get<std::string>();
+    if (!up) {
+      why = "control connection " + std::string(link.at("control_up").get<bool>() ? "up" : "down") + ", carrier " +
+            (link.at("carrier_up").get<bool>() ? "up" : "down") + (why.empty() ? "" : ": " + why);
+    }
+    table.add(
+        {text_of(link, "peer"), text_of(link, "carrier"), up ? "up" : "down", text_of(link, "control_connects"), why},
+        {Colour::bold, Colour::none, up ? Colour::good : Colour::bad});
+  }
+  std::printf("\n%s", table.text().c_str());
+}
+
+void print_counters(const Json& status) {
+  Table table({{"COUNTER"}, {"COUNT", true}, {"MEANING"}});
+  for (const auto& [name, value] : status.at("counters").items()) {
+    if (value != 0) table.add({name, value.dump(), describe_counter(name)});
+  }
+  std::printf("\n%s", table.empty() ? "  no frames yet: all counters are 0\n" : table.text().c_str());
+  Table carriers({{"CARRIER"},
+                  {"FRAMES OUT", true},
+                  {"BYTES OUT", true},
+                  {"FRAMES IN", true},
+                  {"BYTES IN", true},
+                  {"NOT SENT", true},
+                  {"UNKNOWN PEER", true},
+                  {"MALFORMED", true}});
+  for (const Json& carrier : status.at("carriers")) {
+    if (carrier.at("tx_frames") == 0 && carrier.at("rx_frames") == 0 && carrier.at("rx_unknown_peer") == 0) continue;
+    carriers.add({text_of(carrier, "carrier"), text_of(carrier, "tx_frames"),
+                  bytes_text(carrier.at("tx_bytes").get<double>()), text_of(carrier, "rx_frames"),
+                  bytes_text(carrier.at("rx_bytes").get<double>()), text_of(carrier, "tx_dropped"),
+                  text_of(carrier, "rx_unknown_peer"), text_of(carrier, "rx_malformed")});
+  }
+  if (!carriers.empty()) std::printf("\n%s", carriers.text().c_str());
+}
+
+void print_slots(const Json& slots) {
+  Table table({{"SLOT", true},
+               {"SERVICE"},
+               {"ROLE"},
+               {"PROCESS"},
+               {"PEER"},
+               {"PAIRING"},
+               {"STATE"},
+               {"LINES OUT", true},
+               {"AGAIN", true},
+               {"LINES IN", true},
+               {"UNREAD", true},
+               {"UNSENT", true}});
+  for (const Json& slot : slots) {
+    std::string unread = "-";
+    std::string unsent = "-";
+    if (const auto marks = slot.find("marks"); marks != slot.end()) {
+      const auto mark = [&](const char* name) { return marks->at(name).get<std::uint32_t>(); };
+      unread = std::to_string(mark("out_tail") - mark("out_head"));
+      unsent = std::to_string(mark("in_tail") - mark("in_head"));
+    }
+    const bool open = slot.at("state") == "open";
+    const std::string state =
+        slot.value("fault", "none") != "none" ? "fault " + text_of(slot, "fault") : text_of(slot, "state");
+    table.add({text_of(slot, "slot"), text_of(slot, "service"), slot.at("acceptor").get<bool>() ? "serves" : "connects",
+               text_of(slot, "name") + " (" + text_of(slot, "pid") + ")",
+               text_of(slot, "peer_name") + "@" + text_of(slot, "peer_node") + " (" + text_of(slot, "peer_pid") + ")",
+               text_of(slot, "pairing"), state, text_of(slot, "tx_lines"), text_of(slot, "tx_lines_again"),
+               text_of(slot, "rx_lines"), unread, unsent},
+              {Colour::bold, Colour::none, Colour::none, Colour::none, Colour::none, Colour::none,
+               open ? Colour::good : Colour::dim});
+  }
+  std::printf("\n%s", table.empty() ? "  no slots\n" : table.text().c_str());
+}
+
+void print_sessions(const Json& sessions) {
+  Table table({{"SESSION", true},
+               {"PROCESS"},
+               {"PID", true},
+               {"UID", true},
+               {"SLOTS", true},
+               {"MEMORY", true},
+               {"STATE"},
+               {"SERVES"}});
+  for (const Json& session : sessions) {
+    std::string serves;
+    for (const Json& service : session.at("services"))
+      serves += (serves.empty() ? "" : " ") + service.get<std::string>();
+    const bool attached = session.at("attached").get<bool>();
+    table.add({text_of(session, "session"), text_of(session, "name"), text_of(session, "pid"), text_of(session, "uid"),
+               text_of(session, "slots"), bytes_text(session.at("memory").get<double>()),
+               attached ? "attached" : "away", serves},
+              {Colour::bold, Colour::none, Colour::none, Colour::none, Colour::none, Colour::none,
+               attached ? Colour::good : Colour::bad});
+  }
+  std::printf("\n%s", table.empty() ? "  no sessions\n" : table.text().c_str());
+}
+
+void print_status(const Json& status) {
+  std::printf("node %s: slotwired %s, pid %s, up %s, %s card%s\n", paint(Colour::bold, text_of(status, "node")).c_str(),
+              text_of(status, "version").c_str(), text_of(status, "pid").c_str(),
+              uptime_text(status.at("uptime_s").get<std::uint64_t>()).c_str(), text_of(status, "card").c_str(),
+              status.at("recovered").get<bool>() ? ", took over from an earlier slotwired" : "");
+  const Json& memory = status.at("memory");
+  const double total = memory.at("total").get<double>();
+  const double free = memory.at("free").get<double>();
+  std::printf("  memory    %s of %s used, largest free piece %s\n", bytes_text(total - free).c_str(),
+              bytes_text(total).c_str(), bytes_text(memory.at("largest_free").get<double>()).c_str());
+  const Json& slots = status.at("slots");
+  std::printf("  slots     %s of %s used, %s of them draining\n", text_of(slots, "used").c_str(),
+              text_of(slots, "limit").c_str(), text_of(slots, "draining").c_str());
+  const Json& sessions = status.at("sessions");
+  std::printf("  sessions  %s of %s\n", text_of(sessions, "used").c_str(), text_of(sessions, "limit").c_str());
+  print_links(status.at("links"));
+  Table services({{"SERVICE"}, {"PROCESSES", true}});
+  for (const Json& service : status.at("services"))
+    services.add({text_of(service, "service"), text_of(service, "processes")});
+  std::printf("\n%s", services.empty() ? "  no services\n" : services.text().c_str());
+  print_counters(status);
+}
+
+int run(const Options& options) {
+  ControlClient client(options.common);
+  Json status = client.ask(Json{{"op", "status"}});
+  status.erase("id");
+  status.erase("ok");
+  if (options.slots) status["slot_table"] = client.ask_all("slots");
+  if (options.sessions) status["session_table"] = client.ask_all("sessions");
+  if (options.common.json) {
+    std::printf("%s\n", status.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    return kExitOk;
+  }
+  print_status(status);
+  if (options.sessions) print_sessions(status.at("session_table"));
+  if (options.slots) print_slots(status.at("slot_table"));
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Command& command) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub = app.add_subcommand("status", "Show the node, its links, memory, services and counters");
+  sub->add_flag("--slots", options->slots, "show every slot: owner, peer, marks, lines moved");
+  sub->add_flag("--sessions", options->sessions, "show every process that has a session");
+  add_common(*sub, options->common,
+             "print one JSON object; --slots and --sessions add 'slot_table' and 'session_table'");
+  sub->footer(
+      R"(A link is up when both its control connection and its carrier are; WHY says what is missing. Counters that are
+0 are left out. In the table of slots UNREAD counts lines that wait for this process, UNSENT lines that the
+peer does not have yet; slots of one node that share a ring (pairing direct) show '-': no proxy moves their lines.
+
+Examples: slotwire status
+          slotwire status --slots --json | jq '.slot_table[] | select(.state != "open")')");
+  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+}
+
+}  // namespace slotwire::cli

@@ -1,0 +1,48 @@
+// slotwire: looks at a node, talks to services, and carries TCP connections through slots.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "tools/slotwire/common.hpp"
+
+namespace {
+
+constexpr const char* kFooter =
+    R"(Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such service, 4 link down, 5 refused by policy or quota,
+69 slotwired cannot be reached.
+
+'slotwire COMMAND --help' is the manual of a command, slotwire(1) the whole of them.)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace slotwire::cli;
+  CLI::App app{"Looks at a Slotwire node, talks to services, and carries TCP connections through slots."};
+  app.set_version_flag("--version", "slotwire " SLOTWIRE_VERSION);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  Command command;
+  add_status(app, command);
+  add_top(app, command);
+  add_ping(app, command);
+  add_call(app, command);
+  add_serve(app, command);
+  add_tunnel(app, command);
+  add_capture(app, command);
+  add_bench(app, command);
+  add_cut(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  try {
+    return command();
+  } catch (const CommandError& error) {
+    std::fprintf(stderr, "slotwire: %s\n", error.what());
+    return error.code();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "slotwire: %s\n", error.what());
+    return kExitFailed;
+  }
+}

@@ -1,0 +1,75 @@
+"""capture: real traffic as tshark sees it with the generated dissector."""
+import json
+import os
+import subprocess
+import unittest
+
+from nodes import NodeTest, run
+
+DISSECTOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "sw", "tools", "dissector", "slotwire.lua")
+
+
+class Capture(NodeTest):
+    def fields(self, file, *names):
+        self.need("tshark")
+        command = ["tshark", "-n", "-r", file, "-X", "lua_script:" + DISSECTOR, "-T", "fields", "-E", "separator=|"]
+        for name in names:
+            command += ["-e", name]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ, WIRESHARK_CONFIG_DIR=self.directory))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return [line.split("|") for line in result.stdout.splitlines()]
+
+    def test_shows_real_traffic(self):
+        self.need("tshark")
+        self.serve(["echo", "--echo"], self.right)
+        file = os.path.join(self.directory, "trace.pcapng")
+        capture = self.start(["capture", "-w", file, "-c", "200", "--json"], self.left)
+        self.start(["bench", "echo", "-d", "60s", "-s", "100"], self.left)
+        self.assertEqual(capture.wait(), 0, capture.output())
+        said = json.loads(capture.output())
+        self.assertEqual((said["frames"], said["dropped"]), (200, 0))
+        rows = self.fields(file, "frame.interface_name", "slotwire.frame_type", "slotwire.lines", "slotwire.crc_ok", "slotwire.record.kind",
+                           "slotwire.record.length", "ip.src", "slotwire.epoch")
+        self.assertEqual(len(rows), 200)
+        self.assertEqual({row[0] for row in rows}, {"right"})
+        self.assertEqual({row[3] for row in rows}, {"1"}, "every CRC is right")
+        data = [row for row in rows if row[1] == "0"]
+        self.assertGreater(len(data), 50)
+        self.assertEqual({(row[4], row[5]) for row in data if row[4]}, {("2", "100"), ("3", "100")}, "requests and replies of 100 bytes")
+        self.assertEqual({row[2] for row in data}, {"2"})
+        self.assertEqual({row[6] for row in rows}, {"10.0.0.1", "10.1.0.0"}, "both directions")
+        self.assertEqual(len({row[7] for row in data}), 1, "one pairing")
+
+    def test_standard_output_and_duration(self):
+        self.serve(["echo", "--echo"], self.right)
+        bench = self.start(["bench", "echo", "-d", "60s", "-i", "20ms"], self.left)
+        bench.wait_for("calls/s")
+        result = run(["capture", "-d", "200ms", "--link", "right"], self.left, text=False)
+        self.assertEqual(result.stdout[:4], bytes.fromhex("0a0d0d0a"))
+        self.assertRegex(result.stderr.decode(), r"[1-9]\d* frames captured, \d+ dropped")
+
+    def test_one_at_a_time_and_unknown_links_are_refused(self):
+        self.assertIn("no link", run(["capture", "-w", "/dev/null", "-l", "nowhere", "-d", "10ms"], self.left, expect=1).stderr)
+        first = self.start(["capture", "-w", os.path.join(self.directory, "first"), "--json"], self.left)
+        # The first has begun once a second is refused.
+        result = None
+        while result is None or result.returncode == 0:
+            self.assertIsNone(first.process.poll(), first.output())
+            result = run(["capture", "-w", "/dev/null", "-d", "1ms"], self.left, expect=None)
+        self.assertIn("another capture", result.stderr)
+        self.assertEqual(first.stop(), 0)
+
+    def test_the_end_of_slotwired_ends_it(self):
+        file = os.path.join(self.directory, "trace.pcapng")
+        capture = self.start(["capture", "-w", file], self.left)
+        self.serve(["echo", "--echo"], self.right)
+        # Seen to run: frames are counted once its reader has the file's first bytes.
+        while not os.path.exists(file) or os.path.getsize(file) == 0:
+            run(["ping", "echo", "-c", "1"], self.left)
+        self.left.kill()
+        self.assertEqual(capture.wait(), 69, capture.output())
+        self.left.start()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
