@@ -475,6 +475,10 @@ int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms
   });
 }
 
+void sw_poller_interrupt(sw_poller* poller) {
+  if (poller != nullptr) poller->interrupt();
+}
+
 int sw_poller_fd(const sw_poller* poller) {
   return poller == nullptr ? -1 : poller->fd();
 }

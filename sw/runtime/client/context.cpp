@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <system_error>
 
 namespace slotwire::client {
 
@@ -278,11 +280,18 @@ std::vector<std::uint32_t> sw_context::held() const {
 
 // --- poller ---
 
-sw_poller::sw_poller(sw_context& context) : context_(context), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.ptr = nullptr;  // the context's events
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, context.session().fd(), &event);
+sw_poller::sw_poller(sw_context& context)
+    : context_(context), epoll_(::epoll_create1(EPOLL_CLOEXEC)), interrupt_(slotwire::slot::create_event()) {
+  const auto watch = [&](int fd, void* which) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = which;
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+      throw std::system_error(errno, std::generic_category(), "the poller cannot watch a descriptor");
+    }
+  };
+  watch(context.session().fd(), nullptr);  // the context's events
+  watch(interrupt_.get(), this);
 }
 
 sw_poller::~sw_poller() {
@@ -338,7 +347,8 @@ bool sw_poller::take_events(int timeout_ms) {
     void* const which = events[static_cast<std::size_t>(i)].data.ptr;
     if (which == nullptr) {
       control = true;
-    } else {
+    } else if (which != this) {  // this: interrupted_ is set
+
       wake(*static_cast<Entry*>(which));
     }
   }
@@ -361,7 +371,13 @@ void sw_poller::collect(std::vector<sw_ready>& ready, std::size_t max) {
   }
 }
 
+void sw_poller::interrupt() {
+  interrupted_.store(true);
+  slotwire::slot::signal_event(interrupt_.get());
+}
+
 bool sw_poller::arm() {
+  if (interrupted_.load()) return false;
   for (std::size_t i = 0; i < awake_.size();) {
     Entry& entry = *awake_[i];
     if (entry.what != 0 && !entry.connection->end->arm(entry.what)) return false;
@@ -376,8 +392,13 @@ Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Dea
   slotwire::slot::Waiter waiter(context_.policy());
   if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);
   while (true) {
+    if (interrupted_.exchange(false)) {
+      slotwire::slot::drain_event(interrupt_.get());
+      return {SW_CANCELLED, "interrupted"};
+    }
     collect(ready, max);
-    if (!ready.empty() || had_events_) {
+    if (!ready.empty()) return {};
+    if (had_events_) {
       had_events_ = false;
       return {};
     }
@@ -385,7 +406,7 @@ Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Dea
       take_events(0);
       collect(ready, max);
       const bool nothing = ready.empty() && !had_events_;
-      had_events_ = false;
+      if (ready.empty()) had_events_ = false;
       return {nothing ? SW_AGAIN : SW_OK, {}};
     }
     if (awake_.size() <= slotwire::client::kMaxSpun && waiter.next() == slotwire::slot::Waiter::Step::again) {

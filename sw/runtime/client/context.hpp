@@ -1,5 +1,6 @@
 // What the handles of the C ABI stand for.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -97,6 +98,8 @@ struct sw_poller {
   slotwire::client::Failure wait(std::vector<sw_ready>& ready, std::size_t max,
                                  const slotwire::client::Deadline& deadline);
   bool arm();
+  /// Any thread, and signal handlers.
+  void interrupt();
   int fd() const { return epoll_.get(); }
   sw_context& context() { return context_; }
   /// Kept between waits so that none allocates.
@@ -114,7 +117,8 @@ struct sw_poller {
   void collect(std::vector<sw_ready>& ready, std::size_t max);
 
   sw_context& context_;
-  slotwire::slot::Fd epoll_;
+  slotwire::slot::Fd epoll_, interrupt_;
+  std::atomic<bool> interrupted_{false};
   std::unordered_map<sw_connection*, std::unique_ptr<Entry>> entries_;
   std::vector<Entry*> awake_;
   std::vector<sw_ready> scratch_;

@@ -218,13 +218,14 @@ Failure Session::start(Json message, std::uint64_t& id) {
 /// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event or the
 /// answer to start().
 bool Session::take(control::Packet& packet) {
-  const Json message = Json::parse(packet.text, nullptr, false);
+  Json message = Json::parse(packet.text, nullptr, false);
   if (!message.is_object()) return true;
   if (message.contains("ev")) {
     handle_event(message, std::move(packet.fds));
     return false;
   }
-  const std::uint64_t id = message.value("id", std::uint64_t{0});
+  const auto number = message.find("id");
+  const std::uint64_t id = number != message.end() && number->is_number_unsigned() ? number->get<std::uint64_t>() : 0;
   if (started_.erase(id) != 0) {
     try {
       events_.on_answer(id, failure_in(message), message, std::move(packet.fds));
@@ -236,7 +237,7 @@ bool Session::take(control::Packet& packet) {
   }
   if (id == waiting_for_ && id != 0) {
     waiting_for_ = 0;
-    answer_.emplace(message, std::move(packet.fds));
+    answer_.emplace(std::move(message), std::move(packet.fds));
   } else if (message.contains("local") && message["local"].is_number_unsigned() && socket_) {
     // A connection that was opened after its connect had been given up: nobody holds it.
     socket_->send(Json{{"op", "close"}, {"id", 0}, {"local", message["local"]}}.dump());

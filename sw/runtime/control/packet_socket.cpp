@@ -11,7 +11,7 @@
 namespace slotwire::control {
 
 PacketSocket::PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue)
-    : socket_(std::move(socket)), max_text_(max_text), max_queue_(max_queue) {
+    : socket_(std::move(socket)), max_text_(max_text), max_queue_(max_queue), buffer_(std::make_unique_for_overwrite<char[]>(max_text)) {
   // The kernel's default (about 200 KiB) would refuse a packet of the largest permitted size.
   const int buffer = static_cast<int>(max_text * 4);
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
@@ -19,8 +19,8 @@ PacketSocket::PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t ma
 
 PacketSocket::Got PacketSocket::receive(Packet& packet) {
   packet.fds.clear();
-  packet.text.resize(max_text_);
-  iovec part{packet.text.data(), packet.text.size()};
+  packet.text.clear();
+  iovec part{buffer_.get(), max_text_};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxPacketFds)> control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -30,7 +30,8 @@ PacketSocket::Got PacketSocket::receive(Packet& packet) {
   ssize_t n = 0;
   do {
     n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (n < 0 && errno == EINTR);
+    // ECONNRESET: the peer closed before it had read everything. Told once; what it sent last is still there to read.
+  } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? Got::nothing : Got::closed;
   // Take the descriptors in any case, so that none is left open.
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
@@ -44,7 +45,7 @@ PacketSocket::Got PacketSocket::receive(Packet& packet) {
   }
   if (n == 0) return Got::closed;
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Got::too_long;
-  packet.text.resize(static_cast<std::size_t>(n));
+  packet.text.assign(buffer_.get(), static_cast<std::size_t>(n));
   return Got::packet;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ class PacketSocket {
 
   slot::Fd socket_;
   std::size_t max_text_, max_queue_;
+  std::unique_ptr<char[]> buffer_;  ///< max_text_ bytes; not cleared, so that looking at an empty socket costs nothing
   std::deque<Packet> queue_;
 };
 

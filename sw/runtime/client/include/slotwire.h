@@ -272,6 +272,8 @@ SW_API int sw_poller_remove(sw_poller* poller, sw_connection* connection);
 /* Waits; fills at most `max`. *count may be 0 with SW_OK: the context had events (accept may now succeed). SW_AGAIN
  * (timeout 0 and nothing there), SW_TIMED_OUT. */
 SW_API int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count);
+/* Makes the sw_poller_wait that is under way, or the next one, return SW_CANCELLED. Any thread; async-signal-safe. */
+SW_API void sw_poller_interrupt(sw_poller* poller);
 /* For nesting in an event loop: readable when sw_poller_wait(.., 0, ..) would return something, once sw_poller_arm()
  * returned SW_OK. */
 SW_API int sw_poller_fd(const sw_poller* poller);

@@ -1,0 +1,639 @@
+// slotwire.hpp: the process library of Slotwire for C++20. Header-only, over the C ABI in slotwire.h: link libslotwire.
+//
+//   auto context = slotwire::Context::open();                       // a session with this node's slotwired
+//   if (!context) return complain(context.error().text);
+//   auto connection = context->connect("orders", 2s);               // whoever serves it, here or on another node
+//   auto reply = connection->call(1, "how many?", 500ms);           // a request and its answer
+//   if (reply) use(reply->text());                                  // in place in the ring, until `reply` goes
+//
+// Threads: a Context and all that is made from it (Service, Connection, Message, Loan, Poller) belong to the thread
+// that opened it; a call from another thread gives Status::wrong_thread and does nothing. Use one Context per thread;
+// Context::adopt() moves a whole one. The only exceptions, which any thread and any signal handler may call, are
+// Connection::interrupt() and Poller::interrupt().
+//
+// Errors: nothing throws but std::bad_alloc. A function that can fail returns Result<T>: a T, or an Error with a Status
+// and a sentence for people. No room and nothing there are Status::again (their text is empty, so that trying costs
+// nothing).
+//
+// Waiting: a function that may wait takes a Deadline. A duration is a timeout (0: do not wait, again at once), a
+// steady_clock::time_point is a time, Deadline::never() is no limit. The resolution is 1 ms, rounded up.
+//
+// Lifetimes, inner before outer, as local variables are destroyed anyway: Message and Loan before their Connection;
+// Connection, Service and Poller before their Context. Moving any of them keeps the others valid.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "slotwire.h"
+
+namespace slotwire {
+
+// ---- errors ----
+
+/// Why something did not happen. The same values as sw_status, where each is explained.
+enum class Status : int {
+  ok = 0,
+  again = 1,          ///< not now: no room, or nothing there
+  timed_out = 2,      ///< the deadline passed
+  cancelled = 3,      ///< interrupt() was called
+  peer_closed = 4,    ///< the peer closed in good order; everything it sent has been read
+  peer_died = 5,      ///< the peer's process ended without closing
+  refused = 6,        ///< a policy or a quota says no
+  no_service = 7,     ///< nobody serves this name
+  link_down = 8,      ///< the link to the peer's node is down; what was sent waits and will arrive
+  engine_gone = 9,    ///< slotwired cannot be reached
+  lost = 10,          ///< the connection's memory is gone: a node started anew
+  too_large = 11,     ///< larger than a ring or a stated limit
+  wrong_thread = 12,  ///< the object belongs to another thread
+  version = 13,       ///< two programs of different, incompatible releases
+  invalid = 14,       ///< an argument that cannot be
+  broken = 15,        ///< the peer wrote what no honest peer writes
+  faulted = 16,       ///< this process's own slot was faulted by the proxy
+  no_memory = 17,     ///< no slot memory, or no descriptors left
+  remote_error = 18,  ///< the server answered with an error: see Error::code and Error::text
+  busy = 19           ///< a call or a loan is under way on this connection
+};
+static_assert(static_cast<int>(Status::ok) == SW_OK && static_cast<int>(Status::again) == SW_AGAIN);
+static_assert(static_cast<int>(Status::timed_out) == SW_TIMED_OUT &&
+              static_cast<int>(Status::cancelled) == SW_CANCELLED);
+static_assert(static_cast<int>(Status::peer_closed) == SW_PEER_CLOSED);
+static_assert(static_cast<int>(Status::peer_died) == SW_PEER_DIED && static_cast<int>(Status::refused) == SW_REFUSED);
+static_assert(static_cast<int>(Status::no_service) == SW_NO_SERVICE);
+static_assert(static_cast<int>(Status::link_down) == SW_LINK_DOWN);
+static_assert(static_cast<int>(Status::engine_gone) == SW_ENGINE_GONE && static_cast<int>(Status::lost) == SW_LOST);
+static_assert(static_cast<int>(Status::too_large) == SW_TOO_LARGE);
+static_assert(static_cast<int>(Status::wrong_thread) == SW_WRONG_THREAD);
+static_assert(static_cast<int>(Status::version) == SW_VERSION && static_cast<int>(Status::invalid) == SW_INVALID);
+static_assert(static_cast<int>(Status::broken) == SW_BROKEN && static_cast<int>(Status::faulted) == SW_FAULTED);
+static_assert(static_cast<int>(Status::no_memory) == SW_NO_MEMORY);
+static_assert(static_cast<int>(Status::remote_error) == SW_REMOTE_ERROR && static_cast<int>(Status::busy) == SW_BUSY);
+
+/// "timed out". Any thread.
+inline std::string_view name(Status status) {
+  return sw_status_name(static_cast<int>(status));
+}
+
+/// What went wrong.
+struct Error {
+  Status status = Status::invalid;
+  std::string text;        ///< what happened, where, and what to do; empty for Status::again
+  std::uint16_t code = 0;  ///< with Status::remote_error: the server's code, and `text` is the server's text
+};
+
+/// A T or an Error. Look before you take: value(), * and -> of an Error end the program with its text.
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : held_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : held_(std::in_place_index<1>, std::move(error)) {}
+
+  bool ok() const { return held_.index() == 0; }
+  explicit operator bool() const { return ok(); }
+  Status status() const { return ok() ? Status::ok : std::get_if<1>(&held_)->status; }
+  /// Only if !ok().
+  const Error& error() const& { return *std::get_if<1>(&held_); }
+  Error&& error() && { return std::move(*std::get_if<1>(&held_)); }
+
+  T& value() & { return check(), *std::get_if<0>(&held_); }
+  const T& value() const& { return check(), *std::get_if<0>(&held_); }
+  T&& value() && { return check(), std::move(*std::get_if<0>(&held_)); }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T&& operator*() && { return std::move(*this).value(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
+
+ private:
+  void check() const {
+    if (ok()) return;
+    std::fprintf(stderr, "slotwire: the value of a failed call was used: %s\n", error().text.c_str());
+    std::abort();
+  }
+  std::variant<T, Error> held_;
+};
+
+/// Nothing or an Error.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)) {}
+  bool ok() const { return !error_; }
+  explicit operator bool() const { return ok(); }
+  Status status() const { return ok() ? Status::ok : error_->status; }
+  /// Only if !ok().
+  const Error& error() const { return *error_; }
+
+ private:
+  std::optional<Error> error_;
+};
+
+// ---- arguments ----
+
+/// When a wait ends.
+class Deadline {
+ public:
+  /// A timeout from now on. 0 or less: does not wait.
+  template <typename Rep, typename Period>
+  Deadline(std::chrono::duration<Rep, Period> timeout) : ms_(rounded(timeout)) {}
+  /// A time. In the past: does not wait.
+  Deadline(std::chrono::steady_clock::time_point at) : Deadline(at - std::chrono::steady_clock::now()) {}
+  static Deadline never() { return Deadline(SW_FOREVER); }
+  static Deadline now() { return Deadline(sw_timeout_ms{0}); }
+  /// As the C ABI takes it.
+  sw_timeout_ms ms() const { return ms_; }
+
+ private:
+  explicit Deadline(sw_timeout_ms ms) : ms_(ms) {}
+  template <typename Duration>
+  static sw_timeout_ms rounded(Duration timeout) {
+    if (timeout <= Duration::zero()) return 0;
+    if (timeout >= std::chrono::hours(24 * 365)) return sw_timeout_ms{24} * 365 * 3'600'000;
+    return std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+  }
+  sw_timeout_ms ms_;
+};
+
+/// Bytes to send, seen and not kept: of a span, a string or a literal (without its final zero).
+class Data {
+ public:
+  Data() = default;
+  Data(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  Data(const std::vector<std::byte>& bytes) : bytes_(bytes) {}
+  Data(std::string_view text) : bytes_(std::as_bytes(std::span(text.data(), text.size()))) {}
+  Data(const std::string& text) : Data(std::string_view(text)) {}
+  Data(const char* text) : Data(std::string_view(text)) {}
+  const std::byte* data() const { return bytes_.data(); }
+  std::size_t size() const { return bytes_.size(); }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+struct ContextOptions {
+  std::string socket{};  ///< control socket; empty: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock
+  std::string name{};    ///< of this process, for people, at most 63 bytes; empty: the program's
+  std::optional<std::chrono::microseconds> spin{};   ///< how long a wait spins, above 0; none: as the node says
+  std::optional<std::chrono::microseconds> yield{};  ///< how long it then yields, above 0; none: as the node says
+  std::uint64_t max_message = 0;                     ///< largest message that is received in parts, bytes; 0: 64 MiB
+};
+
+struct ServeOptions {
+  std::uint32_t backlog = 0;  ///< connections that wait for accept(); more are closed at once; 0: 256
+};
+
+struct ConnectOptions {
+  std::uint32_t in_bytes =
+      0;  ///< ring towards the peer: 4 KiB to 2 MiB, rounded up to a power of two; 0: the node's default
+  std::uint32_t out_bytes = 0;  ///< ring from the peer, the same
+};
+
+/// Who is at the other end.
+struct Peer {
+  std::string node, service, name;  ///< its node, the connection's service, the process's name
+  std::uint32_t pid = 0, uid = 0;   ///< on its node, as that node's engine saw them
+  std::uint32_t slot = 0;           ///< this end's slot number, as `slotwire status` shows it
+  bool direct = false;              ///< both ends are on this node and share one ring
+  bool link_up = true;              ///< false: the link to the peer's node is down now
+};
+
+enum class Interest : int {
+  none = 0,
+  readable = SW_READABLE,
+  writable = SW_WRITABLE,
+  both = SW_READABLE | SW_WRITABLE
+};
+
+enum class Kind : std::uint32_t {
+  message = SW_MESSAGE,  ///< one-way
+  request = SW_REQUEST,  ///< answer it with reply() or reply_error()
+  reply = SW_REPLY,      ///< the answer to a call of start_call()
+  error = SW_ERROR,      ///< an error as the answer: code() and text()
+  cancel = SW_CANCEL     ///< the peer no longer wants the answer to request id()
+};
+
+namespace detail {
+
+inline Error error_of(int status) {
+  // Asking for the text costs something, and back-pressure is no error.
+  return {static_cast<Status>(status), status == SW_AGAIN ? std::string() : std::string(sw_last_error()), 0};
+}
+inline Result<void> result_of(int status) {
+  if (status == SW_OK) return {};
+  return error_of(status);
+}
+
+/// Owns a handle of the C ABI.
+template <typename T, void (*Close)(T*)>
+class Handle {
+ public:
+  explicit Handle(T* handle = nullptr) : handle_(handle) {}
+  Handle(Handle&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      reset();
+      handle_ = std::exchange(other.handle_, nullptr);
+    }
+    return *this;
+  }
+  ~Handle() { reset(); }
+  void reset() {
+    if (handle_ != nullptr) Close(std::exchange(handle_, nullptr));
+  }
+  T* get() const { return handle_; }
+
+ private:
+  T* handle_;
+};
+
+}  // namespace detail
+
+// ---- messages ----
+
+/// A received message. Its bytes lie in the ring where they fit (a long one was put together in memory) and stay until
+/// the object goes; keep few and briefly, for the peer cannot use their room meanwhile. Messages may go in any order.
+class Message {
+ public:
+  Message() = default;
+  Message(Message&& other) noexcept
+      : connection_(std::exchange(other.connection_, nullptr)), message_(std::exchange(other.message_, sw_message{})) {}
+  Message& operator=(Message&& other) noexcept {
+    if (this != &other) {
+      release();
+      connection_ = std::exchange(other.connection_, nullptr);
+      message_ = std::exchange(other.message_, sw_message{});
+    }
+    return *this;
+  }
+  ~Message() { release(); }
+
+  Kind kind() const { return static_cast<Kind>(message_.kind); }
+  std::span<const std::byte> data() const { return {static_cast<const std::byte*>(message_.data), size()}; }
+  std::string_view text() const { return {static_cast<const char*>(message_.data), size()}; }
+  std::size_t size() const { return static_cast<std::size_t>(message_.length); }
+  /// Of a request, its answer or its cancellation; matches start_call().
+  std::uint32_t id() const { return message_.id; }
+  /// Method of a request (0 to 65534), code of an error.
+  std::uint16_t code() const { return message_.code; }
+  /// Of a request: the time that was left when it was sent. None: the caller waits for ever.
+  std::optional<std::chrono::microseconds> time_left() const {
+    if (message_.deadline_us < 0) return std::nullopt;
+    return std::chrono::microseconds(message_.deadline_us);
+  }
+  /// Gives the room back now.
+  void release() {
+    if (connection_ != nullptr) sw_release(std::exchange(connection_, nullptr), &message_);
+    message_ = {};
+  }
+
+ private:
+  friend class Connection;
+  Message(sw_connection* connection, const sw_message& message) : connection_(connection), message_(message) {}
+  sw_connection* connection_ = nullptr;
+  sw_message message_{};
+};
+
+/// Room for one message in the slot itself: write into data(), then commit. Nothing is visible before, and an object
+/// that goes uncommitted gives the room back. One loan at a time on a connection; sending meanwhile is Status::busy.
+class Loan {
+ public:
+  Loan(Loan&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)), bytes_(other.bytes_) {}
+  Loan& operator=(Loan&& other) noexcept {
+    if (this != &other) {
+      abandon();
+      connection_ = std::exchange(other.connection_, nullptr);
+      bytes_ = other.bytes_;
+    }
+    return *this;
+  }
+  ~Loan() { abandon(); }
+
+  std::span<std::byte> data() const { return bytes_; }
+  /// Sends the first `size` bytes (at most data().size()) as a one-way message.
+  Result<void> commit(std::size_t size) { return finish(SW_MESSAGE, 0, 0, size); }
+  Result<void> commit() { return commit(bytes_.size()); }
+  /// Sends them as the answer to request `id`.
+  Result<void> commit_reply(std::uint32_t id, std::size_t size) { return finish(SW_REPLY, 0, id, size); }
+  void abandon() {
+    if (connection_ != nullptr) sw_abandon(std::exchange(connection_, nullptr));
+  }
+
+ private:
+  friend class Connection;
+  Loan(sw_connection* connection, std::span<std::byte> bytes) : connection_(connection), bytes_(bytes) {}
+  Result<void> finish(std::uint32_t kind, std::uint16_t code, std::uint32_t id, std::size_t size) {
+    if (connection_ == nullptr) return Error{Status::invalid, "the loan was committed or abandoned before", 0};
+    const int status = sw_commit(connection_, kind, code, id, size);
+    if (status == SW_OK) connection_ = nullptr;
+    return detail::result_of(status);
+  }
+  sw_connection* connection_;
+  std::span<std::byte> bytes_;
+};
+
+// ---- connections ----
+
+/// The connection seen as two streams of bytes. Both ends use it so, or neither. A view: the Connection stays the
+/// owner.
+class Stream {
+ public:
+  /// Writes what there is room for, at least one byte; how many. again, and why it never will.
+  Result<std::size_t> write(Data data) {
+    std::size_t done = 0;
+    const int status = sw_write(connection_, data.data(), data.size(), &done);
+    if (status != SW_OK) return detail::error_of(status);
+    return done;
+  }
+  /// Reads what is there, at least one byte; how many. again; peer_closed after the peer's last byte; peer_died.
+  Result<std::size_t> read(std::span<std::byte> into) {
+    std::size_t done = 0;
+    const int status = sw_read(connection_, into.data(), into.size(), &done);
+    if (status != SW_OK) return detail::error_of(status);
+    return done;
+  }
+  /// Writes all of it. After timed_out a part of it may have been written.
+  Result<void> write_all(Data data, Deadline deadline) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(deadline.ms());
+    for (std::size_t done = 0; done < data.size();) {
+      std::size_t n = 0;
+      int status = sw_write(connection_, data.data() + done, data.size() - done, &n);
+      done += n;
+      if (status == SW_AGAIN) {
+        const Deadline left = deadline.ms() < 0 ? deadline : Deadline(end);
+        status = sw_wait(connection_, SW_WRITABLE, left.ms());
+      }
+      if (status != SW_OK) return detail::error_of(status);
+    }
+    return {};
+  }
+  /// Waits for at least one byte.
+  Result<std::size_t> read_some(std::span<std::byte> into, Deadline deadline) {
+    while (true) {
+      std::size_t done = 0;
+      int status = sw_read(connection_, into.data(), into.size(), &done);
+      if (status == SW_OK) return done;
+      if (status == SW_AGAIN) status = sw_wait(connection_, SW_READABLE, deadline.ms());
+      if (status != SW_OK) return detail::error_of(status);
+    }
+  }
+  /// No more bytes follow from this end; the other direction goes on. again when the ring is full.
+  Result<void> shutdown() { return detail::result_of(sw_shutdown(connection_)); }
+
+ private:
+  friend class Connection;
+  explicit Stream(sw_connection* connection) : connection_(connection) {}
+  sw_connection* connection_;
+};
+
+/// One end of a connection. Sending and receiving make no system call while the other side keeps up. Destroying it
+/// closes in good order: what was sent is still delivered.
+class Connection {
+ public:
+  Result<Peer> peer() const {
+    sw_peer peer;
+    SW_INIT(peer);
+    if (const int status = sw_connection_peer(handle_.get(), &peer); status != SW_OK) return detail::error_of(status);
+    return Peer{peer.node, peer.service, peer.name, peer.pid, peer.uid, peer.slot, peer.direct != 0, peer.link_up != 0};
+  }
+
+  /// Sends a one-way message of any length, from 0 bytes up to what the peer accepts (ContextOptions::max_message). One
+  /// that is longer than the ring is cut and put together again, and needs a deadline; if it is cut off half-way the
+  /// connection is broken for both ends. again (with Deadline::now()), timed_out, link_down, engine_gone, too_large,
+  /// peer_closed, peer_died, lost, busy.
+  Result<void> send(Data data, Deadline deadline) {
+    return detail::result_of(sw_send(handle_.get(), data.data(), data.size(), deadline.ms()));
+  }
+  /// Room for a message of at most `size` bytes in the ring itself. again, too_large (more than the ring), busy.
+  Result<Loan> loan(std::size_t size) {
+    sw_loan loan;
+    SW_INIT(loan);
+    if (const int status = sw_loan_message(handle_.get(), size, &loan); status != SW_OK)
+      return detail::error_of(status);
+    return Loan(handle_.get(), {static_cast<std::byte*>(loan.data), static_cast<std::size_t>(loan.length)});
+  }
+  /// The next message of any kind. again, timed_out, link_down; peer_closed and peer_died after the last message;
+  /// broken, too_large.
+  Result<Message> receive(Deadline deadline) {
+    sw_message message;
+    SW_INIT(message);
+    if (const int status = sw_receive(handle_.get(), deadline.ms(), &message); status != SW_OK)
+      return detail::error_of(status);
+    return Message(handle_.get(), message);
+  }
+
+  /// A request with `method` (0 to 65534) and its answer. The deadline travels with the request. Messages that arrive
+  /// meanwhile are kept for receive(). After timed_out, cancelled, link_down or engine_gone the peer is told, and a
+  /// late answer is dropped. remote_error: the server said no, Error::code and Error::text are its own.
+  Result<Message> call(std::uint16_t method, Data data, Deadline deadline) {
+    sw_message message;
+    SW_INIT(message);
+    const int status = sw_call(handle_.get(), method, data.data(), data.size(), deadline.ms(), &message);
+    if (status == SW_OK) return Message(handle_.get(), message);
+    if (status != SW_REMOTE_ERROR) return detail::error_of(status);
+    const Message answer(handle_.get(), message);
+    return Error{Status::remote_error, std::string(answer.text()), answer.code()};
+  }
+  /// Starts a call, for many at once; its number. Its answer comes from receive(), as Kind::reply or Kind::error with
+  /// this number. The deadline is how long to wait for room, and what the server is told; nobody watches it afterwards:
+  /// cancel() when it is over.
+  Result<std::uint32_t> start_call(std::uint16_t method, Data data, Deadline deadline) {
+    std::uint32_t id = 0;
+    const int status = sw_start_call(handle_.get(), method, data.data(), data.size(), deadline.ms(), &id);
+    if (status != SW_OK) return detail::error_of(status);
+    return id;
+  }
+  /// Gives a call of start_call() up: the server is told, a late answer is dropped (of the last 1024 calls given up).
+  Result<void> cancel(std::uint32_t id) { return detail::result_of(sw_cancel_call(handle_.get(), id)); }
+  /// Makes the wait that is under way, or the next one, return Status::cancelled. Any thread; async-signal-safe.
+  void interrupt() const { sw_interrupt(handle_.get()); }
+
+  /// Answers request `id` of receive(). Errors as of send().
+  Result<void> reply(std::uint32_t id, Data data, Deadline deadline) {
+    return detail::result_of(sw_reply(handle_.get(), id, data.data(), data.size(), deadline.ms()));
+  }
+  /// Answers it with an error: a code of the server's own, and a text for people.
+  Result<void> reply_error(std::uint32_t id, std::uint16_t code, const std::string& text, Deadline deadline) {
+    return detail::result_of(sw_reply_error(handle_.get(), id, code, text.c_str(), deadline.ms()));
+  }
+  /// Has the peer given request `id` up? Looks at what has arrived, without taking it.
+  bool is_cancelled(std::uint32_t id) const { return sw_is_cancelled(handle_.get(), id) == 1; }
+
+  Stream stream() const { return Stream(handle_.get()); }
+  /// Waits until everything that was sent is in the peer's node (direct: has been read by the peer).
+  Result<void> flush(Deadline deadline) { return detail::result_of(sw_flush(handle_.get(), deadline.ms())); }
+
+  /// Waits until one of `what` holds, or tells why it never will (peer_died, ...). writable: what the last refused send
+  /// needs.
+  Result<void> wait(Interest what, Deadline deadline) {
+    return detail::result_of(sw_wait(handle_.get(), static_cast<int>(what), deadline.ms()));
+  }
+  /// For an event loop of your own: try; on again arm(); if that is ok, sleep until fd() is readable; disarm(); try.
+  /// again from arm(): it is there already, do not sleep. Watch Context::fd() as well. The library owns the descriptor.
+  int fd() const { return sw_connection_fd(handle_.get()); }
+  Result<void> arm(Interest what) { return detail::result_of(sw_arm(handle_.get(), static_cast<int>(what))); }
+  void disarm() { sw_disarm(handle_.get()); }
+
+  /// Closes now. Its messages and loans must be gone.
+  void close() { handle_.reset(); }
+  sw_connection* handle() const { return handle_.get(); }
+
+ private:
+  friend class Service;
+  friend class Context;
+  explicit Connection(sw_connection* connection) : handle_(connection) {}
+  detail::Handle<sw_connection, sw_connection_close> handle_;
+};
+
+/// A name that this process serves, beside other processes that serve it: connections take turns. Destroying it stops
+/// serving; accepted connections go on, those not accepted yet are closed.
+class Service {
+ public:
+  /// The next connection. again, timed_out.
+  Result<Connection> accept(Deadline deadline) {
+    sw_connection* connection = nullptr;
+    if (const int status = sw_accept(handle_.get(), deadline.ms(), &connection); status != SW_OK)
+      return detail::error_of(status);
+    return Connection(connection);
+  }
+  /// Readable when accept() may succeed: the context's descriptor.
+  int fd() const { return sw_service_fd(handle_.get()); }
+  void close() { handle_.reset(); }
+
+ private:
+  friend class Context;
+  explicit Service(sw_service* service) : handle_(service) {}
+  detail::Handle<sw_service, sw_service_close> handle_;
+};
+
+/// A session with the node's slotwired. If that is killed, connections go on; the session is taken up again when it is
+/// back.
+class Context {
+ public:
+  /// engine_gone, refused, version, no_memory.
+  static Result<Context> open(const ContextOptions& options = {}) {
+    const auto us = [](const std::optional<std::chrono::microseconds>& time) {
+      if (!time) return std::numeric_limits<std::uint32_t>::max();
+      return static_cast<std::uint32_t>(std::min<std::chrono::microseconds::rep>(
+          std::max<std::chrono::microseconds::rep>(time->count(), 1), 1'000'000));
+    };
+    sw_options given;
+    SW_INIT(given);
+    given.socket = options.socket.empty() ? nullptr : options.socket.c_str();
+    given.name = options.name.empty() ? nullptr : options.name.c_str();
+    given.spin_us = us(options.spin);
+    given.yield_us = us(options.yield);
+    given.max_message = options.max_message;
+    sw_context* context = nullptr;
+    if (const int status = sw_open(&given, &context); status != SW_OK) return detail::error_of(status);
+    return Context(context);
+  }
+  /// Moves the context and all that was made from it to the calling thread; the old thread must be out of it.
+  Result<void> adopt() { return detail::result_of(sw_context_adopt(handle_.get())); }
+
+  /// Serves `service`: 1 to 63 of a-z 0-9 . _ -. refused (policy, quota), invalid, engine_gone.
+  Result<Service> serve(const std::string& service, const ServeOptions& options = {}) {
+    sw_serve_options given;
+    SW_INIT(given);
+    given.backlog = options.backlog;
+    sw_service* made = nullptr;
+    if (const int status = sw_serve(handle_.get(), service.c_str(), &given, &made); status != SW_OK)
+      return detail::error_of(status);
+    return Service(made);
+  }
+  /// Connects to a process that serves `service`, on this node or one that the directory names. Waits for a link that
+  /// is down and for a slotwired that is being restarted. no_service, refused, link_down, engine_gone, timed_out,
+  /// no_memory.
+  Result<Connection> connect(const std::string& service, Deadline deadline, const ConnectOptions& options = {}) {
+    sw_connect_options given;
+    SW_INIT(given);
+    given.in_bytes = options.in_bytes;
+    given.out_bytes = options.out_bytes;
+    sw_connection* made = nullptr;
+    const int status = sw_connect(handle_.get(), service.c_str(), &given, deadline.ms(), &made);
+    if (status != SW_OK) return detail::error_of(status);
+    return Connection(made);
+  }
+
+  /// Readable when process() has something to do. For an event loop; functions that wait call process() themselves.
+  int fd() const { return sw_context_fd(handle_.get()); }
+  /// Takes what slotwired has sent: new connections, peers that closed or died, links. Never waits.
+  Result<void> process() { return detail::result_of(sw_context_process(handle_.get())); }
+  /// Name of this node.
+  std::string_view node() const { return sw_context_node(handle_.get()); }
+  void close() { handle_.reset(); }
+  sw_context* handle() const { return handle_.get(); }
+
+ private:
+  explicit Context(sw_context* context) : handle_(context) {}
+  detail::Handle<sw_context, sw_close> handle_;
+};
+
+// ---- many at once ----
+
+/// A connection that can go on.
+struct Ready {
+  void* token = nullptr;           ///< as given to Poller::add()
+  Interest what = Interest::none;  ///< both when the connection has ended: the next call on it tells why
+};
+
+/// Connections of one context, and the context's events, waited for together; a wait costs by those that are ready. A
+/// connection leaves its poller when it is closed.
+class Poller {
+ public:
+  /// Connections that one wait() tells of at most; the others are told by the next.
+  static constexpr std::size_t kMaxReady = 64;
+
+  static Result<Poller> create(Context& context) {
+    sw_poller* poller = nullptr;
+    if (const int status = sw_poller_create(context.handle(), &poller); status != SW_OK)
+      return detail::error_of(status);
+    return Poller(poller);
+  }
+  /// no_memory, invalid (it is in a poller already).
+  Result<void> add(Connection& connection, Interest what, void* token) {
+    return detail::result_of(sw_poller_add(handle_.get(), connection.handle(), static_cast<int>(what), token));
+  }
+  Result<void> set(Connection& connection, Interest what) {
+    return detail::result_of(sw_poller_set(handle_.get(), connection.handle(), static_cast<int>(what)));
+  }
+  Result<void> remove(Connection& connection) {
+    return detail::result_of(sw_poller_remove(handle_.get(), connection.handle()));
+  }
+  /// Those that are ready; valid until the next wait. None and no error: the context had events, accept() may succeed
+  /// now. timed_out, cancelled.
+  Result<std::span<const Ready>> wait(Deadline deadline) {
+    std::array<sw_ready, kMaxReady> found;
+    std::size_t count = 0;
+    const int status = sw_poller_wait(handle_.get(), found.data(), found.size(), deadline.ms(), &count);
+    if (status != SW_OK) return detail::error_of(status);
+    ready_.clear();
+    for (std::size_t i = 0; i < count; ++i) ready_.push_back({found[i].token, static_cast<Interest>(found[i].what)});
+    return std::span<const Ready>(ready_);
+  }
+  /// Makes the wait that is under way, or the next one, return Status::cancelled. Any thread; async-signal-safe.
+  void interrupt() const { sw_poller_interrupt(handle_.get()); }
+  /// For nesting in an event loop: readable when wait() would return something, once arm() was ok. again: it would now.
+  int fd() const { return sw_poller_fd(handle_.get()); }
+  Result<void> arm() { return detail::result_of(sw_poller_arm(handle_.get())); }
+
+ private:
+  explicit Poller(sw_poller* poller) : handle_(poller) { ready_.reserve(kMaxReady); }
+  detail::Handle<sw_poller, sw_poller_destroy> handle_;
+  std::vector<Ready> ready_;
+};
+
+}  // namespace slotwire
