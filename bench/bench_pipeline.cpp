@@ -101,7 +101,8 @@ void run(benchmark::State& state, std::size_t slots, std::size_t active, std::ui
   for (auto _ : state) frames += nodes.round(lines);
   if (!nodes.arrived()) state.SkipWithError("lines did not arrive");
   state.SetItemsProcessed(static_cast<std::int64_t>(frames));
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * active * lines * regs::kLineBytes));
+  state.SetBytesProcessed(
+      static_cast<std::int64_t>(static_cast<std::size_t>(state.iterations()) * active * lines * regs::kLineBytes));
 }
 
 /// Frames sent and received a second, all slots active: range(0) slots, range(1) lines a frame.
@@ -131,7 +132,7 @@ void floor_memcpy_frame(benchmark::State& state) {
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * bytes));
+  state.SetBytesProcessed(static_cast<std::int64_t>(static_cast<std::size_t>(state.iterations()) * bytes));
 }
 BENCHMARK(floor_memcpy_frame)->ArgName("lines")->Arg(1)->Arg(16);
 

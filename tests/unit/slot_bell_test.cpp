@@ -163,7 +163,7 @@ TEST(BellBoard, BellsThatLeadNowhereAreIgnored) {
   board.set(2, 5, BellBoard::kNoSlot);
   board.set(2, slot::kMaxSessionSlots, 1);
   board.activate(2, 1);
-  for (const std::size_t local : {5, 6, 4095}) slot::ring_bell(a.bells, a.polled, local);
+  for (const std::size_t local : {5U, 6U, 4095U}) slot::ring_bell(a.bells, a.polled, local);
   EXPECT_TRUE(board.poll(2, [](std::uint32_t) { ADD_FAILURE() << "led to a slot"; }));
   board.remove(2);
   board.remove(2);

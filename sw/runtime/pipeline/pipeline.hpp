@@ -100,8 +100,9 @@ class Pipeline {
   /// Pairs a slot. The slot must be free (state free, or unbound before); the link must exist.
   void bind(std::uint16_t slot, const Binding& binding, const SlotMemory& memory, Microseconds now);
   /// Takes up a row that is bound in admin memory, from its marks alone, after a restart. A row that cannot be (an
-  /// order or a link out of range, marks more than a ring apart) is faulted instead. `in_tail` and `out_head` are the
-  /// process's marks.
+  /// order or a link out of range, marks more than a ring apart) is faulted instead; one that is faulted or reset stays
+  /// so. `in_tail` and `out_head` are the process's marks. Every row that is not free is recovered or unbound before
+  /// the first frame is received.
   void recover(std::uint16_t slot, const SlotMemory& memory, Position in_tail, Position out_head, Microseconds now);
   /// Frees a slot's row. Frames for it are dropped from now on.
   void unbind(std::uint16_t slot);
