@@ -1,5 +1,6 @@
 // slotwire call: one request to a service, its answer on standard output.
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cerrno>
 #include <cstdio>

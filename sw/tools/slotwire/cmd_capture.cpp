@@ -1,6 +1,7 @@
 // slotwire capture: the frames of a node's links as a pcapng file.
 #include <poll.h>
 #include <sys/socket.h>
+#include <CLI/CLI.hpp>
 
 #include <unistd.h>
 #include <array>

@@ -1,4 +1,5 @@
 // slotwire cut: drops the connections under a link, to see that it comes back.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "tools/slotwire/control_client.hpp"

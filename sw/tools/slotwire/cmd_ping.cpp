@@ -1,4 +1,5 @@
 // slotwire ping: round-trip times to a process that serves a service.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>

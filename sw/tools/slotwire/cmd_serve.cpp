@@ -1,5 +1,6 @@
 // slotwire serve: answers requests by echoing them or by running a program.
 #include <sys/epoll.h>
+#include <CLI/CLI.hpp>
 
 #include <array>
 #include <csignal>

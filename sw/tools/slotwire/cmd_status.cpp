@@ -1,4 +1,5 @@
 // slotwire status: what a node is doing, once.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "regs/regs.hpp"

@@ -1,5 +1,6 @@
 // slotwire top: rates of links and slots while one watches.
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,4 +1,6 @@
 // slotwire tunnel: TCP through slots.
+#include <CLI/CLI.hpp>
+
 #include "tools/slotwire/tunnel/tunnel.hpp"
 
 namespace slotwire::cli {

@@ -1,6 +1,5 @@
 // What the subcommands of slotwire share: options, exit codes, errors, handles of the process library.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -10,6 +9,11 @@
 #include <string_view>
 
 #include "slotwire.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace slotwire::cli {
 

@@ -130,6 +130,8 @@ void Tunnel::bury() {
 
 void Tunnel::check_late() {
   const auto now = std::chrono::steady_clock::now();
+  if (now - late_checked_ < std::chrono::milliseconds(kLateCheckMs)) return;
+  late_checked_ = now;
   for (auto& [raw, pipe] : pipes_) {
     if (pipe->state() == Pipe::State::connecting && now - pipe->started > options_.connect_timeout)
       abort(*pipe, late_reason());
@@ -179,13 +181,12 @@ int Tunnel::run() {
     drive_queued();
     take_slots(worked);
     take_sockets(0, worked);
+    if (connecting_ != 0) check_late();
     bury();
     if (worked) {
       waiter_.reset();
       continue;
     }
-    if (connecting_ != 0) check_late();
-    if (!ended_.empty()) continue;
     if (waiter_.next() == slot::Waiter::Step::again) continue;
     if (sw_poller_arm(poller_.get()) != SW_OK) continue;
     take_sockets(connecting_ != 0 ? kLateCheckMs : -1, worked);

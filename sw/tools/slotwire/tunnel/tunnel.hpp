@@ -84,6 +84,7 @@ class Tunnel {
   std::vector<Pipe*> queued_;  ///< have more to do
   std::vector<Pipe*> ended_;   ///< to be closed once nothing points to them any more
   std::size_t connecting_ = 0;
+  std::chrono::steady_clock::time_point late_checked_{};
   std::uint64_t last_number_ = 0;
   bool listening_ = false;
 };

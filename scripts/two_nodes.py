@@ -1,0 +1,441 @@
+#!/usr/bin/env python3
+"""Two linked nodes with load on them; scripts/run builds the programs and starts this. Standard library only."""
+import argparse
+import atexit
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+CALLERS = 8      # calling processes on each node
+SERVERS = 8      # serving processes on each node
+CALL_BYTES = 64
+PAGE_BYTES = 1024
+BIG_BYTES = 10 << 20
+HTTP_CONNECTIONS = 32
+START_LIMIT = 20  # seconds for anything to get ready
+
+# wrk checks every response against the page.
+WRK_SCRIPT = """
+local page = "%s"
+local threads = {}
+wrong = 0
+function setup(thread) table.insert(threads, thread) end
+function response(status, headers, body) if status ~= 200 or body ~= page then wrong = wrong + 1 end end
+function done(summary, latency, requests)
+  local bad = 0
+  for _, thread in ipairs(threads) do bad = bad + thread:get("wrong") end
+  local e = summary.errors
+  io.write(string.format("RESULT %%d %%d %%d %%d %%d %%d\\n", summary.requests, summary.duration, bad,
+           e.connect + e.read + e.write + e.timeout, latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+class Failed(Exception):
+    pass
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+class Program:
+    """A child process that dies with this one; its output is read by a thread."""
+
+    def __init__(self, arguments, env=None, quiet=True):
+        self.arguments = arguments
+        self.lines = []
+        self.changed = threading.Condition()
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, env=dict(os.environ, **(env or {})), start_new_session=True, text=True, errors="replace")
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.lines.append(line.rstrip("\n"))
+                del self.lines[:-1000]
+                self.changed.notify_all()
+        with self.changed:
+            self.lines.append(None)
+            self.changed.notify_all()
+
+    def output(self):
+        return "\n".join(line for line in self.lines if line is not None)
+
+    def wait_for(self, pattern):
+        def look():
+            for line in self.lines:
+                if line is None:
+                    raise Failed(f"{' '.join(self.arguments)} ended:\n{self.output()}")
+                match = re.search(pattern, line)
+                if match:
+                    return match
+            return None
+
+        with self.changed:
+            match = self.changed.wait_for(look, START_LIMIT)
+        if not match:
+            raise Failed(f"{' '.join(self.arguments)} did not say '{pattern}' in {START_LIMIT} s:\n{self.output()}")
+        return match
+
+    def finish(self, limit):
+        """Waits for its end; returns its exit status."""
+        try:
+            code = self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{' '.join(self.arguments)} did not end in {limit} s:\n{self.output()}")
+        self.reader.join(5)
+        return code
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def bury(self):
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Network:
+    """Where the two nodes are: two namespaces joined by a veth pair, or two loopback addresses. Namespaces go with their holders."""
+
+    def __init__(self, world):
+        self.names = {"left": None, "right": None}
+        number = os.getpid() % 250 + 1
+        self.addresses = {"left": f"127.77.{number}.1", "right": f"127.77.{number}.2"}
+        self.kind = "two loopback addresses (network namespaces need root)"
+        if os.geteuid() != 0 or not shutil.which("ip"):
+            return
+        try:
+            for side in self.names:
+                holder = world.start(["unshare", "--net", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"])
+                holder.wait_for("^ready")
+                self.names[side] = holder.process.pid
+            addresses = {"left": f"10.77.{number}.1", "right": f"10.77.{number}.2"}
+            subprocess.run(self.inside("left", ["ip", "link", "add", "slotwire0", "type", "veth", "peer", "name", "slotwire0", "netns",
+                                                str(self.names["right"])]), check=True, capture_output=True)
+            for side in self.names:
+                subprocess.run(self.inside(side, ["ip", "address", "add", addresses[side] + "/24", "dev", "slotwire0"]), check=True, capture_output=True)
+                subprocess.run(self.inside(side, ["ip", "link", "set", "slotwire0", "up"]), check=True, capture_output=True)
+            self.addresses = addresses
+            self.kind = "two network namespaces joined by a veth pair"
+        except (Failed, subprocess.CalledProcessError):
+            self.names = {"left": None, "right": None}
+            self.kind = "two loopback addresses (network namespaces are not permitted here)"
+
+    def inside(self, side, command):
+        holder = self.names[side]
+        return command if holder is None else ["nsenter", f"--net=/proc/{holder}/ns/net", *command]
+
+
+class World:
+    """Everything that is started, and its end."""
+
+    def __init__(self, programs):
+        self.programs = programs
+        self.running = []
+        self.directory = tempfile.mkdtemp(prefix="slotwire-run-")
+        os.chmod(self.directory, 0o755)
+        atexit.register(self.clean_up)
+        self.network = Network(self)
+
+    def start(self, arguments, side=None, env=None):
+        env = dict(env or {})
+        if side is not None:
+            env["SLOTWIRE_SOCKET"] = self.socket(side)
+            arguments = self.network.inside(side, arguments)
+        program = Program(arguments, env)
+        self.running.append(program)
+        return program
+
+    def socket(self, side):
+        return os.path.join(self.directory, side, side + ".sock")
+
+    def slotwire(self, side, *arguments):
+        return self.start([os.path.join(self.programs, "slotwire"), *arguments], side)
+
+    def clean_up(self):
+        # In the reverse order: what serves ends before the engine, the engines before their namespaces.
+        for program in reversed(self.running):
+            program.stop()
+            program.bury()
+        self.running = []
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start_nodes(self):
+        engines = {}
+        for side, other in (("left", "right"), ("right", "left")):
+            at, to = self.network.addresses[side], self.network.addresses[other]
+            path = os.path.join(self.directory, side + ".toml")
+            services = "".join(f'[[service]]\nname = "{name}"\nnodes = ["{other}"]\n' for name in (f"echo-{other}", "web"))
+            with open(path, "w") as file:
+                file.write(f'[node]\nname = "{side}"\nrun_dir = "{self.directory}/{side}"\n'
+                           f'[listen]\ncontrol = "{at}:7400"\nudp = "{at}:7401"\n[[link]]\npeer = "{other}"\ncontrol = "{to}:7400"\n{services}')
+            engines[side] = self.start([os.path.join(self.programs, "slotwired"), "-c", path], side)
+        for engine in engines.values():
+            engine.wait_for("is ready")
+            engine.wait_for("control connection up")
+            engine.wait_for("carrier udp up")
+
+    def start_servers(self):
+        servers = [self.slotwire(side, "serve", f"echo-{side}", "--echo") for side in ("left", "right") for _ in range(SERVERS)]
+        for server in servers:
+            server.wait_for("serving '")
+
+    def start_web(self):
+        """nginx on right; returns the (host, port) to reach it directly and through the tunnel, both from left."""
+        nginx = shutil.which("nginx")
+        if nginx is None or shutil.which("wrk") is None:
+            return None
+        home = os.path.join(self.directory, "nginx")
+        os.makedirs(os.path.join(home, "www"))
+        self.page = "".join(chr(ord("a") + (i * 7 + i // 26) % 26) for i in range(PAGE_BYTES))
+        with open(os.path.join(home, "www", "page"), "w") as file:
+            file.write(self.page)
+        self.big = os.urandom(BIG_BYTES)
+        with open(os.path.join(home, "www", "big"), "wb") as file:
+            file.write(self.big)
+        self.script = os.path.join(self.directory, "check.lua")
+        with open(self.script, "w") as file:
+            file.write(WRK_SCRIPT % self.page)
+        at = self.network.addresses["right"]
+        port = self.free_port("right", at)
+        temporary = "".join(f"{kind}_temp_path {home}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config = os.path.join(home, "nginx.conf")
+        user = "user root;" if os.geteuid() == 0 else ""
+        with open(config, "w") as file:
+            file.write(f"daemon off; master_process off; {user} pid {home}/pid; error_log {home}/error.log;\n"
+                       f"events {{ worker_connections 1024; }}\n"
+                       f"http {{ access_log off; keepalive_requests 100000000; {temporary}\n"
+                       f"server {{ listen {at}:{port}; root {home}/www; }} }}\n")
+        self.start([nginx, "-e", f"{home}/error.log", "-c", config], "right")
+        serve = self.slotwire("right", "tunnel", "serve", "web", f"{at}:{port}", "--quiet")
+        serve.wait_for("connections to service")
+        listen = self.slotwire("left", "tunnel", "listen", f"{self.network.addresses['left']}:0", "web", "--quiet")
+        through = int(listen.wait_for(r"connections to \S+:(\d+) go").group(1))
+        return {"directly": (at, port), "tunnel": (self.network.addresses["left"], through)}
+
+    def free_port(self, side, address):
+        code = f"import socket; s = socket.socket(); s.bind(('{address}', 0)); print(s.getsockname()[1])"
+        return int(subprocess.run(self.network.inside(side, [sys.executable, "-c", code]), check=True, capture_output=True, text=True).stdout)
+
+    def fetch(self, where, path):
+        """Gets a page from within left; returns the SHA-256 of its body."""
+        code = ("import hashlib, http.client, sys, time\n"
+                "for _ in range(200):\n"
+                "    try:\n"
+                f"        c = http.client.HTTPConnection('{where[0]}', {where[1]}, timeout=20); c.request('GET', '{path}'); r = c.getresponse()\n"
+                "        print(r.status, hashlib.sha256(r.read()).hexdigest()); break\n"
+                "    except ConnectionError as error:\n"
+                "        last = error; time.sleep(0.05)\n"
+                "else: sys.exit(str(last))\n")
+        result = subprocess.run(self.network.inside("left", [sys.executable, "-c", code]), capture_output=True, text=True, timeout=60)
+        if result.returncode != 0:
+            raise Failed(f"http://{where[0]}:{where[1]}{path} cannot be had: {result.stderr.strip()}")
+        status, digest = result.stdout.split()
+        if status != "200":
+            raise Failed(f"http://{where[0]}:{where[1]}{path} answered {status}")
+        return digest
+
+    def wrk(self, where, seconds):
+        return self.start(["wrk", "-t1", f"-c{HTTP_CONNECTIONS}", f"-d{seconds}s", "-s", self.script, f"http://{where[0]}:{where[1]}/page"], "left")
+
+
+def wrk_result(program, limit):
+    code = program.finish(limit)
+    match = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", program.output())
+    if code != 0 or not match:
+        raise Failed(f"wrk failed:\n{program.output()}")
+    requests, duration, wrong, errors, p50, p99 = map(int, match.groups())
+    return {"requests": requests, "rate": requests / (duration / 1e6), "wrong": wrong, "errors": errors, "p50_us": p50, "p99_us": p99}
+
+
+def call_line(name, figures):
+    return f"  {name:<22} {figures['calls_per_s']:>9.0f} calls/s    p50 {figures['p50_us']:>8.0f} us   p99 {figures['p99_us']:>8.0f} us"
+
+
+def http_line(name, result):
+    return (f"  {name:<22} {result['rate']:>9.0f} requests/s p50 {result['p50_us']:>8.0f} us   p99 {result['p99_us']:>8.0f} us"
+            + (f"   {result['errors']} errors, {result['wrong']} wrong" if result["errors"] or result["wrong"] else ""))
+
+
+class Calls:
+    """The calling processes of both nodes."""
+
+    def __init__(self, world, seconds):
+        self.programs = {}
+        for side, other in (("left", "right"), ("right", "left")):
+            self.programs[f"{side} -> {other}"] = world.slotwire(side, "bench", f"echo-{other}", "-p", str(CALLERS), "-s", str(CALL_BYTES),
+                                                                 "-d", f"{seconds}s", "-i", "1s", "--json")
+        self.shown = {name: 0 for name in self.programs}
+
+    def latest(self):
+        """The newest figures of each direction that were not returned before; empty when there are none."""
+        figures = {}
+        for name, program in self.programs.items():
+            with program.changed:
+                lines = [line for line in program.lines if line and line.startswith("{")]
+            if lines and lines[-1] != self.shown[name]:
+                self.shown[name] = lines[-1]
+                figures[name] = json.loads(lines[-1])
+        return figures
+
+    def finish(self, limit):
+        """Waits for the end; the final figures. Raises Failed unless every call was answered exactly once with the right content."""
+        finals = {}
+        for name, program in self.programs.items():
+            code = program.finish(limit)
+            lines = [line for line in program.lines if line and line.startswith("{")]
+            final = json.loads(lines[-1]) if lines else {}
+            if code != 0 or not final.get("final"):
+                raise Failed(f"calls {name} failed (exit status {code}):\n{program.output()[-2000:]}")
+            if final["wrong"] or final["failed"] or final["lost"] or final["extra"] or not final["answered"]:
+                raise Failed(f"calls {name}: {final}")
+            finals[name] = final
+        return finals
+
+
+def prepare(world):
+    say(f"two nodes on {world.network.kind}")
+    world.start_nodes()
+    say("  link left <-> right is up (one UDP link carries everything)")
+    world.start_servers()
+    web = world.start_web()
+    say(f"  {SERVERS} serving and {CALLERS} calling processes on each node")
+    if web is None:
+        say("  nginx or wrk is not installed: no HTTP (scripts/install-deps)")
+    else:
+        say(f"  nginx on right: directly at {web['directly'][0]}:{web['directly'][1]}, through the tunnel at {web['tunnel'][0]}:{web['tunnel'][1]}")
+    return web
+
+
+def check_big(world, web):
+    wanted = hashlib.sha256(world.big).hexdigest()
+    for name, where in web.items():
+        if world.fetch(where, "/big") != wanted:
+            raise Failed(f"a page of {BIG_BYTES >> 20} MiB fetched {name} is not what nginx has")
+
+
+def show_progress(calls, until):
+    while time.monotonic() < until:
+        for name, figures in calls.latest().items():
+            say(call_line(name, figures))
+        time.sleep(0.1)
+
+
+def require_sound(name, result):
+    if result["wrong"] or result["errors"] or not result["requests"]:
+        raise Failed(f"HTTP {name}: {result['requests']} responses, {result['wrong']} of them wrong, {result['errors']} errors")
+
+
+def run_once(world):
+    web = prepare(world)
+    say("\ncalls across, both directions at once:")
+    seconds = 5
+    calls = Calls(world, seconds)
+    show_progress(calls, time.monotonic() + seconds)
+    finals = calls.finish(60)
+    results = {}
+    mixed = None
+    if web is not None:
+        check_big(world, web)
+        say("HTTP, one after the other:")
+        for name, where in web.items():
+            results[name] = wrk_result(world.wrk(where, 3), 30)
+            require_sound(name, results[name])
+            say(http_line(name, results[name]))
+        say("calls and HTTP at the same time:")
+        calls = Calls(world, 3)
+        loads = {name: world.wrk(where, 3) for name, where in web.items()}
+        mixed = calls.finish(60)
+        for name, load in loads.items():
+            require_sound(name + " beside calls", wrk_result(load, 30))
+        for name, figures in mixed.items():
+            say(call_line(name, figures))
+    say("\nresult:")
+    for name, final in finals.items():
+        say(call_line(name, final))
+    for name, result in results.items():
+        say(http_line("HTTP " + name, result))
+    if results:
+        say(f"  HTTP through the tunnel reaches {100 * results['tunnel']['rate'] / results['directly']['rate']:.0f} % of the direct rate")
+    answered = sum(final["answered"] for final in finals.values()) + sum(final["answered"] for final in (mixed or {}).values())
+    responses = sum(result["requests"] for result in results.values())
+    say(f"  {answered} calls answered exactly once with the right content; {responses} HTTP responses complete, none wrong"
+        + (f", and {BIG_BYTES >> 20} MiB pages intact" if web else ""))
+    say("nothing was lost")
+
+
+def run_on(world):
+    web = prepare(world)
+    program = os.path.relpath(os.path.join(world.programs, "slotwire"))
+    say("\nlook at it from another terminal:")
+    for side in ("left", "right"):
+        say(f"  {program} top --socket {world.socket(side)}")
+    say(f"  {program} status --slots --socket {world.socket('left')}")
+    say(f"  {program} cut right --socket {world.socket('left')}          # drops the link's connections; nothing is lost")
+    say(f"  {program} capture -w /tmp/trace.pcapng -d 5s --socket {world.socket('left')}")
+    say("Ctrl-C ends everything and removes every trace\n")
+    calls = Calls(world, 3600)
+    turn = 0
+    load, name = None, None
+    while True:
+        if web is not None and (load is None or load.process.poll() is not None):
+            if load is not None:
+                say(http_line("HTTP " + name, wrk_result(load, 10)))
+                world.running.remove(load)
+            name = ("directly", "tunnel")[turn % 2]
+            load = world.wrk(web[name], 5)
+            turn += 1
+        for direction, figures in calls.latest().items():
+            say(call_line(direction, figures))
+            if figures.get("final"):
+                calls = Calls(world, 3600)
+        for direction, program in calls.programs.items():
+            if program.process.poll() not in (None, 0):
+                raise Failed(f"calls {direction} failed:\n{program.output()[-2000:]}")
+        time.sleep(0.2)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", required=True, help="directory of slotwired and slotwire")
+    parser.add_argument("--once", action="store_true", help="bounded; exits 0 if nothing was lost, else 1")
+    arguments = parser.parse_args()
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    world = None
+    try:
+        world = World(arguments.bin)
+        run_once(world) if arguments.once else run_on(world)
+        return 0
+    except KeyboardInterrupt:
+        say("\nstopping")
+        return 130 if arguments.once else 0
+    except Failed as failure:
+        say(f"failed: {failure}")
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if world is not None:
+            world.clean_up()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
