@@ -281,7 +281,7 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
 void Engine::route(Link& link, const Json& hello, const carriers::Address& from) {
   carriers::Token token = link.token;
   if (!link.config.dial && !parse_token(hello.value("token", std::string()), token)) token = {};
-  const pipeline::LinkConfig figures = link_figures(config_.protocol);
+  pipeline::LinkConfig figures = link_figures(config_.protocol);
   const auto address = [&](const std::optional<HostPort>& configured, const char* port_key) {
     if (configured) return address_of(*configured);
     const auto port = hello.value(port_key, std::uint16_t{0});
@@ -301,6 +301,9 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       const carriers::Address peer = link.config.dial ? address(link.config.tcp, "tcp_port") : carriers::Address();
       if (link.config.dial && !peer.valid())
         throw std::runtime_error("the peer's TCP address is not known (set tcp in its [[link]])");
+      // TCP loses nothing while it stands, and link_up() goes back when it broke: an early timeout would only send again what
+      // waits in its buffers.
+      figures.retransmit_us = figures.retransmit_max_us;
       card_->set_route(link.index, *tcp_, figures);
       tcp_->add_link({link.index, link.config.peer, link.config.dial, peer, token});
     }
