@@ -1,5 +1,6 @@
 // slotwired: the engine of a node.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -16,6 +17,8 @@ constexpr int kExitFailed = 1;
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A log that nobody reads any more must not end the engine.
+  std::signal(SIGPIPE, SIG_IGN);
   CLI::App app{"The engine of a Slotwire node: gives processes slots and moves what is in them to other nodes."};
   std::string path = "/etc/slotwire/slotwired.toml";
   bool check = false;

@@ -29,6 +29,7 @@ class Process:
         self.changed = threading.Condition()
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         env=dict(os.environ, **(env or {})), text=True, errors="replace", **options)
+        self.abandoned = False
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -37,10 +38,16 @@ class Process:
             with self.changed:
                 self.lines.append(line.rstrip("\n"))
                 self.changed.notify_all()
+            if self.abandoned:
+                break
         self.process.stdout.close()
         with self.changed:
             self.lines.append(None)
             self.changed.notify_all()
+
+    def abandon_output(self):
+        """Closes the pipe that it writes to, after its next line."""
+        self.abandoned = True
 
     @property
     def pid(self):

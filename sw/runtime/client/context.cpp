@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace slotwire::client {
 
@@ -396,18 +397,15 @@ Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Dea
       slotwire::slot::drain_event(interrupt_.get());
       return {SW_CANCELLED, "interrupted"};
     }
+    // Events are told on their own (none ready), and first: connections that are always ready must not hide them.
+    if (std::exchange(had_events_, false)) return {};
     collect(ready, max);
     if (!ready.empty()) return {};
-    if (had_events_) {
-      had_events_ = false;
-      return {};
-    }
     if (deadline.immediate()) {
       take_events(0);
+      if (std::exchange(had_events_, false)) return {};
       collect(ready, max);
-      const bool nothing = ready.empty() && !had_events_;
-      if (ready.empty()) had_events_ = false;
-      return {nothing ? SW_AGAIN : SW_OK, {}};
+      return {ready.empty() ? SW_AGAIN : SW_OK, {}};
     }
     if (awake_.size() <= slotwire::client::kMaxSpun && waiter.next() == slotwire::slot::Waiter::Step::again) {
       if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);

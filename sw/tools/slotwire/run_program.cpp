@@ -30,6 +30,22 @@ Pipe make_pipe() {
   return {slot::Fd(ends[0]), slot::Fd(ends[1])};
 }
 
+/// A program that does not read its input makes a write fail, not this process die.
+class IgnoredPipeSignal {
+ public:
+  IgnoredPipeSignal() {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignore, &old_);
+  }
+  ~IgnoredPipeSignal() { ::sigaction(SIGPIPE, &old_, nullptr); }
+  IgnoredPipeSignal(const IgnoredPipeSignal&) = delete;
+  IgnoredPipeSignal& operator=(const IgnoredPipeSignal&) = delete;
+
+ private:
+  struct sigaction old_ {};
+};
+
 pid_t start(const std::string& command, int input, int output) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -61,6 +77,7 @@ pid_t start(const std::string& command, int input, int output) {
 
 ProgramResult run_program(const std::string& command, std::span<const std::byte> input, std::chrono::microseconds limit,
                           std::size_t most_output, const std::function<bool()>& wanted) {
+  const IgnoredPipeSignal ignored;
   Pipe in = make_pipe();
   Pipe out = make_pipe();
   const pid_t pid = start(command, in.read.get(), out.write.get());

@@ -85,7 +85,8 @@ std::string bytes_text(double bytes) {
 std::string count_text(double count) {
   constexpr std::array<const char*, 4> kUnits{"", "k", "M", "G"};
   std::size_t unit = 0;
-  while (count >= 9999.5 && unit + 1 < kUnits.size()) {
+  // Four figures are as readable as three and a letter.
+  while (count >= (unit == 0 ? 9999.5 : 999.5) && unit + 1 < kUnits.size()) {
     count /= 1000;
     ++unit;
   }

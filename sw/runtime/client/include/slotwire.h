@@ -269,8 +269,9 @@ SW_API void sw_poller_destroy(sw_poller* poller);
 SW_API int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token);
 SW_API int sw_poller_set(sw_poller* poller, sw_connection* connection, int what);
 SW_API int sw_poller_remove(sw_poller* poller, sw_connection* connection);
-/* Waits; fills at most `max`. *count may be 0 with SW_OK: the context had events (accept may now succeed). SW_AGAIN
- * (timeout 0 and nothing there), SW_TIMED_OUT. */
+/* Waits; fills at most `max`. SW_OK with *count 0 tells that the context had events (sw_accept, sw_connected may now
+ * succeed); it comes before connections that are ready, so that these do not hide it. SW_AGAIN (timeout 0 and nothing
+ * there), SW_TIMED_OUT. */
 SW_API int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count);
 /* Makes the sw_poller_wait that is under way, or the next one, return SW_CANCELLED. Any thread; async-signal-safe. */
 SW_API void sw_poller_interrupt(sw_poller* poller);
