@@ -1,6 +1,7 @@
 """tunnel: real TCP programs through slots."""
 import hashlib
 import os
+import queue
 import select
 import signal
 import socket
@@ -108,12 +109,12 @@ class Streams(TunnelTest):
         self.assertEqual(read_to_end(connection), b"HALF CLOSED")
 
     def test_the_target_may_end_first(self):
-        got = []
+        got = queue.Queue()
 
         def farewell(connection):
             connection.sendall(b"no more from here")
             connection.shutdown(socket.SHUT_WR)
-            got.append(read_to_end(connection))
+            got.put(read_to_end(connection))
 
         port = self.tunnel(self.target(farewell))
         connection = self.connect(port)
@@ -121,7 +122,7 @@ class Streams(TunnelTest):
         connection.sendall(b"still to there")
         connection.shutdown(socket.SHUT_WR)
         self.serve_end.wait_for("closed: both ends closed")
-        self.assertEqual(got, [b"still to there"])
+        self.assertEqual(got.get(timeout=30), b"still to there")
 
     def test_two_hundred_connections_at_once(self):
         port = self.tunnel(self.target(echo))
