@@ -30,6 +30,9 @@ inline constexpr Topology kTopologies[] = {
 inline auto every_topology() {
   return ::testing::ValuesIn(kTopologies);
 }
+inline auto every_link() {
+  return ::testing::ValuesIn(std::begin(kTopologies) + 2, std::end(kTopologies));
+}
 inline std::string topology_name(const ::testing::TestParamInfo<Topology>& info) {
   return info.param.name;
 }

@@ -15,15 +15,19 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <mutex>
 #include <random>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 
 extern "C" char** environ;
 
@@ -97,6 +101,35 @@ std::string free_address() {
   throw std::runtime_error("no loopback address has its ports free");
 }
 
+/// Runs `task` in a thread that lives as long as the test program: the kernel's signal on the death of a parent is for
+/// the death of the very thread that forked.
+void in_lasting_thread(const std::function<void()>& task) {
+  struct Worker {
+    std::mutex mutex;
+    std::condition_variable changed;
+    const std::function<void()>* task = nullptr;
+  };
+  // Never destroyed: the thread waits on it until the program ends.
+  static Worker* const worker = [] {
+    Worker* const made = std::make_unique<Worker>().release();
+    std::thread([made] {
+      std::unique_lock lock(made->mutex);
+      while (true) {
+        made->changed.wait(lock, [&] { return made->task != nullptr; });
+        (*made->task)();
+        made->task = nullptr;
+        made->changed.notify_all();
+      }
+    }).detach();
+    return made;
+  }();
+  std::unique_lock lock(worker->mutex);
+  worker->changed.wait(lock, [] { return worker->task == nullptr; });
+  worker->task = &task;
+  worker->changed.notify_all();
+  worker->changed.wait(lock, [&] { return worker->task != &task; });
+}
+
 std::string quoted(const std::string& text) {
   return "\"" + text + "\"";
 }
@@ -127,15 +160,16 @@ Process::Process(const std::vector<std::string>& argv, const std::vector<std::st
   output_ = slot::Fd(pipe_fds[0]);
   const slot::Fd write_end(pipe_fds[1]);
   const pid_t parent = ::getpid();
-  pid_ = ::fork();
-  if (pid_ < 0) fail("fork");
-  if (pid_ == 0) {
+  in_lasting_thread([&] {
+    pid_ = ::fork();
+    if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(126);
     ::dup2(write_end.get(), STDOUT_FILENO);
     ::execve(arguments[0], arguments.data(), variables.data());
     ::_exit(127);
-  }
+  });
+  if (pid_ < 0) fail("fork");
   pidfd_ = slot::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   if (!pidfd_) fail("pidfd_open");
 }
@@ -195,10 +229,11 @@ std::string Node::log() const {
   return read_file(directory_ + "/log");
 }
 
-void Node::write_config() const {
+void Node::write_config(bool recover) const {
   const ClusterOptions& options = cluster_.options_;
   std::ofstream file(directory_ + "/slotwired.toml");
-  file << "[node]\nname = " << quoted(name_) << "\nrun_dir = " << quoted(directory_) << "\n";
+  file << "[node]\nname = " << quoted(name_) << "\nrun_dir = " << quoted(directory_)
+       << "\nrecover = " << (recover ? "true" : "false") << "\n";
   file << "[log]\nlevel = \"debug\"\nfile = " << quoted(directory_ + "/log") << "\n";
   const auto at = [](const Node& node, std::uint16_t port) {
     return quoted(node.address_ + ":" + std::to_string(port));
@@ -228,8 +263,16 @@ void Node::write_config() const {
 }
 
 void Node::start() {
+  start(true);
+}
+
+void Node::start_without_recovery() {
+  start(false);
+}
+
+void Node::start(bool recover) {
   if (process_) throw std::runtime_error("node '" + name_ + "' runs already");
-  write_config();
+  write_config(recover);
   const std::string path = directory_ + "/notify";
   ::unlink(path.c_str());
   notify_ = slot::Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));

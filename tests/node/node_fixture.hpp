@@ -56,9 +56,9 @@ enum class Carrier { udp, tcp, tls };
 struct ClusterOptions {
   std::vector<std::string> nodes{"left"};  ///< every two of them are linked
   Carrier carrier = Carrier::udp;
-  std::map<std::string, std::vector<std::string>> services;  ///< which nodes serve what
-  std::string toml;                                          ///< added to every node's configuration
-  std::map<std::string, std::string> toml_of;                ///< added to one node's
+  std::map<std::string, std::vector<std::string>> services{};  ///< which nodes serve what
+  std::string toml{};                                          ///< added to every node's configuration
+  std::map<std::string, std::string> toml_of{};                ///< added to one node's
 };
 
 class Cluster;
@@ -79,6 +79,8 @@ class Node {
 
   /// Starts it and waits until it is ready. Throws std::runtime_error with its log when it is not.
   void start();
+  /// The same with node.recover = false: it takes nothing over from a life before.
+  void start_without_recovery();
   /// SIGTERM; its exit status is 0 or this throws.
   void stop();
   /// SIGKILL. Its keeper lives on.
@@ -92,7 +94,8 @@ class Node {
 
  private:
   friend class Cluster;
-  void write_config() const;
+  void write_config(bool recover) const;
+  void start(bool recover);
   Cluster& cluster_;
   std::string name_, directory_, address_;
   slot::Fd notify_;

@@ -559,14 +559,17 @@ Failure Connection::stash(Incoming incoming) {
   if (inbox_.size() >= kMaxInbox) {
     return {SW_BUSY, std::to_string(kMaxInbox) + " messages wait for sw_receive: take them before calling again"};
   }
-  // Lines that stay held must not take the room that the answer needs.
-  if (incoming.held->lines != 0 && held_lines_ > other_.lines() / 2) {
-    std::vector<std::byte> data(incoming.data.begin(), incoming.data.end());
-    const RecordHeader header = incoming.header;
-    drop(incoming.held);
-    incoming = as_copy(header, std::move(data));
-  }
   inbox_.push_back(incoming);
+  if (held_lines_ <= other_.lines() / 2) return {};
+  // Lines that stay held must not take the room that the answer needs. All of them: the room of the later ones comes free only
+  // after that of the first.
+  for (Incoming& waiting : inbox_) {
+    if (waiting.held->lines == 0) continue;
+    std::vector<std::byte> data(waiting.data.begin(), waiting.data.end());
+    const RecordHeader header = waiting.header;
+    drop(waiting.held);
+    waiting = as_copy(header, std::move(data));
+  }
   return {};
 }
 

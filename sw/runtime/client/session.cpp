@@ -36,6 +36,7 @@ int status_of(const std::string& code) {
   if (code == "version") return SW_VERSION;
   if (code == "busy") return SW_BUSY;
   if (code == "no_session") return SW_LOST;
+  if (code == "restarting") return SW_ENGINE_GONE;
   return SW_INVALID;
 }
 
@@ -150,6 +151,16 @@ Failure Session::hello() {
 }
 
 void Session::bye() {
+  if (!socket_ && id_ != 0 && connect_socket().status == SW_OK) {
+    // A restarted engine still holds what this process had and has not come back for: it holds nothing any more.
+    socket_->send(Json{{"op", "resume"},
+                       {"id", 0},
+                       {"version", kControlVersion},
+                       {"session", id_},
+                       {"token", token_},
+                       {"slots", Json::array()}}
+                      .dump());
+  }
   if (!socket_) return;
   socket_->send(Json{{"op", "bye"}}.dump());
   socket_.reset();
@@ -311,7 +322,7 @@ void Session::try_resume() {
     for (const Json& closed : answer.value("closed", Json::array())) {
       events_.on_closed(closed.value("local", 0U), closed.value("reason", std::string()), {});
     }
-  } else if (failure.status == SW_LOST) {
+  } else if (failure.status == SW_LOST || failure.status == SW_REFUSED) {
     // The engine started anew: what there was is lost, but this process can go on with new connections.
     events_.on_lost();
     if (hello().status != SW_OK) return lost_engine();

@@ -166,6 +166,8 @@ class Engine final : private driver::CardListener {
   void request_capture(Client& client, const Json& request, control::Packet& packet);
   void request_cut(Client& client, const Json& request);
   bool is_admin(const Client& client) const;
+  bool coming_back() const;
+  Refusal still_coming_back() const;
   void attach(Client& client, Session& session);
   bool tell(Session& session, const Json& event, const std::vector<int>& fds = {});
   void end_session(std::uint32_t index, std::string_view why);
@@ -212,7 +214,8 @@ class Engine final : private driver::CardListener {
   void peer_sync(Link& link, const Json& message);
   void send_sync(Link& link);
   void route(Link& link, const Json& hello, const carriers::Address& from);
-  void tell_link(Link& link);
+  /// Tells the sessions with slots on the link, or one of them, whether it is up.
+  void tell_link(Link& link, std::optional<std::uint32_t> only = std::nullopt);
   bool usable(const Link& link) const { return link.carrier_up && link.control_up; }
   void fail_opens(std::uint16_t link, const std::string& text);
   Link* link_to(std::string_view node);

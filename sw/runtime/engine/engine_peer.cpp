@@ -352,11 +352,11 @@ void Engine::fail_opens(std::uint16_t link, const std::string& text) {
   }
 }
 
-void Engine::tell_link(Link& link) {
+void Engine::tell_link(Link& link, std::optional<std::uint32_t> only) {
   std::set<std::uint32_t> told;
   for (std::size_t slot = 0; slot < admin_->slots().size(); ++slot) {
     const SlotDescriptor& d = admin_->slots()[slot];
-    if (d.pairing != Pairing::remote || d.session == kNoSession ||
+    if (d.pairing != Pairing::remote || d.session == kNoSession || (only && d.session != *only) ||
         card_->row(static_cast<std::uint16_t>(slot)).link != link.index || !told.insert(d.session).second) {
       continue;
     }
@@ -404,6 +404,7 @@ void Engine::peer_open(Link& link, const Json& message) {
       throw Refusal{"refused", decision.reason};
     }
     Session* to = serving(service);
+    if (to == nullptr && coming_back()) throw still_coming_back();
     if (to == nullptr)
       throw Refusal{"no_service", "no process on node '" + config_.node.name + "' serves '" + service + "'"};
     const std::uint16_t slot = open_slot(*to, their_out, their_in, Pairing::remote, service, true);

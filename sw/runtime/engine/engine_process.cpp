@@ -286,10 +286,10 @@ void Engine::request_resume(Client& client, const Json& request) {
   const auto id = request.at("session").get<std::uint64_t>();
   for (std::uint32_t index = 0; index < sessions_.size(); ++index) {
     const SessionRecord& record = admin_->sessions()[index];
-    if (!sessions_[index] || record.id != id) continue;
+    // An engine that started anew counts its sessions anew: the same number with another token is another session.
+    if (!sessions_[index] || record.id != id || request.at("token").get<std::string>() != hex(record.token)) continue;
     Session& session = *sessions_[index];
-    if (request.at("token").get<std::string>() != hex(record.token) || record.uid != client.who.uid ||
-        record.pid != client.who.pid || record.start_time != client.who.start_time) {
+    if (record.uid != client.who.uid || record.pid != client.who.pid || record.start_time != client.who.start_time) {
       throw Refusal{"refused", "this session belongs to another process"};
     }
     if (session.socket) throw Refusal{"busy", "this session is attached already"};
@@ -319,7 +319,12 @@ void Engine::request_resume(Client& client, const Json& request) {
     }
     for (const std::uint32_t local : held) closed.push_back({{"local", local}, {"reason", end_name(End::lost)}});
     log().info("session {}: {} is back", id, who(session));
-    return answer(client, request.at("id"), Json{{"node", config_.node.name}, {"closed", closed}});
+    answer(client, request.at("id"), Json{{"node", config_.node.name}, {"closed", closed}});
+    // Links may have come or gone before it was back.
+    for (const auto& link : links_) {
+      if (link) tell_link(*link, session.index);
+    }
+    return;
   }
   throw Refusal{"no_session", "node '" + config_.node.name + "' knows no session " + std::to_string(id) +
                                   " (it started anew); open a new one"};
@@ -376,11 +381,25 @@ void Engine::request_connect(Client& client, const Json& request) {
     }
   }
   if (!down.empty()) throw Refusal{"link_down", down};
+  if (coming_back()) throw still_coming_back();
   throw Refusal{"no_service", where.nodes.empty()
                                   ? "no process here serves '" + service +
                                         "', and no [[service]] in the configuration of node '" + config_.node.name +
                                         "' names a node for it"
                                   : "no process on node '" + config_.node.name + "' serves '" + service + "'"};
+}
+
+/// Was this engine restarted so lately that processes may serve what they have not told again yet?
+bool Engine::coming_back() const {
+  constexpr std::uint64_t kComeBackUs = 5'000'000;
+  return recovered_ && monotonic_us() - started_us_ < kComeBackUs &&
+         std::any_of(sessions_.begin(), sessions_.end(),
+                     [](const auto& session) { return session && !session->socket; });
+}
+
+Refusal Engine::still_coming_back() const {
+  return {"restarting", "slotwired of node '" + config_.node.name +
+                            "' was restarted and not all of its processes are back; try again in a moment"};
 }
 
 void Engine::request_close(Client& client, const Json& request) {
