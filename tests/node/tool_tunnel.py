@@ -252,6 +252,24 @@ class Streams(TunnelTest):
         again.sendall(b"new")
         self.assertEqual(again.recv(3), b"new")
 
+    def test_what_arrived_before_a_reset_is_delivered(self):
+        def send_and_break(connection):
+            connection.recv(1)
+            connection.sendall(b"last words" * 1000)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.recv(1)  # until the client has them all
+
+        port = self.tunnel(self.target(send_and_break))
+        connection = self.connect(port)
+        connection.sendall(b"x")
+        received = b""
+        while len(received) < 10000:
+            received += connection.recv(65536)
+        self.assertEqual(received, b"last words" * 1000)
+        connection.sendall(b"x")
+        with self.assertRaises(ConnectionResetError):
+            connection.recv(1)
+
     def test_the_death_of_one_end_resets_the_other(self):
         port = self.tunnel(self.target(echo))
         connection = self.connect(port)
@@ -319,9 +337,11 @@ class Programs(TunnelTest):
                              capture_output=True, timeout=90)
         self.assertEqual(put.returncode, 0, put.stderr)
         bodies = os.listdir(os.path.join(self.directory, "nginx", "client_body"))
-        stored = [open(os.path.join(root, name), "rb").read()
-                  for root, _, names in os.walk(os.path.join(self.directory, "nginx", "client_body")) for name in names]
-        self.assertIn(hashlib.sha256(self.big).hexdigest(), [hashlib.sha256(body).hexdigest() for body in stored], bodies)
+        stored = []
+        for name in bodies:
+            with open(os.path.join(self.directory, "nginx", "client_body", name), "rb") as file:
+                stored.append(hashlib.sha256(file.read()).hexdigest())
+        self.assertIn(hashlib.sha256(self.big).hexdigest(), stored)
 
     def test_wrk_gets_every_answer(self):
         wrk = self.need("wrk")

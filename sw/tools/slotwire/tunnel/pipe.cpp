@@ -16,6 +16,12 @@ constexpr int kMovesAtOnce = 8;
 /// Room in the ring that is worth a read: with less, a full ring would be filled line by line.
 constexpr std::size_t kLeastRead = 4096;
 
+/// Why a slot's connection ended before both directions were ended in good order.
+std::string slot_reason(int status) {
+  return status == SW_PEER_CLOSED ? "the other end of the tunnel broke off: its log says why"
+                                  : std::string("slot: ") + sw_last_error();
+}
+
 }  // namespace
 
 Pipe::Pipe(std::uint64_t number, slot::Fd tcp, std::string tcp_peer)
@@ -46,8 +52,9 @@ void Pipe::on_tcp(std::uint32_t events) {
 bool Pipe::drive() {
   if (state_ != State::open) return false;
   wants_ = 0;
-  bool more = pull();
-  if (state_ == State::open) more = push() || more;
+  // First what has arrived: it is still delivered when the other end turns out to be gone.
+  bool more = push();
+  if (state_ == State::open) more = pull() || more;
   if (state_ == State::open && slot_told_ && slot_ended_) {
     state_ = State::ended;
     if (reason_.empty()) reason_ = "both ends closed";
@@ -66,7 +73,7 @@ bool Pipe::pull() {
       return false;
     }
     if (status != SW_OK) {
-      abort(std::string("slot: ") + sw_last_error());
+      slot_failed(status);
       return false;
     }
     const ssize_t n = ::recv(tcp_.get(), loan.data, loan.length, MSG_DONTWAIT);
@@ -99,8 +106,14 @@ void Pipe::end_of_tcp() {
   } else if (status == SW_AGAIN) {
     wants_ |= SW_WRITABLE;
   } else {
-    abort(std::string("slot: ") + sw_last_error());
+    slot_failed(status);
   }
+}
+
+/// Nothing more can be sent to the slot. What arrived from it before is delivered first: push() finds its end.
+void Pipe::slot_failed(int status) {
+  if (slot_ended_) return abort(slot_reason(status));
+  if (tcp_writable_) wants_ |= SW_READABLE;
 }
 
 /// Slot to TCP.
@@ -114,8 +127,7 @@ bool Pipe::push() {
       return false;
     }
     if (status != SW_OK) {
-      abort(status == SW_PEER_CLOSED ? "the other end of the tunnel broke off: its log says why"
-                                     : std::string("slot: ") + sw_last_error());
+      abort(slot_reason(status));
       return false;
     }
     if (length == 0) {

@@ -56,6 +56,7 @@ class Pipe {
   bool pull();
   bool push();
   void end_of_tcp();
+  void slot_failed(int status);
 
   std::uint64_t number_;
   slot::Fd tcp_;
