@@ -15,6 +15,11 @@ class Engine(NodeTest):
         self.assertEqual(run(["call", "echo", "still here"], self.left).stdout, "still here")
         self.assertEqual(engine.process.poll(), None)
 
+    def test_a_stop_right_after_the_start_is_orderly(self):
+        for _ in range(20):
+            self.assertEqual(self.left.stop(), 0)
+            self.left.start()
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

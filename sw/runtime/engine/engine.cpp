@@ -44,6 +44,7 @@ Engine::Engine(Config config, std::string config_path)
       started_us_(monotonic_us()) {
   std::filesystem::create_directories(config_.node.run_dir);
   keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name));
+  catch_signals();  // after the keeper was started, which has signals of its own
   policy_ = std::make_unique<Policy>(config_, ::getuid());
   directory_ = std::make_unique<StaticDirectory>(config_.services, config_.directory);
   const std::optional<unsigned> space = BuddyAllocator::order_for(config_.memory.slot_memory);
@@ -196,13 +197,17 @@ void Engine::handle_signal() {
   }
 }
 
-int Engine::run() {
+/// From here on a signal waits for run(): one that comes while the engine starts ends it in good order, too.
+void Engine::catch_signals() {
   sigset_t set;
   ::sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&set, signal);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signals_ = slot::Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   reactor_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { handle_signal(); });
+}
+
+int Engine::run() {
   reactor_.after(kTickUs, [this] { tick(); });
 
   slot::Waiter waiter({config_.wait.spin, config_.wait.yield});
