@@ -57,6 +57,7 @@ Engine::Engine(Config config, std::string config_path)
   recover();
   open_links();
   open_control_socket();
+  take_signals();
   log().info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
              config_.limits.slots, config_.memory.slot_memory >> 20, config_.links.size(), config_.node.control_socket);
   tell(notifier_.ready("serving as node " + config_.node.name));
@@ -196,13 +197,17 @@ void Engine::handle_signal() {
   }
 }
 
-int Engine::run() {
+/// Before anybody is told that this node is ready: a signal that comes right after that is an orderly stop as well.
+void Engine::take_signals() {
   sigset_t set;
   ::sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&set, signal);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signals_ = slot::Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   reactor_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { handle_signal(); });
+}
+
+int Engine::run() {
   reactor_.after(kTickUs, [this] { tick(); });
 
   slot::Waiter waiter({config_.wait.spin, config_.wait.yield});

@@ -143,6 +143,7 @@ class Engine final : private driver::CardListener {
   void open_control_socket();
   void open_carriers();
   void open_links();
+  void take_signals();
   void handle_signal();
   bool step(std::uint64_t now_us);
   void tick();
