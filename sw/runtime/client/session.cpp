@@ -40,13 +40,17 @@ int status_of(const std::string& code) {
   return SW_INVALID;
 }
 
-/// What an answer says went wrong. Throws Json::exception when its fields have the wrong types.
+/// What an answer says went wrong.
 Failure failure_in(const Json& answer) {
-  if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
-    return {status_of(error->value("code", std::string())),
-            error->value("text", std::string("refused without a reason"))};
-  }
-  return {};
+  const auto error = answer.find("error");
+  if (error == answer.end()) return {};
+  const auto text_of = [&](const char* key, const char* otherwise) {
+    const bool there = error->is_object() && error->contains(key) && (*error)[key].is_string();
+    return there ? (*error)[key].get<std::string>() : std::string(otherwise);
+  };
+  const std::string code = text_of("code", "");
+  if (code.empty()) return {SW_VERSION, "slotwired's answer cannot be understood: an error without a code"};
+  return {status_of(code), text_of("text", "refused without a reason")};
 }
 
 }  // namespace

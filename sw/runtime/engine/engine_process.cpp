@@ -137,6 +137,9 @@ void Engine::handle_packet(Client& client, control::Packet packet) {
     if (!request.is_object() || !request.contains("op") || !request["op"].is_string()) {
       throw Refusal{"bad_request", "a packet holds one JSON object with an 'op'"};
     }
+    if (request.contains("id") && !request["id"].is_number_unsigned()) {
+      throw Refusal{"bad_request", "'id' is a number from 0 on"};
+    }
     const std::string& op = request["op"].get_ref<const std::string&>();
     if (op == "hello") return request_hello(client, request);
     if (op == "resume") return request_resume(client, request);
@@ -219,6 +222,8 @@ void Engine::request_hello(Client& client, const Json& request) {
                                  " of the control protocol, the process speaks " +
                                  std::to_string(request["version"].get<int>()) + "; install the same release for both"};
   }
+  const std::string name = request.value("name", std::string("unnamed"));
+  const std::uint64_t request_id = request.at("id").get<std::uint64_t>();
   std::uint32_t index = 0;
   while (index < sessions_.size() && sessions_[index]) ++index;
   if (index == sessions_.size()) {
@@ -237,6 +242,8 @@ void Engine::request_hello(Client& client, const Json& request) {
   } else {
     throw Refusal{"no_session", process.error().text};
   }
+  const slot::Fd polled = slot::read_only_copy(session->polled_file);
+  // From here on there is something to undo when it fails; nothing that the process wrote is read any more.
   if (const auto kept =
           keeper_->store(session_tag(index),
                          std::vector<int>{session->bell_file.get(), session->polled_file.get(), session->kick.get()});
@@ -251,24 +258,28 @@ void Engine::request_hello(Client& client, const Json& request) {
   record.id = admin_->header().next_session_id++;
   std::random_device random;
   for (std::uint8_t& byte : record.token) byte = static_cast<std::uint8_t>(random());
-  set_name(record.name, request.value("name", std::string("unnamed")));
+  set_name(record.name, name);
   record.used = 1;
 
   Session& s = *session;
   sessions_[index] = std::move(session);
-  card_->add_session(index, *reinterpret_cast<slot::BellPage*>(s.bells.data()),
-                     *reinterpret_cast<slot::PolledPage*>(s.polled.data()), s.kick.get());
-  reactor_.add(s.kick.get(), EPOLLIN, [this, index](std::uint32_t) { card_->on_kick(index); });
-  // A process that ends while a child of it holds the socket is dead all the same.
-  const std::uint64_t client_id = client.id;
-  reactor_.add(s.process->fd(), EPOLLIN, [this, client_id](std::uint32_t) {
-    on_client(client_id, EPOLLIN);  // what it said last
-    drop_client(client_id, "it ended");
-  });
+  try {
+    card_->add_session(index, *reinterpret_cast<slot::BellPage*>(s.bells.data()),
+                       *reinterpret_cast<slot::PolledPage*>(s.polled.data()), s.kick.get());
+    reactor_.add(s.kick.get(), EPOLLIN, [this, index](std::uint32_t) { card_->on_kick(index); });
+    // A process that ends while a child of it holds the socket is dead all the same.
+    const std::uint64_t client_id = client.id;
+    reactor_.add(s.process->fd(), EPOLLIN, [this, client_id](std::uint32_t) {
+      on_client(client_id, EPOLLIN);  // what it said last
+      drop_client(client_id, "it ended");
+    });
+  } catch (const std::exception&) {
+    end_session(index, "it could not be watched");
+    throw;
+  }
   attach(client, s);
-  const slot::Fd polled = slot::read_only_copy(s.polled_file);
   log().debug("session {}: {} attached (uid {})", record.id, who(s), record.uid);
-  answer(client, request.at("id"),
+  answer(client, request_id,
          Json{{"session", record.id},
               {"token", hex(record.token)},
               {"node", config_.node.name},
