@@ -382,7 +382,7 @@ std::string describe_expected(const Key& key) {
     case Kind::node_name:
       return "1 to 63 of a-z, 0-9 and '-'";
     case Kind::service_name:
-      return "1 to 127 of A-Z, a-z, 0-9 and '._/-'";
+      return "1 to 63 of A-Z, a-z, 0-9 and '._/-'";
     case Kind::service_pattern:
       return "a service's name, with '*' for any characters and '?' for any one";
     case Kind::power_size:

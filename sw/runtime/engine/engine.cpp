@@ -130,6 +130,28 @@ void Engine::open_control_socket() {
         "cannot listen on the control socket " + path + " (may slotwired write into its directory?)");
   }
   reactor_.add(control_listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_client(); });
+  offer_as_default();
+}
+
+/// Processes that name no socket look for slotwire.sock: the first node of a run_dir is found there.
+void Engine::offer_as_default() {
+  namespace fs = std::filesystem;
+  const fs::path own = config_.node.control_socket;
+  const fs::path link = fs::path(config_.node.run_dir) / "slotwire.sock";
+  if (own == link || own.parent_path() != link.parent_path()) return;
+  std::error_code error;
+  if (fs::is_symlink(link, error) && (fs::read_symlink(link, error) == own.filename() || !fs::exists(link, error))) {
+    fs::remove(link, error);
+  }
+  fs::create_symlink(own.filename(), link, error);  // another node has it already: that is no error
+}
+
+void Engine::withdraw_as_default() {
+  namespace fs = std::filesystem;
+  const fs::path own = config_.node.control_socket;
+  const fs::path link = fs::path(config_.node.run_dir) / "slotwire.sock";
+  std::error_code error;
+  if (own.parent_path() == link.parent_path() && fs::read_symlink(link, error) == own.filename()) fs::remove(link, error);
 }
 
 void Engine::log_limited(std::string_view key, spdlog::level::level_enum level, const std::string& text) {
@@ -238,6 +260,7 @@ void Engine::shut_down() {
   tell(notifier_.stopping());
   log().info("stopping: {} sessions, {} slots", clients_.size(), used_slots_);
   ::unlink(config_.node.control_socket.c_str());
+  withdraw_as_default();
   // Deliver what processes have written, then tell every peer.
   for (std::uint32_t i = 0; i < sessions_.size(); ++i) {
     if (sessions_[i]) end_session(i, "the node stops");

@@ -141,6 +141,8 @@ class Engine final : private driver::CardListener {
 
   // engine.cpp
   void open_control_socket();
+  void offer_as_default();
+  void withdraw_as_default();
   void open_carriers();
   void open_links();
   void catch_signals();

@@ -24,16 +24,10 @@ std::uint64_t session_tag(std::uint32_t index) {
   return (std::uint64_t{2} << 32) | index;
 }
 
-bool valid_service(std::string_view name) {
-  return !name.empty() && name.size() < kNameBytes && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-  });
-}
-
 std::string service_of(const Json& request) {
   std::string service = request.at("service").get<std::string>();
-  if (!valid_service(service)) {
-    throw Refusal{"bad_request", "a service's name has 1 to 63 of a-z 0-9 . _ -; this one has not"};
+  if (!valid_service_name(service)) {
+    throw Refusal{"bad_request", "a service's name has 1 to 63 of A-Z a-z 0-9 . _ / -; this one has not"};
   }
   return service;
 }

@@ -111,7 +111,7 @@ typedef struct sw_serve_options {
   uint32_t backlog; /* connections that wait for sw_accept; 0: 256 */
 } sw_serve_options;
 
-/* Serves `name` ([a-z0-9._-]{1,63}) in this process, beside other processes that serve it (connections take turns).
+/* Serves `name` ([A-Za-z0-9._/-]{1,63}) in this process, beside other processes that serve it (connections take turns).
  * SW_REFUSED. */
 SW_API int sw_serve(sw_context* context, const char* name, const sw_serve_options* options, sw_service** out);
 /* The next connection that was made to the service. SW_AGAIN, SW_TIMED_OUT. */
