@@ -1,0 +1,43 @@
+# What `cmake --install` puts where. Relocatable but for the service unit and slotwire.pc, which name the prefix: --prefix sets both.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS slotwired slotwire_program)
+install(TARGETS slotwire slotwire_static EXPORT slotwire-targets
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp
+              sw/runtime/client/include/slotwire_types.hpp sw/runtime/client/include/slotwire_server.hpp TYPE INCLUDE)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/slotwire)
+install(EXPORT slotwire-targets NAMESPACE slotwire:: DESTINATION ${package_dir})
+configure_package_config_file(packaging/cmake/slotwire-config.cmake.in ${CMAKE_BINARY_DIR}/slotwire-config.cmake
+                              INSTALL_DESTINATION ${package_dir})
+# Before 1.0 a minor release may change the ABI.
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/slotwire-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/slotwire-config.cmake ${CMAKE_BINARY_DIR}/slotwire-config-version.cmake
+        DESTINATION ${package_dir})
+
+# These two name the prefix, which is known when installing.
+install(CODE "
+  set(PROJECT_VERSION \"${PROJECT_VERSION}\")
+  set(PROJECT_DESCRIPTION \"${PROJECT_DESCRIPTION}\")
+  set(CMAKE_INSTALL_LIBDIR \"${CMAKE_INSTALL_LIBDIR}\")
+  set(CMAKE_INSTALL_INCLUDEDIR \"${CMAKE_INSTALL_INCLUDEDIR}\")
+  set(prefix \"\${CMAKE_INSTALL_PREFIX}\")
+  configure_file(\"${PROJECT_SOURCE_DIR}/packaging/slotwire.pc.in\" \"${CMAKE_BINARY_DIR}/install/slotwire.pc\" @ONLY)
+  file(READ \"${PROJECT_SOURCE_DIR}/packaging/slotwired.service\" unit)
+  string(REPLACE /usr/bin/slotwired \"\${prefix}/${CMAKE_INSTALL_BINDIR}/slotwired\" unit \"\${unit}\")
+  string(REPLACE /usr/share/doc/slotwire \"\${prefix}/${CMAKE_INSTALL_DOCDIR}\" unit \"\${unit}\")
+  file(WRITE \"${CMAKE_BINARY_DIR}/install/slotwired.service\" \"\${unit}\")
+")
+install(FILES ${CMAKE_BINARY_DIR}/install/slotwire.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_BINARY_DIR}/install/slotwired.service DESTINATION lib/systemd/system)
+
+file(GLOB man_pages CONFIGURE_DEPENDS packaging/man/*.[0-9])
+foreach(page ${man_pages})
+  string(REGEX MATCH "[0-9]$" section ${page})
+  install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endforeach()
+install(DIRECTORY docs/ TYPE DOC FILES_MATCHING PATTERN "*.md")
+install(DIRECTORY examples TYPE DOC FILES_MATCHING PATTERN "*.toml" PATTERN "*.cpp" PATTERN "*.c")
+install(FILES LICENSE TYPE DOC)
+install(DIRECTORY sw/tools/dissector DESTINATION ${CMAKE_INSTALL_DATADIR}/slotwire FILES_MATCHING PATTERN "*.lua")
