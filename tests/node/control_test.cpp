@@ -173,7 +173,7 @@ TEST_F(Control, RefusesNonsenseWithinASession) {
       {R"({"op":"fly","id":1})", "bad_request"},
       {R"({"op":"serve","id":1})", "bad_request"},
       {R"({"op":"serve","id":1,"service":""})", "bad_request"},
-      {R"({"op":"serve","id":1,"service":"../../etc"})", "bad_request"},
+      {R"({"op":"serve","id":1,"service":"two words"})", "bad_request"},
       {R"({"op":"serve","id":1,"service":{"a":1}})", "bad_request"},
       {R"({"op":"unserve","id":1,"service":"never-served"})", "ok"},
       {R"({"op":"connect","id":1,"service":"svc","in_bytes":-1})", "bad_request"},
