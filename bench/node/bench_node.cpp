@@ -258,10 +258,10 @@ double median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
-int run(int runs, int calls, const std::string& json_path) {
+int run(int runs, int calls, const std::string& json_path, const std::string& extra) {
   fault::ClusterOptions udp_options;
   udp_options.slotwired = SLOTWIRE_SLOTWIRED;
-  udp_options.extra = "[log]\nlevel = \"warn\"\n";
+  udp_options.extra = "[log]\nlevel = \"warn\"\n" + extra;
   fault::ClusterOptions tcp_options = udp_options;
   tcp_options.carrier = "tcp";
   Cluster udp(udp_options);
@@ -343,11 +343,14 @@ int main(int argc, char** argv) {
     int runs = 5;
     int calls = 20'000;
     std::string json_path;
+    std::string extra;
+    app.add_option("--config", extra, "more configuration for the nodes, e.g. '[wait]\\nyield = \"0us\"'");
     app.add_option("--runs", runs, "how often each case is measured")->capture_default_str();
     app.add_option("--calls", calls, "round trips in one run")->capture_default_str();
     app.add_option("--json", json_path, "where to write the result; none: standard output");
     CLI11_PARSE(app, argc, argv);
-    return run(runs, calls, json_path);
+    for (std::size_t at = extra.find("\\n"); at != std::string::npos; at = extra.find("\\n")) extra.replace(at, 2, "\n");
+    return run(runs, calls, json_path, extra);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_node: %s\n", error.what());
     return 1;
