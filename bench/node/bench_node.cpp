@@ -1,9 +1,10 @@
-// Round trips and throughput between processes: same node, two nodes over UDP and TCP, beside bare UDP and TCP in the same run.
+// Round trips and throughput between processes: same node, two nodes over UDP and TCP, beside bare UDP and TCP in the
+// same run.
 //
 //   bench_node [--runs N] [--calls N] [--json FILE]
 //
-// Every figure is the median of several runs with its smallest and largest; floors are what two processes get from the kernel
-// with nothing in between, measured in turn with the rest so that a machine that slows down slows all of them.
+// Every figure is the median of several runs with its smallest and largest; floors are what two processes get from the
+// kernel with nothing in between, measured in turn with the rest so that a machine that slows down slows all of them.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -33,8 +34,8 @@ using fault::Child;
 using fault::Cluster;
 using nlohmann::json;
 
-constexpr std::size_t kSmall = 40;           // one line with its record header
-constexpr std::size_t kLarge = 64 * 1024;    // of the throughput cases
+constexpr std::size_t kSmall = 40;         // one line with its record header
+constexpr std::size_t kLarge = 64 * 1024;  // of the throughput cases
 constexpr int kWaitMs = 30'000;
 
 void check(int status, const char* what) {
@@ -87,7 +88,8 @@ int serve(const char* socket, const char* name) {
           sw_connection_close(connection);
           break;
         }
-        if (message.kind == SW_REQUEST) check(sw_reply(connection, message.id, message.data, message.length, kWaitMs), "reply");
+        if (message.kind == SW_REQUEST)
+          check(sw_reply(connection, message.id, message.data, message.length, kWaitMs), "reply");
         sw_release(connection, &message);
       }
     }
@@ -122,10 +124,12 @@ struct BarePair {
       while (true) {
         sockaddr_in peer{};
         socklen_t peer_length = sizeof peer;
-        const ssize_t n = ::recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&peer), &peer_length);
+        const ssize_t n =
+            ::recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&peer), &peer_length);
         if (n <= 0) ::_exit(0);
         if (!swallow) {
-          ::sendto(fd, buffer.data(), static_cast<std::size_t>(n), 0, type == SOCK_DGRAM ? reinterpret_cast<sockaddr*>(&peer) : nullptr,
+          ::sendto(fd, buffer.data(), static_cast<std::size_t>(n), 0,
+                   type == SOCK_DGRAM ? reinterpret_cast<sockaddr*>(&peer) : nullptr,
                    type == SOCK_DGRAM ? peer_length : 0);
           continue;
         }
@@ -139,7 +143,8 @@ struct BarePair {
     fd = slot::Fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
     const int one = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) throw std::runtime_error("no bare connection");
+    if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      throw std::runtime_error("no bare connection");
   }
   ~BarePair() {
     ::kill(child, SIGKILL);
@@ -197,7 +202,8 @@ struct Caller {
     sw_connect_options connect;
     SW_INIT(connect);
     connect.in_bytes = connect.out_bytes = 1 << 20;
-    if (!fault::eventually(kWaitMs, [&] { return sw_connect(context, service.c_str(), &connect, 5000, &connection) == SW_OK; })) {
+    if (!fault::eventually(
+            kWaitMs, [&] { return sw_connect(context, service.c_str(), &connect, 5000, &connection) == SW_OK; })) {
       throw std::runtime_error("cannot connect to " + service + ": " + sw_last_error());
     }
   }
@@ -269,7 +275,8 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
   std::vector<Child> servers;
   for (Cluster* cluster : {&udp, &tcp}) {
     for (std::size_t node = 0; node < 2; ++node) cluster->start(node);
-    servers.push_back(Child::start({"/proc/self/exe", "--serve", cluster->socket(1), "on-b"}, -1, cluster->directory() / "server.log"));
+    servers.push_back(Child::start({"/proc/self/exe", "--serve", cluster->socket(1), "on-b"}, -1,
+                                   cluster->directory() / "server.log"));
   }
   Samples samples;
   const std::size_t small_count = static_cast<std::size_t>(calls) * 10;
@@ -283,14 +290,17 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
     caller.round_trip(calls / 10);  // warm
     round_trip(name, caller.round_trip(calls));
     samples.add(name, "40-byte messages", static_cast<double>(small_count) * 1e6 / caller.one_way(kSmall, small_count));
-    samples.add(name, "64 KiB messages", static_cast<double>(large_count * kLarge) / caller.one_way(kLarge, large_count));
+    samples.add(name, "64 KiB messages",
+                static_cast<double>(large_count * kLarge) / caller.one_way(kLarge, large_count));
   };
   for (int i = 0; i < runs; ++i) {
     std::fprintf(stderr, "run %d of %d\n", i + 1, runs);
     round_trip("bare udp", bare_round_trip(SOCK_DGRAM, calls));
     round_trip("bare tcp", bare_round_trip(SOCK_STREAM, calls));
-    samples.add("bare tcp", "40-byte messages", static_cast<double>(small_count) * 1e6 / bare_stream(kSmall, small_count));
-    samples.add("bare tcp", "64 KiB messages", static_cast<double>(large_count * kLarge) / bare_stream(kLarge, large_count));
+    samples.add("bare tcp", "40-byte messages",
+                static_cast<double>(small_count) * 1e6 / bare_stream(kSmall, small_count));
+    samples.add("bare tcp", "64 KiB messages",
+                static_cast<double>(large_count * kLarge) / bare_stream(kLarge, large_count));
     through("same node", udp.socket(1));
     through("two nodes, udp", udp.socket(0));
     through("two nodes, tcp", tcp.socket(0));
@@ -311,16 +321,24 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
   for (const auto& [name, metrics] : samples.values) {
     for (const auto& [metric, values] : metrics) {
       const std::string floor_name = metric.starts_with("round-trip") ? "bare udp" : "bare tcp";
-      json row{{"suite", "node"}, {"case", name}, {"metric", metric}, {"unit", unit_of(metric)}, {"value", median(values)},
+      json row{{"suite", "node"},
+               {"case", name},
+               {"metric", metric},
+               {"unit", unit_of(metric)},
+               {"value", median(values)},
                {"runs", values.size()},
-               {"spread", {*std::min_element(values.begin(), values.end()), *std::max_element(values.begin(), values.end())}},
-               {"floor", nullptr}, {"ratio_to_floor", nullptr}, {"peers", json::object()}};
+               {"spread",
+                {*std::min_element(values.begin(), values.end()), *std::max_element(values.begin(), values.end())}},
+               {"floor", nullptr},
+               {"ratio_to_floor", nullptr},
+               {"peers", json::object()}};
       if (name != "idle" && samples.values[floor_name].contains(metric)) {
         const double floor = median(samples.values[floor_name][metric]);
         row["floor"] = floor;
         row["ratio_to_floor"] = median(values) / floor;
         for (const char* peer : {"bare udp", "bare tcp"}) {
-          if (peer != name && samples.values[peer].contains(metric)) row["peers"][peer] = median(samples.values[peer][metric]);
+          if (peer != name && samples.values[peer].contains(metric))
+            row["peers"][peer] = median(samples.values[peer][metric]);
         }
       }
       rows.push_back(row);
@@ -349,7 +367,8 @@ int main(int argc, char** argv) {
     app.add_option("--calls", calls, "round trips in one run")->capture_default_str();
     app.add_option("--json", json_path, "where to write the result; none: standard output");
     CLI11_PARSE(app, argc, argv);
-    for (std::size_t at = extra.find("\\n"); at != std::string::npos; at = extra.find("\\n")) extra.replace(at, 2, "\n");
+    for (std::size_t at = extra.find("\\n"); at != std::string::npos; at = extra.find("\\n"))
+      extra.replace(at, 2, "\n");
     return run(runs, calls, json_path, extra);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_node: %s\n", error.what());

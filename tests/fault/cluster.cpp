@@ -48,7 +48,9 @@ std::int64_t now_ms() {
   return (static_cast<std::int64_t>(now.tv_sec) * 1000) + (now.tv_nsec / 1'000'000);
 }
 
-void pause_ms() { ::poll(nullptr, 0, 1); }
+void pause_ms() {
+  ::poll(nullptr, 0, 1);
+}
 
 Child Child::start(const std::vector<std::string>& arguments, int inherit, const std::filesystem::path& log,
                    const std::vector<std::string>& environment) {
@@ -95,7 +97,8 @@ int Child::stop(int signal, int timeout_ms) {
 
 Cluster::Cluster(const ClusterOptions& options) : options_(options) {
   std::string pattern = (std::filesystem::temp_directory_path() / "slotwire-fault-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "no temporary directory");
+  if (::mkdtemp(pattern.data()) == nullptr)
+    throw std::system_error(errno, std::generic_category(), "no temporary directory");
   directory_ = pattern;
   notify_ = slot::Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
@@ -116,8 +119,8 @@ Cluster::Cluster(const ClusterOptions& options) : options_(options) {
     std::ofstream file(directory_ / (name(node) + ".toml"));
     file << "[node]\nname = \"" << name(node) << "\"\nrun_dir = \"" << directory_.string() << "\"\n"
          << "[listen]\ncontrol = " << at(mine[0]) << "\nudp = " << at(mine[1]) << "\ntcp = " << at(mine[2]) << "\n"
-         << "[[link]]\npeer = \"" << name(1 - node) << "\"\ncarrier = \"" << options.carrier << "\"\ncontrol = " << at(theirs[0])
-         << "\nudp = " << at(theirs[1]) << "\ntcp = " << at(theirs[2]) << "\n";
+         << "[[link]]\npeer = \"" << name(1 - node) << "\"\ncarrier = \"" << options.carrier
+         << "\"\ncontrol = " << at(theirs[0]) << "\nudp = " << at(theirs[1]) << "\ntcp = " << at(theirs[2]) << "\n";
     for (std::size_t service = 0; service < 2; ++service) {
       file << "[[service]]\nname = \"on-" << name(service) << "\"\nnodes = [\"" << name(service) << "\"]\n";
     }
@@ -134,22 +137,26 @@ Cluster::~Cluster() {
 }
 
 void Cluster::start(std::size_t node) {
-  nodes_[node] = Child::start({options_.slotwired, "-c", (directory_ / (name(node) + ".toml")).string()}, -1,
-                              directory_ / (name(node) + ".log"), {"NOTIFY_SOCKET=" + (directory_ / "notify").string()});
+  nodes_[node] =
+      Child::start({options_.slotwired, "-c", (directory_ / (name(node) + ".toml")).string()}, -1,
+                   directory_ / (name(node) + ".log"), {"NOTIFY_SOCKET=" + (directory_ / "notify").string()});
   const std::int64_t end = now_ms() + kReadyMs;
   std::array<char, 2048> text{};
   while (now_ms() < end) {
     pollfd wait{notify_.get(), POLLIN, 0};
     if (::poll(&wait, 1, 200) > 0) {
       const ssize_t n = ::recv(notify_.get(), text.data(), text.size() - 1, MSG_DONTWAIT);
-      if (n > 0 && std::string_view(text.data(), static_cast<std::size_t>(n)).find("READY=1") != std::string_view::npos) return;
+      if (n > 0 && std::string_view(text.data(), static_cast<std::size_t>(n)).find("READY=1") != std::string_view::npos)
+        return;
     }
     if (::kill(nodes_[node].pid(), 0) != 0) break;
   }
   throw std::runtime_error("node " + name(node) + " did not become ready:\n" + log(node));
 }
 
-int Cluster::stop(std::size_t node) { return nodes_[node].stop(SIGTERM, kStopMs); }
+int Cluster::stop(std::size_t node) {
+  return nodes_[node].stop(SIGTERM, kStopMs);
+}
 
 nlohmann::json Cluster::ask(std::size_t node, nlohmann::json request) const {
   slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
@@ -166,7 +173,9 @@ nlohmann::json Cluster::ask(std::size_t node, nlohmann::json request) const {
   return nlohmann::json::parse(packet.text, nullptr, false);
 }
 
-nlohmann::json Cluster::status(std::size_t node) const { return ask(node, {{"op", "status"}}); }
+nlohmann::json Cluster::status(std::size_t node) const {
+  return ask(node, {{"op", "status"}});
+}
 
 std::string Cluster::log(std::size_t node) const {
   std::ifstream file(directory_ / (name(node) + ".log"));

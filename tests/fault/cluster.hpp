@@ -39,7 +39,8 @@ class Child {
   pid_t pid() const { return pid_; }
   bool running() const { return pid_ > 0; }
   void kill_now();
-  /// Sends `signal` and waits for the end. Returns the exit status, or 128 + signal; -1 when it did not end within `timeout_ms`.
+  /// Sends `signal` and waits for the end. Returns the exit status, or 128 + signal; -1 when it did not end within
+  /// `timeout_ms`.
   int stop(int signal, int timeout_ms);
 
  private:

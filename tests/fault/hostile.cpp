@@ -60,7 +60,8 @@ class Hostile {
     }
     if (spaces.empty()) return;
     // Now and then everything at full speed, now and then gently enough that a slot lives longer.
-    const std::int64_t end = std::min<std::int64_t>(until_ms, fault::now_ms() + static_cast<std::int64_t>(random_() % 60));
+    const std::int64_t end =
+        std::min<std::int64_t>(until_ms, fault::now_ms() + static_cast<std::int64_t>(random_() % 60));
     while (fault::now_ms() < end) {
       for (int i = 0; i < 200; ++i) act(spaces[random_() % spaces.size()], bells, kick, wakes);
       if (random_() % 8 == 0) garble(socket);
@@ -104,7 +105,8 @@ class Hostile {
     }
   }
 
-  void act(const slot::Space& space, const slot::Mapping& bells, const slot::Fd& kick, const std::vector<slot::Fd>& wakes) {
+  void act(const slot::Space& space, const slot::Mapping& bells, const slot::Fd& kick,
+           const std::vector<slot::Fd>& wakes) {
     ++writes;
     slot::MarkPage& marks = space.marks();
     switch (random_() % 9) {
@@ -181,8 +183,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> services;
   for (int i = 4; i < argc; ++i) services.emplace_back(argv[i]);
   while (fault::now_ms() < until) hostile.live(services, until);
-  std::printf("hostile: %lu lives, %lu slots, %lu random writes, %lu of its slots were faulted\n", hostile.lives, hostile.slots,
-              hostile.writes, hostile.faults);
-  if (hostile.writable_proxy_pages != 0) std::printf("hostile: %lu proxy pages could be mapped writable\n", hostile.writable_proxy_pages);
+  std::printf("hostile: %lu lives, %lu slots, %lu random writes, %lu of its slots were faulted\n", hostile.lives,
+              hostile.slots, hostile.writes, hostile.faults);
+  if (hostile.writable_proxy_pages != 0)
+    std::printf("hostile: %lu proxy pages could be mapped writable\n", hostile.writable_proxy_pages);
   return hostile.faults == 0 || hostile.writable_proxy_pages != 0 ? 1 : 0;
 }

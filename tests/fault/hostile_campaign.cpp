@@ -19,7 +19,8 @@ constexpr int kWaitMs = 30'000;
 
 struct Reports {
   Reports() : memory(::memfd_create("fault-reports", 0)) {
-    if (::ftruncate(memory.get(), sizeof(WorkerReport) * kMaxWorkers) != 0) throw std::runtime_error("no memory for reports");
+    if (::ftruncate(memory.get(), sizeof(WorkerReport) * kMaxWorkers) != 0)
+      throw std::runtime_error("no memory for reports");
     rows = static_cast<WorkerReport*>(
         ::mmap(nullptr, sizeof(WorkerReport) * kMaxWorkers, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0));
   }
@@ -32,8 +33,8 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   Reports reports;
   for (std::size_t node = 0; node < 2; ++node) cluster.start(node);
   const auto worker = [&](const char* role, std::size_t node, const std::string& service, std::size_t index) {
-    return Child::start({SLOTWIRE_FAULT_WORKER, role, cluster.socket(node), service, std::to_string(index), "1"}, reports.memory.get(),
-                        cluster.directory() / "workers.log");
+    return Child::start({SLOTWIRE_FAULT_WORKER, role, cluster.socket(node), service, std::to_string(index), "1"},
+                        reports.memory.get(), cluster.directory() / "workers.log");
   };
   Child server = worker("server", 1, "on-b", kServer);
   Child sink_b = worker("sink", 1, "sink-b", kSinkB);
@@ -58,12 +59,14 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   const double alone = rate_over(compare_s * 1000);
   double beside_spin = 0;
   {
-    Child spin = Child::start({SLOTWIRE_FAULT_HOSTILE, "-", "0", std::to_string(compare_s + 1), "spin"}, -1, cluster.directory() / "spin.log");
+    Child spin = Child::start({SLOTWIRE_FAULT_HOSTILE, "-", "0", std::to_string(compare_s + 1), "spin"}, -1,
+                              cluster.directory() / "spin.log");
     beside_spin = rate_over(compare_s * 1000);
   }
   const pid_t pids[2] = {cluster.pid(0), cluster.pid(1)};
-  Child hostile = Child::start({SLOTWIRE_FAULT_HOSTILE, cluster.socket(0), std::to_string(seed), std::to_string(seconds), "sink-b", "sink-a"},
-                               -1, cluster.directory() / "hostile.log");
+  Child hostile = Child::start(
+      {SLOTWIRE_FAULT_HOSTILE, cluster.socket(0), std::to_string(seed), std::to_string(seconds), "sink-b", "sink-a"},
+      -1, cluster.directory() / "hostile.log");
   const std::uint64_t before = done();
   const std::int64_t begin = now_ms();
   double worst = alone;
@@ -84,12 +87,14 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
     const WorkerReport& r = reports.rows[i];
     if (r.violations != 0 || r.other_ends != 0 || r.peer_ends != 0) return fail("the honest pair was disturbed");
   }
-  if (cluster.pid(0) != pids[0] || cluster.pid(1) != pids[1] || cluster.status(0).is_null() || cluster.status(1).is_null()) {
+  if (cluster.pid(0) != pids[0] || cluster.pid(1) != pids[1] || cluster.status(0).is_null() ||
+      cluster.status(1).is_null()) {
     return fail("a slotwired did not survive");
   }
   const std::string log = cluster.log(0);
   const std::size_t said = log.find("faulted: ");
-  if (log.find("of 'hostile'") == std::string::npos || said == std::string::npos) return fail("the engine did not say whom it faulted");
+  if (log.find("of 'hostile'") == std::string::npos || said == std::string::npos)
+    return fail("the engine did not say whom it faulted");
   const std::size_t line = log.rfind('\n', said) + 1;
   std::printf("slotwired said: %s\n", log.substr(line, log.find('\n', said) - line).c_str());
 
@@ -102,14 +107,16 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   for (std::size_t node = 0; node < 2; ++node) {
     const bool clean = eventually(kWaitMs + 30'000, [&] {  // limits.linger for what the hostile process left
       const nlohmann::json status = cluster.status(node);
-      return status.is_object() && status["slots"]["used"] == 0 && status["memory"]["free"] == status["memory"]["total"];
+      return status.is_object() && status["slots"]["used"] == 0 &&
+             status["memory"]["free"] == status["memory"]["total"];
     });
     if (!clean) return fail("node " + Cluster::name(node) + " still has slots or memory in use");
     if (cluster.stop(node) != 0) return fail("slotwired did not stop in order");
   }
-  std::printf("passed: honest pair %.0f calls/s alone, %.0f beside a process that only spins, %.0f beside the hostile process "
-              "(worst second %.0f); %lu calls, none lost\n",
-              alone, beside_spin, beside, worst, done());
+  std::printf(
+      "passed: honest pair %.0f calls/s alone, %.0f beside a process that only spins, %.0f beside the hostile process "
+      "(worst second %.0f); %lu calls, none lost\n",
+      alone, beside_spin, beside, worst, done());
   return 0;
 }
 

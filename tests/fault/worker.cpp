@@ -45,12 +45,14 @@ std::size_t size_of(std::uint64_t number) {
 std::vector<unsigned char> body(const Numbered& head) {
   std::vector<unsigned char> bytes(size_of(head.number));
   std::memcpy(bytes.data(), &head, sizeof head);
-  for (std::size_t i = sizeof head; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>((head.number * 131) + (i * 7) + head.client);
+  for (std::size_t i = sizeof head; i < bytes.size(); ++i)
+    bytes[i] = static_cast<unsigned char>((head.number * 131) + (i * 7) + head.client);
   return bytes;
 }
 
 bool is_end(int status) {
-  return status != SW_OK && status != SW_AGAIN && status != SW_TIMED_OUT && status != SW_LINK_DOWN && status != SW_ENGINE_GONE;
+  return status != SW_OK && status != SW_AGAIN && status != SW_TIMED_OUT && status != SW_LINK_DOWN &&
+         status != SW_ENGINE_GONE;
 }
 
 void ended(int status) {
@@ -104,7 +106,8 @@ int run_client(sw_context* context, const char* service, std::uint64_t client) {
           Numbered got;
           if (message.length >= sizeof got) std::memcpy(&got, message.data, sizeof got);
           problem("client " + std::to_string(client) + ": expected answer " + std::to_string(answered) + ", got kind " +
-                  std::to_string(message.kind) + " number " + std::to_string(got.number) + " of client " + std::to_string(got.client));
+                  std::to_string(message.kind) + " number " + std::to_string(got.number) + " of client " +
+                  std::to_string(got.client));
         }
         ++answered;
         report->done.fetch_add(1);
@@ -199,8 +202,9 @@ int run_server(sw_context* context, const char* name) {
             if (!peer.known) peer = {head.client, 0, true};
             const std::vector<unsigned char> expected = body({peer.client, peer.next});
             if (message.length != expected.size() || std::memcmp(message.data, expected.data(), expected.size()) != 0) {
-              problem("server: expected request " + std::to_string(peer.next) + " of client " + std::to_string(peer.client) +
-                      ", got " + std::to_string(head.number) + " of " + std::to_string(head.client));
+              problem("server: expected request " + std::to_string(peer.next) + " of client " +
+                      std::to_string(peer.client) + ", got " + std::to_string(head.number) + " of " +
+                      std::to_string(head.client));
             }
             ++peer.next;
             report->done.fetch_add(1);

@@ -1,5 +1,5 @@
-// Records out of a ring that somebody else wrote: whatever lies there and whatever the marks say, a reader stays inside the
-// ring, hands out nothing that is longer than it, and once broken stays broken.
+// Records out of a ring that somebody else wrote: whatever lies there and whatever the marks say, a reader stays inside
+// the ring, hands out nothing that is longer than it, and once broken stays broken.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -20,7 +20,8 @@ constexpr unsigned kOrder = 6;
 
 Space& space() {
   static Space mapped = [] {
-    const slotwire::slot::Fd file = slotwire::slot::create_sealed_file("fuzz", slotwire::slot::space_file_bytes(kOrder));
+    const slotwire::slot::Fd file =
+        slotwire::slot::create_sealed_file("fuzz", slotwire::slot::space_file_bytes(kOrder));
     return Space(file.get(), kOrder, Access::read_write);
   }();
   return mapped;
@@ -54,7 +55,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!view) break;
     require(!reader.broken());
     require(view->payload.size() == view->header.length && view->lines >= 1 && view->lines <= s.lines());
-    require(view->payload.data() >= s.ring() && view->payload.data() + view->payload.size() <= s.ring() + (2 * ring_bytes));
+    require(view->payload.data() >= s.ring() &&
+            view->payload.data() + view->payload.size() <= s.ring() + (2 * ring_bytes));
     for (const std::byte b : view->payload) sum += std::to_integer<std::uint64_t>(b);
     held += view->lines;
     require(held <= s.lines());

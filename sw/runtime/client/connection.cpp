@@ -561,8 +561,8 @@ Failure Connection::stash(Incoming incoming) {
   }
   inbox_.push_back(incoming);
   if (held_lines_ <= other_.lines() / 2) return {};
-  // Lines that stay held must not take the room that the answer needs. All of them: the room of the later ones comes free only
-  // after that of the first.
+  // Lines that stay held must not take the room that the answer needs. All of them: the room of the later ones comes
+  // free only after that of the first.
   for (Incoming& waiting : inbox_) {
     if (waiting.held->lines == 0) continue;
     std::vector<std::byte> data(waiting.data.begin(), waiting.data.end());

@@ -11,7 +11,10 @@
 namespace slotwire::control {
 
 PacketSocket::PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue)
-    : socket_(std::move(socket)), max_text_(max_text), max_queue_(max_queue), buffer_(std::make_unique_for_overwrite<char[]>(max_text)) {
+    : socket_(std::move(socket)),
+      max_text_(max_text),
+      max_queue_(max_queue),
+      buffer_(std::make_unique_for_overwrite<char[]>(max_text)) {
   // The kernel's default (about 200 KiB) would refuse a packet of the largest permitted size.
   const int buffer = static_cast<int>(max_text * 4);
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);

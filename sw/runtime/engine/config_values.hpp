@@ -9,9 +9,9 @@
 
 namespace slotwire::engine {
 
-inline constexpr std::size_t kMaxNodeName = 63;      ///< bytes in a node's name
+inline constexpr std::size_t kMaxNodeName = 63;     ///< bytes in a node's name
 inline constexpr std::size_t kMaxServiceName = 63;  ///< bytes in a service's name or in a pattern for it
-inline constexpr std::size_t kMaxHostName = 253;     ///< bytes in a host name
+inline constexpr std::size_t kMaxHostName = 253;    ///< bytes in a host name
 
 /// "host:port" with the host as it was written: a name, an IPv4 or an IPv6 address (without its brackets).
 struct HostPort {

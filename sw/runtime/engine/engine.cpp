@@ -151,7 +151,8 @@ void Engine::withdraw_as_default() {
   const fs::path own = config_.node.control_socket;
   const fs::path link = fs::path(config_.node.run_dir) / "slotwire.sock";
   std::error_code error;
-  if (own.parent_path() == link.parent_path() && fs::read_symlink(link, error) == own.filename()) fs::remove(link, error);
+  if (own.parent_path() == link.parent_path() && fs::read_symlink(link, error) == own.filename())
+    fs::remove(link, error);
 }
 
 void Engine::log_limited(std::string_view key, spdlog::level::level_enum level, const std::string& text) {

@@ -301,8 +301,8 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       const carriers::Address peer = link.config.dial ? address(link.config.tcp, "tcp_port") : carriers::Address();
       if (link.config.dial && !peer.valid())
         throw std::runtime_error("the peer's TCP address is not known (set tcp in its [[link]])");
-      // TCP loses nothing while it stands, and link_up() goes back when it broke: an early timeout would only send again what
-      // waits in its buffers.
+      // TCP loses nothing while it stands, and link_up() goes back when it broke: an early timeout would only send
+      // again what waits in its buffers.
       figures.retransmit_us = figures.retransmit_max_us;
       card_->set_route(link.index, *tcp_, figures);
       tcp_->add_link({link.index, link.config.peer, link.config.dial, peer, token});

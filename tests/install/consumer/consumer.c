@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECK(call)                                                                      \
-  do {                                                                                   \
-    const int status = (call);                                                           \
-    if (status != SW_OK) {                                                               \
-      fprintf(stderr, "%s: %s: %s\n", #call, sw_status_name(status), sw_last_error());   \
-      return 1;                                                                          \
-    }                                                                                    \
+#define CHECK(call)                                                                    \
+  do {                                                                                 \
+    const int status = (call);                                                         \
+    if (status != SW_OK) {                                                             \
+      fprintf(stderr, "%s: %s: %s\n", #call, sw_status_name(status), sw_last_error()); \
+      return 1;                                                                        \
+    }                                                                                  \
   } while (0)
 
 int main(void) {

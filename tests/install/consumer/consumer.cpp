@@ -9,9 +9,8 @@ int main() {
   using namespace std::chrono_literals;
   std::promise<const slotwire::Server*> serving;
   std::thread thread([&] {
-    auto server = slotwire::Server::open({}, "consumer", [](slotwire::Request& request) {
-      request.reply("answer to " + std::string(request.text()));
-    });
+    auto server = slotwire::Server::open(
+        {}, "consumer", [](slotwire::Request& request) { request.reply("answer to " + std::string(request.text())); });
     serving.set_value(server ? &*server : nullptr);
     if (server) (void)server->run();
   });
