@@ -50,12 +50,15 @@ class Capture(NodeTest):
 
     def test_one_at_a_time_and_unknown_links_are_refused(self):
         self.assertIn("no link", run(["capture", "-w", "/dev/null", "-l", "nowhere", "-d", "10ms"], self.left, expect=1).stderr)
-        first = self.start(["capture", "-w", os.path.join(self.directory, "first"), "--json"], self.left)
-        # The first has begun once a second is refused.
-        result = None
-        while result is None or result.returncode == 0:
+        file = os.path.join(self.directory, "first")
+        first = self.start(["capture", "-w", file, "--json"], self.left)
+        self.serve(["echo", "--echo"], self.right)
+        # Seen to run: its file has bytes.
+        while not os.path.exists(file) or os.path.getsize(file) == 0:
             self.assertIsNone(first.process.poll(), first.output())
-            result = run(["capture", "-w", "/dev/null", "-d", "1ms"], self.left, expect=None)
+            run(["ping", "echo", "-c", "1"], self.left)
+        result = run(["capture", "-w", "/dev/null", "-d", "1ms"], self.left, expect=None)
+        self.assertNotEqual(result.returncode, 0)
         self.assertIn("another capture", result.stderr)
         self.assertEqual(first.stop(), 0)
 
