@@ -39,6 +39,9 @@ def google_rows(suite: str, path: str) -> list[dict]:
             match = re.search(pattern, name)
             if match:
                 floor = medians.get(match.expand(target))
+                slots = re.match(r"pipeline_active/slots:(\d+)/", name)
+                if floor and slots:  # one operation is a round of a frame for every slot
+                    floor *= int(slots.group(1))
         rows.append({"suite": suite, "case": name, "metric": "time per operation", "unit": "ns", "value": medians[name],
                      "runs": len(values), "spread": [min(values), max(values)], "floor": floor,
                      "ratio_to_floor": medians[name] / floor if floor else None, "peers": {}})
