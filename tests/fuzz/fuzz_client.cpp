@@ -7,10 +7,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -50,8 +53,9 @@ class FakeEngine {
   ~FakeEngine() { std::filesystem::remove_all(directory_); }
   std::string path() const { return directory_ + "/sock"; }
 
-  /// Serves one session: a good hello, a good answer to `serve`, then the packets of the input; then it hangs up.
-  void serve(std::string_view input) {
+  /// Serves one session: a good hello, a good answer to `serve`, then the packets of the input. It stays until the
+  /// other end goes.
+  void serve(std::string_view input, std::promise<void>& said) {
     const Fd bells = slotwire::slot::create_sealed_file("bells", slotwire::regs::kPageBytes);
     const Fd polled = slotwire::slot::create_sealed_file("polled", slotwire::regs::kPageBytes);
     const Fd event = slotwire::slot::create_event();
@@ -63,22 +67,29 @@ class FakeEngine {
       const Fd polled_copy = slotwire::slot::read_only_copy(polled);
       peer.send(R"({"id":1,"ok":true,"session":7,"token":"00","node":"fake","spin_us":1,"yield_us":1})",
                 {bells.get(), polled_copy.get(), event.get()});
-      if (!ask(peer, "serve")) return;
+      if (!ask(peer, "serve")) std::abort();
       peer.send(R"({"id":2,"ok":true})");
-      const int fds[] = {space.get(), read_only.get(), event.get(), event.get(), space.get()};
-      for (std::size_t i = 0; i < kMaxPackets && !input.empty(); ++i) {
-        const std::size_t count = static_cast<unsigned char>(input[0]) % 6U;
-        const std::size_t end = input.find('\xff');
-        const std::string text(input.substr(1, end == std::string_view::npos ? end : end - 1));
-        if (end == 0 || text.empty()) return;
-        if (!peer.send(text, std::vector<int>(fds, fds + count))) return;
-        input = end == std::string_view::npos ? std::string_view() : input.substr(end + 1);
+      say(peer, input, {space.get(), read_only.get(), event.get(), event.get(), space.get()});
+      said.set_value();
+      char ignored[4096];
+      while (::recv(peer.fd(), ignored, sizeof ignored, 0) > 0) {
       }
       return;
     }
   }
 
  private:
+  static void say(PacketSocket& peer, std::string_view input, const std::array<int, 5>& fds) {
+    for (std::size_t i = 0; i < kMaxPackets && !input.empty(); ++i) {
+      const std::string_view packet = input.substr(0, input.find('\xff'));
+      if (packet.size() < 2) return;
+      const std::size_t count = static_cast<unsigned char>(packet[0]) % (fds.size() + 1);
+      if (!peer.send(std::string(packet.substr(1)),
+                     std::vector<int>(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(count))))
+        return;
+      input.remove_prefix(std::min(packet.size() + 1, input.size()));
+    }
+  }
   /// Waits for a request; is it an `op`?
   static bool ask(PacketSocket& peer, std::string_view op) {
     char text[4096];
@@ -105,7 +116,8 @@ void use(sw_connection* connection) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static FakeEngine engine;
-  std::thread thread([&] { engine.serve({reinterpret_cast<const char*>(data), size}); });
+  std::promise<void> said;
+  std::thread thread([&] { engine.serve({reinterpret_cast<const char*>(data), size}, said); });
   const std::string path = engine.path();
   sw_options options;
   SW_INIT(options);
@@ -115,12 +127,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   sw_service* service = nullptr;
   if (sw_serve(context, "s", nullptr, &service) != SW_OK) std::abort();
   sw_start_connect(context, "t", nullptr, 1000, nullptr);  // its answer, number 3, is the input's
-  thread.join();
+  said.get_future().wait();
   sw_context_process(context);
   sw_connection* connection = nullptr;
   void* token = nullptr;
   while (sw_connected(context, &token, &connection) == SW_OK) use(connection);
   while (sw_accept(service, 0, &connection) == SW_OK) use(connection);
   sw_close(context);
+  thread.join();
   return 0;
 }

@@ -90,7 +90,8 @@ bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
                                timeout_us ? &wait : nullptr, nullptr);
   for (int i = 0; i < n; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    const auto found = handlers_.find(event.data.u64);
+    const std::uint64_t id = event.data.u64;  // a copy: the struct is packed, so no reference to it is aligned
+    const auto found = handlers_.find(id);
     if (found == handlers_.end()) continue;  // removed by a handler before it
     const std::shared_ptr<Handler> handler = found->second;
     (*handler)(event.events);

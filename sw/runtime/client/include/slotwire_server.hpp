@@ -2,7 +2,7 @@
 // hands each request to a function, and sends what that answers.
 //
 //   auto server = slotwire::Server::open({}, "echo", [](slotwire::Request& r) { r.reply(r.data()); });
-//   if (server) server->run();          // until stop(), which any thread and any signal handler may call
+//   if (server) return server->run() ? 0 : 1;  // until stop(), which any thread and any signal handler may call
 #pragma once
 
 #include <chrono>
