@@ -133,7 +133,7 @@ TEST_F(Control, AnswersNonsenseWithAnErrorAndGoesOn) {
       {R"({"op":"resume","id":1,"version":1,"session":"x","token":"","slots":[]})", "bad_request"},
       {R"({"op":"resume","id":1,"version":1,"session":999,"token":"","slots":[]})", "no_session"},
       {R"({"op":"slots","id":1,"from":"x"})", "bad_request"},
-      {R"({"op":"slots","id":1,"from":-1,"max":-1})", "ok"},
+      {R"({"op":"slots","id":1,"from":-1,"max":-1})", "bad_request"},
       {R"({"op":"sessions","id":1,"from":99999999999,"max":0})", "ok"},
       {R"({"op":"sessions","id":1,"max":[]})", "bad_request"},
       {R"({"op":"cut","id":1})", "bad_request"},
@@ -415,7 +415,7 @@ TEST(FakeEngine, IsToldFromARealOne) {
 }
 
 TEST(FakePeer, IsTurnedAwayAndTheLinkGoesOn) {
-  Cluster cluster({.nodes = {"left", "right"}, .services = {{"svc", {"right"}}}});
+  Cluster cluster({.nodes = {"left", "right"}, .services = {{"svc", {"right"}}, {"after", {"right"}}}});
   cluster.start();
   Ends e = open_ends(cluster["left"].socket(), cluster["right"].socket());
   const auto call = [&](const std::string& bytes) {
@@ -453,11 +453,26 @@ TEST(FakePeer, IsTurnedAwayAndTheLinkGoesOn) {
   // In the name of a peer: without certificates it takes the peer's place, says the wrong version, and is told so.
   EXPECT_NE(call(framed(R"({"type":"hello","node":"left","version":99,"incarnation":"1"})")).find("version 1"),
             std::string::npos);
-  EXPECT_EQ(call(framed(R"({"type":"hello","node":"left","version":"x"})")).find("garbage"), std::string::npos);
+  for (const char* version : {R"("x")", "1e99", "-1", "{}"}) {
+    call(framed(std::string(R"({"type":"hello","node":"left","version":)") + version + "}"));
+  }
   ASSERT_TRUE(e.client.send("and on", kPatience));
   EXPECT_TRUE(e.server.receive(kPatience));
   Result<Connection> another = e.client_context.connect("svc", kPatience);
   EXPECT_TRUE(another) << another.error().text;
+  // A good hello, then messages with fields that are missing, of the wrong type or out of range: it hangs up.
+  // (Its life is not the one that left is in, so what was open counts as lost: that is why links have certificates.)
+  const std::string hello = framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1","udp_port":1e99})");
+  EXPECT_NE(call(hello).find("hello"), std::string::npos);
+  for (const char* text :
+       {R"({"type":"open","id":1,"service":"svc","slot":1,"epoch":1,"in_order":6,"out_order":6})",
+        R"({"type":"open","id":1,"service":"svc","slot":65536,"epoch":1,"in_order":6,"out_order":6,"from":{}})",
+        R"({"type":"open","id":1,"service":"svc","slot":1,"epoch":1e60,"in_order":6,"out_order":6,"from":{}})",
+        R"({"type":"sync","pairs":[[0,1,1e60]],"last":true})", R"({"type":"sync","pairs":[[]],"last":true})",
+        R"({"type":"close","slot":0,"from_slot":-1,"epoch":1,"reason":"died"})", R"({"type":7})", "[]"}) {
+    call(framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1"})") + framed(text));
+  }
+  const Ends after = open_ends(cluster["left"].socket(), cluster["right"].socket(), {}, "after");
 }
 
 }  // namespace

@@ -33,6 +33,7 @@
 #include "engine/config.hpp"
 #include "engine/credentials.hpp"
 #include "engine/directory.hpp"
+#include "engine/json_fields.hpp"
 #include "engine/keeper.hpp"
 #include "engine/log.hpp"
 #include "engine/notify.hpp"
@@ -48,12 +49,6 @@ inline constexpr int kControlVersion = 1;
 
 /// A configured address as the carriers take it. Throws std::runtime_error.
 carriers::Address address_of(const HostPort& at);
-
-/// A request that cannot be met: `code` as in docs/control.md, `text` for people.
-struct Refusal {
-  std::string code;
-  std::string text;
-};
 
 class Engine final : private driver::CardListener {
  public:

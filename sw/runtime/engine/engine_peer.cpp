@@ -49,6 +49,16 @@ bool parse_token(const std::string& text, carriers::Token& token) {
   return true;
 }
 
+/// A process of another node, as that node's engine describes it.
+struct PeerProcess {
+  std::uint32_t pid = 0, uid = 0;
+  std::string name;
+};
+
+PeerProcess peer_process(const Json& json) {
+  return {number_or(json, "pid", 0U), number_or(json, "uid", 0U), json.value("name", std::string())};
+}
+
 pipeline::LinkConfig link_figures(const ProtocolConfig& protocol) {
   const auto us = [](std::chrono::microseconds t) { return static_cast<pipeline::Microseconds>(t.count()); };
   pipeline::LinkConfig config;
@@ -233,10 +243,10 @@ void Engine::on_control(std::uint16_t index) {
 
 bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& from) {
   try {
-    if (hello.at("version").get<int>() != kControlVersion) {
+    if (number_at<int>(hello, "version") != kControlVersion) {
       const std::string why = "node '" + config_.node.name + "' speaks version " + std::to_string(kControlVersion) +
                               " of the control protocol, the other node version " +
-                              std::to_string(hello["version"].get<int>()) +
+                              std::to_string(number_at<int>(hello, "version")) +
                               "; install releases of slotwired that match";
       link.control->send(Json{{"type", "error"}, {"text", why}}.dump());
       link.control->stream().flush();
@@ -275,6 +285,9 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
   } catch (const Json::exception& error) {
     control_lost(link, std::string("its hello cannot be understood: ") + error.what());
     return false;
+  } catch (const Refusal& refusal) {
+    control_lost(link, "its hello cannot be understood: " + refusal.text);
+    return false;
   }
 }
 
@@ -284,7 +297,7 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
   pipeline::LinkConfig figures = link_figures(config_.protocol);
   const auto address = [&](const std::optional<HostPort>& configured, const char* port_key) {
     if (configured) return address_of(*configured);
-    const auto port = hello.value(port_key, std::uint16_t{0});
+    const auto port = number_or(hello, port_key, std::uint16_t{0});
     return from.valid() && port != 0 ? from.with_port(port) : carriers::Address();
   };
   try {
@@ -378,12 +391,13 @@ void Engine::handle_peer(Link& link, const Json& message) {
 }
 
 void Engine::peer_open(Link& link, const Json& message) {
-  const auto id = message.at("id").get<std::uint64_t>();
-  const auto peer_slot = message.at("slot").get<std::uint16_t>();
-  const auto epoch = message.at("epoch").get<std::uint16_t>();
-  const auto their_in = message.at("in_order").get<unsigned>();
-  const auto their_out = message.at("out_order").get<unsigned>();
+  const auto id = number_at<std::uint64_t>(message, "id");
+  const auto peer_slot = number_at<std::uint16_t>(message, "slot");
+  const auto epoch = number_at<std::uint16_t>(message, "epoch");
+  const auto their_in = number_at<unsigned>(message, "in_order");
+  const auto their_out = number_at<unsigned>(message, "out_order");
   const std::string service = message.at("service").get<std::string>().substr(0, kNameBytes - 1);
+  const PeerProcess from = peer_process(message.at("from"));
   const auto refused = [&](const Refusal& refusal) {
     log_limited("refused " + service, spdlog::level::info,
                 "a connection from node '" + link.config.peer + "' to '" + service + "' was refused: " + refusal.text);
@@ -409,10 +423,9 @@ void Engine::peer_open(Link& link, const Json& message) {
       throw Refusal{"no_service", "no process on node '" + config_.node.name + "' serves '" + service + "'"};
     const std::uint16_t slot = open_slot(*to, their_out, their_in, Pairing::remote, service, true);
     SlotDescriptor& d = admin_->slots()[slot];
-    const Json& from = message.at("from");
-    d.peer_pid = from.value("pid", 0U);
-    d.peer_uid = from.value("uid", 0U);
-    set_name(d.peer_name, from.value("name", std::string()));
+    d.peer_pid = from.pid;
+    d.peer_uid = from.uid;
+    set_name(d.peer_name, from.name);
     set_name(d.peer_node, link.config.peer);
     card_->bind(slot, {.link = link.index,
                        .peer_slot = peer_slot,
@@ -442,28 +455,30 @@ void Engine::peer_open(Link& link, const Json& message) {
 }
 
 void Engine::peer_opened(Link& link, const Json& message) {
-  const auto found = opens_.find(message.at("id").get<std::uint64_t>());
+  const auto found = opens_.find(number_at<std::uint64_t>(message, "id"));
   if (found == opens_.end() || found->second.link != link.index) return;  // given up meanwhile; the peer has been told
+  // The whole message is read before anything is done for it.
+  const bool refused = message.at("type") == "refused";
+  const PeerProcess to = refused ? PeerProcess{} : peer_process(message.at("to"));
+  const auto peer_slot = refused ? std::uint16_t{0} : number_at<std::uint16_t>(message, "slot");
+  const std::string code = refused ? message.at("code").get<std::string>().substr(0, 32) : std::string();
+  const std::string text = refused ? message.at("text").get<std::string>().substr(0, 1000) : std::string();
   const PendingOpen open = found->second;
   opens_.erase(found);
   reactor_.cancel(open.timer);
   SlotDescriptor& d = admin_->slots()[open.slot];
   const bool there = sessions_[open.session] && admin_->sessions()[open.session].id == open.session_id;
-  if (message.at("type") == "refused") {
+  if (refused) {
     free_slot(open.slot);
-    if (!there) return;
-    const std::string code = message.at("code").get<std::string>().substr(0, 32);
-    tell(session_at(open.session),
-         Json{{"id", open.request_id},
-              {"error", {{"code", code}, {"text", message.at("text").get<std::string>().substr(0, 1000)}}}});
+    if (there)
+      tell(session_at(open.session), Json{{"id", open.request_id}, {"error", {{"code", code}, {"text", text}}}});
     return;
   }
-  const Json& to = message.at("to");
-  d.peer_pid = to.value("pid", 0U);
-  d.peer_uid = to.value("uid", 0U);
-  set_name(d.peer_name, to.value("name", std::string()));
+  d.peer_pid = to.pid;
+  d.peer_uid = to.uid;
+  set_name(d.peer_name, to.name);
   card_->bind(open.slot, {.link = link.index,
-                          .peer_slot = message.at("slot").get<std::uint16_t>(),
+                          .peer_slot = peer_slot,
                           .epoch = open.epoch,
                           .in_order = d.in_order,
                           .out_order = d.out_order,
@@ -479,9 +494,9 @@ void Engine::peer_opened(Link& link, const Json& message) {
 }
 
 void Engine::peer_close(Link& link, const Json& message) {
-  const auto named = message.at("slot").get<std::int64_t>();
-  const auto from_slot = message.at("from_slot").get<std::uint16_t>();
-  const auto epoch = message.at("epoch").get<std::uint16_t>();
+  const auto named = number_at<std::int64_t>(message, "slot");
+  const auto from_slot = number_at<std::uint16_t>(message, "from_slot");
+  const auto epoch = number_at<std::uint16_t>(message, "epoch");
   const End end = end_from_name(message.at("reason").get<std::string>());
   const auto matches = [&](std::size_t slot) {
     const regs::SlotRow& row = card_->row(static_cast<std::uint16_t>(slot));
@@ -519,7 +534,8 @@ void Engine::send_sync(Link& link) {
 void Engine::peer_sync(Link& link, const Json& message) {
   for (const Json& pair : message.at("pairs")) {
     if (link.synced.size() >= admin_->slots().size()) break;
-    link.synced.emplace(pair.at(0).get<std::uint16_t>(), pair.at(2).get<std::uint16_t>());
+    link.synced.emplace(whole_number<std::uint16_t>(pair.at(0), "slot"),
+                        whole_number<std::uint16_t>(pair.at(2), "epoch"));
   }
   if (!message.at("last").get<bool>()) return;
   // What this node has and the peer has not ended while the two could not talk.

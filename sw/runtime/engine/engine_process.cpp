@@ -211,13 +211,14 @@ void Engine::attach(Client& client, Session& session) {
 
 void Engine::request_hello(Client& client, const Json& request) {
   if (client.session != kNoSession) throw Refusal{"bad_request", "this socket has a session already"};
-  if (request.at("version").get<int>() != kControlVersion) {
+  if (number_at<int>(request, "version") != kControlVersion) {
     throw Refusal{"version", "this slotwired (" SLOTWIRE_VERSION ") speaks version " + std::to_string(kControlVersion) +
                                  " of the control protocol, the process speaks " +
-                                 std::to_string(request["version"].get<int>()) + "; install the same release for both"};
+                                 std::to_string(number_at<int>(request, "version")) +
+                                 "; install the same release for both"};
   }
   const std::string name = request.value("name", std::string("unnamed"));
-  const std::uint64_t request_id = request.at("id").get<std::uint64_t>();
+  const std::uint64_t request_id = number_at<std::uint64_t>(request, "id");
   std::uint32_t index = 0;
   while (index < sessions_.size() && sessions_[index]) ++index;
   if (index == sessions_.size()) {
@@ -284,11 +285,11 @@ void Engine::request_hello(Client& client, const Json& request) {
 
 void Engine::request_resume(Client& client, const Json& request) {
   if (client.session != kNoSession) throw Refusal{"bad_request", "this socket has a session already"};
-  if (request.at("version").get<int>() != kControlVersion) {
+  if (number_at<int>(request, "version") != kControlVersion) {
     throw Refusal{"version",
                   "this slotwired speaks version " + std::to_string(kControlVersion) + " of the control protocol"};
   }
-  const auto id = request.at("session").get<std::uint64_t>();
+  const auto id = number_at<std::uint64_t>(request, "session");
   for (std::uint32_t index = 0; index < sessions_.size(); ++index) {
     const SessionRecord& record = admin_->sessions()[index];
     // An engine that started anew counts its sessions anew: the same number with another token is another session.
@@ -307,7 +308,7 @@ void Engine::request_resume(Client& client, const Json& request) {
     });
     // What the process closed or never heard of while the engine was away.
     std::set<std::uint32_t> held;
-    for (const Json& local : request.at("slots")) held.insert(local.get<std::uint32_t>());
+    for (const Json& local : request.at("slots")) held.insert(whole_number<std::uint32_t>(local, "slots"));
     const std::vector<std::uint32_t> slots = session.slots;
     Json closed = Json::array();
     Json links = Json::array();
@@ -361,8 +362,8 @@ void Engine::request_connect(Client& client, const Json& request) {
   const SessionRecord& record = admin_->sessions()[session.index];
   const std::string service = service_of(request);
   if (!request.contains("id") || !request["id"].is_number_unsigned()) throw Refusal{"bad_request", "'id' is missing"};
-  const unsigned in_order = ring_order(request.value("in_bytes", std::uint64_t{0}), config_.memory);
-  const unsigned out_order = ring_order(request.value("out_bytes", std::uint64_t{0}), config_.memory);
+  const unsigned in_order = ring_order(number_or(request, "in_bytes", std::uint64_t{0}), config_.memory);
+  const unsigned out_order = ring_order(number_or(request, "out_bytes", std::uint64_t{0}), config_.memory);
   const Decision decision = policy_->may_connect(record.uid, session.gids, service);
   if (!decision.allowed) throw Refusal{"refused", decision.reason};
   if (Session* to = serving(service); to != nullptr) {
@@ -380,7 +381,7 @@ void Engine::request_connect(Client& client, const Json& request) {
       down += (down.empty() ? "" : "; ") + std::string("the link to node '") + node + "' is down: " + link->reason;
     } else {
       const std::int64_t ms =
-          std::clamp<std::int64_t>(request.value("timeout_ms", std::int64_t{10'000}), 1, kMaxConnectMs);
+          std::clamp<std::int64_t>(number_or(request, "timeout_ms", std::int64_t{10'000}), 1, kMaxConnectMs);
       return connect_there(request, session, *link, service, in_order, out_order,
                            static_cast<std::uint64_t>(ms) * 1000);
     }
@@ -409,7 +410,7 @@ Refusal Engine::still_coming_back() const {
 
 void Engine::request_close(Client& client, const Json& request) {
   Session& session = session_at(client.session);
-  const auto local = request.at("local").get<std::uint64_t>();
+  const auto local = number_at<std::uint64_t>(request, "local");
   if (local >= session.slots.size() || session.slots[local] == kNoSlotIndex) {
     throw Refusal{"bad_request", "there is no slot with local index " + std::to_string(local)};
   }
@@ -433,7 +434,7 @@ void Engine::request_capture(Client& client, const Json& request, control::Packe
     only = link->index;
   }
   capture_ = std::make_unique<CaptureTap>(std::move(packet.fds[0]), only,
-                                          request.value("snaplen", std::uint32_t{kMaxCapturedBytes}));
+                                          number_or(request, "snaplen", std::uint32_t{kMaxCapturedBytes}));
   card_->set_tap(capture_.get());
   Json links = Json::array();
   for (const auto& link : links_) {

@@ -97,8 +97,8 @@ Json Engine::status() {
 }
 
 Json Engine::slots_page(const Json& request) {
-  const auto from = request.value("from", std::size_t{0});
-  const std::size_t max = std::min(request.value("max", kMaxPage), kMaxPage);
+  const auto from = number_or(request, "from", std::size_t{0});
+  const std::size_t max = std::min(number_or(request, "max", kMaxPage), kMaxPage);
   Json rows = Json::array();
   std::int64_t next = -1;
   for (std::size_t i = from; i < admin_->slots().size(); ++i) {
@@ -141,8 +141,8 @@ Json Engine::slots_page(const Json& request) {
 }
 
 Json Engine::sessions_page(const Json& request) {
-  const auto from = request.value("from", std::size_t{0});
-  const std::size_t max = std::min(request.value("max", kMaxPage), kMaxPage);
+  const auto from = number_or(request, "from", std::size_t{0});
+  const std::size_t max = std::min(number_or(request, "max", kMaxPage), kMaxPage);
   Json rows = Json::array();
   std::int64_t next = -1;
   for (std::size_t i = from; i < sessions_.size(); ++i) {
