@@ -9,6 +9,14 @@ package slotwire_pkg;
   localparam int unsigned MaxSlots = 65536;  // Most slots that the 16-bit slot number can name.
   localparam int unsigned Version = 1;  // Protocol version in the top four bits of the first header byte (0 to 15).
   localparam int unsigned UdpPort = 7401;  // UDP port that frames go to unless the configuration says otherwise.
+  localparam int unsigned CardCapabilities = 0;  // Card address of the capability page.
+  localparam int unsigned CardControl = 4096;  // Card address of the control page.
+  localparam int unsigned CardSlotRows = 1048576;  // Card address of the slot table; row n stands at n times the bytes of a line.
+  localparam int unsigned CardLinkRows = 2097152;  // Card address of the link table; row n stands at n times the bytes of a line.
+  localparam int unsigned CardProcessPages = 16777216;  // Card address of the process pages (file A's mark page; a write is a doorbell); slot n has the page at n times the bytes of a page.
+  localparam int unsigned CardProxyPages = 33554432;  // Card address of the proxy pages (file B's mark page, read-only); slot n has the page at n times the bytes of a page.
+  localparam int unsigned CardMemory = 268435456;  // Card address of the slot memory.
+  localparam int unsigned CardAddressBits = 29;  // Bits of a card address.
 
   // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
   // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
@@ -38,7 +46,24 @@ package slotwire_pkg;
   localparam int unsigned CapMaxRingOrder = 16;  // Largest ring that the card takes, as a power of two in lines, 0 to 15.
   localparam int unsigned CapDatapathBytes = 20;  // Bytes that the datapath moves in a clock, a power of two, 8 to 64.
   localparam int unsigned CapBuildId = 24;  // First 32 bits of the source revision that the card was built from; 0 unknown.
+  localparam int unsigned CapMemoryLines = 28;  // Lines of slot memory.
+  localparam int unsigned CapMaxFrameLines = 32;  // Most lines that the card sends or takes in one frame, 1 to 1023.
+  localparam int unsigned CapVectors = 36;  // Interrupt vectors; slot n belongs to vector n mod vectors.
   localparam int unsigned CapCounters = 1024;  // Counts since reset, in the order of the counter table; they wrap.
+  localparam int unsigned CapCardCounters = 2048;  // Counts of what only a card does, in the order of the card counter table; they wrap.
+
+  // The control page of a card. Written by the driver alone; no process maps it. A write covers whole registers.
+  // Registers that pop take any value.
+  localparam int unsigned CtlOwnIp = 0;  // IPv4 address that frames come to and go out from; the first byte is the most significant.
+  localparam int unsigned CtlOwnPort = 4;  // UDP port of the same; 16 bits.
+  localparam int unsigned CtlOwnMacHigh = 8;  // First four bytes of the card's MAC address; the first byte is the most significant.
+  localparam int unsigned CtlOwnMacLow = 12;  // Last two bytes of the card's MAC address; 16 bits.
+  localparam int unsigned CtlCommand = 64;  // Starts a command: bits 7:0 the card command, 15:8 its fault cause, 31:16 its slot or link. Reads 1 while one runs; a write is ignored then.
+  localparam int unsigned CtlEvent = 128;  // Oldest slot that stopped: bit 31 there is one, 30 some were lost (read all rows), 23:16 fault, 15:0 slot. A write pops it.
+  localparam int unsigned CtlMoved = 192;  // Oldest slot whose proxy marks moved: bit 31 there is one, 15:0 slot. A write pops it; then read the marks.
+  localparam int unsigned CtlPending = 256;  // Interrupt vectors that wait to be raised or seen, a bit each. Writing 1 clears.
+  localparam int unsigned CtlEnabled = 260;  // Interrupt vectors that may be raised, a bit each.
+  localparam int unsigned CtlModeration = 264;  // Shortest time between two interrupts of one vector, microseconds, 0 to 65535.
 
   // The four marks of a slot: offsets in file A (the process page) or file B (the proxy page).
   localparam int unsigned InTail = 0;  // File A. Produced: lines that the process wrote into the input space.
@@ -95,9 +120,11 @@ package slotwire_pkg;
   localparam int unsigned SlotRowTxDeadline = 44;  // Byte offset.
   localparam int unsigned SlotRowAckDeadline = 48;  // Byte offset.
   localparam int unsigned SlotRowHigh = 52;  // Byte offset.
-  localparam int unsigned SlotRowReserved = 56;  // Byte offset.
+  localparam int unsigned SlotRowInBase = 56;  // Byte offset.
+  localparam int unsigned SlotRowOutBase = 60;  // Byte offset.
   typedef struct packed {
-    logic [63:0] reserved;  // 0
+    logic [31:0] out_base;  // card only: line of slot memory where the output ring starts, a multiple of its size
+    logic [31:0] in_base;  // card only: line of slot memory where the input ring starts, a multiple of its size
     logic [31:0] high;  // line after the highest ever sent: what is below was sent before
     logic [31:0] ack_deadline;  // delayed acknowledgement timer, microseconds
     logic [31:0] tx_deadline;  // retransmission or probe timer, microseconds
@@ -122,14 +149,24 @@ package slotwire_pkg;
 
   // A row of the link table, little-endian: the byte at offset 0 is bits 7:0. One row of the link table: what a card
   // needs to know of a link. Written by the engine, read by the card.
-  localparam int unsigned LinkRowBytes = 16;
+  localparam int unsigned LinkRowBytes = 32;
   localparam int unsigned LinkRowUp = 0;  // Byte offset.
   localparam int unsigned LinkRowReserved = 1;  // Byte offset.
   localparam int unsigned LinkRowLinesPerFrame = 2;  // Byte offset.
   localparam int unsigned LinkRowRtoUs = 4;  // Byte offset.
   localparam int unsigned LinkRowAckDelayUs = 8;  // Byte offset.
   localparam int unsigned LinkRowRtoMaxUs = 12;  // Byte offset.
+  localparam int unsigned LinkRowPeerIp = 16;  // Byte offset.
+  localparam int unsigned LinkRowPeerPort = 20;  // Byte offset.
+  localparam int unsigned LinkRowPeerMacLow = 22;  // Byte offset.
+  localparam int unsigned LinkRowPeerMacHigh = 24;  // Byte offset.
+  localparam int unsigned LinkRowReservedEnd = 28;  // Byte offset.
   typedef struct packed {
+    logic [31:0] reserved_end;  // 0
+    logic [31:0] peer_mac_high;  // first four bytes of the same, as a number
+    logic [15:0] peer_mac_low;  // last two bytes of the MAC address of the next hop, as a number
+    logic [15:0] peer_port;  // UDP port of the same
+    logic [31:0] peer_ip;  // IPv4 address of the peer's card; its first byte is the most significant of the number
     logic [31:0] rto_max_us;  // where doubling the retransmission timeout stops, microseconds
     logic [31:0] ack_delay_us;  // longest that an acknowledgement waits for a frame to ride on, microseconds
     logic [31:0] rto_us;  // first retransmission timeout, microseconds
@@ -183,6 +220,14 @@ package slotwire_pkg;
     FaultAdmin = 8'd5  // The engine stopped the slot on an operator's order.
   } fault_e;
 
+  // What the command register of a card starts.
+  typedef enum logic [7:0] {
+    CardCommandNone = 8'd0,  // Nothing.
+    CardCommandLinkUp = 8'd1,  // A link came up: every slot of it takes up at its marks (R9). The link's row says up already.
+    CardCommandLinkDown = 8'd2,  // A link went down: the timers of its slots stop (R9). The link's row says so already.
+    CardCommandFault = 8'd3  // Stops a bound slot with the given cause (R8).
+  } card_command_e;
+
   // Every event that the pipeline counts.
   typedef enum logic [7:0] {
     CounterTxFrames = 8'd0,  // Frames sent, of every type.
@@ -218,6 +263,22 @@ package slotwire_pkg;
     CounterFaultOutHead = 8'd30  // Slots faulted because of OUT_HEAD.
   } counter_e;
   localparam int unsigned CounterCount = 31;
+
+  // Every event that only a card counts.
+  typedef enum logic [7:0] {
+    CardCounterPassToHost = 8'd0,  // Frames that are not ours, passed from the wire to the host.
+    CardCounterPassFromHost = 8'd1,  // Frames that the host sent, passed to the wire.
+    CardCounterDropToHost = 8'd2,  // Frames for the host dropped: it took them too slowly.
+    CardCounterDropFromHost = 8'd3,  // Frames of the host dropped: longer than the card holds.
+    CardCounterDropDamaged = 8'd4,  // Frames that the port marked as damaged; dropped.
+    CardCounterMemoryErrors = 8'd5,  // Lines of slot memory read with wrong parity.
+    CardCounterHostWrites = 8'd6,  // Line writes of the host, doorbells included.
+    CardCounterHostRefused = 8'd7,  // Accesses of the host to where there is nothing, or of the wrong size; without effect.
+    CardCounterDoorbells = 8'd8,  // Process marks written.
+    CardCounterInterrupts = 8'd9,  // Interrupts raised.
+    CardCounterEventsLost = 8'd10  // Slots that stopped while there was no room to tell; their rows show it.
+  } card_counter_e;
+  localparam int unsigned CardCounterCount = 11;
 
   // What a record is.
   typedef enum logic [7:0] {

@@ -23,6 +23,23 @@ inline constexpr std::size_t kMaxSlots = 65536;
 inline constexpr unsigned kVersion = 1;
 /// UDP port that frames go to unless the configuration says otherwise.
 inline constexpr std::uint16_t kUdpPort = 7401;
+/// Card address of the capability page.
+inline constexpr std::size_t kCardCapabilities = 0;
+/// Card address of the control page.
+inline constexpr std::size_t kCardControl = 4096;
+/// Card address of the slot table; row n stands at n times the bytes of a line.
+inline constexpr std::size_t kCardSlotRows = 1048576;
+/// Card address of the link table; row n stands at n times the bytes of a line.
+inline constexpr std::size_t kCardLinkRows = 2097152;
+/// Card address of the process pages (file A's mark page; a write is a doorbell); slot n has the page at n times the
+/// bytes of a page.
+inline constexpr std::size_t kCardProcessPages = 16777216;
+/// Card address of the proxy pages (file B's mark page, read-only); slot n has the page at n times the bytes of a page.
+inline constexpr std::size_t kCardProxyPages = 33554432;
+/// Card address of the slot memory.
+inline constexpr std::size_t kCardMemory = 268435456;
+/// Bits of a card address.
+inline constexpr unsigned kCardAddressBits = 29;
 
 // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
 // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
@@ -66,8 +83,44 @@ inline constexpr std::size_t kCapMaxRingOrder = 0x010;
 inline constexpr std::size_t kCapDatapathBytes = 0x014;
 /// First 32 bits of the source revision that the card was built from; 0 unknown. (32 bits; written by the card)
 inline constexpr std::size_t kCapBuildId = 0x018;
+/// Lines of slot memory. (32 bits; written by the card)
+inline constexpr std::size_t kCapMemoryLines = 0x01c;
+/// Most lines that the card sends or takes in one frame, 1 to 1023. (32 bits; written by the card)
+inline constexpr std::size_t kCapMaxFrameLines = 0x020;
+/// Interrupt vectors; slot n belongs to vector n mod vectors. (32 bits; written by the card)
+inline constexpr std::size_t kCapVectors = 0x024;
 /// Counts since reset, in the order of the counter table; they wrap. (64 bits, 31 of them; written by the card)
 inline constexpr std::size_t kCapCounters = 0x400;
+/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 11 of them; written by
+/// the card)
+inline constexpr std::size_t kCapCardCounters = 0x800;
+
+// The control page of a card. Written by the driver alone; no process maps it. A write covers whole registers.
+// Registers that pop take any value.
+/// IPv4 address that frames come to and go out from; the first byte is the most significant. (32 bits; written by the
+/// driver)
+inline constexpr std::size_t kCtlOwnIp = 0x000;
+/// UDP port of the same; 16 bits. (32 bits; written by the driver)
+inline constexpr std::size_t kCtlOwnPort = 0x004;
+/// First four bytes of the card's MAC address; the first byte is the most significant. (32 bits; written by the driver)
+inline constexpr std::size_t kCtlOwnMacHigh = 0x008;
+/// Last two bytes of the card's MAC address; 16 bits. (32 bits; written by the driver)
+inline constexpr std::size_t kCtlOwnMacLow = 0x00c;
+/// Starts a command: bits 7:0 the card command, 15:8 its fault cause, 31:16 its slot or link. Reads 1 while one runs; a
+/// write is ignored then. (32 bits; written by the driver)
+inline constexpr std::size_t kCtlCommand = 0x040;
+/// Oldest slot that stopped: bit 31 there is one, 30 some were lost (read all rows), 23:16 fault, 15:0 slot. A write
+/// pops it. (32 bits; written by the card)
+inline constexpr std::size_t kCtlEvent = 0x080;
+/// Oldest slot whose proxy marks moved: bit 31 there is one, 15:0 slot. A write pops it; then read the marks. (32 bits;
+/// written by the card)
+inline constexpr std::size_t kCtlMoved = 0x0c0;
+/// Interrupt vectors that wait to be raised or seen, a bit each. Writing 1 clears. (32 bits; written by the card)
+inline constexpr std::size_t kCtlPending = 0x100;
+/// Interrupt vectors that may be raised, a bit each. (32 bits; written by the driver)
+inline constexpr std::size_t kCtlEnabled = 0x104;
+/// Shortest time between two interrupts of one vector, microseconds, 0 to 65535. (32 bits; written by the driver)
+inline constexpr std::size_t kCtlModeration = 0x108;
 
 // The four marks of a slot: offsets in file A (the process page) or file B (the proxy page).
 /// In file A. Produced: lines that the process wrote into the input space.
@@ -131,7 +184,8 @@ struct SlotRow {
   std::uint32_t tx_deadline;  ///< retransmission or probe timer, microseconds
   std::uint32_t ack_deadline;  ///< delayed acknowledgement timer, microseconds
   std::uint32_t high;  ///< line after the highest ever sent: what is below was sent before
-  std::uint32_t reserved[2];  ///< 0
+  std::uint32_t in_base;  ///< card only: line of slot memory where the input ring starts, a multiple of its size
+  std::uint32_t out_base;  ///< card only: line of slot memory where the output ring starts, a multiple of its size
 };
 inline constexpr std::size_t kSlotRowBytes = 64;
 static_assert(sizeof(SlotRow) == kSlotRowBytes && std::is_standard_layout_v<SlotRow>);
@@ -155,7 +209,8 @@ static_assert(offsetof(SlotRow, told_limit) == 40);
 static_assert(offsetof(SlotRow, tx_deadline) == 44);
 static_assert(offsetof(SlotRow, ack_deadline) == 48);
 static_assert(offsetof(SlotRow, high) == 52);
-static_assert(offsetof(SlotRow, reserved) == 56);
+static_assert(offsetof(SlotRow, in_base) == 56);
+static_assert(offsetof(SlotRow, out_base) == 60);
 
 /// One row of the link table: what a card needs to know of a link. Written by the engine, read by the card.
 /// Little-endian where a card reads it; every field is aligned to its size.
@@ -166,8 +221,13 @@ struct LinkRow {
   std::uint32_t rto_us;  ///< first retransmission timeout, microseconds
   std::uint32_t ack_delay_us;  ///< longest that an acknowledgement waits for a frame to ride on, microseconds
   std::uint32_t rto_max_us;  ///< where doubling the retransmission timeout stops, microseconds
+  std::uint32_t peer_ip;  ///< IPv4 address of the peer's card; its first byte is the most significant of the number
+  std::uint16_t peer_port;  ///< UDP port of the same
+  std::uint16_t peer_mac_low;  ///< last two bytes of the MAC address of the next hop, as a number
+  std::uint32_t peer_mac_high;  ///< first four bytes of the same, as a number
+  std::uint32_t reserved_end;  ///< 0
 };
-inline constexpr std::size_t kLinkRowBytes = 16;
+inline constexpr std::size_t kLinkRowBytes = 32;
 static_assert(sizeof(LinkRow) == kLinkRowBytes && std::is_standard_layout_v<LinkRow>);
 static_assert(offsetof(LinkRow, up) == 0);
 static_assert(offsetof(LinkRow, reserved) == 1);
@@ -175,6 +235,11 @@ static_assert(offsetof(LinkRow, lines_per_frame) == 2);
 static_assert(offsetof(LinkRow, rto_us) == 4);
 static_assert(offsetof(LinkRow, ack_delay_us) == 8);
 static_assert(offsetof(LinkRow, rto_max_us) == 12);
+static_assert(offsetof(LinkRow, peer_ip) == 16);
+static_assert(offsetof(LinkRow, peer_port) == 20);
+static_assert(offsetof(LinkRow, peer_mac_low) == 22);
+static_assert(offsetof(LinkRow, peer_mac_high) == 24);
+static_assert(offsetof(LinkRow, reserved_end) == 28);
 
 // The record header, little-endian. Starts on a line, before the payload of every record; the payload is padded to the
 // next line. Processes only; the pipeline never looks.
@@ -307,6 +372,38 @@ constexpr std::string_view describe(Fault value) {
   return index < detail::kFaultTexts.size() ? detail::kFaultTexts[index] : "Unknown fault.";
 }
 
+/// What the command register of a card starts.
+enum class CardCommand : std::uint8_t {
+  none = 0,  ///< Nothing.
+  link_up = 1,  ///< A link came up: every slot of it takes up at its marks (R9). The link's row says up already.
+  link_down = 2,  ///< A link went down: the timers of its slots stop (R9). The link's row says so already.
+  fault = 3,  ///< Stops a bound slot with the given cause (R8).
+};
+namespace detail {
+inline constexpr std::array<std::string_view, 4> kCardCommandNames{
+    "none",
+    "link_up",
+    "link_down",
+    "fault",
+};
+inline constexpr std::array<std::string_view, 4> kCardCommandTexts{
+    "Nothing.",
+    "A link came up: every slot of it takes up at its marks (R9). The link's row says up already.",
+    "A link went down: the timers of its slots stop (R9). The link's row says so already.",
+    "Stops a bound slot with the given cause (R8).",
+};
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(CardCommand value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kCardCommandNames.size() ? detail::kCardCommandNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(CardCommand value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kCardCommandTexts.size() ? detail::kCardCommandTexts[index] : "Unknown card command.";
+}
+
 /// Every event that the pipeline counts.
 enum class Counter : std::uint8_t {
   tx_frames = 0,  ///< Frames sent, of every type.
@@ -423,6 +520,62 @@ constexpr std::string_view name(Counter value) {
 constexpr std::string_view describe(Counter value) {
   const std::size_t index = static_cast<std::size_t>(value);
   return index < detail::kCounterTexts.size() ? detail::kCounterTexts[index] : "Unknown counter.";
+}
+
+/// Every event that only a card counts.
+enum class CardCounter : std::uint8_t {
+  pass_to_host = 0,  ///< Frames that are not ours, passed from the wire to the host.
+  pass_from_host = 1,  ///< Frames that the host sent, passed to the wire.
+  drop_to_host = 2,  ///< Frames for the host dropped: it took them too slowly.
+  drop_from_host = 3,  ///< Frames of the host dropped: longer than the card holds.
+  drop_damaged = 4,  ///< Frames that the port marked as damaged; dropped.
+  memory_errors = 5,  ///< Lines of slot memory read with wrong parity.
+  host_writes = 6,  ///< Line writes of the host, doorbells included.
+  host_refused = 7,  ///< Accesses of the host to where there is nothing, or of the wrong size; without effect.
+  doorbells = 8,  ///< Process marks written.
+  interrupts = 9,  ///< Interrupts raised.
+  events_lost = 10,  ///< Slots that stopped while there was no room to tell; their rows show it.
+};
+/// How many there are; they are numbered from 0 without a hole.
+inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::events_lost) + 1;
+namespace detail {
+inline constexpr std::array<std::string_view, 11> kCardCounterNames{
+    "pass_to_host",
+    "pass_from_host",
+    "drop_to_host",
+    "drop_from_host",
+    "drop_damaged",
+    "memory_errors",
+    "host_writes",
+    "host_refused",
+    "doorbells",
+    "interrupts",
+    "events_lost",
+};
+inline constexpr std::array<std::string_view, 11> kCardCounterTexts{
+    "Frames that are not ours, passed from the wire to the host.",
+    "Frames that the host sent, passed to the wire.",
+    "Frames for the host dropped: it took them too slowly.",
+    "Frames of the host dropped: longer than the card holds.",
+    "Frames that the port marked as damaged; dropped.",
+    "Lines of slot memory read with wrong parity.",
+    "Line writes of the host, doorbells included.",
+    "Accesses of the host to where there is nothing, or of the wrong size; without effect.",
+    "Process marks written.",
+    "Interrupts raised.",
+    "Slots that stopped while there was no room to tell; their rows show it.",
+};
+static_assert(kCardCounterNames.size() == kCardCounterCount && kCardCounterTexts.size() == kCardCounterCount);
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(CardCounter value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kCardCounterNames.size() ? detail::kCardCounterNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(CardCounter value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kCardCounterTexts.size() ? detail::kCardCounterTexts[index] : "Unknown card counter.";
 }
 
 /// What a record is.
