@@ -1,0 +1,121 @@
+// lockstep: the same seeded programs on the software pipeline and on a card, everything compared after every step.
+#include <CLI/CLI.hpp>
+#include <cinttypes>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "mutated_pipeline.hpp"
+#include "sim/lockstep/campaign.hpp"
+
+namespace {
+using namespace slotwire;
+
+struct Arguments {
+  lockstep::CampaignOptions campaign;
+  std::string broken, replay, write, against = "software";
+  bool list = false, mutants = false;
+  std::uint64_t seed = 0;
+};
+
+/// The number of a mutant; 0 if there is none of that name.
+unsigned mutant_number(const std::string& name) {
+  const auto names = lockstep::mutant_names();
+  for (unsigned i = 0; i < names.size(); ++i) {
+    if (names[i] == name) return i + 1;
+  }
+  return 0;
+}
+
+lockstep::Program read_program(const std::string& file) {
+  std::ifstream in(file);
+  if (!in) throw std::invalid_argument("cannot be read");
+  std::ostringstream text;
+  text << in.rdbuf();
+  return lockstep::parse_program(text.str());
+}
+
+int campaign(const Arguments& arguments, const lockstep::MakeCard& make) {
+  const lockstep::CampaignResult result = lockstep::run_campaign(arguments.campaign, make);
+  if (arguments.campaign.verbose) std::printf("%s", result.coverage.report().c_str());
+  const auto missed = result.coverage.missed();
+  const bool judged = arguments.campaign.require_points && !result.differed;
+  if (judged) {
+    for (const std::string& point : missed) std::printf("never reached: %s\n", point.c_str());
+  }
+  std::printf("%" PRIu64 " of %" PRIu64 " seeds: %" PRIu64 " steps, %" PRIu64
+              " comparisons, %zu points never reached, %.1f s: %s\n",
+              result.seeds, arguments.campaign.seeds, result.steps, result.settled, missed.size(), result.seconds,
+              result.differed ? "DIFFERED" : "no difference");
+  return result.differed || (judged && !missed.empty()) ? 1 : 0;
+}
+
+int run(const Arguments& arguments) {
+  if (arguments.list) {
+    for (const std::string_view name : lockstep::mutant_names()) {
+      std::printf("%.*s\n", static_cast<int>(name.size()), name.data());
+    }
+    return 0;
+  }
+  const lockstep::CampaignOptions& options = arguments.campaign;
+  if (arguments.mutants) return lockstep::check_mutants(options.program, options.first, options.seeds) ? 0 : 1;
+  if (!arguments.write.empty()) {
+    lockstep::GeneratorOptions generator = options.program;
+    generator.seed = options.first;
+    std::ofstream(arguments.write) << lockstep::to_text(lockstep::generate(generator));
+    return 0;
+  }
+  const unsigned mutant = mutant_number(arguments.broken);
+  if (!arguments.broken.empty() && mutant == 0) {
+    std::fprintf(stderr, "lockstep: no mutant is called '%s'; --list-breaks lists them\n", arguments.broken.c_str());
+    return 2;
+  }
+  const lockstep::MakeCard make = lockstep::mutant_card(mutant);
+  if (!arguments.replay.empty()) {
+    try {
+      return lockstep::replay(read_program(arguments.replay), make) ? 0 : 1;
+    } catch (const std::invalid_argument& error) {
+      std::fprintf(stderr, "lockstep: %s: %s\n", arguments.replay.c_str(), error.what());
+      return 2;
+    }
+  }
+  return campaign(arguments, make);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Runs seeded programs on the software pipeline and on a card, and compares every frame, line, row, mark and\n"
+      "counter after every step. Exit 0: no difference, 1: a difference, or a point was never reached, 2: a wrong call."};
+  Arguments arguments;
+  lockstep::CampaignOptions& options = arguments.campaign;
+  options.shrunk_file = "lockstep.program";
+  app.set_version_flag("--version", SLOTWIRE_VERSION);
+  app.add_option("--seeds", options.seeds, "How many seeds to run")->capture_default_str();
+  app.add_option("--first", options.first, "The first of them")->capture_default_str();
+  auto* one = app.add_option("--seed", arguments.seed, "Run this seed alone")->excludes("--seeds", "--first");
+  app.add_option("--jobs", options.jobs, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
+  app.add_option("--steps", options.program.steps, "Steps of a program")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--against", arguments.against, "The card that is compared")
+      ->check(CLI::IsMember({"software"}))
+      ->capture_default_str();
+  app.add_option("--break", arguments.broken, "Compare a software pipeline with this bug; see --list-breaks");
+  app.add_flag("--list-breaks", arguments.list, "List the bugs");
+  app.add_flag("--mutants", arguments.mutants, "Check that every bug is found within the seeds");
+  app.add_flag("--points", options.require_points, "Exit 1 if a point of the coverage was never reached");
+  app.add_option("--shrunk", options.shrunk_file, "Where the shortened program of a difference goes")
+      ->capture_default_str();
+  app.add_flag("!--no-shrink", options.shrink, "Do not shorten the program of a difference");
+  app.add_option("--replay", arguments.replay, "Run the program in this file");
+  app.add_option("--write", arguments.write, "Write the program of the first seed to this file, and run nothing");
+  app.add_flag("--verbose", options.verbose, "Print every seed and what was reached");
+  CLI11_PARSE(app, argc, argv);
+  if (one->count() != 0) {
+    options.first = arguments.seed;
+    options.seeds = 1;
+  }
+  return run(arguments);
+}

@@ -1,0 +1,209 @@
+// The software pipeline behind the ports of a card: what lockstep expects. A template, so that a pipeline with a bug in it
+// can stand in the place of the right one.
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "sim/card/ethernet.hpp"
+#include "sim/lockstep/implementation.hpp"
+
+namespace slotwire::lockstep {
+
+template <typename P>
+class SoftwareCard final : public Implementation {
+ public:
+  void start(const Program& program) override {
+    slots_ = program.slots;
+    rows_.assign(slots_, {});
+    rings_.resize(slots_);
+    for (Rings& rings : rings_) {
+      // The input ring stands twice in a row, so that a frame may wrap in it as on the card.
+      rings.in.assign((regs::kLineBytes << program.max_order) * 2, std::byte{0});
+      rings.out.assign(regs::kLineBytes << program.max_order, std::byte{0});
+    }
+    figures_.assign(program.links, {});
+    up_.assign(program.links, false);
+    make_pipeline();
+    observation_.clear();
+    card_counters_ = {};
+  }
+
+  void apply(const Action& action, Microseconds now) override {
+    std::visit([&](const auto& a) { on(a, now); }, action);
+  }
+
+  std::string settle(Microseconds now) override {
+    for (unsigned round = 0; round < kMaxRounds; ++round) {
+      transmit(now);
+      pipe_->sweep(now, slots_ + 1);
+      if (!pipe_->ready()) return "";
+    }
+    return "the software pipeline does not come to rest";
+  }
+
+  void observe(Observation& out) override {
+    std::swap(out, observation_);
+    observation_.clear();
+    out.rows.assign(rows_.begin(), rows_.end());
+    out.marks.resize(slots_);
+    pipeline::MarkUpdate moved[16];
+    for (std::size_t n; (n = pipe_->take_marks(moved)) != 0;) {
+      for (const auto& update : std::span(moved).first(n)) out.moved.push_back(update.slot);
+    }
+    pipeline::SlotEvent events[16];
+    for (std::size_t n; (n = pipe_->take_events(events)) != 0;) {
+      out.events.insert(out.events.end(), events, events + n);
+    }
+    for (std::size_t slot = 0; slot < slots_; ++slot) out.marks[slot] = {rows_[slot].out_tail, rows_[slot].in_head};
+    for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
+      out.counters[i] = pipe_->counter(static_cast<regs::Counter>(i));
+    }
+    out.card_counters = card_counters_;
+  }
+
+  void out_line(std::uint16_t slot, std::uint32_t index, std::span<std::byte, regs::kLineBytes> line) override {
+    std::memcpy(line.data(), rings_[slot].out.data() + std::size_t{index} * regs::kLineBytes, line.size());
+  }
+
+  const regs::SlotRow& row(std::uint16_t slot) const { return rows_[slot]; }
+  bool up(std::uint16_t link) const { return up_[link]; }
+  const pipeline::LinkConfig& figures(std::uint16_t link) const { return figures_[link]; }
+
+ private:
+  static constexpr unsigned kMaxRounds = 100'000;  ///< of transmitting and looking at timers, at one time
+  struct Rings {
+    Bytes in, out;
+  };
+
+  void make_pipeline() { pipe_ = std::make_unique<P>(std::span<regs::SlotRow>(rows_), figures_.size()); }
+  regs::SlotState state(std::uint16_t slot) const { return static_cast<regs::SlotState>(rows_[slot].state); }
+  pipeline::SlotMemory memory(std::uint16_t slot) {
+    Rings& rings = rings_[slot];
+    return {{rings.in.data(), rows_[slot].in_order, true}, {rings.out.data(), rows_[slot].out_order, false}};
+  }
+  void count(regs::CardCounter counter) { ++card_counters_[static_cast<std::size_t>(counter)]; }
+
+  void on(const Advance& /*a*/, Microseconds /*now*/) {}
+  void on(const Write& a, Microseconds /*now*/) {
+    if (state(a.slot) == regs::SlotState::free) return;
+    const std::uint32_t size = 1U << rows_[a.slot].in_order;
+    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(a.lines, size); ++i) {
+      const std::uint32_t index = (a.at + i) & (size - 1);
+      std::byte* line = rings_[a.slot].in.data() + std::size_t{index} * regs::kLineBytes;
+      fill_line(line, a.fill, a.at + i);
+      std::memcpy(line + std::size_t{size} * regs::kLineBytes, line, regs::kLineBytes);
+    }
+  }
+  void on(const InTail& a, Microseconds now) {
+    count(regs::CardCounter::doorbells);
+    pipe_->doorbell(a.slot, a.value, rows_[a.slot].out_head, now);
+  }
+  void on(const OutHead& a, Microseconds now) {
+    count(regs::CardCounter::doorbells);
+    pipe_->doorbell(a.slot, rows_[a.slot].in_tail, a.value, now);
+  }
+  void on(const FrameIn& a, Microseconds now) {
+    build_frame(a, frame_);
+    arrive(a.link, a.damaged != 0, now);
+  }
+  void on(const Stray& a, Microseconds now) {
+    build_frame(a, frame_);
+    if (a.from_host == 0) return arrive(kStranger, a.damaged != 0, now);
+    count(regs::CardCounter::pass_from_host);
+    observation_.wire.push_back({kPassed, 0, frame_});
+  }
+  void arrive(std::uint16_t link, bool damaged, Microseconds now) {
+    if (damaged) return count(regs::CardCounter::drop_damaged);
+    const auto datagram = sim::unwrap(own_endpoint(), frame_);
+    if (!datagram) {
+      count(regs::CardCounter::pass_to_host);
+      observation_.to_host.push_back(frame_);
+      return;
+    }
+    const std::span<const std::byte> frame = datagram->link_frame;
+    std::uint16_t slot = 0;
+    if (frame.size() >= regs::kHeaderBytes) slot = pipeline::decode(frame.first<regs::kHeaderBytes>()).dst_slot;
+    const Position before = slot < slots_ ? rows_[slot].out_tail : 0;
+    pipe_->receive(link, frame, now);
+    if (slot >= slots_) return;
+    for (Position at = before; at != rows_[slot].out_tail; ++at) {
+      observation_.written.push_back({slot, at & ((1U << rows_[slot].out_order) - 1)});
+    }
+  }
+  void on(const Bind& a, Microseconds now) {
+    if (state(a.slot) != regs::SlotState::free) return;
+    rows_[a.slot].in_order = a.in_order;
+    rows_[a.slot].out_order = a.out_order;
+    // Where the rings stand was other memory before; lockstep has no use for what is in it.
+    std::fill(rings_[a.slot].in.begin(), rings_[a.slot].in.end(), std::byte{0});
+    std::fill(rings_[a.slot].out.begin(), rings_[a.slot].out.end(), std::byte{0});
+    pipe_->bind(a.slot,
+                {.link = a.link,
+                 .peer_slot = a.peer_slot,
+                 .epoch = a.epoch,
+                 .in_order = a.in_order,
+                 .out_order = a.out_order,
+                 .credit = a.credit,
+                 .marks = {a.in_tail, a.in_head, a.out_tail, a.out_head}},
+                memory(a.slot), now);
+  }
+  void on(const Unbind& a, Microseconds /*now*/) {
+    if (state(a.slot) != regs::SlotState::free) pipe_->unbind(a.slot);
+  }
+  void on(const Figures& a, Microseconds /*now*/) {
+    figures_[a.link] = {.lines_per_frame = a.lines_per_frame,
+                        .retransmit_us = a.rto_us,
+                        .retransmit_max_us = a.rto_max_us,
+                        .ack_delay_us = a.ack_delay_us};
+    pipe_->set_link(a.link, figures_[a.link]);
+  }
+  void on(const LinkUp& a, Microseconds now) {
+    up_[a.link] = true;
+    pipe_->link_up(a.link, now);
+  }
+  void on(const LinkDown& a, Microseconds /*now*/) {
+    up_[a.link] = false;
+    pipe_->link_down(a.link);
+  }
+  void on(const FaultSlot& a, Microseconds /*now*/) { pipe_->fault(a.slot, static_cast<regs::Fault>(a.cause)); }
+  void on(const Reset& /*a*/, Microseconds now) {
+    make_pipeline();
+    card_counters_ = {};
+    for (std::uint16_t link = 0; link < figures_.size(); ++link) pipe_->set_link(link, figures_[link]);
+    for (std::uint16_t slot = 0; slot < slots_; ++slot) {
+      if (state(slot) == regs::SlotState::free) continue;
+      pipe_->recover(slot, memory(slot), rows_[slot].in_tail, rows_[slot].out_head, now);
+    }
+    for (std::uint16_t link = 0; link < figures_.size(); ++link) {
+      if (up_[link]) pipe_->link_up(link, now);
+    }
+  }
+
+  void transmit(Microseconds now) {
+    pipeline::TxFrame frames[16];
+    for (std::size_t n; (n = pipe_->transmit(frames, now)) != 0;) {
+      for (const pipeline::TxFrame& frame : std::span(frames).first(n)) {
+        link_frame_.assign(std::begin(frame.header), std::end(frame.header));
+        link_frame_.insert(link_frame_.end(), frame.payload.begin(), frame.payload.end());
+        SentFrame sent{frame.slot, 0, Bytes(sim::kCarrierBytes + link_frame_.size())};
+        sent.bytes.resize(sim::wrap(own_endpoint(), peer_endpoint(frame.link), link_frame_, sent.bytes));
+        observation_.wire.push_back(std::move(sent));
+      }
+    }
+  }
+
+  std::size_t slots_ = 0;
+  std::vector<regs::SlotRow> rows_;
+  std::vector<Rings> rings_;
+  std::vector<pipeline::LinkConfig> figures_;
+  std::vector<bool> up_;
+  std::unique_ptr<P> pipe_;
+  Observation observation_;
+  std::array<std::uint64_t, regs::kCardCounterCount> card_counters_{};
+  Bytes frame_, link_frame_;
+};
+
+using GoldenCard = SoftwareCard<pipeline::Pipeline>;
+
+}  // namespace slotwire::lockstep
