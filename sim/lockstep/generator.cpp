@@ -430,7 +430,9 @@ void Generator::bad_frame() {
 }
 
 void Generator::hostile_mark() {
-  const auto slot = any_slot(random_.chance(900) ? SlotState::bound : SlotState::free);
+  const auto slot = any_slot(random_.chance(850)   ? SlotState::bound
+                             : random_.chance(500) ? SlotState::faulted
+                                                   : SlotState::free);
   if (!slot) return;
   const SlotRow& r = row(*slot);
   const std::uint32_t free = (1U << r.in_order) - (r.in_tail - r.in_head);

@@ -17,6 +17,8 @@ struct SentFrame {
   Bytes bytes;              ///< the whole Ethernet frame
 };
 inline constexpr std::uint16_t kPassed = 0xffff;
+/// More frames than any right card sends between two moments of rest: all lines of all rings, one by one.
+inline constexpr std::size_t kMaxFrames = 100'000;
 
 /// A line of an output space that was written.
 struct LineWritten {

@@ -20,7 +20,7 @@ MUTANTS = [
     ("link-up-keeps-nak-sent", "row.backoff = 0;\n    [[lower(row, regs::kRowNakSent);@@;]]\n    if"),
     ("link-up-owes-no-ack", "if (<<row.out_tail != row.told_ack || row.out_tail + out_free(row) != row.told_limit@@false>>)"),
     ("link-up-does-not-probe", "[[if (row.limit == row.sent) raise(row, regs::kRowProbeNow);@@;]]"),
-    ("link-down-keeps-timers", "l.parked.clear(i);\n    [[quiet(slot);@@;]]"),
+    ("link-down-goes-on-sending", "[[l.up = false;@@;]]\n  l.blocked = false;\n  for"),
     ("bind-tells-no-room", "row.told_limit = row.out_tail + <<out_free(row)@@0>>;\n  moved_.set(slot);"),
     ("fault-sends-no-reset", "if (state == SlotState::faulted) {\n    [[raise(row, regs::kRowResetNow);@@;]]"),
     ("timeout-without-end", "std::min<std::uint64_t>(doubled, <<config.retransmit_max_us@@kMaxTimeout>>)"),

@@ -16,12 +16,7 @@ class SoftwareCard final : public Implementation {
   void start(const Program& program) override {
     slots_ = program.slots;
     rows_.assign(slots_, {});
-    rings_.resize(slots_);
-    for (Rings& rings : rings_) {
-      // The input ring stands twice in a row, so that a frame may wrap in it as on the card.
-      rings.in.assign((regs::kLineBytes << program.max_order) * 2, std::byte{0});
-      rings.out.assign(regs::kLineBytes << program.max_order, std::byte{0});
-    }
+    rings_.assign(slots_, {});
     figures_.assign(program.links, {});
     up_.assign(program.links, false);
     make_pipeline();
@@ -34,8 +29,10 @@ class SoftwareCard final : public Implementation {
   }
 
   std::string settle(Microseconds now) override {
+    sent_ = 0;
     for (unsigned round = 0; round < kMaxRounds; ++round) {
       transmit(now);
+      if (sent_ > kMaxFrames) break;
       pipe_->sweep(now, slots_ + 1);
       if (!pipe_->ready()) return "";
     }
@@ -71,7 +68,7 @@ class SoftwareCard final : public Implementation {
   const pipeline::LinkConfig& figures(std::uint16_t link) const { return figures_[link]; }
 
  private:
-  static constexpr unsigned kMaxRounds = 100'000;  ///< of transmitting and looking at timers, at one time
+  static constexpr unsigned kMaxRounds = 1'000;  ///< of transmitting and looking at timers, at one time
   struct Rings {
     Bytes in, out;
   };
@@ -135,9 +132,9 @@ class SoftwareCard final : public Implementation {
     if (state(a.slot) != regs::SlotState::free) return;
     rows_[a.slot].in_order = a.in_order;
     rows_[a.slot].out_order = a.out_order;
-    // Where the rings stand was other memory before; lockstep has no use for what is in it.
-    std::fill(rings_[a.slot].in.begin(), rings_[a.slot].in.end(), std::byte{0});
-    std::fill(rings_[a.slot].out.begin(), rings_[a.slot].out.end(), std::byte{0});
+    // The input ring stands twice in a row, so that a frame may wrap in it as on the card.
+    rings_[a.slot].in.assign((regs::kLineBytes << a.in_order) * 2, std::byte{0});
+    rings_[a.slot].out.assign(regs::kLineBytes << a.out_order, std::byte{0});
     pipe_->bind(a.slot,
                 {.link = a.link,
                  .peer_slot = a.peer_slot,
@@ -182,7 +179,7 @@ class SoftwareCard final : public Implementation {
 
   void transmit(Microseconds now) {
     pipeline::TxFrame frames[16];
-    for (std::size_t n; (n = pipe_->transmit(frames, now)) != 0;) {
+    for (std::size_t n; sent_ <= kMaxFrames && (n = pipe_->transmit(frames, now)) != 0; sent_ += n) {
       for (const pipeline::TxFrame& frame : std::span(frames).first(n)) {
         link_frame_.assign(std::begin(frame.header), std::end(frame.header));
         link_frame_.insert(link_frame_.end(), frame.payload.begin(), frame.payload.end());
@@ -194,6 +191,7 @@ class SoftwareCard final : public Implementation {
   }
 
   std::size_t slots_ = 0;
+  std::size_t sent_ = 0;  ///< frames since the last rest
   std::vector<regs::SlotRow> rows_;
   std::vector<Rings> rings_;
   std::vector<pipeline::LinkConfig> figures_;
