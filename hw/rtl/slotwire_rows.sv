@@ -1,0 +1,584 @@
+// The slot table and the one place where rows change: operations of all sources take turns, one a clock, each as a read, the
+// rules (slotwire_rules.sv) and a write. An operation of a slot waits while another one of the same slot is in flight; others
+// pass it.
+//
+//   clock 0  arbitration; the row is asked for          clock 3, 4  rules
+//   clock 1  RAM                                        clock 5     results; the row is written
+//   clock 2  the row and its link's row; rules begin    clock 6     the slot may be read again
+//
+// Ready slots stand in a queue, each at most once; they take turns, one frame each (R4). A slot waits for at most as many
+// frames as there are slots.
+
+module slotwire_rows #(
+  parameter int unsigned Slots = 64,  // 16 to 4096, a power of two.
+  parameter int unsigned Links = 16,  // 2 to 64, a power of two.
+  parameter int unsigned MaxOrder = 10,  // Largest ring order that is bound, 0 to 15.
+  parameter int unsigned FrameLines = 32,  // Most lines in a frame, 1 to 1023.
+  parameter int unsigned SweepClocks = 4,  // Clocks from one slot to the next in the timer sweep, 1 to 255.
+  localparam int unsigned SlotW = $clog2(Slots),
+  localparam int unsigned LinkW = $clog2(Links)
+) (
+  input logic clk_i,
+  input logic rst_ni,
+  input logic [31:0] now_us_i,
+
+  // Received frames, in order. The CRC's verdict may come two clocks after the rest.
+  input  logic        rx_valid_i,
+  output logic        rx_ready_o,
+  input  logic        rx_drop_i,
+  input  logic        rx_damaged_i,
+  input  logic [7:0]  rx_cause_i,
+  input  logic [3:0]  rx_type_i,
+  input  logic [15:0] rx_dst_slot_i,
+  input  logic [15:0] rx_src_slot_i,
+  input  logic [15:0] rx_epoch_i,
+  input  logic [31:0] rx_seq_i,
+  input  logic [31:0] rx_ack_i,
+  input  logic [15:0] rx_credit_i,
+  input  logic [9:0]  rx_lines_i,
+  input  logic [31:0] rx_src_ip_i,
+  input  logic [15:0] rx_src_port_i,
+  output logic        crc_pop_o,
+  input  logic        crc_bad_i,
+
+  // Doorbells.
+  input  logic             db_valid_i,
+  output logic             db_ready_o,
+  input  logic             db_out_head_i,  // OUT_HEAD was written, else IN_TAIL.
+  input  logic [SlotW-1:0] db_slot_i,
+  input  logic [31:0]      db_value_i,
+
+  // The host: rows are written (bound, freed), read, faulted. One at a time; the answer comes with ctl_done_o.
+  input  logic                    ctl_valid_i,  // Held with the rest until ctl_done_o.
+  input  logic                    ctl_write_i,
+  input  logic                    ctl_fault_i,
+  input  logic                    ctl_link_i,  // Reads a link's row: ctl_slot_i is its number.
+  input  logic [15:0]             ctl_slot_i,
+  input  logic [7:0]              ctl_cause_i,
+  input  slotwire_pkg::slot_row_t ctl_row_i,
+  output logic                    ctl_done_o,
+  output slotwire_pkg::slot_row_t ctl_row_o,
+  output slotwire_pkg::link_row_t ctl_link_o,
+  input  logic                    link_we_i,  // Writes a link's row at once.
+  input  logic [LinkW-1:0]        link_waddr_i,
+  input  slotwire_pkg::link_row_t link_wdata_i,
+
+  // A walk over all slots of a link.
+  input  logic        walk_valid_i,
+  input  logic        walk_up_i,
+  input  logic [15:0] walk_link_i,
+  output logic        walk_busy_o,
+  output logic        init_o,  // Rows are made free after a reset.
+  output logic [SlotW-1:0] init_slot_o,
+
+  // A line of this slot's input ring had wrong parity.
+  input  logic        error_valid_i,
+  output logic        error_ready_o,
+  input  logic [15:0] error_slot_i,
+
+  // Frames to send, in order.
+  output logic                    tx_valid_o,
+  input  logic                    tx_ready_i,
+  output logic [15:0]             tx_slot_o,
+  output logic [3:0]              tx_type_o,
+  output logic [9:0]              tx_lines_o,
+  output logic [31:0]             tx_seq_o,
+  output logic [31:0]             tx_ack_o,
+  output logic [15:0]             tx_credit_o,
+  output logic [15:0]             tx_peer_slot_o,
+  output logic [15:0]             tx_epoch_o,
+  output logic [31:0]             tx_base_o,
+  output logic [3:0]              tx_order_o,
+  output logic [31:0]             tx_peer_ip_o,
+  output logic [15:0]             tx_peer_port_o,
+  output logic [47:0]             tx_peer_mac_o,
+  output logic [7:0]              tx_after_o,  // Leaves after so many received frames (mod 256) are written to memory.
+  input  logic                    tx_idle_i,  // No frame between here and the reads of its lines.
+
+  // Verdicts on received frames, one each, in order.
+  output logic        verdict_valid_o,
+  input  logic        verdict_ready_i,
+  output logic [15:0] verdict_slot_o,
+  output logic [9:0]  verdict_skip_o,
+  output logic [9:0]  verdict_take_o,
+  output logic [31:0] verdict_at_o,
+  output logic [31:0] verdict_base_o,
+  output logic [3:0]  verdict_order_o,
+  input  logic        writer_idle_i,  // All verdicts were carried out and published.
+
+  // Proxy marks to publish.
+  output logic        pub_valid_o,
+  output logic        pub_tail_valid_o,
+  output logic [15:0] pub_slot_o,
+  output logic [31:0] pub_head_o,
+  output logic [31:0] pub_tail_o,
+  input  logic        pub_room_i,  // Room for 8 more.
+
+  output logic        event_o,
+  output logic [15:0] event_slot_o,
+  output logic [7:0]  event_fault_o,
+
+  output logic [slotwire_pkg::CounterCount-1:0] count_o,
+  output logic [9:0]  count_tx_lines_o,
+  output logic [9:0]  count_again_o,
+  output logic [9:0]  count_rx_lines_o,
+
+  output logic        idle_o,
+  output logic        sweep_o
+);
+
+  if (Slots < 16 || Slots > 4096 || (Slots & (Slots - 1)) != 0) begin : gen_check_slots
+    $error("slotwire_rows: Slots must be a power of two, 16 to 4096");
+  end
+  if (Links < 2 || Links > 64 || (Links & (Links - 1)) != 0) begin : gen_check_links
+    $error("slotwire_rows: Links must be a power of two, 2 to 64");
+  end
+  if (MaxOrder > 15 || FrameLines < 1 || FrameLines > 1023 || SweepClocks < 1 || SweepClocks > 255) begin : gen_check_rest
+    $error("slotwire_rows: MaxOrder, FrameLines or SweepClocks is out of range");
+  end
+
+  // As in slotwire_rules.sv.
+  localparam logic [3:0] OpInTail = 4'd1;
+  localparam logic [3:0] OpOutHead = 4'd2;
+  localparam logic [3:0] OpRx = 4'd3;
+  localparam logic [3:0] OpTx = 4'd4;
+  localparam logic [3:0] OpTimer = 4'd5;
+  localparam logic [3:0] OpLinkUp = 4'd6;
+  localparam logic [3:0] OpLinkDown = 4'd7;
+  localparam logic [3:0] OpWrite = 4'd8;
+  localparam logic [3:0] OpRead = 4'd9;
+  localparam logic [3:0] OpFault = 4'd10;
+  localparam logic [3:0] OpInit = 4'd11;
+
+  typedef struct packed {
+    logic [3:0]  kind;
+    logic [15:0] slot;
+    logic [31:0] value;
+    logic [31:0] ack;
+    logic [15:0] credit;
+    logic [15:0] src_slot;
+    logic [15:0] epoch;
+    logic [9:0]  lines;
+    logic [3:0]  frame_type;
+    logic [31:0] src_ip;
+    logic [15:0] src_port;
+    logic [7:0]  cause;
+    logic        drop;
+    logic        damaged;
+    logic        beyond;
+    logic        may_send;
+    logic        ctl;
+  } op_t;
+
+  localparam int unsigned Sources = 7;
+  localparam int unsigned FromRx = 0;
+  localparam int unsigned FromDoorbell = 1;
+  localparam int unsigned FromTx = 2;
+  localparam int unsigned FromCtl = 3;
+  localparam int unsigned FromError = 4;
+  localparam int unsigned FromWalk = 5;
+  localparam int unsigned FromTimer = 6;
+  localparam int unsigned TxDepth = 8;
+  localparam int unsigned VerdictDepth = 16;
+
+  // ---- the sources --------------------------------------------------------------------------------------------------------
+
+  // Ready slots.
+  logic             ready_valid, ready_pop, ready_push;
+  logic [SlotW-1:0] ready_slot, push_slot;
+  logic [SlotW:0]   ready_count;
+  logic             ready_room;
+  if (Slots <= 256) begin : gen_ready_small
+    sw_fifo #(.Width(SlotW), .Depth(Slots)) u_ready (
+      .clk_i, .rst_ni, .wvalid_i(ready_push), .wready_o(ready_room), .wdata_i(push_slot), .rvalid_o(ready_valid),
+      .rready_i(ready_pop), .rdata_o(ready_slot), .count_o(ready_count));
+  end else begin : gen_ready_large
+    sw_fifo_ram #(.Width(SlotW), .Depth(Slots)) u_ready (
+      .clk_i, .rst_ni, .wvalid_i(ready_push), .wready_o(ready_room), .wdata_i(push_slot), .rvalid_o(ready_valid),
+      .rready_i(ready_pop), .rdata_o(ready_slot), .count_o(ready_count));
+  end
+
+  // Walks: after a reset over all slots, then at a command.
+  logic             walk_q, init_q, walk_up_q;
+  logic [15:0]      walk_link_q;
+  logic [SlotW-1:0] walk_slot_q;
+
+  // Timers.
+  logic             timer_q;  // The next slot of the sweep waits for its turn.
+  logic [7:0]       timer_clocks_q;
+  logic [SlotW-1:0] timer_slot_q;
+
+  logic ctl_busy_q;  // The operation is in flight.
+  logic ctl_wanted;
+  assign ctl_wanted = ctl_valid_i && !ctl_busy_q;
+
+  // Credits: how many operations that may send, and frames that wait, there are.
+  logic [3:0] tx_held_q;
+  logic       tx_room;
+  logic [4:0] rx_held_q;
+  logic       rx_room;
+  assign tx_room = tx_held_q != 4'(TxDepth);
+  assign rx_room = rx_held_q != 5'(VerdictDepth) && pub_room_i;
+
+  // ---- arbitration --------------------------------------------------------------------------------------------------------
+
+  logic c1_valid_q, c2_valid_q, c3_valid_q, c4_valid_q, c5_valid;
+  op_t  c1_q, c2_q;
+  logic [SlotW-1:0] c3_slot_q, c4_slot_q;
+  logic [15:0] c5_slot;
+
+  logic [Sources-1:0] request, grant, high_request;
+  logic [Sources-1:0] mask_q;
+  logic [SlotW-1:0]   slot_of[Sources];
+  logic [Sources-1:0] clash;
+  logic               quiesce;
+  logic               others;
+
+  // A row is written only when nothing of the slot's last pairing is under way to or from memory.
+  assign quiesce = ctl_wanted && ctl_write_i;
+
+  assign slot_of[FromRx] = rx_dst_slot_i[SlotW-1:0];
+  assign slot_of[FromDoorbell] = db_slot_i;
+  assign slot_of[FromTx] = ready_slot;
+  assign slot_of[FromCtl] = ctl_slot_i[SlotW-1:0];
+  assign slot_of[FromError] = error_slot_i[SlotW-1:0];
+  assign slot_of[FromWalk] = walk_slot_q;
+  assign slot_of[FromTimer] = timer_slot_q;
+
+  for (genvar i = 0; i < Sources; i++) begin : gen_clash
+    assign clash[i] = (c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i]) || (c2_valid_q && c2_q.slot[SlotW-1:0] == slot_of[i]) ||
+                      (c3_valid_q && c3_slot_q == slot_of[i]) || (c4_valid_q && c4_slot_q == slot_of[i]) ||
+                      (c5_valid && c5_slot[SlotW-1:0] == slot_of[i]);
+  end
+
+  always_comb begin
+    request = '0;
+    request[FromRx] = rx_valid_i && rx_room && !quiesce && !init_q;
+    request[FromDoorbell] = db_valid_i && !quiesce && !init_q;
+    request[FromTx] = ready_valid && tx_room && !quiesce && !init_q;
+    request[FromCtl] = ctl_wanted && !init_q && (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i));
+    request[FromError] = error_valid_i && !init_q;
+    request[FromWalk] = walk_q;
+    request = request & ~clash;
+    others = request != '0;
+    // The sweep takes what is left, but does not starve.
+    request[FromTimer] = timer_q && !init_q && !clash[FromTimer] && (!others || timer_clocks_q == '0);
+  end
+
+  assign high_request = request & mask_q;
+  always_comb begin
+    grant = '0;
+    for (int unsigned i = 0; i < Sources; i++) begin
+      if (high_request != '0) begin
+        if (high_request[i] && grant == '0) grant[i] = 1'b1;
+      end else if (request[i] && grant == '0) begin
+        grant[i] = 1'b1;
+      end
+    end
+  end
+
+  op_t c0;
+  logic fuses;
+  // A frame right after its doorbell, when no other slot waits for its turn.
+  assign fuses = !ready_valid && ready_count == '0 && tx_held_q == '0 && !db_out_head_i;
+  always_comb begin
+    c0 = '0;
+    // Fields that only one source has need no selection.
+    c0.ack = rx_ack_i;
+    c0.credit = rx_credit_i;
+    c0.src_slot = rx_src_slot_i;
+    c0.epoch = rx_epoch_i;
+    c0.lines = rx_lines_i;
+    c0.frame_type = rx_type_i;
+    c0.src_ip = rx_src_ip_i;
+    c0.src_port = rx_src_port_i;
+    c0.drop = rx_drop_i;
+    c0.damaged = rx_damaged_i;
+    c0.beyond = 32'(rx_dst_slot_i) >= Slots;
+    c0.may_send = fuses;
+    c0.cause = rx_cause_i;
+    c0.value = rx_seq_i;
+    if (grant[FromRx]) begin
+      c0.kind = OpRx;
+      c0.slot = rx_dst_slot_i;
+    end
+    if (grant[FromDoorbell]) begin
+      c0.kind = db_out_head_i ? OpOutHead : OpInTail;
+      c0.slot = 16'(db_slot_i);
+      c0.value = db_value_i;
+    end
+    if (grant[FromTx]) begin
+      c0.kind = OpTx;
+      c0.slot = 16'(ready_slot);
+    end
+    if (grant[FromCtl]) begin
+      c0.kind = ctl_write_i ? OpWrite : ctl_fault_i ? OpFault : OpRead;
+      c0.slot = ctl_slot_i;
+      c0.cause = ctl_cause_i;
+      c0.ctl = 1'b1;
+    end
+    if (grant[FromError]) begin
+      c0.kind = OpFault;
+      c0.slot = error_slot_i;
+      c0.cause = 8'(slotwire_pkg::FaultMemory);
+    end
+    if (grant[FromWalk]) begin
+      c0.kind = init_q ? OpInit : walk_up_q ? OpLinkUp : OpLinkDown;
+      c0.slot = 16'(walk_slot_q);
+    end
+    if (grant[FromTimer]) begin
+      c0.kind = OpTimer;
+      c0.slot = 16'(timer_slot_q);
+    end
+  end
+
+  assign rx_ready_o = grant[FromRx];
+  assign db_ready_o = grant[FromDoorbell];
+  assign ready_pop = grant[FromTx];
+  assign error_ready_o = grant[FromError];
+  assign walk_busy_o = walk_q;
+  assign init_o = init_q;
+  assign init_slot_o = walk_slot_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      mask_q <= '0;
+      walk_q <= 1'b1;
+      init_q <= 1'b1;
+      walk_slot_q <= '0;
+      timer_q <= 1'b0;
+      timer_clocks_q <= '0;
+      timer_slot_q <= '0;
+      ctl_busy_q <= 1'b0;
+    end else begin
+      // Whoever comes after the one that had its turn goes first.
+      if (grant != '0) mask_q <= ~((grant - Sources'(1)) | grant);
+      if (grant[FromWalk]) begin
+        walk_slot_q <= walk_slot_q + SlotW'(1);
+        if (walk_slot_q == SlotW'(Slots - 1)) begin
+          walk_q <= 1'b0;
+          init_q <= 1'b0;
+        end
+      end else if (walk_valid_i && !walk_q) begin
+        walk_q <= 1'b1;
+        walk_slot_q <= '0;
+      end
+      if (timer_clocks_q != '0) timer_clocks_q <= timer_clocks_q - 8'd1;
+      if (grant[FromTimer]) begin
+        timer_q <= 1'b0;
+        timer_slot_q <= timer_slot_q + SlotW'(1);
+      end else if (!timer_q && timer_clocks_q == '0) begin
+        timer_q <= 1'b1;
+        timer_clocks_q <= 8'(SweepClocks) - 8'd1;
+      end
+      if (grant[FromCtl]) ctl_busy_q <= 1'b1;
+      else if (ctl_done_o) ctl_busy_q <= 1'b0;
+    end
+    if (walk_valid_i && !walk_q) begin
+      walk_up_q <= walk_up_i;
+      walk_link_q <= walk_link_i;
+    end
+    sweep_o <= rst_ni && grant[FromTimer] && timer_slot_q == SlotW'(Slots - 1);
+  end
+
+  // ---- the row ------------------------------------------------------------------------------------------------------------
+
+  logic [512:0]            read_row;
+  logic                    write;
+  slotwire_pkg::slot_row_t new_row;
+  logic                    new_queued;
+
+  sw_ram_sdp #(.Width(513), .Depth(Slots), .Latency(2), .Style(1)) u_rows (
+    .clk_i, .we_i(write), .waddr_i(c5_slot[SlotW-1:0]), .wdata_i({new_queued, new_row}), .wlanes_i(1'b1),
+    .re_i(grant != '0), .raddr_i(c0.slot[SlotW-1:0]), .rdata_o(read_row));
+
+  logic c3_ctl_q, c4_ctl_q, c5_ctl_q;
+  logic [4:0] busy_q;  // Operations in flight other than looks at a timer.
+  always_ff @(posedge clk_i) begin
+    c1_valid_q <= rst_ni && grant != '0;
+    c2_valid_q <= rst_ni && c1_valid_q;
+    c3_valid_q <= rst_ni && c2_valid_q;
+    c4_valid_q <= rst_ni && c3_valid_q;
+    c1_q <= c0;
+    c2_q <= c1_q;
+    c3_slot_q <= c2_q.slot[SlotW-1:0];
+    c4_slot_q <= c3_slot_q;
+    c3_ctl_q <= c2_q.ctl;
+    c4_ctl_q <= c3_ctl_q;
+    c5_ctl_q <= c4_ctl_q;
+    busy_q <= rst_ni ? {busy_q[3:0], grant != '0 && !grant[FromTimer]} : '0;
+  end
+
+  slotwire_pkg::slot_row_t row;
+  slotwire_pkg::link_row_t link;
+  logic [LinkW-1:0]        link_addr;
+  assign row = (c2_q.kind == OpWrite) ? ctl_row_i : read_row[511:0];
+  assign link_addr = (c2_q.kind == OpRead && ctl_link_i) ? c2_q.slot[LinkW-1:0] : row.link[LinkW-1:0];
+
+  // The link table; a link whose row was not written since the reset is down.
+  (* ram_style = "distributed" *) logic [255:0] links[Links];
+  logic [Links-1:0] link_known_q;
+  always_ff @(posedge clk_i) begin
+    if (link_we_i) links[link_waddr_i] <= link_wdata_i;
+    if (!rst_ni) link_known_q <= '0;
+    else if (link_we_i) link_known_q[link_waddr_i] <= 1'b1;
+  end
+  assign link = link_known_q[link_addr] ? links[link_addr] : '0;
+
+  assign crc_pop_o = c2_valid_q && c2_q.kind == OpRx;
+
+  // ---- the rules ----------------------------------------------------------------------------------------------------------
+
+  logic                    rule_tx, rule_rx, rule_tail, push;
+  logic [3:0]              rule_kind, rule_type;
+  slotwire_pkg::link_row_t rule_link;
+  logic [9:0]              rule_lines, rule_skip, rule_take;
+  logic [31:0]             rule_seq, rule_ack, rule_at;
+  logic [15:0]             rule_credit;
+
+  slotwire_rules #(.MaxOrder(MaxOrder), .Links(Links)) u_rules (
+    .clk_i, .rst_ni,
+    .valid_i(c2_valid_q), .kind_i(c2_q.kind), .slot_i(c2_q.slot), .row_i(row), .queued_i(read_row[512]), .link_i(link),
+    .now_i(now_us_i), .may_send_i(c2_q.may_send), .value_i(c2_q.value), .cause_i(c2_q.cause), .target_i(walk_link_q),
+    .drop_i(c2_q.drop), .damaged_i(c2_q.damaged), .crc_bad_i(crc_bad_i), .type_i(c2_q.frame_type),
+    .slot_beyond_i(c2_q.beyond), .src_slot_i(c2_q.src_slot), .epoch_i(c2_q.epoch), .ack_i(c2_q.ack),
+    .credit_i(c2_q.credit), .lines_i(c2_q.lines), .src_ip_i(c2_q.src_ip), .src_port_i(c2_q.src_port),
+    .valid_o(c5_valid), .kind_o(rule_kind), .slot_o(c5_slot), .write_o(write), .row_o(new_row), .queued_o(new_queued),
+    .push_o(push), .link_o(rule_link), .tx_o(rule_tx), .tx_type_o(rule_type), .tx_lines_o(rule_lines), .tx_seq_o(rule_seq),
+    .tx_ack_o(rule_ack), .tx_credit_o(rule_credit), .rx_o(rule_rx), .rx_skip_o(rule_skip), .rx_take_o(rule_take),
+    .rx_at_o(rule_at), .pub_head_o(pub_valid_o), .pub_tail_o(rule_tail), .event_o(event_o), .count_o(count_o),
+    .count_again_o(count_again_o));
+
+  assign ready_push = push;
+  assign push_slot = c5_slot[SlotW-1:0];
+
+  assign ctl_done_o = c5_valid && c5_ctl_q;
+  assign ctl_row_o = new_row;
+  assign ctl_link_o = rule_link;
+
+  assign pub_slot_o = c5_slot;
+  assign pub_tail_valid_o = rule_tail;
+  assign pub_head_o = new_row.in_head;
+  assign pub_tail_o = new_row.out_tail;
+  assign event_slot_o = c5_slot;
+  assign event_fault_o = new_row.fault;
+  assign count_tx_lines_o = rule_lines;
+  assign count_rx_lines_o = rule_take;
+
+  // ---- frames and verdicts, past a queue when it is empty -----------------------------------------------------------------
+
+  typedef struct packed {
+    logic [15:0] slot;
+    logic [3:0]  frame_type;
+    logic [9:0]  lines;
+    logic [31:0] seq;
+    logic [31:0] ack;
+    logic [15:0] credit;
+    logic [15:0] peer_slot;
+    logic [15:0] epoch;
+    logic [31:0] base;
+    logic [3:0]  order;
+    logic [31:0] peer_ip;
+    logic [15:0] peer_port;
+    logic [47:0] peer_mac;
+    logic [7:0]  after_frames;
+  } frame_t;
+  typedef struct packed {
+    logic [15:0] slot;
+    logic [9:0]  skip;
+    logic [9:0]  take;
+    logic [31:0] at;
+    logic [31:0] base;
+    logic [3:0]  order;
+  } verdict_t;
+
+  frame_t   frame, frame_kept, frame_out;
+  verdict_t verdict, verdict_kept, verdict_out;
+  logic     frame_kept_valid, verdict_kept_valid, frame_room, verdict_room;
+  logic [7:0] received_q;  // Verdicts given, mod 256.
+  logic [$clog2(TxDepth):0] frame_count;
+  logic [$clog2(VerdictDepth):0] verdict_count;
+
+  always_comb begin
+    frame.slot = c5_slot;
+    frame.frame_type = rule_type;
+    frame.lines = rule_lines;
+    frame.seq = rule_seq;
+    frame.ack = rule_ack;
+    frame.credit = rule_credit;
+    frame.peer_slot = new_row.peer_slot;
+    frame.epoch = new_row.epoch;
+    frame.base = new_row.in_base;
+    frame.order = new_row.in_order[3:0];
+    frame.peer_ip = rule_link.peer_ip;
+    frame.peer_port = rule_link.peer_port;
+    frame.peer_mac = {rule_link.peer_mac_high, rule_link.peer_mac_low};
+    frame.after_frames = received_q;
+    verdict.slot = c5_slot;
+    verdict.skip = rule_skip;
+    verdict.take = rule_take;
+    verdict.at = rule_at;
+    verdict.base = new_row.out_base;
+    verdict.order = new_row.out_order[3:0];
+  end
+
+  sw_fifo #(.Width($bits(frame)), .Depth(TxDepth)) u_frames (
+    .clk_i, .rst_ni, .wvalid_i(rule_tx && (frame_kept_valid || !tx_ready_i)), .wready_o(frame_room), .wdata_i(frame),
+    .rvalid_o(frame_kept_valid), .rready_i(tx_ready_i), .rdata_o(frame_kept), .count_o(frame_count));
+  assign tx_valid_o = frame_kept_valid || rule_tx;
+  assign frame_out = frame_kept_valid ? frame_kept : frame;
+  assign tx_slot_o = frame_out.slot;
+  assign tx_type_o = frame_out.frame_type;
+  assign tx_lines_o = frame_out.lines;
+  assign tx_seq_o = frame_out.seq;
+  assign tx_ack_o = frame_out.ack;
+  assign tx_credit_o = frame_out.credit;
+  assign tx_peer_slot_o = frame_out.peer_slot;
+  assign tx_epoch_o = frame_out.epoch;
+  assign tx_base_o = frame_out.base;
+  assign tx_order_o = frame_out.order;
+  assign tx_peer_ip_o = frame_out.peer_ip;
+  assign tx_peer_port_o = frame_out.peer_port;
+  assign tx_peer_mac_o = frame_out.peer_mac;
+  assign tx_after_o = frame_out.after_frames;
+
+  sw_fifo #(.Width($bits(verdict)), .Depth(VerdictDepth)) u_verdicts (
+    .clk_i, .rst_ni, .wvalid_i(rule_rx && (verdict_kept_valid || !verdict_ready_i)), .wready_o(verdict_room),
+    .wdata_i(verdict), .rvalid_o(verdict_kept_valid), .rready_i(verdict_ready_i), .rdata_o(verdict_kept),
+    .count_o(verdict_count));
+  assign verdict_valid_o = verdict_kept_valid || rule_rx;
+  assign verdict_out = verdict_kept_valid ? verdict_kept : verdict;
+  assign verdict_slot_o = verdict_out.slot;
+  assign verdict_skip_o = verdict_out.skip;
+  assign verdict_take_o = verdict_out.take;
+  assign verdict_at_o = verdict_out.at;
+  assign verdict_base_o = verdict_out.base;
+  assign verdict_order_o = verdict_out.order;
+
+  // Credits are held from the grant until the frame or verdict has left; one that became no frame gives its credit back.
+  logic may_tx_granted, tx_gone, tx_unused, c3_may_q, c4_may_q, c5_may_q;
+  assign may_tx_granted = grant[FromTx] || (grant[FromDoorbell] && fuses);
+  assign tx_gone = tx_valid_o && tx_ready_i;
+  assign tx_unused = c5_valid && c5_may_q && !rule_tx;
+  always_ff @(posedge clk_i) begin
+    c3_may_q <= c2_q.kind == OpTx || (c2_q.kind == OpInTail && c2_q.may_send);
+    c4_may_q <= c3_may_q;
+    c5_may_q <= c4_may_q;
+    if (!rst_ni) begin
+      tx_held_q <= '0;
+      rx_held_q <= '0;
+      received_q <= '0;
+    end else begin
+      tx_held_q <= tx_held_q + 4'(may_tx_granted) - 4'(tx_gone) - 4'(tx_unused);
+      rx_held_q <= rx_held_q + 5'(grant[FromRx]) - 5'(verdict_valid_o && verdict_ready_i);
+      if (rule_rx) received_q <= received_q + 8'd1;
+    end
+  end
+
+  assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_q && !ctl_valid_i && !error_valid_i &&
+                  tx_held_q == '0 && rx_held_q == '0 && busy_q == '0 && !push;
+
+  logic unused;
+  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0]};
+
+endmodule

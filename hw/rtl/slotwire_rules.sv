@@ -1,0 +1,681 @@
+// The rules of the protocol (docs/protocol.md, R1 to R10) as a pipeline of three stages: a slot's row and one operation go in,
+// the new row and what follows from it come out three clocks later. One operation a clock.
+//
+// It has no state beside its pipeline registers: who uses it keeps the rows, and starts no operation of a slot while another
+// one of the same slot is in flight (slotwire_rows.sv; the proofs use it with a row in registers).
+//
+//   stage 1  differences of positions and times
+//   stage 2  decisions
+//   stage 3  the new row, the frame, the verdict on a received frame
+
+module slotwire_rules #(
+  parameter int unsigned MaxOrder = 15,  // Largest ring order that is bound, 0 to 15.
+  parameter int unsigned Links = 16  // Rows of the link table.
+) (
+  input logic clk_i,
+  input logic rst_ni,
+
+  // The operation, with the slot's row and its link's row.
+  input logic                        valid_i,
+  input logic [3:0]                  kind_i,  // An Op constant below.
+  input logic [15:0]                 slot_i,
+  input slotwire_pkg::slot_row_t     row_i,  // For OpWrite: the row that is written.
+  input logic                        queued_i,  // The slot stands in the queue of ready slots.
+  input slotwire_pkg::link_row_t     link_i,
+  input logic [31:0]                 now_i,  // Microseconds.
+  input logic                        may_send_i,  // OpInTail: a frame may be sent at once.
+  input logic [31:0]                 value_i,  // OpInTail, OpOutHead: the mark. OpRx: seq.
+  input logic [7:0]                  cause_i,  // OpFault: the cause. OpRx: counter of the reason to drop it, if drop_i.
+  input logic [15:0]                 target_i,  // OpLinkUp, OpLinkDown: the link.
+  // OpRx: what the receive side knows of the frame.
+  input logic                        drop_i,  // Dropped before its slot was looked at; cause_i says why.
+  input logic                        damaged_i,  // Dropped and not counted here (the port marked it).
+  input logic                        crc_bad_i,
+  input logic [3:0]                  type_i,
+  input logic                        slot_beyond_i,  // dst_slot is beyond the table.
+  input logic [15:0]                 src_slot_i,
+  input logic [15:0]                 epoch_i,
+  input logic [31:0]                 ack_i,
+  input logic [15:0]                 credit_i,
+  input logic [9:0]                  lines_i,
+  input logic [31:0]                 src_ip_i,
+  input logic [15:0]                 src_port_i,
+
+  // Three clocks later.
+  output logic                       valid_o,
+  output logic [3:0]                 kind_o,
+  output logic [15:0]                slot_o,
+  output logic                       write_o,  // The row is to be written back.
+  output slotwire_pkg::slot_row_t    row_o,
+  output logic                       queued_o,
+  output logic                       push_o,  // The slot enters the queue of ready slots.
+  output slotwire_pkg::link_row_t    link_o,
+  // A frame to send.
+  output logic                       tx_o,
+  output logic [3:0]                 tx_type_o,
+  output logic [9:0]                 tx_lines_o,
+  output logic [31:0]                tx_seq_o,
+  output logic [31:0]                tx_ack_o,
+  output logic [15:0]                tx_credit_o,
+  // The verdict on a received frame: skip lines, then take lines to out_at_o on; the rest is dropped.
+  output logic                       rx_o,
+  output logic [9:0]                 rx_skip_o,
+  output logic [9:0]                 rx_take_o,
+  output logic [31:0]                rx_at_o,
+  // Proxy marks to publish.
+  output logic                       pub_head_o,
+  output logic                       pub_tail_o,  // Only when a slot is bound; else the writer of the lines publishes.
+  // The slot stopped.
+  output logic                       event_o,
+  // What is counted, a bit for each counter; lines beside it.
+  output logic [slotwire_pkg::CounterCount-1:0] count_o,
+  output logic [9:0]                 count_again_o
+);
+
+  // Operations.
+  localparam logic [3:0] OpNone = 4'd0;
+  localparam logic [3:0] OpInTail = 4'd1;  // A doorbell.
+  localparam logic [3:0] OpOutHead = 4'd2;  // A doorbell.
+  localparam logic [3:0] OpRx = 4'd3;  // A received frame.
+  localparam logic [3:0] OpTx = 4'd4;  // The turn of a ready slot.
+  localparam logic [3:0] OpTimer = 4'd5;  // The timer sweep comes by.
+  localparam logic [3:0] OpLinkUp = 4'd6;
+  localparam logic [3:0] OpLinkDown = 4'd7;
+  localparam logic [3:0] OpWrite = 4'd8;  // The host writes the row: binds or frees the slot.
+  localparam logic [3:0] OpRead = 4'd9;
+  localparam logic [3:0] OpFault = 4'd10;
+  localparam logic [3:0] OpInit = 4'd11;  // After a reset: the slot is free, its marks can still be read.
+
+  localparam logic [7:0] Free = 8'(slotwire_pkg::SlotStateFree);
+  localparam logic [7:0] Bound = 8'(slotwire_pkg::SlotStateBound);
+  localparam logic [7:0] Faulted = 8'(slotwire_pkg::SlotStateFaulted);
+  localparam logic [7:0] Reset = 8'(slotwire_pkg::SlotStateReset);
+  localparam logic [3:0] Data = 4'(slotwire_pkg::FrameTypeData);
+  localparam logic [3:0] Ack = 4'(slotwire_pkg::FrameTypeAck);
+  localparam logic [3:0] Nak = 4'(slotwire_pkg::FrameTypeNak);
+  localparam logic [3:0] Probe = 4'(slotwire_pkg::FrameTypeProbe);
+  localparam logic [3:0] ResetFrame = 4'(slotwire_pkg::FrameTypeReset);
+  localparam int unsigned AckNow = slotwire_pkg::RowAckNowBit;
+  localparam int unsigned NakNow = slotwire_pkg::RowNakNowBit;
+  localparam int unsigned ProbeNow = slotwire_pkg::RowProbeNowBit;
+  localparam int unsigned ResetNow = slotwire_pkg::RowResetNowBit;
+  localparam int unsigned NakSent = slotwire_pkg::RowNakSentBit;
+  localparam int unsigned TxTimer = slotwire_pkg::RowTxTimerBit;
+  localparam int unsigned AckTimer = slotwire_pkg::RowAckTimerBit;
+  localparam int unsigned N = slotwire_pkg::CounterCount;
+
+  // ---- stage 1: differences -----------------------------------------------------------------------------------------------
+
+  logic [16:0] in_size1, out_size1;
+  assign in_size1 = 17'd1 << row_i.in_order[3:0];
+  assign out_size1 = 17'd1 << row_i.out_order[3:0];
+
+  logic is_in1, is_out1;
+  logic [31:0] in_tail1, out_head1;
+  assign is_in1 = kind_i == OpInTail;
+  assign is_out1 = kind_i == OpOutHead;
+  assign in_tail1 = is_in1 ? value_i : row_i.in_tail;
+  assign out_head1 = is_out1 ? value_i : row_i.out_head;
+
+  logic                    valid2, queued2, may_send2, drop2, damaged2, crc_bad2, beyond2;
+  logic [3:0]              kind2, type2;
+  logic [15:0]             slot2, src_slot2, epoch2, target2, src_port2;
+  logic [7:0]              cause2;
+  logic [9:0]              lines2;
+  logic [31:0]             now2, value2, ack2, src_ip2;
+  slotwire_pkg::slot_row_t row2;
+  slotwire_pkg::link_row_t link2;
+  logic [16:0]             in_size2, out_size2, in_room2, out_free2;
+  logic [31:0]             in_used2, out_used2, acked2, known2, moved2, waiting2, window2, flight2, high2, told2;
+  logic [31:0]             told_room2, full_limit2, new_limit2, gain2, ack_sent2, tx_left2, ack_left2;
+  logic [3:0]              backoff2;
+  logic                    sound2, at_limit2;
+
+  always_ff @(posedge clk_i) begin
+    valid2 <= rst_ni && valid_i;
+    kind2 <= kind_i;
+    slot2 <= slot_i;
+    row2 <= row_i;
+    queued2 <= queued_i;
+    link2 <= link_i;
+    now2 <= now_i;
+    may_send2 <= may_send_i;
+    value2 <= value_i;
+    cause2 <= cause_i;
+    target2 <= target_i;
+    drop2 <= drop_i;
+    damaged2 <= damaged_i;
+    crc_bad2 <= crc_bad_i;
+    type2 <= type_i;
+    beyond2 <= slot_beyond_i;
+    src_slot2 <= src_slot_i;
+    epoch2 <= epoch_i;
+    ack2 <= ack_i;
+    lines2 <= lines_i;
+    src_ip2 <= src_ip_i;
+    src_port2 <= src_port_i;
+
+    in_size2 <= in_size1;
+    out_size2 <= out_size1;
+    in_used2 <= row_i.in_tail - row_i.in_head;
+    out_used2 <= row_i.out_tail - row_i.out_head;
+    in_room2 <= in_size1 + row_i.in_head[16:0] - row_i.in_tail[16:0];
+    out_free2 <= out_size1 + row_i.out_head[16:0] - row_i.out_tail[16:0];
+    acked2 <= ack_i - row_i.in_head;
+    known2 <= row_i.out_tail - value_i;
+    moved2 <= value_i - (is_out1 ? row_i.out_head : row_i.in_tail);
+    waiting2 <= in_tail1 - row_i.sent;
+    window2 <= row_i.limit - row_i.sent;
+    flight2 <= row_i.sent - row_i.in_head;
+    high2 <= row_i.high - row_i.sent;
+    told2 <= row_i.out_tail - row_i.told_ack;
+    full_limit2 <= out_head1 + 32'(out_size1);  // out_tail + room = out_head + size
+    told_room2 <= out_head1 + 32'(out_size1) - row_i.told_limit;
+    new_limit2 <= ack_i + 32'(credit_i);
+    gain2 <= ack_i + 32'(credit_i) - row_i.limit;
+    ack_sent2 <= ack_i - row_i.sent;
+    tx_left2 <= row_i.tx_deadline - now_i;
+    ack_left2 <= row_i.ack_deadline - now_i;
+    at_limit2 <= row_i.limit == row_i.in_head;
+    // A timeout doubles before the timer starts anew (R9).
+    backoff2 <= (kind_i == OpTimer && row_i.backoff != 8'd15) ? row_i.backoff[3:0] + 4'd1 : row_i.backoff[3:0];
+    sound2 <= row_i.in_order <= 8'(MaxOrder) && row_i.out_order <= 8'(MaxOrder) && 32'(row_i.link) < Links;
+  end
+
+  // ---- stage 2: decisions -------------------------------------------------------------------------------------------------
+
+  logic bound2, member2;
+  assign bound2 = row2.state == Bound;
+  assign member2 = row2.link == target2 && row2.state != Free;
+
+  // The timeout with its doublings, and without.
+  logic [46:0] doubled2;
+  logic [31:0] timeout2;
+  assign doubled2 = 47'(link2.rto_us) << backoff2;
+  assign timeout2 = (doubled2 > 47'(link2.rto_max_us)) ? link2.rto_max_us : doubled2[31:0];
+
+  // What a data frame could carry (R4).
+  logic window_open2, waiting_few2, window_few2, sendable2;
+  logic [9:0] n2;
+  assign window_open2 = !window2[31] && window2 != '0;
+  assign waiting_few2 = waiting2 < 32'(link2.lines_per_frame);
+  assign window_few2 = window2 < 32'(link2.lines_per_frame);
+  assign sendable2 = window_open2 && waiting2 != '0;
+  always_comb begin
+    n2 = link2.lines_per_frame[9:0];
+    if (waiting_few2 && window_few2) n2 = (waiting2[9:0] < window2[9:0]) ? waiting2[9:0] : window2[9:0];
+    else if (waiting_few2) n2 = waiting2[9:0];
+    else if (window_few2) n2 = window2[9:0];
+    if (!sendable2) n2 = '0;
+  end
+
+  // A received frame: the first check that fails (R2).
+  logic refused2, told_again2, in_range2, never_sent2;
+  logic [7:0] refuse2;
+  assign in_range2 = acked2 <= in_used2;
+  assign never_sent2 = !in_range2 && !acked2[31];
+  always_comb begin
+    refused2 = 1'b1;
+    told_again2 = 1'b0;
+    refuse2 = cause2;
+    if (drop2) begin
+      refuse2 = cause2;
+    end else if (crc_bad2) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropCrc);
+    end else if (beyond2) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropSlot);
+    end else if (row2.state == Free) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropUnbound);
+    end else if (src_ip2 != link2.peer_ip || src_port2 != link2.peer_port) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropLink);
+    end else if (src_slot2 != row2.peer_slot) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropPeerSlot);
+    end else if (epoch2 != row2.epoch) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropEpoch);
+    end else if (!bound2) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropFaulted);
+      told_again2 = row2.state == Faulted && type2 != ResetFrame;
+    end else if (type2 != ResetFrame && never_sent2) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropAck);
+    end else begin
+      refused2 = 1'b0;
+    end
+  end
+
+  // Its lines (R3).
+  logic gap2, duplicate2, overrun2;
+  assign gap2 = known2[31] && known2[30:0] != '0;
+  assign duplicate2 = known2 >= 32'(lines2);
+  assign overrun2 = 18'(lines2) > 18'(out_free2) + 18'(known2[16:0]);
+
+  // Process marks (R10).
+  logic in_fault2, out_fault2;
+  assign in_fault2 = moved2 > 32'(in_room2);
+  assign out_fault2 = moved2 > out_used2;
+
+  logic [31:0] quarter2;
+  assign quarter2 = (row2.out_order < 8'd2) ? 32'd1 : 32'(out_size2[16:2]);
+
+  logic                    valid3, queued3, may_send3, bound3, member3, sound3, at_limit3;
+  logic [3:0]              kind3, type3;
+  logic [15:0]             slot3;
+  logic [7:0]              cause3, refuse3;
+  logic [9:0]              n3, fresh3, skip3;
+  logic [31:0]             now3, value3, ack3, timeout3, told3, quarter3, full_limit3, new_limit3, high3;
+  slotwire_pkg::slot_row_t row3;
+  slotwire_pkg::link_row_t link3;
+  logic [16:0]             out_free3;
+  logic                    refused3, damaged3, told_again3, acked3, all_acked3, in_range3, gained3, sent_before3, sent_at3;
+  logic                    behind3, waits3, gap3, duplicate3, overrun3, in_fault3, out_fault3, moved3, update3, n_all3;
+  logic                    flying3, unacked3, tx_due3, ack_due3, told_differs3, window_more3, sized3;
+
+  always_ff @(posedge clk_i) begin
+    valid3 <= rst_ni && valid2;
+    kind3 <= kind2;
+    type3 <= type2;
+    slot3 <= slot2;
+    row3 <= row2;
+    queued3 <= queued2;
+    link3 <= link2;
+    now3 <= now2;
+    may_send3 <= may_send2;
+    value3 <= value2;
+    ack3 <= ack2;
+    cause3 <= cause2;
+    bound3 <= bound2;
+    member3 <= member2;
+    timeout3 <= timeout2;
+    told3 <= told2;
+    quarter3 <= quarter2;
+    full_limit3 <= full_limit2;
+    new_limit3 <= new_limit2;
+    high3 <= high2;
+    out_free3 <= out_free2;
+    sound3 <= sound2;
+    sized3 <= in_used2 <= 32'(in_size2) && out_used2 <= 32'(out_size2);
+    at_limit3 <= at_limit2;
+    // Sending.
+    n3 <= n2;
+    n_all3 <= 32'(n2) == waiting2;
+    window_more3 <= window_open2 && window2 > 32'(n2);
+    // Receiving.
+    refused3 <= refused2;
+    damaged3 <= damaged2;
+    refuse3 <= refuse2;
+    told_again3 <= told_again2;
+    in_range3 <= in_range2;
+    acked3 <= in_range2 && acked2 != '0;
+    all_acked3 <= acked2 == in_used2;
+    gained3 <= in_range2 && !gain2[31] && gain2 != '0;
+    sent_before3 <= !ack_sent2[31] && ack_sent2 != '0;  // ack is later than sent
+    sent_at3 <= ack_sent2 == '0;
+    behind3 <= ack_sent2[31];  // ack is before sent
+    waits3 <= waiting2 != '0;
+    gap3 <= gap2;
+    duplicate3 <= duplicate2;
+    overrun3 <= overrun2;
+    fresh3 <= lines2 - known2[9:0];
+    skip3 <= known2[9:0];
+    // Marks and timers.
+    in_fault3 <= in_fault2;
+    out_fault3 <= out_fault2;
+    moved3 <= moved2 != '0;
+    update3 <= told_room2 >= quarter2;
+    told_differs3 <= told2 != '0 || told_room2 != '0;
+    flying3 <= flight2 != '0;
+    unacked3 <= in_used2 != '0;
+    tx_due3 <= tx_left2[31] || tx_left2 == '0;
+    ack_due3 <= ack_left2[31] || ack_left2 == '0;
+  end
+
+  // ---- stage 3: the new row -----------------------------------------------------------------------------------------------
+
+  logic taken3, data3, lines3, tx_turn3, sends3, send_data3;
+  logic [3:0] send_type3;
+  assign taken3 = kind3 == OpRx && !refused3;
+  assign data3 = taken3 && type3 == Data;
+  assign lines3 = data3 && !gap3 && !duplicate3 && !overrun3;
+
+  // Whose turn it is, and with what (R4). A doorbell may be followed by its frame at once.
+  logic rings3;
+  assign rings3 = kind3 == OpInTail && bound3 && !in_fault3 && moved3;
+  assign tx_turn3 = kind3 == OpTx || (rings3 && may_send3);
+  always_comb begin
+    sends3 = 1'b0;
+    send_type3 = Ack;
+    if (tx_turn3 && link3.up[0]) begin
+      if (!bound3) begin
+        sends3 = row3.flags[ResetNow];
+        send_type3 = ResetFrame;
+      end else if (row3.flags[NakNow]) begin
+        sends3 = 1'b1;
+        send_type3 = Nak;
+      end else if (n3 != '0) begin
+        sends3 = 1'b1;
+        send_type3 = Data;
+      end else if (row3.flags[ProbeNow]) begin
+        sends3 = 1'b1;
+        send_type3 = Probe;
+      end else begin
+        sends3 = row3.flags[AckNow];
+        send_type3 = Ack;
+      end
+    end
+  end
+  assign send_data3 = sends3 && send_type3 == Data;
+
+  logic                    start_tx, stop_tx, forget_backoff, ready, stop, stop_reset, write, head, tail;
+  logic                    go_back, to_ack;
+  logic [7:0]              flags, stop_cause;
+  logic [31:0]             sent_n, again_high;
+  logic                    again_later, high_moves;
+  logic [9:0]              again;
+  slotwire_pkg::slot_row_t row;
+  logic [N-1:0]            count;
+
+  assign sent_n = row3.sent + 32'(n3);
+  assign again_high = 32'(n3) - high3;
+  assign high_moves = !again_high[31] && again_high != '0;  // sent + n is later than high
+  assign again_later = !high3[31] && high3 != '0;  // high is later than sent
+  assign again = !again_later ? '0 : (high3 < 32'(n3)) ? high3[9:0] : n3;
+
+  always_comb begin
+    row = row3;
+    flags = row3.flags;
+    start_tx = 1'b0;
+    stop_tx = 1'b0;
+    forget_backoff = 1'b0;
+    ready = 1'b0;
+    stop = 1'b0;
+    stop_reset = 1'b0;
+    stop_cause = cause3;
+    write = 1'b0;
+    head = 1'b0;
+    tail = 1'b0;
+    go_back = 1'b0;
+    to_ack = 1'b0;
+    count = '0;
+
+    if (kind3 == OpInTail && bound3) begin
+      write = 1'b1;
+      if (in_fault3) begin
+        stop = 1'b1;
+        stop_cause = 8'(slotwire_pkg::FaultInTail);
+        count[5'(slotwire_pkg::CounterFaultInTail)] = 1'b1;
+      end else if (moved3) begin
+        row.in_tail = value3;
+        start_tx = !row3.flags[TxTimer];
+        ready = 1'b1;
+      end
+    end
+
+    if (kind3 == OpOutHead && bound3) begin
+      write = 1'b1;
+      if (out_fault3) begin
+        stop = 1'b1;
+        stop_cause = 8'(slotwire_pkg::FaultOutHead);
+        count[5'(slotwire_pkg::CounterFaultOutHead)] = 1'b1;
+      end else if (moved3) begin
+        row.out_head = value3;
+        if (update3) begin
+          flags[AckNow] = 1'b1;
+          ready = 1'b1;
+        end
+      end
+    end
+
+    if (kind3 == OpRx) begin
+      write = 1'b1;
+      if (refused3) begin
+        write = told_again3;
+        if (!damaged3) count[refuse3[4:0]] = 1'b1;
+        if (told_again3) begin
+          flags[ResetNow] = 1'b1;
+          ready = 1'b1;
+        end
+      end else if (type3 == ResetFrame) begin
+        count[5'(slotwire_pkg::CounterRxResets)] = 1'b1;
+        stop = 1'b1;
+        stop_reset = 1'b1;
+        stop_cause = 8'(slotwire_pkg::FaultPeerReset);
+      end else begin
+        count[5'(slotwire_pkg::CounterRxFrames)] = 1'b1;
+        // R5
+        if (acked3) begin
+          row.in_head = ack3;
+          head = 1'b1;
+          to_ack = sent_before3;
+          forget_backoff = 1'b1;
+          if (all_acked3) stop_tx = 1'b1;
+          else start_tx = 1'b1;
+        end
+        if (gained3) begin
+          row.limit = new_limit3;
+          if (sent_before3 ? !all_acked3 : waits3) begin
+            ready = 1'b1;
+            if (sent_before3 || sent_at3) begin
+              forget_backoff = 1'b1;
+              start_tx = 1'b1;
+              stop_tx = 1'b0;
+            end
+          end
+        end
+        case (type3)
+          Data: begin
+            if (gap3) begin
+              count[5'(slotwire_pkg::CounterDropGap)] = 1'b1;
+              if (!row3.flags[NakSent]) begin
+                flags[NakNow] = 1'b1;
+                flags[NakSent] = 1'b1;
+                ready = 1'b1;
+              end
+            end else if (duplicate3) begin
+              count[5'(slotwire_pkg::CounterDropDuplicate)] = 1'b1;
+              flags[NakSent] = 1'b0;
+              flags[AckNow] = 1'b1;
+              ready = 1'b1;
+            end else if (overrun3) begin
+              count[5'(slotwire_pkg::CounterDropOverrun)] = 1'b1;
+              flags[AckNow] = 1'b1;
+              ready = 1'b1;
+            end else begin
+              row.out_tail = row3.out_tail + 32'(fresh3);
+              count[5'(slotwire_pkg::CounterRxLines)] = 1'b1;
+              flags[NakSent] = 1'b0;
+              flags[NakNow] = 1'b0;
+              // R6
+              if (told3 + 32'(fresh3) >= quarter3) begin
+                flags[AckNow] = 1'b1;
+                ready = 1'b1;
+              end else if (!row3.flags[AckTimer]) begin
+                flags[AckTimer] = 1'b1;
+                row.ack_deadline = now3 + link3.ack_delay_us;
+              end
+            end
+          end
+          Ack: count[5'(slotwire_pkg::CounterRxAcks)] = 1'b1;
+          Nak: begin
+            count[5'(slotwire_pkg::CounterRxNaks)] = 1'b1;
+            if (in_range3 && behind3) begin
+              to_ack = 1'b1;
+              ready = 1'b1;
+            end
+          end
+          default: begin
+            count[5'(slotwire_pkg::CounterRxProbes)] = 1'b1;
+            flags[AckNow] = 1'b1;
+            ready = 1'b1;
+          end
+        endcase
+      end
+    end
+
+    if (kind3 == OpTimer && (row3.flags[TxTimer] || row3.flags[AckTimer])) begin
+      write = 1'b1;
+      if (!link3.up[0]) begin
+        flags[TxTimer] = 1'b0;
+        flags[AckTimer] = 1'b0;
+      end else begin
+        if (row3.flags[AckTimer] && ack_due3) begin
+          flags[AckTimer] = 1'b0;
+          flags[AckNow] = 1'b1;
+          ready = 1'b1;
+        end
+        if (row3.flags[TxTimer] && tx_due3) begin
+          count[5'(slotwire_pkg::CounterTimeouts)] = 1'b1;
+          if (flying3) go_back = 1'b1;
+          else flags[ProbeNow] = 1'b1;
+          row.backoff = (row3.backoff < 8'd15) ? row3.backoff + 8'd1 : row3.backoff;
+          start_tx = 1'b1;
+          ready = 1'b1;
+        end
+      end
+    end
+
+    if (kind3 == OpLinkUp && member3) begin
+      write = 1'b1;
+      if (bound3) begin
+        go_back = 1'b1;
+        forget_backoff = 1'b1;
+        flags[NakSent] = 1'b0;
+        if (told_differs3) flags[AckNow] = 1'b1;
+        if (unacked3) begin
+          if (at_limit3) flags[ProbeNow] = 1'b1;
+          start_tx = 1'b1;
+        end
+        ready = 1'b1;
+      end else begin
+        ready = row3.flags[ResetNow];
+      end
+    end
+
+    if (kind3 == OpLinkDown && member3) begin
+      write = 1'b1;
+      flags[TxTimer] = 1'b0;
+      flags[AckTimer] = 1'b0;
+    end
+
+    if (kind3 == OpFault && bound3) begin
+      write = 1'b1;
+      stop = 1'b1;
+    end
+
+    if (kind3 == OpInit) begin
+      write = 1'b1;
+      row.state = Free;
+      flags = '0;
+    end
+
+    if (kind3 == OpWrite) begin
+      write = 1'b1;
+      flags = '0;
+      if (bound3) begin
+        head = 1'b1;
+        tail = 1'b1;
+        row.fault = '0;
+        row.backoff = '0;
+        row.high = row3.in_head;
+        row.tx_deadline = '0;
+        row.ack_deadline = '0;
+        go_back = 1'b1;
+        row.told_ack = row3.out_tail;
+        row.told_limit = full_limit3;
+        forget_backoff = 1'b1;
+        if (!sound3 || !sized3) begin  // R9: a row that cannot be; nobody can be told
+          row.in_order = '0;
+          row.out_order = '0;
+          row.link = '0;
+          row.state = Faulted;
+          row.fault = 8'(slotwire_pkg::FaultMemory);
+        end else begin
+          flags[ProbeNow] = at_limit3;
+          start_tx = unacked3;
+          ready = at_limit3 || unacked3;
+        end
+      end
+    end
+
+    // The turn to send (R4).
+    if (tx_turn3) begin
+      write = 1'b1;
+      ready = 1'b0;
+      if (kind3 == OpInTail && !sends3) ready = 1'b1;  // no turn after all (its link is down): as with any doorbell
+      if (sends3) begin
+        flags[AckNow] = 1'b0;
+        flags[NakNow] = 1'b0;
+        flags[AckTimer] = 1'b0;
+        if (send_type3 == Data || send_type3 == Probe) flags[ProbeNow] = 1'b0;
+        if (send_type3 == ResetFrame) flags[ResetNow] = 1'b0;
+        row.told_ack = row3.out_tail;
+        row.told_limit = full_limit3;
+        if (send_data3) begin
+          row.sent = sent_n;
+          if (high_moves) row.high = sent_n;
+          if (!row3.flags[TxTimer]) start_tx = 1'b1;
+        end
+        // Is there more to send.
+        if (bound3) ready = (send_data3 ? (!n_all3 && window_more3) : n3 != '0) || flags[ProbeNow];
+        count[5'(slotwire_pkg::CounterTxFrames)] = 1'b1;
+        case (send_type3)
+          Data: begin
+            count[5'(slotwire_pkg::CounterTxLines)] = 1'b1;
+            count[5'(slotwire_pkg::CounterTxLinesAgain)] = 1'b1;
+          end
+          Ack: count[5'(slotwire_pkg::CounterTxAcks)] = 1'b1;
+          Nak: count[5'(slotwire_pkg::CounterTxNaks)] = 1'b1;
+          Probe: count[5'(slotwire_pkg::CounterTxProbes)] = 1'b1;
+          default: count[5'(slotwire_pkg::CounterTxResets)] = 1'b1;
+        endcase
+      end
+    end
+
+    if (to_ack) row.sent = ack3;
+    if (go_back) row.sent = row3.in_head;
+    if (forget_backoff) row.backoff = '0;
+    if (start_tx) begin
+      flags[TxTimer] = 1'b1;
+      row.tx_deadline = now3 + (forget_backoff ? link3.rto_us : timeout3);
+    end
+    if (stop_tx) flags[TxTimer] = 1'b0;
+    if (stop) begin  // R8
+      flags = '0;
+      flags[ResetNow] = !stop_reset;
+      row.state = stop_reset ? Reset : Faulted;
+      row.fault = stop_cause;
+      ready = !stop_reset;
+    end
+    row.flags = flags;
+  end
+
+  always_ff @(posedge clk_i) begin
+    valid_o <= rst_ni && valid3;
+    kind_o <= kind3;
+    slot_o <= slot3;
+    write_o <= valid3 && (write || kind3 == OpTx);
+    row_o <= row;
+    link_o <= link3;
+    push_o <= valid3 && ready && (!queued3 || kind3 == OpTx) && kind3 != OpInit;
+    queued_o <= (kind3 == OpTx) ? ready : (kind3 == OpInit) ? 1'b0 : (queued3 || ready);
+    tx_o <= valid3 && sends3;
+    tx_type_o <= send_type3;
+    tx_lines_o <= send_data3 ? n3 : '0;
+    tx_seq_o <= row3.sent;
+    tx_ack_o <= row3.out_tail;
+    tx_credit_o <= out_free3[15:0];
+    rx_o <= valid3 && kind3 == OpRx;
+    rx_skip_o <= lines3 ? skip3 : '0;
+    rx_take_o <= lines3 ? fresh3 : '0;
+    rx_at_o <= row3.out_tail;
+    pub_head_o <= valid3 && head;
+    pub_tail_o <= valid3 && tail;
+    event_o <= valid3 && (stop || (kind3 == OpWrite && bound3 && (!sound3 || !sized3)));
+    count_o <= valid3 ? count : '0;
+    count_again_o <= send_data3 ? again : '0;
+  end
+
+  // Row fields, link fields and decoded bits that no rule looks at.
+  logic unused;
+  assign unused = &{1'b0, OpNone, OpRead, link3.reserved, link3.reserved_end, link3.up[7:1], link3.lines_per_frame[15:10],
+                    refuse3[7:5], out_free3[16]};
+
+endmodule

@@ -1,0 +1,308 @@
+// The receive engine: tells frames that are ours from all others, takes ours apart and computes their CRC, a beat a clock.
+// What is not ours goes on to the host unchanged.
+//
+// Ours is an Ethernet frame to the card's MAC address with IPv4 without options or fragments to its address, with UDP to its
+// port whose lengths agree. Of it the link header and whole lines are kept; Ethernet's padding is not. Everything wrong with a
+// frame that can be told without its slot is told here (R2), but counted where its turn is.
+
+module slotwire_rx #(
+  parameter int unsigned FrameLines = 32,  // Most lines in a frame; a longer one is dropped.
+  localparam int unsigned PayloadLines = 1 << $clog2(4 * FrameLines < 64 ? 64 : 4 * FrameLines),
+  localparam int unsigned CountW = $clog2(PayloadLines) + 1
+) (
+  input logic clk_i,
+  input logic rst_ni,
+
+  input logic [31:0] own_ip_i,
+  input logic [15:0] own_port_i,
+  input logic [47:0] own_mac_i,
+
+  // From the wire: whole Ethernet frames, byte 0 in tdata[7:0]; tuser at tlast: the frame is damaged.
+  input  logic         rx_tvalid_i,
+  output logic         rx_tready_o,
+  input  logic [511:0] rx_tdata_i,
+  input  logic [63:0]  rx_tkeep_i,
+  input  logic         rx_tlast_i,
+  input  logic         rx_tuser_i,
+
+  // To the host; never stalls (a FIFO that drops whole frames stands behind it).
+  output logic         pass_tvalid_o,
+  output logic [511:0] pass_tdata_o,
+  output logic [63:0]  pass_tkeep_o,
+  output logic         pass_tlast_o,
+  output logic         pass_tuser_o,
+
+  // A frame of ours, after its last beat.
+  output logic         frame_valid_o,
+  input  logic         frame_ready_i,
+  output logic         frame_drop_o,  // Dropped before its slot is looked at, for frame_cause_o.
+  output logic         frame_damaged_o,  // Dropped because the port marked it.
+  output logic [7:0]   frame_cause_o,
+  output logic [3:0]   frame_type_o,
+  output logic [15:0]  frame_dst_slot_o,
+  output logic [15:0]  frame_src_slot_o,
+  output logic [15:0]  frame_epoch_o,
+  output logic [31:0]  frame_seq_o,
+  output logic [31:0]  frame_ack_o,
+  output logic [15:0]  frame_credit_o,
+  output logic [9:0]   frame_lines_o,  // Lines that the frame has; as many stand in the payload FIFO unless it is dropped.
+  output logic [31:0]  frame_src_ip_o,
+  output logic [15:0]  frame_src_port_o,
+
+  // The CRC's verdict on each frame, in the same order, two clocks after the frame.
+  input  logic         crc_pop_i,
+  output logic         crc_bad_o,
+
+  // How many lines of each frame stand in the payload FIFO, and the lines.
+  output logic         stored_valid_o,
+  input  logic         stored_pop_i,
+  output logic [9:0]   stored_lines_o,
+  output logic         payload_valid_o,
+  input  logic         payload_ready_i,
+  output logic [511:0] payload_o,
+
+  output logic count_damaged_o,  // A frame that the port marked as damaged was dropped.
+  output logic idle_o
+);
+
+  localparam int unsigned Frames = 32;
+
+  // ---- the beat -----------------------------------------------------------------------------------------------------------
+
+  logic         valid_q, last_q, user_q, first_q, taking;
+  logic [511:0] data_q;
+  logic [63:0]  keep_q;
+  logic         room;
+
+  // Room for a beat's line and for the frame that may end with it.
+  assign taking = !valid_q || room;
+  assign rx_tready_o = taking;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      valid_q <= 1'b0;
+      first_q <= 1'b1;
+    end else begin
+      if (taking) valid_q <= rx_tvalid_i;
+      if (valid_q && room) first_q <= last_q;
+    end
+    if (taking) begin
+      data_q <= rx_tdata_i;
+      keep_q <= rx_tkeep_i;
+      last_q <= rx_tlast_i;
+      user_q <= rx_tuser_i;
+    end
+  end
+
+  // The first line with its first byte in the most significant place.
+  logic [511:0] first;
+  for (genvar i = 0; i < 64; i++) begin : gen_bytes
+    assign first[(63-i)*8+:8] = data_q[i*8+:8];
+  end
+  typedef struct packed {
+    logic [47:0] dst_mac;
+    logic [47:0] src_mac;
+    logic [15:0] ether_type;
+    logic [7:0]  version_ihl;
+    logic [7:0]  dscp;
+    logic [15:0] total_length;
+    logic [15:0] id;
+    logic [15:0] fragment;
+    logic [7:0]  ttl;
+    logic [7:0]  protocol;
+    logic [15:0] checksum;
+    logic [31:0] src_ip;
+    logic [31:0] dst_ip;
+    logic [15:0] src_port;
+    logic [15:0] dst_port;
+    logic [15:0] udp_length;
+    logic [15:0] udp_checksum;
+    logic [175:0] link;
+  } headers_t;
+  headers_t h;
+  slotwire_pkg::link_header_t link;
+  assign h = first;
+  assign link = h.link;
+
+  logic ours_first;
+  assign ours_first = h.dst_mac == own_mac_i && h.ether_type == 16'h0800 && h.version_ihl == 8'h45 &&
+                      (h.fragment & 16'hbfff) == '0 && h.protocol == 8'd17 && h.dst_ip == own_ip_i &&
+                      h.dst_port == own_port_i && own_port_i != '0 && h.udp_length >= 16'd8 &&
+                      h.total_length == 16'(h.udp_length + 16'd20) && keep_q[41];
+
+  // ---- what is wrong with it ----------------------------------------------------------------------------------------------
+
+  logic [15:0] payload_bytes;
+  logic        short_frame, wrong_first;
+  logic [7:0]  cause_first;
+  logic [9:0]  lines_first;
+  assign payload_bytes = h.udp_length - 16'd30;
+  assign short_frame = h.udp_length < 16'd30;
+  assign lines_first = payload_bytes[15:6];
+  always_comb begin
+    wrong_first = 1'b1;
+    cause_first = '0;
+    if (short_frame) begin
+      cause_first = 8'(slotwire_pkg::CounterDropShort);
+    end else if (link.version != 4'(slotwire_pkg::Version)) begin
+      cause_first = 8'(slotwire_pkg::CounterDropVersion);
+    end else if (link.frame_type > 4'(slotwire_pkg::FrameTypeReset)) begin
+      cause_first = 8'(slotwire_pkg::CounterDropType);
+    end else if (payload_bytes[5:0] != '0 || (lines_first == '0) != (link.frame_type != 4'(slotwire_pkg::FrameTypeData)) ||
+                 32'(lines_first) > FrameLines || (last_q && lines_first != '0) || !keep_q[63]) begin
+      cause_first = 8'(slotwire_pkg::CounterDropLength);
+    end else begin
+      wrong_first = 1'b0;
+    end
+  end
+
+  // ---- the frame as it comes in -------------------------------------------------------------------------------------------
+
+  typedef struct packed {
+    logic        drop;
+    logic        damaged;
+    logic [7:0]  cause;
+    logic [3:0]  frame_type;
+    logic [15:0] dst_slot;
+    logic [15:0] src_slot;
+    logic [15:0] epoch;
+    logic [31:0] seq;
+    logic [31:0] ack;
+    logic [15:0] credit;
+    logic [9:0]  lines;
+    logic [31:0] src_ip;
+    logic [15:0] src_port;
+  } frame_t;
+
+  frame_t      now, kept_q, ending;
+  logic        ours, ours_q, beat, ends, stores, cut_short;
+  logic [9:0]  stored, stored_q;  // Lines of this frame in the payload FIFO, before this beat.
+  logic [31:0] crc_field, crc_field_q;
+
+  always_comb begin
+    now = kept_q;
+    if (first_q) begin
+      now.drop = wrong_first;
+      now.damaged = 1'b0;
+      now.cause = cause_first;
+      now.frame_type = link.frame_type;
+      now.dst_slot = link.dst_slot;
+      now.src_slot = link.src_slot;
+      now.epoch = link.epoch;
+      now.seq = link.seq;
+      now.ack = link.ack;
+      now.credit = link.credit;
+      now.lines = lines_first;
+      now.src_ip = h.src_ip;
+      now.src_port = h.src_port;
+    end
+  end
+  assign ours = first_q ? ours_first : ours_q;
+  assign beat = valid_q && room;
+  assign ends = beat && last_q && ours;
+  assign stored = first_q ? '0 : stored_q;
+  assign stores = beat && ours && !first_q && !kept_q.drop && stored_q != kept_q.lines;
+  assign crc_field = first_q ? link.crc : crc_field_q;
+
+  // The frame ends before all of its lines came.
+  assign cut_short = (!now.drop && 10'(stored + 10'(stores)) != now.lines) || (stores && !(&keep_q));
+  always_comb begin
+    ending = now;
+    if (cut_short) begin
+      ending.drop = 1'b1;
+      ending.cause = 8'(slotwire_pkg::CounterDropLength);
+    end
+    if (user_q) begin
+      ending.drop = 1'b1;
+      ending.damaged = 1'b1;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (beat) begin
+      kept_q <= now;
+      // A line that is not whole in the middle of a frame is not a line.
+      if (!first_q && stores && !(&keep_q)) begin
+        kept_q.drop <= 1'b1;
+        kept_q.cause <= 8'(slotwire_pkg::CounterDropLength);
+      end
+      ours_q <= ours;
+      stored_q <= stored + 10'(stores);
+      crc_field_q <= crc_field;
+    end
+  end
+
+  assign pass_tvalid_o = beat && !ours;
+  assign pass_tdata_o = data_q;
+  assign pass_tkeep_o = keep_q;
+  assign pass_tlast_o = last_q;
+  assign pass_tuser_o = user_q;
+
+  // ---- the CRC ------------------------------------------------------------------------------------------------------------
+
+  logic [31:0] line_crc, header_crc, line_crc_q, header_crc_q, state_q, stepped, state, expected_q;
+  logic [143:0] fields;
+  logic        beat2_q, first2_q, ends2_q, line2_q;
+  sw_crc32c_line u_line (.line_i(data_q), .crc_o(line_crc));
+  assign fields = data_q[42*8+:144];
+  sw_crc32c_header u_header (.header_i(fields), .crc_o(header_crc));
+  always_ff @(posedge clk_i) begin
+    beat2_q <= rst_ni && beat;
+    first2_q <= first_q;
+    ends2_q <= rst_ni && ends;
+    line2_q <= stores;
+    line_crc_q <= line_crc;
+    if (first_q) header_crc_q <= header_crc;
+    expected_q <= ~crc_field;
+    if (beat2_q) state_q <= state;
+  end
+  sw_crc32c_step u_step (.state_i(state_q), .crc_o(stepped));
+  assign state = first2_q ? header_crc_q : line2_q ? stepped ^ line_crc_q : state_q;
+
+  logic       crc_room, crc_valid;
+  logic [5:0] crc_count;
+  sw_fifo #(.Width(1), .Depth(Frames)) u_crcs (
+    .clk_i, .rst_ni, .wvalid_i(ends2_q), .wready_o(crc_room), .wdata_i(state != expected_q), .rvalid_o(crc_valid),
+    .rready_i(crc_pop_i), .rdata_o(crc_bad_o), .count_o(crc_count));
+
+  // ---- queues -------------------------------------------------------------------------------------------------------------
+
+  frame_t     out;
+  logic       frame_room, stored_room, payload_room;
+  logic [5:0] frame_count, stored_count;
+  logic [CountW-1:0] payload_count;
+  // The CRC's queue is filled a clock later and emptied two later than the frames'.
+  assign room = payload_count < CountW'(PayloadLines - 2) && stored_count < 6'(Frames - 2) && crc_count < 6'(Frames - 2) &&
+                frame_room;
+
+  sw_fifo #(.Width($bits(ending)), .Depth(Frames)) u_frames (
+    .clk_i, .rst_ni, .wvalid_i(ends), .wready_o(frame_room), .wdata_i(ending), .rvalid_o(frame_valid_o),
+    .rready_i(frame_ready_i), .rdata_o(out), .count_o(frame_count));
+  sw_fifo #(.Width(10), .Depth(Frames)) u_stored (
+    .clk_i, .rst_ni, .wvalid_i(ends), .wready_o(stored_room), .wdata_i(stored + 10'(stores)), .rvalid_o(stored_valid_o),
+    .rready_i(stored_pop_i), .rdata_o(stored_lines_o), .count_o(stored_count));
+  sw_fifo_ram #(.Width(512), .Depth(PayloadLines)) u_payload (
+    .clk_i, .rst_ni, .wvalid_i(stores), .wready_o(payload_room), .wdata_i(data_q), .rvalid_o(payload_valid_o),
+    .rready_i(payload_ready_i), .rdata_o(payload_o), .count_o(payload_count));
+
+  assign frame_drop_o = out.drop;
+  assign frame_damaged_o = out.damaged;
+  assign frame_cause_o = out.cause;
+  assign frame_type_o = out.frame_type;
+  assign frame_dst_slot_o = out.dst_slot;
+  assign frame_src_slot_o = out.src_slot;
+  assign frame_epoch_o = out.epoch;
+  assign frame_seq_o = out.seq;
+  assign frame_ack_o = out.ack;
+  assign frame_credit_o = out.credit;
+  assign frame_lines_o = out.lines;
+  assign frame_src_ip_o = out.src_ip;
+  assign frame_src_port_o = out.src_port;
+
+  assign count_damaged_o = ends && user_q;
+  assign idle_o = !valid_q && first_q && !beat2_q && frame_count == '0 && stored_count == '0 && crc_count == '0;
+
+  logic unused;
+  assign unused = &{1'b0, h.src_mac, h.dscp, h.id, h.ttl, h.checksum, h.udp_checksum, link.flags, crc_room, crc_valid,
+                    stored_room, payload_room};
+
+endmodule

@@ -1,0 +1,295 @@
+// The transmit engine: reads a frame's lines out of the ring, a line a clock, computes the CRC on the way, and sends header and
+// lines, a beat a clock. Frames leave in the order in which they came.
+//
+//   clock 0  a frame comes; its first line is read       + latency of the memory: the line comes, its part of the CRC
+//   + 1      the state of the CRC                        + 2  the header goes out, the lines behind it
+//
+// A frame without lines takes part as one with a line that is not used, so that everything stays in order. A line with wrong
+// parity makes the frame vanish and its slot fault.
+
+module slotwire_tx #(
+  parameter int unsigned MemLineBits = 16,  // The slot memory has 2^MemLineBits lines.
+  parameter int unsigned FrameLines = 32,  // Most lines in a frame.
+  localparam int unsigned PayloadLines = 1 << $clog2(4 * FrameLines < 64 ? 64 : 4 * FrameLines),
+  localparam int unsigned CountW = $clog2(PayloadLines) + 1
+) (
+  input logic clk_i,
+  input logic rst_ni,
+
+  // Where frames come from: the card's own address.
+  input logic [31:0] own_ip_i,
+  input logic [15:0] own_port_i,
+  input logic [47:0] own_mac_i,
+
+  input  logic        frame_valid_i,
+  output logic        frame_ready_o,
+  input  logic [15:0] frame_slot_i,
+  input  logic [3:0]  frame_type_i,
+  input  logic [9:0]  frame_lines_i,
+  input  logic [31:0] frame_seq_i,
+  input  logic [31:0] frame_ack_i,
+  input  logic [15:0] frame_credit_i,
+  input  logic [15:0] frame_peer_slot_i,
+  input  logic [15:0] frame_epoch_i,
+  input  logic [31:0] frame_base_i,
+  input  logic [3:0]  frame_order_i,
+  input  logic [31:0] frame_peer_ip_i,
+  input  logic [15:0] frame_peer_port_i,
+  input  logic [47:0] frame_peer_mac_i,
+  input  logic [7:0]  frame_after_i,
+  input  logic [7:0]  written_i,  // Received frames whose lines are in memory, mod 256.
+
+  output logic                   mem_valid_o,
+  input  logic                   mem_ready_i,
+  output logic [MemLineBits-1:0] mem_addr_o,
+  input  logic                   mem_rsp_valid_i,
+  input  logic [511:0]           mem_rsp_data_i,
+  input  logic                   mem_rsp_err_i,
+
+  output logic         tx_tvalid_o,
+  input  logic         tx_tready_i,
+  output logic [511:0] tx_tdata_o,
+  output logic         tx_tlast_o,  // Every beat is full.
+
+  output logic        error_valid_o,
+  input  logic        error_ready_i,
+  output logic [15:0] error_slot_o,
+
+  output logic reads_idle_o,  // No lines are to be read or on their way.
+  output logic idle_o
+);
+
+  localparam int unsigned Jobs = 16;
+
+  // ---- reading ------------------------------------------------------------------------------------------------------------
+
+  // The frame whose lines are being read, beyond the first.
+  logic        more_q;
+  logic [9:0]  left_q;  // Lines to read.
+  logic [31:0] at_q, base_q;
+  logic [3:0]  order_q;
+
+  logic [31:0] at, base, mask, index;
+  logic [3:0]  order;
+  logic        issue, start, room, job_room, job_free;
+  logic [CountW-1:0] reserved_q;  // Lines in the payload FIFO or on their way there.
+  logic        payload_pop;
+
+  assign start = frame_valid_i && !more_q;
+  assign at = more_q ? at_q : frame_seq_i;
+  assign base = more_q ? base_q : frame_base_i;
+  assign order = more_q ? order_q : frame_order_i;
+  assign mask = ~(32'hffff_ffff << order);
+  assign index = base | (at & mask);
+  assign mem_addr_o = index[MemLineBits-1:0];
+  assign room = reserved_q != CountW'(PayloadLines);
+  assign mem_valid_o = (more_q || (frame_valid_i && job_free)) && room;
+  assign issue = mem_valid_o && mem_ready_i;
+  assign frame_ready_o = start && issue;
+
+  logic rsp_empty;  // The response is the unused line of a frame without lines.
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      more_q <= 1'b0;
+      reserved_q <= '0;
+    end else begin
+      if (issue) more_q <= more_q ? left_q != 10'd1 : frame_lines_i > 10'd1;
+      reserved_q <= reserved_q + CountW'(issue) - CountW'(payload_pop) - CountW'(rsp_empty);
+    end
+    if (issue) begin
+      at_q <= at + 32'd1;
+      left_q <= (more_q ? left_q : frame_lines_i) - 10'd1;
+      if (!more_q) begin
+        base_q <= frame_base_i;
+        order_q <= frame_order_i;
+      end
+    end
+  end
+
+  // ---- the frames whose lines are on their way ----------------------------------------------------------------------------
+
+  typedef struct packed {
+    logic [15:0] slot;
+    logic [3:0]  frame_type;
+    logic [9:0]  lines;
+    logic [31:0] seq;
+    logic [31:0] ack;
+    logic [15:0] credit;
+    logic [15:0] peer_slot;
+    logic [15:0] epoch;
+    logic [31:0] peer_ip;
+    logic [15:0] peer_port;
+    logic [47:0] peer_mac;
+    logic [7:0]  after_frames;
+  } job_t;
+
+  job_t       job_in, job, job2_q;
+  logic       job_valid, job_pop;
+  logic [4:0] job_count;
+  always_comb begin
+    job_in.slot = frame_slot_i;
+    job_in.frame_type = frame_type_i;
+    job_in.lines = frame_lines_i;
+    job_in.seq = frame_seq_i;
+    job_in.ack = frame_ack_i;
+    job_in.credit = frame_credit_i;
+    job_in.peer_slot = frame_peer_slot_i;
+    job_in.epoch = frame_epoch_i;
+    job_in.peer_ip = frame_peer_ip_i;
+    job_in.peer_port = frame_peer_port_i;
+    job_in.peer_mac = frame_peer_mac_i;
+    job_in.after_frames = frame_after_i;
+  end
+  sw_fifo #(.Width($bits(job_in)), .Depth(Jobs)) u_jobs (
+    .clk_i, .rst_ni, .wvalid_i(frame_ready_o), .wready_o(job_room), .wdata_i(job_in), .rvalid_o(job_valid), .rready_i(job_pop),
+    .rdata_o(job), .count_o(job_count));
+
+  // ---- the CRC ------------------------------------------------------------------------------------------------------------
+
+  // Stage 1: the line's part.
+  logic [31:0] line_crc, header_crc;
+  logic [9:0]  taken_q;  // Lines of the job that came.
+  logic        last;
+  assign last = 10'(taken_q + 10'd1) >= job.lines;
+  assign job_pop = mem_rsp_valid_i && last;
+  assign rsp_empty = mem_rsp_valid_i && job.lines == '0;
+
+  sw_crc32c_line u_line (.line_i(mem_rsp_data_i), .crc_o(line_crc));
+  // The first 18 bytes of the link header, byte 0 in bits 7:0.
+  logic [143:0] fields;
+  function automatic logic [15:0] swap16(input logic [15:0] value);
+    swap16 = {value[7:0], value[15:8]};
+  endfunction
+  function automatic logic [31:0] swap32(input logic [31:0] value);
+    swap32 = {value[7:0], value[15:8], value[23:16], value[31:24]};
+  endfunction
+  assign fields = {swap16(job.credit), swap32(job.ack), swap32(job.seq), swap16(job.epoch), swap16(job.slot),
+                   swap16(job.peer_slot), 8'd0, 4'(slotwire_pkg::Version), job.frame_type};
+  sw_crc32c_header u_header (.header_i(fields), .crc_o(header_crc));
+
+  logic        valid2_q, last2_q, empty2_q, bad2_q, first2_q;
+  logic [31:0] line_crc_q, header_crc_q;
+  logic [17:0] length_sum_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      taken_q <= '0;
+      valid2_q <= 1'b0;
+    end else begin
+      valid2_q <= mem_rsp_valid_i;
+      if (mem_rsp_valid_i) taken_q <= last ? '0 : taken_q + 10'd1;
+    end
+    first2_q <= taken_q == '0;
+    last2_q <= last;
+    empty2_q <= job.lines == '0;
+    bad2_q <= mem_rsp_err_i && job.lines != '0;
+    line_crc_q <= line_crc;
+    header_crc_q <= header_crc;
+    job2_q <= job;
+    // The part of the IPv4 header's checksum that the frame decides: length and destination.
+    length_sum_q <= 18'(job.peer_ip[31:16]) + 18'(job.peer_ip[15:0]) + 18'd50 + 18'({job.lines, 6'd0});
+  end
+
+  // Stage 2: the state.
+  logic [31:0] state_q, stepped, state;
+  logic        bad_q, bad;
+  sw_crc32c_step u_step (.state_i(first2_q ? header_crc_q : state_q), .crc_o(stepped));
+  assign state = empty2_q ? header_crc_q : stepped ^ line_crc_q;
+  assign bad = bad2_q || (!first2_q && bad_q);
+  always_ff @(posedge clk_i) begin
+    if (valid2_q) begin
+      state_q <= state;
+      bad_q <= bad;
+    end
+  end
+
+  // ---- sending ------------------------------------------------------------------------------------------------------------
+
+  typedef struct packed {
+    logic        bad;
+    logic [31:0] crc;
+    logic [17:0] length_sum;
+    job_t        job;
+  } header_t;
+  header_t header_in, header;
+  logic    header_valid, header_pop, header_room;
+  logic [4:0] header_count;
+  always_comb begin
+    header_in.bad = bad;
+    header_in.crc = ~state;
+    header_in.length_sum = length_sum_q;
+    header_in.job = job2_q;
+  end
+  sw_fifo #(.Width($bits(header_in)), .Depth(Jobs)) u_headers (
+    .clk_i, .rst_ni, .wvalid_i(valid2_q && last2_q), .wready_o(header_room), .wdata_i(header_in), .rvalid_o(header_valid),
+    .rready_i(header_pop), .rdata_o(header), .count_o(header_count));
+
+  // A frame enters only when there is room for its header, too.
+  logic [4:0] jobs_held_q;
+  assign job_free = jobs_held_q != 5'(Jobs);
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) jobs_held_q <= '0;
+    else jobs_held_q <= jobs_held_q + 5'(frame_ready_o) - 5'(header_pop);
+  end
+
+  logic         payload_valid, payload_room;
+  logic [511:0] payload;
+  logic [CountW-1:0] payload_count;
+  sw_fifo_ram #(.Width(512), .Depth(PayloadLines)) u_payload (
+    .clk_i, .rst_ni, .wvalid_i(mem_rsp_valid_i && !rsp_empty), .wready_o(payload_room), .wdata_i(mem_rsp_data_i),
+    .rvalid_o(payload_valid), .rready_i(payload_pop), .rdata_o(payload), .count_o(payload_count));
+
+  logic [9:0] send_left_q;  // Lines of the frame that are still to be sent after the header; 0: a header is next.
+  logic       drop_q;  // They are not sent.
+  logic       lines_turn, held, may_start;
+  logic [7:0] behind;
+  assign lines_turn = send_left_q != '0;
+  assign behind = written_i - header.job.after_frames;
+  assign held = behind[7];  // What the frame acknowledges is not in memory yet.
+  assign may_start = header_valid && !lines_turn && !held && (!header.bad || error_ready_i);
+  assign header_pop = may_start && (header.bad || tx_tready_i);
+  assign error_valid_o = header_valid && !lines_turn && !held && header.bad;
+  assign error_slot_o = header.job.slot;
+  assign payload_pop = lines_turn && payload_valid && (drop_q || tx_tready_i);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) send_left_q <= '0;
+    else if (header_pop) send_left_q <= header.job.lines;
+    else if (payload_pop) send_left_q <= send_left_q - 10'd1;
+    if (header_pop) drop_q <= header.bad;
+  end
+
+  // Constant part of the IPv4 header's checksum, and the card's own address.
+  logic [18:0] own_sum_q;
+  logic [16:0] folded;
+  logic [19:0] sum;
+  logic [15:0] checksum;
+  always_ff @(posedge clk_i) own_sum_q <= 19'h4500 + 19'h4000 + 19'h4011 + 19'(own_ip_i[31:16]) + 19'(own_ip_i[15:0]);
+  assign sum = 20'(own_sum_q) + 20'(header.length_sum);
+  assign folded = 17'(sum[15:0]) + 17'(sum[19:16]);
+  assign checksum = ~(folded[15:0] + 16'(folded[16]));
+
+  logic [15:0] udp_length;
+  assign udp_length = 16'd30 + {header.job.lines, 6'd0};
+  // The first line of the frame as it goes over the wire, the first byte in the most significant place.
+  logic [511:0] first;
+  assign first = {header.job.peer_mac, own_mac_i, 16'h0800, 16'h4500, 16'(udp_length + 16'd20), 16'h0000, 16'h4000, 16'h4011,
+                  checksum, own_ip_i, header.job.peer_ip, own_port_i, header.job.peer_port, udp_length, 16'h0000,
+                  4'(slotwire_pkg::Version), header.job.frame_type, 8'd0, header.job.peer_slot, header.job.slot,
+                  header.job.epoch, header.job.seq, header.job.ack, header.job.credit, header.crc};
+  logic [511:0] first_beat;
+  for (genvar i = 0; i < 64; i++) begin : gen_bytes
+    assign first_beat[i*8+:8] = first[(63-i)*8+:8];
+  end
+
+  assign tx_tvalid_o = lines_turn ? payload_valid && !drop_q : header_valid && !held && !header.bad;
+  assign tx_tdata_o = lines_turn ? payload : first_beat;
+  assign tx_tlast_o = lines_turn ? send_left_q == 10'd1 : header.job.lines == '0;
+
+  assign reads_idle_o = !more_q && job_count == '0 && !frame_valid_i;
+  assign idle_o = jobs_held_q == '0 && !lines_turn && !frame_valid_i && reserved_q == '0;
+
+  logic unused;
+  assign unused = &{1'b0, job_room, job_valid, header_room, header_count, payload_room, payload_count,
+                    index[31:MemLineBits], behind[6:0]};
+
+endmodule

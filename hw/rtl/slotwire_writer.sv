@@ -1,0 +1,122 @@
+// Carries out the verdicts on received frames: drops lines or writes them into the output ring, a line a clock, and then, when
+// memory has them, has OUT_TAIL published and lets the acknowledgements go that tell of them.
+
+module slotwire_writer #(
+  parameter int unsigned MemLineBits = 16  // The slot memory has 2^MemLineBits lines.
+) (
+  input logic clk_i,
+  input logic rst_ni,
+
+  input  logic        verdict_valid_i,
+  output logic        verdict_ready_o,
+  input  logic [15:0] verdict_slot_i,
+  input  logic [9:0]  verdict_skip_i,  // Lines that are dropped first,
+  input  logic [9:0]  verdict_take_i,  // then lines that are written; what is left is dropped.
+  input  logic [31:0] verdict_at_i,
+  input  logic [31:0] verdict_base_i,
+  input  logic [3:0]  verdict_order_i,
+
+  input  logic         stored_valid_i,
+  output logic         stored_pop_o,
+  input  logic [9:0]   stored_lines_i,
+  input  logic         payload_valid_i,
+  output logic         payload_ready_o,
+  input  logic [511:0] payload_i,
+
+  output logic                   mem_valid_o,
+  input  logic                   mem_ready_i,
+  output logic [MemLineBits-1:0] mem_addr_o,
+  output logic [511:0]           mem_data_o,
+  input  logic [7:0]             issued_i,  // Writes that memory took, this clock's included, mod 256.
+  input  logic [7:0]             done_i,  // Writes that can be seen, mod 256.
+
+  output logic        pub_valid_o,
+  input  logic        pub_ready_i,
+  output logic [15:0] pub_slot_o,
+  output logic [31:0] pub_tail_o,
+
+  output logic [7:0]  written_o,  // Frames carried out, mod 256.
+  output logic        idle_o
+);
+
+  localparam int unsigned Frames = 16;
+
+  // The frame under way, beyond its first line.
+  logic        active_q;
+  logic [9:0]  skip_q, take_q, left_q;
+  logic [31:0] at_q, base_q;
+  logic [3:0]  order_q;
+  logic [15:0] slot_q;
+
+  logic [9:0]  skip, take, left;
+  logic [31:0] at, base, mask, index;
+  logic [3:0]  order;
+  logic [15:0] slot;
+  logic        able, present, last, step, begins, writes;
+  logic        done_room;
+
+  assign begins = verdict_valid_i && stored_valid_i && !active_q;
+  assign skip = active_q ? skip_q : verdict_skip_i;
+  assign take = active_q ? take_q : verdict_take_i;
+  assign left = active_q ? left_q : stored_lines_i;
+  assign at = active_q ? at_q : verdict_at_i;
+  assign base = active_q ? base_q : verdict_base_i;
+  assign order = active_q ? order_q : verdict_order_i;
+  assign slot = active_q ? slot_q : verdict_slot_i;
+  assign present = active_q || begins;
+  assign last = left <= 10'd1;
+  assign able = present && done_room && (left == '0 || payload_valid_i);
+  assign writes = left != '0 && skip == '0 && take != '0;
+
+  assign mask = ~(32'hffff_ffff << order);
+  assign index = base | (at & mask);
+  assign mem_valid_o = able && writes;
+  assign mem_addr_o = index[MemLineBits-1:0];
+  assign mem_data_o = payload_i;
+  assign step = able && (!writes || mem_ready_i);
+  assign payload_ready_o = step && left != '0;
+  assign verdict_ready_o = begins && step;
+  assign stored_pop_o = verdict_ready_o;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) active_q <= 1'b0;
+    else if (step) active_q <= !last;
+    if (step) begin
+      left_q <= left - 10'd1;
+      skip_q <= skip == '0 ? '0 : skip - 10'd1;
+      take_q <= writes ? take - 10'd1 : take;
+      at_q <= writes ? at + 32'd1 : at;
+      base_q <= base;
+      order_q <= order;
+      slot_q <= slot;
+      moves_q <= take != '0 && (!active_q || moves_q);
+      tail_q <= active_q ? tail_q : verdict_at_i + 32'(verdict_take_i);
+    end
+  end
+
+  // What is to be told when memory has the lines.
+  logic        moves_q, moves, done_valid, done_pop, done_moves;
+  logic [31:0] tail_q, tail;
+  logic [7:0]  done_after, ahead, written_q;
+  logic [4:0]  done_count;
+  assign moves = active_q ? moves_q : verdict_take_i != '0;
+  assign tail = active_q ? tail_q : verdict_at_i + 32'(verdict_take_i);
+  sw_fifo #(.Width(1 + 16 + 32 + 8), .Depth(Frames)) u_done (
+    .clk_i, .rst_ni, .wvalid_i(step && last), .wready_o(done_room), .wdata_i({moves, slot, tail, issued_i}),
+    .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o, done_after}),
+    .count_o(done_count));
+  assign ahead = done_i - done_after;
+  assign pub_valid_o = done_valid && !ahead[7] && done_moves;
+  assign done_pop = done_valid && !ahead[7] && (!done_moves || pub_ready_i);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) written_q <= '0;
+    else if (done_pop) written_q <= written_q + 8'd1;
+  end
+  assign written_o = written_q;
+  assign idle_o = !active_q && !verdict_valid_i && done_count == '0;
+
+  logic unused;
+  assign unused = &{1'b0, index[31:MemLineBits], ahead[6:0]};
+
+endmodule
