@@ -285,9 +285,9 @@ module slotwire_core #(
     .m_tready_i(theirs_tready), .m_tdata_o(theirs_tdata), .m_tkeep_o(theirs_tkeep), .m_tlast_o(theirs_tlast),
     .drop_o(from_dropped));
   sw_frame_merge u_merge (
-    .clk_i, .rst_ni, .a_tvalid_i(ours_tvalid), .a_tready_o(ours_tready), .a_tdata_i(ours_tdata), .a_tkeep_i('1),
-    .a_tlast_i(ours_tlast), .b_tvalid_i(theirs_tvalid), .b_tready_o(theirs_tready), .b_tdata_i(theirs_tdata),
-    .b_tkeep_i(theirs_tkeep), .b_tlast_i(theirs_tlast), .m_tvalid_o(tx_tvalid_o), .m_tready_i(tx_tready_i),
+    .clk_i, .rst_ni, .s0_tvalid_i(ours_tvalid), .s0_tready_o(ours_tready), .s0_tdata_i(ours_tdata), .s0_tkeep_i('1),
+    .s0_tlast_i(ours_tlast), .s1_tvalid_i(theirs_tvalid), .s1_tready_o(theirs_tready), .s1_tdata_i(theirs_tdata),
+    .s1_tkeep_i(theirs_tkeep), .s1_tlast_i(theirs_tlast), .m_tvalid_o(tx_tvalid_o), .m_tready_i(tx_tready_i),
     .m_tdata_o(tx_tdata_o), .m_tkeep_o(tx_tkeep_o), .m_tlast_o(tx_tlast_o));
 
   // ---- receiving ----------------------------------------------------------------------------------------------------------
@@ -337,13 +337,15 @@ module slotwire_core #(
   // ---- what is counted ----------------------------------------------------------------------------------------------------
 
   logic [slotwire_pkg::CardCounterCount-1:0] card;
+  logic pass_damaged_q;  // As the FIFO, which tells of a dropped frame in the clock after its last beat.
+  always_ff @(posedge clk_i) pass_damaged_q <= pass_tvalid && pass_tlast && pass_tuser;
   always_comb begin
     card = '0;
     card[4'(slotwire_pkg::CardCounterPassToHost)] = to_host_tvalid_o && to_host_tready_i && to_host_tlast_o;
     card[4'(slotwire_pkg::CardCounterPassFromHost)] = theirs_tvalid && theirs_tready && theirs_tlast;
-    card[4'(slotwire_pkg::CardCounterDropToHost)] = to_dropped && !(pass_tlast && pass_tuser);
+    card[4'(slotwire_pkg::CardCounterDropToHost)] = to_dropped && !pass_damaged_q;
     card[4'(slotwire_pkg::CardCounterDropFromHost)] = from_dropped;
-    card[4'(slotwire_pkg::CardCounterDropDamaged)] = count_damaged || (pass_tvalid && pass_tlast && pass_tuser);
+    card[4'(slotwire_pkg::CardCounterDropDamaged)] = count_damaged || pass_damaged_q;
     card[4'(slotwire_pkg::CardCounterMemoryErrors)] = mem_rsp_valid_i && mem_rsp_err_i;
     card[4'(slotwire_pkg::CardCounterHostWrites)] = count_write;
     card[4'(slotwire_pkg::CardCounterHostRefused)] = count_refused;
