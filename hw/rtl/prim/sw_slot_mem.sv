@@ -88,7 +88,7 @@ module sw_slot_mem #(
     .ZeroAtStart(1'b1)
   ) u_ram (
     .clk_i,
-    .we_i    (wr_valid_q),
+    .we_i    (wr_valid_q && rst_ni),  // Nothing is written before the first reset has cleared wr_valid_q.
     .waddr_i (wr_addr_q),
     .wdata_i (wr_word_q),
     .wlanes_i(wr_strb_q),
