@@ -25,9 +25,8 @@ void print_difference(const Program& program, const Difference& difference) {
 void show(const CampaignOptions& options, const Program& program, const Difference& difference, const MakeCard& make) {
   print_difference(program, difference);
   if (!options.shrink) return;
-  const Program small = shrink(program, [&](const Program& candidate) {
-    return run(candidate, *make(candidate)).difference.has_value();
-  });
+  const Program small = shrink(
+      program, [&](const Program& candidate) { return run(candidate, *make(candidate)).difference.has_value(); });
   const RunResult result = run(small, *make(small));
   std::printf("shortened from %zu steps to %zu:\n", program.steps.size(), small.steps.size());
   if (result.difference) print_difference(small, *result.difference);

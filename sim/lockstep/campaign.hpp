@@ -17,7 +17,7 @@ struct CampaignOptions {
   std::uint64_t seeds = 50;
   unsigned jobs = 1;
   GeneratorOptions program;
-  std::string shrunk_file;   ///< where the shortened program of a difference goes
+  std::string shrunk_file;  ///< where the shortened program of a difference goes
   bool shrink = true;
   bool require_points = false;  ///< a point that was not reached is a failure
   bool verbose = false;

@@ -150,7 +150,9 @@ std::string compare(const Observation& expected, const Observation& seen) {
     for (const auto& value : values) all.push_back(static_cast<std::uint32_t>(number(value)));
     return sorted(std::move(all));
   };
-  const auto event = [](const pipeline::SlotEvent& e) { return std::uint32_t{e.slot} * 16U + static_cast<unsigned>(e.fault); };
+  const auto event = [](const pipeline::SlotEvent& e) {
+    return std::uint32_t{e.slot} * 16U + static_cast<unsigned>(e.fault);
+  };
   difference = compare_sets("events (slot * 16 + fault)", numbers(expected.events, event), numbers(seen.events, event));
   if (!difference.empty()) return difference;
   const auto same = [](std::uint16_t slot) { return slot; };
@@ -161,8 +163,8 @@ std::string compare(const Observation& expected, const Observation& seen) {
     if (i < wanted.size() && i < got.size() && wanted[i] == got[i]) continue;
     const bool missing = i >= got.size() || (i < wanted.size() && wanted[i] < got[i]);
     const LineWritten& line = missing ? wanted[i] : got[i];
-    return "slot " + std::to_string(line.slot) + ", line " + std::to_string(line.index) + " of the output ring: " +
-           (missing ? "expected to be written, is not" : "written, expected not to be");
+    return "slot " + std::to_string(line.slot) + ", line " + std::to_string(line.index) +
+           " of the output ring: " + (missing ? "expected to be written, is not" : "written, expected not to be");
   }
   return "";
 }

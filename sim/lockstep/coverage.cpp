@@ -214,8 +214,8 @@ void Coverage::slot_step(const Deed& deed, std::uint16_t slot) {
     hit("R7 consumed less than a quarter: no update", consumed && deed.sent.empty() && up && !has(a, regs::kRowAckNow));
   }
   sends(deed, slot);
-  hit("R7 lines wait for the window", is(a, SlotState::bound) && up && a.sent != a.in_tail && a.limit == a.sent &&
-                                          a.sent != a.in_head);
+  hit("R7 lines wait for the window",
+      is(a, SlotState::bound) && up && a.sent != a.in_tail && a.limit == a.sent && a.sent != a.in_head);
 }
 
 void Coverage::time_passed(const Deed& deed) {

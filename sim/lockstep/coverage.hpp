@@ -1,5 +1,5 @@
-// What a campaign has reached: a point for every branch of the rules of docs/protocol.md, seen from outside by what a step
-// did to the row of its slot. The counters are points too.
+// What a campaign has reached: a point for every branch of the rules of docs/protocol.md, seen from outside by what a
+// step did to the row of its slot. The counters are points too.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -11,10 +11,10 @@ using regs::SlotState;
 
 /// What a seed is about.
 struct Profile {
-  unsigned loss = 0, disorder = 0;   ///< of 1000 frames
-  unsigned forged = 0;               ///< of 1000 slots: their peer is made up frame by frame
+  unsigned loss = 0, disorder = 0;                           ///< of 1000 frames
+  unsigned forged = 0;                                       ///< of 1000 slots: their peer is made up frame by frame
   unsigned bad = 60, hostile = 5, control = 30, stray = 15;  ///< of 1000 steps
-  unsigned together = 300;           ///< of 1000 steps that the next one joins
+  unsigned together = 300;                                   ///< of 1000 steps that the next one joins
   unsigned min_order = 0, max_order = 10;
   bool near_wrap = false;
   std::uint32_t used_slots = 8;
@@ -22,8 +22,24 @@ struct Profile {
 
 /// How a forged frame is wrong, or what it probes.
 enum class Forgery : std::uint8_t {
-  cut, version, type, length, crc, dst_slot, unbound, link, src_slot, epoch, ack, gap, duplicate, stale_ack, flags,
-  damaged, two_causes, count
+  cut,
+  version,
+  type,
+  length,
+  crc,
+  dst_slot,
+  unbound,
+  link,
+  src_slot,
+  epoch,
+  ack,
+  gap,
+  duplicate,
+  stale_ack,
+  flags,
+  damaged,
+  two_causes,
+  count
 };
 
 class Generator {
@@ -35,7 +51,7 @@ class Generator {
   struct Use {
     std::uint16_t link = 0, peer_slot = 0;
     bool forged = false;
-    std::uint32_t fill = 0;       ///< of what its peer sends
+    std::uint32_t fill = 0;  ///< of what its peer sends
     Habits habits;
   };
 
@@ -130,7 +146,8 @@ Program Generator::run() {
     random_figures(link);
     emit(LinkUp{link});
   }
-  for (std::uint32_t i = 0; i < profile_.used_slots; ++i) bind_slot(static_cast<std::uint16_t>(random_.below(options_.slots)));
+  for (std::uint32_t i = 0; i < profile_.used_slots; ++i)
+    bind_slot(static_cast<std::uint16_t>(random_.below(options_.slots)));
   while (program_.steps.size() < options_.steps) step();
   program_.steps.back().together = false;
   return std::move(program_);
@@ -178,7 +195,8 @@ void Generator::background() {
 }
 
 std::optional<std::uint16_t> Generator::any_slot(SlotState wanted) {
-  if (wanted == SlotState::bound && favourite_ && state(*favourite_) == wanted && random_.chance(700)) return favourite_;
+  if (wanted == SlotState::bound && favourite_ && state(*favourite_) == wanted && random_.chance(700))
+    return favourite_;
   const std::uint32_t start = random_.below(options_.slots);
   for (std::uint32_t i = 0; i < options_.slots; ++i) {
     const auto slot = static_cast<std::uint16_t>((start + i) % options_.slots);
@@ -215,7 +233,8 @@ void Generator::produce() {
   const SlotRow& r = row(*slot);
   const std::uint32_t free = (1U << r.in_order) - (r.in_tail - r.in_head);
   if (free == 0 && random_.chance(900)) return;
-  const std::uint32_t lines = random_.chance(150) ? free : std::min(free, random_.between(1, uses_[*slot].habits.write_burst));
+  const std::uint32_t lines =
+      random_.chance(150) ? free : std::min(free, random_.between(1, uses_[*slot].habits.write_burst));
   const Position at = r.in_tail;
   // Writes in pieces, and sometimes a bell without a write.
   for (std::uint32_t done = 0; done < lines && random_.chance(980);) {
@@ -284,9 +303,7 @@ FrameIn Generator::plausible(std::uint16_t slot) {
   const std::uint32_t flying = r.sent - r.in_head;
   f.ack = r.in_head + (random_.chance(600) ? flying : random_.below(flying + 1));
   const std::uint32_t ring = 1U << r.in_order;
-  f.credit = static_cast<std::uint16_t>(random_.chance(150)   ? 0
-                                        : random_.chance(500) ? ring
-                                                              : random_.below(ring + 1));
+  f.credit = static_cast<std::uint16_t>(random_.chance(150) ? 0 : random_.chance(500) ? ring : random_.below(ring + 1));
   f.seq = r.out_tail;
   const std::uint32_t room = (1U << r.out_order) - (r.out_tail - r.out_head);
   const std::uint32_t kind = random_.below(100);
@@ -334,7 +351,8 @@ void Generator::forge(FrameIn& f, Forgery forgery) {
       f.crc_xor = random_.chance(700) ? 1U << random_.below(32) : random_.bits32();
       break;
     case Forgery::dst_slot:
-      f.dst_slot = static_cast<std::uint16_t>(random_.chance(300) ? options_.slots : random_.between(options_.slots, 0xffff));
+      f.dst_slot =
+          static_cast<std::uint16_t>(random_.chance(300) ? options_.slots : random_.between(options_.slots, 0xffff));
       break;
     case Forgery::unbound:
       if (const auto free = any_slot(SlotState::free)) f.dst_slot = *free;
@@ -468,7 +486,8 @@ void Generator::stray() {
 void Generator::random_figures(std::uint16_t link) {
   Figures f;
   f.link = link;
-  f.lines_per_frame = static_cast<std::uint16_t>(random_.chance(300) ? options_.frame_lines : random_.between(1, options_.frame_lines));
+  f.lines_per_frame =
+      static_cast<std::uint16_t>(random_.chance(300) ? options_.frame_lines : random_.between(1, options_.frame_lines));
   f.rto_us = random_.chance(100) ? 1 : random_.between(50, 20'000);
   const std::uint32_t most = random_.below(4);
   f.rto_max_us = most == 0 ? f.rto_us : most == 1 ? f.rto_us * 8 : most == 2 ? pipeline::kMaxTimeout : 1'000'000;
@@ -494,7 +513,9 @@ void Generator::bind_slot(std::uint16_t slot) {
   b.in_tail = in_start + (random_.chance(150) ? random_.below((1U << b.in_order) + 1) : 0);
   b.out_tail = out_start;
   b.out_head = out_start - (random_.chance(150) ? random_.below((1U << b.out_order) + 1) : 0);
-  b.credit = static_cast<std::uint16_t>(random_.chance(200) ? 0 : random_.chance(700) ? 1U << b.in_order : random_.below((1U << b.in_order) + 1));
+  b.credit = static_cast<std::uint16_t>(random_.chance(200)   ? 0
+                                        : random_.chance(700) ? 1U << b.in_order
+                                                              : random_.below((1U << b.in_order) + 1));
   b.in_place = static_cast<std::uint16_t>(random_.bits32());
   b.out_place = static_cast<std::uint16_t>(random_.bits32());
   use.link = b.link;
@@ -527,7 +548,9 @@ void Generator::control() {
       return;
     case 4:
     case 5: {
-      const auto slot = any_slot(random_.chance(500) ? SlotState::bound : random_.chance(500) ? SlotState::faulted : SlotState::reset);
+      const auto slot = any_slot(random_.chance(500)   ? SlotState::bound
+                                 : random_.chance(500) ? SlotState::faulted
+                                                       : SlotState::reset);
       if (!slot) return;
       const Use& use = uses_[*slot];
       if (!use.forged) peer(use.link).unbind(use.peer_slot);
@@ -537,7 +560,9 @@ void Generator::control() {
     }
     case 6: {
       const auto slot = any_slot(random_.chance(900) ? SlotState::bound : SlotState::faulted);
-      if (slot) emit(FaultSlot{*slot, static_cast<std::uint8_t>(random_.chance(500) ? regs::Fault::admin : regs::Fault::memory)});
+      if (slot)
+        emit(FaultSlot{*slot,
+                       static_cast<std::uint8_t>(random_.chance(500) ? regs::Fault::admin : regs::Fault::memory)});
       return;
     }
     case 7:

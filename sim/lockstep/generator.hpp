@@ -1,5 +1,5 @@
-// Makes programs up: the right pipeline, honest peers behind bad channels, and forged frames decide what comes next; what
-// the card is given is written down as concrete steps.
+// Makes programs up: the right pipeline, honest peers behind bad channels, and forged frames decide what comes next;
+// what the card is given is written down as concrete steps.
 #pragma once
 #include <memory>
 #include <optional>
@@ -13,9 +13,9 @@ namespace slotwire::lockstep {
 struct GeneratorOptions {
   std::uint64_t seed = 1;
   std::uint32_t steps = 400;
-  std::uint32_t slots = 16;      ///< rows of the slot table
-  std::uint32_t links = 16;      ///< rows of the link table
-  unsigned max_order = 10;       ///< of a ring
+  std::uint32_t slots = 16;  ///< rows of the slot table
+  std::uint32_t links = 16;  ///< rows of the link table
+  unsigned max_order = 10;   ///< of a ring
   std::uint32_t frame_lines = 32;
   std::uint32_t memory_lines = 1U << 16;
 };

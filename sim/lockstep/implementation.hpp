@@ -34,8 +34,8 @@ struct ProxyMarks {
   bool operator==(const ProxyMarks&) const = default;
 };
 
-/// Everything that can be seen from outside after a step. Frames, lines, events and moved slots are those since the last
-/// observation.
+/// Everything that can be seen from outside after a step. Frames, lines, events and moved slots are those since the
+/// last observation.
 struct Observation {
   std::vector<SentFrame> wire;
   std::vector<Bytes> to_host;

@@ -7,13 +7,25 @@
 
 #include "mutated_pipeline.hpp"
 #include "sim/lockstep/campaign.hpp"
+#if SLOTWIRE_WITH_RTL
+#include "sim/lockstep/rtl_card.hpp"
+#endif
 
 namespace {
 using namespace slotwire;
 
+#if SLOTWIRE_WITH_RTL
+constexpr const char* kDefaultAgainst = "rtl";
+#else
+constexpr const char* kDefaultAgainst = "software";
+#endif
+
 struct Arguments {
   lockstep::CampaignOptions campaign;
-  std::string broken, replay, write, against = "software";
+  std::string broken, replay, write, against = kDefaultAgainst;
+  std::string memory = "fixed", trace;
+  unsigned memory_latency = 4, stalls = 0;
+  std::uint64_t trace_from = 0;
   bool list = false, mutants = false;
   std::uint64_t seed = 0;
 };
@@ -50,6 +62,26 @@ int campaign(const Arguments& arguments, const lockstep::MakeCard& make) {
   return result.differed || (judged && !missed.empty()) ? 1 : 0;
 }
 
+#if SLOTWIRE_WITH_RTL
+lockstep::MakeCard rtl_card(const Arguments& arguments) {
+  lockstep::RtlOptions options;
+  options.kind = sim::find_card(arguments.campaign.program.slots, !arguments.trace.empty(), false);
+  options.random_memory = arguments.memory == "random";
+  options.memory_latency = arguments.memory_latency;
+  options.stall_permille = arguments.stalls;
+  options.trace_file = arguments.trace;
+  options.trace_from = arguments.trace_from;
+  return [options](const lockstep::Program&) { return std::make_unique<lockstep::RtlCard>(options); };
+}
+#endif
+
+lockstep::MakeCard card(const Arguments& arguments, unsigned mutant) {
+#if SLOTWIRE_WITH_RTL
+  if (mutant == 0 && arguments.against == "rtl") return rtl_card(arguments);
+#endif
+  return lockstep::mutant_card(mutant);
+}
+
 int run(const Arguments& arguments) {
   if (arguments.list) {
     for (const std::string_view name : lockstep::mutant_names()) {
@@ -70,7 +102,7 @@ int run(const Arguments& arguments) {
     std::fprintf(stderr, "lockstep: no mutant is called '%s'; --list-breaks lists them\n", arguments.broken.c_str());
     return 2;
   }
-  const lockstep::MakeCard make = lockstep::mutant_card(mutant);
+  const lockstep::MakeCard make = card(arguments, mutant);
   if (!arguments.replay.empty()) {
     try {
       return lockstep::replay(read_program(arguments.replay), make) ? 0 : 1;
@@ -87,7 +119,8 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Runs seeded programs on the software pipeline and on a card, and compares every frame, line, row, mark and\n"
-      "counter after every step. Exit 0: no difference, 1: a difference, or a point was never reached, 2: a wrong call."};
+      "counter after every step. Exit 0: no difference, 1: a difference, or a point was never reached, 2: a wrong "
+      "call."};
   Arguments arguments;
   lockstep::CampaignOptions& options = arguments.campaign;
   options.shrunk_file = "lockstep.program";
@@ -100,8 +133,26 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   app.add_option("--against", arguments.against, "The card that is compared")
+#if SLOTWIRE_WITH_RTL
+      ->check(CLI::IsMember({"rtl", "software"}))
+#else
       ->check(CLI::IsMember({"software"}))
+#endif
       ->capture_default_str();
+  app.add_option("--slots", options.program.slots, "Rows of the slot table")
+      ->check(CLI::Range(2, 4096))
+      ->capture_default_str();
+  app.add_option("--memory-latency", arguments.memory, "Slot memory answers after a fixed or a random number of clocks")
+      ->check(CLI::IsMember({"fixed", "random"}))
+      ->capture_default_str();
+  app.add_option("--memory-clocks", arguments.memory_latency, "That number, or the largest one")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--stalls", arguments.stalls, "Of 1000 clocks, those in which a port that could go on does not")
+      ->check(CLI::Range(0, 950))
+      ->capture_default_str();
+  app.add_option("--trace", arguments.trace, "Write a waveform (FST) of the last card that runs to this file");
+  app.add_option("--trace-from", arguments.trace_from, "The first clock in the waveform")->capture_default_str();
   app.add_option("--break", arguments.broken, "Compare a software pipeline with this bug; see --list-breaks");
   app.add_flag("--list-breaks", arguments.list, "List the bugs");
   app.add_flag("--mutants", arguments.mutants, "Check that every bug is found within the seeds");

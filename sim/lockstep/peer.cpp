@@ -9,7 +9,8 @@ namespace {
 template <typename T>
 T take(std::deque<T>& queue, sim::Random& random, unsigned disorder_permille) {
   std::size_t at = 0;
-  if (random.chance(disorder_permille)) at = random.below(static_cast<std::uint32_t>(std::min<std::size_t>(queue.size(), 5)));
+  if (random.chance(disorder_permille))
+    at = random.below(static_cast<std::uint32_t>(std::min<std::size_t>(queue.size(), 5)));
   T frame = queue[at];
   // Now and then it stays, to arrive once more.
   if (!random.chance(disorder_permille / 2)) queue.erase(queue.begin() + static_cast<std::ptrdiff_t>(at));
@@ -32,7 +33,8 @@ Peer::Peer(std::uint16_t link, const pipeline::LinkConfig& figures, unsigned max
 void Peer::bind(const Bind& b, std::uint32_t fill, const Habits& habits, Microseconds now) {
   ends_[b.peer_slot] = {b.out_head, b.in_head, fill, habits};
   // What the card's process has not consumed yet is in the card's ring already: this end starts at its tail.
-  const pipeline::Marks marks{.in_tail = b.out_tail, .in_head = b.out_tail, .out_tail = b.in_head, .out_head = b.in_head};
+  const pipeline::Marks marks{
+      .in_tail = b.out_tail, .in_head = b.out_tail, .out_tail = b.in_head, .out_head = b.in_head};
   ends_[b.peer_slot].in_tail = b.out_tail;
   pipe_->bind(b.peer_slot,
               {.link = 0,

@@ -48,9 +48,8 @@ void parse_action(std::string_view name, std::string_view& rest, Action& out) {
   if constexpr (Kind < kActionKinds) {
     using T = std::variant_alternative_t<Kind, Action>;
     if (name != T::kName) return parse_action<Kind + 1>(name, rest, out);
-    out.emplace<Kind>().fields([&]<typename F>(std::string_view field, F& value) {
-      value = number<F>(value_of(next_word(rest), field));
-    });
+    out.emplace<Kind>().fields(
+        [&]<typename F>(std::string_view field, F& value) { value = number<F>(value_of(next_word(rest), field)); });
   } else {
     throw std::invalid_argument("no step is called '" + std::string(name) + "'");
   }
@@ -182,7 +181,8 @@ sim::Endpoint own_endpoint() {
 }
 
 sim::Endpoint peer_endpoint(std::uint16_t link) {
-  return {.mac = 0x0253'4c54'5800U + link, .ip = 0x0a00'0100U + link, .port = static_cast<std::uint16_t>(7500U + link % 7)};
+  return {
+      .mac = 0x0253'4c54'5800U + link, .ip = 0x0a00'0100U + link, .port = static_cast<std::uint16_t>(7500U + link % 7)};
 }
 
 void fill_line(std::byte* line, std::uint32_t fill, Position at) {

@@ -1,7 +1,7 @@
 // A program of lockstep: concrete steps, made up front, so that it can be shortened, written to a file and replayed.
 //
-// Steps are taken as they come: one that makes no sense when it comes (its predecessor was cut out) has no effect or the
-// effect that the protocol gives it.
+// Steps are taken as they come: one that makes no sense when it comes (its predecessor was cut out) has no effect or
+// the effect that the protocol gives it.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -78,7 +78,7 @@ struct FrameIn {
   std::uint16_t dst_slot = 0, src_slot = 0, epoch = 0;
   std::uint32_t seq = 0, ack = 0;
   std::uint16_t credit = 0;
-  std::uint16_t lines = 0;    ///< the one at i holds fill_line(fill, seq + i)
+  std::uint16_t lines = 0;  ///< the one at i holds fill_line(fill, seq + i)
   std::uint32_t fill = 0;
   std::uint16_t extra = 0;    ///< bytes after the last line
   std::uint16_t cut = 0;      ///< not 0: only this many bytes less one of the link frame

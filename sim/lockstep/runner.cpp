@@ -13,8 +13,8 @@ bool may_join(const Action& action) {
          std::holds_alternative<Stray>(action);
 }
 
-/// What is between two moments of rest. Of each slot only one thing happens in it, so that the outcome has one answer; only
-/// the bell for lines may follow upon them.
+/// What is between two moments of rest. Of each slot only one thing happens in it, so that the outcome has one answer;
+/// only the bell for lines may follow upon them.
 class Batch {
  public:
   explicit Batch(std::size_t slots) : last_(slots, Use::none) {}

@@ -1,4 +1,5 @@
-// Runs a program on two implementations and compares all that can be seen, step by step; shortens a program that differs.
+// Runs a program on two implementations and compares all that can be seen, step by step; shortens a program that
+// differs.
 #pragma once
 #include <functional>
 #include <optional>

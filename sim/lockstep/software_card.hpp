@@ -1,5 +1,5 @@
-// The software pipeline behind the ports of a card: what lockstep expects. A template, so that a pipeline with a bug in it
-// can stand in the place of the right one.
+// The software pipeline behind the ports of a card: what lockstep expects. A template, so that a pipeline with a bug in
+// it can stand in the place of the right one.
 #pragma once
 #include <algorithm>
 #include <cstring>
