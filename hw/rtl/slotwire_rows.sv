@@ -224,8 +224,7 @@ module slotwire_rows #(
 
   logic c1_valid_q, c2_valid_q, c3_valid_q, c4_valid_q, c5_valid;
   op_t  c1_q, c2_q;
-  logic [SlotW-1:0] c3_slot_q, c4_slot_q;
-  logic [15:0] c5_slot;
+  logic [15:0] c3_slot_q, c4_slot_q, c5_slot;
 
   logic [Sources-1:0] request, grant, high_request;
   logic [Sources-1:0] mask_q;
@@ -247,7 +246,8 @@ module slotwire_rows #(
 
   for (genvar i = 0; i < Sources; i++) begin : gen_clash
     assign clash[i] = (c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i]) || (c2_valid_q && c2_q.slot[SlotW-1:0] == slot_of[i]) ||
-                      (c3_valid_q && c3_slot_q == slot_of[i]) || (c4_valid_q && c4_slot_q == slot_of[i]) ||
+                      (c3_valid_q && c3_slot_q[SlotW-1:0] == slot_of[i]) ||
+                      (c4_valid_q && c4_slot_q[SlotW-1:0] == slot_of[i]) ||
                       (c5_valid && c5_slot[SlotW-1:0] == slot_of[i]);
   end
 
@@ -401,8 +401,9 @@ module slotwire_rows #(
     c4_valid_q <= rst_ni && c3_valid_q;
     c1_q <= c0;
     c2_q <= c1_q;
-    c3_slot_q <= c2_q.slot[SlotW-1:0];
+    c3_slot_q <= c2_q.slot;
     c4_slot_q <= c3_slot_q;
+    c5_slot <= c4_slot_q;
     c3_ctl_q <= c2_q.ctl;
     c4_ctl_q <= c3_ctl_q;
     c5_ctl_q <= c4_ctl_q;
@@ -438,12 +439,12 @@ module slotwire_rows #(
 
   slotwire_rules #(.MaxOrder(MaxOrder), .Links(Links)) u_rules (
     .clk_i, .rst_ni,
-    .valid_i(c2_valid_q), .kind_i(c2_q.kind), .slot_i(c2_q.slot), .row_i(row), .queued_i(read_row[512]), .link_i(link),
+    .valid_i(c2_valid_q), .kind_i(c2_q.kind), .row_i(row), .queued_i(read_row[512]), .link_i(link),
     .now_i(now_us_i), .may_send_i(c2_q.may_send), .value_i(c2_q.value), .cause_i(c2_q.cause), .target_i(walk_link_q),
     .drop_i(c2_q.drop), .damaged_i(c2_q.damaged), .crc_bad_i(crc_bad_i), .type_i(c2_q.frame_type),
     .slot_beyond_i(c2_q.beyond), .src_slot_i(c2_q.src_slot), .epoch_i(c2_q.epoch), .ack_i(c2_q.ack),
     .credit_i(c2_q.credit), .lines_i(c2_q.lines), .src_ip_i(c2_q.src_ip), .src_port_i(c2_q.src_port),
-    .valid_o(c5_valid), .kind_o(rule_kind), .slot_o(c5_slot), .write_o(write), .row_o(new_row), .queued_o(new_queued),
+    .valid_o(c5_valid), .kind_o(rule_kind), .write_o(write), .row_o(new_row), .queued_o(new_queued),
     .push_o(push), .link_o(rule_link), .tx_o(rule_tx), .tx_type_o(rule_type), .tx_lines_o(rule_lines), .tx_seq_o(rule_seq),
     .tx_ack_o(rule_ack), .tx_credit_o(rule_credit), .rx_o(rule_rx), .rx_skip_o(rule_skip), .rx_take_o(rule_take),
     .rx_at_o(rule_at), .pub_head_o(pub_valid_o), .pub_tail_o(rule_tail), .event_o(event_o), .count_o(count_o),

@@ -18,7 +18,6 @@ module slotwire_rules #(
   // The operation, with the slot's row and its link's row.
   input logic                        valid_i,
   input logic [3:0]                  kind_i,  // An Op constant below.
-  input logic [15:0]                 slot_i,
   input slotwire_pkg::slot_row_t     row_i,  // For OpWrite: the row that is written.
   input logic                        queued_i,  // The slot stands in the queue of ready slots.
   input slotwire_pkg::link_row_t     link_i,
@@ -44,7 +43,6 @@ module slotwire_rules #(
   // Three clocks later.
   output logic                       valid_o,
   output logic [3:0]                 kind_o,
-  output logic [15:0]                slot_o,
   output logic                       write_o,  // The row is to be written back.
   output slotwire_pkg::slot_row_t    row_o,
   output logic                       queued_o,
@@ -119,7 +117,7 @@ module slotwire_rules #(
 
   logic                    valid2, queued2, may_send2, drop2, damaged2, crc_bad2, beyond2;
   logic [3:0]              kind2, type2;
-  logic [15:0]             slot2, src_slot2, epoch2, target2, src_port2;
+  logic [15:0]             src_slot2, epoch2, target2, src_port2;
   logic [7:0]              cause2;
   logic [9:0]              lines2;
   logic [31:0]             now2, value2, ack2, src_ip2;
@@ -134,7 +132,6 @@ module slotwire_rules #(
   always_ff @(posedge clk_i) begin
     valid2 <= rst_ni && valid_i;
     kind2 <= kind_i;
-    slot2 <= slot_i;
     row2 <= row_i;
     queued2 <= queued_i;
     link2 <= link_i;
@@ -258,7 +255,6 @@ module slotwire_rules #(
 
   logic                    valid3, queued3, may_send3, bound3, member3, sound3, at_limit3;
   logic [3:0]              kind3, type3;
-  logic [15:0]             slot3;
   logic [7:0]              cause3, refuse3;
   logic [9:0]              n3, fresh3, skip3;
   logic [31:0]             now3, value3, ack3, timeout3, told3, quarter3, full_limit3, new_limit3, high3;
@@ -273,7 +269,6 @@ module slotwire_rules #(
     valid3 <= rst_ni && valid2;
     kind3 <= kind2;
     type3 <= type2;
-    slot3 <= slot2;
     row3 <= row2;
     queued3 <= queued2;
     link3 <= link2;
@@ -650,7 +645,6 @@ module slotwire_rules #(
   always_ff @(posedge clk_i) begin
     valid_o <= rst_ni && valid3;
     kind_o <= kind3;
-    slot_o <= slot3;
     write_o <= valid3 && (write || kind3 == OpTx);
     row_o <= row;
     link_o <= link3;

@@ -240,15 +240,17 @@ module slotwire_tx #(
 
   logic [9:0] send_left_q;  // Lines of the frame that are still to be sent after the header; 0: a header is next.
   logic       drop_q;  // They are not sent.
-  logic       lines_turn, held, may_start;
+  logic       lines_turn, held, may_start, error_room;
+  logic [2:0] error_count;
   logic [7:0] behind;
   assign lines_turn = send_left_q != '0;
   assign behind = written_i - header.job.after_frames;
   assign held = behind[7];  // What the frame acknowledges is not in memory yet.
-  assign may_start = header_valid && !lines_turn && !held && (!header.bad || error_ready_i);
+  assign may_start = header_valid && !lines_turn && !held && (!header.bad || error_room);
   assign header_pop = may_start && (header.bad || tx_tready_i);
-  assign error_valid_o = header_valid && !lines_turn && !held && header.bad;
-  assign error_slot_o = header.job.slot;
+  sw_fifo #(.Width(16), .Depth(4)) u_errors (
+    .clk_i, .rst_ni, .wvalid_i(header_pop && header.bad), .wready_o(error_room), .wdata_i(header.job.slot),
+    .rvalid_o(error_valid_o), .rready_i(error_ready_i), .rdata_o(error_slot_o), .count_o(error_count));
   assign payload_pop = lines_turn && payload_valid && (drop_q || tx_tready_i);
 
   always_ff @(posedge clk_i) begin
@@ -286,10 +288,11 @@ module slotwire_tx #(
   assign tx_tlast_o = lines_turn ? send_left_q == 10'd1 : header.job.lines == '0;
 
   assign reads_idle_o = !more_q && job_count == '0 && !frame_valid_i;
-  assign idle_o = jobs_held_q == '0 && !lines_turn && !frame_valid_i && reserved_q == '0;
+  assign idle_o = jobs_held_q == '0 && !lines_turn && !frame_valid_i && reserved_q == '0 && !error_valid_o;
 
   logic unused;
   assign unused = &{1'b0, job_room, job_valid, header_room, header_count, payload_room, payload_count,
-                    index[31:MemLineBits], behind[6:0]};
+                    index[31:MemLineBits], behind[6:0],
+                    error_count};
 
 endmodule
