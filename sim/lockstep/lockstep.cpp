@@ -23,7 +23,7 @@ constexpr const char* kDefaultAgainst = "software";
 struct Arguments {
   lockstep::CampaignOptions campaign;
   std::string broken, replay, write, against = kDefaultAgainst;
-  std::string memory = "fixed", trace;
+  std::string memory = "fixed", trace, coverage;
   unsigned memory_latency = 4, stalls = 0;
   std::uint64_t trace_from = 0;
   bool list = false, mutants = false;
@@ -63,9 +63,10 @@ int campaign(const Arguments& arguments, const lockstep::MakeCard& make) {
 }
 
 #if SLOTWIRE_WITH_RTL
-lockstep::MakeCard rtl_card(const Arguments& arguments) {
+lockstep::MakeCard rtl_card(const Arguments& arguments, unsigned slots) {
   lockstep::RtlOptions options;
-  options.kind = sim::find_card(arguments.campaign.program.slots, !arguments.trace.empty(), false);
+  options.kind = sim::find_card(slots, !arguments.trace.empty(), !arguments.coverage.empty());
+  options.coverage_file = arguments.coverage;
   options.random_memory = arguments.memory == "random";
   options.memory_latency = arguments.memory_latency;
   options.stall_permille = arguments.stalls;
@@ -75,9 +76,9 @@ lockstep::MakeCard rtl_card(const Arguments& arguments) {
 }
 #endif
 
-lockstep::MakeCard card(const Arguments& arguments, unsigned mutant) {
+lockstep::MakeCard card(const Arguments& arguments, unsigned mutant, [[maybe_unused]] unsigned slots) {
 #if SLOTWIRE_WITH_RTL
-  if (mutant == 0 && arguments.against == "rtl") return rtl_card(arguments);
+  if (mutant == 0 && arguments.against == "rtl") return rtl_card(arguments, slots);
 #endif
   return lockstep::mutant_card(mutant);
 }
@@ -102,16 +103,16 @@ int run(const Arguments& arguments) {
     std::fprintf(stderr, "lockstep: no mutant is called '%s'; --list-breaks lists them\n", arguments.broken.c_str());
     return 2;
   }
-  const lockstep::MakeCard make = card(arguments, mutant);
-  if (!arguments.replay.empty()) {
-    try {
-      return lockstep::replay(read_program(arguments.replay), make) ? 0 : 1;
-    } catch (const std::invalid_argument& error) {
-      std::fprintf(stderr, "lockstep: %s: %s\n", arguments.replay.c_str(), error.what());
-      return 2;
+  try {
+    if (!arguments.replay.empty()) {
+      const lockstep::Program program = read_program(arguments.replay);
+      return lockstep::replay(program, card(arguments, mutant, program.slots)) ? 0 : 1;
     }
+    return campaign(arguments, card(arguments, mutant, options.program.slots));
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "lockstep: %s%s%s\n", arguments.replay.c_str(), arguments.replay.empty() ? "" : ": ", error.what());
+    return 2;
   }
-  return campaign(arguments, make);
 }
 
 }  // namespace
@@ -152,6 +153,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 950))
       ->capture_default_str();
   app.add_option("--trace", arguments.trace, "Write a waveform (FST) of the last card that runs to this file");
+  app.add_option("--coverage", arguments.coverage, "Write line coverage of the RTL to this file with the seed behind its name, one for each seed")
+      ->excludes("--trace");
   app.add_option("--trace-from", arguments.trace_from, "The first clock in the waveform")->capture_default_str();
   app.add_option("--break", arguments.broken, "Compare a software pipeline with this bug; see --list-breaks");
   app.add_flag("--list-breaks", arguments.list, "List the bugs");
@@ -168,5 +171,12 @@ int main(int argc, char** argv) {
     options.first = arguments.seed;
     options.seeds = 1;
   }
+#if SLOTWIRE_WITH_RTL
+  // Programs are made to fit the card.
+  if (const sim::CardKind* kind = sim::find_card(options.program.slots, false, false)) {
+    options.program.max_order = kind->max_order;
+    options.program.memory_lines = 1U << kind->memory_bits;
+  }
+#endif
   return run(arguments);
 }
