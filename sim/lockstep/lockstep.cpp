@@ -8,6 +8,7 @@
 #include "mutated_pipeline.hpp"
 #include "sim/lockstep/campaign.hpp"
 #if SLOTWIRE_WITH_RTL
+#include "sim/card/story.hpp"
 #include "sim/lockstep/free_run.hpp"
 #include "sim/lockstep/rtl_card.hpp"
 #endif
@@ -27,6 +28,7 @@ struct Arguments {
   std::string memory = "fixed", trace, coverage;
   unsigned memory_latency = 4, stalls = 0;
   std::uint64_t trace_from = 0;
+  int story = -1;
   bool list = false, mutants = false, free_running = false;
   std::uint64_t seed = 0;
 };
@@ -73,7 +75,15 @@ lockstep::MakeCard rtl_card(const Arguments& arguments, unsigned slots) {
   options.stall_permille = arguments.stalls;
   options.trace_file = arguments.trace;
   options.trace_from = arguments.trace_from;
-  return [options](const lockstep::Program&) { return std::make_unique<lockstep::RtlCard>(options); };
+  if (arguments.story < 0) {
+    return [options](const lockstep::Program&) { return std::make_unique<lockstep::RtlCard>(options); };
+  }
+  return [options, story = std::make_shared<sim::Story>(static_cast<std::uint16_t>(arguments.story), stdout)](
+             const lockstep::Program&) {
+    lockstep::RtlOptions watched = options;
+    watched.watcher = story.get();
+    return std::make_unique<lockstep::RtlCard>(watched);
+  };
 }
 
 int free_running(const Arguments& arguments) {
@@ -189,6 +199,8 @@ int main(int argc, char** argv) {
   app.add_option("--coverage", arguments.coverage,
                  "Write line coverage of the RTL to this file with the seed behind its name, one for each seed")
       ->excludes("--trace");
+  app.add_option("--story", arguments.story, "Tell what happens to this slot, clock by clock; best with --replay")
+      ->check(CLI::Range(0, 4095));
   app.add_option("--trace-from", arguments.trace_from, "The first clock in the waveform")->capture_default_str();
   app.add_option("--break", arguments.broken, "Compare a software pipeline with this bug; see --list-breaks");
   app.add_flag("--list-breaks", arguments.list, "List the bugs");
