@@ -37,6 +37,7 @@ class VerilatedCard final : public CardModel {
 #if VM_TRACE_FST
     context_.traceEverOn(true);
 #endif
+    Verilated::threadContextp(&context_);
     model_ = std::make_unique<SLOTWIRE_MODEL>(&context_, "card");
     SLOTWIRE_MODEL& m = *model_;
 #define SLOTWIRE_PORT(name) ports_.name = port(m.name)
@@ -65,7 +66,12 @@ class VerilatedCard final : public CardModel {
 #if VM_TRACE_FST
     if (trace_) trace_->close();
 #endif
+    // The library looks for what it frees in the thread's context, which may be that of another card, or of one that is
+    // gone.
+    Verilated::threadContextp(&context_);
     model_->final();
+    model_.reset();
+    Verilated::threadContextp(Verilated::defaultContextp());
   }
   VerilatedCard(const VerilatedCard&) = delete;
   VerilatedCard& operator=(const VerilatedCard&) = delete;
