@@ -186,19 +186,22 @@ bool SoftCard::publish() {
     for (std::size_t i = 0; i < n; ++i) {
       Slot& s = slots_[moved_[i].slot];
       if (!s.other) continue;
-      slot::MarkPage& proxy = s.other.marks();
-      const std::uint32_t moved =
-          (proxy.tail.load(std::memory_order_relaxed) != moved_[i].out_tail ? slot::kWaitReadable : 0U) |
-          (proxy.head.load(std::memory_order_relaxed) != moved_[i].in_head ? slot::kWaitWritable : 0U);
-      proxy.head.store(moved_[i].in_head, std::memory_order_seq_cst);
-      proxy.tail.store(moved_[i].out_tail, std::memory_order_seq_cst);
-      const std::uint32_t wait = s.own.marks().wait.load(std::memory_order_seq_cst);
-      if ((wait & moved) == 0 || wait == s.signalled) continue;
-      s.signalled = wait;
-      slot::signal_event(s.files.wake.get());
+      show_marks(s, moved_[i].in_head, moved_[i].out_tail);
     }
   }
   return any;
+}
+
+void SoftCard::show_marks(Slot& slot, std::uint32_t in_head, std::uint32_t out_tail) {
+  slot::MarkPage& proxy = slot.other.marks();
+  const std::uint32_t moved = (proxy.tail.load(std::memory_order_relaxed) != out_tail ? slot::kWaitReadable : 0U) |
+                              (proxy.head.load(std::memory_order_relaxed) != in_head ? slot::kWaitWritable : 0U);
+  proxy.head.store(in_head, std::memory_order_seq_cst);
+  proxy.tail.store(out_tail, std::memory_order_seq_cst);
+  const std::uint32_t wait = slot.own.marks().wait.load(std::memory_order_seq_cst);
+  if ((wait & moved) == 0 || wait == slot.signalled) return;
+  slot.signalled = wait;
+  slot::signal_event(slot.files.wake.get());
 }
 
 void SoftCard::report_events() {

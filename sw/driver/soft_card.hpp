@@ -20,7 +20,7 @@ struct SoftCardOptions {
   std::uint64_t demote_us = 1000;   ///< a session whose bells are silent for this long must kick
 };
 
-class SoftCard final : public Card, private carriers::FrameSink {
+class SoftCard : public Card, protected carriers::FrameSink {
  public:
   /// Frames handed to a carrier at once; a link whose carrier has less room is blocked until it has.
   static constexpr std::size_t kBurst = 64;
@@ -59,20 +59,27 @@ class SoftCard final : public Card, private carriers::FrameSink {
   std::uint64_t counter(regs::Counter counter) const override { return pipeline_.counter(counter); }
   void set_tap(FrameTap* tap) override { tap_ = tap; }
 
- private:
+ protected:
   struct Slot {
     SlotFiles files;
     slot::Space own;              ///< A
     slot::Space other;            ///< B
     std::uint32_t signalled = 0;  ///< the WAIT that was answered last
   };
+  void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  Slot& slot_at(std::uint16_t slot) { return slots_[slot]; }
+  CardListener& listener() { return listener_; }
+  std::uint64_t now_us() const { return now_us_; }
+  /// Shows a slot's process its proxy marks, and wakes it if it sleeps for one that moved.
+  static void show_marks(Slot& slot, std::uint32_t in_head, std::uint32_t out_tail);
+
+ private:
   struct Route {
     carriers::Carrier* carrier = nullptr;
     bool blocked = false;
   };
 
   void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
-  void on_link(std::uint16_t link, bool up, std::string_view reason) override;
   pipeline::SlotMemory memory_of(const Slot& slot) const;
   bool poll_carriers();
   bool transmit();

@@ -39,7 +39,10 @@ struct Position {
   std::uint32_t column = 0;
 };
 
-enum class LinkCarrier : std::uint8_t { udp, tcp };
+enum class LinkCarrier : std::uint8_t { udp, tcp, card };
+constexpr std::string_view carrier_name(LinkCarrier carrier) {
+  return carrier == LinkCarrier::udp ? "udp" : carrier == LinkCarrier::tcp ? "tcp" : "card";
+}
 enum class Action : std::uint8_t { serve, connect };
 /// How two slots of one node are joined: one ring that both map, or two with the engine copying between them.
 enum class Isolation : std::uint8_t { shared, strict };
@@ -93,6 +96,14 @@ struct ListenConfig {
   std::optional<HostPort> udp;
   std::optional<HostPort> tcp;
   std::uint32_t mtu = 0;  ///< bytes of an IP packet
+};
+
+/// A card that carries links. Absent: none.
+struct CardConfig {
+  std::string socket;  ///< of a simulated card; empty: no card
+  std::optional<HostPort> address;
+
+  bool enabled() const { return !socket.empty(); }
 };
 
 /// Paths of PEM files: all three given, or all empty (no TLS).
@@ -155,6 +166,7 @@ struct Config {
   WaitConfig wait;
   ProtocolConfig protocol;
   ListenConfig listen;
+  CardConfig card;
   TlsConfig tls;
   LogConfig log;
   DirectoryConfig directory;

@@ -129,6 +129,12 @@ class Checker {
     if (link.carrier == LinkCarrier::udp && !config_.listen.udp) {
       add("carrier", "is \"udp\" but this node has no UDP carrier; set 'listen.udp', or use carrier = \"tcp\"");
     }
+    if (link.carrier == LinkCarrier::card && config_.card.enabled() && !config_.card.address) {
+      add("carrier", "is \"card\" but the card has no address; set 'card.address'");
+    }
+    if (link.carrier == LinkCarrier::card && !config_.card.enabled()) {
+      add("carrier", "is \"card\" but this node has no card; set 'card.socket', or use carrier = \"udp\"");
+    }
     if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
       add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");
     }

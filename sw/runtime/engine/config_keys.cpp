@@ -32,7 +32,7 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 12> kSections{{
+constexpr std::array<Section, 13> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
@@ -41,6 +41,10 @@ constexpr std::array<Section, 12> kSections{{
     {"protocol", false, "Timers of the link protocol.", nullptr},
     {"listen", false,
      "Addresses for other nodes. One that is absent is not listened on; a node without any links needs none.", nullptr},
+    {"card", false,
+     "A card that carries links: it sends and receives on its own, and slotwired relays between it and the processes. "
+     "Links over other carriers are served in software beside it.",
+     nullptr},
     {"tls", false, "Certificates of control connections and stream carriers: all three keys or none.", nullptr},
     {"log", false, "Where the log goes. The file is opened again on SIGHUP.", nullptr},
     {"directory", false, "Which nodes serve what, beyond the `[[service]]` tables.", nullptr},
@@ -55,278 +59,155 @@ constexpr std::array<Section, 12> kSections{{
      [](Config& c, Position at) { c.allow.emplace_back().at = at; }},
 }};
 
+// The table is laid out by hand: clang-format 14 does not understand these lambdas.
+// clang-format off
 const std::array kKeys = std::to_array<Key>({
     {"node", "name", Kind::node_name, true, "", 0, 0, "", "", "The node's name, the same everywhere.",
-     [](Config& c) -> auto& { return c.node.name;
-}  // namespace
-}  // namespace slotwire::engine
-, {"node", "run_dir", Kind::path, false, "\"/run/slotwire\"", 0, 0, "", "",
-   "Directory of the node's sockets. Only slotwired's user and root may write to it.",
-   [](Config& c) -> auto& {return c.node.run_dir;
-}
-}
-, {"node", "control_socket", Kind::path, false, "", 0, 0, "", "`run_dir`/`name`.sock",
-   "Socket that processes connect to, at most 107 bytes long.", [](Config& c) -> auto& {return c.node.control_socket;
-}
-}
-, {"node", "control_socket_mode", Kind::mode, false, "\"0666\"", 0, 0, "", "",
-   "Permissions of the control socket. Who may do what is decided by `[[allow]]`, not by this mode.",
-   [](Config& c) -> auto& {return c.node.control_socket_mode;
-}
-}
-, {"node", "recover", Kind::boolean, false, "true", 0, 0, "", "",
-   "Take over the slots and sessions that a slotwired left which was killed.",
-   [](Config& c) -> auto& {return c.node.recover;
-}
-}
-,
+     [](Config& c) -> auto& { return c.node.name; }},
+    {"node", "run_dir", Kind::path, false, "\"/run/slotwire\"", 0, 0, "", "",
+     "Directory of the node's sockets. Only slotwired's user and root may write to it.",
+     [](Config& c) -> auto& { return c.node.run_dir; }},
+    {"node", "control_socket", Kind::path, false, "", 0, 0, "", "`run_dir`/`name`.sock",
+     "Socket that processes connect to, at most 107 bytes long.",
+     [](Config& c) -> auto& { return c.node.control_socket; }},
+    {"node", "control_socket_mode", Kind::mode, false, "\"0666\"", 0, 0, "", "",
+     "Permissions of the control socket. Who may do what is decided by `[[allow]]`, not by this mode.",
+     [](Config& c) -> auto& { return c.node.control_socket_mode; }},
+    {"node", "recover", Kind::boolean, false, "true", 0, 0, "", "",
+     "Take over the slots and sessions that a slotwired left which was killed.",
+     [](Config& c) -> auto& { return c.node.recover; }},
 
     {"memory", "slot_memory", Kind::power_size, false, "\"256MiB\"", 64_KiB, 64_GiB, "", "", "Total of all rings.",
-     [](Config& c) -> auto& {return c.memory.slot_memory;
-}
-}
-, {"memory", "ring", Kind::power_size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
-   "Ring for each direction where the process does not say.", [](Config& c) -> auto& {return c.memory.ring;
-}
-}
-, {"memory", "max_ring", Kind::power_size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "",
-   "Largest ring that a process gets.", [](Config& c) -> auto& {return c.memory.max_ring;
-}
-}
-,
+     [](Config& c) -> auto& { return c.memory.slot_memory; }},
+    {"memory", "ring", Kind::power_size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
+     "Ring for each direction where the process does not say.", [](Config& c) -> auto& { return c.memory.ring; }},
+    {"memory", "max_ring", Kind::power_size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "",
+     "Largest ring that a process gets.", [](Config& c) -> auto& { return c.memory.max_ring; }},
 
     {"limits", "slots", Kind::count, false, "4096", 1, regs::kMaxSlots - 1, "", "", "Slots of the node.",
-     [](Config& c) -> auto& {return c.limits.slots;
-}
-}
-, {"limits", "sessions", Kind::count, false, "1024", 1, 65535, "", "", "Connected processes.",
-   [](Config& c) -> auto& {return c.limits.sessions;
-}
-}
-, {"limits", "slots_per_session", Kind::count, false, "", 1, kMaxSlotsPerSession, "", "1024, or `slots` if smaller",
-   "Slots of one process.", [](Config& c) -> auto& {return c.limits.slots_per_session;
-}
-}
-, {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "128MiB, or `slot_memory` if smaller",
-   "Slot memory of one process.", [](Config& c) -> auto& {return c.limits.memory_per_session;
-}
-}
-, {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "", "Services that processes of the node serve.",
-   [](Config& c) -> auto& {return c.limits.services;
-}
-}
-, {"limits", "services_per_session", Kind::count, false, "", 1, 65535, "", "64, or `services` if smaller",
-   "Services that one process serves.", [](Config& c) -> auto& {return c.limits.services_per_session;
-}
-}
-, {"limits", "pending_opens", Kind::count, false, "1024", 1, 65535, "", "",
-   "Connections that are being opened at one time.", [](Config& c) -> auto& {return c.limits.pending_opens;
-}
-}
-, {"limits", "control_message", Kind::size, false, "\"64KiB\"", 1_KiB, 16_MiB, "", "",
-   "Largest message on a control connection.", [](Config& c) -> auto& {return c.limits.control_message;
-}
-}
-, {"limits", "backlog", Kind::count, false, "256", 1, 65535, "", "",
-   "Opened connections that wait in a serving process until it takes them.",
-   [](Config& c) -> auto& {return c.limits.backlog;
-}
-}
-, {"limits", "links", Kind::count, false, "64", 1, 4096, "", "", "Links to other nodes.",
-   [](Config& c) -> auto& {return c.limits.links;
-}
-}
-, {"limits", "linger", Kind::duration, false, "\"30s\"", 1_ms, 3600_s, "", "",
-   "How long a closing slot may go on sending what is in its ring.", [](Config& c) -> auto& {return c.limits.linger;
-}
-}
-, {"limits", "handshake", Kind::duration, false, "\"5s\"", 10_ms, 60_s, "", "",
-   "How long a peer may take to say who it is.", [](Config& c) -> auto& {return c.limits.handshake;
-}
-}
-,
+     [](Config& c) -> auto& { return c.limits.slots; }},
+    {"limits", "sessions", Kind::count, false, "1024", 1, 65535, "", "", "Connected processes.",
+     [](Config& c) -> auto& { return c.limits.sessions; }},
+    {"limits", "slots_per_session", Kind::count, false, "", 1, kMaxSlotsPerSession, "",
+     "1024, or `slots` if smaller", "Slots of one process.",
+     [](Config& c) -> auto& { return c.limits.slots_per_session; }},
+    {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "128MiB, or `slot_memory` if smaller",
+     "Slot memory of one process.", [](Config& c) -> auto& { return c.limits.memory_per_session; }},
+    {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "",
+     "Services that processes of the node serve.", [](Config& c) -> auto& { return c.limits.services; }},
+    {"limits", "services_per_session", Kind::count, false, "", 1, 65535, "", "64, or `services` if smaller",
+     "Services that one process serves.", [](Config& c) -> auto& { return c.limits.services_per_session; }},
+    {"limits", "pending_opens", Kind::count, false, "1024", 1, 65535, "", "",
+     "Connections that are being opened at one time.", [](Config& c) -> auto& { return c.limits.pending_opens; }},
+    {"limits", "control_message", Kind::size, false, "\"64KiB\"", 1_KiB, 16_MiB, "", "",
+     "Largest message on a control connection.", [](Config& c) -> auto& { return c.limits.control_message; }},
+    {"limits", "backlog", Kind::count, false, "256", 1, 65535, "", "",
+     "Opened connections that wait in a serving process until it takes them.",
+     [](Config& c) -> auto& { return c.limits.backlog; }},
+    {"limits", "links", Kind::count, false, "64", 1, 4096, "", "", "Links to other nodes.",
+     [](Config& c) -> auto& { return c.limits.links; }},
+    {"limits", "linger", Kind::duration, false, "\"30s\"", 1_ms, 3600_s, "", "",
+     "How long a closing slot may go on sending what is in its ring.",
+     [](Config& c) -> auto& { return c.limits.linger; }},
+    {"limits", "handshake", Kind::duration, false, "\"5s\"", 10_ms, 60_s, "", "",
+     "How long a peer may take to say who it is.", [](Config& c) -> auto& { return c.limits.handshake; }},
 
     {"wait", "spin", Kind::duration, false, "\"2us\"", 0_us, 1_ms, "", "",
-     "How long the proxy looks again at once. On few cores keep it short.", [](Config& c) -> auto& {return c.wait.spin;
-}
-}
-, {"wait", "yield", Kind::duration, false, "\"50us\"", 0_us, 10_ms, "", "",
-   "How long after that it looks between giving up the core.", [](Config& c) -> auto& {return c.wait.yield;
-}
-}
-,
+     "How long the proxy looks again at once. On few cores keep it short.",
+     [](Config& c) -> auto& { return c.wait.spin; }},
+    {"wait", "yield", Kind::duration, false, "\"50us\"", 0_us, 10_ms, "", "",
+     "How long after that it looks between giving up the core.", [](Config& c) -> auto& { return c.wait.yield; }},
 
     {"protocol", "retransmit", Kind::duration, false, "\"10ms\"", 100_us, 10_s, "", "",
      "First wait for an acknowledgement before lines are sent again; doubled each time.",
-     [](Config& c) -> auto& {return c.protocol.retransmit;
-}
-}
-, {"protocol", "retransmit_max", Kind::duration, false, "\"1s\"", 100_us, 60_s, "", "", "Longest such wait.",
-   [](Config& c) -> auto& {return c.protocol.retransmit_max;
-}
-}
-, {"protocol", "ack_delay", Kind::duration, false, "\"1ms\"", 0_us, 1_s, "", "",
-   "How long an acknowledgement waits for a frame that can carry it.",
-   [](Config& c) -> auto& {return c.protocol.ack_delay;
-}
-}
-, {"protocol", "sweep", Kind::duration, false, "\"500us\"", 10_us, 1_s, "", "", "How often the timers are looked at.",
-   [](Config& c) -> auto& {return c.protocol.sweep;
-}
-}
-,
+     [](Config& c) -> auto& { return c.protocol.retransmit; }},
+    {"protocol", "retransmit_max", Kind::duration, false, "\"1s\"", 100_us, 60_s, "", "", "Longest such wait.",
+     [](Config& c) -> auto& { return c.protocol.retransmit_max; }},
+    {"protocol", "ack_delay", Kind::duration, false, "\"1ms\"", 0_us, 1_s, "", "",
+     "How long an acknowledgement waits for a frame that can carry it.",
+     [](Config& c) -> auto& { return c.protocol.ack_delay; }},
+    {"protocol", "sweep", Kind::duration, false, "\"500us\"", 10_us, 1_s, "", "",
+     "How often the timers are looked at.", [](Config& c) -> auto& { return c.protocol.sweep; }},
 
     {"listen", "control", Kind::listen_address, false, "", 0, 0, "", "not listening",
      "Control connections of other nodes, TCP. Usual: `\"0.0.0.0:7400\"`.",
-     [](Config& c) -> auto& {return c.listen.control;
-}
-}
-, {"listen", "udp", Kind::listen_address, false, "", 0, 0, "", "not listening",
-   "The UDP carrier; links over UDP need it. Usual: `\"0.0.0.0:7401\"`.", [](Config& c) -> auto& {return c.listen.udp;
-}
-}
-, {"listen", "tcp", Kind::listen_address, false, "", 0, 0, "", "not listening",
-   "The TCP carrier; links over TCP that the peer dials need it. Usual: `\"0.0.0.0:7402\"`.",
-   [](Config& c) -> auto& {return c.listen.tcp;
-}
-}
-, {"listen", "mtu", Kind::count, false, "1500", 576, 65535, "", "",
-   "Largest IP packet in bytes that all paths to the peers carry.", [](Config& c) -> auto& {return c.listen.mtu;
-}
-}
-,
+     [](Config& c) -> auto& { return c.listen.control; }},
+    {"listen", "udp", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "The UDP carrier; links over UDP need it. Usual: `\"0.0.0.0:7401\"`.",
+     [](Config& c) -> auto& { return c.listen.udp; }},
+    {"listen", "tcp", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "The TCP carrier; links over TCP that the peer dials need it. Usual: `\"0.0.0.0:7402\"`.",
+     [](Config& c) -> auto& { return c.listen.tcp; }},
+    {"listen", "mtu", Kind::count, false, "1500", 576, 65535, "", "",
+     "Largest IP packet in bytes that all paths to the peers carry.",
+     [](Config& c) -> auto& { return c.listen.mtu; }},
+
+    {"card", "socket", Kind::path, false, "", 0, 0, "", "no card",
+     "Socket of a simulated card (slotwire-simcard).", [](Config& c) -> auto& { return c.card.socket; }},
+    {"card", "address", Kind::listen_address, false, "", 0, 0, "", "none",
+     "The card's own IPv4 address and UDP port; an interface of this node must have the address. "
+     "Usual: the address of the card's interface, port 7401.",
+     [](Config& c) -> auto& { return c.card.address; }},
 
     {"tls", "certificate", Kind::path, false, "", 0, 0, "", "no TLS",
-     "This node's certificate chain, PEM; its name is the node's.", [](Config& c) -> auto& {return c.tls.certificate;
-}
-}
-, {"tls", "key", Kind::path, false, "", 0, 0, "", "no TLS", "The certificate's private key, PEM.",
-   [](Config& c) -> auto& {return c.tls.key;
-}
-}
-, {"tls", "ca", Kind::path, false, "", 0, 0, "", "no TLS", "Certificates that peers must be signed by, PEM.",
-   [](Config& c) -> auto& {return c.tls.ca;
-}
-}
-,
+     "This node's certificate chain, PEM; its name is the node's.",
+     [](Config& c) -> auto& { return c.tls.certificate; }},
+    {"tls", "key", Kind::path, false, "", 0, 0, "", "no TLS", "The certificate's private key, PEM.",
+     [](Config& c) -> auto& { return c.tls.key; }},
+    {"tls", "ca", Kind::path, false, "", 0, 0, "", "no TLS", "Certificates that peers must be signed by, PEM.",
+     [](Config& c) -> auto& { return c.tls.ca; }},
 
-    {"log",
-     "level",
-     Kind::choice,
-     false,
-     "\"info\"",
-     0,
-     0,
-     "trace|debug|info|warn|error|off",
-     "",
-     "Least important lines that are written.",
-     [](Config& c, std::size_t choice) { c.log.level = static_cast<LogLevel>(choice); }},
+    {"log", "level", Kind::choice, false, "\"info\"", 0, 0, "trace|debug|info|warn|error|off", "",
+     "Least important lines that are written.", [](Config& c,
+     std::size_t choice) { c.log.level = static_cast<LogLevel>(choice); }},
     {"log", "file", Kind::path, false, "", 0, 0, "", "standard error", "File that lines are appended to.",
-     [](Config& c) -> auto& {return c.log.file;
-}
-}
-,
+     [](Config& c) -> auto& { return c.log.file; }},
 
     {"directory", "file", Kind::path, false, "", 0, 0, "", "none",
-     "File with `[[service]]` tables, read again on SIGHUP.", [](Config& c) -> auto& {return c.directory.file;
-}
-}
-, {"directory", "services", Kind::count, false, "16384", 1, 1'000'000, "", "",
-   "Services that the directory holds at most, from both sources.", [](Config& c) -> auto& {return c.directory.services;
-}
-}
-, {"directory", "nodes_per_service", Kind::count, false, "64", 1, 4096, "", "", "Nodes of one service at most.",
-   [](Config& c) -> auto& {return c.directory.nodes_per_service;
-}
-}
-,
+     "File with `[[service]]` tables, read again on SIGHUP.", [](Config& c) -> auto& { return c.directory.file; }},
+    {"directory", "services", Kind::count, false, "16384", 1, 1'000'000, "", "",
+     "Services that the directory holds at most, from both sources.",
+     [](Config& c) -> auto& { return c.directory.services; }},
+    {"directory", "nodes_per_service", Kind::count, false, "64", 1, 4096, "", "", "Nodes of one service at most.",
+     [](Config& c) -> auto& { return c.directory.nodes_per_service; }},
 
     {"link", "peer", Kind::node_name, true, "", 0, 0, "", "", "Name of the other node.",
-     [](Config& c) -> auto& {return c.links.back().peer;
-}
-}
-, {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
-   "Where the peer listens for control connections.", [](Config& c) -> auto& {return c.links.back().control;
-}
-}
-,
-    {"link",
-     "carrier",
-     Kind::choice,
-     false,
-     "\"udp\"",
-     0,
-     0,
-     "udp|tcp",
-     "",
-     "What the link runs over. Both nodes must say the same.",
-     [](Config& c, std::size_t choice) { c.links.back().carrier = static_cast<LinkCarrier>(choice); }},
+     [](Config& c) -> auto& { return c.links.back().peer; }},
+    {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
+     "Where the peer listens for control connections.", [](Config& c) -> auto& { return c.links.back().control; }},
+    {"link", "carrier", Kind::choice, false, "\"udp\"", 0, 0, "udp|tcp|card", "",
+     "What the link runs over. Both nodes must say the same, but \"card\" and \"udp\" are the same on the wire.", [](Config& c,
+     std::size_t choice) { c.links.back().carrier = static_cast<LinkCarrier>(choice); }},
     {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
-     "Where the peer's UDP carrier is.", [](Config& c) -> auto& {return c.links.back().udp;
-}
-}
-, {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
-   "Where the peer's TCP carrier is.", [](Config& c) -> auto& {return c.links.back().tcp;
-}
-}
-, {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
-   "Whether this node makes the connections; the other one waits for them.",
-   [](Config& c) -> auto& {return c.links.back().dial;
-}
-}
-,
+     "Where the peer's UDP carrier is.", [](Config& c) -> auto& { return c.links.back().udp; }},
+    {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
+     "Where the peer's TCP carrier is.", [](Config& c) -> auto& { return c.links.back().tcp; }},
+    {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
+     "Whether this node makes the connections; the other one waits for them.",
+     [](Config& c) -> auto& { return c.links.back().dial; }},
 
     {"service", "name", Kind::service_name, true, "", 0, 0, "", "", "Name of the service.",
-     [](Config& c) -> auto& {return c.services.back().name;
-}
-}
-, {"service", "nodes", Kind::node_list, true, "", 1, 4096, "", "", "Nodes that serve it.",
-   [](Config& c) -> auto& {return c.services.back().nodes;
-}
-}
-,
+     [](Config& c) -> auto& { return c.services.back().name; }},
+    {"service", "nodes", Kind::node_list, true, "", 1, 4096, "", "", "Nodes that serve it.",
+     [](Config& c) -> auto& { return c.services.back().nodes; }},
 
-    {"allow",
-     "action",
-     Kind::choice,
-     true,
-     "",
-     0,
-     0,
-     "serve|connect",
-     "",
-     "What is allowed.",
-     [](Config& c, std::size_t choice) { c.allow.back().action = static_cast<Action>(choice); }},
+    {"allow", "action", Kind::choice, true, "", 0, 0, "serve|connect", "", "What is allowed.", [](Config& c,
+     std::size_t choice) { c.allow.back().action = static_cast<Action>(choice); }},
     {"allow", "service", Kind::service_pattern, true, "", 0, 0, "", "", "Services that the rule is about.",
-     [](Config& c) -> auto& {return c.allow.back().service;
-}
-}
-, {"allow", "users", Kind::principal_list, false, "", 1, 1024, "", "nobody",
-   "Local users that may: names or numbers, or `\"*\"` for all.", [](Config& c) -> auto& {return c.allow.back().users;
-}
-}
-, {"allow", "groups", Kind::principal_list, false, "", 1, 1024, "", "nobody",
-   "Local groups whose members may: names or numbers.", [](Config& c) -> auto& {return c.allow.back().groups;
-}
-}
-, {"allow", "nodes", Kind::node_patterns, false, "", 1, 4096, "", "no node",
-   "Linked nodes whose processes may connect, or `\"*\"` for all; that node's own policy decides which processes.",
-   [](Config& c) -> auto& {return c.allow.back().nodes;
-}
-}
-,
-    {"allow",
-     "isolation",
-     Kind::choice,
-     false,
-     "\"shared\"",
-     0,
-     0,
-     "shared|strict",
-     "",
+     [](Config& c) -> auto& { return c.allow.back().service; }},
+    {"allow", "users", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+     "Local users that may: names or numbers, or `\"*\"` for all.",
+     [](Config& c) -> auto& { return c.allow.back().users; }},
+    {"allow", "groups", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+     "Local groups whose members may: names or numbers.", [](Config& c) -> auto& { return c.allow.back().groups; }},
+    {"allow", "nodes", Kind::node_patterns, false, "", 1, 4096, "", "no node",
+     "Linked nodes whose processes may connect, or `\"*\"` for all; that node's own policy decides which processes.",
+     [](Config& c) -> auto& { return c.allow.back().nodes; }},
+    {"allow", "isolation", Kind::choice, false, "\"shared\"", 0, 0, "shared|strict", "",
      "For two slots of this node: `shared` joins them by one ring that both map, `strict` copies and shares nothing.",
      [](Config& c, std::size_t choice) { c.allow.back().isolation = static_cast<Isolation>(choice); }},
 });
+// clang-format on
 
 std::string quoted_list(std::string_view choices) {
   std::string out;

@@ -287,8 +287,8 @@ void Engine::on_link(std::uint16_t link, bool up, std::string_view reason) {
   Link& l = *links_[link];
   l.carrier_up = up;
   if (!up) l.reason = std::string(reason);
-  log().info("link to '{}': carrier {} {}{}{}", l.config.peer, l.config.carrier == LinkCarrier::udp ? "udp" : "tcp",
-             up ? "up" : "down", reason.empty() ? "" : ": ", reason);
+  log().info("link to '{}': carrier {} {}{}{}", l.config.peer, carrier_name(l.config.carrier), up ? "up" : "down",
+             reason.empty() ? "" : ": ", reason);
   tell_link(l);
 }
 

@@ -26,6 +26,7 @@
 #include "carriers/tcp.hpp"
 #include "carriers/udp.hpp"
 #include "control/packet_socket.hpp"
+#include "driver/card_port.hpp"
 #include "driver/soft_card.hpp"
 #include "engine/admin.hpp"
 #include "engine/buddy.hpp"
@@ -139,6 +140,7 @@ class Engine final : private driver::CardListener {
   void offer_as_default();
   void withdraw_as_default();
   void open_carriers();
+  void open_card(const driver::SoftCardOptions& options);
   void open_links();
   void catch_signals();
   void handle_signal();
@@ -245,6 +247,7 @@ class Engine final : private driver::CardListener {
   std::unique_ptr<carriers::LoopbackCarrier> loopback_;
   std::unique_ptr<carriers::UdpCarrier> udp_;
   std::unique_ptr<carriers::TcpCarrier> tcp_;
+  std::unique_ptr<driver::CardPort> card_port_;  ///< where the card carries links
   std::unique_ptr<driver::SoftCard> card_;
   std::unique_ptr<CaptureTap> capture_;
 

@@ -1,6 +1,9 @@
 // Taking up what an earlier life of the engine left: admin memory, sessions and slots, out of the keeper.
+#include <algorithm>
 #include <random>
 
+#include "driver/relay_card.hpp"
+#include "driver/socket_bus.hpp"
 #include "engine/engine.hpp"
 
 namespace slotwire::engine {
@@ -61,7 +64,7 @@ void Engine::recover() {
   driver::SoftCardOptions options;
   options.links = std::size_t{config_.limits.links} + 1;
   options.sweep_us = static_cast<std::uint32_t>(config_.protocol.sweep.count());
-  card_ = std::make_unique<driver::SoftCard>(admin_->rows(), options, static_cast<driver::CardListener&>(*this));
+  open_card(options);
   pipeline::LinkConfig figures;
   card_->set_route(loop_link_, *loopback_, figures);
   loopback_->add_link(loop_link_);
@@ -207,6 +210,30 @@ bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
     card_->recover(slot);
   }
   return true;
+}
+
+/// The card of this node: one that relays to a real or simulated card where one is configured.
+void Engine::open_card(const driver::SoftCardOptions& options) {
+  auto& listener = static_cast<driver::CardListener&>(*this);
+  if (!config_.card.enabled()) {
+    card_ = std::make_unique<driver::SoftCard>(admin_->rows(), options, listener);
+    return;
+  }
+  try {
+    auto relay = std::make_unique<driver::RelayCard>(admin_->rows(), options, listener,
+                                                     std::make_unique<driver::SocketBus>(config_.card.socket),
+                                                     admin_->header().incarnation);
+    const driver::CardInfo& info = relay->info();
+    const std::size_t lines = std::min<std::size_t>(info.max_frame_lines, (config_.listen.mtu - 50) / regs::kLineBytes);
+    card_port_ = std::make_unique<driver::CardPort>(address_of(*config_.card.address), lines, options.links);
+    log().info("card at {}: {} slots, {} links, {} KiB of slot memory, {} lines a frame", config_.card.socket,
+               info.slots, info.links, std::size_t{info.memory_lines} * regs::kLineBytes >> 10, lines);
+    reactor_.add(relay->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, poll() looks
+    reactor_.add(card_port_->fd(), EPOLLIN, [](std::uint32_t) {});
+    card_ = std::move(relay);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(std::string("the card (card.socket) cannot be used: ") + error.what());
+  }
 }
 
 }  // namespace slotwire::engine

@@ -52,7 +52,7 @@ Json Engine::status() {
     if (!link) continue;
     links.push_back({{"peer", link->config.peer},
                      {"link", link->index},
-                     {"carrier", link->config.carrier == LinkCarrier::udp ? "udp" : "tcp"},
+                     {"carrier", carrier_name(link->config.carrier)},
                      {"up", usable(*link)},
                      {"carrier_up", link->carrier_up},
                      {"control_up", link->control_up},

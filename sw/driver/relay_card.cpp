@@ -1,0 +1,512 @@
+#include "driver/relay_card.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+namespace slotwire::driver {
+namespace {
+
+using regs::SlotRow;
+using regs::SlotState;
+
+/// The first line of slot memory names the life of the rows that its contents belong to.
+constexpr std::uint32_t kReservedLines = 1;
+
+constexpr std::uint32_t ring_lines(unsigned order) {
+  return std::uint32_t{1} << order;
+}
+SlotState state_of(const SlotRow& row) {
+  return static_cast<SlotState>(row.state);
+}
+std::size_t memory_address(std::uint32_t line) {
+  return regs::kCardMemory + std::size_t{line} * regs::kLineBytes;
+}
+std::uint32_t mac_high(const MacAddress& mac) {
+  return std::uint32_t{mac[0]} << 24 | std::uint32_t{mac[1]} << 16 | std::uint32_t{mac[2]} << 8 | mac[3];
+}
+std::uint32_t mac_low(const MacAddress& mac) {
+  return std::uint32_t{mac[4]} << 8 | mac[5];
+}
+std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t offset) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+RelayCard::RelayCard(std::span<SlotRow> rows, const SoftCardOptions& options, CardListener& listener,
+                     std::unique_ptr<HostBus> bus, std::uint64_t incarnation)
+    : SoftCard(rows, options, listener),
+      rows_(rows),
+      capabilities_{"relay", rows.size(), false},
+      bus_(std::move(bus)),
+      incarnation_(incarnation),
+      places_(rows.size()),
+      links_(options.links),
+      stats_(rows.size()),
+      buffer_(std::size_t{regs::kLineBytes} << regs::kMaxRingOrder) {
+  watch_ = slot::Fd(epoll_create1(EPOLL_CLOEXEC));
+  if (!watch_) carriers::throw_errno("the card: an epoll descriptor cannot be had");
+  if (!connect()) throw std::runtime_error(bus_->broken());
+  read_info();
+  lines_ = std::make_unique<LineAllocator>(info_.memory_lines, kReservedLines);
+  reach();
+  if (!reached_) throw std::runtime_error(bus_->broken());
+}
+
+bool RelayCard::connect() {
+  if (!bus_->reconnect()) return false;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  // The old descriptor left the set when it was closed.
+  if (epoll_ctl(watch_.get(), EPOLL_CTL_ADD, bus_->fd(), &event) != 0)
+    carriers::throw_errno("the card cannot be watched");
+  return true;
+}
+
+void RelayCard::read_info() {
+  std::array<std::byte, regs::kLineBytes> page{};
+  if (!bus_->read(regs::kCardCapabilities, page)) throw std::runtime_error(bus_->broken());
+  if (word_at(page, regs::kCapMagic) != regs::kCapMagicValue) {
+    throw std::runtime_error("what is there is no Slotwire card (its capability page says something else)");
+  }
+  if (const std::uint32_t version = word_at(page, regs::kCapVersion); version != regs::kCapVersionValue) {
+    throw std::runtime_error("the card has version " + std::to_string(version) + " of the registers, this slotwired " +
+                             std::to_string(regs::kCapVersionValue) + "; install releases that match");
+  }
+  info_ = {word_at(page, regs::kCapSlots),         word_at(page, regs::kCapLinks),
+           word_at(page, regs::kCapMaxRingOrder),  word_at(page, regs::kCapMemoryLines),
+           word_at(page, regs::kCapMaxFrameLines), word_at(page, regs::kCapVectors)};
+  if (info_.slots < rows_.size()) {
+    throw std::runtime_error("the card has " + std::to_string(info_.slots) + " slots, the node " +
+                             std::to_string(rows_.size()) + "; lower limits.slots");
+  }
+  if (info_.memory_lines <= kReservedLines || info_.max_frame_lines == 0 || info_.links == 0 || info_.vectors == 0) {
+    throw std::runtime_error("the card's capability page makes no sense; reset the card");
+  }
+}
+
+/// Takes up the card as it stands: a new one, one that goes on from an earlier engine, or one that was reset.
+void RelayCard::reach() {
+  std::array<std::byte, regs::kLineBytes> token{};
+  if (!bus_->read(memory_address(0), token)) return;
+  std::uint64_t found = 0;
+  std::memcpy(&found, token.data(), sizeof found);
+  const bool kept = found == incarnation_;
+  reached_ = true;
+  if (!kept) {
+    // Nothing in it is ours: no slot of another life may go on.
+    const SlotRow none{};
+    for (std::uint32_t slot = 0; slot < info_.slots; ++slot) {
+      bus_->write(regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes, std::as_bytes(std::span(&none, 1)));
+    }
+    std::memcpy(token.data(), &incarnation_, sizeof incarnation_);
+    bus_->write(memory_address(0), token);
+  }
+  bus_->write32(regs::kCardControl + regs::kCtlEnabled, ~std::uint32_t{0});
+  bus_->write32(regs::kCardControl + regs::kCtlModeration, 0);
+  for (std::size_t slot = 0; slot < places_.size(); ++slot) {
+    if (!carried(static_cast<std::uint16_t>(slot))) continue;
+    if (kept) {
+      recover(static_cast<std::uint16_t>(slot));
+    } else if (state_of(rows_[slot]) == SlotState::bound) {
+      stopped(static_cast<std::uint16_t>(slot), regs::Fault::memory);
+    }
+  }
+  for (std::size_t link = 0; link < links_.size(); ++link) {
+    if (links_[link].port != nullptr && links_[link].up) {
+      on_link(static_cast<std::uint16_t>(link), true, "the card is back");
+    }
+  }
+  bus_->flush();
+}
+
+void RelayCard::lost_card() {
+  reached_ = false;
+  next_try_us_ = now_us() + kRetryUs;
+  for (std::size_t link = 0; link < links_.size(); ++link) {
+    if (links_[link].port != nullptr && links_[link].up) {
+      listener().on_link(static_cast<std::uint16_t>(link), false, bus_->broken());
+    }
+  }
+}
+
+// ---- slots
+// ------------------------------------------------------------------------------------------------------------
+
+void RelayCard::place(std::uint16_t slot, unsigned in_order, unsigned out_order) {
+  if (in_order > info_.max_order || out_order > info_.max_order) {
+    throw std::runtime_error("the card's largest ring is " +
+                             std::to_string(ring_lines(info_.max_order) * regs::kLineBytes >> 10) +
+                             " KiB; lower memory.ring and memory.max_ring");
+  }
+  const std::optional<std::uint32_t> in = lines_->take(in_order);
+  const std::optional<std::uint32_t> out = in ? lines_->take(out_order) : std::nullopt;
+  if (!out) {
+    if (in) lines_->give(*in, in_order);
+    throw std::runtime_error("the card's slot memory is used up (" + std::to_string(lines_->free_lines()) + " of " +
+                             std::to_string(info_.memory_lines) +
+                             " lines are free); lower memory.ring, or close connections");
+  }
+  places_[slot] = {true, false, in_order, out_order};
+  rows_[slot].in_base = *in;
+  rows_[slot].out_base = *out;
+}
+
+void RelayCard::open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
+  SoftCard::open_slot(slot, in_order, out_order, with_output);
+  if (with_output) place(slot, in_order, out_order);
+}
+
+void RelayCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) {
+  const bool with_output = static_cast<bool>(files.other);
+  SoftCard::adopt_slot(slot, in_order, out_order, std::move(files));
+  const SlotRow& row = rows_[slot];
+  if (!with_output || row.in_base == 0) return;
+  // An earlier engine placed it. Whatever the row says is checked: its places must be free and fit.
+  if (!lines_->take_at(row.in_base, in_order)) throw std::invalid_argument("the slot's place on the card is taken");
+  if (!lines_->take_at(row.out_base, out_order)) {
+    lines_->give(row.in_base, in_order);
+    throw std::invalid_argument("the slot's place on the card is taken");
+  }
+  places_[slot] = {true, state_of(row) != SlotState::free, in_order, out_order};
+}
+
+void RelayCard::close_slot(std::uint16_t slot) {
+  unbind(slot);
+  release_place(slot);
+  SoftCard::close_slot(slot);  // clears the row, too
+}
+
+void RelayCard::release_place(std::uint16_t slot) {
+  const Place place = std::exchange(places_[slot], Place{});
+  if (!place.placed) return;
+  lines_->give(rows_[slot].in_base, place.in_order);
+  lines_->give(rows_[slot].out_base, place.out_order);
+  rows_[slot].in_base = rows_[slot].out_base = 0;
+}
+
+void RelayCard::write_row(std::uint16_t slot) {
+  bus_->write(regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes, std::as_bytes(std::span(&rows_[slot], 1)));
+}
+
+void RelayCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
+  const std::uint32_t in_base = rows_[slot].in_base, out_base = rows_[slot].out_base;
+  if (!on_card(binding.link)) {
+    // Served in software: it needs no place on the card, and a row without a place says so to a later engine.
+    release_place(slot);
+    return SoftCard::bind(slot, binding);
+  }
+  SlotRow row{};
+  row.in_order = static_cast<std::uint8_t>(binding.in_order);
+  row.out_order = static_cast<std::uint8_t>(binding.out_order);
+  row.link = binding.link;
+  row.peer_slot = binding.peer_slot;
+  row.epoch = binding.epoch;
+  row.in_tail = binding.marks.in_tail;
+  row.in_head = binding.marks.in_head;
+  row.out_tail = binding.marks.out_tail;
+  row.out_head = binding.marks.out_head;
+  row.limit = row.in_head + binding.credit;
+  row.in_base = in_base;
+  row.out_base = out_base;
+  row.state = static_cast<std::uint8_t>(SlotState::bound);
+  rows_[slot] = row;
+  places_[slot].carried = true;
+  stats_[slot] = {};
+  if (reached_) write_row(slot);
+}
+
+/// Goes on with a slot that the card carried under an earlier engine, or before it was reset.
+void RelayCard::recover(std::uint16_t slot) {
+  if (!carried(slot)) return SoftCard::recover(slot);
+  if (!reached_ || state_of(rows_[slot]) != SlotState::bound) return;
+  SlotRow on_it{};
+  const std::size_t at = regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes;
+  if (!bus_->read(at, std::as_writable_bytes(std::span(&on_it, 1)))) return;
+  SlotRow& row = rows_[slot];
+  const bool same = on_it.epoch == row.epoch && on_it.link == row.link && on_it.peer_slot == row.peer_slot &&
+                    on_it.in_base == row.in_base && on_it.out_base == row.out_base;
+  if (same && state_of(on_it) != SlotState::bound && state_of(on_it) != SlotState::free) {
+    return stopped(slot, static_cast<regs::Fault>(on_it.fault));
+  }
+  if (!take_marks(slot)) return;
+  if (!same || state_of(on_it) == SlotState::free) {
+    // The card was reset. Lines that it had are in its memory still; the peer is asked what it has room for.
+    row.limit = row.in_head;
+    write_row(slot);
+  }
+  look(slot);
+}
+
+void RelayCard::unbind(std::uint16_t slot) {
+  if (!carried(slot)) {
+    const std::uint32_t in_base = rows_[slot].in_base, out_base = rows_[slot].out_base;
+    SoftCard::unbind(slot);
+    rows_[slot].in_base = in_base;
+    rows_[slot].out_base = out_base;
+    return;
+  }
+  const std::uint32_t in_base = rows_[slot].in_base, out_base = rows_[slot].out_base;
+  rows_[slot] = SlotRow{};
+  if (reached_) write_row(slot);
+  rows_[slot].in_base = in_base;
+  rows_[slot].out_base = out_base;
+  places_[slot].carried = false;
+}
+
+void RelayCard::fault(std::uint16_t slot, regs::Fault cause) {
+  if (!carried(slot)) return SoftCard::fault(slot, cause);
+  if (state_of(rows_[slot]) != SlotState::bound) return;
+  command(regs::CardCommand::fault, slot, cause);
+  stopped(slot, cause);
+}
+
+void RelayCard::stopped(std::uint16_t slot, regs::Fault fault) {
+  SlotRow& row = rows_[slot];
+  if (state_of(row) != SlotState::bound) return;
+  const SlotState state = fault == regs::Fault::peer_reset ? SlotState::reset : SlotState::faulted;
+  row.state = static_cast<std::uint8_t>(state);
+  row.fault = static_cast<std::uint8_t>(fault);
+  listener().on_fault(slot, fault);
+}
+
+const pipeline::SlotStats& RelayCard::stats(std::uint16_t slot) const {
+  return carried(slot) ? stats_[slot] : SoftCard::stats(slot);
+}
+
+// ---- lines and marks
+// --------------------------------------------------------------------------------------------------
+
+/// Lines of the process's input ring into the card's.
+void RelayCard::copy_in(std::uint16_t slot, std::uint32_t from, std::uint32_t lines) {
+  const slot::Space& space = slot_at(slot).own;
+  const slot::RingView ring{space.ring(), space.order(), space.mirrored()};
+  const std::uint32_t size = ring_lines(places_[slot].in_order);
+  while (lines != 0) {
+    const std::uint32_t to_end = size - (from & (size - 1));
+    const std::uint32_t n = std::min({lines, to_end, ring.contiguous(from, lines)});
+    // Read once into a copy of our own: the process may still write.
+    std::memcpy(buffer_.data(), ring.at(from), std::size_t{n} * regs::kLineBytes);
+    bus_->write(memory_address(rows_[slot].in_base + (from & (size - 1))),
+                std::span(buffer_).first(std::size_t{n} * regs::kLineBytes));
+    from += n;
+    lines -= n;
+  }
+}
+
+/// Lines of the card's output ring into the process's.
+bool RelayCard::copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t lines) {
+  slot::Space& space = slot_at(slot).other;
+  const slot::RingView ring{space.ring(), space.order(), space.mirrored()};
+  const std::uint32_t size = ring_lines(places_[slot].out_order);
+  while (lines != 0) {
+    const std::uint32_t to_end = size - (from & (size - 1));
+    const std::uint32_t n = std::min({lines, to_end, ring.contiguous(from, lines)});
+    const std::span<std::byte> bytes = std::span(buffer_).first(std::size_t{n} * regs::kLineBytes);
+    if (!bus_->read(memory_address(rows_[slot].out_base + (from & (size - 1))), bytes)) return false;
+    std::memcpy(ring.at(from), bytes.data(), bytes.size());
+    from += n;
+    lines -= n;
+  }
+  return true;
+}
+
+void RelayCard::look(std::uint16_t slot) {
+  if (!carried(slot)) return SoftCard::look(slot);
+  Slot& files = slot_at(slot);
+  SlotRow& row = rows_[slot];
+  if (!files.own || !reached_ || state_of(row) != SlotState::bound) return;
+  const slot::MarkPage& marks = files.own.marks();
+  const std::uint32_t in_tail = marks.tail.load(std::memory_order_acquire);
+  const std::uint32_t out_head = marks.head.load(std::memory_order_acquire);
+  const std::size_t page = regs::kCardProcessPages + std::size_t{slot} * regs::kPageBytes;
+  const std::uint32_t produced = in_tail - row.in_tail, consumed = out_head - row.out_head;
+  // A mark that cannot be goes to the card as it is: the card faults the slot (R10).
+  if (produced != 0) {
+    if (produced <= ring_lines(row.in_order) - (row.in_tail - row.in_head)) {
+      copy_in(slot, row.in_tail, produced);
+      row.in_tail = in_tail;
+      stats_[slot].tx_lines += produced;
+    }
+    bus_->write32(page + regs::kMarkTail, in_tail);
+  }
+  if (consumed != 0) {
+    if (consumed <= row.out_tail - row.out_head) row.out_head = out_head;
+    bus_->write32(page + regs::kMarkHead, out_head);
+  }
+}
+
+/// Takes the slot's proxy marks from the card: delivered lines go to the process, then both marks.
+bool RelayCard::take_marks(std::uint16_t slot) {
+  SlotRow& row = rows_[slot];
+  Slot& files = slot_at(slot);
+  if (!carried(slot) || !files.other) return true;
+  std::array<std::byte, 2 * regs::kLineBytes> page{};
+  if (!bus_->read(regs::kCardProxyPages + std::size_t{slot} * regs::kPageBytes, page)) return false;
+  const std::uint32_t out_tail = word_at(page, regs::kOutTail), in_head = word_at(page, regs::kInHead);
+  const std::uint32_t delivered = out_tail - row.out_tail, released = in_head - row.in_head;
+  if (delivered > ring_lines(row.out_order) - (row.out_tail - row.out_head) || released > row.in_tail - row.in_head) {
+    return true;  // of an earlier pairing: this one's are told when they move
+  }
+  if (delivered != 0 && !copy_out(slot, row.out_tail, delivered)) return false;
+  row.out_tail = out_tail;
+  row.in_head = in_head;
+  stats_[slot].rx_lines += delivered;
+  show_marks(files, in_head, out_tail);
+  return true;
+}
+
+bool RelayCard::drain_card() {
+  if (bus_->take_interrupts() == 0) return false;
+  // Cleared first: what moves from now on raises another one.
+  bus_->write32(regs::kCardControl + regs::kCtlPending, ~std::uint32_t{0});
+  for (std::size_t looks = 0; looks <= 2 * rows_.size(); ++looks) {
+    std::uint32_t moved = 0;
+    if (!bus_->read(regs::kCardControl + regs::kCtlMoved, std::as_writable_bytes(std::span(&moved, 1)))) return true;
+    if ((moved >> 31) == 0) break;
+    bus_->write32(regs::kCardControl + regs::kCtlMoved, 0);
+    const std::uint32_t slot = moved & 0xffff;
+    if (slot < rows_.size() && !take_marks(static_cast<std::uint16_t>(slot))) return true;
+  }
+  for (std::size_t looks = 0; looks <= 2 * rows_.size(); ++looks) {
+    std::uint32_t event = 0;
+    if (!bus_->read(regs::kCardControl + regs::kCtlEvent, std::as_writable_bytes(std::span(&event, 1)))) return true;
+    if ((event >> 30) == 0) break;
+    bus_->write32(regs::kCardControl + regs::kCtlEvent, 0);
+    if ((event >> 30 & 1) != 0) {  // some were lost: the rows tell
+      for (std::size_t slot = 0; slot < rows_.size(); ++slot) {
+        if (carried(static_cast<std::uint16_t>(slot))) recover(static_cast<std::uint16_t>(slot));
+      }
+    }
+    const std::uint32_t slot = event & 0xffff;
+    if ((event >> 31) != 0 && slot < rows_.size() && carried(static_cast<std::uint16_t>(slot))) {
+      stopped(static_cast<std::uint16_t>(slot), static_cast<regs::Fault>(event >> 16 & 0xff));
+    }
+  }
+  return true;
+}
+
+// ---- links
+// ------------------------------------------------------------------------------------------------------------
+
+void RelayCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) {
+  clear_route(link);
+  if (auto* port = dynamic_cast<CardPort*>(&carrier)) {
+    if (link >= info_.links) {
+      throw std::runtime_error("the card has " + std::to_string(info_.links) + " links; link " + std::to_string(link) +
+                               " is one too many");
+    }
+    port_ = port;
+    links_[link] = {port, config, false};
+    write_own();
+  }
+  SoftCard::set_route(link, carrier, config);
+}
+
+/// Tells the card its own address: from now on it takes frames.
+void RelayCard::write_own() {
+  const CardRoute own = port_->own();
+  const std::array<std::uint32_t, 4> registers{own.ip, own.port, mac_high(own.mac), mac_low(own.mac)};
+  bus_->write(regs::kCardControl + regs::kCtlOwnIp, std::as_bytes(std::span(registers)));
+}
+
+void RelayCard::clear_route(std::uint16_t link) {
+  if (on_card(link)) {
+    links_[link].up = false;
+    if (reached_) {
+      write_link(link);
+      command(regs::CardCommand::link_down, link, regs::Fault::none);
+    }
+    links_[link] = {};
+  }
+  SoftCard::clear_route(link);
+}
+
+bool RelayCard::link_up(std::uint16_t link) const {
+  return on_card(link) ? links_[link].up && reached_ : SoftCard::link_up(link);
+}
+
+void RelayCard::write_link(std::uint16_t link) {
+  const CardLink& l = links_[link];
+  const CardRoute& route = l.port->route(link);
+  regs::LinkRow row{};
+  row.up = l.up ? 1 : 0;
+  row.lines_per_frame = static_cast<std::uint16_t>(l.port->lines_per_frame());
+  row.rto_us = l.config.retransmit_us;
+  row.rto_max_us = l.config.retransmit_max_us;
+  row.ack_delay_us = l.config.ack_delay_us;
+  row.peer_ip = route.ip;
+  row.peer_port = route.port;
+  row.peer_mac_high = mac_high(route.mac);
+  row.peer_mac_low = static_cast<std::uint16_t>(mac_low(route.mac));
+  std::array<std::byte, regs::kLineBytes> line{};
+  std::memcpy(line.data(), &row, sizeof row);
+  bus_->write(regs::kCardLinkRows + std::size_t{link} * regs::kLineBytes, line);
+}
+
+bool RelayCard::command(regs::CardCommand what, std::uint16_t target, regs::Fault cause) {
+  if (!reached_) return false;
+  const std::size_t at = regs::kCardControl + regs::kCtlCommand;
+  std::uint32_t busy = 1;
+  for (int looks = 0; busy != 0 && looks < kCommandLooks; ++looks) {
+    if (!bus_->read(at, std::as_writable_bytes(std::span(&busy, 1)))) return false;
+  }
+  bus_->write32(
+      at, static_cast<std::uint32_t>(what) | static_cast<std::uint32_t>(cause) << 8 | std::uint32_t{target} << 16);
+  return busy == 0;
+}
+
+void RelayCard::on_link(std::uint16_t link, bool up, std::string_view reason) {
+  if (!on_card(link)) return SoftCard::on_link(link, up, reason);
+  links_[link].up = up;
+  if (!reached_) return;
+  write_link(link);
+  command(up ? regs::CardCommand::link_up : regs::CardCommand::link_down, link, regs::Fault::none);
+  bus_->flush();
+  listener().on_link(link, up, reason);
+}
+
+// ---- running
+// ----------------------------------------------------------------------------------------------------------
+
+bool RelayCard::poll(std::uint64_t now_us) {
+  bool busy = SoftCard::poll(now_us);
+  if (reached_) {
+    busy |= drain_card();
+    bus_->flush();
+    if (!bus_->broken().empty()) lost_card();
+  } else if (now_us >= next_try_us_) {
+    next_try_us_ = now_us + kRetryUs;
+    if (connect()) {
+      if (port_ != nullptr) write_own();
+      reach();
+      busy = true;
+    }
+  }
+  return busy;
+}
+
+std::uint32_t RelayCard::timer_us(std::uint64_t now_us) const {
+  const std::uint32_t timer = SoftCard::timer_us(now_us);
+  if (reached_) return timer;
+  return std::min(timer, now_us >= next_try_us_ ? 0 : static_cast<std::uint32_t>(next_try_us_ - now_us));
+}
+
+std::uint64_t RelayCard::counter(regs::Counter counter) const {
+  if (reached_ && (counters_at_us_ == 0 || now_us() - counters_at_us_ > kCountersUs)) {
+    std::array<std::uint64_t, (regs::kCounterCount + 7) / 8 * 8> read{};
+    if (bus_->read(regs::kCardCapabilities + regs::kCapCounters, std::as_writable_bytes(std::span(read)))) {
+      std::copy_n(read.begin(), counters_.size(), counters_.begin());
+      counters_at_us_ = now_us();
+    }
+  }
+  return SoftCard::counter(counter) + counters_[static_cast<std::size_t>(counter)];
+}
+
+}  // namespace slotwire::driver

@@ -1,0 +1,106 @@
+// A card that processes do not map: the engine relays. Processes have the slots of a soft card; lines and marks of
+// slots whose link the card carries are copied between these and the card's slot memory and marks, over a host bus. All
+// other slots are a soft card's. So one node has links of both kinds, and a process cannot tell.
+//
+// Positions are the same on both sides, so the marks are still the state: after a restart of the engine the card goes
+// on and the relay takes up where the marks stand; after a reset of the card its slots are bound again at their marks.
+#pragma once
+#include <memory>
+
+#include "driver/card_port.hpp"
+#include "driver/host_bus.hpp"
+#include "driver/line_allocator.hpp"
+#include "driver/soft_card.hpp"
+
+namespace slotwire::driver {
+
+/// What a card says of itself.
+struct CardInfo {
+  std::uint32_t slots = 0, links = 0, max_order = 0, memory_lines = 0, max_frame_lines = 0, vectors = 0;
+};
+
+class RelayCard final : public SoftCard {
+ public:
+  /// Between two tries to reach a card that went away.
+  static constexpr std::uint64_t kRetryUs = 500'000;
+  /// How long counters that were read from the card are good for.
+  static constexpr std::uint64_t kCountersUs = 100'000;
+  /// Looks at the command register before a command counts as stuck.
+  static constexpr int kCommandLooks = 1000;
+
+  /// Reaches the card over `bus`. `incarnation` names the life of the rows: memory of a card that another life used is
+  /// not trusted. Throws std::runtime_error (what is wrong with the card, and what to do).
+  RelayCard(std::span<regs::SlotRow> rows, const SoftCardOptions& options, CardListener& listener,
+            std::unique_ptr<HostBus> bus, std::uint64_t incarnation);
+
+  const CardInfo& info() const { return info_; }
+  /// Readable (epoll) when the card has something to tell.
+  int fd() const { return watch_.get(); }
+
+  const Capabilities& capabilities() const override { return capabilities_; }
+  void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) override;
+  void adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) override;
+  void close_slot(std::uint16_t slot) override;
+  void bind(std::uint16_t slot, const pipeline::Binding& binding) override;
+  void recover(std::uint16_t slot) override;
+  void unbind(std::uint16_t slot) override;
+  void fault(std::uint16_t slot, regs::Fault cause) override;
+  void look(std::uint16_t slot) override;
+  const pipeline::SlotStats& stats(std::uint16_t slot) const override;
+  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
+  void clear_route(std::uint16_t link) override;
+  bool link_up(std::uint16_t link) const override;
+  bool poll(std::uint64_t now_us) override;
+  std::uint32_t timer_us(std::uint64_t now_us) const override;
+  std::uint64_t counter(regs::Counter counter) const override;
+
+ private:
+  struct Place {
+    bool placed = false;   ///< its rings have a place in the card's memory
+    bool carried = false;  ///< bound over a link of the card
+    unsigned in_order = 0, out_order = 0;
+  };
+  struct CardLink {
+    CardPort* port = nullptr;
+    pipeline::LinkConfig config;
+    bool up = false;
+  };
+
+  void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  bool connect();
+  void reach();
+  void write_own();
+  void read_info();
+  void lost_card();
+  bool carried(std::uint16_t slot) const { return places_[slot].carried; }
+  bool on_card(std::uint16_t link) const { return link < links_.size() && links_[link].port != nullptr; }
+  void place(std::uint16_t slot, unsigned in_order, unsigned out_order);
+  void release_place(std::uint16_t slot);
+  void write_row(std::uint16_t slot);
+  void write_link(std::uint16_t link);
+  bool command(regs::CardCommand command, std::uint16_t target, regs::Fault cause);
+  void copy_in(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
+  bool copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
+  bool take_marks(std::uint16_t slot);
+  bool drain_card();
+  void stopped(std::uint16_t slot, regs::Fault fault);
+
+  std::span<regs::SlotRow> rows_;
+  Capabilities capabilities_;
+  std::unique_ptr<HostBus> bus_;
+  std::uint64_t incarnation_;
+  CardInfo info_;
+  std::unique_ptr<LineAllocator> lines_;
+  std::vector<Place> places_;
+  std::vector<CardLink> links_;
+  std::vector<pipeline::SlotStats> stats_;
+  CardPort* port_ = nullptr;
+  slot::Fd watch_;  ///< an epoll that holds the bus, whose descriptor changes when the card comes back
+  bool reached_ = false;
+  std::uint64_t next_try_us_ = 0;
+  std::vector<std::byte> buffer_;
+  mutable std::array<std::uint64_t, regs::kCounterCount> counters_{};
+  mutable std::uint64_t counters_at_us_ = 0;
+};
+
+}  // namespace slotwire::driver
