@@ -74,7 +74,7 @@ bool SoftCard::drained(std::uint16_t slot) const {
 }
 
 void SoftCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) {
-  clear_route(link);
+  SoftCard::clear_route(link);
   pipeline::LinkConfig fitted = config;
   fitted.lines_per_frame = static_cast<std::uint16_t>(carrier.lines_per_frame());
   pipeline_.set_link(link, fitted);
