@@ -16,6 +16,8 @@ A proof fv_NAME.sv is a module of that name that holds the block and its propert
     cover_depth = 40     clocks in which every SW_COVER must be reachable (default 40; 0: the proof has no covers)
     timeout = 300        seconds for each run of a tool
 
+FV_NAME, in capitals, is defined: a block may hold rules on its inner state for its own proof only.
+
 The proof is Yosys (AIGER) and yosys-abc (PDR): unbounded, from reset, every input free but for the assumptions. A mutant counts as
 found when the same flow gives a counterexample. A cover counts as reached when bounded search finds it.
 Exit status: 0 if the block is proved, every mutant found and every cover reached; 1 otherwise; 77 without Yosys.
@@ -69,10 +71,10 @@ def build_aiger(root: Path, name: str, params: dict, defines: list[str], out: Pa
     top = f"fv_{name}"
     files = module_files(root, root / "hw/formal" / f"{top}.sv")
     include = " ".join(f"-I{root / d}" for d in SOURCE_DIRS)
-    define = " ".join(f"-D{d}" for d in defines)
+    define = " ".join(f"-D{d}" for d in [top.upper(), *defines])
     chparam = " ".join(f"-chparam {k} {int(v)}" for k, v in params.items())
     script = f"""
-read_verilog -sv -formal -defer {define} {include} {' '.join(map(str, files))}
+read_verilog -sv -formal {define} {include} {' '.join(map(str, files))}
 hierarchy -check -top {top} {chparam}
 prep -flatten -nordff
 async2sync
@@ -108,13 +110,17 @@ def prove(aiger: Path, timeout: int) -> int | None:
 
 def reach(aiger: Path, depth: int, timeout: int) -> tuple[int, int]:
     """Covers that were reached within `depth` clocks, and covers in all."""
-    text = run_tool(["yosys-abc", "-c", f"read_aiger {aiger}; fold; strash; print_stats; bmc3 -a -F {depth}"], timeout)
-    total = re.search(r"i/o =\s*\d+/\s*(\d+)", text)
-    if not total:
+    load = f"read_aiger {aiger}; fold; strash"
+    text = run_tool(["yosys-abc", "-c", f"{load}; print_stats"], timeout)
+    stats = re.search(r"i/o =\s*\d+/\s*(\d+)", text)
+    if not stats:
         raise Failed(f"yosys-abc gave no statistics:\n{text[-2000:]}")
-    # An output that is unreachable is not among these.
-    solved = {int(n) for n in re.findall(r"Output\s+(\d+)\s.*?asserted in frame", text)}
-    return len(solved), int(total[1])
+    total = int(stats[1])
+    reached = 0
+    for output in range(total):
+        text = run_tool(["yosys-abc", "-c", f"{load}; cone -s -O {output}; bmc3 -F {depth}"], timeout)
+        reached += "was asserted in frame" in text
+    return reached, total
 
 
 def mutate(mutant: dict, tree: Path) -> None:

@@ -54,7 +54,7 @@ class CardModel {
 /// A set of parameters that was built.
 struct CardKind {
   const char* name;
-  unsigned slots;
+  unsigned slots, memory_bits, max_order;  ///< 2^memory_bits lines of slot memory, rings of up to 2^max_order lines
   bool traced, covered, rtl_memory;
   /// Registers without a reset begin with values drawn from `seed`.
   std::unique_ptr<CardModel> (*make)(std::uint64_t seed);
@@ -62,7 +62,7 @@ struct CardKind {
 
 /// All kinds that were built; empty where Verilator is missing.
 std::span<const CardKind> card_kinds();
-/// The kind with these properties, or null.
-const CardKind* find_card(unsigned slots, bool traced, bool covered, bool rtl_memory = false);
+/// The first kind with these properties, or null.
+const CardKind* find_card(unsigned slots, bool traced, bool covered);
 
 }  // namespace slotwire::sim

@@ -23,7 +23,7 @@ struct SimCoreOptions {
   bool random_memory = false;    ///< else every read takes memory_latency clocks
   unsigned memory_latency = 4;   ///< clocks, 1..kMaxMemoryLatency; at most, if random_memory
   unsigned stall_permille = 0;   ///< of the clocks in which a port that could go on does not
-  std::string trace_file;        ///< FST; empty: none
+  std::string trace_file{};      ///< FST; empty: none
   std::uint64_t trace_from = 0;  ///< the first clock in it
   std::uint64_t trace_to = ~std::uint64_t{0};
 };

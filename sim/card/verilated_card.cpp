@@ -1,5 +1,8 @@
 // One Verilated card as a CardModel. Compiled once for each kind, with SLOTWIRE_CARD its name.
 #include <verilated.h>
+#if SLOTWIRE_CARD_COVERED
+#include <verilated_cov.h>
+#endif
 #if VM_TRACE_FST
 #include <verilated_fst_c.h>
 #endif
@@ -87,7 +90,7 @@ class VerilatedCard final : public CardModel {
 #endif
   }
   bool write_coverage([[maybe_unused]] const std::string& file) override {
-#if VM_COVERAGE
+#if SLOTWIRE_CARD_COVERED
     context_.coveragep()->write(file.c_str());
     return true;
 #else

@@ -8,6 +8,7 @@
 #include "mutated_pipeline.hpp"
 #include "sim/lockstep/campaign.hpp"
 #if SLOTWIRE_WITH_RTL
+#include "sim/lockstep/free_run.hpp"
 #include "sim/lockstep/rtl_card.hpp"
 #endif
 
@@ -23,10 +24,10 @@ constexpr const char* kDefaultAgainst = "software";
 struct Arguments {
   lockstep::CampaignOptions campaign;
   std::string broken, replay, write, against = kDefaultAgainst;
-  std::string memory = "fixed", trace;
+  std::string memory = "fixed", trace, coverage;
   unsigned memory_latency = 4, stalls = 0;
   std::uint64_t trace_from = 0;
-  bool list = false, mutants = false;
+  bool list = false, mutants = false, free_running = false;
   std::uint64_t seed = 0;
 };
 
@@ -63,9 +64,10 @@ int campaign(const Arguments& arguments, const lockstep::MakeCard& make) {
 }
 
 #if SLOTWIRE_WITH_RTL
-lockstep::MakeCard rtl_card(const Arguments& arguments) {
+lockstep::MakeCard rtl_card(const Arguments& arguments, unsigned slots) {
   lockstep::RtlOptions options;
-  options.kind = sim::find_card(arguments.campaign.program.slots, !arguments.trace.empty(), false);
+  options.kind = sim::find_card(slots, !arguments.trace.empty(), !arguments.coverage.empty());
+  options.coverage_file = arguments.coverage;
   options.random_memory = arguments.memory == "random";
   options.memory_latency = arguments.memory_latency;
   options.stall_permille = arguments.stalls;
@@ -73,11 +75,39 @@ lockstep::MakeCard rtl_card(const Arguments& arguments) {
   options.trace_from = arguments.trace_from;
   return [options](const lockstep::Program&) { return std::make_unique<lockstep::RtlCard>(options); };
 }
+
+int free_running(const Arguments& arguments) {
+  const lockstep::CampaignOptions& campaign = arguments.campaign;
+  std::uint64_t lines = 0, clocks = 0;
+  for (std::uint64_t i = 0; i < campaign.seeds; ++i) {
+    lockstep::FreeRunOptions options;
+    options.kind = sim::find_card(campaign.program.slots, !arguments.trace.empty(), false);
+    options.seed = campaign.first + i;
+    options.trace_file = arguments.trace;
+    options.trace_from = arguments.trace_from;
+    const lockstep::FreeRunResult r = lockstep::free_run(options);
+    std::printf("seed %" PRIu64 ": %" PRIu64 " clocks, %" PRIu64 " connections, %" PRIu64 " lines read, %" PRIu64
+                " frames out, %" PRIu64 " in, %" PRIu64 " lost, %" PRIu64 " passed, %" PRIu64 " resets, %" PRIu64
+                " link cuts, %" PRIu64 " interrupts\n",
+                options.seed, r.clocks, r.connections, r.lines, r.frames_out, r.frames_in, r.lost, r.passed, r.resets,
+                r.link_cuts, r.interrupts);
+    if (!r.failure.empty()) {
+      std::printf("seed %" PRIu64 ", %s\nreplay: lockstep --free-running --seed %" PRIu64 " --slots %u\n", options.seed,
+                  r.failure.c_str(), options.seed, campaign.program.slots);
+      return 1;
+    }
+    lines += r.lines;
+    clocks += r.clocks;
+  }
+  std::printf("%" PRIu64 " seeds, %" PRIu64 " clocks, %" PRIu64 " lines: everything arrived\n", campaign.seeds, clocks,
+              lines);
+  return 0;
+}
 #endif
 
-lockstep::MakeCard card(const Arguments& arguments, unsigned mutant) {
+lockstep::MakeCard card(const Arguments& arguments, unsigned mutant, [[maybe_unused]] unsigned slots) {
 #if SLOTWIRE_WITH_RTL
-  if (mutant == 0 && arguments.against == "rtl") return rtl_card(arguments);
+  if (mutant == 0 && arguments.against == "rtl") return rtl_card(arguments, slots);
 #endif
   return lockstep::mutant_card(mutant);
 }
@@ -102,16 +132,20 @@ int run(const Arguments& arguments) {
     std::fprintf(stderr, "lockstep: no mutant is called '%s'; --list-breaks lists them\n", arguments.broken.c_str());
     return 2;
   }
-  const lockstep::MakeCard make = card(arguments, mutant);
-  if (!arguments.replay.empty()) {
-    try {
-      return lockstep::replay(read_program(arguments.replay), make) ? 0 : 1;
-    } catch (const std::invalid_argument& error) {
-      std::fprintf(stderr, "lockstep: %s: %s\n", arguments.replay.c_str(), error.what());
-      return 2;
+  try {
+#if SLOTWIRE_WITH_RTL
+    if (arguments.free_running) return free_running(arguments);
+#endif
+    if (!arguments.replay.empty()) {
+      const lockstep::Program program = read_program(arguments.replay);
+      return lockstep::replay(program, card(arguments, mutant, program.slots)) ? 0 : 1;
     }
+    return campaign(arguments, card(arguments, mutant, options.program.slots));
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "lockstep: %s%s%s\n", arguments.replay.c_str(), arguments.replay.empty() ? "" : ": ",
+                 error.what());
+    return 2;
   }
-  return campaign(arguments, make);
 }
 
 }  // namespace
@@ -152,6 +186,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 950))
       ->capture_default_str();
   app.add_option("--trace", arguments.trace, "Write a waveform (FST) of the last card that runs to this file");
+  app.add_option("--coverage", arguments.coverage,
+                 "Write line coverage of the RTL to this file with the seed behind its name, one for each seed")
+      ->excludes("--trace");
   app.add_option("--trace-from", arguments.trace_from, "The first clock in the waveform")->capture_default_str();
   app.add_option("--break", arguments.broken, "Compare a software pipeline with this bug; see --list-breaks");
   app.add_flag("--list-breaks", arguments.list, "List the bugs");
@@ -162,11 +199,22 @@ int main(int argc, char** argv) {
   app.add_flag("!--no-shrink", options.shrink, "Do not shorten the program of a difference");
   app.add_option("--replay", arguments.replay, "Run the program in this file");
   app.add_option("--write", arguments.write, "Write the program of the first seed to this file, and run nothing");
+#if SLOTWIRE_WITH_RTL
+  app.add_flag("--free-running", arguments.free_running,
+               "Never wait for rest: stalls, bad channels, resets; check that everything arrives");
+#endif
   app.add_flag("--verbose", options.verbose, "Print every seed and what was reached");
   CLI11_PARSE(app, argc, argv);
   if (one->count() != 0) {
     options.first = arguments.seed;
     options.seeds = 1;
   }
+#if SLOTWIRE_WITH_RTL
+  // Programs are made to fit the card.
+  if (const sim::CardKind* kind = sim::find_card(options.program.slots, false, false)) {
+    options.program.max_order = kind->max_order;
+    options.program.memory_lines = 1U << kind->memory_bits;
+  }
+#endif
   return run(arguments);
 }

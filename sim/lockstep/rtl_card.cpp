@@ -16,6 +16,12 @@ bool is_free(const regs::SlotRow& row) {
 
 }  // namespace
 
+RtlCard::~RtlCard() {
+  if (core_ && !options_.coverage_file.empty()) {
+    core_->write_coverage(options_.coverage_file + "." + std::to_string(shape_.seed));
+  }
+}
+
 void RtlCard::start(const Program& program) {
   shape_ = program;
   shape_.steps.clear();
@@ -143,6 +149,9 @@ void RtlCard::clear_lines(std::uint32_t base, std::uint32_t lines) {
       driver_->write_line(sim::SimCardDriver::memory_address(base + i), {});
     }
   }
+  if (core_->own_memory()) return;
+  if (!driver_->rest()) problem(driver_->error());
+  core_->clear_written();
 }
 
 void RtlCard::on(const Bind& a) {

@@ -16,12 +16,16 @@ struct RtlOptions {
   std::string trace_file;
   std::uint64_t trace_from = 0;
   std::uint64_t trace_to = ~std::uint64_t{0};
+  std::string coverage_file;  ///< line coverage of the RTL, written when the card goes; empty: none
   sim::PortWatcher* watcher = nullptr;
 };
 
 class RtlCard final : public Implementation {
  public:
   explicit RtlCard(const RtlOptions& options) : options_(options) {}
+  ~RtlCard() override;
+  RtlCard(const RtlCard&) = delete;
+  RtlCard& operator=(const RtlCard&) = delete;
 
   void start(const Program& program) override;
   void apply(const Action& action, Microseconds now) override;

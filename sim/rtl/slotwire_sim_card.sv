@@ -9,7 +9,7 @@ module slotwire_sim_card #(
   parameter int unsigned FrameLines = 32,
   parameter int unsigned Vectors = 4,
   parameter int unsigned SweepClocks = 4,
-  parameter bit RtlMemory = 1'b0
+  parameter int unsigned RtlMemory = 0  // 1: the memory is in here.
 ) (
   input logic clk_i,
   input logic rst_ni,
@@ -81,7 +81,7 @@ module slotwire_sim_card #(
   assign mem_wr_taken_o = mem_wr_valid_o && wr_ready;
   assign irq_o = 32'(irq);
   assign memory_lines_o = 32'd1 << MemLineBits;
-  assign rtl_memory_o = RtlMemory;
+  assign rtl_memory_o = RtlMemory != 0;
 
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
@@ -96,7 +96,7 @@ module slotwire_sim_card #(
     .tx_tlast_o, .to_host_tvalid_o, .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o,
     .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o, .sweep_o);
 
-  if (RtlMemory) begin : gen_memory
+  if (RtlMemory != 0) begin : gen_memory
     sw_slot_mem #(.Lines(1 << MemLineBits)) u_memory (
       .clk_i, .rst_ni, .rd_valid_i(mem_rd_valid_o), .rd_ready_o(rd_ready), .rd_addr_i(rd_addr), .rsp_valid_o(rsp_valid),
       .rsp_data_o(rsp_data), .rsp_err_o(rsp_err), .wr_valid_i(mem_wr_valid_o), .wr_ready_o(wr_ready), .wr_addr_i(wr_addr),

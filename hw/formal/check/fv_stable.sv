@@ -3,7 +3,7 @@
 
 module fv_stable #(
   parameter int unsigned Width = 8,
-  parameter bit Assume = 1'b0  // 1: the offering side is the environment, so the rule is assumed.
+  parameter int unsigned Assume = 0  // 1: the offering side is the environment, so the rule is assumed.
 ) (
   input logic             clk_i,
   input logic             rst_ni,
@@ -23,7 +23,7 @@ module fv_stable #(
 
   assign kept = !held_q || (valid_i && data_i == data_q);
 
-  if (Assume) begin : gen_assume
+  if (Assume != 0) begin : gen_assume
     `SW_ASSUME(StableEnvironment, kept)
   end else begin : gen_assert
     `SW_ASSERT(StableWhileWaiting, kept)

@@ -85,7 +85,7 @@ module sw_slot_mem #(
     .LaneWidth(LaneW),
     .Latency(ReadLatency - 1),
     .Style(Style),
-    .ZeroAtStart(1'b1)
+    .ZeroAtStart(1)
   ) u_ram (
     .clk_i,
     .we_i    (wr_valid_q && rst_ni),  // Nothing is written before the first reset has cleared wr_valid_q.

@@ -1,0 +1,157 @@
+// The simulated card by itself: what a driver sees that lockstep does not look at.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "sim/card/card_driver.hpp"
+#include "sim/lockstep/program.hpp"
+
+namespace {
+using namespace slotwire;
+using sim::Line;
+using sim::SimCardDriver;
+
+class Card : public testing::Test {
+ protected:
+  void SetUp() override { power_on({}); }
+  void power_on(sim::SimCoreOptions options) {
+    options.kind = sim::find_card(16, false, false);
+    ASSERT_NE(options.kind, nullptr);
+    driver.reset();
+    core = std::make_unique<sim::SimCore>(options);
+    driver = std::make_unique<SimCardDriver>(*core);
+    core->reset();
+    ASSERT_TRUE(driver->configure(lockstep::own_endpoint()));
+    regs::LinkRow link{};
+    link.lines_per_frame = 22;
+    link.rto_us = 10'000;
+    link.rto_max_us = 1'000'000;
+    link.peer_ip = lockstep::peer_endpoint(0).ip;
+    link.peer_port = lockstep::peer_endpoint(0).port;
+    link.up = 1;
+    ASSERT_TRUE(driver->write_link(0, link));
+    ASSERT_TRUE(driver->command(regs::CardCommand::link_up, 0));
+  }
+  void bind(std::uint16_t slot, unsigned order = 4) {
+    regs::SlotRow row{};
+    row.state = static_cast<std::uint8_t>(regs::SlotState::bound);
+    row.in_order = row.out_order = static_cast<std::uint8_t>(order);
+    row.peer_slot = 2;
+    row.limit = 1U << order;
+    row.in_base = 2048U * slot;
+    row.out_base = row.in_base + 1024;
+    ASSERT_TRUE(driver->write_row(slot, row));
+  }
+  std::uint64_t counter(regs::CardCounter which) {
+    std::array<std::uint64_t, regs::kCounterCount> counters{};
+    std::array<std::uint64_t, regs::kCardCounterCount> card{};
+    EXPECT_TRUE(driver->read_counters(counters, card)) << driver->error();
+    return card[static_cast<std::size_t>(which)];
+  }
+
+  std::unique_ptr<sim::SimCore> core;
+  std::unique_ptr<SimCardDriver> driver;
+};
+
+TEST_F(Card, SaysWhatItIs) {
+  const auto c = driver->probe();
+  ASSERT_TRUE(c) << driver->error();
+  EXPECT_EQ(c->slots, 16U);
+  EXPECT_EQ(c->links, 16U);
+  EXPECT_EQ(c->max_ring_order, 10U);
+  EXPECT_EQ(c->memory_lines, 65536U);
+  EXPECT_EQ(c->max_frame_lines, 32U);
+  EXPECT_EQ(c->vectors, 4U);
+}
+
+TEST_F(Card, SlotMemoryTakesBytes) {
+  Line line;
+  lockstep::fill_line(line.data(), 1, 2);
+  ASSERT_TRUE(driver->write_line(SimCardDriver::memory_address(77), line));
+  Line part{};
+  part[9] = std::byte{0xab};
+  ASSERT_TRUE(driver->write_line(SimCardDriver::memory_address(77), part, std::uint64_t{1} << 9));
+  ASSERT_TRUE(driver->rest());
+  line[9] = std::byte{0xab};
+  const auto read = driver->read_line(SimCardDriver::memory_address(77));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, line);
+}
+
+// Every write to where there is nothing, or of a wrong size, is counted and without effect.
+TEST_F(Card, RefusesWhatItHasNot) {
+  const Line line{};
+  const std::uint32_t nowhere[] = {
+      static_cast<std::uint32_t>(regs::kCardCapabilities),  // read-only
+      SimCardDriver::row_address(16),                       // beyond the table
+      SimCardDriver::link_address(16),
+      SimCardDriver::process_page(16),
+      SimCardDriver::proxy_page(3),  // read-only
+      SimCardDriver::process_page(3) + static_cast<std::uint32_t>(regs::kMarkWait),
+      SimCardDriver::memory_address(65536),
+      0x0300'0000U,
+  };
+  std::uint64_t refused = counter(regs::CardCounter::host_refused);
+  for (const std::uint32_t address : nowhere) {
+    ASSERT_TRUE(driver->write_line(address, line));
+    ASSERT_TRUE(driver->rest());
+    EXPECT_EQ(counter(regs::CardCounter::host_refused), ++refused) << std::hex << address;
+  }
+  ASSERT_TRUE(driver->write_line(SimCardDriver::row_address(3), line, 0xffff));  // half a row
+  ASSERT_TRUE(driver->write_line(SimCardDriver::link_address(3), line, 0xffff));
+  ASSERT_TRUE(driver->write_line(SimCardDriver::process_page(3), line, 0x3));  // half a mark
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(counter(regs::CardCounter::host_refused), refused + 3);
+  EXPECT_EQ(driver->read_row(3)->state, 0);
+  ASSERT_TRUE(driver->error().empty());
+  EXPECT_FALSE(driver->read_line(0x0300'0000U));
+  EXPECT_NE(driver->error().find("refuses"), std::string::npos);
+}
+
+TEST_F(Card, RaisesAnInterruptWhenMarksMove) {
+  bind(5);
+  ASSERT_TRUE(driver->rest());
+  while (driver->pop_moved()) {
+  }
+  const auto pending = static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlPending);
+  const auto enabled = static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlEnabled);
+  ASSERT_TRUE(driver->write_word(pending, ~0U));
+  ASSERT_TRUE(driver->rest());
+  const std::uint32_t before = core->interrupts();
+  lockstep::FrameIn frame{.dst_slot = 5, .src_slot = 2, .credit = 16, .lines = 1};
+  lockstep::Bytes bytes;
+  build_frame(frame, bytes);
+  core->wire_in().push(bytes);
+  ASSERT_TRUE(driver->rest());
+  // Pending, but not enabled.
+  EXPECT_EQ(core->interrupts(), before);
+  EXPECT_EQ(driver->read_word(pending), 1U << (5 % 4));
+  EXPECT_EQ(driver->pop_moved(), 5);
+  EXPECT_FALSE(driver->pop_moved());
+  ASSERT_TRUE(driver->write_word(enabled, 0xf));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(core->interrupts(), before + 1);
+  // Once, until it is cleared.
+  frame.seq = 1;
+  build_frame(frame, bytes);
+  core->wire_in().push(bytes);
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(core->interrupts(), before + 1);
+}
+
+TEST_F(Card, SameSeedSameClocks) {
+  const auto clocks = [&](std::uint64_t seed) {
+    power_on({.seed = seed, .random_memory = true, .memory_latency = 50, .stall_permille = 300});
+    bind(1);
+    for (std::uint32_t i = 0; i < 10; ++i) driver->write_line(SimCardDriver::memory_address(2048 + i), {});
+    driver->doorbell(1, false, 10);
+    EXPECT_TRUE(driver->rest());
+    return core->wire_out().empty() ? 0 : core->wire_out().front().last_clock;
+  };
+  const std::uint64_t first = clocks(1);
+  EXPECT_NE(first, 0U);
+  EXPECT_EQ(clocks(1), first);
+  EXPECT_NE(clocks(2), first);
+}
+
+}  // namespace
