@@ -5,6 +5,7 @@
 #include <linux/if_tun.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -83,6 +84,16 @@ class TapWire final : public Wire {
     name.copy(request.ifr_name, IFNAMSIZ - 1);
     if (::ioctl(fd_.get(), TUNSETIFF, &request) != 0)
       fail("TAP interface " + name, "choose a name that is free, and run as root");
+    // A card keeps its address: one that is made anew under this name in this namespace has the same.
+    std::uint64_t address = 0xcbf29ce484222325U;  // FNV-1a
+    for (const char c : name + "@" + where) address = (address ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    ifreq hardware{};
+    name.copy(hardware.ifr_name, IFNAMSIZ - 1);
+    hardware.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    hardware.ifr_hwaddr.sa_data[0] = 0x02;  // locally administered
+    for (int i = 1; i < 6; ++i) hardware.ifr_hwaddr.sa_data[i] = static_cast<char>(address >> (8 * i));
+    if (::ioctl(fd_.get(), SIOCSIFHWADDR, &hardware) != 0)
+      fail("TAP interface " + name, "its address cannot be set; run as root");
   }
   std::size_t receive(std::span<std::byte, kMaxFrame> room) override {
     const ssize_t n = ::read(fd_.get(), room.data(), room.size());
