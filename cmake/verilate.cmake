@@ -1,7 +1,11 @@
 # Verilated models. Without Verilator the rest builds; every part that needs one adds a skipped test that says so.
 find_program(SLOTWIRE_VERILATOR verilator)
 find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
-set(SLOTWIRE_NO_VERILATOR "verilator was not found when the build was configured (scripts/install-deps)")
+find_package(ZLIB QUIET)
+set(SLOTWIRE_NO_VERILATOR "verilator or zlib was not found when the build was configured (scripts/install-deps)")
+if(NOT ZLIB_FOUND)
+  unset(SLOTWIRE_VERILATOR CACHE)
+endif()
 if(NOT SLOTWIRE_VERILATOR)
   message(STATUS "Left out: everything that simulates the hardware; ${SLOTWIRE_NO_VERILATOR}")
 endif()
@@ -14,7 +18,8 @@ function(slotwire_skipped_test name)
 endfunction()
 
 # Where modules that a source names but no SOURCES lists are looked for, by file name.
-set(SLOTWIRE_RTL_DIRS ${PROJECT_SOURCE_DIR}/hw/rtl ${PROJECT_SOURCE_DIR}/hw/rtl/prim ${PROJECT_SOURCE_DIR}/sim/rtl)
+set(SLOTWIRE_RTL_DIRS ${PROJECT_SOURCE_DIR}/hw/rtl ${PROJECT_SOURCE_DIR}/hw/rtl/prim
+                      ${PROJECT_SOURCE_DIR}/hw/rtl/axi ${PROJECT_SOURCE_DIR}/sim/rtl)
 set(SLOTWIRE_LINT_WAIVERS ${PROJECT_SOURCE_DIR}/hw/lint/waivers.vlt)
 
 # Verilator's run-time library with coverage and FST traces, built once for all models.
@@ -24,7 +29,6 @@ function(_slotwire_verilated_runtime)
   endif()
   execute_process(COMMAND ${SLOTWIRE_VERILATOR} --getenv VERILATOR_ROOT OUTPUT_VARIABLE verilator_root
                   OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-  find_package(ZLIB REQUIRED)
   set(include ${verilator_root}/include)
   add_library(slotwire_verilated STATIC EXCLUDE_FROM_ALL
               ${include}/verilated.cpp ${include}/verilated_threads.cpp ${include}/verilated_dpi.cpp

@@ -124,7 +124,7 @@ module sw_slot_mem_delay #(
       wr_strb_mem[wr_wptr_q[WritePtrW-1:0]] <= wr_strb_i;
       wr_bad_mem[wr_wptr_q[WritePtrW-1:0]] <= inject_err_i;
     end
-    if (finish) begin
+    if (finish && rst_ni) begin  // Nothing before the first reset has cleared the pointers.
       for (int i = 0; i < 64; i++) begin
         if (wr_strb_mem[wr_first][i]) mem[wr_addr_mem[wr_first]][i*8+:8] <= wr_data_mem[wr_first][i*8+:8];
       end

@@ -10,7 +10,7 @@
 `define SW_RAM_SDP_ZERO
 `else
 `define SW_RAM_SDP_ZERO \
-    if (ZeroAtStart) begin : gen_zero \
+    if (ZeroAtStart != 0) begin : gen_zero \
       initial for (int unsigned a = 0; a < Depth; a++) mem[a] = '0; \
     end
 `endif
@@ -34,7 +34,7 @@ module sw_ram_sdp #(
   parameter int unsigned LaneWidth = 0,  // Bits that a write lane covers, a divisor of Width; 0: the whole word.
   parameter int unsigned Latency = 1,  // Clocks from re_i to rdata_o: 1, or 2 with an output register.
   parameter int unsigned Style = 0,  // 0 the tool chooses, 1 block RAM, 2 UltraRAM, 3 LUT RAM.
-  parameter bit ZeroAtStart = 1'b0,
+  parameter int unsigned ZeroAtStart = 0,  // 0 or 1.
   localparam int unsigned LaneW = LaneWidth == 0 ? Width : LaneWidth,
   localparam int unsigned Lanes = Width / LaneW,
   localparam int unsigned AddrW = $clog2(Depth)

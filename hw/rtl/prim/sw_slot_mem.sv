@@ -85,10 +85,10 @@ module sw_slot_mem #(
     .LaneWidth(LaneW),
     .Latency(ReadLatency - 1),
     .Style(Style),
-    .ZeroAtStart(1'b1)
+    .ZeroAtStart(1)
   ) u_ram (
     .clk_i,
-    .we_i    (wr_valid_q),
+    .we_i    (wr_valid_q && rst_ni),  // Nothing is written before the first reset has cleared wr_valid_q.
     .waddr_i (wr_addr_q),
     .wdata_i (wr_word_q),
     .wlanes_i(wr_strb_q),
