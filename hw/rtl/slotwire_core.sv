@@ -279,7 +279,7 @@ module slotwire_core #(
   logic         theirs_tvalid, theirs_tready, theirs_tlast, from_dropped;
   logic [511:0] theirs_tdata;
   logic [63:0]  theirs_tkeep;
-  sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(1'b0)) u_from_host (
+  sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(0)) u_from_host (
     .clk_i, .rst_ni, .s_tvalid_i(from_host_tvalid_i), .s_tready_o(from_host_tready_o), .s_tdata_i(from_host_tdata_i),
     .s_tkeep_i(from_host_tkeep_i), .s_tlast_i(from_host_tlast_i), .s_tuser_i(1'b0), .m_tvalid_o(theirs_tvalid),
     .m_tready_i(theirs_tready), .m_tdata_o(theirs_tdata), .m_tkeep_o(theirs_tkeep), .m_tlast_o(theirs_tlast),
@@ -307,7 +307,7 @@ module slotwire_core #(
     .frame_src_ip_o(frame_src_ip), .frame_src_port_o(frame_src_port), .crc_pop_i(crc_pop), .crc_bad_o(crc_bad),
     .stored_valid_o(stored_valid), .stored_pop_i(stored_pop), .stored_lines_o(stored_lines), .payload_valid_o(payload_valid),
     .payload_ready_i(payload_ready), .payload_o(payload), .count_damaged_o(count_damaged), .idle_o(rx_idle));
-  sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(1'b1)) u_to_host (
+  sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(1)) u_to_host (
     .clk_i, .rst_ni, .s_tvalid_i(pass_tvalid), .s_tready_o(pass_ready), .s_tdata_i(pass_tdata), .s_tkeep_i(pass_tkeep),
     .s_tlast_i(pass_tlast), .s_tuser_i(pass_tuser), .m_tvalid_o(to_host_tvalid_o), .m_tready_i(to_host_tready_i),
     .m_tdata_o(to_host_tdata_o), .m_tkeep_o(to_host_tkeep_o), .m_tlast_o(to_host_tlast_o), .drop_o(to_dropped));

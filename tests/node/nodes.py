@@ -17,7 +17,7 @@ BIN = os.environ.get("SLOTWIRE_BIN", os.path.join(os.path.dirname(__file__), "..
 SLOTWIRE = os.path.join(BIN, "slotwire")
 SLOTWIRED = os.path.join(BIN, "slotwired")
 # A wait that takes this long (seconds) means that what is waited for never comes.
-TIMEOUT = 30
+TIMEOUT = 30 * int(os.environ.get("SLOTWIRE_TEST_SLOWNESS", "1"))
 
 
 class Process:
