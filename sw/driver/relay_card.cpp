@@ -99,6 +99,7 @@ void RelayCard::reach() {
   std::memcpy(&found, token.data(), sizeof found);
   const bool kept = found == incarnation_;
   reached_ = true;
+  look_once_ = true;  // an interrupt may have been raised for an engine that is gone
   if (!kept) {
     // Nothing in it is ours: no slot of another life may go on.
     const SlotRow none{};
@@ -363,7 +364,8 @@ bool RelayCard::take_marks(std::uint16_t slot) {
 }
 
 bool RelayCard::drain_card() {
-  if (bus_->take_interrupts() == 0) return false;
+  if (bus_->take_interrupts() == 0 && !look_once_) return false;
+  look_once_ = false;
   // Cleared first: what moves from now on raises another one.
   bus_->write32(regs::kCardControl + regs::kCtlPending, ~std::uint32_t{0});
   for (std::size_t looks = 0; looks <= 2 * rows_.size(); ++looks) {

@@ -97,6 +97,7 @@ class RelayCard final : public SoftCard {
   CardPort* port_ = nullptr;
   slot::Fd watch_;  ///< an epoll that holds the bus, whose descriptor changes when the card comes back
   bool reached_ = false;
+  bool look_once_ = false;  ///< at what the card has to tell, interrupt or not
   std::uint64_t next_try_us_ = 0;
   std::vector<std::byte> buffer_;
   mutable std::array<std::uint64_t, regs::kCounterCount> counters_{};

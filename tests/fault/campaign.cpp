@@ -5,7 +5,6 @@
 // Shows that no message between processes that live is lost or doubled, that survivors go on without being restarted,
 // and that nothing is left in use at the end.
 #include <signal.h>
-#include <sys/mman.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -25,13 +24,7 @@ constexpr std::uint64_t kProgress = 20;       // answers that each client must g
 
 struct Campaign {
   explicit Campaign(const ClusterOptions& options, std::string worker_path, std::uint64_t seed)
-      : cluster(options), worker(std::move(worker_path)), random(seed) {
-    memory = slotwire::slot::Fd(::memfd_create("fault-reports", 0));
-    if (::ftruncate(memory.get(), sizeof(WorkerReport) * kMaxWorkers) != 0)
-      throw std::runtime_error("no memory for reports");
-    reports = static_cast<WorkerReport*>(
-        ::mmap(nullptr, sizeof(WorkerReport) * kMaxWorkers, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0));
-  }
+      : cluster(options), worker(std::move(worker_path)), random(seed) {}
 
   bool is_client(std::size_t i) const { return i < kPairs * 2; }
   std::size_t node_of(std::size_t i) const { return (i / kPairs) % 2; }
@@ -45,7 +38,7 @@ struct Campaign {
     const std::size_t to = is_client(i) ? (i % kPairs == 0 ? node_of(i) : 1 - node_of(i)) : node_of(i);
     workers[i] = Child::start({worker, is_client(i) ? "client" : "server", cluster.socket(node_of(i)),
                                "on-" + Cluster::name(to), std::to_string(i), std::to_string(++life)},
-                              memory.get(), cluster.directory() / "workers.log");
+                              reports.fd(), cluster.directory() / "workers.log");
   }
 
   /// Every client that lives gets answers. Returns who does not.
@@ -96,8 +89,7 @@ struct Campaign {
   Cluster cluster;
   std::string worker;
   std::mt19937_64 random;
-  slotwire::slot::Fd memory;
-  WorkerReport* reports = nullptr;
+  Reports reports;
   Child workers[kWorkers];
   std::uint64_t life = 0;
 };
@@ -167,16 +159,7 @@ int run(Campaign& c, int kills) {
       return c.fail(c.label(i) + " did not finish: " + std::to_string(status));
   }
   if (c.violations() != 0) return c.fail("a message was lost, doubled or damaged at the end");
-  for (std::size_t node = 0; node < 2; ++node) {
-    const bool clean = eventually(kRecoverMs, [&] {
-      const nlohmann::json status = c.cluster.status(node);
-      return status.is_object() && status["slots"]["used"] == 0 && status["sessions"]["used"] == 0 &&
-             status["memory"]["free"] == status["memory"]["total"];
-    });
-    if (!clean) return c.fail("node " + Cluster::name(node) + " still has slots, sessions or memory in use");
-    if (const int status = c.cluster.stop(node); status != 0)
-      return c.fail("slotwired ended with " + std::to_string(status));
-  }
+  if (const std::string wrong = c.cluster.finish(kRecoverMs); !wrong.empty()) return c.fail(wrong);
   std::size_t left = 0;
   for (const auto& entry : std::filesystem::directory_iterator(c.cluster.directory()))
     left += entry.is_socket() ? 1 : 0;

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -50,6 +51,15 @@ std::int64_t now_ms() {
 
 void pause_ms() {
   ::poll(nullptr, 0, 1);
+}
+
+Reports::Reports() : memory_(::memfd_create("fault-reports", 0)) {
+  constexpr std::size_t kBytes = sizeof(WorkerReport) * kMaxWorkers;
+  if (!memory_ || ::ftruncate(memory_.get(), kBytes) != 0) {
+    throw std::system_error(errno, std::generic_category(), "no memory for reports");
+  }
+  mapping_ = slot::map_file(memory_.get(), kBytes, slot::Access::read_write);
+  rows_ = reinterpret_cast<WorkerReport*>(mapping_.data());
 }
 
 Child Child::start(const std::vector<std::string>& arguments, int inherit, const std::filesystem::path& log,
@@ -156,6 +166,21 @@ void Cluster::start(std::size_t node) {
 
 int Cluster::stop(std::size_t node) {
   return nodes_[node].stop(SIGTERM, kStopMs);
+}
+
+std::string Cluster::finish(int timeout_ms) {
+  for (std::size_t node = 0; node < nodes_.size(); ++node) {
+    nlohmann::json last;
+    const bool clean = eventually(timeout_ms, [&] {
+      last = status(node);
+      return last.is_object() && last["slots"]["used"] == 0 && last["sessions"]["used"] == 0 &&
+             last["memory"]["free"] == last["memory"]["total"];
+    });
+    if (!clean) return "node " + name(node) + " still has slots, sessions or memory in use";
+    if (const int code = stop(node); code != 0)
+      return "slotwired of node " + name(node) + " ended with " + std::to_string(code);
+  }
+  return {};
 }
 
 nlohmann::json Cluster::ask(std::size_t node, nlohmann::json request) const {

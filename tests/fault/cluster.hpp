@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
@@ -24,6 +25,20 @@ struct WorkerReport {
   char last_problem[160];
 };
 inline constexpr std::size_t kMaxWorkers = 64;
+
+/// The reports of all workers: memory that a worker gets as its descriptor 3. Throws when there is none.
+class Reports {
+ public:
+  Reports();
+  int fd() const { return memory_.get(); }
+  WorkerReport& operator[](std::size_t worker) { return rows_[worker]; }
+  const WorkerReport& operator[](std::size_t worker) const { return rows_[worker]; }
+
+ private:
+  slot::Fd memory_;
+  slot::Mapping mapping_;
+  WorkerReport* rows_ = nullptr;
+};
 
 /// Runs a child process; SIGKILLs and reaps it at the end if it still runs.
 class Child {
@@ -65,6 +80,9 @@ class Cluster {
   void kill(std::size_t node) { nodes_[node].kill_now(); }
   /// SIGTERM; returns the exit status.
   int stop(std::size_t node);
+  /// Waits until nothing is in use on either node (at most `timeout_ms` each) and stops it. Returns what is wrong;
+  /// empty: nothing.
+  std::string finish(int timeout_ms);
   std::string socket(std::size_t node) const { return (directory_ / (name(node) + ".sock")).string(); }
   static std::string name(std::size_t node) { return node == 0 ? "a" : "b"; }
   const std::filesystem::path& directory() const { return directory_; }
@@ -78,7 +96,7 @@ class Cluster {
  private:
   ClusterOptions options_;
   std::filesystem::path directory_;
-  Child nodes_[2];
+  std::array<Child, 2> nodes_;
   slot::Fd notify_;
 };
 

@@ -1,8 +1,6 @@
 // A hostile process beside an honest pair: nobody else may be disturbed, and the engine says whom it faulted and why.
 //
 //   fault_hostile_campaign --seconds 60 [--carrier udp|tcp]
-#include <sys/mman.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
@@ -17,33 +15,22 @@ using namespace slotwire::fault;
 constexpr std::size_t kClient = 0, kServer = 1, kSinkA = 2, kSinkB = 3;
 constexpr int kWaitMs = 30'000;
 
-struct Reports {
-  Reports() : memory(::memfd_create("fault-reports", 0)) {
-    if (::ftruncate(memory.get(), sizeof(WorkerReport) * kMaxWorkers) != 0)
-      throw std::runtime_error("no memory for reports");
-    rows = static_cast<WorkerReport*>(
-        ::mmap(nullptr, sizeof(WorkerReport) * kMaxWorkers, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0));
-  }
-  slotwire::slot::Fd memory;
-  WorkerReport* rows = nullptr;
-};
-
 int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   Cluster cluster(options);
   Reports reports;
   for (std::size_t node = 0; node < 2; ++node) cluster.start(node);
   const auto worker = [&](const char* role, std::size_t node, const std::string& service, std::size_t index) {
     return Child::start({SLOTWIRE_FAULT_WORKER, role, cluster.socket(node), service, std::to_string(index), "1"},
-                        reports.memory.get(), cluster.directory() / "workers.log");
+                        reports.fd(), cluster.directory() / "workers.log");
   };
   Child server = worker("server", 1, "on-b", kServer);
   Child sink_b = worker("sink", 1, "sink-b", kSinkB);
   Child sink_a = worker("sink", 0, "sink-a", kSinkA);
   Child client = worker("client", 0, "on-b", kClient);
-  const auto done = [&] { return reports.rows[kClient].done.load(); };
+  const auto done = [&] { return reports[kClient].done.load(); };
   const auto fail = [&](const std::string& what) {
-    std::printf("FAILED: %s (client: %s; server: %s)\n%s\n%s\n", what.c_str(), reports.rows[kClient].last_problem,
-                reports.rows[kServer].last_problem, cluster.log(0).c_str(), cluster.log(1).c_str());
+    std::printf("FAILED: %s (client: %s; server: %s)\n%s\n%s\n", what.c_str(), reports[kClient].last_problem,
+                reports[kServer].last_problem, cluster.log(0).c_str(), cluster.log(1).c_str());
     return 1;
   };
   if (!eventually(kWaitMs, [&] { return done() > 100; })) return fail("the honest pair does not run");
@@ -84,7 +71,7 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   if (hostile_status != 0) return fail("the hostile process ended with " + std::to_string(hostile_status));
 
   for (std::size_t i : {kClient, kServer}) {
-    const WorkerReport& r = reports.rows[i];
+    const WorkerReport& r = reports[i];
     if (r.violations != 0 || r.other_ends != 0 || r.peer_ends != 0) return fail("the honest pair was disturbed");
   }
   if (cluster.pid(0) != pids[0] || cluster.pid(1) != pids[1] || cluster.status(0).is_null() ||
@@ -98,21 +85,14 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   const std::size_t line = log.rfind('\n', said) + 1;
   std::printf("slotwired said: %s\n", log.substr(line, log.find('\n', said) - line).c_str());
 
-  reports.rows[kClient].stop = 1;
+  reports[kClient].stop = 1;
   if (client.stop(0, kWaitMs) != 0) return fail("the honest client did not finish");
-  for (std::size_t i : {kServer, kSinkA, kSinkB}) reports.rows[i].stop = 1;
+  for (std::size_t i : {kServer, kSinkA, kSinkB}) reports[i].stop = 1;
   for (Child* child : {&server, &sink_a, &sink_b}) {
     if (child->stop(0, kWaitMs) != 0) return fail("a server did not finish");
   }
-  for (std::size_t node = 0; node < 2; ++node) {
-    const bool clean = eventually(kWaitMs + 30'000, [&] {  // limits.linger for what the hostile process left
-      const nlohmann::json status = cluster.status(node);
-      return status.is_object() && status["slots"]["used"] == 0 &&
-             status["memory"]["free"] == status["memory"]["total"];
-    });
-    if (!clean) return fail("node " + Cluster::name(node) + " still has slots or memory in use");
-    if (cluster.stop(node) != 0) return fail("slotwired did not stop in order");
-  }
+  // limits.linger for what the hostile process left.
+  if (const std::string wrong = cluster.finish(kWaitMs + 30'000); !wrong.empty()) return fail(wrong);
   std::printf(
       "passed: honest pair %.0f calls/s alone, %.0f beside a process that only spins, %.0f beside the hostile process "
       "(worst second %.0f); %lu calls, none lost\n",

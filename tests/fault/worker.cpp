@@ -5,6 +5,7 @@
 //   fault_worker sink SOCKET SERVICE INDEX SEED      takes anything, for the hostile process
 #include <sys/mman.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -123,8 +124,11 @@ int run_client(sw_context* context, const char* service, std::uint64_t client) {
   }
 }
 
-/// Takes whatever comes, from whomever, and must live.
-int run_sink(sw_context* context, const char* name) {
+/// Serves `name` until the campaign says stop. `take` (int(connection, message)) handles a message that was received
+/// and returns the status of its answer; `gone` (void(connection, status)) hears of every connection that ends.
+template <typename Take, typename Gone>
+int serve(sw_context* context, const char* name, Take&& take, Gone&& gone) {
+  constexpr int kMessagesInTurn = 64;
   sw_service* service = nullptr;
   if (sw_serve(context, name, nullptr, &service) != SW_OK) {
     problem(std::string("cannot serve: ") + sw_last_error());
@@ -133,9 +137,9 @@ int run_sink(sw_context* context, const char* name) {
   sw_poller* poller = nullptr;
   sw_poller_create(context, &poller);
   while (report->stop.load() == 0) {
-    sw_ready ready[64];
+    std::array<sw_ready, 64> ready{};
     std::size_t count = 0;
-    sw_poller_wait(poller, ready, 64, 100, &count);
+    sw_poller_wait(poller, ready.data(), ready.size(), 100, &count);
     sw_connection* connection = nullptr;
     while (sw_accept(service, 0, &connection) == SW_OK) {
       sw_poller_add(poller, connection, SW_READABLE, connection);
@@ -143,81 +147,17 @@ int run_sink(sw_context* context, const char* name) {
     }
     for (std::size_t i = 0; i < count; ++i) {
       connection = static_cast<sw_connection*>(ready[i].token);
-      for (int budget = 0; budget < 64; ++budget) {
-        sw_message message;
-        SW_INIT(message);
-        const int status = sw_receive(connection, 0, &message);
-        if (status == SW_AGAIN) break;
-        if (status == SW_OK) {
-          report->done.fetch_add(1);
-          sw_reply(connection, message.id, message.data, message.length > 64 ? 64 : message.length, 0);
-          sw_release(connection, &message);
-          continue;
-        }
-        sw_connection_close(connection);
-        break;
-      }
-    }
-  }
-  sw_poller_destroy(poller);
-  return 0;
-}
-
-int run_server(sw_context* context, const char* name) {
-  sw_service* service = nullptr;
-  if (sw_serve(context, name, nullptr, &service) != SW_OK) {
-    problem(std::string("cannot serve: ") + sw_last_error());
-    return 1;
-  }
-  sw_poller* poller = nullptr;
-  sw_poller_create(context, &poller);
-  struct Peer {
-    std::uint64_t client = 0, next = 0;
-    bool known = false;
-  };
-  std::map<sw_connection*, Peer> peers;
-  while (report->stop.load() == 0) {
-    sw_ready ready[64];
-    std::size_t count = 0;
-    sw_poller_wait(poller, ready, 64, 100, &count);
-    sw_connection* connection = nullptr;
-    while (sw_accept(service, 0, &connection) == SW_OK) {
-      sw_poller_add(poller, connection, SW_READABLE, connection);
-      peers[connection] = {};
-      report->connects.fetch_add(1);
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      connection = static_cast<sw_connection*>(ready[i].token);
-      for (int budget = 0; budget < 64; ++budget) {
+      for (int budget = 0; budget < kMessagesInTurn; ++budget) {
         sw_message message;
         SW_INIT(message);
         int status = sw_receive(connection, 0, &message);
         if (status == SW_OK) {
-          Peer& peer = peers[connection];
-          Numbered head;
-          if (message.kind != SW_REQUEST || message.length < sizeof head) {
-            problem("server: a message that nobody sent");
-          } else {
-            std::memcpy(&head, message.data, sizeof head);
-            if (!peer.known) peer = {head.client, 0, true};
-            const std::vector<unsigned char> expected = body({peer.client, peer.next});
-            if (message.length != expected.size() || std::memcmp(message.data, expected.data(), expected.size()) != 0) {
-              problem("server: expected request " + std::to_string(peer.next) + " of client " +
-                      std::to_string(peer.client) + ", got " + std::to_string(head.number) + " of " +
-                      std::to_string(head.client));
-            }
-            ++peer.next;
-            report->done.fetch_add(1);
-          }
-          do {
-            status = sw_reply(connection, message.id, message.data, message.length, 100);
-          } while (status == SW_TIMED_OUT || status == SW_LINK_DOWN || status == SW_ENGINE_GONE);
+          status = take(connection, message);
           sw_release(connection, &message);
         }
         if (status == SW_AGAIN) break;
         if (is_end(status)) {
-          ended(status);
-          peers.erase(connection);
+          gone(connection, status);
           sw_connection_close(connection);
           break;
         }
@@ -226,6 +166,51 @@ int run_server(sw_context* context, const char* name) {
   }
   sw_poller_destroy(poller);
   return 0;
+}
+
+/// Takes whatever comes, from whomever, and must live.
+int run_sink(sw_context* context, const char* name) {
+  const auto take = [](sw_connection* connection, const sw_message& message) {
+    report->done.fetch_add(1);
+    // Whether the other end takes the answer does not matter.
+    sw_reply(connection, message.id, message.data, message.length > 64 ? 64 : message.length, 0);
+    return static_cast<int>(SW_OK);
+  };
+  return serve(context, name, take, [](sw_connection*, int) {});
+}
+
+int run_server(sw_context* context, const char* name) {
+  struct Peer {
+    std::uint64_t client = 0, next = 0;
+    bool known = false;
+  };
+  std::map<sw_connection*, Peer> peers;
+  const auto take = [&](sw_connection* connection, const sw_message& message) {
+    Peer& peer = peers[connection];
+    Numbered head;
+    if (message.kind != SW_REQUEST || message.length < sizeof head) {
+      problem("server: a message that nobody sent");
+    } else {
+      std::memcpy(&head, message.data, sizeof head);
+      if (!peer.known) peer = {head.client, 0, true};
+      const std::vector<unsigned char> expected = body({peer.client, peer.next});
+      if (message.length != expected.size() || std::memcmp(message.data, expected.data(), expected.size()) != 0) {
+        problem("server: expected request " + std::to_string(peer.next) + " of client " + std::to_string(peer.client) +
+                ", got " + std::to_string(head.number) + " of " + std::to_string(head.client));
+      }
+      ++peer.next;
+      report->done.fetch_add(1);
+    }
+    int status = SW_OK;
+    do {
+      status = sw_reply(connection, message.id, message.data, message.length, 100);
+    } while (status == SW_TIMED_OUT || status == SW_LINK_DOWN || status == SW_ENGINE_GONE);
+    return status;
+  };
+  return serve(context, name, take, [&](sw_connection* connection, int status) {
+    ended(status);
+    peers.erase(connection);
+  });
 }
 
 }  // namespace

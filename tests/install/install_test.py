@@ -91,7 +91,7 @@ class Install(unittest.TestCase):
         os.mkdir(source)
         with open(source + "/CMakeLists.txt", "w") as file:
             file.write("cmake_minimum_required(VERSION 3.25)\nproject(wrong LANGUAGES CXX)\nfind_package(slotwire 99 REQUIRED)\n")
-        result = run([CMAKE, "-S", source, "-B", source + "/build", f"-DCMAKE_PREFIX_PATH={self.prefix}"], expect=None)
+        result = run([CMAKE, "-S", source, "-B", source + "/build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={self.prefix}"], expect=None)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("99", result.stderr)
 

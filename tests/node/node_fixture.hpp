@@ -19,8 +19,13 @@ namespace slotwire::test {
 
 using Json = nlohmann::json;
 
+#ifdef __SANITIZE_THREAD__
+inline constexpr int kSlowness = 8;  ///< as SLOTWIRE_TEST_SLOWNESS in cmake/options.cmake
+#else
+inline constexpr int kSlowness = 1;
+#endif
 /// Longest wait of a test for what is bound to happen; far longer than it takes on a busy machine.
-inline constexpr std::chrono::seconds kPatience{20};
+inline constexpr std::chrono::seconds kPatience{20 * kSlowness};
 
 /// Asks again and again until it holds, giving the processor away in between. False: not within kPatience.
 bool eventually(const std::function<bool()>& holds);

@@ -17,7 +17,7 @@ BIN = os.environ.get("SLOTWIRE_BIN", os.path.join(os.path.dirname(__file__), "..
 SLOTWIRE = os.path.join(BIN, "slotwire")
 SLOTWIRED = os.path.join(BIN, "slotwired")
 # A wait that takes this long (seconds) means that what is waited for never comes.
-TIMEOUT = 30
+TIMEOUT = 30 * int(os.environ.get("SLOTWIRE_TEST_SLOWNESS", "1"))
 
 
 class Process:
@@ -104,6 +104,7 @@ class Node:
         os.mkdir(self.directory)
         self.config = os.path.join(directory, name + ".toml")
         self.socket = os.path.join(self.directory, name + ".sock")
+        self.prefix = []  # what slotwired is started by, to run it in a namespace
         with open(self.config, "w") as file:
             file.write(f'[node]\nname = "{name}"\nrun_dir = "{self.directory}"\n' + config)
         self.engine = None
@@ -115,7 +116,7 @@ class Node:
                 os.unlink(path)
             notify.bind(path)
             notify.settimeout(TIMEOUT)
-            self.engine = Process([SLOTWIRED, "-c", self.config], env={"NOTIFY_SOCKET": path})
+            self.engine = Process([*self.prefix, SLOTWIRED, "-c", self.config], env={"NOTIFY_SOCKET": path})
             try:
                 while "READY=1" not in notify.recv(4096).decode():
                     pass

@@ -62,6 +62,43 @@ TEST(PollerEvents, AreToldThoughAConnectionIsAlwaysReady) {
   sw_close(server);
 }
 
+TEST(PollerEvents, OfASleepingConnectionAreToldThoughAnotherIsAlwaysReady) {
+  Cluster cluster({});
+  cluster.start();
+  sw_context* const server = open_at(cluster["left"]);
+  sw_context* const client = open_at(cluster["left"]);
+  ASSERT_TRUE(server != nullptr && client != nullptr);
+  sw_service* service = nullptr;
+  ASSERT_EQ(sw_serve(server, "svc", nullptr, &service), SW_OK) << sw_last_error();
+  sw_poller* poller = nullptr;
+  ASSERT_EQ(sw_poller_create(server, &poller), SW_OK);
+  std::array<sw_connection*, 2> from{};
+  std::array<sw_connection*, 2> to{};  // the busy one and the one that sleeps
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    ASSERT_EQ(sw_connect(client, "svc", nullptr, 20'000, &from[i]), SW_OK) << sw_last_error();
+    to[i] = accept_soon(service);
+    ASSERT_EQ(sw_poller_add(poller, to[i], SW_READABLE, to[i]), SW_OK);
+  }
+  std::array<sw_ready, 4> ready{};
+  std::size_t count = 0;
+  while (sw_poller_wait(poller, ready.data(), ready.size(), 1, &count) == SW_OK) ASSERT_EQ(count, 0U);
+  // Both sleep. The first wakes and, never received, stays ready.
+  ASSERT_EQ(sw_send(from[0], "x", 1, 0), SW_OK);
+  ASSERT_EQ(sw_poller_wait(poller, ready.data(), ready.size(), 20'000, &count), SW_OK);
+  ASSERT_TRUE(count == 1 && ready[0].token == to[0]);
+  // Both ends share a ring: when this returns, the other one's descriptor is readable.
+  ASSERT_EQ(sw_send(from[1], "y", 1, 0), SW_OK);
+  bool told = false;
+  for (int i = 0; i < 1000 && !told; ++i) {
+    ASSERT_EQ(sw_poller_wait(poller, ready.data(), ready.size(), 0, &count), SW_OK);
+    for (std::size_t k = 0; k < count; ++k) told = told || ready[k].token == to[1];
+  }
+  EXPECT_TRUE(told);
+  sw_poller_destroy(poller);
+  sw_close(client);
+  sw_close(server);
+}
+
 TEST(PollerEvents, NothingIsAgainAtOnceAndTimedOutLater) {
   Cluster cluster({});
   cluster.start();

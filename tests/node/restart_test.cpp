@@ -187,6 +187,29 @@ TEST_P(Restarts, TellOfAPeerThatDiedMeanwhile) {
   EXPECT_EQ(end.status(), Status::peer_died) << end.error().text;
 }
 
+TEST_P(LinkedRestarts, TellOfALinkThatWentDownMeanwhile) {
+  Ends e = ends();
+  ASSERT_TRUE(e.client.peer()->link_up);
+  client_node().kill();
+  server_node().kill();
+  // This life of the client's engine never sees the link up, so nothing but the resumption can tell of it.
+  client_node().start();
+  EXPECT_TRUE(eventually([&] {
+    (void)e.client_context.process();
+    return !e.client.peer()->link_up;
+  }));
+  EXPECT_EQ(e.client.receive(1ms).status(), Status::link_down);
+  server_node().start();
+  EXPECT_TRUE(eventually([&] {
+    (void)e.client_context.process();
+    return e.client.peer()->link_up;
+  }));
+  ASSERT_TRUE(e.client.send("after", kPatience));
+  const Result<Message> message = e.server.receive(kPatience);
+  ASSERT_TRUE(message) << message.error().text;
+  EXPECT_EQ(message->text(), "after");
+}
+
 TEST_P(Restarts, ThatKeptNothingAreToldAsLost) {
   // Its memory is gone: without recovery a new life starts anew.
   Ends e = ends();

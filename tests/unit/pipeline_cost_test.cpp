@@ -11,17 +11,17 @@ namespace {
 std::size_t allocations = 0;
 }  // namespace
 
-// Replaced for this program, to count.
-void* operator new(std::size_t bytes) {
+// Replaced for this program, to count. Not inlined: gcc, inlining one of a pair, takes them for mismatched.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   ++allocations;
   void* memory = std::malloc(bytes == 0 ? 1 : bytes);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
 }
-void operator delete(void* memory, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
   std::free(memory);
 }
 

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <type_traits>
 
 #include "client/context.hpp"
 #include "slotwire.h"
@@ -43,9 +44,14 @@ void to_caller(const T& own, T* given) {
   given->size = size;
 }
 
-/// Runs `body` on behalf of the thread that owns `context`; nothing is thrown across the ABI.
-template <typename Body>
-int guarded(const sw_context* context, Body&& body) {
+Failure null_pointer() {
+  return {SW_INVALID, "an argument is NULL"};
+}
+
+/// Runs `body`, which returns a Failure or nothing, on behalf of the thread that owns `context`. None of `needed` may
+/// be NULL. Nothing is thrown across the ABI.
+template <typename Body, typename... Needed>
+int guarded(const sw_context* context, Body&& body, const Needed*... needed) {
   try {
     if (context == nullptr) return report({SW_INVALID, "a handle is NULL"});
     if (!context->here()) {
@@ -53,7 +59,13 @@ int guarded(const sw_context* context, Body&& body) {
           {SW_WRONG_THREAD,
            "a context belongs to the thread that opened it: use one context per thread, or sw_context_adopt()"});
     }
-    return report(body());
+    if (((needed == nullptr) || ...)) return report(null_pointer());
+    if constexpr (std::is_void_v<decltype(body())>) {
+      body();
+      return report({});
+    } else {
+      return report(body());
+    }
   } catch (const std::bad_alloc&) {
     return SW_NO_MEMORY;
   } catch (const std::exception& error) {
@@ -69,8 +81,27 @@ std::span<const std::byte> bytes(const void* data, std::size_t length) {
   return {static_cast<const std::byte*>(data), length};
 }
 
-Failure null_pointer() {
-  return {SW_INVALID, "an argument is NULL"};
+/// Of the bytes of the caller, what guarded() may be asked to have: `data`, or anything when there are no bytes.
+const void* needed_for(const void* data, std::size_t length) {
+  return length == 0 ? static_cast<const void*>("") : data;
+}
+
+/// Hands out what `lend` (Failure(std::span<std::byte>& place)) lends.
+template <typename Lend>
+int lent(const sw_connection* connection, sw_loan* out, Lend&& lend) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        std::span<std::byte> place;
+        Failure failure = lend(place);
+        if (failure.status != SW_OK) return failure;
+        sw_loan loan{};
+        loan.data = place.data();
+        loan.length = place.size();
+        to_caller(loan, out);
+        return failure;
+      },
+      out);
 }
 
 std::string program_name() {
@@ -166,10 +197,7 @@ int sw_context_fd(const sw_context* context) {
 }
 
 int sw_context_process(sw_context* context) {
-  return guarded(context, [&] {
-    context->session().process();
-    return Failure{};
-  });
+  return guarded(context, [&] { context->session().process(); });
 }
 
 const char* sw_context_node(const sw_context* context) {
@@ -177,17 +205,14 @@ const char* sw_context_node(const sw_context* context) {
 }
 
 int sw_serve(sw_context* context, const char* name, const sw_serve_options* options, sw_service** out) {
-  return guarded(context, [&] {
-    if (name == nullptr || out == nullptr) return null_pointer();
-    return context->serve(name, from_caller(options).backlog, *out);
-  });
+  return guarded(
+      context, [&] { return context->serve(name, from_caller(options).backlog, *out); }, name, out);
 }
 
 int sw_accept(sw_service* service, sw_timeout_ms timeout, sw_connection** out) {
-  return guarded(service == nullptr ? nullptr : service->context, [&] {
-    if (out == nullptr) return null_pointer();
-    return service->context->accept(*service, Deadline(timeout), *out);
-  });
+  return guarded(
+      service == nullptr ? nullptr : service->context,
+      [&] { return service->context->accept(*service, Deadline(timeout), *out); }, out);
 }
 
 int sw_service_fd(const sw_service* service) {
@@ -196,60 +221,50 @@ int sw_service_fd(const sw_service* service) {
 
 void sw_service_close(sw_service* service) {
   if (service == nullptr) return;
-  guarded(service->context, [&] {
-    service->context->unserve(service);
-    return Failure{};
-  });
+  guarded(service->context, [&] { service->context->unserve(service); });
 }
 
 int sw_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout,
                sw_connection** out) {
-  return guarded(context, [&] {
-    if (service == nullptr || out == nullptr) return null_pointer();
-    return context->connect(service, from_caller(options), Deadline(timeout), *out);
-  });
+  return guarded(
+      context, [&] { return context->connect(service, from_caller(options), Deadline(timeout), *out); }, service, out);
 }
 
 int sw_start_connect(sw_context* context, const char* service, const sw_connect_options* options, sw_timeout_ms timeout,
                      void* token) {
-  return guarded(context, [&] {
-    if (service == nullptr) return null_pointer();
-    return context->start_connect(service, from_caller(options), Deadline(timeout), token);
-  });
+  return guarded(
+      context, [&] { return context->start_connect(service, from_caller(options), Deadline(timeout), token); },
+      service);
 }
 
 int sw_connected(sw_context* context, void** token, sw_connection** out) {
-  return guarded(context, [&] {
-    if (token == nullptr || out == nullptr) return null_pointer();
-    return context->connected(*token, *out);
-  });
+  return guarded(
+      context, [&] { return context->connected(*token, *out); }, token, out);
 }
 
 void sw_connection_close(sw_connection* connection) {
   if (connection == nullptr) return;
-  guarded(connection->context, [&] {
-    connection->context->close(connection);
-    return Failure{};
-  });
+  guarded(connection->context, [&] { connection->context->close(connection); });
 }
 
 int sw_connection_peer(const sw_connection* connection, sw_peer* out) {
-  return guarded(context_of(connection), [&] {
-    if (out == nullptr) return null_pointer();
-    const slotwire::client::ConnectionInfo& info = connection->end->info();
-    sw_peer peer{};
-    const auto copy = [](char(&to)[64], const std::string& from) { from.copy(to, sizeof to - 1); };
-    copy(peer.node, info.node);
-    copy(peer.service, info.service);
-    copy(peer.name, info.name);
-    peer.pid = info.pid;
-    peer.uid = info.uid;
-    peer.slot = info.slot;
-    peer.direct = info.direct ? 1 : 0;
-    peer.link_up = info.link_up ? 1 : 0;
-    to_caller(peer, out);
-    return Failure{};
-  });
+  return guarded(
+      context_of(connection),
+      [&] {
+        const slotwire::client::ConnectionInfo& info = connection->end->info();
+        sw_peer peer{};
+        const auto copy = [](char(&to)[64], const std::string& from) { from.copy(to, sizeof to - 1); };
+        copy(peer.node, info.node);
+        copy(peer.service, info.service);
+        copy(peer.name, info.name);
+        peer.pid = info.pid;
+        peer.uid = info.uid;
+        peer.slot = info.slot;
+        peer.direct = info.direct ? 1 : 0;
+        peer.link_up = info.link_up ? 1 : 0;
+        to_caller(peer, out);
+      },
+      out);
 }
 
 sw_context* sw_connection_context(const sw_connection* connection) {
@@ -264,10 +279,7 @@ int sw_arm(sw_connection* connection, int what) {
 }
 
 void sw_disarm(sw_connection* connection) {
-  guarded(context_of(connection), [&] {
-    connection->end->disarm();
-    return Failure{};
-  });
+  guarded(context_of(connection), [&] { connection->end->disarm(); });
 }
 
 int sw_wait(sw_connection* connection, int what, sw_timeout_ms timeout) {
@@ -275,24 +287,14 @@ int sw_wait(sw_connection* connection, int what, sw_timeout_ms timeout) {
 }
 
 int sw_send(sw_connection* connection, const void* data, size_t length, sw_timeout_ms timeout) {
-  return guarded(context_of(connection), [&] {
-    if (data == nullptr && length != 0) return null_pointer();
-    return connection->end->send({.kind = RecordKind::message}, bytes(data, length), Deadline(timeout));
-  });
+  return guarded(
+      context_of(connection),
+      [&] { return connection->end->send({.kind = RecordKind::message}, bytes(data, length), Deadline(timeout)); },
+      needed_for(data, length));
 }
 
 int sw_loan_message(sw_connection* connection, size_t length, sw_loan* out) {
-  return guarded(context_of(connection), [&] {
-    if (out == nullptr) return null_pointer();
-    std::span<std::byte> place;
-    Failure failure = connection->end->loan(length, place);
-    if (failure.status != SW_OK) return failure;
-    sw_loan loan{};
-    loan.data = place.data();
-    loan.length = place.size();
-    to_caller(loan, out);
-    return failure;
-  });
+  return lent(connection, out, [&](std::span<std::byte>& place) { return connection->end->loan(length, place); });
 }
 
 int sw_commit(sw_connection* connection, uint32_t kind, uint16_t code, uint32_t id, size_t length) {
@@ -306,47 +308,45 @@ int sw_commit(sw_connection* connection, uint32_t kind, uint16_t code, uint32_t 
 }
 
 void sw_abandon(sw_connection* connection) {
-  guarded(context_of(connection), [&] {
-    connection->end->abandon();
-    return Failure{};
-  });
+  guarded(context_of(connection), [&] { connection->end->abandon(); });
 }
 
 int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out) {
-  return guarded(context_of(connection), [&] {
-    if (out == nullptr) return null_pointer();
-    sw_message message{};
-    Failure failure = connection->end->receive(Deadline(timeout), message);
-    to_caller(message, out);
-    return failure;
-  });
+  return guarded(
+      context_of(connection),
+      [&] {
+        sw_message message{};
+        Failure failure = connection->end->receive(Deadline(timeout), message);
+        to_caller(message, out);
+        return failure;
+      },
+      out);
 }
 
 void sw_release(sw_connection* connection, sw_message* message) {
-  guarded(context_of(connection), [&] {
-    if (message == nullptr) return null_pointer();
-    connection->end->release(*message);
-    return Failure{};
-  });
+  guarded(
+      context_of(connection), [&] { connection->end->release(*message); }, message);
 }
 
 int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
             sw_message* reply) {
-  return guarded(context_of(connection), [&] {
-    if ((data == nullptr && length != 0) || reply == nullptr) return null_pointer();
-    sw_message message{};
-    Failure failure = connection->end->call(method, bytes(data, length), Deadline(timeout), message);
-    to_caller(message, reply);
-    return failure;
-  });
+  return guarded(
+      context_of(connection),
+      [&] {
+        sw_message message{};
+        Failure failure = connection->end->call(method, bytes(data, length), Deadline(timeout), message);
+        to_caller(message, reply);
+        return failure;
+      },
+      needed_for(data, length), reply);
 }
 
 int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
                   uint32_t* id) {
-  return guarded(context_of(connection), [&] {
-    if ((data == nullptr && length != 0) || id == nullptr) return null_pointer();
-    return connection->end->start_call(method, bytes(data, length), Deadline(timeout), *id);
-  });
+  return guarded(
+      context_of(connection),
+      [&] { return connection->end->start_call(method, bytes(data, length), Deadline(timeout), *id); },
+      needed_for(data, length), id);
 }
 
 int sw_cancel_call(sw_connection* connection, uint32_t id) {
@@ -358,10 +358,12 @@ void sw_interrupt(sw_connection* connection) {
 }
 
 int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t length, sw_timeout_ms timeout) {
-  return guarded(context_of(connection), [&] {
-    if (data == nullptr && length != 0) return null_pointer();
-    return connection->end->send({.kind = RecordKind::reply, .id = id}, bytes(data, length), Deadline(timeout));
-  });
+  return guarded(
+      context_of(connection),
+      [&] {
+        return connection->end->send({.kind = RecordKind::reply, .id = id}, bytes(data, length), Deadline(timeout));
+      },
+      needed_for(data, length));
 }
 
 int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text, sw_timeout_ms timeout) {
@@ -374,39 +376,27 @@ int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const 
 
 int sw_is_cancelled(sw_connection* connection, uint32_t id) {
   int cancelled = 0;
-  guarded(context_of(connection), [&] {
-    cancelled = connection->end->is_cancelled(id) ? 1 : 0;
-    return Failure{};
-  });
+  guarded(context_of(connection), [&] { cancelled = connection->end->is_cancelled(id) ? 1 : 0; });
   return cancelled;
 }
 
 int sw_write(sw_connection* connection, const void* data, size_t length, size_t* done) {
-  return guarded(context_of(connection), [&] {
-    if ((data == nullptr && length != 0) || done == nullptr) return null_pointer();
-    return connection->end->write(bytes(data, length), *done);
-  });
+  return guarded(
+      context_of(connection), [&] { return connection->end->write(bytes(data, length), *done); },
+      needed_for(data, length), done);
 }
 
 int sw_read(sw_connection* connection, void* data, size_t length, size_t* done) {
-  return guarded(context_of(connection), [&] {
-    if ((data == nullptr && length != 0) || done == nullptr) return null_pointer();
-    return connection->end->read({static_cast<std::byte*>(data), length}, *done);
-  });
+  return guarded(
+      context_of(connection),
+      [&] {
+        return connection->end->read({static_cast<std::byte*>(data), length}, *done);
+      },
+      needed_for(data, length), done);
 }
 
 int sw_loan_stream(sw_connection* connection, size_t least, sw_loan* out) {
-  return guarded(context_of(connection), [&] {
-    if (out == nullptr) return null_pointer();
-    std::span<std::byte> place;
-    Failure failure = connection->end->loan_stream(least, place);
-    if (failure.status != SW_OK) return failure;
-    sw_loan loan{};
-    loan.data = place.data();
-    loan.length = place.size();
-    to_caller(loan, out);
-    return failure;
-  });
+  return lent(connection, out, [&](std::span<std::byte>& place) { return connection->end->loan_stream(least, place); });
 }
 
 int sw_commit_stream(sw_connection* connection, size_t length) {
@@ -414,14 +404,16 @@ int sw_commit_stream(sw_connection* connection, size_t length) {
 }
 
 int sw_peek_stream(sw_connection* connection, const void** data, size_t* length) {
-  return guarded(context_of(connection), [&] {
-    if (data == nullptr || length == nullptr) return null_pointer();
-    std::span<const std::byte> there;
-    Failure failure = connection->end->peek_stream(there);
-    *data = there.data();
-    *length = there.size();
-    return failure;
-  });
+  return guarded(
+      context_of(connection),
+      [&] {
+        std::span<const std::byte> there;
+        Failure failure = connection->end->peek_stream(there);
+        *data = there.data();
+        *length = there.size();
+        return failure;
+      },
+      data, length);
 }
 
 int sw_consume_stream(sw_connection* connection, size_t length) {
@@ -437,11 +429,8 @@ int sw_flush(sw_connection* connection, sw_timeout_ms timeout) {
 }
 
 int sw_poller_create(sw_context* context, sw_poller** out) {
-  return guarded(context, [&] {
-    if (out == nullptr) return null_pointer();
-    *out = std::make_unique<sw_poller>(*context).release();
-    return Failure{};
-  });
+  return guarded(
+      context, [&] { *out = std::make_unique<sw_poller>(*context).release(); }, out);
 }
 
 void sw_poller_destroy(sw_poller* poller) {
@@ -449,30 +438,33 @@ void sw_poller_destroy(sw_poller* poller) {
 }
 
 int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token) {
-  return guarded(context_of(connection),
-                 [&] { return poller == nullptr ? null_pointer() : poller->add(*connection, what, token); });
+  return guarded(
+      context_of(connection), [&] { return poller->add(*connection, what, token); }, poller);
 }
 
 int sw_poller_set(sw_poller* poller, sw_connection* connection, int what) {
-  return guarded(context_of(connection),
-                 [&] { return poller == nullptr ? null_pointer() : poller->set(*connection, what); });
+  return guarded(
+      context_of(connection), [&] { return poller->set(*connection, what); }, poller);
 }
 
 int sw_poller_remove(sw_poller* poller, sw_connection* connection) {
-  return guarded(context_of(connection),
-                 [&] { return poller == nullptr ? null_pointer() : poller->remove(*connection); });
+  return guarded(
+      context_of(connection), [&] { return poller->remove(*connection); }, poller);
 }
 
 int sw_poller_wait(sw_poller* poller, sw_ready* ready, size_t max, sw_timeout_ms timeout, size_t* count) {
-  return guarded(poller == nullptr ? nullptr : &poller->context(), [&] {
-    if (ready == nullptr || count == nullptr || max == 0) return null_pointer();
-    std::vector<sw_ready>& found = poller->scratch();
-    found.clear();
-    Failure failure = poller->wait(found, max, Deadline(timeout));
-    *count = found.size();
-    std::copy(found.begin(), found.end(), ready);
-    return failure;
-  });
+  return guarded(
+      poller == nullptr ? nullptr : &poller->context(),
+      [&] {
+        if (max == 0) return Failure{SW_INVALID, "there is no room for a connection that is ready"};
+        std::vector<sw_ready>& found = poller->scratch();
+        found.clear();
+        Failure failure = poller->wait(found, max, Deadline(timeout));
+        *count = found.size();
+        std::copy(found.begin(), found.end(), ready);
+        return failure;
+      },
+      ready, count);
 }
 
 void sw_poller_interrupt(sw_poller* poller) {

@@ -219,7 +219,6 @@ Failure sw_context::accept(sw_service& service, const Deadline& deadline, sw_con
 }
 
 void sw_context::tell_closed(std::uint32_t local) {
-  if (!session_.attached()) return;
   session_.post(Json{{"op", "close"}, {"id", 0}, {"local", local}});
 }
 

@@ -85,8 +85,8 @@ Session::Session(std::string socket_path, std::string name, SessionEvents& event
       events_(events),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       pending_(slot::create_event()),
-      retry_timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
-  for (const int fd : {pending_.get(), retry_timer_.get()}) {
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  for (const int fd : {pending_.get(), timer_.get()}) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = fd;
@@ -119,18 +119,19 @@ Failure Session::connect_socket() {
 
 Failure Session::open() {
   if (Failure failure = connect_socket(); failure.status != SW_OK) return failure;
-  return hello();
-}
-
-Failure Session::hello() {
   Json answer;
   std::vector<slot::Fd> fds;
-  Failure failure =
-      request(Json{{"op", "hello"}, {"version", kControlVersion}, {"name", name_}}, Deadline(kHelloMs), answer, fds);
-  if (failure.status != SW_OK) {
-    socket_.reset();
-    return failure;
-  }
+  Failure failure = request(hello_message(), Deadline(kHelloMs), answer, fds);
+  if (failure.status == SW_OK) failure = take_hello(answer, std::move(fds));
+  if (failure.status != SW_OK) socket_.reset();
+  return failure;
+}
+
+Json Session::hello_message() const {
+  return {{"op", "hello"}, {"version", kControlVersion}, {"name", name_}};
+}
+
+Failure Session::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
   try {
     if (fds.size() != 3)
       throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
@@ -148,22 +149,22 @@ Failure Session::hello() {
     policy_.spin = std::chrono::microseconds(answer.value("spin_us", 2));
     policy_.yield = std::chrono::microseconds(answer.value("yield_us", 50));
   } catch (const std::exception& error) {
-    socket_.reset();
     return {SW_VERSION, "the program at " + path_ + " does not answer like slotwired: " + error.what()};
   }
   return {};
 }
 
+Json Session::resume_message(Json slots) const {
+  return {
+      {"op", "resume"}, {"version", kControlVersion}, {"session", id_}, {"token", token_}, {"slots", std::move(slots)}};
+}
+
 void Session::bye() {
   if (!socket_ && id_ != 0 && connect_socket().status == SW_OK) {
     // A restarted engine still holds what this process had and has not come back for: it holds nothing any more.
-    socket_->send(Json{{"op", "resume"},
-                       {"id", 0},
-                       {"version", kControlVersion},
-                       {"session", id_},
-                       {"token", token_},
-                       {"slots", Json::array()}}
-                      .dump());
+    Json message = resume_message(Json::array());
+    message["id"] = 0;
+    socket_->send(message.dump());
   }
   if (!socket_) return;
   socket_->send(Json{{"op", "bye"}}.dump());
@@ -175,38 +176,22 @@ void Session::post(const Json& message) {
 }
 
 Failure Session::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
-  const auto gone = [&] { return gone_failure(); };
-  if (!socket_) return gone();
+  while (resuming_ != Resuming::no && step(deadline)) {
+  }
+  if (!attached()) return gone_failure();
   const std::uint64_t id = ++last_request_;
   message["id"] = id;
   waiting_for_ = id;
   answer_.reset();
   if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
     lost_engine();
-    return gone();
+    return gone_failure();
   }
   while (!answer_) {
-    control::Packet packet;
-    const control::PacketSocket::Got got = socket_->receive(packet);
-    if (got == control::PacketSocket::Got::packet) {
-      if (!take(packet)) slot::signal_event(pending_.get());
-      continue;
-    }
-    if (got != control::PacketSocket::Got::nothing) {
-      lost_engine();
-      return gone();
-    }
-    if (deadline.passed()) {
-      waiting_for_ = 0;
-      return {SW_TIMED_OUT, "slotwired did not answer '" + message["op"].get<std::string>() + "' in time"};
-    }
-    pollfd wait{socket_->fd(), POLLIN, 0};
-    if (socket_->waiting()) wait.events |= POLLOUT;
-    ::poll(&wait, 1, deadline.poll_ms());
-    if (socket_->waiting() && !socket_->flush()) {
-      lost_engine();
-      return gone();
-    }
+    if (step(deadline)) continue;
+    if (!socket_) return gone_failure();
+    waiting_for_ = 0;
+    return {SW_TIMED_OUT, "slotwired did not answer '" + message["op"].get<std::string>() + "' in time"};
   }
   answer = std::move(answer_->first);
   fds = std::move(answer_->second);
@@ -214,12 +199,31 @@ Failure Session::request(Json message, const Deadline& deadline, Json& answer, s
   return failure_in(answer);
 }
 
+bool Session::step(const Deadline& deadline) {
+  control::Packet packet;
+  const control::PacketSocket::Got got = socket_->receive(packet);
+  if (got == control::PacketSocket::Got::packet) {
+    if (!take(packet)) slot::signal_event(pending_.get());
+    return socket_ != nullptr;
+  }
+  if (got != control::PacketSocket::Got::nothing) {
+    lost_engine();
+    return false;
+  }
+  if (deadline.passed()) return false;
+  pollfd wait{socket_->fd(), POLLIN, 0};
+  if (socket_->waiting()) wait.events |= POLLOUT;
+  ::poll(&wait, 1, deadline.poll_ms());
+  if (socket_->waiting() && !socket_->flush()) lost_engine();
+  return socket_ != nullptr;
+}
+
 Failure Session::gone_failure() const {
   return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
 }
 
 Failure Session::start(Json message, std::uint64_t& id) {
-  if (!socket_) return gone_failure();
+  if (!attached()) return gone_failure();
   id = ++last_request_;
   message["id"] = id;
   if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
@@ -248,6 +252,10 @@ bool Session::take(control::Packet& packet) {
       events_.on_answer(id, {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()}, {},
                         {});
     }
+    return false;
+  }
+  if (resuming_ != Resuming::no && id == resume_request_) {
+    on_resume_answer(message, std::move(packet.fds));
     return false;
   }
   if (id == waiting_for_ && id != 0) {
@@ -279,7 +287,11 @@ void Session::handle_event(const Json& event, std::vector<slot::Fd> fds) {
 
 void Session::process() {
   slot::drain_event(pending_.get());
-  if (!socket_) try_resume();
+  if (!socket_) {
+    try_resume();
+  } else if (resuming_ != Resuming::no && monotonic_ns() >= resume_until_ns_) {
+    not_taken_back();
+  }
   while (socket_) {
     control::Packet packet;
     const control::PacketSocket::Got got = socket_->receive(packet);
@@ -295,53 +307,75 @@ void Session::process() {
 void Session::lost_engine() {
   socket_.reset();
   waiting_for_ = 0;
+  resuming_ = Resuming::no;
   next_try_ns_ = 0;
-  arm_retry();
+  arm_timer(kRetryNs);
   const std::set<std::uint64_t> unanswered = std::exchange(started_, {});
   for (const std::uint64_t id : unanswered) events_.on_answer(id, gone_failure(), {}, {});
   if (!unanswered.empty()) slot::signal_event(pending_.get());
 }
 
-void Session::arm_retry() {
+void Session::not_taken_back() {
+  lost_engine();
+  next_try_ns_ = monotonic_ns() + kRetryNs;
+}
+
+void Session::arm_timer(std::int64_t ns) {
   itimerspec timer{};
-  timer.it_value.tv_nsec = socket_ ? 0 : kRetryNs;
-  ::timerfd_settime(retry_timer_.get(), 0, &timer, nullptr);
+  timer.it_value.tv_sec = ns / 1'000'000'000;
+  timer.it_value.tv_nsec = ns % 1'000'000'000;
+  ::timerfd_settime(timer_.get(), 0, &timer, nullptr);
 }
 
 void Session::try_resume() {
   const std::int64_t now = monotonic_ns();
   if (now < next_try_ns_) return;
   next_try_ns_ = now + kRetryNs;
-  arm_retry();
+  arm_timer(kRetryNs);
   if (connect_socket().status != SW_OK) return;
-  Json answer;
-  std::vector<slot::Fd> fds;
-  const Failure failure = request(Json{{"op", "resume"},
-                                       {"version", kControlVersion},
-                                       {"session", id_},
-                                       {"token", token_},
-                                       {"slots", events_.held()}},
-                                  Deadline(kHelloMs), answer, fds);
-  if (failure.status == SW_OK) {
-    for (const Json& closed : answer.value("closed", Json::array())) {
-      events_.on_closed(closed.value("local", 0U), closed.value("reason", std::string()), {});
-    }
-  } else if (failure.status == SW_LOST || failure.status == SW_REFUSED) {
-    // The engine started anew: what there was is lost, but this process can go on with new connections.
-    events_.on_lost();
-    if (hello().status != SW_OK) return lost_engine();
-  } else {
-    return lost_engine();
+  ask_back(Resuming::resume, resume_message(events_.held()));
+}
+
+void Session::ask_back(Resuming what, Json message) {
+  resuming_ = what;
+  resume_request_ = ++last_request_;
+  message["id"] = resume_request_;
+  resume_until_ns_ = monotonic_ns() + (kHelloMs * 1'000'000);
+  arm_timer(kHelloMs * 1'000'000);
+  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) not_taken_back();
+}
+
+void Session::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
+  Failure failure = failure_in(answer);
+  if (resuming_ == Resuming::resume) {
+    // The engine started anew and knows nothing of what there was.
+    if (failure.status == SW_LOST || failure.status == SW_REFUSED) return ask_back(Resuming::hello, hello_message());
+    if (failure.status == SW_OK) failure = take_closed(answer);
+  } else if (failure.status == SW_OK) {
+    failure = take_hello(answer, std::move(fds));
+    // Told only now: whoever learns that a connection is lost can go on with new ones.
+    if (failure.status == SW_OK) events_.on_lost();
   }
-  arm_retry();
+  if (failure.status != SW_OK) return not_taken_back();
+  resuming_ = Resuming::no;
+  arm_timer(0);
   serve_again();
+}
+
+Failure Session::take_closed(const Json& answer) {
+  try {
+    for (const Json& closed : answer.value("closed", Json::array())) {
+      events_.on_closed(closed.at("local").get<std::uint32_t>(), closed.at("reason").get<std::string>(), {});
+    }
+  } catch (const Json::exception& error) {
+    return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
+  }
+  return {};
 }
 
 void Session::serve_again() {
   for (const auto& [service, backlog] : services_) {
-    Json answer;
-    std::vector<slot::Fd> fds;
-    request(Json{{"op", "serve"}, {"service", service}, {"backlog", backlog}}, Deadline(kHelloMs), answer, fds);
+    post(Json{{"op", "serve"}, {"id", 0}, {"service", service}, {"backlog", backlog}});
   }
 }
 

@@ -75,18 +75,20 @@ class Session {
   /// Tells the engine that this process closes in good order.
   void bye();
 
-  /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. On
-  /// SW_OK `answer` and `fds` are what the engine said.
+  /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. While
+  /// the session is being resumed it first waits for that. On SW_OK `answer` and `fds` are what the engine said.
   Failure request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds);
-  /// Sends a request without waiting: its answer goes to SessionEvents::on_answer with this id.
+  /// Sends a request without waiting: its answer goes to SessionEvents::on_answer with this id. SW_ENGINE_GONE while
+  /// there is no session with the engine.
   Failure start(Json message, std::uint64_t& id);
   /// Sends a message whose answer nobody waits for (its id is 0).
   void post(const Json& message);
-  /// Handles what the engine has sent; comes back to an engine that was restarted. Never waits.
+  /// Handles what the engine has sent; comes back to an engine that was restarted, step by step. Never waits.
   void process();
   /// Readable when process() has something to do, or events were handled inside request() that the caller has not seen.
   int fd() const { return epoll_.get(); }
-  bool attached() const { return socket_ != nullptr; }
+  /// False from the engine's end until it has taken the session back.
+  bool attached() const { return socket_ != nullptr && resuming_ == Resuming::no; }
   const std::string& node() const { return node_; }
   slot::WaitPolicy wait_policy() const { return policy_; }
 
@@ -101,19 +103,34 @@ class Session {
   std::map<std::string, std::uint32_t>& services() { return services_; }
 
  private:
+  /// Which answer a session that comes back is waiting for.
+  enum class Resuming { no, resume, hello };
+
   Failure connect_socket();
-  Failure hello();
+  Json hello_message() const;
+  /// Takes what the engine answered to a hello.
+  Failure take_hello(const Json& answer, std::vector<slot::Fd> fds);
+  Json resume_message(Json slots) const;
   Failure gone_failure() const;
   void lost_engine();
+  /// lost_engine(), and no further try before kRetryNs are over.
+  void not_taken_back();
   void try_resume();
+  /// Sends a message of coming back; its answer goes to on_resume_answer().
+  void ask_back(Resuming what, Json message);
+  void on_resume_answer(const Json& answer, std::vector<slot::Fd> fds);
+  Failure take_closed(const Json& answer);
+  /// Handles one packet or waits for one until `deadline`. False: the engine has gone, or the deadline passed.
+  bool step(const Deadline& deadline);
   bool take(control::Packet& packet);
   void handle_event(const Json& event, std::vector<slot::Fd> fds);
   void serve_again();
-  void arm_retry();
+  /// Wakes process() after `ns`; 0: not at all.
+  void arm_timer(std::int64_t ns);
 
   std::string path_, name_;
   SessionEvents& events_;
-  slot::Fd epoll_, pending_, retry_timer_;
+  slot::Fd epoll_, pending_, timer_;
   std::unique_ptr<control::PacketSocket> socket_;
   slot::Fd kick_;
   slot::Mapping bells_, polled_;
@@ -123,6 +140,9 @@ class Session {
   slot::WaitPolicy policy_;
   std::map<std::string, std::uint32_t> services_;
   std::int64_t next_try_ns_ = 0;
+  Resuming resuming_ = Resuming::no;
+  std::uint64_t resume_request_ = 0;
+  std::int64_t resume_until_ns_ = 0;  ///< an engine that has not answered by then is given up
   std::uint64_t waiting_for_ = 0;
   std::set<std::uint64_t> started_;  ///< requests whose answers go to on_answer
   std::optional<std::pair<Json, std::vector<slot::Fd>>> answer_;

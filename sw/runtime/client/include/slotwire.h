@@ -99,7 +99,7 @@ SW_API int sw_context_adopt(sw_context* context);
 /* A descriptor that is readable when sw_context_process() has something to do (events of the engine: accepted
  * connections, peers that closed). Owned by the library. It joins epoll, io_uring or an event loop. */
 SW_API int sw_context_fd(const sw_context* context);
-/* Takes the engine's events; resumes the session after a restart of the engine. Never waits. */
+/* Takes the engine's events; resumes the session after a restart of the engine, one step a call. Never waits. */
 SW_API int sw_context_process(sw_context* context);
 /* Name of the node; valid as long as the context. */
 SW_API const char* sw_context_node(const sw_context* context);
@@ -150,7 +150,7 @@ SW_API void sw_connection_close(sw_connection* connection);
 SW_API int sw_connection_peer(const sw_connection* connection, sw_peer* out);
 /* Connects without waiting, for event loops: sw_connected() gives the outcome, in any order, when the context's
  * descriptor was readable or sw_poller_wait() returned. `token` comes back with it. Unlike sw_connect() it does not try
- * again while a link is down. SW_BUSY (1024 are under way), SW_ENGINE_GONE. */
+ * again while a link is down. SW_BUSY (1024 are under way), SW_ENGINE_GONE (also until the session is resumed). */
 SW_API int sw_start_connect(sw_context* context, const char* service, const sw_connect_options* options,
                             sw_timeout_ms timeout, void* token);
 /* The outcome of one sw_start_connect(): SW_OK and the connection, or why not, and its token. SW_AGAIN (and token

@@ -1,0 +1,62 @@
+// The simulated card's host bus on a unix socket (driver/socket_bus_protocol.hpp): one driver at a time.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "sim/card/sim_core.hpp"
+#include "slot/memory.hpp"
+
+namespace slotwire::sim {
+
+class BusServer {
+ public:
+  /// Bytes of the driver that wait for the card, and answers that wait for the driver, at most. Beyond it nothing is
+  /// read.
+  static constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
+
+  /// Listens on `path` (an old socket there is replaced). Throws std::runtime_error.
+  BusServer(std::string path, SimCore& core);
+  ~BusServer();
+  BusServer(const BusServer&) = delete;
+  BusServer& operator=(const BusServer&) = delete;
+
+  /// Takes a driver, its accesses and the card's answers as far as they go now. True: something moved.
+  bool poll();
+  /// Tells the driver of interrupts.
+  void interrupt(std::uint32_t vectors);
+  /// To wait on for reading; the listening socket while there is no driver.
+  int fd() const { return driver_ ? driver_.get() : listener_.get(); }
+  /// Accesses are under way: the card must be clocked.
+  bool busy() const { return !reads_.empty() || in_.size() - taken_ != 0 || !out_.empty(); }
+
+ private:
+  struct Read {
+    std::size_t lines = 0;     ///< of the access
+    std::size_t asked = 0;     ///< that the card was asked for
+    std::size_t answered = 0;  ///< that came
+    std::size_t offset = 0;    ///< of the first byte that was asked for, in the first line
+    std::size_t bytes = 0;
+    bool error = false;
+    std::vector<std::byte> data;
+  };
+
+  bool receive();
+  bool take_access();
+  bool take_answers();
+  bool flush();
+  void drop(const char* why);
+
+  std::string path_;
+  SimCore& core_;
+  slot::Fd listener_, driver_;
+  std::vector<std::byte> in_, out_;
+  std::size_t taken_ = 0;       ///< bytes of in_ that the card has
+  std::size_t lines_done_ = 0;  ///< of the access at its front
+  std::deque<Read> reads_;
+  std::size_t stale_answers_ = 0;  ///< of a driver that is gone
+};
+
+}  // namespace slotwire::sim

@@ -1,0 +1,226 @@
+// slotwire-simcard: the RTL of a card, simulated, between a wire, the host's network stack and a driver.
+#include <poll.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "sim/card/card_driver.hpp"
+#include "sim/card/sim_core.hpp"
+#include "sim/simcard/bus_server.hpp"
+#include "sim/simcard/wire.hpp"
+
+namespace slotwire::sim {
+namespace {
+
+volatile std::sig_atomic_t stopping = 0;
+
+struct Options {
+  std::string bus;
+  std::string wire = "none";
+  std::string host = "none";
+  unsigned slots = 64;
+  std::uint64_t seed = 1;
+  unsigned loss_permille = 0;
+  unsigned latency = 4;
+  bool random_latency = false;
+  std::uint64_t clocks_per_us = 0;
+  std::uint64_t clocks = 0;
+  std::string trace;
+  std::uint64_t trace_from = 0, trace_to = ~std::uint64_t{0};
+};
+
+/// Adds up the interrupts between two looks.
+class Interrupts final : public PortWatcher {
+ public:
+  void interrupt(std::uint64_t, std::uint32_t vectors) override { raised_ |= vectors; }
+  std::uint32_t take() { return std::exchange(raised_, 0); }
+
+ private:
+  std::uint32_t raised_ = 0;
+};
+
+/// A wire and the two queues at the card's port.
+class Port {
+ public:
+  Port(const std::string& text, FrameQueue& in, FrameQueue& out, unsigned loss_permille, Random& random)
+      : wire_(make_wire(text)), in_(in), out_(out), loss_(loss_permille), random_(random) {}
+
+  bool poll() {
+    bool any = false;
+    while (!out_.empty()) {
+      any = true;
+      if (lost())
+        ++dropped_;
+      else
+        wire_->send(out_.front().bytes);
+      out_.pop();
+    }
+    while (!in_.full()) {
+      const std::size_t n = wire_->receive(in_.room());
+      if (n == 0) break;
+      any = true;
+      if (lost())
+        ++dropped_;
+      else
+        in_.commit(n, false);
+    }
+    return any;
+  }
+  int fd() const { return wire_->fd(); }
+  bool ended() const { return wire_->ended(); }
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  bool lost() { return loss_ != 0 && random_.chance(loss_); }
+
+  std::unique_ptr<Wire> wire_;
+  FrameQueue& in_;
+  FrameQueue& out_;
+  unsigned loss_;
+  Random& random_;
+  std::uint64_t dropped_ = 0;
+};
+
+class SimCard {
+ public:
+  /// Clocks between two looks at the world outside.
+  static constexpr std::uint64_t kBurst = 32;
+  /// An idle card sleeps for so long between two sweeps over its timers; whatever comes in wakes it.
+  static constexpr int kIdleMs = 1;
+
+  explicit SimCard(const Options& options)
+      : options_(options),
+        random_(options.seed),
+        core_(core_options(options)),
+        wire_(options.wire, core_.wire_in(), core_.wire_out(), options.loss_permille, random_),
+        host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
+    core_.watch(&interrupts_);
+    core_.reset();
+    if (!options.bus.empty()) bus_ = std::make_unique<BusServer>(options.bus, core_);
+  }
+
+  int run() {
+    std::printf("ready: %u slots, bus %s, wire %s, host %s\n", options_.slots,
+                options_.bus.empty() ? "none" : options_.bus.c_str(), options_.wire.c_str(), options_.host.c_str());
+    std::fflush(stdout);
+    const auto start = std::chrono::steady_clock::now();
+    const std::uint64_t first_clock = core_.now();
+    while (stopping == 0 && (options_.clocks == 0 || core_.now() < options_.clocks)) {
+      bool any = wire_.poll();
+      any |= host_.poll();
+      if (bus_) any |= bus_->poll();
+      tell_time(start);
+      if (!any && core_.idle() && (!bus_ || !bus_->busy())) {
+        if (wire_.ended()) break;
+        sleep();
+        tell_time(start);
+        for (const std::uint64_t sweep = core_.sweeps() + 2; core_.sweeps() < sweep && core_.idle();) core_.clock();
+      } else {
+        core_.clock(kBurst);
+      }
+      if (bus_) bus_->interrupt(interrupts_.take());
+      if (!core_.violation().empty()) {
+        std::fprintf(stderr, "simulated card: %s\n", core_.violation().c_str());
+        return 1;
+      }
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    const auto clocks = static_cast<double>(core_.now() - first_clock);
+    std::printf("stopped: %.0f clocks in %.3f s (%.0f a second), %llu frames lost on purpose\n", clocks, took.count(),
+                clocks / took.count(), static_cast<unsigned long long>(wire_.dropped()));
+    return 0;
+  }
+
+ private:
+  static SimCoreOptions core_options(const Options& options) {
+    SimCoreOptions core;
+    core.kind = find_card(options.slots, !options.trace.empty(), false);
+    if (core.kind == nullptr) {
+      std::string built;
+      for (const CardKind& kind : card_kinds()) {
+        if (!kind.covered && !kind.rtl_memory)
+          built += " " + std::to_string(kind.slots) + (kind.traced ? " (with waveforms)" : "");
+      }
+      throw std::runtime_error("no card with " + std::to_string(options.slots) + " slots" +
+                               (options.trace.empty() ? "" : " and waveforms") + " was built; there are:" + built);
+    }
+    core.seed = options.seed;
+    core.memory_latency = options.latency;
+    core.random_memory = options.random_latency;
+    core.trace_file = options.trace;
+    core.trace_from = options.trace_from;
+    core.trace_to = options.trace_to;
+    return core;
+  }
+
+  /// The card's time: the host's, or counted in clocks so that a run can be repeated.
+  void tell_time(std::chrono::steady_clock::time_point start) {
+    if (options_.clocks_per_us != 0) {
+      core_.set_now_us(static_cast<std::uint32_t>(core_.now() / options_.clocks_per_us));
+      return;
+    }
+    const auto passed = std::chrono::steady_clock::now() - start;
+    core_.set_now_us(static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(passed).count()));
+  }
+
+  void sleep() {
+    std::array<pollfd, 3> watched{};
+    std::size_t n = 0;
+    for (const int fd : {wire_.fd(), host_.fd(), bus_ ? bus_->fd() : -1}) {
+      if (fd >= 0) watched[n++] = {fd, POLLIN, 0};
+    }
+    ::poll(watched.data(), n, options_.clocks_per_us != 0 ? 0 : kIdleMs);
+  }
+
+  Options options_;
+  Random random_;
+  SimCore core_;
+  Interrupts interrupts_;
+  Port wire_, host_;
+  std::unique_ptr<BusServer> bus_;
+};
+
+}  // namespace
+}  // namespace slotwire::sim
+
+int main(int argc, char** argv) {
+  using slotwire::sim::Options;
+  Options options;
+  CLI::App app("A card in simulation: its RTL between a wire, the host's network stack and a driver (slotwired).");
+  app.set_version_flag("--version", SLOTWIRE_VERSION);
+  app.add_option("--bus", options.bus, "unix socket for the driver (card.socket of slotwired)");
+  app.add_option("--wire", options.wire,
+                 "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");
+  app.add_option("--host", options.host,
+                 "where frames go that are not ours: tap:NAME[@NETNS] for the host's network stack, or as --wire");
+  app.add_option("--slots", options.slots, "slots of the card")->capture_default_str();
+  app.add_option("--seed", options.seed, "of registers without a reset, memory latency and loss")
+      ->capture_default_str();
+  app.add_option("--loss", options.loss_permille, "frames lost on the wire, each way, per thousand")
+      ->check(CLI::Range(0, 1000));
+  app.add_option("--latency", options.latency, "clocks that slot memory takes")
+      ->check(CLI::Range(1U, slotwire::sim::SimCore::kMaxMemoryLatency));
+  app.add_flag("--random-latency", options.random_latency, "slot memory takes up to --latency clocks");
+  app.add_option("--clocks-per-us", options.clocks_per_us, "count the card's time in clocks; else it is the host's");
+  app.add_option("--clocks", options.clocks, "stop after so many clocks; else at SIGINT or SIGTERM");
+  app.add_option("--trace", options.trace, "FST waveform of everything (sim/waves has a view for GTKWave)");
+  app.add_option("--trace-from", options.trace_from, "first clock in it");
+  app.add_option("--trace-to", options.trace_to, "last clock in it");
+  CLI11_PARSE(app, argc, argv);
+  struct sigaction action {};
+  action.sa_handler = [](int) { slotwire::sim::stopping = 1; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  try {
+    return slotwire::sim::SimCard(options).run();
+  } catch (const std::exception& error) {
+    std::cerr << "slotwire-simcard: " << error.what() << '\n';
+    return 2;
+  }
+}

@@ -1,0 +1,107 @@
+// What the C ABI says to arguments that cannot be: it says so, and touches nothing.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "client_support.hpp"
+
+namespace slotwire::test {
+namespace {
+
+class Arguments : public PlayedSession {
+ protected:
+  struct Call {
+    const char* what;
+    std::function<int()> call;
+  };
+  static void all_are(int status, std::string_view text, const std::vector<Call>& calls) {
+    for (const Call& call : calls) {
+      EXPECT_EQ(call.call(), status) << call.what;
+      EXPECT_NE(std::string_view(sw_last_error()).find(text), std::string_view::npos) << call.what;
+    }
+  }
+};
+
+TEST_F(Arguments, ThatAreNullAreRefused) {
+  sw_connection* const c = connect();
+  sw_connection* connection = nullptr;
+  sw_poller* poller = nullptr;
+  sw_ready ready{};
+  sw_message message;
+  SW_INIT(message);
+  std::uint32_t id = 0;
+  std::size_t n = 0;
+  const void* data = nullptr;
+  char byte = 0;
+  ASSERT_EQ(sw_poller_create(context_, &poller), SW_OK);
+  all_are(SW_INVALID, "an argument is NULL",
+          {{"open", [&] { return sw_open(nullptr, nullptr); }},
+           {"serve", [&] { return sw_serve(context_, nullptr, nullptr, &service_); }},
+           {"serve out", [&] { return sw_serve(context_, "u", nullptr, nullptr); }},
+           {"accept", [&] { return sw_accept(service_, 0, nullptr); }},
+           {"connect", [&] { return sw_connect(context_, nullptr, nullptr, 0, &connection); }},
+           {"connect out", [&] { return sw_connect(context_, "u", nullptr, 0, nullptr); }},
+           {"start_connect", [&] { return sw_start_connect(context_, nullptr, nullptr, 0, nullptr); }},
+           {"connected", [&] { return sw_connected(context_, nullptr, &connection); }},
+           {"peer", [&] { return sw_connection_peer(c, nullptr); }},
+           {"send", [&] { return sw_send(c, nullptr, 1, 0); }},
+           {"loan", [&] { return sw_loan_message(c, 1, nullptr); }},
+           {"loan_stream", [&] { return sw_loan_stream(c, 1, nullptr); }},
+           {"receive", [&] { return sw_receive(c, 0, nullptr); }},
+           {"call", [&] { return sw_call(c, 1, nullptr, 1, 0, &message); }},
+           {"call reply", [&] { return sw_call(c, 1, "x", 1, 0, nullptr); }},
+           {"start_call", [&] { return sw_start_call(c, 1, nullptr, 1, 0, &id); }},
+           {"start_call id", [&] { return sw_start_call(c, 1, "x", 1, 0, nullptr); }},
+           {"reply", [&] { return sw_reply(c, 1, nullptr, 1, 0); }},
+           {"write", [&] { return sw_write(c, nullptr, 1, &n); }},
+           {"write done", [&] { return sw_write(c, "x", 1, nullptr); }},
+           {"read", [&] { return sw_read(c, nullptr, 1, &n); }},
+           {"read done", [&] { return sw_read(c, &byte, 1, nullptr); }},
+           {"peek", [&] { return sw_peek_stream(c, nullptr, &n); }},
+           {"peek length", [&] { return sw_peek_stream(c, &data, nullptr); }},
+           {"poller", [&] { return sw_poller_create(context_, nullptr); }},
+           {"poller add", [&] { return sw_poller_add(nullptr, c, SW_READABLE, nullptr); }},
+           {"poller set", [&] { return sw_poller_set(nullptr, c, SW_READABLE); }},
+           {"poller remove", [&] { return sw_poller_remove(nullptr, c); }},
+           {"poller wait", [&] { return sw_poller_wait(poller, nullptr, 1, 0, &n); }},
+           {"poller wait count", [&] { return sw_poller_wait(poller, &ready, 1, 0, nullptr); }}});
+  // No bytes need no place.
+  EXPECT_EQ(sw_send(c, nullptr, 0, 0), SW_OK) << sw_last_error();
+  EXPECT_EQ(sw_poller_wait(poller, &ready, 0, 0, &n), SW_INVALID);
+  sw_poller_destroy(poller);
+}
+
+TEST_F(Arguments, WithoutAHandleAreRefused) {
+  sw_connection* connection = nullptr;
+  sw_message message;
+  SW_INIT(message);
+  all_are(SW_INVALID, "a handle is NULL",
+          {{"process", [&] { return sw_context_process(nullptr); }},
+           {"serve", [&] { return sw_serve(nullptr, "u", nullptr, &service_); }},
+           {"accept", [&] { return sw_accept(nullptr, 0, &connection); }},
+           {"send", [&] { return sw_send(nullptr, "x", 1, 0); }},
+           {"receive", [&] { return sw_receive(nullptr, 0, &message); }},
+           {"commit", [&] { return sw_commit(nullptr, SW_MESSAGE, 0, 0, 0); }},
+           {"wait", [&] { return sw_wait(nullptr, SW_READABLE, 0); }},
+           {"poller wait", [&] { return sw_poller_wait(nullptr, nullptr, 0, 0, nullptr); }}});
+  sw_connection_close(nullptr);
+  sw_service_close(nullptr);
+  sw_close(nullptr);
+}
+
+TEST_F(Arguments, OfAnotherThreadAreRefused) {
+  sw_connection* const c = connect();
+  std::thread([&] {
+    all_are(SW_WRONG_THREAD, "one context per thread",
+            {{"process", [&] { return sw_context_process(context_); }},
+             {"send", [&] { return sw_send(c, "x", 1, 0); }},
+             // The thread is looked at first: nothing else of the context may be.
+             {"send nothing", [&] { return sw_send(c, nullptr, 1, 0); }}});
+  }).join();
+}
+
+}  // namespace
+}  // namespace slotwire::test
