@@ -9,7 +9,6 @@
 
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
-using slotwire::slot::RecordHeader;
 using slotwire::slot::RecordKind;
 
 namespace {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace slotwire::client {
 namespace {
@@ -392,7 +393,7 @@ std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) 
     hold_lines(view->lines, true);
     if ((header.flags & slot::kLastPart) != 0) {
       assembly_.open = false;
-      return as_copy(assembly_.header, std::move(assembly_.data));
+      return as_copy(assembly_.header, std::exchange(assembly_.data, {}));
     }
   }
   if (reader_.broken()) failure = end_failure();
