@@ -3,7 +3,8 @@
 `include "sw_assert.svh"
 
 module fv_sw_axi_slave_read #(
-  parameter int unsigned Others = 1  // 0: nothing goes on in the other direction.
+  parameter int unsigned Others = 1,  // 0: nothing goes on in the other direction.
+  parameter int unsigned TwoBeats = 1  // 1: bursts of one or two beats, 0: of one.
 ) (
   input logic       clk_i,
   input logic       rst_ni,
@@ -34,6 +35,10 @@ module fv_sw_axi_slave_read #(
 
   `FV_RESET
 
+  logic awlen, arlen;
+  assign awlen = awlen_i && TwoBeats != 0;
+  assign arlen = arlen_i && TwoBeats != 0;
+
   localparam int unsigned QueueDepth = 2;
   localparam int unsigned MaxReads = 2;
 
@@ -53,7 +58,7 @@ module fv_sw_axi_slave_read #(
     .rst_ni,
     .s_axi_awid_i    (awid_i),
     .s_axi_awaddr_i  ({3'h0, awaddr_i}),
-    .s_axi_awlen_i   ({7'h0, awlen_i}),
+    .s_axi_awlen_i   ({7'h0, awlen}),
     .s_axi_awsize_i  ({1'b0, awsize_i}),
     .s_axi_awburst_i (awburst_i),
     .s_axi_awvalid_i (awvalid_i && Others != 0),
@@ -69,7 +74,7 @@ module fv_sw_axi_slave_read #(
     .s_axi_bready_i  (bready_i),
     .s_axi_arid_i    (arid_i),
     .s_axi_araddr_i  ({3'h0, araddr_i}),
-    .s_axi_arlen_i   ({7'h0, arlen_i}),
+    .s_axi_arlen_i   ({7'h0, arlen}),
     .s_axi_arsize_i  ({1'b0, arsize_i}),
     .s_axi_arburst_i (arburst_i),
     .s_axi_arvalid_i (arvalid_i),
@@ -127,14 +132,15 @@ module fv_sw_axi_slave_read #(
   fv_axi_burst #(
     .AddrW(7),
     .LineW(1),
-    .MaxBeats(16)
+    .MaxBeats(16),
+    .Longest(1 + TwoBeats)
   ) u_burst (
     .clk_i,
     .rst_ni,
     .mark_i,
     .burst_i   (arvalid_i && arready),
     .addr_i    ({3'h0, araddr_i}),
-    .len_i     ({7'h0, arlen_i}),
+    .len_i     ({7'h0, arlen}),
     .size_i    ({1'b0, arsize_i}),
     .kind_i    (arburst_i),
     .req_i     (req_read),
@@ -175,7 +181,7 @@ module fv_sw_axi_slave_read #(
         end
         line_ahead_q <= line_ahead_q - 3'd1;
       end
-      beats_q <= beats_q + (arvalid_i && arready ? 5'(arlen_i) + 5'd1 : 5'd0) - 5'(r);
+      beats_q <= beats_q + (arvalid_i && arready ? 5'(arlen) + 5'd1 : 5'd0) - 5'(r);
       if (now) begin
         r_ahead_q <= beats_q - 5'(r);
         id_q <= arid_i;
@@ -196,7 +202,7 @@ module fv_sw_axi_slave_read #(
   `SW_ASSERT(BadIsRefused, !(r_mine && bad) || (rresp == 2'b10 && rdata == '0))
   `SW_ASSERT(FirstBeatIsItsLine, !(r_mine && !bad && r_beat_q == '0) ||
              (line_had_q && rdata == {15'h0, line_data_q} && rresp == {line_err_q, 1'b0}))
-  `SW_COVER(GoodEnd, gone_q && !bad && len == 8'd1)
+  `SW_COVER(GoodEnd, gone_q && !bad && len == 8'(TwoBeats))
   `SW_COVER(BadEnd, gone_q && bad)
 
 endmodule

@@ -3,7 +3,8 @@
 `include "sw_assert.svh"
 
 module fv_sw_axi_slave_write #(
-  parameter int unsigned Others = 1  // 0: nothing goes on in the other direction.
+  parameter int unsigned Others = 1,  // 0: nothing goes on in the other direction.
+  parameter int unsigned TwoBeats = 1  // 1: bursts of one or two beats, 0: of one.
 ) (
   input logic       clk_i,
   input logic       rst_ni,
@@ -34,6 +35,10 @@ module fv_sw_axi_slave_write #(
 
   `FV_RESET
 
+  logic awlen, arlen;
+  assign awlen = awlen_i && TwoBeats != 0;
+  assign arlen = arlen_i && TwoBeats != 0;
+
   localparam int unsigned QueueDepth = 2;
   localparam int unsigned MaxReads = 2;
 
@@ -53,7 +58,7 @@ module fv_sw_axi_slave_write #(
     .rst_ni,
     .s_axi_awid_i    (awid_i),
     .s_axi_awaddr_i  ({3'h0, awaddr_i}),
-    .s_axi_awlen_i   ({7'h0, awlen_i}),
+    .s_axi_awlen_i   ({7'h0, awlen}),
     .s_axi_awsize_i  ({1'b0, awsize_i}),
     .s_axi_awburst_i (awburst_i),
     .s_axi_awvalid_i (awvalid_i),
@@ -69,7 +74,7 @@ module fv_sw_axi_slave_write #(
     .s_axi_bready_i  (bready_i),
     .s_axi_arid_i    (arid_i),
     .s_axi_araddr_i  ({3'h0, araddr_i}),
-    .s_axi_arlen_i   ({7'h0, arlen_i}),
+    .s_axi_arlen_i   ({7'h0, arlen}),
     .s_axi_arsize_i  ({1'b0, arsize_i}),
     .s_axi_arburst_i (arburst_i),
     .s_axi_arvalid_i (arvalid_i && Others != 0),
@@ -131,14 +136,15 @@ module fv_sw_axi_slave_write #(
   fv_axi_burst #(
     .AddrW(7),
     .LineW(1),
-    .MaxBeats(16)
+    .MaxBeats(16),
+    .Longest(1 + TwoBeats)
   ) u_burst (
     .clk_i,
     .rst_ni,
     .mark_i,
     .burst_i   (awvalid_i && awready),
     .addr_i    ({3'h0, awaddr_i}),
-    .len_i     ({7'h0, awlen_i}),
+    .len_i     ({7'h0, awlen}),
     .size_i    ({1'b0, awsize_i}),
     .kind_i    (awburst_i),
     .req_i     (req && req_write),
@@ -197,7 +203,7 @@ module fv_sw_axi_slave_write #(
   `SW_ASSERT(NoAnswerFromNowhere, !bvalid || bursts_q != '0)
   `SW_ASSERT(AnswerWhenTaken, !(b_mine && !bad) || 8'(taken) == len + 8'd1)
   `SW_ASSERT(AnswerIsRight, !b_mine || (bid == id_q && bresp == (bad ? 2'b10 : 2'b00)))
-  `SW_COVER(GoodAnswer, b_gone_q && !bad && len == 8'd1)
+  `SW_COVER(GoodAnswer, b_gone_q && !bad && len == 8'(TwoBeats))
   `SW_COVER(BadAnswer, b_gone_q && bad)
 
 endmodule

@@ -8,6 +8,7 @@ module fv_axi_burst #(
   parameter int unsigned AddrW = 7,
   parameter int unsigned LineW = 1,
   parameter int unsigned MaxBeats = 16,  // Beats that may be under way.
+  parameter int unsigned Longest = 2,  // Beats of the longest burst, 1 or 2.
   localparam int unsigned CountW = $clog2(MaxBeats + 2)
 ) (
   input  logic              clk_i,
@@ -69,10 +70,10 @@ module fv_axi_burst #(
     end
   end
 
-  `SW_ASSUME(ShortBursts, !burst_i || len_i <= 8'd1)
+  `SW_ASSUME(ShortBursts, !burst_i || 32'(len_i) < Longest)
   `SW_ASSERT(RequestsAreAskedFor, !req_i || beats_q != '0)
   `SW_ASSERT(BeatsBounded, beats_q <= CountW'(MaxBeats))
   `SW_ASSERT(RightLine, !mine_o || req_addr_i == {expected[AddrW-1:LineW], LineW'(0)})
-  `SW_COVER(SecondBeat, taken_q == CountW'(2))
+  `SW_COVER(AllBeats, taken_q == CountW'(Longest))
 
 endmodule
