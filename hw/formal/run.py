@@ -16,6 +16,7 @@ A proof fv_NAME.sv is a module of that name that holds the block and its propert
     config = 0           with which configuration (default the first)
     cover_depth = 40     clocks in which every SW_COVER must be reachable (default 40; 0: the proof has no covers)
     timeout = 300        seconds for each run of a tool
+    narrow = [4, 2]      the rules with positions of 4 bits and frames of up to 2^2 - 1 lines (narrow.py)
 
 FV_NAME, in capitals, is defined: a block may hold rules on its inner state for its own proof only.
 
@@ -135,11 +136,20 @@ def reach(aiger: Path, depth: int, timeout: int) -> tuple[int, int]:
     return reached, total
 
 
-def mutate(mutant: dict, tree: Path) -> None:
+def copy_sources(tree: Path) -> None:
     for directory in SOURCE_DIRS + ["hw/formal"]:
         (tree / directory).mkdir(parents=True, exist_ok=True)
         for path in (ROOT / directory).glob("*.sv*"):
             shutil.copy(path, tree / directory)
+
+
+def narrow(plan: dict, tree: Path, timeout: int) -> None:
+    if "narrow" in plan:
+        run_tool([sys.executable, str(HERE / "narrow.py"), str(tree), *map(str, plan["narrow"])], timeout)
+
+
+def mutate(mutant: dict, tree: Path) -> None:
+    copy_sources(tree)
     path = tree / mutant["file"]
     text = path.read_text(encoding="utf-8")
     if text.count(mutant["old"]) != 1:
@@ -166,9 +176,18 @@ def check(name: str, work: Path) -> bool:
             good = False
             print(f"  {what}: FAILED: {failure}", flush=True)
 
+    def sources() -> Path:
+        if "narrow" not in plan:
+            return ROOT
+        tree = work / f"{name}-narrow"
+        if not tree.exists():
+            copy_sources(tree)
+            narrow(plan, tree, timeout)
+        return tree
+
     def proof(index: int, params: dict) -> str:
         aiger = work / f"{name}-{index}.aig"
-        build_aiger(ROOT, name, params, [], aiger, timeout)
+        build_aiger(sources(), name, params, [], aiger, timeout)
         frame = search(aiger, bounds[index], timeout) if bounds[index] else prove(aiger, timeout)
         if frame is not None:
             raise Failed(f"a counterexample in frame {frame}")
@@ -176,7 +195,7 @@ def check(name: str, work: Path) -> bool:
 
     def cover(index: int, params: dict) -> str:
         aiger = work / f"{name}-{index}-cover.aig"
-        build_aiger(ROOT, name, params, ["SW_COVER_RUN"], aiger, timeout)
+        build_aiger(sources(), name, params, ["SW_COVER_RUN"], aiger, timeout)
         solved, total = reach(aiger, depth, timeout)
         if total == 0 or solved != total:
             raise Failed(f"{solved} of {total} covers reached within {depth} clocks")
@@ -185,6 +204,7 @@ def check(name: str, work: Path) -> bool:
     def bug(index: int, mutant: dict) -> str:
         tree = work / f"{name}-mutant{index}"
         mutate(mutant, tree)
+        narrow(plan, tree, timeout)
         aiger = work / f"{name}-mutant{index}.aig"
         config = mutant.get("config", 0)
         build_aiger(tree, name, configs[config], [], aiger, timeout)
