@@ -214,6 +214,9 @@ void build_frame(const FrameIn& step, Bytes& out) {
   if (step.cut != 0) frame.resize(std::min<std::size_t>(frame.size(), step.cut - 1U));
   out.resize(std::max(sim::kMinEthernetBytes, sim::kCarrierBytes + frame.size()));
   out.resize(sim::wrap(peer_endpoint(step.link), own_endpoint(), frame, out));
+  if (step.missing != 0)
+    out.resize(std::max(sim::kMinEthernetBytes, out.size() - std::min<std::size_t>(step.missing, out.size())));
+  out.resize(out.size() + step.pad, std::byte{0x77});
 }
 
 void build_frame(const Stray& step, Bytes& out) {
@@ -232,6 +235,8 @@ void build_frame(const Stray& step, Bytes& out) {
   if (likeness == Likeness::other_type) out[12] ^= std::byte{0x80};
   if (likeness == Likeness::other_protocol) out[sim::kEthernetBytes + 9] = std::byte{6};
   if (likeness == Likeness::fragment) out[sim::kEthernetBytes + 6] = std::byte{0x20};
+  if (likeness == Likeness::options) out[sim::kEthernetBytes] = std::byte{0x46};
+  if (likeness == Likeness::other_length) out[sim::kEthernetBytes + 3] ^= std::byte{1};
   if (likeness == Likeness::none) {
     // Nothing but noise, to another station.
     for (std::size_t i = 0; i < sim::kCarrierBytes; ++i) out[i] = static_cast<std::byte>(random.next() & 0xff);
