@@ -245,8 +245,7 @@ void Coverage::time_passed(const Deed& deed) {
 }
 
 void Coverage::link_turned(const Deed& deed, std::uint16_t link, bool up) {
-  for (std::size_t slot = 0; slot < deed.before.rows.size(); ++slot) {
-    const SlotRow& b = deed.before.rows[slot];
+  for (const SlotRow& b : deed.before.rows) {
     if (is(b, SlotState::free) || b.link != link) continue;
     if (!up) {
       hit("R9 link down with timers running", has(b, regs::kRowTxTimer | regs::kRowAckTimer));

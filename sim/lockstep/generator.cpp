@@ -59,7 +59,7 @@ class Generator {
   };
 
   void choose_profile();
-  void emit(Action action, bool may_join = true);
+  void emit(const Action& action, bool may_join = true);
   void step();
   void background();
   bool deliver();
@@ -156,7 +156,7 @@ Program Generator::run() {
   return std::move(program_);
 }
 
-void Generator::emit(Action action, bool may_join) {
+void Generator::emit(const Action& action, bool may_join) {
   if (program_.steps.size() >= options_.steps) return;
   if (const auto* a = std::get_if<Advance>(&action)) now_ += a->us;
   card_.apply(action, now_);
@@ -169,7 +169,7 @@ void Generator::emit(Action action, bool may_join) {
     if (!use.forged) peer(use.link).send(frame.bytes);
   }
   const bool join = may_join && random_.chance(profile_.together);
-  program_.steps.push_back({std::move(action), join});
+  program_.steps.push_back({action, join});
 }
 
 void Generator::step() {
@@ -262,7 +262,7 @@ void Generator::consume() {
 void Generator::advance() {
   const std::uint32_t choice = random_.below(1000);
   std::optional<std::uint32_t> next;
-  for (std::uint16_t slot = 0; slot < options_.slots; ++slot) {
+  for (const std::uint16_t slot : numbers(options_.slots)) {
     const SlotRow& r = row(slot);
     if ((r.flags & regs::kRowTxTimer) != 0) next = std::min(next.value_or(~0U), r.tx_deadline - now_);
     if ((r.flags & regs::kRowAckTimer) != 0) next = std::min(next.value_or(~0U), r.ack_deadline - now_);

@@ -228,7 +228,7 @@ void build_frame(const Stray& step, Bytes& out) {
   out.resize(step.bytes);
   sim::Endpoint to = step.from_host != 0 ? other : own;
   const auto likeness = static_cast<Likeness>(step.likeness);
-  if (likeness == Likeness::other_mac) to.mac ^= 1U << random.below(40);
+  if (likeness == Likeness::other_mac) to.mac ^= std::uint64_t{1} << random.below(40);
   if (likeness == Likeness::other_ip) to.ip ^= 1U << random.below(32);
   if (likeness == Likeness::other_port) to.port = static_cast<std::uint16_t>(to.port ^ (1U << random.below(16)));
   sim::wrap(step.from_host != 0 ? own : other, to, payload, out);

@@ -4,6 +4,7 @@
 // the effect that the protocol gives it.
 #pragma once
 #include <cstdint>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -212,6 +213,11 @@ struct Program {
     return region_lines() * (2U * slot + (out ? 1U : 0U)) + ((place % places) << order);
   }
 };
+
+/// 0 to n - 1, as numbers of slots or links; n at most 65535.
+inline auto numbers(std::size_t n) {
+  return std::views::iota(std::uint16_t{0}, static_cast<std::uint16_t>(n));
+}
 
 std::string_view name(const Action& action);
 /// One line of text for a step.

@@ -190,12 +190,12 @@ class SoftwareCard final : public Implementation {
     make_pipeline();
     card_counters_ = {};
     refused_ = {};
-    for (std::uint16_t link = 0; link < figures_.size(); ++link) pipe_->set_link(link, figures_[link]);
-    for (std::uint16_t slot = 0; slot < slots_; ++slot) {
+    for (const std::uint16_t link : numbers(figures_.size())) pipe_->set_link(link, figures_[link]);
+    for (const std::uint16_t slot : numbers(slots_)) {
       if (state(slot) == regs::SlotState::free) continue;
       pipe_->recover(slot, memory(slot), rows_[slot].in_tail, rows_[slot].out_head, now);
     }
-    for (std::uint16_t link = 0; link < figures_.size(); ++link) {
+    for (const std::uint16_t link : numbers(figures_.size())) {
       if (up_[link]) pipe_->link_up(link, now);
     }
   }
