@@ -178,12 +178,9 @@ class SimCore {
   std::uint64_t clock_ = 0;
   std::uint32_t now_us_ = 0;
   PortWatcher* watcher_ = nullptr;
-  bool tracing_ = false;
-  bool in_reset_ = true;
 
   std::vector<HostRequest> host_;
   std::size_t host_head_ = 0, host_count_ = 0;
-  bool host_offered_ = false;
   std::vector<Answer> answers_;
   std::size_t answer_head_ = 0, answer_count_ = 0, reads_under_way_ = 0;
 
@@ -201,15 +198,15 @@ class SimCore {
   std::size_t write_head_ = 0, write_count_ = 0;
   std::uint64_t last_read_due_ = 0, last_write_due_ = 0;
   std::vector<std::uint32_t> written_;
-  bool written_overflow_ = false;
   std::optional<std::uint32_t> broken_line_;
-  bool rd_waited_ = false, wr_waited_ = false;
   std::uint32_t rd_waiting_ = 0, wr_waiting_ = 0;
 
-  bool idle_ = false;
   std::uint64_t sweeps_ = 0, last_activity_ = 0;
   std::uint32_t interrupts_ = 0;
   std::string violation_;
+  bool tracing_ = false, in_reset_ = true, idle_ = false;
+  bool host_offered_ = false, rd_waited_ = false, wr_waited_ = false;  ///< something waits at the port
+  bool written_overflow_ = false;
 };
 
 }  // namespace slotwire::sim
