@@ -137,9 +137,9 @@ void World::start_life(std::uint16_t node) {
   Node& n = nodes_[node];
   if (n.pipe) collect_counters(node);
   n.pipe = std::make_unique<pipeline::Pipeline>(n.rows, nodes_.size());
-  for (std::uint16_t link = 0; link < nodes_.size(); ++link) n.pipe->set_link(link, n.config[link]);
+  for (std::uint16_t link = 0; link < node_count(); ++link) n.pipe->set_link(link, n.config[link]);
   n.blocked.assign(nodes_.size(), false);
-  for (std::uint16_t link = 0; link < nodes_.size(); ++link) {
+  for (std::uint16_t link = 0; link < node_count(); ++link) {
     if (link != node && n.up[link]) n.pipe->link_up(link, now());
   }
 }
@@ -276,8 +276,8 @@ void World::heal() {
     while (go_on_rebinding(pairing)) {
     }
   }
-  for (std::uint16_t node = 0; node < nodes_.size(); ++node) {
-    for (std::uint16_t peer = 0; peer < nodes_.size(); ++peer) {
+  for (std::uint16_t node = 0; node < node_count(); ++node) {
+    for (std::uint16_t peer = 0; peer < node_count(); ++peer) {
       if (peer == node) continue;
       network_->channel(node, peer) = Channel{};
       nodes_[node].forced_block[peer] = false;

@@ -82,7 +82,7 @@ int run_campaign(const Campaign& campaign) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app{
       "Runs pipelines over a network that loses, doubles, reorders, damages and delays frames, with restarts,\n"
       "takeovers and hostile processes, and checks after every step. Exit 0: all held, 1: something did not."};
@@ -125,4 +125,7 @@ int main(int argc, char** argv) {
     campaign.seeds = 1;
   }
   return run_campaign(campaign);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "simulate: %s\n", error.what());
+  return 1;
 }

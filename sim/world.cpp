@@ -95,7 +95,7 @@ Result World::run() {
   } catch (const Violated& violated) {
     result_.violation = Violation{step_, violated.what, last_events()};
   }
-  for (std::uint16_t node = 0; node < nodes_.size(); ++node) collect_counters(node);
+  for (std::uint16_t node = 0; node < node_count(); ++node) collect_counters(node);
   for (const Pairing& pairing : pairings_) {
     for (const End& end : pairing.ends) result_.lines_read += end.lines_read;
   }
@@ -220,7 +220,7 @@ void World::refresh_block(std::uint16_t node, std::uint16_t link) {
 
 void World::transmit(std::uint16_t node, std::size_t frames) {
   Node& n = nodes_[node];
-  for (std::uint16_t link = 0; link < nodes_.size(); ++link) {
+  for (std::uint16_t link = 0; link < node_count(); ++link) {
     if (link != node) refresh_block(node, link);
   }
   pipeline::TxFrame out[kMaxBurst];
@@ -290,7 +290,7 @@ void World::finish() {
       for (End& end : pairing.ends) act(end, true);
     }
     std::uint32_t wait = pipeline::Pipeline::kNoTimer;
-    for (std::uint16_t node = 0; node < nodes_.size(); ++node) {
+    for (std::uint16_t node = 0; node < node_count(); ++node) {
       publish(node, 8);
       take_events(node);
       transmit(node, kMaxBurst);

@@ -133,9 +133,8 @@ class World {
   void note(What what, std::uint32_t a = 0, std::uint32_t b = 0, std::uint32_t c = 0) {
     events_[events_seen_++ % events_.size()] = {step_, time_, what, a, b, c};
   }
-  std::uint16_t any_node() {
-    return static_cast<std::uint16_t>(random_.below(static_cast<std::uint32_t>(nodes_.size())));
-  }
+  std::uint16_t node_count() const { return static_cast<std::uint16_t>(nodes_.size()); }
+  std::uint16_t any_node() { return static_cast<std::uint16_t>(random_.below(node_count())); }
 
   Options options_;
   Random random_;

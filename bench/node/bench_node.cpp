@@ -34,8 +34,8 @@ using fault::Child;
 using fault::Cluster;
 using nlohmann::json;
 
-constexpr std::size_t kSmall = 40;         // one line with its record header
-constexpr std::size_t kLarge = 64 * 1024;  // of the throughput cases
+constexpr std::size_t kSmall = 40;                     // one line with its record header
+constexpr std::size_t kLarge = std::size_t{64} << 10;  // of the throughput cases
 constexpr int kWaitMs = 30'000;
 
 void check(int status, const char* what) {
@@ -110,9 +110,11 @@ struct BarePair {
     const slot::Fd listener(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
     sockaddr_in address = loopback(0);
     socklen_t length = sizeof address;
-    ::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length);
-    ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length);
-    if (type == SOCK_STREAM) ::listen(listener.get(), 1);
+    if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+        ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+        (type == SOCK_STREAM && ::listen(listener.get(), 1) != 0)) {
+      throw std::runtime_error("no bare listener");
+    }
     child = ::fork();
     if (child == 0) {
       int fd = listener.get();

@@ -79,9 +79,9 @@ class CarrierStream : public testing::TestWithParam<bool> {
     result.peer_name = peer;
     return result;
   }
-  void connect(StreamOptions client, StreamOptions server) {
-    client_ = Stream::connect(listener_.address(), std::move(client), kDeadline);
-    server_ = Stream::accept(wait_accept(listener_), std::move(server), kDeadline);
+  void connect(const StreamOptions& client, const StreamOptions& server) {
+    client_ = Stream::connect(listener_.address(), client, kDeadline);
+    server_ = Stream::accept(wait_accept(listener_), server, kDeadline);
   }
   void connect() {
     connect(options(client_tls_, "node-b"), options(server_tls_));

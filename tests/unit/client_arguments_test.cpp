@@ -103,5 +103,25 @@ TEST_F(Arguments, OfAnotherThreadAreRefused) {
   }).join();
 }
 
+TEST_F(Arguments, OfTheEngineThatAreNoNumbersOfOursAreNotUnderstood) {
+  for (const char* local : {"3e40", "-1", "4294967296", "1.5", "\"3\"", "null"}) {
+    ASSERT_EQ(start_connect(), SW_OK);
+    const std::vector<int> fds = engine_.slot();
+    answer(hear("connect"),
+           {{"slot", 5},
+            {"local", Json::parse(local)},
+            {"in_order", FakeEngine::kOrder},
+            {"out_order", FakeEngine::kOrder},
+            {"service", "t"},
+            {"direct", false},
+            {"peer", {{"node", "n"}}}},
+           {fds[0], fds[1], fds[2]});
+    step();
+    void* token = nullptr;
+    sw_connection* connection = nullptr;
+    EXPECT_EQ(sw_connected(context_, &token, &connection), SW_VERSION) << local << ": " << sw_last_error();
+  }
+}
+
 }  // namespace
 }  // namespace slotwire::test

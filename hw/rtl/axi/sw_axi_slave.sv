@@ -13,6 +13,7 @@ module sw_axi_slave #(
   parameter int unsigned AddrW = 40,  // Bits of an address, 7 to 64.
   parameter int unsigned IdW = 4,  // Bits of an ID, 1 or more.
   parameter int unsigned MaxReads = 16,  // Beats asked for and not yet returned, a power of two, 2 or more.
+  parameter int unsigned QueueDepth = 4,  // Bursts, beats of data, and answers to writes that wait: a power of two, 2 or more.
   parameter int unsigned DataW = 512,  // Bits of a line. Less in proofs only: a power of two, 16 or more.
   localparam int unsigned StrbW = DataW / 8
 ) (
@@ -61,7 +62,6 @@ module sw_axi_slave #(
 );
 
   localparam int unsigned LineW = $clog2(StrbW);  // Bits of an address inside a line.
-  localparam int unsigned QueueDepth = 4;  // Bursts, beats of data, and answers to writes that wait.
   localparam int unsigned BurstW = IdW + AddrW + 8 + 3 + 2;
   localparam int unsigned CountW = $clog2(MaxReads) + 1;
   localparam int unsigned QueueW = $clog2(QueueDepth) + 1;
@@ -299,7 +299,8 @@ module sw_axi_slave #(
   );
   assign s_axi_rresp_o[0] = 1'b0;
 
-  // Every answer has a plan, so its room was kept: but for an answer that nobody asked for.
+  // Every answer has a plan, so its room was kept.
+  `SW_ASSERT(LinesHaveRoom, !host_rsp_valid_i || unused_line_room)
   `SW_ASSERT(LinesArePlanned, unused_line_count <= unused_plan_count)
   `SW_ASSUME(LastFitsLength, !w_pop || unused_w_last == w_last)
 

@@ -31,7 +31,7 @@ void set_stream_options(int fd, const StreamOptions& options) noexcept {
 
 }  // namespace
 
-Stream Stream::start(Fd fd, StreamOptions options, std::uint64_t deadline_us, StreamState state,
+Stream Stream::start(Fd fd, const StreamOptions& options, std::uint64_t deadline_us, StreamState state,
                      TlsSession::Role role) {
   Stream stream;
   stream.output_ = ByteQueue(options.output_limit);
@@ -46,7 +46,7 @@ Stream Stream::start(Fd fd, StreamOptions options, std::uint64_t deadline_us, St
   return stream;
 }
 
-Stream Stream::connect(const Address& to, StreamOptions options, std::uint64_t deadline_us) {
+Stream Stream::connect(const Address& to, const StreamOptions& options, std::uint64_t deadline_us) {
   Stream failed;
   if (!to.valid()) {
     failed.reason_ = "no address to connect to; configure the peer's address";
@@ -62,17 +62,16 @@ Stream Stream::connect(const Address& to, StreamOptions options, std::uint64_t d
     failed.reason_ = "cannot connect to " + to.to_string() + ": " + errno_text(errno);
     return failed;
   }
-  Stream stream =
-      start(std::move(fd), std::move(options), deadline_us, StreamState::connecting, TlsSession::Role::client);
+  Stream stream = start(std::move(fd), options, deadline_us, StreamState::connecting, TlsSession::Role::client);
   stream.target_ = to.to_string();
   return stream;
 }
 
-Stream Stream::accept(Fd connected, StreamOptions options, std::uint64_t deadline_us) {
+Stream Stream::accept(Fd connected, const StreamOptions& options, std::uint64_t deadline_us) {
   if (!connected) return {};
   set_stream_options(connected.get(), options);
   const auto state = options.tls ? StreamState::handshaking : StreamState::open;
-  return start(std::move(connected), std::move(options), deadline_us, state, TlsSession::Role::server);
+  return start(std::move(connected), options, deadline_us, state, TlsSession::Role::server);
 }
 
 std::uint32_t Stream::events() const noexcept {

@@ -45,9 +45,9 @@ class Stream {
   Stream() = default;
 
   /// Starts to connect. The stream closes itself (in drive()) if it is not open by `deadline_us` of drive()'s clock.
-  static Stream connect(const Address& to, StreamOptions options, std::uint64_t deadline_us);
+  static Stream connect(const Address& to, const StreamOptions& options, std::uint64_t deadline_us);
   /// Takes over a connected socket (as Listener::accept() gives it, or one end of a socketpair), as the TLS server.
-  static Stream accept(Fd connected, StreamOptions options, std::uint64_t deadline_us);
+  static Stream accept(Fd connected, const StreamOptions& options, std::uint64_t deadline_us);
 
   StreamState state() const noexcept { return state_; }
   bool is_open() const noexcept { return state_ == StreamState::open; }
@@ -88,7 +88,7 @@ class Stream {
   void close(std::string_view reason);
 
  private:
-  static Stream start(Fd fd, StreamOptions options, std::uint64_t deadline_us, StreamState state,
+  static Stream start(Fd fd, const StreamOptions& options, std::uint64_t deadline_us, StreamState state,
                       TlsSession::Role role);
   void connected();
   void handshake();

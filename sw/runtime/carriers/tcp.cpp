@@ -212,13 +212,13 @@ void TcpCarrier::timers() {
     poller_.change(listener_->fd(), EPOLLIN, kListenerTag);
   }
   note_deadline(accept_again_us_);
-  for (std::size_t i = 0; i < pending_.size(); ++i) {
-    if (!pending_[i]) continue;
-    if (now_us_ >= pending_[i]->deadline_us) {
+  for (auto& pending : pending_) {
+    if (!pending) continue;
+    if (now_us_ >= pending->deadline_us) {
       ++counters_.rx_unknown_peer;
-      pending_[i].reset();
+      pending.reset();
     } else {
-      note_deadline(pending_[i]->deadline_us);
+      note_deadline(pending->deadline_us);
     }
   }
   for (const auto& link : links_) {

@@ -9,7 +9,6 @@
 
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
-using slotwire::slot::RecordHeader;
 using slotwire::slot::RecordKind;
 
 namespace {
@@ -59,7 +58,8 @@ int guarded(const sw_context* context, Body&& body, const Needed*... needed) {
           {SW_WRONG_THREAD,
            "a context belongs to the thread that opened it: use one context per thread, or sw_context_adopt()"});
     }
-    if (((needed == nullptr) || ...)) return report(null_pointer());
+    const bool missing = ((needed == nullptr) || ...);
+    if (missing) return report(null_pointer());
     if constexpr (std::is_void_v<decltype(body())>) {
       body();
       return report({});

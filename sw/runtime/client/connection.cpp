@@ -6,6 +6,9 @@
 #include <array>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
+
+#include "client/whole_number.hpp"
 
 namespace slotwire::client {
 namespace {
@@ -38,18 +41,18 @@ std::uint32_t deadline_us(const Deadline& deadline) {
 
 ConnectionInfo parse_info(const Json& json) {
   ConnectionInfo info;
-  info.slot = json.at("slot").get<std::uint32_t>();
-  info.local = json.at("local").get<std::uint32_t>();
-  info.in_order = json.at("in_order").get<unsigned>();
-  info.out_order = json.at("out_order").get<unsigned>();
+  info.slot = whole_number<std::uint32_t>(json.at("slot"));
+  info.local = whole_number<std::uint32_t>(json.at("local"));
+  info.in_order = whole_number<unsigned>(json.at("in_order"));
+  info.out_order = whole_number<unsigned>(json.at("out_order"));
   info.direct = json.at("direct").get<bool>();
   info.link_up = json.value("link_up", true);
   info.service = json.at("service").get<std::string>();
   const Json& peer = json.at("peer");
   info.node = peer.at("node").get<std::string>();
   info.name = peer.value("name", std::string());
-  info.pid = peer.value("pid", 0U);
-  info.uid = peer.value("uid", 0U);
+  info.pid = number_or(peer, "pid", std::uint32_t{0});
+  info.uid = number_or(peer, "uid", std::uint32_t{0});
   return info;
 }
 
@@ -392,7 +395,7 @@ std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) 
     hold_lines(view->lines, true);
     if ((header.flags & slot::kLastPart) != 0) {
       assembly_.open = false;
-      return as_copy(assembly_.header, std::move(assembly_.data));
+      return as_copy(assembly_.header, std::exchange(assembly_.data, {}));
     }
   }
   if (reader_.broken()) failure = end_failure();

@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "client/whole_number.hpp"
+
 namespace slotwire::client {
 
 const void* this_thread() {
@@ -237,7 +239,7 @@ void sw_context::close(sw_connection* connection) {
 
 void sw_context::on_accepted(const Json& event, std::vector<slotwire::slot::Fd> fds) {
   const auto found = services_.find(event.value("service", std::string()));
-  const std::uint32_t local = event.at("local").get<std::uint32_t>();
+  const std::uint32_t local = slotwire::client::whole_number<std::uint32_t>(event.at("local"));
   if (found == services_.end() || found->second->waiting.size() >= found->second->backlog) {
     tell_closed(local);  // not served (any more), or more than it can take: the peer sees the connection closed
     return;

@@ -11,6 +11,7 @@
 #include <ctime>
 #include <utility>
 
+#include "client/whole_number.hpp"
 #include "slot/waiter.hpp"
 
 namespace slotwire::client {
@@ -143,11 +144,11 @@ Failure Session::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
     bells_ = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
     polled_ = slot::map_file(fds[1].get(), regs::kPageBytes, slot::Access::read_only);
     kick_ = std::move(fds[2]);
-    id_ = answer.at("session").get<std::uint64_t>();
+    id_ = whole_number<std::uint64_t>(answer.at("session"));
     token_ = answer.at("token").get<std::string>();
     node_ = answer.at("node").get<std::string>();
-    policy_.spin = std::chrono::microseconds(answer.value("spin_us", 2));
-    policy_.yield = std::chrono::microseconds(answer.value("yield_us", 50));
+    policy_.spin = std::chrono::microseconds(number_or(answer, "spin_us", std::int32_t{2}));
+    policy_.yield = std::chrono::microseconds(number_or(answer, "yield_us", std::int32_t{50}));
   } catch (const std::exception& error) {
     return {SW_VERSION, "the program at " + path_ + " does not answer like slotwired: " + error.what()};
   }
@@ -274,7 +275,7 @@ void Session::handle_event(const Json& event, std::vector<slot::Fd> fds) {
     if (kind == "accepted") {
       events_.on_accepted(event, std::move(fds));
     } else if (kind == "closed") {
-      events_.on_closed(event.at("local").get<std::uint32_t>(), event.at("reason").get<std::string>(),
+      events_.on_closed(whole_number<std::uint32_t>(event.at("local")), event.at("reason").get<std::string>(),
                         event.value("text", std::string()));
     } else if (kind == "link") {
       events_.on_link(event.at("node").get<std::string>(), event.at("up").get<bool>(),
@@ -365,7 +366,7 @@ void Session::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
 Failure Session::take_closed(const Json& answer) {
   try {
     for (const Json& closed : answer.value("closed", Json::array())) {
-      events_.on_closed(closed.at("local").get<std::uint32_t>(), closed.at("reason").get<std::string>(), {});
+      events_.on_closed(whole_number<std::uint32_t>(closed.at("local")), closed.at("reason").get<std::string>(), {});
     }
   } catch (const Json::exception& error) {
     return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};

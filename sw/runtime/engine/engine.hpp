@@ -201,7 +201,7 @@ class Engine final : private driver::CardListener {
   void dial(Link& link);
   void accept_caller();
   void on_caller(std::uint64_t id);
-  void on_control(std::uint16_t link);
+  void on_control(std::uint16_t index);
   void watch_control(Link& link);
   void control_lost(Link& link, std::string_view why);
   void send_peer(Link& link, const Json& message);

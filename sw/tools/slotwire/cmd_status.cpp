@@ -38,10 +38,12 @@ void print_links(const Json& links) {
   Table table({{"LINK"}, {"CARRIER"}, {"STATE"}, {"CONNECTS", true}, {"WHY"}});
   for (const Json& link : links) {
     const bool up = link.at("up").get<bool>();
-    std::string why = link.at("reason").get<std::string>();
+    const std::string reason = link.at("reason").get<std::string>();
+    std::string why = reason;
     if (!up) {
-      why = "control connection " + std::string(link.at("control_up").get<bool>() ? "up" : "down") + ", carrier " +
-            (link.at("carrier_up").get<bool>() ? "up" : "down") + (why.empty() ? "" : ": " + why);
+      why = link.at("control_up").get<bool>() ? "control connection up" : "control connection down";
+      why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
+      if (!reason.empty()) why.append(": ").append(reason);
     }
     table.add(
         {text_of(link, "peer"), text_of(link, "carrier"), up ? "up" : "down", text_of(link, "control_connects"), why},

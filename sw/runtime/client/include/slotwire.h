@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 #define SW_ABI_VERSION 1
-
+/* The header is C: NOLINTBEGIN(modernize-use-using). */
 /* Sets the size field of a struct and zeroes the rest: struct sw_options o; SW_INIT(o); */
 #define SW_INIT(object)                             \
   do {                                              \
@@ -279,7 +279,7 @@ SW_API void sw_poller_interrupt(sw_poller* poller);
  * returned SW_OK. */
 SW_API int sw_poller_fd(const sw_poller* poller);
 SW_API int sw_poller_arm(sw_poller* poller);
-
+/* NOLINTEND(modernize-use-using) */
 #ifdef __cplusplus
 }
 #endif
