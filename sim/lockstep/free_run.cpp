@@ -14,9 +14,9 @@ namespace {
 
 using pipeline::Pipeline;
 
-constexpr std::uint64_t kMaxClocks = 40'000'000;  ///< of a run; everything arrives long before
-constexpr std::size_t kMaxOnTheWay = 64;          ///< frames in each direction of a link
-constexpr std::uint64_t kFarTurnClocks = 32;      ///< how often the other ends have a turn
+constexpr std::uint64_t kMaxClocks = 8'000'000;  ///< of a run; everything arrives in a quarter of them
+constexpr std::size_t kMaxOnTheWay = 64;         ///< frames in each direction of a link
+constexpr std::uint64_t kFarTurnClocks = 32;     ///< how often the other ends have a turn
 constexpr std::uint32_t kMaxConnections = 12;
 constexpr std::uint32_t kMaxLinks = 3;
 

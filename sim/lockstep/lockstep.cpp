@@ -166,6 +166,7 @@ int main(int argc, char** argv) try {
       "counter after every step. Exit 0: no difference, 1: a difference, or a point was never reached, 2: a wrong "
       "call."};
   Arguments arguments;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a run that is ended from outside has said what it knew
   lockstep::CampaignOptions& options = arguments.campaign;
   options.shrunk_file = "lockstep.program";
   app.set_version_flag("--version", SLOTWIRE_VERSION);

@@ -4,7 +4,6 @@
 // the effect that the protocol gives it.
 #pragma once
 #include <cstdint>
-#include <ranges>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -214,9 +213,27 @@ struct Program {
   }
 };
 
-/// 0 to n - 1, as numbers of slots or links; n at most 65535.
-inline auto numbers(std::size_t n) {
-  return std::views::iota(std::uint16_t{0}, static_cast<std::uint16_t>(n));
+/// 0 to n - 1, as numbers of slots or links, for a range-based loop; n at most 65535.
+class Numbers {
+ public:
+  struct Iterator {
+    std::uint16_t value;
+    std::uint16_t operator*() const { return value; }
+    Iterator& operator++() {
+      ++value;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return value != other.value; }
+  };
+  explicit Numbers(std::size_t n) : end_{static_cast<std::uint16_t>(n)} {}
+  Iterator begin() const { return {0}; }
+  Iterator end() const { return end_; }
+
+ private:
+  Iterator end_;
+};
+inline Numbers numbers(std::size_t n) {
+  return Numbers(n);
 }
 
 std::string_view name(const Action& action);
