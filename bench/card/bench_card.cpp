@@ -210,7 +210,7 @@ struct Case {
 double small_send(unsigned slots, std::uint64_t run) {
   constexpr std::uint32_t kLines = 16, kSlots = 16;
   Bench bench(slots, run, 5, 1);
-  return bench.send_all(kSlots, kLines, kSlots * kLines) / (kSlots * kLines);
+  return bench.send_all(kSlots, kLines, std::uint64_t{kSlots} * kLines) / (kSlots * kLines);
 }
 
 /// Messages of one line out and back in, on all slots, for a while of real time.
@@ -223,7 +223,7 @@ std::pair<double, double> simulation(std::uint64_t run) {
   const auto start = std::chrono::steady_clock::now();
   double seconds = 0;
   while (seconds < kSeconds) {
-    for (std::uint16_t slot = 0; slot < at.size(); ++slot) {
+    for (const std::uint16_t slot : lockstep::numbers(at.size())) {
       // Out, in with the acknowledgement, and consumed.
       bench.need(bench.driver->write_line(SimCardDriver::memory_address(2048U * 2 * slot + (at[slot] & 31)), {}));
       bench.need(bench.driver->doorbell(slot, false, at[slot] + 1));
@@ -232,7 +232,8 @@ std::pair<double, double> simulation(std::uint64_t run) {
       messages += 2;
     }
     bench.run_until([&] { return bench.core->idle(); });
-    for (std::uint16_t slot = 0; slot < at.size(); ++slot) bench.need(bench.driver->doorbell(slot, true, at[slot]));
+    for (const std::uint16_t slot : lockstep::numbers(at.size()))
+      bench.need(bench.driver->doorbell(slot, true, at[slot]));
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   return {static_cast<double>(bench.core->now() - first) / seconds, static_cast<double>(messages) / seconds};
@@ -297,7 +298,7 @@ int run(std::uint64_t runs, const std::string& path) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app{
       "Measures the card in simulation: clocks from doorbell to wire and back, frames, lines, and the simulator's "
       "speed."};
@@ -307,10 +308,8 @@ int main(int argc, char** argv) {
   app.add_option("--runs", runs, "Runs of every case")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--json", path, "Where to write the result; none: standard output");
   CLI11_PARSE(app, argc, argv);
-  try {
-    return run(runs, path);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_card: %s\n", error.what());
-    return 1;
-  }
+  return run(runs, path);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "bench_card: %s\n", error.what());
+  return 1;
 }

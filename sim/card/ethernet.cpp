@@ -82,12 +82,13 @@ std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> f
                     get(frame, kUdpDestination, 2) == own.port;
   if (!ours) return std::nullopt;
   const std::uint64_t length = get(frame, kUdpLength, 2);
-  if (length < kUdpBytes || length > frame.size() - kEthernetBytes - kIpv4Bytes) return std::nullopt;
+  if (length < kUdpBytes || get(frame, kIpLength, 2) != kIpv4Bytes + length) return std::nullopt;
   Datagram datagram;
   datagram.from.mac = get(frame, kSourceMac, 6);
   datagram.from.ip = static_cast<std::uint32_t>(get(frame, kIpSource, 4));
   datagram.from.port = static_cast<std::uint16_t>(get(frame, kUdp, 2));
-  datagram.link_frame = frame.subspan(kCarrierBytes, static_cast<std::size_t>(length) - kUdpBytes);
+  datagram.length = static_cast<std::size_t>(length) - kUdpBytes;
+  datagram.link_frame = frame.subspan(kCarrierBytes, std::min(datagram.length, frame.size() - kCarrierBytes));
   return datagram;
 }
 

@@ -27,7 +27,8 @@ struct Endpoint {
 /// What a frame that is ours carries. `link_frame` points into the frame.
 struct Datagram {
   Endpoint from;
-  std::span<const std::byte> link_frame;  ///< as long as the UDP length says
+  std::span<const std::byte> link_frame;  ///< as long as the UDP length says, or shorter if the frame is cut
+  std::size_t length = 0;                 ///< of the link frame as the UDP length says
 };
 
 /// Writes the Ethernet frame that carries `link_frame` (at most 65507 bytes) from one endpoint to another, padded to

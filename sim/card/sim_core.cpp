@@ -126,9 +126,9 @@ void SimCore::drive() {
   *p_.mem_wr_ready_i = write_count_ < kMemoryWrites && !stalls() ? 1 : 0;
   const bool answer = read_count_ != 0 && reads_[read_head_].due <= clock_ && !in_reset_;
   *p_.mem_rsp_valid_i = answer ? 1 : 0;
-  *p_.mem_rsp_err_i = 0;
   if (answer) {
     put(p_.mem_rsp_data_i, reads_[read_head_].data);
+    *p_.mem_rsp_err_i = reads_[read_head_].error ? 1 : 0;
     read_head_ = (read_head_ + 1) % kMemoryReads;
     --read_count_;
     if (watcher_ != nullptr) watcher_->memory_answer(clock_);
@@ -223,6 +223,7 @@ void SimCore::sample_memory() {
       last_read_due_ = slot.due = due(last_read_due_);
       // Writes that are not done yet are not seen.
       slot.data = memory_[rd_waiting_];
+      slot.error = broken_line_ == rd_waiting_;
       ++read_count_;
     }
   }

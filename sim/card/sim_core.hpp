@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,8 @@ class SimCore {
   std::uint32_t memory_lines() const { return memory_lines_; }
   bool own_memory() const { return !memory_.empty(); }  ///< false: the memory is in the model
   Line& memory(std::uint32_t line) { return memory_[line]; }
+  /// Every read of this line answers with an error (wrong parity); nothing ends that.
+  void break_line(std::optional<std::uint32_t> line) { broken_line_ = line; }
   /// Lines that the core wrote since they were last cleared, and whether there were more than kWrittenLines.
   const std::vector<std::uint32_t>& written_lines() const { return written_; }
   bool written_overflow() const { return written_overflow_; }
@@ -120,6 +123,7 @@ class SimCore {
   };
   struct Read {
     std::uint64_t due = 0;
+    bool error = false;
     Line data{};
   };
   struct Write {
@@ -174,12 +178,9 @@ class SimCore {
   std::uint64_t clock_ = 0;
   std::uint32_t now_us_ = 0;
   PortWatcher* watcher_ = nullptr;
-  bool tracing_ = false;
-  bool in_reset_ = true;
 
   std::vector<HostRequest> host_;
   std::size_t host_head_ = 0, host_count_ = 0;
-  bool host_offered_ = false;
   std::vector<Answer> answers_;
   std::size_t answer_head_ = 0, answer_count_ = 0, reads_under_way_ = 0;
 
@@ -197,14 +198,15 @@ class SimCore {
   std::size_t write_head_ = 0, write_count_ = 0;
   std::uint64_t last_read_due_ = 0, last_write_due_ = 0;
   std::vector<std::uint32_t> written_;
-  bool written_overflow_ = false;
-  bool rd_waited_ = false, wr_waited_ = false;
+  std::optional<std::uint32_t> broken_line_;
   std::uint32_t rd_waiting_ = 0, wr_waiting_ = 0;
 
-  bool idle_ = false;
   std::uint64_t sweeps_ = 0, last_activity_ = 0;
   std::uint32_t interrupts_ = 0;
   std::string violation_;
+  bool tracing_ = false, in_reset_ = true, idle_ = false;
+  bool host_offered_ = false, rd_waited_ = false, wr_waited_ = false;  ///< something waits at the port
+  bool written_overflow_ = false;
 };
 
 }  // namespace slotwire::sim

@@ -1,7 +1,6 @@
 #include "sim/card/story.hpp"
 
 #include <cinttypes>
-#include <cstdarg>
 #include <cstring>
 #include <string>
 
@@ -11,6 +10,15 @@
 
 namespace slotwire::sim {
 namespace {
+
+std::string hex(std::uint32_t value) {
+  char text[16];
+  std::snprintf(text, sizeof text, "0x%x", value);
+  return text;
+}
+std::string number(std::int64_t value) {
+  return std::to_string(value);
+}
 
 std::uint32_t word(const Line& line, std::size_t offset) {
   std::uint32_t value = 0;
@@ -26,13 +34,8 @@ bool is_datagram(const Line& line) {
 
 }  // namespace
 
-void Story::tell(std::uint64_t clock, const char* format, ...) {
-  std::fprintf(out_, "clock %8" PRIu64 "  +%-5" PRIu64 " ", clock, clock - since_);
-  va_list arguments;
-  va_start(arguments, format);
-  std::vfprintf(out_, format, arguments);
-  va_end(arguments);
-  std::fputc('\n', out_);
+void Story::tell(std::uint64_t clock, const std::string& what) {
+  std::fprintf(out_, "clock %8" PRIu64 "  +%-5" PRIu64 " %s\n", clock, clock - since_, what.c_str());
 }
 
 bool Story::in_ring(std::uint32_t line, bool output) const {
@@ -50,19 +53,19 @@ void Story::host_request(std::uint64_t clock, bool write, std::uint32_t address,
     std::memcpy(&row_, data.data(), sizeof row_);
     since_ = clock;
     const auto state = static_cast<regs::SlotState>(row_.state);
-    tell(clock, "host     writes the row: %s", std::string(regs::name(state)).c_str());
+    tell(clock, "host     writes the row: " + std::string(regs::name(state)));
   } else if (write && (address == process + regs::kInTail || address == process + regs::kOutHead)) {
     since_ = clock;
-    tell(clock, "host     doorbell %s = 0x%x", address == process + regs::kInTail ? "IN_TAIL" : "OUT_HEAD",
-         word(data, 0));
+    tell(clock, std::string("host     doorbell ") + (address == process + regs::kInTail ? "IN_TAIL" : "OUT_HEAD") +
+                    " = " + hex(word(data, 0)));
   } else if (!write && (address == proxy + regs::kOutTail || address == proxy + regs::kInHead)) {
-    tell(clock, "host     reads the mark %s", address == proxy + regs::kOutTail ? "OUT_TAIL" : "IN_HEAD");
+    tell(clock, std::string("host     reads the mark ") + (address == proxy + regs::kOutTail ? "OUT_TAIL" : "IN_HEAD"));
   } else if (address >= regs::kCardMemory) {
     const auto line = static_cast<std::uint32_t>((address - regs::kCardMemory) / regs::kLineBytes);
     for (const bool output : {false, true}) {
       if (!in_ring(line, output)) continue;
-      tell(clock, "host     %s line %u of the %s ring", write ? "writes" : "reads", index(line, output),
-           output ? "output" : "input");
+      tell(clock, std::string("host     ") + (write ? "writes" : "reads") + " line " + number(index(line, output)) +
+                      " of the " + (output ? "output" : "input") + " ring");
     }
   }
 }
@@ -70,27 +73,27 @@ void Story::host_request(std::uint64_t clock, bool write, std::uint32_t address,
 void Story::memory_read(std::uint64_t clock, std::uint32_t line) {
   const bool ours = in_ring(line, false);
   if (reads_.size() < kMaxUnderWay) reads_.push_back(ours ? std::int64_t{index(line, false)} : -1);
-  if (ours) tell(clock, "memory   line %u of the input ring is read", index(line, false));
+  if (ours) tell(clock, "memory   line " + number(index(line, false)) + " of the input ring is read");
 }
 
 void Story::memory_answer(std::uint64_t clock) {
   if (reads_.empty()) return;
   const std::int64_t line = reads_.front();
   reads_.pop_front();
-  if (line >= 0) tell(clock, "memory   line %" PRId64 " of the input ring comes", line);
+  if (line >= 0) tell(clock, "memory   line " + number(line) + " of the input ring comes");
 }
 
 void Story::memory_write(std::uint64_t clock, std::uint32_t line) {
   const bool ours = in_ring(line, true);
   if (writes_.size() < kMaxUnderWay) writes_.push_back(ours ? std::int64_t{index(line, true)} : -1);
-  if (ours) tell(clock, "memory   line %u of the output ring is written", index(line, true));
+  if (ours) tell(clock, "memory   line " + number(index(line, true)) + " of the output ring is written");
 }
 
 void Story::memory_done(std::uint64_t clock) {
   if (writes_.empty()) return;
   const std::int64_t line = writes_.front();
   writes_.pop_front();
-  if (line >= 0) tell(clock, "memory   line %" PRId64 " of the output ring can be seen", line);
+  if (line >= 0) tell(clock, "memory   line " + number(line) + " of the output ring can be seen");
 }
 
 void Story::wire_beat(std::uint64_t clock, bool out, bool first, bool last, const Line& data) {
@@ -101,17 +104,18 @@ void Story::wire_beat(std::uint64_t clock, bool out, bool first, bool last, cons
     ours = is_datagram(data) && (out ? h.src_slot : h.dst_slot) == slot_;
     if (ours && !out) since_ = clock;
     if (ours) {
-      tell(clock, "wire %s %s: seq 0x%x, ack 0x%x, credit %u%s", out ? "out" : "in ",
-           std::string(regs::name(h.type)).c_str(), h.seq, h.ack, h.credit, last ? "; the only beat" : "; first beat");
+      tell(clock, std::string("wire ") + (out ? "out " : "in  ") + std::string(regs::name(h.type)) + ": seq " +
+                      hex(h.seq) + ", ack " + hex(h.ack) + ", credit " + number(h.credit) +
+                      (last ? "; the only beat" : "; first beat"));
     }
   } else if (ours && last) {
-    tell(clock, "wire %s last beat", out ? "out" : "in ");
+    tell(clock, std::string("wire ") + (out ? "out" : "in ") + " last beat");
   }
 }
 
 void Story::interrupt(std::uint64_t clock, std::uint32_t vectors) {
   const unsigned vector = slot_ % vectors_;
-  if (((vectors >> vector) & 1) != 0) tell(clock, "host     interrupt, vector %u", vector);
+  if (((vectors >> vector) & 1) != 0) tell(clock, "host     interrupt, vector " + number(vector));
 }
 
 }  // namespace slotwire::sim

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <deque>
+#include <string>
 
 #include "sim/card/sim_core.hpp"
 
@@ -25,7 +26,7 @@ class Story final : public PortWatcher {
  private:
   static constexpr std::size_t kMaxUnderWay = 1'024;  ///< reads and writes of memory that are remembered
 
-  void tell(std::uint64_t clock, const char* format, ...) __attribute__((format(printf, 3, 4)));
+  void tell(std::uint64_t clock, const std::string& what);
   bool in_ring(std::uint32_t line, bool output) const;
   std::uint32_t index(std::uint32_t line, bool output) const;
 

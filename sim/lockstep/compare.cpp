@@ -57,7 +57,10 @@ std::string compare_wire(const std::vector<SentFrame>& expected, const std::vect
       if (i >= wanted.size()) return which + ": expected none, seen " + describe(*got[i]);
       const std::string difference = compare_bytes(wanted[i]->bytes, got[i]->bytes);
       if (!difference.empty()) {
-        return which + ", " + difference + "\n  expected " + describe(*wanted[i]) + "\n  seen     " + describe(*got[i]);
+        std::string text = which;
+        text.append(", ").append(difference);
+        text.append("\n  expected ").append(describe(*wanted[i])).append("\n  seen     ").append(describe(*got[i]));
+        return text;
       }
     }
   }
@@ -103,7 +106,10 @@ std::vector<T> sorted(std::vector<T> values) {
 
 std::string list(const std::vector<std::uint32_t>& values) {
   std::string text;
-  for (const std::uint32_t value : values) text += (text.empty() ? "" : " ") + std::to_string(value);
+  for (const std::uint32_t value : values) {
+    if (!text.empty()) text += ' ';
+    text += std::to_string(value);
+  }
   return "{" + text + "}";
 }
 
@@ -145,18 +151,19 @@ std::string compare(const Observation& expected, const Observation& seen) {
     difference = compare_bytes(expected.to_host[i], seen.to_host[i]);
     if (!difference.empty()) return "frame " + std::to_string(i + 1) + " passed to the host, " + difference;
   }
-  const auto numbers = [](const auto& values, auto&& number) {
+  const auto keys = [](const auto& values, auto&& number) {
     std::vector<std::uint32_t> all;
+    all.reserve(values.size());
     for (const auto& value : values) all.push_back(static_cast<std::uint32_t>(number(value)));
     return sorted(std::move(all));
   };
   const auto event = [](const pipeline::SlotEvent& e) {
     return std::uint32_t{e.slot} * 16U + static_cast<unsigned>(e.fault);
   };
-  difference = compare_sets("events (slot * 16 + fault)", numbers(expected.events, event), numbers(seen.events, event));
+  difference = compare_sets("events (slot * 16 + fault)", keys(expected.events, event), keys(seen.events, event));
   if (!difference.empty()) return difference;
   const auto same = [](std::uint16_t slot) { return slot; };
-  difference = compare_sets("slots whose marks moved", numbers(expected.moved, same), numbers(seen.moved, same));
+  difference = compare_sets("slots whose marks moved", keys(expected.moved, same), keys(seen.moved, same));
   if (!difference.empty()) return difference;
   const std::vector<LineWritten> wanted = sorted(expected.written), got = sorted(seen.written);
   for (std::size_t i = 0; i < std::max(wanted.size(), got.size()); ++i) {

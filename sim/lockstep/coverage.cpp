@@ -22,6 +22,9 @@ constexpr const char* kPoints[] = {
     "R1 input ring of one line",
     "R1 output ring of one line",
     "R1 rings of 512 lines and more",
+    "R2 bytes behind a frame ignored",
+    "R2 frame cut on the wire",
+    "R2 frame longer than the card takes",
     "R3 gap: a nak",
     "R3 gap again: no second nak",
     "R3 gap of the longest distance",
@@ -99,6 +102,9 @@ constexpr const char* kPoints[] = {
 /// Counters that no program of lockstep provokes: the host is always fast enough and asks for nothing wrong.
 constexpr regs::CardCounter kCardPoints[] = {regs::CardCounter::pass_to_host, regs::CardCounter::pass_from_host,
                                              regs::CardCounter::drop_damaged, regs::CardCounter::doorbells};
+
+/// The cards of lockstep take frames of as many lines.
+constexpr std::uint32_t kDefaultFrameLines = 32;
 
 bool has(const SlotRow& row, std::uint8_t flag) {
   return (row.flags & flag) != 0;
@@ -239,8 +245,7 @@ void Coverage::time_passed(const Deed& deed) {
 }
 
 void Coverage::link_turned(const Deed& deed, std::uint16_t link, bool up) {
-  for (std::size_t slot = 0; slot < deed.before.rows.size(); ++slot) {
-    const SlotRow& b = deed.before.rows[slot];
+  for (const SlotRow& b : deed.before.rows) {
     if (is(b, SlotState::free) || b.link != link) continue;
     if (!up) {
       hit("R9 link down with timers running", has(b, regs::kRowTxTimer | regs::kRowAckTimer));
@@ -262,6 +267,10 @@ void Coverage::frame(const FrameIn& f, const Deed& deed, std::uint16_t slot) {
   const SlotRow& a = after.rows[slot];
   const auto type = static_cast<FrameType>(f.type);
   const bool taken = grown(before, after, Counter::rx_frames) != 0;
+  const bool length = grown(before, after, Counter::drop_length) != 0;
+  hit("R2 bytes behind a frame ignored", f.pad != 0 && taken);
+  hit("R2 frame cut on the wire", f.missing != 0 && length);
+  hit("R2 frame longer than the card takes", f.lines > kDefaultFrameLines && length);
   hit("R8 reset by the peer", grown(before, after, Counter::rx_resets) != 0);
   if (grown(before, after, Counter::drop_faulted) != 0) {
     const bool answered = grown(before, after, Counter::tx_resets) != 0;

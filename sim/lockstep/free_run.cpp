@@ -14,9 +14,9 @@ namespace {
 
 using pipeline::Pipeline;
 
-constexpr std::uint64_t kMaxClocks = 40'000'000;  ///< of a run; everything arrives long before
-constexpr std::size_t kMaxOnTheWay = 64;          ///< frames in each direction of a link
-constexpr std::uint64_t kFarTurnClocks = 32;      ///< how often the other ends have a turn
+constexpr std::uint64_t kMaxClocks = 8'000'000;  ///< of a run; everything arrives in a quarter of them
+constexpr std::size_t kMaxOnTheWay = 64;         ///< frames in each direction of a link
+constexpr std::uint64_t kFarTurnClocks = 32;     ///< how often the other ends have a turn
 constexpr std::uint32_t kMaxConnections = 12;
 constexpr std::uint32_t kMaxLinks = 3;
 
@@ -150,7 +150,7 @@ void FreeRun::build() {
                            (1U << card->vectors) - 1));
 
   const std::uint32_t links = random_.between(1, kMaxLinks);
-  for (std::uint16_t link = 0; link < links; ++link) {
+  for (const std::uint16_t link : numbers(links)) {
     Far& far = fars_.emplace_back();
     far.link = link;
     far.rows.resize(card->slots);
@@ -165,7 +165,7 @@ void FreeRun::build() {
   const std::uint32_t region = card->memory_lines / (2 * card->slots);
   for (std::uint32_t i = 0; i < count; ++i) {
     Connection& c = connections_.emplace_back();
-    c.slot = static_cast<std::uint16_t>((i * 5 + options_.seed) % card->slots);
+    c.slot = static_cast<std::uint16_t>((std::uint64_t{i} * 5 + options_.seed) % card->slots);
     c.link = static_cast<std::uint16_t>(random_.below(links));
     c.far_slot = static_cast<std::uint16_t>(card->slots - 1 - i);
     c.epoch = static_cast<std::uint16_t>(random_.bits32());
@@ -199,7 +199,7 @@ void FreeRun::build() {
               {{c.far_in.data(), c.out_order, false}, {c.far_out.data(), c.in_order, false}}, now_us());
     bind(c);
   }
-  for (std::uint16_t link = 0; link < links; ++link) set_link(link, true);
+  for (const std::uint16_t link : numbers(links)) set_link(link, true);
   result_.connections = count;
 }
 

@@ -38,6 +38,9 @@ enum class Forgery : std::uint8_t {
   stale_ack,
   flags,
   damaged,
+  padded,
+  missing,
+  overlong,
   two_causes,
   count
 };
@@ -56,7 +59,7 @@ class Generator {
   };
 
   void choose_profile();
-  void emit(Action action, bool may_join = true);
+  void emit(const Action& action, bool may_join = true);
   void step();
   void background();
   bool deliver();
@@ -71,7 +74,7 @@ class Generator {
   void bind_slot(std::uint16_t slot);
   void random_figures(std::uint16_t link);
   FrameIn plausible(std::uint16_t slot);
-  void forge(FrameIn& frame, Forgery forgery);
+  void forge(FrameIn& frame, std::uint16_t slot, Forgery forgery);
 
   const SlotRow& row(std::uint16_t slot) const { return card_.row(slot); }
   SlotState state(std::uint16_t slot) const { return static_cast<SlotState>(row(slot).state); }
@@ -153,7 +156,7 @@ Program Generator::run() {
   return std::move(program_);
 }
 
-void Generator::emit(Action action, bool may_join) {
+void Generator::emit(const Action& action, bool may_join) {
   if (program_.steps.size() >= options_.steps) return;
   if (const auto* a = std::get_if<Advance>(&action)) now_ += a->us;
   card_.apply(action, now_);
@@ -166,7 +169,7 @@ void Generator::emit(Action action, bool may_join) {
     if (!use.forged) peer(use.link).send(frame.bytes);
   }
   const bool join = may_join && random_.chance(profile_.together);
-  program_.steps.push_back({std::move(action), join});
+  program_.steps.push_back({action, join});
 }
 
 void Generator::step() {
@@ -259,7 +262,7 @@ void Generator::consume() {
 void Generator::advance() {
   const std::uint32_t choice = random_.below(1000);
   std::optional<std::uint32_t> next;
-  for (std::uint16_t slot = 0; slot < options_.slots; ++slot) {
+  for (const std::uint16_t slot : numbers(options_.slots)) {
     const SlotRow& r = row(slot);
     if ((r.flags & regs::kRowTxTimer) != 0) next = std::min(next.value_or(~0U), r.tx_deadline - now_);
     if ((r.flags & regs::kRowAckTimer) != 0) next = std::min(next.value_or(~0U), r.ack_deadline - now_);
@@ -325,8 +328,7 @@ FrameIn Generator::plausible(std::uint16_t slot) {
   return f;
 }
 
-void Generator::forge(FrameIn& f, Forgery forgery) {
-  const std::uint16_t slot = f.dst_slot;
+void Generator::forge(FrameIn& f, std::uint16_t slot, Forgery forgery) {
   switch (forgery) {
     case Forgery::cut:
       f.cut = static_cast<std::uint16_t>(random_.between(1, regs::kHeaderBytes));
@@ -393,9 +395,20 @@ void Generator::forge(FrameIn& f, Forgery forgery) {
     case Forgery::damaged:
       f.damaged = 1;
       break;
+    case Forgery::padded:
+      f.pad = static_cast<std::uint8_t>(random_.between(1, 255));
+      break;
+    case Forgery::missing:
+      f.missing = static_cast<std::uint16_t>(random_.chance(500) ? random_.between(1, 4) : random_.between(1, 300));
+      break;
+    case Forgery::overlong:
+      f.type = static_cast<std::uint8_t>(FrameType::data);
+      f.lines = static_cast<std::uint16_t>(
+          random_.chance(500) ? options_.frame_lines + 1 : random_.between(options_.frame_lines + 1, kMaxStepLines));
+      break;
     case Forgery::two_causes:
-      forge(f, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::two_causes))));
-      forge(f, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::gap))));
+      forge(f, slot, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::two_causes))));
+      forge(f, slot, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::gap))));
       break;
     case Forgery::count:
       break;
@@ -443,7 +456,7 @@ void Generator::bad_frame() {
     f.type = static_cast<std::uint8_t>(random_.chance(500) ? FrameType::ack : FrameType::probe);
     f.lines = 0;
   }
-  forge(f, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::count))));
+  forge(f, *slot, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::count))));
   emit(f);
 }
 

@@ -25,7 +25,9 @@ struct LineWritten {
   std::uint16_t slot = 0;
   std::uint32_t index = 0;  ///< in the ring
   bool operator==(const LineWritten&) const = default;
-  auto operator<=>(const LineWritten&) const = default;
+  bool operator<(const LineWritten& other) const {
+    return slot != other.slot ? slot < other.slot : index < other.index;
+  }
 };
 
 /// What the process sees on the proxy's page.

@@ -160,12 +160,13 @@ int run(const Arguments& arguments) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app{
       "Runs seeded programs on the software pipeline and on a card, and compares every frame, line, row, mark and\n"
       "counter after every step. Exit 0: no difference, 1: a difference, or a point was never reached, 2: a wrong "
       "call."};
   Arguments arguments;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a run that is ended from outside has said what it knew
   lockstep::CampaignOptions& options = arguments.campaign;
   options.shrunk_file = "lockstep.program";
   app.set_version_flag("--version", SLOTWIRE_VERSION);
@@ -229,4 +230,7 @@ int main(int argc, char** argv) {
   }
 #endif
   return run(arguments);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "lockstep: %s\n", error.what());
+  return 2;
 }

@@ -214,6 +214,9 @@ void build_frame(const FrameIn& step, Bytes& out) {
   if (step.cut != 0) frame.resize(std::min<std::size_t>(frame.size(), step.cut - 1U));
   out.resize(std::max(sim::kMinEthernetBytes, sim::kCarrierBytes + frame.size()));
   out.resize(sim::wrap(peer_endpoint(step.link), own_endpoint(), frame, out));
+  if (step.missing != 0)
+    out.resize(std::max(sim::kMinEthernetBytes, out.size() - std::min<std::size_t>(step.missing, out.size())));
+  out.resize(out.size() + step.pad, std::byte{0x77});
 }
 
 void build_frame(const Stray& step, Bytes& out) {
@@ -225,13 +228,15 @@ void build_frame(const Stray& step, Bytes& out) {
   out.resize(step.bytes);
   sim::Endpoint to = step.from_host != 0 ? other : own;
   const auto likeness = static_cast<Likeness>(step.likeness);
-  if (likeness == Likeness::other_mac) to.mac ^= 1U << random.below(40);
+  if (likeness == Likeness::other_mac) to.mac ^= std::uint64_t{1} << random.below(40);
   if (likeness == Likeness::other_ip) to.ip ^= 1U << random.below(32);
   if (likeness == Likeness::other_port) to.port = static_cast<std::uint16_t>(to.port ^ (1U << random.below(16)));
   sim::wrap(step.from_host != 0 ? own : other, to, payload, out);
   if (likeness == Likeness::other_type) out[12] ^= std::byte{0x80};
   if (likeness == Likeness::other_protocol) out[sim::kEthernetBytes + 9] = std::byte{6};
   if (likeness == Likeness::fragment) out[sim::kEthernetBytes + 6] = std::byte{0x20};
+  if (likeness == Likeness::options) out[sim::kEthernetBytes] = std::byte{0x46};
+  if (likeness == Likeness::other_length) out[sim::kEthernetBytes + 3] ^= std::byte{1};
   if (likeness == Likeness::none) {
     // Nothing but noise, to another station.
     for (std::size_t i = 0; i < sim::kCarrierBytes; ++i) out[i] = static_cast<std::byte>(random.next() & 0xff);

@@ -84,16 +84,29 @@ struct FrameIn {
   std::uint16_t cut = 0;      ///< not 0: only this many bytes less one of the link frame
   std::uint32_t crc_xor = 0;  ///< not 0: the CRC is wrong by this
   std::uint8_t damaged = 0;   ///< the port marks it as damaged
+  std::uint8_t pad = 0;       ///< bytes behind the datagram, which are not its
+  std::uint16_t missing = 0;  ///< bytes that are cut from the end of the Ethernet frame, as far as 60 are left
   template <typename V>
   void fields(V&& v) {
     v("link", link), v("version", version), v("type", type), v("flags", flags), v("dst", dst_slot), v("src", src_slot);
     v("epoch", epoch), v("seq", seq), v("ack", ack), v("credit", credit), v("lines", lines), v("fill", fill);
     v("extra", extra), v("cut", cut), v("crc_xor", crc_xor), v("damaged", damaged);
+    v("pad", pad), v("missing", missing);
   }
 };
 /// In what a frame that is not ours differs from one that is.
-enum class Likeness : std::uint8_t { none, other_mac, other_type, other_protocol, other_ip, other_port, fragment };
-inline constexpr std::uint8_t kLikenesses = 7;
+enum class Likeness : std::uint8_t {
+  none,
+  other_mac,
+  other_type,
+  other_protocol,
+  other_ip,
+  other_port,
+  fragment,
+  options,
+  other_length
+};
+inline constexpr std::uint8_t kLikenesses = 9;
 /// A frame that is not ours, from the wire or from the host.
 struct Stray {
   static constexpr std::string_view kName = "stray";
@@ -199,6 +212,29 @@ struct Program {
     return region_lines() * (2U * slot + (out ? 1U : 0U)) + ((place % places) << order);
   }
 };
+
+/// 0 to n - 1, as numbers of slots or links, for a range-based loop; n at most 65535.
+class Numbers {
+ public:
+  struct Iterator {
+    std::uint16_t value;
+    std::uint16_t operator*() const { return value; }
+    Iterator& operator++() {
+      ++value;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return value != other.value; }
+  };
+  explicit Numbers(std::size_t n) : end_{static_cast<std::uint16_t>(n)} {}
+  Iterator begin() const { return {0}; }
+  Iterator end() const { return end_; }
+
+ private:
+  Iterator end_;
+};
+inline Numbers numbers(std::size_t n) {
+  return Numbers(n);
+}
 
 std::string_view name(const Action& action);
 /// One line of text for a step.

@@ -47,7 +47,7 @@ void RtlCard::start(const Program& program) {
   core_->reset();
   driver_->configure(own_endpoint());
   const pipeline::LinkConfig figures;
-  for (std::uint16_t link = 0; link < program.links; ++link) {
+  for (const std::uint16_t link : numbers(program.links)) {
     const sim::Endpoint peer = peer_endpoint(link);
     regs::LinkRow& row = links_[link];
     row.lines_per_frame = figures.lines_per_frame;
@@ -215,12 +215,12 @@ void RtlCard::on(const Reset&) {
   core_->reset();
   driver_->forget_writes();
   driver_->configure(own_endpoint());
-  for (std::uint16_t link = 0; link < links_.size(); ++link) {
+  for (const std::uint16_t link : numbers(links_.size())) {
     regs::LinkRow down = links_[link];
     down.up = 0;
     driver_->write_link(link, down);
   }
-  for (std::uint16_t slot = 0; slot < rows_.size(); ++slot) {
+  for (const std::uint16_t slot : numbers(rows_.size())) {
     if (is_free(rows_[slot])) continue;
     // The kept fields, with no credit: whoever takes over knows nothing of the window (R9).
     regs::SlotRow row = rows_[slot];
@@ -235,7 +235,7 @@ void RtlCard::on(const Reset&) {
   }
   // A slot that still waits for its turn when the link's row says up would send before the command is there.
   if (!driver_->rest()) problem(driver_->error());
-  for (std::uint16_t link = 0; link < links_.size(); ++link) {
+  for (const std::uint16_t link : numbers(links_.size())) {
     if (links_[link].up == 0) continue;
     write_link(link);
     driver_->command(regs::CardCommand::link_up, link);
@@ -274,14 +274,14 @@ void RtlCard::observe(Observation& out) {
   observation_.clear();
   // Rows, and the marks of those that are not free.
   addresses_.clear();
-  for (std::uint16_t slot = 0; slot < rows_.size(); ++slot) addresses_.push_back(sim::SimCardDriver::row_address(slot));
+  for (const std::uint16_t slot : numbers(rows_.size())) addresses_.push_back(sim::SimCardDriver::row_address(slot));
   lines_.resize(addresses_.size());
   if (!driver_->read_lines(addresses_, lines_)) problem(driver_->error());
   for (std::size_t slot = 0; slot < rows_.size(); ++slot)
     std::memcpy(&rows_[slot], lines_[slot].data(), sizeof rows_[slot]);
   out.rows = rows_;
   addresses_.clear();
-  for (std::uint16_t slot = 0; slot < rows_.size(); ++slot) {
+  for (const std::uint16_t slot : numbers(rows_.size())) {
     if (is_free(rows_[slot])) continue;
     addresses_.push_back(sim::SimCardDriver::proxy_page(slot) + static_cast<std::uint32_t>(regs::kOutTail));
     addresses_.push_back(sim::SimCardDriver::proxy_page(slot) + static_cast<std::uint32_t>(regs::kInHead));

@@ -156,7 +156,7 @@ class Run {
 
   /// At the end every line of every output ring, written or not.
   void compare_rings() {
-    for (std::uint16_t slot = 0; slot < program_.slots; ++slot) {
+    for (const std::uint16_t slot : numbers(program_.slots)) {
       const regs::SlotRow& row = after_.rows[slot];
       if (row.state == static_cast<std::uint8_t>(regs::SlotState::free)) continue;
       for (std::uint32_t index = 0; index < 1U << row.out_order; ++index) {

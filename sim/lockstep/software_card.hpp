@@ -22,6 +22,8 @@ class SoftwareCard final : public Implementation {
     make_pipeline();
     observation_.clear();
     card_counters_ = {};
+    refused_ = {};
+    frame_lines_ = program.frame_lines;
   }
 
   void apply(const Action& action, Microseconds now) override {
@@ -54,7 +56,7 @@ class SoftwareCard final : public Implementation {
     }
     for (std::size_t slot = 0; slot < slots_; ++slot) out.marks[slot] = {rows_[slot].out_tail, rows_[slot].in_head};
     for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
-      out.counters[i] = pipe_->counter(static_cast<regs::Counter>(i));
+      out.counters[i] = pipe_->counter(static_cast<regs::Counter>(i)) + refused_[i];
     }
     out.card_counters = card_counters_;
   }
@@ -119,6 +121,7 @@ class SoftwareCard final : public Implementation {
       return;
     }
     const std::span<const std::byte> frame = datagram->link_frame;
+    if (refused(datagram->length, frame)) return;
     std::uint16_t slot = 0;
     if (frame.size() >= regs::kHeaderBytes) slot = pipeline::decode(frame.first<regs::kHeaderBytes>()).dst_slot;
     const Position before = slot < slots_ ? rows_[slot].out_tail : 0;
@@ -127,6 +130,25 @@ class SoftwareCard final : public Implementation {
     for (Position at = before; at != rows_[slot].out_tail; ++at) {
       observation_.written.push_back({slot, at & ((1U << rows_[slot].out_order) - 1)});
     }
+  }
+  /// What only a card can refuse: a frame that was cut on the wire, or one with more lines than the card takes. Both
+  /// have a wrong length, if nothing worse (R2).
+  bool refused(std::size_t length, std::span<const std::byte> frame) {
+    const bool cut = frame.size() < length;
+    const bool overlong =
+        length >= regs::kHeaderBytes && (length - regs::kHeaderBytes) / regs::kLineBytes > frame_lines_;
+    if (!cut && !overlong) return false;
+    const auto first = std::to_integer<unsigned>(frame[0]);
+    regs::Counter cause = regs::Counter::drop_length;
+    if (length < regs::kHeaderBytes) {
+      cause = regs::Counter::drop_short;
+    } else if (first >> 4 != regs::kVersion) {
+      cause = regs::Counter::drop_version;
+    } else if ((first & 0xf) > static_cast<unsigned>(regs::FrameType::reset)) {
+      cause = regs::Counter::drop_type;
+    }
+    ++refused_[static_cast<std::size_t>(cause)];
+    return true;
   }
   void on(const Bind& a, Microseconds now) {
     if (state(a.slot) != regs::SlotState::free) return;
@@ -167,12 +189,13 @@ class SoftwareCard final : public Implementation {
   void on(const Reset& /*a*/, Microseconds now) {
     make_pipeline();
     card_counters_ = {};
-    for (std::uint16_t link = 0; link < figures_.size(); ++link) pipe_->set_link(link, figures_[link]);
-    for (std::uint16_t slot = 0; slot < slots_; ++slot) {
+    refused_ = {};
+    for (const std::uint16_t link : numbers(figures_.size())) pipe_->set_link(link, figures_[link]);
+    for (const std::uint16_t slot : numbers(slots_)) {
       if (state(slot) == regs::SlotState::free) continue;
       pipe_->recover(slot, memory(slot), rows_[slot].in_tail, rows_[slot].out_head, now);
     }
-    for (std::uint16_t link = 0; link < figures_.size(); ++link) {
+    for (const std::uint16_t link : numbers(figures_.size())) {
       if (up_[link]) pipe_->link_up(link, now);
     }
   }
@@ -199,6 +222,8 @@ class SoftwareCard final : public Implementation {
   std::unique_ptr<P> pipe_;
   Observation observation_;
   std::array<std::uint64_t, regs::kCardCounterCount> card_counters_{};
+  std::array<std::uint64_t, regs::kCounterCount> refused_{};
+  std::uint32_t frame_lines_ = 0;
   Bytes frame_, link_frame_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/lockstep/program.hpp"
 
@@ -28,6 +29,8 @@ class Card : public testing::Test {
     link.rto_max_us = 1'000'000;
     link.peer_ip = lockstep::peer_endpoint(0).ip;
     link.peer_port = lockstep::peer_endpoint(0).port;
+    link.peer_mac_high = static_cast<std::uint32_t>(lockstep::peer_endpoint(0).mac >> 16);
+    link.peer_mac_low = static_cast<std::uint16_t>(lockstep::peer_endpoint(0).mac & 0xffff);
     link.up = 1;
     ASSERT_TRUE(driver->write_link(0, link));
     ASSERT_TRUE(driver->command(regs::CardCommand::link_up, 0));
@@ -137,6 +140,45 @@ TEST_F(Card, RaisesAnInterruptWhenMarksMove) {
   core->wire_in().push(bytes);
   ASSERT_TRUE(driver->rest());
   EXPECT_EQ(core->interrupts(), before + 1);
+}
+
+// A line that memory cannot give stops its slot, is never sent, and touches no other slot.
+TEST_F(Card, ALineWithWrongParityFaultsItsSlotAlone) {
+  bind(5);
+  bind(6);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    ASSERT_TRUE(driver->write_line(SimCardDriver::memory_address(2048 * 5 + i), {}));
+    ASSERT_TRUE(driver->write_line(SimCardDriver::memory_address(2048 * 6 + i), {}));
+  }
+  ASSERT_TRUE(driver->rest());
+  core->break_line(2048 * 5 + 1);
+  ASSERT_TRUE(driver->doorbell(5, false, 3));
+  ASSERT_TRUE(driver->doorbell(6, false, 3));
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  EXPECT_EQ(driver->read_row(5)->state, static_cast<std::uint8_t>(regs::SlotState::faulted));
+  EXPECT_EQ(driver->read_row(5)->fault, static_cast<std::uint8_t>(regs::Fault::memory));
+  EXPECT_EQ(driver->read_row(6)->state, static_cast<std::uint8_t>(regs::SlotState::bound));
+  const auto event = driver->pop_event();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->slot, 5);
+  EXPECT_EQ(event->fault, regs::Fault::memory);
+  EXPECT_FALSE(driver->pop_event());
+  EXPECT_GE(counter(regs::CardCounter::memory_errors), 1U);
+  unsigned data = 0, resets = 0;
+  for (; !core->wire_out().empty(); core->wire_out().pop()) {
+    const auto datagram = sim::unwrap(lockstep::peer_endpoint(0), core->wire_out().front().bytes);
+    ASSERT_TRUE(datagram);
+    const pipeline::Header h = pipeline::decode(datagram->link_frame.first<regs::kHeaderBytes>());
+    if (h.src_slot == 6) {
+      EXPECT_EQ(h.type, regs::FrameType::data);
+      ++data;
+    } else {
+      EXPECT_EQ(h.type, regs::FrameType::reset);
+      ++resets;
+    }
+  }
+  EXPECT_EQ(data, 1U);
+  EXPECT_EQ(resets, 1U);
 }
 
 TEST_F(Card, SameSeedSameClocks) {

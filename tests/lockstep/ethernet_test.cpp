@@ -38,6 +38,7 @@ TEST(Ethernet, PaddingOfShortFramesIsNotTheirs) {
     const auto datagram = unwrap(kHere, frame);
     ASSERT_TRUE(datagram) << bytes;
     EXPECT_EQ(datagram->link_frame.size(), bytes);
+    EXPECT_EQ(datagram->length, bytes);
     EXPECT_EQ(datagram->from, kThere);
     EXPECT_TRUE(std::all_of(datagram->link_frame.begin(), datagram->link_frame.end(),
                             [](std::byte b) { return b == std::byte{0xa5}; }));
@@ -47,13 +48,21 @@ TEST(Ethernet, PaddingOfShortFramesIsNotTheirs) {
 TEST(Ethernet, WhatIsAddressedToOthersIsNotOurs) {
   const auto good = wrapped(86);
   ASSERT_TRUE(unwrap(kHere, good));
-  // A byte of: the address, the type, version, more fragments, protocol, destination address and port.
-  for (const std::size_t at : {0U, 5U, 12U, 14U, 20U, 23U, 30U, 33U, 36U, 37U}) {
+  // A byte of: the address, the type, version, length, more fragments, protocol, destination address and port.
+  for (const std::size_t at : {0U, 5U, 12U, 14U, 17U, 20U, 23U, 30U, 33U, 36U, 37U}) {
     auto other = good;
     other[at] ^= std::byte{0x20};
     EXPECT_FALSE(unwrap(kHere, other)) << "byte " << at;
   }
   EXPECT_FALSE(unwrap(kHere, std::span<const std::byte>(good).first(kCarrierBytes - 1)));
+}
+
+TEST(Ethernet, AFrameThatWasCutSaysSo) {
+  const auto good = wrapped(86);
+  const auto datagram = unwrap(kHere, std::span<const std::byte>(good).first(100));
+  ASSERT_TRUE(datagram);
+  EXPECT_EQ(datagram->length, 86U);
+  EXPECT_EQ(datagram->link_frame.size(), 100 - kCarrierBytes);
 }
 
 }  // namespace
