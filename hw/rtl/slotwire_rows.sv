@@ -170,14 +170,11 @@ module slotwire_rows #(
     logic        ctl;
   } op_t;
 
-  localparam int unsigned Sources = 7;
+  localparam int unsigned Sources = 4;
   localparam int unsigned FromRx = 0;
   localparam int unsigned FromDoorbell = 1;
   localparam int unsigned FromTx = 2;
-  localparam int unsigned FromCtl = 3;
-  localparam int unsigned FromError = 4;
-  localparam int unsigned FromWalk = 5;
-  localparam int unsigned FromTimer = 6;
+  localparam int unsigned FromSlow = 3;  // The host, faults of memory, walks and timers: one of them waits for its turn.
   localparam int unsigned TxDepth = 8;
   localparam int unsigned VerdictDepth = 16;
 
@@ -212,6 +209,13 @@ module slotwire_rows #(
   logic ctl_wanted;
   assign ctl_wanted = ctl_valid_i && !ctl_busy_q;
 
+  // The operation of the slow ones that waits for its turn.
+  logic        slow_valid_q, slow_ctl_q, slow_free, slow_walks;
+  logic [3:0]  slow_kind_q;
+  logic [15:0] slow_slot_q;
+  logic [7:0]  slow_cause_q;
+  logic        takes_error, takes_ctl, takes_walk, takes_timer;
+
   // Credits: how many operations that may send, and frames that wait, there are.
   logic [3:0] tx_held_q;
   logic       tx_room;
@@ -234,15 +238,12 @@ module slotwire_rows #(
   logic               others;
 
   // A row is written only when nothing of the slot's last pairing is under way to or from memory.
-  assign quiesce = ctl_wanted && ctl_write_i;
+  assign quiesce = (ctl_wanted && ctl_write_i) || (slow_valid_q && slow_kind_q == OpWrite);
 
   assign slot_of[FromRx] = rx_dst_slot_i[SlotW-1:0];
   assign slot_of[FromDoorbell] = db_slot_i;
   assign slot_of[FromTx] = ready_slot;
-  assign slot_of[FromCtl] = ctl_slot_i[SlotW-1:0];
-  assign slot_of[FromError] = error_slot_i[SlotW-1:0];
-  assign slot_of[FromWalk] = walk_slot_q;
-  assign slot_of[FromTimer] = timer_slot_q;
+  assign slot_of[FromSlow] = slow_slot_q[SlotW-1:0];
 
   for (genvar i = 0; i < Sources; i++) begin : gen_clash
     assign clash[i] = (c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i]) || (c2_valid_q && c2_q.slot[SlotW-1:0] == slot_of[i]) ||
@@ -256,13 +257,31 @@ module slotwire_rows #(
     request[FromRx] = rx_valid_i && rx_room && !quiesce && !init_q;
     request[FromDoorbell] = db_valid_i && !quiesce && !init_q;
     request[FromTx] = ready_valid && tx_room && !quiesce && !init_q;
-    request[FromCtl] = ctl_wanted && !init_q && (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i));
-    request[FromError] = error_valid_i && !init_q;
-    request[FromWalk] = walk_q;
     request = request & ~clash;
     others = request != '0;
     // The sweep takes what is left, but does not starve.
-    request[FromTimer] = timer_q && !init_q && !clash[FromTimer] && (!others || timer_clocks_q == '0);
+    request[FromSlow] = slow_valid_q && !clash[FromSlow] && (slow_kind_q != OpTimer || !others || timer_clocks_q == '0);
+  end
+
+  // Which slow one waits next. A row is written when nothing of the slot's last pairing is under way, and then nothing new is.
+  assign slow_free = !slow_valid_q || grant[FromSlow];
+  assign takes_error = slow_free && error_valid_i && !init_q;
+  assign takes_ctl = slow_free && !takes_error && ctl_wanted && !init_q &&
+                     (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i));
+  assign takes_walk = slow_free && !takes_error && !takes_ctl && walk_q;
+  assign takes_timer = slow_free && !takes_error && !takes_ctl && !walk_q && !init_q && timer_q;
+  assign slow_walks = slow_valid_q && (slow_kind_q == OpInit || slow_kind_q == OpLinkUp || slow_kind_q == OpLinkDown);
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) slow_valid_q <= 1'b0;
+    else if (slow_free) slow_valid_q <= takes_error || takes_ctl || takes_walk || takes_timer;
+    if (slow_free) begin
+      slow_kind_q <= takes_error ? OpFault :
+                     takes_ctl ? (ctl_write_i ? OpWrite : ctl_fault_i ? OpFault : OpRead) :
+                     takes_walk ? (init_q ? OpInit : walk_up_q ? OpLinkUp : OpLinkDown) : OpTimer;
+      slow_slot_q <= takes_error ? error_slot_i : takes_ctl ? ctl_slot_i : takes_walk ? 16'(walk_slot_q) : 16'(timer_slot_q);
+      slow_cause_q <= takes_error ? 8'(slotwire_pkg::FaultMemory) : ctl_cause_i;
+      slow_ctl_q <= takes_ctl;
+    end
   end
 
   assign high_request = request & mask_q;
@@ -311,32 +330,19 @@ module slotwire_rows #(
       c0.kind = OpTx;
       c0.slot = 16'(ready_slot);
     end
-    if (grant[FromCtl]) begin
-      c0.kind = ctl_write_i ? OpWrite : ctl_fault_i ? OpFault : OpRead;
-      c0.slot = ctl_slot_i;
-      c0.cause = ctl_cause_i;
-      c0.ctl = 1'b1;
-    end
-    if (grant[FromError]) begin
-      c0.kind = OpFault;
-      c0.slot = error_slot_i;
-      c0.cause = 8'(slotwire_pkg::FaultMemory);
-    end
-    if (grant[FromWalk]) begin
-      c0.kind = init_q ? OpInit : walk_up_q ? OpLinkUp : OpLinkDown;
-      c0.slot = 16'(walk_slot_q);
-    end
-    if (grant[FromTimer]) begin
-      c0.kind = OpTimer;
-      c0.slot = 16'(timer_slot_q);
+    if (grant[FromSlow]) begin
+      c0.kind = slow_kind_q;
+      c0.slot = slow_slot_q;
+      c0.cause = slow_cause_q;
+      c0.ctl = slow_ctl_q;
     end
   end
 
   assign rx_ready_o = grant[FromRx];
   assign db_ready_o = grant[FromDoorbell];
   assign ready_pop = grant[FromTx];
-  assign error_ready_o = grant[FromError];
-  assign walk_busy_o = walk_q;
+  assign error_ready_o = takes_error;
+  assign walk_busy_o = walk_q || slow_walks;
   assign init_o = init_q;
   assign init_slot_o = walk_slot_q;
 
@@ -353,32 +359,30 @@ module slotwire_rows #(
     end else begin
       // Whoever comes after the one that had its turn goes first.
       if (grant != '0) mask_q <= ~((grant - Sources'(1)) | grant);
-      if (grant[FromWalk]) begin
+      if (!walk_q && !slow_walks) init_q <= 1'b0;
+      if (takes_walk) begin
         walk_slot_q <= walk_slot_q + SlotW'(1);
-        if (walk_slot_q == SlotW'(Slots - 1)) begin
-          walk_q <= 1'b0;
-          init_q <= 1'b0;
-        end
-      end else if (walk_valid_i && !walk_q) begin
+        if (walk_slot_q == SlotW'(Slots - 1)) walk_q <= 1'b0;
+      end else if (walk_valid_i && !walk_busy_o) begin
         walk_q <= 1'b1;
         walk_slot_q <= '0;
       end
       if (timer_clocks_q != '0) timer_clocks_q <= timer_clocks_q - 8'd1;
-      if (grant[FromTimer]) begin
+      if (takes_timer) begin
         timer_q <= 1'b0;
         timer_slot_q <= timer_slot_q + SlotW'(1);
       end else if (!timer_q && timer_clocks_q == '0) begin
         timer_q <= 1'b1;
         timer_clocks_q <= 8'(SweepClocks) - 8'd1;
       end
-      if (grant[FromCtl]) ctl_busy_q <= 1'b1;
+      if (takes_ctl) ctl_busy_q <= 1'b1;
       else if (ctl_done_o) ctl_busy_q <= 1'b0;
     end
-    if (walk_valid_i && !walk_q) begin
+    if (walk_valid_i && !walk_busy_o) begin
       walk_up_q <= walk_up_i;
       walk_link_q <= walk_link_i;
     end
-    sweep_o <= rst_ni && grant[FromTimer] && timer_slot_q == SlotW'(Slots - 1);
+    sweep_o <= rst_ni && grant[FromSlow] && slow_kind_q == OpTimer && slow_slot_q == 16'(Slots - 1);
   end
 
   // ---- the row ------------------------------------------------------------------------------------------------------------
@@ -407,7 +411,7 @@ module slotwire_rows #(
     c3_ctl_q <= c2_q.ctl;
     c4_ctl_q <= c3_ctl_q;
     c5_ctl_q <= c4_ctl_q;
-    busy_q <= rst_ni ? {busy_q[3:0], grant != '0 && !grant[FromTimer]} : '0;
+    busy_q <= rst_ni ? {busy_q[3:0], grant != '0 && !(grant[FromSlow] && slow_kind_q == OpTimer)} : '0;
   end
 
   slotwire_pkg::slot_row_t row;
@@ -576,7 +580,8 @@ module slotwire_rows #(
     end
   end
 
-  assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_q && !ctl_valid_i && !error_valid_i &&
+  assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_busy_o && !init_q && !ctl_valid_i && !error_valid_i &&
+                  !(slow_valid_q && slow_kind_q != OpTimer) &&
                   tx_held_q == '0 && rx_held_q == '0 && busy_q == '0 && !push;
 
   logic unused;
