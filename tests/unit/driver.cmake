@@ -1,3 +1,3 @@
-foreach(part line_allocator card_port)
+foreach(part line_allocator card_port socket_bus)
   slotwire_test(driver_${part}_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/driver_${part}_test.cpp DEPENDS slotwire_driver)
 endforeach()
