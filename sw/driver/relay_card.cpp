@@ -20,6 +20,9 @@ constexpr std::uint32_t kReservedLines = 1;
 constexpr std::size_t kMostLines = ((std::size_t{1} << regs::kCardAddressBits) - regs::kCardMemory) / regs::kLineBytes;
 constexpr std::uint32_t kMostFrameLines = 1023;
 
+/// From a mark to one that is never taken for a later one, however far the card is ahead or behind.
+constexpr std::uint32_t kHalfCircle = std::uint32_t{1} << 31;
+
 constexpr std::uint32_t ring_lines(unsigned order) {
   return std::uint32_t{1} << order;
 }
@@ -288,7 +291,10 @@ bool RelayCard::read_row(std::uint16_t slot, SlotRow& row) {
 /// Is the card's row, of whatever state, one of the slot's present pairing.
 bool RelayCard::same_pairing(std::uint16_t slot, const SlotRow& on_it) const {
   const SlotRow& row = rows_[slot];
-  return on_it.epoch == row.epoch && on_it.link == row.link && on_it.peer_slot == row.peer_slot &&
+  // A card that refuses a row forgets its link.
+  const bool refused =
+      state_of(on_it) == SlotState::faulted && static_cast<regs::Fault>(on_it.fault) == regs::Fault::memory;
+  return on_it.epoch == row.epoch && (on_it.link == row.link || refused) && on_it.peer_slot == row.peer_slot &&
          on_it.in_base == row.in_base && on_it.out_base == row.out_base;
 }
 
@@ -451,7 +457,7 @@ void RelayCard::ring(std::uint16_t slot, bool moved_only) {
   // A mark that cannot be is for the card to fault (R10). The card may be ahead of what the process was told and find
   // nothing wrong with it, though its lines never came: it gets one that it must refuse, whatever it released.
   if (produced > ring_lines(row.in_order) - (row.in_tail - row.in_head)) {
-    return bus_->write32(page + regs::kMarkTail, row.in_head - 1);
+    return bus_->write32(page + regs::kMarkTail, row.in_head + kHalfCircle);
   }
   if (produced != 0) {
     copy_in(slot, row.in_tail, produced);
@@ -460,7 +466,7 @@ void RelayCard::ring(std::uint16_t slot, bool moved_only) {
   }
   if (produced != 0 || !moved_only) bus_->write32(page + regs::kMarkTail, in_tail);
   if (consumed > row.out_tail - row.out_head) {
-    return bus_->write32(page + regs::kMarkHead, row.out_head - 1);
+    return bus_->write32(page + regs::kMarkHead, row.out_head + kHalfCircle);
   }
   row.out_head = out_head;
   if (consumed != 0 || !moved_only) bus_->write32(page + regs::kMarkHead, out_head);

@@ -375,6 +375,18 @@ TEST_F(Relay, AnInterruptThatComesBeforeSleepKeepsItAwake) {
   EXPECT_EQ(shown_tail(), 1U);
 }
 
+TEST_F(Relay, ARowThatTheCardRefusesIsFaulted) {
+  start();
+  link_up();
+  bound(1);
+  card_.rows[1].in_order = card_.rows[1].out_order = 0;
+  card_.rows[1].link = 3;  // whatever it was before
+  card_.stop(1, SlotState::faulted, Fault::memory);
+  poll();
+  ASSERT_EQ(listener_.faults.size(), 1U);
+  EXPECT_EQ(listener_.faults[0], std::pair(std::uint16_t{1}, Fault::memory));
+}
+
 TEST_F(Relay, LostEventsAreFoundInTheRows) {
   start();
   link_up();
