@@ -3,3 +3,5 @@ foreach(part line_allocator card_port socket_bus relay_card)
 endforeach()
 slotwire_test(simcard_bus_server_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/simcard_bus_server_test.cpp
               DEPENDS slotwire_simcard_parts)
+slotwire_test(simcard_wire_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/simcard_wire_test.cpp
+              DEPENDS slotwire_simcard_parts)

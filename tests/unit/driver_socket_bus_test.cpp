@@ -264,17 +264,19 @@ TEST_F(Bus, ASilentCardIsGivenUp) {
 TEST_F(Bus, ACardThatAnswersAByteNowAndThenIsGivenUp) {
   connect(kSilenceMs);
   std::array<std::byte, 64> line{};
+  int sent = 0;
   EXPECT_FALSE(read(line, [&] {
     card_.hear();
     card_.say(Op::data, 0, 64);
     // A byte well before each time-out, until the driver has gone: 64 of them would be an answer.
-    for (int sent = 0; sent < 60; ++sent) {
+    for (sent = 0; sent < 60; ++sent) {
       pollfd left{card_.fd(), POLLIN, 0};
-      if (poll(&left, 1, kSilenceMs / 5) != 0) return;
+      if (poll(&left, 1, kSilenceMs / 2) != 0) return;
       card_.trickle();
     }
   }));
   EXPECT_NE(bus_->broken().find("no answer"), std::string::npos) << bus_->broken();
+  EXPECT_LT(sent, 60) << "each byte put it off";
 }
 
 TEST_F(Bus, ACardThatOnlyInterruptsIsGivenUp) {
