@@ -87,7 +87,7 @@ class RelayCard final : public SoftCard {
   void release_place(std::uint16_t slot);
   void write_row(std::uint16_t slot);
   void write_link(std::uint16_t link);
-  bool command(regs::CardCommand command, std::uint16_t target, regs::Fault cause);
+  bool command(regs::CardCommand what, std::uint16_t target, regs::Fault cause);
   void copy_in(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
   bool copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
   void ring(std::uint16_t slot, bool moved_only);
