@@ -1,6 +1,7 @@
 #include "sim/simcard/bus_server.hpp"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "driver/socket_bus_protocol.hpp"
 
@@ -22,7 +24,7 @@ constexpr std::size_t kAddressEnd = std::size_t{1} << regs::kCardAddressBits;
 
 }  // namespace
 
-BusServer::BusServer(std::string path, SimCore& core) : path_(std::move(path)), core_(core) {
+BusServer::BusServer(std::string path, HostPort& card) : path_(std::move(path)), card_(card) {
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
   if (path_.empty() || path_.size() >= sizeof at.sun_path) {
@@ -31,11 +33,12 @@ BusServer::BusServer(std::string path, SimCore& core) : path_(std::move(path)), 
   }
   path_.copy(at.sun_path, sizeof at.sun_path - 1);
   listener_ = slot::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  ::unlink(path_.c_str());
+  struct stat old {};
+  if (::lstat(path_.c_str(), &old) == 0 && S_ISSOCK(old.st_mode)) ::unlink(path_.c_str());
   if (!listener_ || ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 ||
       ::listen(listener_.get(), 1) != 0) {
     throw std::runtime_error("bus socket " + path_ + ": " + std::strerror(errno) +
-                             "; choose a path in a directory that can be written to");
+                             "; choose a path that is free, in a directory that can be written to");
   }
 }
 
@@ -49,6 +52,8 @@ void BusServer::drop(const char* why) {
   in_.clear();
   out_.clear();
   taken_ = lines_done_ = 0;
+  started_ = false;
+  vectors_ = 0;
   // What the card still answers is for nobody.
   for (const Read& read : reads_) stale_answers_ += read.asked - read.answered;
   reads_.clear();
@@ -89,37 +94,39 @@ bool BusServer::take_access() {
     return false;
   }
   if (write && in_.size() - taken_ < sizeof message + length) return false;
+  if (read && out_.size() >= kKeptBytes) return false;
   const std::size_t first = message.address / kLine, last = (message.address + length - 1) / kLine;
-  if (read && lines_done_ == 0) reads_.push_back({last - first + 1, 0, 0, message.address % kLine, length, false, {}});
+  if (read && !started_) reads_.push_back({last - first + 1, 0, 0, message.address % kLine, length, false, {}});
+  started_ = read;
   bool moved = false;
   while (first + lines_done_ <= last) {
-    if (!core_.host_room()) return moved;
     const std::size_t line = first + lines_done_;
     const auto at = static_cast<std::uint32_t>(line * kLine);
     if (read) {
-      if (!core_.host_read(at)) return moved;
+      if (!card_.read(at)) return moved;
       ++reads_.back().asked;
     } else {
       const std::size_t from = std::max<std::size_t>(line * kLine, message.address);
       const std::size_t to = std::min<std::size_t>((line + 1) * kLine, message.address + length);
-      Line data{};
+      HostPort::Bytes data{};
       std::memcpy(data.data() + from % kLine, in_.data() + taken_ + sizeof message + (from - message.address),
                   to - from);
       const std::uint64_t ones = to - from == kLine ? ~std::uint64_t{0} : (std::uint64_t{1} << (to - from)) - 1;
-      if (!core_.host_write(at, data, ones << (from % kLine))) return moved;
+      if (!card_.write(at, data, ones << (from % kLine))) return moved;
     }
     ++lines_done_;
     moved = true;
   }
   lines_done_ = 0;
+  started_ = false;
   taken_ += sizeof message + (write ? length : 0);
   return true;
 }
 
 bool BusServer::take_answers() {
   bool any = false;
-  while (core_.host_answered()) {
-    const SimCore::Answer answer = core_.take_answer();
+  while (card_.answered()) {
+    const HostPort::Reply answer = card_.take_answer();
     any = true;
     if (stale_answers_ != 0) {
       --stale_answers_;
@@ -142,8 +149,11 @@ bool BusServer::take_answers() {
 }
 
 void BusServer::interrupt(std::uint32_t vectors) {
-  if (!driver_ || vectors == 0) return;
-  const bus::Message message{static_cast<std::uint32_t>(bus::Op::interrupt), vectors, 0};
+  if (!driver_) return;
+  // A driver that takes nothing is told of all of them at once.
+  vectors_ |= vectors;
+  if (vectors_ == 0 || out_.size() >= kKeptBytes) return;
+  const bus::Message message{static_cast<std::uint32_t>(bus::Op::interrupt), std::exchange(vectors_, 0U), 0};
   const auto bytes = std::as_bytes(std::span(&message, 1));
   out_.insert(out_.end(), bytes.begin(), bytes.end());
 }

@@ -6,19 +6,20 @@
 #include <string>
 #include <vector>
 
-#include "sim/card/sim_core.hpp"
+#include "sim/simcard/host_port.hpp"
 #include "slot/memory.hpp"
 
 namespace slotwire::sim {
 
 class BusServer {
  public:
-  /// Bytes of the driver that wait for the card, and answers that wait for the driver, at most. Beyond it nothing is
-  /// read.
+  /// Bytes of the driver that wait for the card, at most; beyond it nothing is read. And bytes that wait for the
+  /// driver: beyond it no access is taken; what was taken may add kMaxAccess bytes and the answers that the card has
+  /// room for.
   static constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
-  /// Listens on `path` (an old socket there is replaced). Throws std::runtime_error.
-  BusServer(std::string path, SimCore& core);
+  /// Listens on `path` (an old socket there is replaced, anything else is left). Throws std::runtime_error.
+  BusServer(std::string path, HostPort& card);
   ~BusServer();
   BusServer(const BusServer&) = delete;
   BusServer& operator=(const BusServer&) = delete;
@@ -29,6 +30,9 @@ class BusServer {
   void interrupt(std::uint32_t vectors);
   /// To wait on for reading; the listening socket while there is no driver.
   int fd() const { return driver_ ? driver_.get() : listener_.get(); }
+  bool has_driver() const { return static_cast<bool>(driver_); }
+  /// Bytes that wait for the driver.
+  std::size_t waiting() const { return out_.size(); }
   /// Accesses are under way: the card must be clocked.
   bool busy() const { return !reads_.empty() || in_.size() - taken_ != 0 || !out_.empty(); }
 
@@ -50,12 +54,14 @@ class BusServer {
   void drop(const char* why);
 
   std::string path_;
-  SimCore& core_;
+  HostPort& card_;
   slot::Fd listener_, driver_;
   std::vector<std::byte> in_, out_;
   std::size_t taken_ = 0;       ///< bytes of in_ that the card has
   std::size_t lines_done_ = 0;  ///< of the access at its front
+  bool started_ = false;        ///< the access at its front is a read that stands in reads_
   std::deque<Read> reads_;
+  std::uint32_t vectors_ = 0;      ///< interrupts that the driver was not told of
   std::size_t stale_answers_ = 0;  ///< of a driver that is gone
 };
 

@@ -13,6 +13,7 @@
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
 #include "sim/simcard/bus_server.hpp"
+#include "sim/simcard/core_port.hpp"
 #include "sim/simcard/wire.hpp"
 
 namespace slotwire::sim {
@@ -102,7 +103,7 @@ class SimCard {
         host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
     core_.watch(&interrupts_);
     core_.reset();
-    if (!options.bus.empty()) bus_ = std::make_unique<BusServer>(options.bus, core_);
+    if (!options.bus.empty()) bus_ = std::make_unique<BusServer>(options.bus, port_);
   }
 
   int run() {
@@ -183,6 +184,7 @@ class SimCard {
   SimCore core_;
   Interrupts interrupts_;
   Port wire_, host_;
+  CorePort port_{core_};
   std::unique_ptr<BusServer> bus_;
 };
 

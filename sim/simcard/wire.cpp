@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -196,9 +197,10 @@ class CardWire final : public Wire {
     Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) fail("wire socket " + path, "see the error");
     if (listen) {
-      ::unlink(path.c_str());
+      struct stat old {};
+      if (::lstat(path.c_str(), &old) == 0 && S_ISSOCK(old.st_mode)) ::unlink(path.c_str());
       if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 || ::listen(fd.get(), 1) != 0) {
-        fail("wire socket " + path, "choose a path in a directory that can be written to");
+        fail("wire socket " + path, "choose a path that is free, in a directory that can be written to");
       }
       listener_ = std::move(fd);
     } else {
@@ -218,7 +220,8 @@ class CardWire final : public Wire {
       fd_ = Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!fd_) return 0;
     }
-    const ssize_t n = ::recv(fd_.get(), room.data(), room.size(), 0);
+    const ssize_t n = ::recv(fd_.get(), room.data(), room.size(), MSG_TRUNC);
+    if (n > static_cast<ssize_t>(room.size())) return 0;  // longer than a wire carries
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
       ended_ = !listener_;
       fd_ = {};
@@ -265,7 +268,8 @@ class PcapWire final : public Wire {
       return 0;
     }
     in_.read(reinterpret_cast<char*>(room.data()), record.captured);
-    return static_cast<std::size_t>(in_.gcount());
+    ended_ = !in_;  // the file ends in the middle of a frame
+    return ended_ ? 0 : record.captured;
   }
   void send(std::span<const std::byte> frame) override {
     if (!out_.is_open()) return;

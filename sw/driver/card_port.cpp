@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -21,6 +22,7 @@ namespace slotwire::driver {
 namespace {
 
 constexpr std::uint16_t kDiscardPort = 9;
+constexpr unsigned long kComplete = 2;  ///< flag of the neighbour table: the MAC address is known (ATF_COM)
 
 std::uint32_t ipv4_of(const carriers::Address& address) {
   if (address.family() != AF_INET) {
@@ -29,6 +31,19 @@ std::uint32_t ipv4_of(const carriers::Address& address) {
   sockaddr_in in{};
   std::memcpy(&in, address.data(), sizeof in);
   return ntohl(in.sin_addr.s_addr);
+}
+
+/// Reads "02:00:00:00:00:01". None for anything else, and for an address that is no single host's.
+std::optional<MacAddress> parse_mac(const std::string& text) {
+  MacAddress mac{};
+  if (text.size() != mac.size() * 3 - 1) return std::nullopt;
+  for (std::size_t i = 0; i < mac.size(); ++i) {
+    const char* const part = text.data() + i * 3;
+    const auto [end, error] = std::from_chars(part, part + 2, mac[i], 16);
+    if (error != std::errc() || end != part + 2 || (i + 1 < mac.size() && *end != ':')) return std::nullopt;
+  }
+  if ((mac[0] & 1U) != 0 || mac == MacAddress{}) return std::nullopt;
+  return mac;
 }
 
 std::string text_of(std::uint32_t ip) {
@@ -70,26 +85,20 @@ std::optional<MacAddress> mac_of_neighbour(std::uint32_t ip, const std::string& 
     std::istringstream fields(line);
     std::string address, type, flags, hardware;
     if (!(fields >> address >> type >> flags >> hardware) || address != text_of(ip)) continue;
-    if ((std::strtoul(flags.c_str(), nullptr, 16) & 2U) == 0) continue;  // not complete
-    std::array<unsigned, 6> parts{};
-    if (std::sscanf(hardware.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x", &parts[0], &parts[1], &parts[2], &parts[3], &parts[4],
-                    &parts[5]) != 6) {
-      continue;
-    }
-    MacAddress mac;
-    std::transform(parts.begin(), parts.end(), mac.begin(),
-                   [](unsigned part) { return static_cast<std::uint8_t>(part); });
-    return mac;
+    if (std::strtoul(type.c_str(), nullptr, 16) != ARPHRD_ETHER) continue;
+    if ((std::strtoul(flags.c_str(), nullptr, 16) & kComplete) == 0) continue;
+    if (const auto mac = parse_mac(hardware)) return mac;
   }
   return std::nullopt;
 }
 
 CardPort::CardPort(const carriers::Address& own, std::size_t lines, std::size_t max_links)
-    : lines_(lines), links_(max_links) {
-  own_.ip = ipv4_of(own);
-  own_.port = own.port();
+    : CardPort(own, mac_of_own(ipv4_of(own)), kNeighbours, lines, max_links) {}
+
+CardPort::CardPort(const carriers::Address& own, const MacAddress& mac, std::string neighbours, std::size_t lines,
+                   std::size_t max_links)
+    : own_{ipv4_of(own), own.port(), mac}, neighbours_(std::move(neighbours)), lines_(lines), links_(max_links) {
   if (own_.port == 0) throw std::invalid_argument("the card's address needs a port");
-  own_.mac = mac_of_own(own_.ip);
   timer_ = slot::Fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   socket_ = slot::Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!timer_ || !socket_) carriers::throw_errno("the card's port: a timer or a socket cannot be had");
@@ -99,6 +108,12 @@ void CardPort::add_link(std::uint16_t link, const carriers::Address& peer) {
   const std::uint32_t ip = ipv4_of(peer);
   if (link >= links_.size() || links_[link].state != State::none) {
     throw std::invalid_argument("link " + std::to_string(link) + " is out of range or taken");
+  }
+  if (ip == 0 || peer.port() == 0) {
+    throw std::invalid_argument(peer.to_string() + " is no address that frames can go to; give the peer's");
+  }
+  if (ip == own_.ip && peer.port() == own_.port) {
+    throw std::invalid_argument(peer.to_string() + " is this card's own address; give the peer's");
   }
   for (const Link& other : links_) {
     if (other.state != State::none && other.route.ip == ip && other.route.port == peer.port()) {
@@ -144,7 +159,7 @@ std::size_t CardPort::poll(std::uint64_t now_us, std::size_t, carriers::FrameSin
     Link& link = links_[i];
     if (link.state != State::looking) continue;
     const auto number = static_cast<std::uint16_t>(i);
-    if (const auto mac = mac_of_neighbour(link.route.ip)) {
+    if (const auto mac = mac_of_neighbour(link.route.ip, neighbours_)) {
       link.route.mac = *mac;
       link.state = State::up;
       --looking_;

@@ -21,11 +21,15 @@ struct CardRoute {
   MacAddress mac{};
 };
 
+/// The kernel's table of neighbours.
+inline constexpr const char* kNeighbours = "/proc/net/arp";
+
 /// What the kernel knows of an IPv4 address of its own: the MAC address of the interface that has it. Throws
 /// std::runtime_error that says what to do.
 MacAddress mac_of_own(std::uint32_t ip);
-/// The MAC address of a neighbour, from the kernel's table (`table`: /proc/net/arp); none when it is not there.
-std::optional<MacAddress> mac_of_neighbour(std::uint32_t ip, const std::string& table = "/proc/net/arp");
+/// The MAC address of a neighbour on an Ethernet, from a table in the kernel's format; none when it is not there, not
+/// complete, or no address of a single host.
+std::optional<MacAddress> mac_of_neighbour(std::uint32_t ip, const std::string& table = kNeighbours);
 
 class CardPort final : public carriers::Carrier {
  public:
@@ -35,9 +39,12 @@ class CardPort final : public carriers::Carrier {
   /// `own`: the card's IPv4 address and UDP port; `lines`: most lines in a frame. Throws std::invalid_argument or
   /// std::system_error.
   CardPort(const carriers::Address& own, std::size_t lines, std::size_t max_links);
+  /// The same with a MAC address and a table of neighbours that are not the kernel's.
+  CardPort(const carriers::Address& own, const MacAddress& mac, std::string neighbours, std::size_t lines,
+           std::size_t max_links);
 
   /// The link is up once the MAC address towards the peer is known. Throws std::invalid_argument when the link or the
-  /// address is taken or no IPv4 address.
+  /// address is taken, or the address is no IPv4 address, has no port or is the card's own.
   void add_link(std::uint16_t link, const carriers::Address& peer);
   void remove_link(std::uint16_t link);
 
@@ -65,6 +72,7 @@ class CardPort final : public carriers::Carrier {
   void set_timer(bool on);
 
   CardRoute own_;
+  std::string neighbours_;
   std::size_t lines_;
   std::vector<Link> links_;
   std::size_t looking_ = 0;

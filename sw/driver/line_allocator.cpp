@@ -49,6 +49,7 @@ bool LineAllocator::take_at(std::uint32_t first, unsigned order) {
 }
 
 void LineAllocator::give(std::uint32_t first, unsigned order) {
+  if (order >= kOrders) return;
   free_lines_ += std::uint32_t{1} << order;
   while (order + 1 < kOrders) {
     const std::uint32_t buddy = first ^ (std::uint32_t{1} << order);

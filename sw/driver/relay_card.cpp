@@ -16,6 +16,13 @@ using regs::SlotState;
 /// The first line of slot memory names the life of the rows that its contents belong to.
 constexpr std::uint32_t kReservedLines = 1;
 
+/// Most that a card may say of itself (docs/registers.md): what has an address, and what fits a link's row.
+constexpr std::size_t kMostLines = ((std::size_t{1} << regs::kCardAddressBits) - regs::kCardMemory) / regs::kLineBytes;
+constexpr std::uint32_t kMostFrameLines = 1023;
+
+/// From a mark to one that is never taken for a later one, however far the card is ahead or behind.
+constexpr std::uint32_t kHalfCircle = std::uint32_t{1} << 31;
+
 constexpr std::uint32_t ring_lines(unsigned order) {
   return std::uint32_t{1} << order;
 }
@@ -52,11 +59,15 @@ RelayCard::RelayCard(std::span<SlotRow> rows, const SoftCardOptions& options, Ca
       buffer_(std::size_t{regs::kLineBytes} << regs::kMaxRingOrder) {
   watch_ = slot::Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!watch_) carriers::throw_errno("the card: an epoll descriptor cannot be had");
-  if (!connect()) throw std::runtime_error(bus_->broken());
-  read_info();
+  if (!connect()) throw std::runtime_error(why());
+  info_ = read_info();
   lines_ = std::make_unique<LineAllocator>(info_.memory_lines, kReservedLines);
   reach();
-  if (!reached_) throw std::runtime_error(bus_->broken());
+  if (!reached_) throw std::runtime_error(why());
+}
+
+std::string RelayCard::why() const {
+  return bus_->broken().empty() ? "the card does not answer as a card does; reset it" : bus_->broken();
 }
 
 bool RelayCard::connect() {
@@ -64,14 +75,12 @@ bool RelayCard::connect() {
   epoll_event event{};
   event.events = EPOLLIN;
   // The old descriptor left the set when it was closed.
-  if (epoll_ctl(watch_.get(), EPOLL_CTL_ADD, bus_->fd(), &event) != 0)
-    carriers::throw_errno("the card cannot be watched");
-  return true;
+  return epoll_ctl(watch_.get(), EPOLL_CTL_ADD, bus_->fd(), &event) == 0;
 }
 
-void RelayCard::read_info() {
+CardInfo RelayCard::read_info() {
   std::array<std::byte, regs::kLineBytes> page{};
-  if (!bus_->read(regs::kCardCapabilities, page)) throw std::runtime_error(bus_->broken());
+  if (!bus_->read(regs::kCardCapabilities, page)) throw std::runtime_error(why());
   if (word_at(page, regs::kCapMagic) != regs::kCapMagicValue) {
     throw std::runtime_error("what is there is no Slotwire card (its capability page says something else)");
   }
@@ -79,16 +88,19 @@ void RelayCard::read_info() {
     throw std::runtime_error("the card has version " + std::to_string(version) + " of the registers, this slotwired " +
                              std::to_string(regs::kCapVersionValue) + "; install releases that match");
   }
-  info_ = {word_at(page, regs::kCapSlots),         word_at(page, regs::kCapLinks),
-           word_at(page, regs::kCapMaxRingOrder),  word_at(page, regs::kCapMemoryLines),
-           word_at(page, regs::kCapMaxFrameLines), word_at(page, regs::kCapVectors)};
-  if (info_.slots < rows_.size()) {
-    throw std::runtime_error("the card has " + std::to_string(info_.slots) + " slots, the node " +
+  const CardInfo info{word_at(page, regs::kCapSlots),         word_at(page, regs::kCapLinks),
+                      word_at(page, regs::kCapMaxRingOrder),  word_at(page, regs::kCapMemoryLines),
+                      word_at(page, regs::kCapMaxFrameLines), word_at(page, regs::kCapVectors)};
+  if (info.slots < rows_.size()) {
+    throw std::runtime_error("the card has " + std::to_string(info.slots) + " slots, the node " +
                              std::to_string(rows_.size()) + "; lower limits.slots");
   }
-  if (info_.memory_lines <= kReservedLines || info_.max_frame_lines == 0 || info_.links == 0 || info_.vectors == 0) {
+  if (info.slots > regs::kMaxSlots || info.links == 0 || info.links > regs::kMaxSlots ||
+      info.max_order > regs::kMaxRingOrder || info.memory_lines <= kReservedLines || info.memory_lines > kMostLines ||
+      info.max_frame_lines == 0 || info.max_frame_lines > kMostFrameLines || info.vectors == 0) {
     throw std::runtime_error("the card's capability page makes no sense; reset the card");
   }
+  return info;
 }
 
 /// Takes up the card as it stands: a new one, one that goes on from an earlier engine, or one that was reset.
@@ -100,7 +112,10 @@ void RelayCard::reach() {
   const bool kept = found == incarnation_;
   reached_ = true;
   look_once_ = true;  // an interrupt may have been raised for an engine that is gone
-  if (!kept) {
+  stuck_ = false;
+  if (kept) {
+    free_strangers();
+  } else {
     // Nothing in it is ours: no slot of another life may go on.
     const SlotRow none{};
     for (std::uint32_t slot = 0; slot < info_.slots; ++slot) {
@@ -127,12 +142,43 @@ void RelayCard::reach() {
   bus_->flush();
 }
 
+/// Slots that the card kept and nobody here knows as bound any more: they were closed while the card was away.
+void RelayCard::free_strangers() {
+  const SlotRow none{};
+  for (std::uint32_t slot = 0; slot < info_.slots; ++slot) {
+    if (slot < rows_.size() && state_of(rows_[slot]) != SlotState::free && rows_[slot].in_base != 0) continue;
+    bus_->write(regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes, std::as_bytes(std::span(&none, 1)));
+  }
+}
+
+/// Tries to reach a card that went away. It must be the one that it was.
+bool RelayCard::try_again(std::uint64_t now_us) {
+  next_try_us_ = now_us + kRetryUs;
+  if (!connect()) return false;
+  try {
+    if (read_info() == info_) {
+      if (port_ != nullptr) write_own();
+      reach();
+    }
+  } catch (const std::runtime_error&) {  // what is there is no card, or does not answer
+  }
+  if (reached_) {
+    retry_us_ = kRetryUs;
+    return true;
+  }
+  // It may have held up everything until the bus's time-out: not again soon.
+  retry_us_ = std::min(2 * retry_us_, kMostRetryUs);
+  next_try_us_ = now_us + retry_us_;
+  return false;
+}
+
 void RelayCard::lost_card() {
   reached_ = false;
   next_try_us_ = now_us() + kRetryUs;
   for (std::size_t link = 0; link < links_.size(); ++link) {
     if (links_[link].port != nullptr && links_[link].up) {
-      listener().on_link(static_cast<std::uint16_t>(link), false, bus_->broken());
+      listener().on_link(static_cast<std::uint16_t>(link), false,
+                         stuck_ ? "a command of the card does not end; reset the card" : why());
     }
   }
 }
@@ -154,32 +200,41 @@ void RelayCard::place(std::uint16_t slot, unsigned in_order, unsigned out_order)
                              std::to_string(info_.memory_lines) +
                              " lines are free); lower memory.ring, or close connections");
   }
-  places_[slot] = {true, false, in_order, out_order};
+  places_[slot] = {true, false, in_order, out_order, *in, *out};
   rows_[slot].in_base = *in;
   rows_[slot].out_base = *out;
 }
 
 void RelayCard::open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
+  rows_[slot].in_base = rows_[slot].out_base = 0;  // its place is not an earlier one's
   SoftCard::open_slot(slot, in_order, out_order, with_output);
   if (with_output) place(slot, in_order, out_order);
 }
 
 void RelayCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) {
-  const bool with_output = static_cast<bool>(files.other);
-  SoftCard::adopt_slot(slot, in_order, out_order, std::move(files));
   const SlotRow& row = rows_[slot];
-  if (!with_output || row.in_base == 0) return;
+  if (!files.other || row.in_base == 0) return SoftCard::adopt_slot(slot, in_order, out_order, std::move(files));
   // An earlier engine placed it. Whatever the row says is checked: its places must be free and fit.
-  if (!lines_->take_at(row.in_base, in_order)) throw std::invalid_argument("the slot's place on the card is taken");
-  if (!lines_->take_at(row.out_base, out_order)) {
-    lines_->give(row.in_base, in_order);
+  const std::uint32_t in_base = row.in_base, out_base = row.out_base;
+  if (in_order > info_.max_order || out_order > info_.max_order || !lines_->take_at(in_base, in_order)) {
     throw std::invalid_argument("the slot's place on the card is taken");
   }
-  places_[slot] = {true, state_of(row) != SlotState::free, in_order, out_order};
+  if (!lines_->take_at(out_base, out_order)) {
+    lines_->give(in_base, in_order);
+    throw std::invalid_argument("the slot's place on the card is taken");
+  }
+  try {
+    SoftCard::adopt_slot(slot, in_order, out_order, std::move(files));
+  } catch (...) {
+    lines_->give(in_base, in_order);
+    lines_->give(out_base, out_order);
+    throw;
+  }
+  places_[slot] = {true, state_of(row) != SlotState::free, in_order, out_order, in_base, out_base};
 }
 
 void RelayCard::close_slot(std::uint16_t slot) {
-  unbind(slot);
+  free_on_card(slot);
   release_place(slot);
   SoftCard::close_slot(slot);  // clears the row, too
 }
@@ -187,8 +242,8 @@ void RelayCard::close_slot(std::uint16_t slot) {
 void RelayCard::release_place(std::uint16_t slot) {
   const Place place = std::exchange(places_[slot], Place{});
   if (!place.placed) return;
-  lines_->give(rows_[slot].in_base, place.in_order);
-  lines_->give(rows_[slot].out_base, place.out_order);
+  lines_->give(place.in_base, place.in_order);
+  lines_->give(place.out_base, place.out_order);
   rows_[slot].in_base = rows_[slot].out_base = 0;
 }
 
@@ -197,12 +252,14 @@ void RelayCard::write_row(std::uint16_t slot) {
 }
 
 void RelayCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
-  const std::uint32_t in_base = rows_[slot].in_base, out_base = rows_[slot].out_base;
+  std::erase(stopped_, slot);
   if (!on_card(binding.link)) {
     // Served in software: it needs no place on the card, and a row without a place says so to a later engine.
+    free_on_card(slot);
     release_place(slot);
     return SoftCard::bind(slot, binding);
   }
+  const Place& place = places_[slot];
   SlotRow row{};
   row.in_order = static_cast<std::uint8_t>(binding.in_order);
   row.out_order = static_cast<std::uint8_t>(binding.out_order);
@@ -214,56 +271,102 @@ void RelayCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
   row.out_tail = binding.marks.out_tail;
   row.out_head = binding.marks.out_head;
   row.limit = row.in_head + binding.credit;
-  row.in_base = in_base;
-  row.out_base = out_base;
+  row.in_base = place.in_base;
+  row.out_base = place.out_base;
   row.state = static_cast<std::uint8_t>(SlotState::bound);
   rows_[slot] = row;
   places_[slot].carried = true;
   stats_[slot] = {};
+  if (!place.placed || place.in_order != binding.in_order || place.out_order != binding.out_order) {
+    return refuse_row(slot);  // it has no place of that size
+  }
   if (reached_) write_row(slot);
+}
+
+bool RelayCard::read_row(std::uint16_t slot, SlotRow& row) {
+  const std::size_t at = regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes;
+  return bus_->read(at, std::as_writable_bytes(std::span(&row, 1)));
+}
+
+/// Is the card's row, of whatever state, one of the slot's present pairing.
+bool RelayCard::same_pairing(std::uint16_t slot, const SlotRow& on_it) const {
+  const SlotRow& row = rows_[slot];
+  // A card that refuses a row forgets its link.
+  const bool refused =
+      state_of(on_it) == SlotState::faulted && static_cast<regs::Fault>(on_it.fault) == regs::Fault::memory;
+  return on_it.epoch == row.epoch && (on_it.link == row.link || refused) && on_it.peer_slot == row.peer_slot &&
+         on_it.in_base == row.in_base && on_it.out_base == row.out_base;
 }
 
 /// Goes on with a slot that the card carried under an earlier engine, or before it was reset.
 void RelayCard::recover(std::uint16_t slot) {
   if (!carried(slot)) return SoftCard::recover(slot);
-  if (!reached_ || state_of(rows_[slot]) != SlotState::bound) return;
-  SlotRow on_it{};
-  const std::size_t at = regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes;
-  if (!bus_->read(at, std::as_writable_bytes(std::span(&on_it, 1)))) return;
   SlotRow& row = rows_[slot];
-  const bool same = on_it.epoch == row.epoch && on_it.link == row.link && on_it.peer_slot == row.peer_slot &&
-                    on_it.in_base == row.in_base && on_it.out_base == row.out_base;
+  if (!reached_ || state_of(row) != SlotState::bound) return;
+  const Place& place = places_[slot];
+  if (!place.placed || row.in_order != place.in_order || row.out_order != place.out_order ||
+      row.in_base != place.in_base || row.out_base != place.out_base || row.link >= info_.links ||
+      row.in_tail - row.in_head > ring_lines(place.in_order) ||
+      row.out_tail - row.out_head > ring_lines(place.out_order)) {
+    return refuse_row(slot);
+  }
+  SlotRow on_it{};
+  if (!read_row(slot, on_it)) return;
+  const bool same = same_pairing(slot, on_it);
+  // A card that was reset has its rows free, but their marks and its memory still stand.
+  if (same && !take_marks(slot)) return;
   if (same && state_of(on_it) != SlotState::bound && state_of(on_it) != SlotState::free) {
     return stopped(slot, static_cast<regs::Fault>(on_it.fault));
   }
-  if (!take_marks(slot)) return;
+  // What was written last may have been lost on its way: all that the card has not released goes to it once more.
+  row.in_tail = row.in_head;
   if (!same || state_of(on_it) == SlotState::free) {
-    // The card was reset. Lines that it had are in its memory still; the peer is asked what it has room for.
-    row.limit = row.in_head;
+    row.sent = row.high = row.limit = row.in_head;  // the peer is asked what it has room for
+    row.told_ack = row.out_tail;
     write_row(slot);
   }
-  look(slot);
+  ring(slot, false);
+}
+
+/// R9: a row that cannot be. Nothing may compute with it any more, and the card never hears of it.
+void RelayCard::refuse_row(std::uint16_t slot) {
+  stopped(slot, regs::Fault::memory);
+  const SlotRow none{};
+  const std::size_t at = regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes;
+  if (reached_) bus_->write(at, std::as_bytes(std::span(&none, 1)));
+  Place& place = places_[slot];
+  place.carried = false;
+  SlotRow& row = rows_[slot];
+  row.in_order = static_cast<std::uint8_t>(place.in_order);
+  row.out_order = static_cast<std::uint8_t>(place.out_order);
+  row.in_base = place.in_base;
+  row.out_base = place.out_base;
+  if (row.link >= links_.size()) row.link = 0;  // nobody can be told
+}
+
+/// Ends the slot's pairing on the card.
+void RelayCard::free_on_card(std::uint16_t slot) {
+  std::erase(stopped_, slot);
+  // A row with a place may be bound on the card though its slot was never taken up here.
+  if (!carried(slot) && (state_of(rows_[slot]) == SlotState::free || rows_[slot].in_base == 0)) return;
+  rows_[slot] = SlotRow{};
+  if (reached_) write_row(slot);
+  places_[slot].carried = false;
 }
 
 void RelayCard::unbind(std::uint16_t slot) {
-  if (!carried(slot)) {
-    const std::uint32_t in_base = rows_[slot].in_base, out_base = rows_[slot].out_base;
-    SoftCard::unbind(slot);
-    rows_[slot].in_base = in_base;
-    rows_[slot].out_base = out_base;
-    return;
-  }
-  const std::uint32_t in_base = rows_[slot].in_base, out_base = rows_[slot].out_base;
-  rows_[slot] = SlotRow{};
-  if (reached_) write_row(slot);
-  rows_[slot].in_base = in_base;
-  rows_[slot].out_base = out_base;
-  places_[slot].carried = false;
+  // The process may read all that was acknowledged to the peer, told by the card or not yet.
+  if (reached_) take_marks(slot);
+  free_on_card(slot);
+  SoftCard::unbind(slot);
+  rows_[slot].in_base = places_[slot].in_base;
+  rows_[slot].out_base = places_[slot].out_base;
 }
 
 void RelayCard::fault(std::uint16_t slot, regs::Fault cause) {
   if (!carried(slot)) return SoftCard::fault(slot, cause);
   if (state_of(rows_[slot]) != SlotState::bound) return;
+  if (reached_) take_marks(slot);  // what was delivered before stays readable (R8)
   command(regs::CardCommand::fault, slot, cause);
   stopped(slot, cause);
 }
@@ -271,10 +374,21 @@ void RelayCard::fault(std::uint16_t slot, regs::Fault cause) {
 void RelayCard::stopped(std::uint16_t slot, regs::Fault fault) {
   SlotRow& row = rows_[slot];
   if (state_of(row) != SlotState::bound) return;
+  stopped_.push_back(slot);
   const SlotState state = fault == regs::Fault::peer_reset ? SlotState::reset : SlotState::faulted;
   row.state = static_cast<std::uint8_t>(state);
   row.fault = static_cast<std::uint8_t>(fault);
-  listener().on_fault(slot, fault);
+}
+
+bool RelayCard::tell_stopped() {
+  if (stopped_.empty()) return false;
+  // The listener may unbind or close these and others meanwhile.
+  while (!stopped_.empty()) {
+    const std::uint16_t slot = stopped_.back();
+    stopped_.pop_back();
+    listener().on_fault(slot, static_cast<regs::Fault>(rows_[slot].fault));
+  }
+  return true;
 }
 
 const pipeline::SlotStats& RelayCard::stats(std::uint16_t slot) const {
@@ -320,7 +434,19 @@ bool RelayCard::copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t l
 
 void RelayCard::look(std::uint16_t slot) {
   if (!carried(slot)) return SoftCard::look(slot);
-  Slot& files = slot_at(slot);
+  ring(slot, true);
+}
+
+bool RelayCard::drained(std::uint16_t slot) const {
+  if (!carried(slot) || reached_) return SoftCard::drained(slot);
+  // Nothing was looked at since the card went away.
+  const Slot& files = slot_at(slot);
+  return files.own && files.own.marks().tail.load(std::memory_order_acquire) == rows_[slot].in_head;
+}
+
+/// Brings the process's marks to the card, and the lines before them.
+void RelayCard::ring(std::uint16_t slot, bool moved_only) {
+  const Slot& files = slot_at(slot);
   SlotRow& row = rows_[slot];
   if (!files.own || !reached_ || state_of(row) != SlotState::bound) return;
   const slot::MarkPage& marks = files.own.marks();
@@ -328,26 +454,29 @@ void RelayCard::look(std::uint16_t slot) {
   const std::uint32_t out_head = marks.head.load(std::memory_order_acquire);
   const std::size_t page = regs::kCardProcessPages + std::size_t{slot} * regs::kPageBytes;
   const std::uint32_t produced = in_tail - row.in_tail, consumed = out_head - row.out_head;
-  // A mark that cannot be goes to the card as it is: the card faults the slot (R10).
+  // A mark that cannot be is for the card to fault (R10). The card may be ahead of what the process was told and find
+  // nothing wrong with it, though its lines never came: it gets one that it must refuse, whatever it released.
+  if (produced > ring_lines(row.in_order) - (row.in_tail - row.in_head)) {
+    return bus_->write32(page + regs::kMarkTail, row.in_head + kHalfCircle);
+  }
   if (produced != 0) {
-    if (produced <= ring_lines(row.in_order) - (row.in_tail - row.in_head)) {
-      copy_in(slot, row.in_tail, produced);
-      row.in_tail = in_tail;
-      stats_[slot].tx_lines += produced;
-    }
-    bus_->write32(page + regs::kMarkTail, in_tail);
+    copy_in(slot, row.in_tail, produced);
+    row.in_tail = in_tail;
+    stats_[slot].tx_lines += produced;
   }
-  if (consumed != 0) {
-    if (consumed <= row.out_tail - row.out_head) row.out_head = out_head;
-    bus_->write32(page + regs::kMarkHead, out_head);
+  if (produced != 0 || !moved_only) bus_->write32(page + regs::kMarkTail, in_tail);
+  if (consumed > row.out_tail - row.out_head) {
+    return bus_->write32(page + regs::kMarkHead, row.out_head + kHalfCircle);
   }
+  row.out_head = out_head;
+  if (consumed != 0 || !moved_only) bus_->write32(page + regs::kMarkHead, out_head);
 }
 
 /// Takes the slot's proxy marks from the card: delivered lines go to the process, then both marks.
 bool RelayCard::take_marks(std::uint16_t slot) {
   SlotRow& row = rows_[slot];
   Slot& files = slot_at(slot);
-  if (!carried(slot) || !files.other) return true;
+  if (!carried(slot) || !files.other || state_of(row) != SlotState::bound) return true;
   std::array<std::byte, 2 * regs::kLineBytes> page{};
   if (!bus_->read(regs::kCardProxyPages + std::size_t{slot} * regs::kPageBytes, page)) return false;
   const std::uint32_t out_tail = word_at(page, regs::kOutTail), in_head = word_at(page, regs::kInHead);
@@ -366,31 +495,46 @@ bool RelayCard::take_marks(std::uint16_t slot) {
 bool RelayCard::drain_card() {
   if (bus_->take_interrupts() == 0 && !look_once_) return false;
   look_once_ = false;
+  bool all = false;
   // Cleared first: what moves from now on raises another one.
   bus_->write32(regs::kCardControl + regs::kCtlPending, ~std::uint32_t{0});
   for (std::size_t looks = 0; looks <= 2 * rows_.size(); ++looks) {
     std::uint32_t moved = 0;
     if (!bus_->read(regs::kCardControl + regs::kCtlMoved, std::as_writable_bytes(std::span(&moved, 1)))) return true;
-    if ((moved >> 31) == 0) break;
+    all = (moved >> 31) == 0;
+    if (all) break;
     bus_->write32(regs::kCardControl + regs::kCtlMoved, 0);
     const std::uint32_t slot = moved & 0xffff;
     if (slot < rows_.size() && !take_marks(static_cast<std::uint16_t>(slot))) return true;
   }
+  look_once_ = !all;
   for (std::size_t looks = 0; looks <= 2 * rows_.size(); ++looks) {
     std::uint32_t event = 0;
     if (!bus_->read(regs::kCardControl + regs::kCtlEvent, std::as_writable_bytes(std::span(&event, 1)))) return true;
-    if ((event >> 30) == 0) break;
+    if ((event >> 30) == 0) return true;
     bus_->write32(regs::kCardControl + regs::kCtlEvent, 0);
-    if ((event >> 30 & 1) != 0) {  // some were lost: the rows tell
-      for (std::size_t slot = 0; slot < rows_.size(); ++slot) {
-        if (carried(static_cast<std::uint16_t>(slot))) recover(static_cast<std::uint16_t>(slot));
-      }
-    }
-    const std::uint32_t slot = event & 0xffff;
-    if ((event >> 31) != 0 && slot < rows_.size() && carried(static_cast<std::uint16_t>(slot))) {
-      stopped(static_cast<std::uint16_t>(slot), static_cast<regs::Fault>(event >> 16 & 0xff));
+    if (!take_event(event)) return true;
+  }
+  look_once_ = true;  // there is more
+  return true;
+}
+
+/// False: the card did not answer.
+bool RelayCard::take_event(std::uint32_t event) {
+  if ((event >> 30 & 1) != 0) {  // some were lost: the rows tell
+    for (std::size_t slot = 0; slot < rows_.size(); ++slot) {
+      if (carried(static_cast<std::uint16_t>(slot))) recover(static_cast<std::uint16_t>(slot));
     }
   }
+  const auto slot = static_cast<std::uint16_t>(event & 0xffff);
+  if ((event >> 31) == 0 || slot >= rows_.size() || !carried(slot)) return true;
+  // It may be of a pairing that this slot had before: the card's row says which stopped, and why.
+  SlotRow on_it{};
+  if (!read_row(slot, on_it)) return false;
+  if (!same_pairing(slot, on_it) || state_of(on_it) == SlotState::bound) return true;
+  // What was delivered before stays readable (R8).
+  if (!take_marks(slot)) return false;
+  stopped(slot, static_cast<regs::Fault>(event >> 16 & 0xff));
   return true;
 }
 
@@ -459,9 +603,11 @@ bool RelayCard::command(regs::CardCommand what, std::uint16_t target, regs::Faul
   for (int looks = 0; busy != 0 && looks < kCommandLooks; ++looks) {
     if (!bus_->read(at, std::as_writable_bytes(std::span(&busy, 1)))) return false;
   }
-  bus_->write32(
-      at, static_cast<std::uint32_t>(what) | static_cast<std::uint32_t>(cause) << 8 | std::uint32_t{target} << 16);
-  return busy == 0;
+  if (busy == 0)
+    bus_->write32(
+        at, static_cast<std::uint32_t>(what) | static_cast<std::uint32_t>(cause) << 8 | std::uint32_t{target} << 16);
+  stuck_ = busy != 0;  // what was wanted is lost: the card is taken up anew
+  return !stuck_;
 }
 
 void RelayCard::on_link(std::uint16_t link, bool up, std::string_view reason) {
@@ -482,16 +628,23 @@ bool RelayCard::poll(std::uint64_t now_us) {
   if (reached_) {
     busy |= drain_card();
     bus_->flush();
-    if (!bus_->broken().empty()) lost_card();
+    if (!bus_->broken().empty() || stuck_) lost_card();
   } else if (now_us >= next_try_us_) {
-    next_try_us_ = now_us + kRetryUs;
-    if (connect()) {
-      if (port_ != nullptr) write_own();
-      reach();
-      busy = true;
-    }
+    busy |= try_again(now_us);
   }
+  busy |= tell_stopped();
   return busy;
+}
+
+bool RelayCard::prepare_sleep() {
+  if (!stopped_.empty()) return false;
+  if (reached_) {
+    // An interrupt that came with the answer to a read no longer shows at the descriptor.
+    if (bus_->take_interrupts() != 0) look_once_ = true;
+    bus_->flush();
+    if (look_once_ || stuck_ || !bus_->broken().empty()) return false;
+  }
+  return SoftCard::prepare_sleep();
 }
 
 std::uint32_t RelayCard::timer_us(std::uint64_t now_us) const {

@@ -17,12 +17,15 @@ namespace slotwire::driver {
 /// What a card says of itself.
 struct CardInfo {
   std::uint32_t slots = 0, links = 0, max_order = 0, memory_lines = 0, max_frame_lines = 0, vectors = 0;
+  bool operator==(const CardInfo&) const = default;
 };
 
 class RelayCard final : public SoftCard {
  public:
   /// Between two tries to reach a card that went away.
   static constexpr std::uint64_t kRetryUs = 500'000;
+  /// The same when there is something that does not answer as the card did: doubles up to this.
+  static constexpr std::uint64_t kMostRetryUs = 32'000'000;
   /// How long counters that were read from the card are good for.
   static constexpr std::uint64_t kCountersUs = 100'000;
   /// Looks at the command register before a command counts as stuck.
@@ -46,11 +49,13 @@ class RelayCard final : public SoftCard {
   void unbind(std::uint16_t slot) override;
   void fault(std::uint16_t slot, regs::Fault cause) override;
   void look(std::uint16_t slot) override;
+  bool drained(std::uint16_t slot) const override;
   const pipeline::SlotStats& stats(std::uint16_t slot) const override;
   void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override;
   bool poll(std::uint64_t now_us) override;
+  bool prepare_sleep() override;
   std::uint32_t timer_us(std::uint64_t now_us) const override;
   std::uint64_t counter(regs::Counter counter) const override;
 
@@ -59,6 +64,7 @@ class RelayCard final : public SoftCard {
     bool placed = false;   ///< its rings have a place in the card's memory
     bool carried = false;  ///< bound over a link of the card
     unsigned in_order = 0, out_order = 0;
+    std::uint32_t in_base = 0, out_base = 0;
   };
   struct CardLink {
     CardPort* port = nullptr;
@@ -70,7 +76,10 @@ class RelayCard final : public SoftCard {
   bool connect();
   void reach();
   void write_own();
-  void read_info();
+  CardInfo read_info();
+  bool try_again(std::uint64_t now_us);
+  void free_strangers();
+  std::string why() const;
   void lost_card();
   bool carried(std::uint16_t slot) const { return places_[slot].carried; }
   bool on_card(std::uint16_t link) const { return link < links_.size() && links_[link].port != nullptr; }
@@ -78,12 +87,19 @@ class RelayCard final : public SoftCard {
   void release_place(std::uint16_t slot);
   void write_row(std::uint16_t slot);
   void write_link(std::uint16_t link);
-  bool command(regs::CardCommand command, std::uint16_t target, regs::Fault cause);
+  bool command(regs::CardCommand what, std::uint16_t target, regs::Fault cause);
   void copy_in(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
   bool copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
+  void ring(std::uint16_t slot, bool moved_only);
+  void refuse_row(std::uint16_t slot);
+  void free_on_card(std::uint16_t slot);
+  bool read_row(std::uint16_t slot, regs::SlotRow& row);
+  bool same_pairing(std::uint16_t slot, const regs::SlotRow& on_it) const;
   bool take_marks(std::uint16_t slot);
   bool drain_card();
+  bool take_event(std::uint32_t event);
   void stopped(std::uint16_t slot, regs::Fault fault);
+  bool tell_stopped();
 
   std::span<regs::SlotRow> rows_;
   Capabilities capabilities_;
@@ -97,8 +113,10 @@ class RelayCard final : public SoftCard {
   CardPort* port_ = nullptr;
   slot::Fd watch_;  ///< an epoll that holds the bus, whose descriptor changes when the card comes back
   bool reached_ = false;
-  bool look_once_ = false;  ///< at what the card has to tell, interrupt or not
-  std::uint64_t next_try_us_ = 0;
+  bool look_once_ = false;              ///< at what the card has to tell, interrupt or not
+  bool stuck_ = false;                  ///< a command does not end
+  std::vector<std::uint16_t> stopped_;  ///< that the listener was not told of
+  std::uint64_t next_try_us_ = 0, retry_us_ = kRetryUs;
   std::vector<std::byte> buffer_;
   mutable std::array<std::uint64_t, regs::kCounterCount> counters_{};
   mutable std::uint64_t counters_at_us_ = 0;

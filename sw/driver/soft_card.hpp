@@ -68,6 +68,7 @@ class SoftCard : public Card, protected carriers::FrameSink {
   };
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
   Slot& slot_at(std::uint16_t slot) { return slots_[slot]; }
+  const Slot& slot_at(std::uint16_t slot) const { return slots_[slot]; }
   CardListener& listener() { return listener_; }
   std::uint64_t now_us() const { return now_us_; }
   /// Shows a slot's process its proxy marks, and wakes it if it sleeps for one that moved.

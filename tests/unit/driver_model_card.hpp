@@ -1,0 +1,204 @@
+// A card made of variables: registers, rows, marks and memory as docs/registers.md has them, and what R10 says of
+// marks. It sends no frames: the test says what the peer releases and delivers.
+#pragma once
+#include <sys/eventfd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "driver/host_bus.hpp"
+#include "regs/regs.hpp"
+#include "slot/memory.hpp"
+
+namespace slotwire::test {
+
+using Line = std::array<std::byte, regs::kLineBytes>;
+
+class ModelCard {
+ public:
+  std::uint32_t slots = 8, links = 4, max_order = 10, memory_lines = 1024, frame_lines = 22, vectors = 1;
+  std::uint32_t magic = regs::kCapMagicValue, version = regs::kCapVersionValue;
+  std::vector<regs::SlotRow> rows = std::vector<regs::SlotRow>(8);
+  std::map<std::size_t, Line> memory;  ///< by line
+  std::map<std::size_t, regs::LinkRow> link_rows;
+  std::deque<std::uint32_t> moved, events, commands;
+  std::array<std::uint32_t, 4> own{};
+  std::uint32_t interrupts = 0, enabled = 0;
+  bool command_busy = false;
+  bool there = true;    ///< it can be reached
+  bool answers = true;  ///< else it is there and says nothing
+  std::string log;      ///< "m": memory written, "t", "h": doorbells, "r": row
+  std::function<void()> on_memory_read;
+
+  // What the wire does.
+  void deliver(std::uint16_t slot, std::span<const Line> lines) {
+    regs::SlotRow& row = rows[slot];
+    for (const Line& line : lines) {
+      memory[row.out_base + (row.out_tail & ((1U << row.out_order) - 1))] = line;
+      ++row.out_tail;
+    }
+    tell_moved(slot);
+  }
+  void release(std::uint16_t slot, std::uint32_t lines) {
+    rows[slot].in_head += lines;
+    tell_moved(slot);
+  }
+  void tell_moved(std::uint16_t slot) {
+    moved.push_back(0x8000'0000U | slot);
+    interrupts |= 1;
+  }
+  void stop(std::uint16_t slot, regs::SlotState state, regs::Fault fault) {
+    rows[slot].state = static_cast<std::uint8_t>(state);
+    rows[slot].fault = static_cast<std::uint8_t>(fault);
+    events.push_back(0x8000'0000U | static_cast<std::uint32_t>(fault) << 16 | slot);
+    interrupts |= 1;
+  }
+  /// As after its reset line: rows are free, their marks and the memory stay.
+  void reset() {
+    for (regs::SlotRow& row : rows) row.state = 0;
+    link_rows.clear();
+    moved.clear();
+    events.clear();
+    own = {};
+    interrupts = enabled = 0;
+  }
+  regs::SlotState state(std::uint16_t slot) const { return static_cast<regs::SlotState>(rows[slot].state); }
+
+  // What the driver does.
+  void write(std::size_t address, std::span<const std::byte> data) {
+    const std::uint32_t word = word_of(data);
+    if (address >= regs::kCardMemory) {
+      log += 'm';
+      for (std::size_t at = 0; at < data.size(); at += regs::kLineBytes) {
+        std::memcpy(memory[(address - regs::kCardMemory + at) / regs::kLineBytes].data(), data.data() + at,
+                    regs::kLineBytes);
+      }
+    } else if (address >= regs::kCardProcessPages) {
+      const std::size_t slot = (address - regs::kCardProcessPages) / regs::kPageBytes;
+      const bool tail = address % regs::kPageBytes == regs::kMarkTail;
+      log += tail ? 't' : 'h';
+      doorbell(static_cast<std::uint16_t>(slot), tail, word);
+    } else if (address >= regs::kCardLinkRows) {
+      std::memcpy(&link_rows[(address - regs::kCardLinkRows) / regs::kLineBytes], data.data(), sizeof(regs::LinkRow));
+    } else if (address >= regs::kCardSlotRows) {
+      log += 'r';
+      std::memcpy(&rows.at((address - regs::kCardSlotRows) / regs::kSlotRowBytes), data.data(), sizeof(regs::SlotRow));
+    } else {
+      write_control(address - regs::kCardControl, data, word);
+    }
+  }
+  void read(std::size_t address, std::span<std::byte> data) {
+    std::fill(data.begin(), data.end(), std::byte{0});
+    if (address >= regs::kCardMemory) {
+      if (on_memory_read) on_memory_read();
+      for (std::size_t at = 0; at < data.size(); at += regs::kLineBytes) {
+        const auto line = memory.find((address - regs::kCardMemory + at) / regs::kLineBytes);
+        if (line != memory.end()) std::memcpy(data.data() + at, line->second.data(), regs::kLineBytes);
+      }
+    } else if (address >= regs::kCardProxyPages) {
+      const regs::SlotRow& row = rows.at((address - regs::kCardProxyPages) / regs::kPageBytes);
+      put(data, regs::kOutTail, row.out_tail);
+      put(data, regs::kInHead, row.in_head);
+    } else if (address >= regs::kCardSlotRows && address < regs::kCardLinkRows) {
+      std::memcpy(data.data(), &rows.at((address - regs::kCardSlotRows) / regs::kSlotRowBytes), data.size());
+    } else if (address == regs::kCardControl + regs::kCtlMoved) {
+      put(data, 0, moved.empty() ? 0 : moved.front());
+    } else if (address == regs::kCardControl + regs::kCtlEvent) {
+      put(data, 0, events.empty() ? 0 : events.front());
+    } else if (address == regs::kCardControl + regs::kCtlCommand) {
+      put(data, 0, command_busy ? 1 : 0);
+    } else if (address == regs::kCardCapabilities) {
+      put(data, regs::kCapMagic, magic);
+      put(data, regs::kCapVersion, version);
+      put(data, regs::kCapSlots, slots);
+      put(data, regs::kCapLinks, links);
+      put(data, regs::kCapMaxRingOrder, max_order);
+      put(data, regs::kCapMemoryLines, memory_lines);
+      put(data, regs::kCapMaxFrameLines, frame_lines);
+      put(data, regs::kCapVectors, vectors);
+    }
+  }
+
+ private:
+  static std::uint32_t word_of(std::span<const std::byte> data) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, data.data(), sizeof word);
+    return word;
+  }
+  static void put(std::span<std::byte> data, std::size_t at, std::uint32_t value) {
+    std::memcpy(data.data() + at, &value, sizeof value);
+  }
+  void doorbell(std::uint16_t slot, bool tail, std::uint32_t mark) {
+    regs::SlotRow& row = rows.at(slot);
+    if (state(slot) != regs::SlotState::bound) return;
+    if (tail) {
+      if (mark - row.in_tail > (1U << row.in_order) - (row.in_tail - row.in_head)) {
+        return stop(slot, regs::SlotState::faulted, regs::Fault::in_tail);
+      }
+      row.in_tail = mark;
+    } else {
+      if (mark - row.out_head > row.out_tail - row.out_head) {
+        return stop(slot, regs::SlotState::faulted, regs::Fault::out_head);
+      }
+      row.out_head = mark;
+    }
+  }
+  void write_control(std::size_t at, std::span<const std::byte> data, std::uint32_t word) {
+    if (at == regs::kCtlOwnIp) std::memcpy(own.data(), data.data(), data.size());
+    if (at == regs::kCtlCommand && !command_busy) commands.push_back(word);
+    if (at == regs::kCtlMoved && !moved.empty()) moved.pop_front();
+    if (at == regs::kCtlEvent && !events.empty()) events.pop_front();
+    if (at == regs::kCtlEnabled) enabled = word;
+  }
+};
+
+/// The bus to a ModelCard, which outlives it. Nothing is kept back but by the card.
+class ModelBus final : public driver::HostBus {
+ public:
+  explicit ModelBus(ModelCard& card) : card_(card) {}
+  void write(std::size_t address, std::span<const std::byte> data) override {
+    if (up()) card_.write(address, data);
+  }
+  bool read(std::size_t address, std::span<std::byte> data) override {
+    if (!up() || !card_.answers) {
+      connected_ = false;
+      broken_ = "the model card is away";
+      return false;
+    }
+    card_.read(address, data);
+    return true;
+  }
+  void flush() override { up(); }
+  std::uint32_t take_interrupts() override { return up() ? std::exchange(card_.interrupts, 0U) : 0; }
+  int fd() const override { return fd_.get(); }
+  const std::string& broken() const override { return broken_; }
+  bool reconnect() override {
+    fd_ = slot::Fd(::eventfd(0, EFD_CLOEXEC));
+    connected_ = card_.there;
+    broken_ = connected_ ? "" : "the model card is away";
+    return connected_;
+  }
+
+ private:
+  bool up() {
+    if (connected_ && !card_.there) {
+      connected_ = false;
+      broken_ = "the model card is away";
+    }
+    return connected_;
+  }
+  ModelCard& card_;
+  slot::Fd fd_;  ///< one that never gets readable: the tests poll
+  bool connected_ = false;
+  std::string broken_;
+};
+
+}  // namespace slotwire::test
