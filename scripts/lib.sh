@@ -31,7 +31,7 @@ jobs_count() { nproc 2>/dev/null || echo 2; }
 # configure [PRESET]: configures the preset's build directory if it is not yet.
 configure() {
   local output
-  output="$(cd "$ROOT" && cmake --preset "${1:-default}" 2>&1)" || {
+  output="$(cd "$ROOT" && cmake --preset "$@" 2>&1)" || {
     say "$output"
     die "cmake could not configure the build: the last lines above say why; scripts/install-deps installs what is missing"
   }
