@@ -202,12 +202,20 @@ module slotwire_tx #(
     end
   end
 
+  // The IPv4 header's checksum: its constant part with the card's own address, and what the frame decides.
+  logic [18:0] own_sum_q;
+  logic [19:0] sum;
+  logic [16:0] folded;
+  always_ff @(posedge clk_i) own_sum_q <= 19'h4500 + 19'h4000 + 19'h4011 + 19'(own_ip_i[31:16]) + 19'(own_ip_i[15:0]);
+  assign sum = 20'(own_sum_q) + 20'(length_sum_q);
+  assign folded = 17'(sum[15:0]) + 17'(sum[19:16]);
+
   // ---- sending ------------------------------------------------------------------------------------------------------------
 
   typedef struct packed {
     logic        bad;
     logic [31:0] crc;
-    logic [17:0] length_sum;
+    logic [16:0] folded;  // The sum for the IPv4 checksum, its carries added once.
     job_t        job;
   } header_t;
   header_t header_in, header;
@@ -216,7 +224,7 @@ module slotwire_tx #(
   always_comb begin
     header_in.bad = bad;
     header_in.crc = ~state;
-    header_in.length_sum = length_sum_q;
+    header_in.folded = folded;
     header_in.job = job2_q;
   end
   sw_fifo #(.Width($bits(header_in)), .Depth(Jobs)) u_headers (
@@ -260,15 +268,8 @@ module slotwire_tx #(
     if (header_pop) drop_q <= header.bad;
   end
 
-  // Constant part of the IPv4 header's checksum, and the card's own address.
-  logic [18:0] own_sum_q;
-  logic [16:0] folded;
-  logic [19:0] sum;
   logic [15:0] checksum;
-  always_ff @(posedge clk_i) own_sum_q <= 19'h4500 + 19'h4000 + 19'h4011 + 19'(own_ip_i[31:16]) + 19'(own_ip_i[15:0]);
-  assign sum = 20'(own_sum_q) + 20'(header.length_sum);
-  assign folded = 17'(sum[15:0]) + 17'(sum[19:16]);
-  assign checksum = ~(folded[15:0] + 16'(folded[16]));
+  assign checksum = ~(header.folded[15:0] + 16'(header.folded[16]));
 
   logic [15:0] udp_length;
   assign udp_length = 16'd30 + {header.job.lines, 6'd0};
