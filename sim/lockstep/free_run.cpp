@@ -385,8 +385,8 @@ void FreeRun::turn() {
   }
   if (choice < reset_permille_ + cut_permille_ + stray_permille_) return stray();
   if (choice < 500) return act(c);
-  if (choice < 700) return take_marks();
-  if (choice < 850) return peek(c);
+  if (choice < 740) return take_marks();
+  if (choice < 800) return peek(c);
   consume(c);
 }
 
