@@ -1,5 +1,5 @@
-// Proof of sw_fifo_ram: every word once, unchanged, in order, at most 3 clocks (PastRam: 1) after it went in while the FIFO
-// was empty; count_o is right.
+// Proof of sw_fifo_ram: every word once, unchanged, in order, at most 3 clocks after it went in while the FIFO was empty (PastRam:
+// 1); count_o is right.
 `include "fv_reset.svh"
 `include "sw_assert.svh"
 
@@ -41,7 +41,7 @@ module fv_sw_fifo_ram #(
   fv_scoreboard #(
     .Width(1),
     .Capacity(Depth),
-    .MaxWait(PastRam != 0 ? 0 : 2)
+    .MaxWait(2)
   ) u_scoreboard (
     .clk_i,
     .rst_ni,
@@ -61,6 +61,10 @@ module fv_sw_fifo_ram #(
     .ready_i(rready_i),
     .data_i (rdata)
   );
+
+  logic entered_empty_q;
+  always_ff @(posedge clk_i) entered_empty_q <= rst_ni && wvalid_i && wready && inside == '0;
+  `SW_ASSERT(PastTheRam, PastRam == 0 || !entered_empty_q || rvalid)
 
   `SW_ASSERT(CountIsTrue, count == inside)
   `SW_ASSERT(RoomIsOffered, wready == (inside != Depth))

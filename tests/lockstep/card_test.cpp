@@ -231,7 +231,7 @@ TEST_F(Card, KeepsItsClocks) {
   core->watch(&clocks);
   ASSERT_TRUE(driver->rest());
   ASSERT_TRUE(driver->doorbell(5, false, 1));
-  ASSERT_TRUE(driver->rest());
+  ASSERT_TRUE(driver->rest()) << driver->error();
   EXPECT_EQ(clocks.began - clocks.wrote, 11U);
   core->wire_in().push(one_line(5, 0));
   ASSERT_TRUE(driver->rest());

@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "Vrtl_fifo.h"
+#include "Vrtl_fifo_past.h"
 #include "Vrtl_fifo_ram.h"
 #include "Vrtl_skid.h"
 #include "bench.hpp"
@@ -30,9 +31,16 @@ struct FifoRam {
   static std::uint32_t count(const Model& dut, std::size_t) { return dut.count_o; }
 };
 
+struct FifoPastRam {
+  using Model = Vrtl_fifo_past;
+  static constexpr std::size_t kHolds = 64;
+  static constexpr std::uint64_t kLatency = 1;
+  static std::uint32_t count(const Model& dut, std::size_t) { return dut.count_o; }
+};
+
 template <class Block>
 class FifoBlock : public testing::Test {};
-using Blocks = testing::Types<Skid, Fifo, FifoRam>;
+using Blocks = testing::Types<Skid, Fifo, FifoRam, FifoPastRam>;
 TYPED_TEST_SUITE(FifoBlock, Blocks);
 
 TYPED_TEST(FifoBlock, KeepsEveryWordInOrder) {

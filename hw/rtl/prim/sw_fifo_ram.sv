@@ -2,7 +2,8 @@
 //
 // a word can be read 3 clocks after the one in which it was written (sw_fifo: 1). One word in and one word out in every
 // clock. rdata_o comes from a small LUT RAM into which words are fetched ahead, not from the block RAM. With PastRam a word that
-// finds nothing in the block RAM goes right there and can be read after 1 clock, at the price of a multiplexer.
+// finds nothing in the block RAM or on its way from there goes right to that one and can be read after 1 clock, at the price of a
+// multiplexer.
 `include "sw_assert.svh"
 
 module sw_fifo_ram #(
