@@ -80,7 +80,7 @@ void VfioUserServer::drop(const std::string& why) {
   fds_.clear();
   out_.clear();
   agreed_ = false;
-  stale_answer_ = std::exchange(reading_, false);
+  reading_ = false;  // its answer, if it comes, is forgotten at the next read
   for (unsigned vector = 0; vector < device_.vectors(); ++vector) {
     irqs_[vector] = {};
     device_.set_vector(vector, false, 0, 0);
@@ -160,7 +160,6 @@ bool VfioUserServer::flush() {
 
 bool VfioUserServer::poll() {
   bool any = device_.poll();
-  if (std::exchange(stale_answer_, stale_answer_ && !device_.answer())) any = true;
   if (!client_) return accept() || any;
   for (std::size_t n = 0; client_ && n < kMessages; ++n) {
     if (reading_) {

@@ -72,9 +72,8 @@ class VfioUserServer final : public MessageSink {
   std::vector<std::byte> body_;
   std::vector<slot::Fd> fds_;  ///< that came with it
   std::vector<std::byte> out_;
-  bool agreed_ = false;        ///< on a version
-  bool reading_ = false;       ///< the message worked on is a read that the function has not answered
-  bool stale_answer_ = false;  ///< the same for a client that is gone
+  bool agreed_ = false;   ///< on a version
+  bool reading_ = false;  ///< the message worked on is a read that the function has not answered
   driver::vfio_user::RegionAccess access_{};
   std::array<slot::Fd, PciDevice::kMostVectors> irqs_;
 };
