@@ -7,7 +7,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "driver/pcie/pci_function.hpp"
@@ -43,6 +45,8 @@ struct FakePci {
   bool there = true;    ///< can be opened and reached
   bool powered = true;  ///< else all reads are ones
   bool resets = true;   ///< a reset works
+  /// What happens in the middle of the next read of more than half a line.
+  std::function<void(std::span<std::byte>)> in_the_middle;
   std::vector<int> eventfds;
   int fd = -1;  ///< of the function itself
   std::string error;
@@ -87,6 +91,7 @@ class FakePciFunction final : public driver::PciFunction {
     say("r", bar, offset, data.size());
     std::memcpy(data.data(), pci_.bars.at(bar).data() + offset, data.size());
     if (!pci_.powered) std::memset(data.data(), 0xff, data.size());
+    if (pci_.in_the_middle && data.size() > 32) std::exchange(pci_.in_the_middle, nullptr)(data);
     return pci_.there;
   }
   void fence() override { pci_.calls.emplace_back("fence"); }

@@ -108,6 +108,29 @@ TEST_F(Bus, NoticesACardThatIsGoneByTheOnesThatItReads) {
   EXPECT_NE(bus_.broken().find("read as ones"), std::string::npos) << bus_.broken();
 }
 
+TEST_F(Bus, NoticesThatTheCardWentInTheMiddleOfARead) {
+  connect();
+  std::vector<std::byte> line(64);
+  pci_.in_the_middle = [this](std::span<std::byte> data) {
+    std::memset(data.data() + 32, 0xff, 32);
+    pci_.powered = false;
+  };
+  EXPECT_FALSE(bus_.read(regs::kCardMemory, line));
+  EXPECT_NE(bus_.broken(), "");
+}
+
+TEST_F(Bus, NoticesThatTheCardCameBackFromAResetInTheMiddleOfARead) {
+  connect();
+  bus_.write32(regs::kCardControl + regs::kCtlEnabled, ~0U);
+  std::vector<std::byte> line(64);
+  pci_.in_the_middle = [this](std::span<std::byte> data) {
+    std::memset(data.data(), 0xff, 8);
+    std::memset(pci_.bars[0].data() + regs::kCardControl + regs::kCtlEnabled, 0, 4);
+  };
+  EXPECT_FALSE(bus_.read(regs::kCardMemory, line));
+  EXPECT_NE(bus_.broken().find("reset by someone else"), std::string::npos) << bus_.broken();
+}
+
 TEST_F(Bus, LooksNowAndThenWhetherTheCardIsThere) {
   connect();
   EXPECT_EQ(bus_.take_interrupts(), 0U);
@@ -116,6 +139,19 @@ TEST_F(Bus, LooksNowAndThenWhetherTheCardIsThere) {
   ASSERT_EQ(::poll(&ready, 1, 20 * static_cast<int>(PcieBus::kLivenessMs)), 1);
   EXPECT_EQ(bus_.take_interrupts(), 0U);
   EXPECT_NE(bus_.broken(), "");
+}
+
+TEST_F(Bus, NoticesThatSomeoneElseResetTheCard) {
+  connect();
+  bus_.write32(regs::kCardControl + regs::kCtlEnabled, ~0U);
+  pollfd ready{bus_.fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ready, 1, 20 * static_cast<int>(PcieBus::kLivenessMs)), 1);
+  bus_.take_interrupts();
+  EXPECT_EQ(bus_.broken(), "");
+  std::memset(pci_.bars[0].data() + regs::kCardControl + regs::kCtlEnabled, 0, 4);
+  ASSERT_EQ(::poll(&ready, 1, 20 * static_cast<int>(PcieBus::kLivenessMs)), 1);
+  bus_.take_interrupts();
+  EXPECT_NE(bus_.broken().find("reset by someone else"), std::string::npos) << bus_.broken();
 }
 
 TEST_F(Bus, ResetsAFunctionThatItHadBefore) {

@@ -19,8 +19,16 @@ namespace {
 constexpr std::uint32_t kFunctionTag = PciFunction::kMostVectors, kTimerTag = kFunctionTag + 1;
 constexpr int kMostEvents = static_cast<int>(kTimerTag) + 1;
 
-bool all_ones(std::span<const std::byte> bytes) {
-  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0xff}; });
+constexpr std::size_t kEnabled = regs::kCardControl + regs::kCtlEnabled;
+
+/// Is any word of it all ones. A function may go, or come back after a reset, in the middle of what is read.
+bool has_ones(std::span<const std::byte> bytes) {
+  for (std::size_t at = 0; at + sizeof(std::uint32_t) <= bytes.size(); at += sizeof(std::uint32_t)) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    if (word == ~0U) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -39,7 +47,7 @@ bool PcieBus::failed() {
 }
 
 bool PcieBus::reconnect() {
-  lines_written_ = false;
+  lines_written_ = armed_ = false;
   events_ = {};
   timer_ = {};
   for (slot::Fd& irq : irqs_) irq = {};
@@ -149,6 +157,7 @@ void PcieBus::write(std::size_t address, std::span<const std::byte> data) {
   const bool lines = at.bar == regs::kPciMemoryBar;
   if (!lines && std::exchange(lines_written_, false)) function_->fence();
   lines_written_ = lines_written_ || lines;
+  if (address == kEnabled) armed_ = true;
   function_->write(at.bar, at.offset, data);
 }
 
@@ -158,14 +167,22 @@ bool PcieBus::read(std::size_t address, std::span<std::byte> data) {
   if (std::exchange(lines_written_, false)) function_->fence();
   if (!function_->read(at.bar, at.offset, data)) return failed();
   // Ones are what a card that is gone answers; they may also be what is there.
-  return !all_ones(data) || alive();
+  return !has_ones(data) || alive();
+}
+
+/// A card that was reset has no interrupts enabled: somebody else did that, and its slots stand still.
+bool PcieBus::still_armed() {
+  std::uint32_t enabled = 0;
+  if (!function_->read(regs::kPciRegistersBar, kEnabled, std::as_writable_bytes(std::span(&enabled, 1))))
+    return failed();
+  return enabled != 0 || lost("the card was reset by someone else; it is taken up again");
 }
 
 bool PcieBus::alive() {
   std::uint32_t magic = 0;
   const std::size_t at = regs::kCardCapabilities + regs::kCapMagic;
   if (!function_->read(regs::kPciRegistersBar, at, std::as_writable_bytes(std::span(&magic, 1)))) return failed();
-  if (magic == regs::kCapMagicValue) return true;
+  if (magic == regs::kCapMagicValue) return !armed_ || still_armed();
   return lost(magic == ~0U
                   ? "the card is gone, its registers read as ones; look at the kernel's log and the card's power"
                   : "its capability page changed; was another bitstream loaded");

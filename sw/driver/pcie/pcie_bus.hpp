@@ -45,6 +45,7 @@ class PcieBus final : public HostBus {
   bool set_up_events();
   Place place(std::size_t address) const;
   bool alive();
+  bool still_armed();
   bool lost(const std::string& why);
   bool failed();
 
@@ -53,6 +54,7 @@ class PcieBus final : public HostBus {
   bool reached_before_ = false;
   std::uint32_t slots_ = 0;
   bool lines_written_ = false;  ///< since the last fence
+  bool armed_ = false;          ///< the driver above enabled interrupts
   slot::Fd events_;             ///< an epoll that holds the next three
   slot::Fd timer_;
   std::array<slot::Fd, PciFunction::kMostVectors> irqs_;
