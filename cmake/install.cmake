@@ -31,6 +31,7 @@ install(CODE "
 ")
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwire.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwired.service DESTINATION lib/systemd/system)
+install(FILES packaging/60-slotwire.rules DESTINATION lib/udev/rules.d)
 
 file(GLOB man_pages CONFIGURE_DEPENDS packaging/man/*.[0-9])
 foreach(page ${man_pages})

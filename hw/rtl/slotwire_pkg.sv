@@ -17,6 +17,15 @@ package slotwire_pkg;
   localparam int unsigned CardProxyPages = 33554432;  // Card address of the proxy pages (file B's mark page, read-only); slot n has the page at n times the bytes of a page.
   localparam int unsigned CardMemory = 268435456;  // Card address of the slot memory.
   localparam int unsigned CardAddressBits = 29;  // Bits of a card address.
+  localparam int unsigned PciVendor = 21324;  // PCI vendor id of a card: 'SL', assigned to nobody; a product puts its own here.
+  localparam int unsigned PciDevice = 21591;  // PCI device id of a card: 'TW'.
+  localparam int unsigned PciClass = 163840;  // PCI class code of a card: network controller, other.
+  localparam int unsigned PciRegistersBar = 0;  // BAR of the registers and tables: card addresses from 0 on, and the MSI-X table and pending bits; 32 bits, not prefetchable.
+  localparam int unsigned PciDoorbellsBar = 2;  // BAR of the doorbell pages: process page n at n pages, proxy page n at (slots + n) pages; 32 bits, not prefetchable.
+  localparam int unsigned PciMemoryBar = 4;  // BAR of the slot memory, from line 0 on; 64 bits and prefetchable, or 32 bits where the host bridge knows no others.
+  localparam int unsigned PciRegistersBytes = 4194304;  // Bytes of the BAR of the registers and tables.
+  localparam int unsigned PciMsixTable = 3145728;  // Offset of the MSI-X table in the BAR of the registers and tables; a page of its own.
+  localparam int unsigned PciMsixPending = 3149824;  // Offset of the MSI-X pending bits in the same BAR; a page of its own.
 
   // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
   // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct

@@ -5,3 +5,6 @@ slotwire_test(simcard_bus_server_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_
               DEPENDS slotwire_simcard_parts)
 slotwire_test(simcard_wire_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/simcard_wire_test.cpp
               DEPENDS slotwire_simcard_parts)
+slotwire_test(driver_pcie_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/driver_pcie_test.cpp DEPENDS slotwire_driver)
+slotwire_test(driver_choose_card_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/driver_choose_card_test.cpp
+              DEPENDS slotwire_driver slotwire_sim_pci)

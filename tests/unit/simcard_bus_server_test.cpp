@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "driver/socket_bus_protocol.hpp"
+#include "sim_model_port.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::sim {
@@ -25,51 +26,9 @@ using driver::socket_bus::kMaxAccess;
 using driver::socket_bus::Message;
 using driver::socket_bus::Op;
 
-constexpr std::uint32_t kEnd = std::uint32_t{1} << regs::kCardAddressBits;
+using test::ModelPort;
 
-/// Takes `room` accesses at a time and answers when clocked.
-class ModelPort final : public HostPort {
- public:
-  bool write(std::uint32_t address, const Bytes& data, std::uint64_t strobes) override {
-    check(address);
-    if (room == 0) return false;
-    --room;
-    for (std::size_t i = 0; i < data.size(); ++i) {
-      if ((strobes >> i & 1) != 0) memory[address][i] = data[i];
-    }
-    ++writes;
-    return true;
-  }
-  bool read(std::uint32_t address) override {
-    check(address);
-    if (room == 0) return false;
-    --room;
-    asked.push_back(address);
-    return true;
-  }
-  bool answered() const override { return !answers.empty(); }
-  Reply take_answer() override {
-    const Reply reply = answers.front();
-    answers.pop_front();
-    return reply;
-  }
-  void clock(std::size_t new_room = 256) {
-    room = new_room;
-    for (const std::uint32_t address : asked) answers.push_back({memory[address], address >= nothing_from});
-    asked.clear();
-  }
-  std::size_t room = 256, writes = 0;
-  std::uint32_t nothing_from = kEnd;
-  std::map<std::uint32_t, Bytes> memory;
-  std::vector<std::uint32_t> asked;
-  std::deque<Reply> answers;
-
- private:
-  static void check(std::uint32_t address) {
-    EXPECT_EQ(address % regs::kLineBytes, 0U);
-    EXPECT_LT(address, kEnd);
-  }
-};
+constexpr std::uint32_t kEnd = test::kAddressEnd;
 
 class Driver {
  public:

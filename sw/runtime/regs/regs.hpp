@@ -40,6 +40,25 @@ inline constexpr std::size_t kCardProxyPages = 33554432;
 inline constexpr std::size_t kCardMemory = 268435456;
 /// Bits of a card address.
 inline constexpr unsigned kCardAddressBits = 29;
+/// PCI vendor id of a card: 'SL', assigned to nobody; a product puts its own here.
+inline constexpr std::uint16_t kPciVendor = 21324;
+/// PCI device id of a card: 'TW'.
+inline constexpr std::uint16_t kPciDevice = 21591;
+/// PCI class code of a card: network controller, other.
+inline constexpr unsigned kPciClass = 163840;
+/// BAR of the registers and tables: card addresses from 0 on, and the MSI-X table and pending bits; 32 bits, not
+/// prefetchable.
+inline constexpr unsigned kPciRegistersBar = 0;
+/// BAR of the doorbell pages: process page n at n pages, proxy page n at (slots + n) pages; 32 bits, not prefetchable.
+inline constexpr unsigned kPciDoorbellsBar = 2;
+/// BAR of the slot memory, from line 0 on; 64 bits and prefetchable, or 32 bits where the host bridge knows no others.
+inline constexpr unsigned kPciMemoryBar = 4;
+/// Bytes of the BAR of the registers and tables.
+inline constexpr std::size_t kPciRegistersBytes = 4194304;
+/// Offset of the MSI-X table in the BAR of the registers and tables; a page of its own.
+inline constexpr std::size_t kPciMsixTable = 3145728;
+/// Offset of the MSI-X pending bits in the same BAR; a page of its own.
+inline constexpr std::size_t kPciMsixPending = 3149824;
 
 // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
 // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
