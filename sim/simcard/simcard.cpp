@@ -10,9 +10,9 @@
 #include <exception>
 #include <iostream>
 
+#include "driver/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
-#include "sim/simcard/bus_server.hpp"
 #include "sim/simcard/core_port.hpp"
 #include "sim/simcard/wire.hpp"
 
@@ -103,7 +103,7 @@ class SimCard {
         host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
     core_.watch(&interrupts_);
     core_.reset();
-    if (!options.bus.empty()) bus_ = std::make_unique<BusServer>(options.bus, port_);
+    if (!options.bus.empty()) bus_ = std::make_unique<driver::BusServer>(options.bus, port_);
   }
 
   int run() {
@@ -185,7 +185,7 @@ class SimCard {
   Interrupts interrupts_;
   Port wire_, host_;
   CorePort port_{core_};
-  std::unique_ptr<BusServer> bus_;
+  std::unique_ptr<driver::BusServer> bus_;
 };
 
 }  // namespace

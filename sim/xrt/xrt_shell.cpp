@@ -80,7 +80,10 @@ XrtShell::XrtShell(const XrtShellOptions& options)
   context_->randSeed(static_cast<int>(1 + options.seed % 0x3fff'ffff));
   Verilated::threadContextp(context_.get());
   model_ = std::make_unique<Vslotwire_xrt_sim>(context_.get(), "shell");
+  // The reset falls once before the first clock: an asynchronous one is seen as an edge.
   model_->ap_clk = 0;
+  model_->ap_rst_n = 1;
+  model_->eval();
   model_->ap_rst_n = 0;
   model_->eval();
 }
@@ -108,6 +111,7 @@ void XrtShell::reset(unsigned clocks) {
   in_check_.reset();
   out_check_.reset();
   in_reset_ = true;
+  model_->ap_rst_n = 0;
   clock(clocks);
   model_->ap_rst_n = 1;
   // The shell's own reset ends some clocks later.
@@ -120,7 +124,6 @@ void XrtShell::clock(std::uint64_t n) {
 }
 
 void XrtShell::one_clock() {
-  if (in_reset_ && clock_ == 0) model_->ap_rst_n = 0;
   drive();
   model_->ap_clk = 0;
   model_->eval();
