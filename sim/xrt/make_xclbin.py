@@ -17,12 +17,12 @@ import sys
 import uuid
 import zipfile
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
+from xml.etree import ElementTree
 
 KERNEL = "slotwire_xrt"
 INSTANCE = "slotwire_0"
 KERNEL_BASE = 0x1800000
-WINDOW_BYTES = 1 << 20
+KERNEL_XML = Path(__file__).resolve().parents[2] / "hw" / "shells" / "xrt" / "kernel.xml"
 # Sections, types and modes by their numbers in xclbin.h.
 BITSTREAM, EMBEDDED_METADATA, MEM_TOPOLOGY, CONNECTIVITY, IP_LAYOUT, GROUP_TOPOLOGY, GROUP_CONNECTIVITY = 0, 2, 6, 7, 8, 26, 27
 IP_KERNEL = 1
@@ -40,31 +40,26 @@ PADDING_BYTES = 80000
 
 
 def metadata(kernel):
-    """What XRT needs to know of the kernel: its registers' range and its one argument, where slot memory is."""
-    return f"""<?xml version="1.0" encoding="UTF-8"?>
-<project name="slotwire">
-  <platform vendor="slotwire" boardid="emulation" name="emulation" featureRomTime="0">
-    <version major="1" minor="0"/>
-    <description/>
-    <device name="fpga0" fpgaDevice="virtexuplus:emulation" addrWidth="0">
-      <core name="OCL_REGION_0" target="hw_em" type="clc_region" clockFreq="0MHz" numComputeUnits="1">
-        <kernelClocks>
-          <clock port="DATA_CLK" frequency="250.0MHz"/>
-        </kernelClocks>
-        <kernel name={quoteattr(kernel)} language="ip_c" vlnv={quoteattr(f"slotwire:kernel:{kernel}:1.0")} attributes="" preferredWorkGroupSizeMultiple="0" workGroupSize="1" debug="false" hwControlProtocol="user_managed">
-          <module name={quoteattr(kernel)}/>
-          <port name="S_AXI_CONTROL" mode="slave" range="0x{WINDOW_BYTES:x}" dataWidth="32" portType="addressable" base="0x0"/>
-          <port name="M_AXI_MEMORY" mode="master" range="0xFFFFFFFFFFFFFFFF" dataWidth="512" portType="addressable" base="0x0"/>
-          <arg name="memory" addressQualifier="1" id="0" port="M_AXI_MEMORY" size="0x8" offset="0x10" hostOffset="0x0" hostSize="0x8" type="void*"/>
-          <instance name={quoteattr(INSTANCE)}>
-            <addrRemap base="0x{KERNEL_BASE:x}" range="0x{WINDOW_BYTES:x}" port="S_AXI_CONTROL"/>
-          </instance>
-        </kernel>
-      </core>
-    </device>
-  </platform>
-</project>
-""".encode()
+    """What XRT needs to know of the kernel: its registers' range and the argument that says where slot memory is."""
+    described = ElementTree.parse(KERNEL_XML).getroot().find("kernel")
+    attributes = {key: described.get(key) for key in ("language", "vlnv", "attributes", "preferredWorkGroupSizeMultiple", "workGroupSize", "hwControlProtocol")}
+    project = ElementTree.Element("project", name="slotwire")
+    platform = ElementTree.SubElement(project, "platform", vendor="slotwire", boardid="emulation", name="emulation", featureRomTime="0")
+    ElementTree.SubElement(platform, "version", major="1", minor="0")
+    device = ElementTree.SubElement(platform, "device", name="fpga0", fpgaDevice="virtexuplus:emulation", addrWidth="0")
+    core = ElementTree.SubElement(device, "core", name="OCL_REGION_0", target="hw_em", type="clc_region", clockFreq="0MHz", numComputeUnits="1")
+    clocks = ElementTree.SubElement(core, "kernelClocks")
+    ElementTree.SubElement(clocks, "clock", port="DATA_CLK", frequency="250.0MHz")
+    described_kernel = ElementTree.SubElement(core, "kernel", name=kernel, debug="false", **attributes)
+    ElementTree.SubElement(described_kernel, "module", name=kernel)
+    ports = [port for port in described.find("ports") if port.get("portType") == "addressable"]
+    described_kernel.extend(ports)
+    names = {port.get("name") for port in ports}
+    described_kernel.extend(argument for argument in described.find("args") if argument.get("port") in names)
+    instance = ElementTree.SubElement(described_kernel, "instance", name=INSTANCE)
+    slave = next(port for port in ports if port.get("mode") == "slave")
+    ElementTree.SubElement(instance, "addrRemap", base=hex(KERNEL_BASE), range=slave.get("range"), port=slave.get("name"))
+    return ElementTree.tostring(project, encoding="utf-8", xml_declaration=True)
 
 
 def simulation(command):
