@@ -1,13 +1,13 @@
 // slotwire-xrt-emulation: the device process that XRT's library starts in hardware emulation, with the RTL kernel in
 // it. The xclbin that sim/xrt/make_xclbin.py writes holds the command line of it.
 #include <poll.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <iostream>
 
 #include "sim/simcard/wire.hpp"
 #include "sim/xrt/emulation.hpp"
@@ -56,11 +56,7 @@ int run(XrtShell& shell, Emulation& emulation, Wire& wire) {
   return emulation.error().empty() ? 0 : 1;
 }
 
-}  // namespace
-}  // namespace slotwire::sim
-
-int main(int argc, char** argv) {
-  using namespace slotwire::sim;  // NOLINT(google-build-using-namespace)
+int start(int argc, char** argv) {
   XrtShellOptions shell_options;
   EmulationOptions options;
   std::string wire = "none";
@@ -85,15 +81,22 @@ int main(int argc, char** argv) {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  XrtShell shell(shell_options);
+  shell.reset();
+  const auto outside = make_wire(wire);
+  Emulation emulation(shell, options);
+  std::fprintf(stderr, "emulated device: ready, process %d, wire %s\n", ::getpid(), wire.c_str());
+  return run(shell, emulation, *outside);
+}
+
+}  // namespace
+}  // namespace slotwire::sim
+
+int main(int argc, char** argv) {
   try {
-    XrtShell shell(shell_options);
-    shell.reset();
-    const auto outside = make_wire(wire);
-    Emulation emulation(shell, options);
-    std::fprintf(stderr, "emulated device: ready, process %d, wire %s\n", ::getpid(), wire.c_str());
-    return run(shell, emulation, *outside);
+    return slotwire::sim::start(argc, argv);
   } catch (const std::exception& error) {
-    std::cerr << "slotwire-xrt-emulation: " << error.what() << '\n';
+    std::fprintf(stderr, "slotwire-xrt-emulation: %s\n", error.what());
     return 2;
   }
 }

@@ -50,7 +50,9 @@ Tap::Tap(const std::string& name, const std::string& where) {
     fail("TAP interface " + name, "choose a name that is free, and run as root");
   // A card keeps its address: one that is made anew under this name in this namespace has the same.
   std::uint64_t address = 0xcbf29ce484222325U;  // FNV-1a
-  for (const char c : name + "@" + where) address = (address ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  std::string whole = name;
+  whole.append("@").append(where);
+  for (const char c : whole) address = (address ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   ifreq hardware{};
   name.copy(hardware.ifr_name, IFNAMSIZ - 1);
   hardware.ifr_hwaddr.sa_family = ARPHRD_ETHER;

@@ -33,9 +33,17 @@ void device_gone(int /*signal*/) {
   ::_exit(slotwire::driver::Watchdog::kExitStatus);
 }
 
-}  // namespace
+/// XRT's library does not take it well when a device dies in the middle of an answer. What the signal does by itself
+/// comes after this.
+void crashed(int /*signal*/) {
+  constexpr char kText[] =
+      "slotwire-xrt-host: crashed, most likely in XRT's library as the device died; its connections end and slotwired "
+      "goes on in "
+      "software. Look at `xbutil examine` and start slotwire-xrt-host again\n";
+  static_cast<void>(!::write(STDERR_FILENO, kText, sizeof kText - 1));
+}
 
-int main(int argc, char** argv) {
+int serve(int argc, char** argv) {
   using slotwire::driver::XrtMemory;
   slotwire::driver::XrtOptions options;
   std::string bus, interface;
@@ -61,17 +69,27 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, stop);
   std::signal(SIGTERM, stop);
   std::signal(SIGPIPE, device_gone);
+  struct sigaction crash {};
+  crash.sa_handler = crashed;
+  crash.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGBUS}) ::sigaction(signal, &crash, nullptr);
+  slotwire::driver::Watchdog dog(options.device, std::chrono::milliseconds(limit_ms));
+  slotwire::driver::XrtWindow window(options, dog);
+  slotwire::driver::WindowHost host(window, window.memory_lines(), bus, interface);
+  std::printf("ready: device %s (%s), %u slots, %u lines of slot memory, bus %s\n", options.device.c_str(),
+              window.description().c_str(), window.slots(), window.memory_lines(), bus.c_str());
+  std::fflush(stdout);
+  host.run(stopping);
+  // A device that ends at the same signal is no loss any more.
+  std::signal(SIGPIPE, [](int) { ::_exit(0); });
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
   try {
-    slotwire::driver::Watchdog dog(options.device, std::chrono::milliseconds(limit_ms));
-    slotwire::driver::XrtWindow window(options, dog);
-    slotwire::driver::WindowHost host(window, window.memory_lines(), bus, interface);
-    std::printf("ready: device %s (%s), %u slots, %u lines of slot memory, bus %s\n", options.device.c_str(),
-                window.description().c_str(), window.slots(), window.memory_lines(), bus.c_str());
-    std::fflush(stdout);
-    host.run(stopping);
-    // A device that ends at the same signal is no loss any more.
-    std::signal(SIGPIPE, [](int) { ::_exit(0); });
-    return 0;
+    return serve(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "slotwire-xrt-host: %s\n", error.what());
     return kExitUnusable;

@@ -6,13 +6,14 @@
 #include <xrt/xrt_device.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cctype>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
-#include <vector>
 
 namespace slotwire::driver {
 namespace {
@@ -27,6 +28,23 @@ constexpr int kLoadTimes = 60;
 constexpr std::uint32_t kWindowSlots = (regs::kWindowMemory - regs::kWindowSlotRows) / kLine;
 
 std::atomic<bool> in_use{false};
+
+/// Keeps what the process does at a crash: XRT's emulation replaces it by a signal to the whole process group.
+class KeepCrashes {
+ public:
+  KeepCrashes() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], nullptr, &kept_[i]);
+  }
+  ~KeepCrashes() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &kept_[i], nullptr);
+  }
+  KeepCrashes(const KeepCrashes&) = delete;
+  KeepCrashes& operator=(const KeepCrashes&) = delete;
+
+ private:
+  static constexpr std::array<int, 3> kSignals{SIGSEGV, SIGFPE, SIGABRT};
+  std::array<struct sigaction, 3> kept_{};
+};
 
 constexpr std::uint32_t at(std::size_t offset) {
   return static_cast<std::uint32_t>(offset);
@@ -75,6 +93,7 @@ XrtWindow::XrtWindow(const XrtOptions& options, Watchdog& dog) : dog_(dog), devi
     check_card();
     make_memory(options);
   } catch (...) {
+    const Watchdog::Call call(dog_, "closing the device", kLoadTimes);
     parts_.reset();
     in_use = false;
     throw;
@@ -124,6 +143,7 @@ void XrtWindow::open(const XrtOptions& options) {
   description_ = shell;
   try {
     const Watchdog::Call call(dog_, "loading the xclbin", kLoadTimes);
+    const KeepCrashes keep;
     parts_->uuid = parts_->device.load_xclbin(parts_->xclbin);
   } catch (const std::exception& error) {
     const std::string why = file + " cannot be loaded (" + said(error) + ")";
@@ -182,38 +202,58 @@ void XrtWindow::make_memory(const XrtOptions& options) {
     parts_->bytes = parts_->memory.map<std::byte*>();
     parts_->mapped = flags == xrt::bo::flags::p2p;
   };
+  // The memory that the card knew is not ours any more: nothing may be bound while it gets another.
+  free_all();
   std::string unmapped;
   if (options.memory != XrtMemory::copied) {
     try {
       make(xrt::bo::flags::p2p);
+      if (!card_sees_memory()) unmapped = "the card does not see what is written to it";
     } catch (const std::exception& error) {
-      if (options.memory == XrtMemory::mapped) {
-        fail(
-            device_, "its memory cannot be mapped (" + said(error) + ")",
-            "switch peer-to-peer on (`xbutil configure --p2p enable`, then restart the host), or take --memory copied");
-      }
-      unmapped = " (it cannot be mapped: " + said(error) + ")";
+      unmapped = said(error);
     }
-  }
-  if (parts_->bytes == nullptr) {
-    try {
-      make(xrt::bo::flags::normal);
-    } catch (const std::exception& error) {
-      fail(device_,
-           std::to_string(bytes >> 10) + " KiB of slot memory cannot be had in bank " + std::to_string(bank) + " (" +
-               said(error) + ")",
-           "stop what uses the card's memory, or choose another bank (--bank)");
+    if (unmapped.empty()) {
+      description_ += ", slot memory mapped";
+      return;
     }
+    if (options.memory == XrtMemory::mapped) {
+      fail(device_, "its memory cannot be mapped (" + unmapped + ")",
+           "switch peer-to-peer on (`xbutil configure --p2p enable`, then restart the host), or take --memory copied");
+    }
+    parts_->memory = {};
   }
-  // The memory that the card knew is not ours any more: nothing may be bound while it gets another.
-  free_all();
+  const std::string place = "bank " + std::to_string(bank);
+  try {
+    make(xrt::bo::flags::normal);
+  } catch (const std::exception& error) {
+    fail(device_,
+         std::to_string(bytes >> 10) + " KiB of slot memory cannot be had in " + place + " (" + said(error) + ")",
+         "stop what uses the card's memory, or choose another bank (--bank)");
+  }
+  if (!card_sees_memory()) {
+    fail(device_, "the card does not see what is written to " + place,
+         "choose the bank that the kernel is linked to (--bank), or link it to this one");
+  }
+  description_ += ", slot memory copied" + (unmapped.empty() ? "" : " (it cannot be mapped: " + unmapped + ")");
+}
+
+/// Tells the card where slot memory is, and looks through the card's own eyes whether it is there. Leaves the first
+/// line, which says whose memory it is, at nobody's.
+bool XrtWindow::card_sees_memory() {
   const std::uint64_t base = parts_->memory.address();
   write(regs::kShellMemoryLow, static_cast<std::uint32_t>(base));
   write(regs::kShellMemoryHigh, static_cast<std::uint32_t>(base >> 32));
-  // The first line says whose memory it is: nobody's.
-  const std::vector<std::byte> nobody(kLine);
-  write_memory(0, nobody);
-  description_ += parts_->mapped ? ", slot memory mapped" : ", slot memory copied" + unmapped;
+  write(regs::kShellBank, 0);
+  bool seen = true;
+  for (const std::uint32_t pattern : {0x5a17c3e1U, 0U}) {
+    std::array<std::uint32_t, kLine / sizeof(std::uint32_t)> line{};
+    for (std::size_t i = 0; i < line.size(); ++i) line[i] = pattern * static_cast<std::uint32_t>(i + 1);
+    write_memory(0, std::as_bytes(std::span(line)));
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      seen = seen && read(at(regs::kWindowMemory + i * sizeof(std::uint32_t))) == line[i];
+    }
+  }
+  return seen;
 }
 
 /// Ends whatever an earlier process left bound. A row is written only when none of its lines is under way.

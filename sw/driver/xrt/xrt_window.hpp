@@ -56,6 +56,7 @@ class XrtWindow final : public WindowDevice {
   void open(const XrtOptions& options);
   void check_card();
   void make_memory(const XrtOptions& options);
+  bool card_sees_memory();
   void free_all();
 
   Watchdog& dog_;
