@@ -30,6 +30,15 @@ GONE = (3, -signal.SIGABRT, -signal.SIGSEGV)
 MOST_SECONDS = 8 * TIMEOUT
 
 
+class HostProcess(Process):
+    """slotwire-xrt-host under `timeout`, with the device that XRT's library starts: one process group."""
+
+    def end(self):
+        if self.process.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait()
+
+
 class Setting:
     """What XRT's library wants around an emulation, in a directory of its own."""
 
@@ -50,7 +59,7 @@ class Setting:
         return path
 
     def host(self, xclbin, bus, *more):
-        return Process(["timeout", "--foreground", "-k", "5", str(MOST_SECONDS), HOST, "--xclbin", xclbin, "--bus", bus, *(more if "--memory" in more else ("--memory", "copied", *more))],
+        return HostProcess(["timeout", "--foreground", "-k", "5", str(MOST_SECONDS), HOST, "--xclbin", xclbin, "--bus", bus, *(more if "--memory" in more else ("--memory", "copied", *more))],
                        env=self.environment, cwd=self.directory, start_new_session=True)
 
     def remove(self):
@@ -78,7 +87,7 @@ class Host(unittest.TestCase):
 
     def refused(self, xclbin, pattern, *more):
         host = self.setting.host(xclbin, self.bus, *more)
-        self.addCleanup(host.stop, signal.SIGKILL)
+        self.addCleanup(host.end)
         host.wait_for(pattern)
         self.assertEqual(host.wait(), EXIT_UNUSABLE, host.output())
 
@@ -106,7 +115,7 @@ class Host(unittest.TestCase):
 
     def test_memory_that_cannot_be_mapped_is_copied(self):
         host = self.setting.host(self.setting.xclbin("card.xclbin"), self.bus, "--memory", "automatic")
-        self.addCleanup(host.stop, signal.SIGKILL)
+        self.addCleanup(host.end)
         host.wait_for(r"^ready: device 0 .*slot memory copied \(it cannot be mapped: the card does not see")
         self.assertEqual(host.stop(), 0, host.output())
 
@@ -116,7 +125,7 @@ class Host(unittest.TestCase):
 
     def test_a_device_that_dies(self):
         host = self.setting.host(self.setting.xclbin("card.xclbin"), self.bus, "--answer-timeout", "500")
-        self.addCleanup(host.stop, signal.SIGKILL)
+        self.addCleanup(host.end)
         device, _ = host.wait_for(r"emulated device: ready, process (\d+)")
         host.wait_for("^ready: device 0 .*, 64 slots, 131072 lines of slot memory")
         os.kill(int(device[1]), signal.SIGKILL)
@@ -129,6 +138,7 @@ class Host(unittest.TestCase):
 
     def test_a_clean_end(self):
         host = self.setting.host(self.setting.xclbin("card.xclbin"), self.bus)
+        self.addCleanup(host.end)
         host.wait_for("^ready")
         self.assertEqual(host.stop(), 0, host.output())
         self.assertFalse(os.path.exists(self.bus))
@@ -149,6 +159,7 @@ class XrtCard(tool_card.CardTest):
         self.bus = os.path.join(self.directory, "card.sock")
         xclbin = self.setting.xclbin("card.xclbin", f"--wire tap:wire@{self.names['left']} --seed {os.getpid()}")
         self.card = self.setting.host(xclbin, self.bus, "--interface", f"host@{self.names['right']}")
+        self.addCleanup(self.card.end)
         device, _ = self.card.wait_for(r"emulated device: ready, process (\d+)")
         self.device = int(device[1])
         self.card.wait_for("^ready")
