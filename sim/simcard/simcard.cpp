@@ -10,11 +10,11 @@
 #include <exception>
 #include <iostream>
 
+#include "driver/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
 #include "sim/pci/pci_proxy_server.hpp"
 #include "sim/pci/vfio_user_server.hpp"
-#include "sim/simcard/bus_server.hpp"
 #include "sim/simcard/core_port.hpp"
 #include "sim/simcard/wire.hpp"
 
@@ -109,8 +109,8 @@ class SimCard {
         host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
     core_.watch(&interrupts_);
     core_.reset();
-    if (!options.bus.empty()) bus_ = std::make_unique<BusServer>(options.bus, port_);
     if (!options.vfio_user.empty() || options.pci_proxy >= 0) open_pci();
+    if (!options.bus.empty()) bus_ = std::make_unique<driver::BusServer>(options.bus, port_);
   }
 
   int run() {
@@ -220,10 +220,10 @@ class SimCard {
   Interrupts interrupts_;
   Port wire_, host_;
   CorePort port_{core_};
-  std::unique_ptr<BusServer> bus_;
   std::unique_ptr<PciDevice> pci_;
   std::unique_ptr<VfioUserServer> vfio_;
   std::unique_ptr<PciProxyServer> proxy_;
+  std::unique_ptr<driver::BusServer> bus_;
 };
 
 }  // namespace

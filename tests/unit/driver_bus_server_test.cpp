@@ -1,5 +1,5 @@
-// The simulated card's end of the socket: drivers that do what they like, in front of a card made of variables.
-#include "sim/simcard/bus_server.hpp"
+// The card's end of the socket: drivers that do what they like, in front of a card made of variables.
+#include "driver/bus_server.hpp"
 
 #include <gtest/gtest.h>
 
@@ -19,12 +19,12 @@
 #include "sim_model_port.hpp"
 #include "temporary_directory.hpp"
 
-namespace slotwire::sim {
+namespace slotwire::driver {
 namespace {
 
-using driver::socket_bus::kMaxAccess;
-using driver::socket_bus::Message;
-using driver::socket_bus::Op;
+using socket_bus::kMaxAccess;
+using socket_bus::Message;
+using socket_bus::Op;
 
 using test::ModelPort;
 
@@ -305,4 +305,4 @@ TEST(ServerPath, AnOldSocketIsReplacedAndAFileIsNot) {
 }
 
 }  // namespace
-}  // namespace slotwire::sim
+}  // namespace slotwire::driver
