@@ -2,7 +2,7 @@
 //
 //   bench_card [--runs N] [--json FILE]
 //
-// Clocks are those of the core, with slot memory that answers after kMemoryClocks. A floor is what the ports alone
+// Clocks are those of the core with the slot memory of hw/rtl/prim/sw_slot_mem.sv. A floor is what the ports alone
 // need: the latency of memory, or the beats that a frame takes on the wire.
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -26,7 +26,8 @@ using namespace slotwire;
 using nlohmann::json;
 using sim::SimCardDriver;
 
-constexpr unsigned kMemoryClocks = 3;  ///< of a read of the on-chip memory (sw_slot_mem) with its output register
+constexpr unsigned kReadClocks = 3;   ///< of slot memory: as the cards of bench/card/CMakeLists.txt
+constexpr unsigned kWriteClocks = 2;  ///< until slot memory says that a write is done
 constexpr std::uint16_t kPeerSlot = 2;
 constexpr std::uint32_t kFrameLines = 32;
 constexpr std::uint64_t kPatience = 2'000'000;  ///< clocks
@@ -39,7 +40,6 @@ class Clocks final : public sim::PortWatcher {
   }
   void wire_beat(std::uint64_t clock, bool out, bool first, bool last, const sim::Line& /*data*/) override {
     if (!out) {
-      if (first && !first_in) first_in = clock;
       if (last) last_in = clock;
       return;
     }
@@ -52,20 +52,30 @@ class Clocks final : public sim::PortWatcher {
   void interrupt(std::uint64_t clock, std::uint32_t /*vectors*/) override {
     if (!interrupted) interrupted = clock;
   }
-  void memory_write(std::uint64_t clock, std::uint32_t /*line*/) override { written = clock; }
+  void memory_write(std::uint64_t clock, std::uint32_t /*line*/) override {
+    written = clock;
+    if (++lines_written == count_from) counted_from = clock;
+  }
+  void out_tail(std::uint64_t clock) override { shown = clock; }
 
   std::uint64_t doorbell = 0, last_in = 0, last_out = 0, written = 0, frames_out = 0;
-  std::optional<std::uint64_t> first_in, first_out, interrupted;
+  std::uint64_t lines_written = 0, count_from = 0, counted_from = 0;  ///< when line number count_from was written
+  std::optional<std::uint64_t> first_out, interrupted, shown;
 };
 
 /// A card with every slot bound over one link.
 class Bench {
  public:
-  Bench(unsigned slots, std::uint64_t seed, unsigned order, std::uint32_t lines_per_frame) : order_(order) {
+  /// `on_chip`: with slot memory in RTL, else with the simulation's.
+  Bench(unsigned slots, std::uint64_t seed, unsigned order, std::uint32_t lines_per_frame, bool on_chip = true)
+      : order_(order) {
     sim::SimCoreOptions options;
-    options.kind = sim::find_card(slots, false, false);
+    const auto kinds = sim::card_kinds();
+    const auto kind = std::find_if(kinds.begin(), kinds.end(),
+                                   [&](const sim::CardKind& k) { return k.slots == slots && k.rtl_memory == on_chip; });
+    if (kind == kinds.end()) throw std::runtime_error("this build has no such card");
+    options.kind = &*kind;
     options.seed = seed;
-    options.memory_latency = kMemoryClocks;
     core = std::make_unique<sim::SimCore>(options);
     core->watch(&clocks);
     driver = std::make_unique<SimCardDriver>(*core);
@@ -147,9 +157,10 @@ class Bench {
     return sum / kTimes;
   }
 
-  // From a frame's last beat to the interrupt that says that its mark has moved.
-  double wire_to_mark() {
-    double sum = 0;
+  /// From a frame's last beat to the first clock in which a read of its mark sees it, and to the interrupt that tells
+  /// of it.
+  std::pair<double, double> wire_to_mark() {
+    double mark = 0, interrupt = 0;
     constexpr std::uint32_t kTimes = 16;
     while (driver->pop_moved()) {
     }
@@ -158,14 +169,16 @@ class Bench {
       need(driver->write_word(static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlPending), ~0U));
       need(driver->rest());
       clocks.interrupted.reset();
+      clocks.shown.reset();
       receive(frame(slot, regs::FrameType::data, heads_[slot]++, 0, 1));
       run_until([&] { return clocks.interrupted.has_value(); });
-      sum += static_cast<double>(*clocks.interrupted - clocks.last_in);
+      mark += static_cast<double>(clocks.shown.value() - clocks.last_in);
+      interrupt += static_cast<double>(*clocks.interrupted - clocks.last_in);
       need(driver->rest());
       while (driver->pop_moved()) {
       }
     }
-    return sum / kTimes;
+    return {mark / kTimes, interrupt / kTimes};
   }
 
   /// Clocks from the first beat out to the last one, when `slots` slots are to send `lines` lines each at once.
@@ -178,16 +191,19 @@ class Bench {
     return static_cast<double>(clocks.last_out - *clocks.first_out + 1);
   }
 
-  /// Clocks from the first beat in to the last line's write.
+  /// Clocks from the last line of the first frame to the last line of the last one, as they are written: the time of
+  /// all frames but the first.
   double receive_all(std::uint32_t slots, std::uint32_t lines, std::uint32_t lines_per_frame) {
-    clocks.first_in.reset();
+    clocks.lines_written = 0;
+    clocks.count_from = lines_per_frame;
     for (std::uint32_t at = 0; at < lines; at += lines_per_frame) {
       for (std::uint32_t slot = 0; slot < slots; ++slot) {
         receive(frame(static_cast<std::uint16_t>(slot), regs::FrameType::data, at, 0, lines_per_frame));
       }
     }
     need(driver->rest());
-    return static_cast<double>(clocks.written - *clocks.first_in + 1);
+    if (clocks.lines_written != std::uint64_t{slots} * lines) throw std::runtime_error("not every line was written");
+    return static_cast<double>(clocks.written - clocks.counted_from);
   }
 
   Clocks clocks;
@@ -207,16 +223,24 @@ struct Case {
   std::function<double(std::uint64_t run)> measure;
 };
 
-double small_send(unsigned slots, std::uint64_t run) {
-  constexpr std::uint32_t kLines = 16, kSlots = 16;
-  Bench bench(slots, run, 5, 1);
-  return bench.send_all(kSlots, kLines, std::uint64_t{kSlots} * kLines) / (kSlots * kLines);
+/// Clocks for a frame of one line, when all slots send `lines` of them.
+double small_send(unsigned slots, unsigned order, std::uint32_t lines, std::uint64_t run) {
+  const std::uint64_t frames = std::uint64_t{slots} * lines;
+  return Bench(slots, run, order, 1).send_all(slots, lines, frames) / static_cast<double>(frames);
+}
+double small_receive(unsigned slots, unsigned order, std::uint32_t lines, std::uint64_t run) {
+  return Bench(slots, run, order, 1).receive_all(slots, lines, 1) / (slots * lines - 1.0);
+}
+
+/// How many of the beats that the wire has in `clocks` carry `frames` frames of kFrameLines lines.
+double share(std::uint32_t frames, double clocks) {
+  return 100.0 * frames * (kFrameLines + 1.0) / clocks;
 }
 
 /// Messages of one line out and back in, on all slots, for a while of real time.
 std::pair<double, double> simulation(std::uint64_t run) {
   constexpr double kSeconds = 0.5;
-  Bench bench(16, run, 5, 1);
+  Bench bench(16, run, 5, 1, false);
   std::uint64_t messages = 0;
   std::array<std::uint32_t, 16> at{};
   const std::uint64_t first = bench.core->now();
@@ -240,29 +264,36 @@ std::pair<double, double> simulation(std::uint64_t run) {
 }
 
 std::vector<Case> cases() {
-  constexpr std::uint32_t kLong = 1024;
+  constexpr std::uint32_t kLong = 1024, kFrames = kLong / kFrameLines;
+  constexpr unsigned kLongOrder = 10, kMany = 1024;
   return {
-      {"doorbell-to-wire", "doorbell to first beat", "clocks", kMemoryClocks,
+      {"doorbell-to-wire", "doorbell to first beat", "clocks", kReadClocks,
        [](std::uint64_t run) { return Bench(16, run, 5, kFrameLines).doorbell_to_wire(); }},
-      {"wire-to-mark", "last beat to interrupt", "clocks", kMemoryClocks,
-       [](std::uint64_t run) { return Bench(16, run, 5, kFrameLines).wire_to_mark(); }},
+      {"wire-to-mark", "last beat to mark", "clocks", kWriteClocks,
+       [](std::uint64_t run) { return Bench(16, run, 5, kFrameLines).wire_to_mark().first; }},
+      {"wire-to-mark/interrupt", "last beat to interrupt", "clocks", kWriteClocks,
+       [](std::uint64_t run) { return Bench(16, run, 5, kFrameLines).wire_to_mark().second; }},
       {"small-frames", "send, per frame of one line", "clocks", 2.0,
-       [](std::uint64_t run) { return small_send(16, run); }},
+       [](std::uint64_t run) { return small_send(16, 8, 256, run); }},
       {"small-frames/receive", "receive, per frame of one line", "clocks", 2.0,
-       [](std::uint64_t run) { return Bench(16, run, 5, 1).receive_all(16, 16, 1) / (16 * 16); }},
-      {"long-messages", "send, per line", "clocks", (kFrameLines + 1.0) / kFrameLines,
+       [](std::uint64_t run) { return small_receive(16, 8, 256, run); }},
+      {"long-messages", "send, beats used", "%", 100.0,
        [](std::uint64_t run) {
-         Bench bench(16, run, 10, kFrameLines);
-         return bench.send_all(1, kLong, kLong / kFrameLines) / kLong;
+         return share(kFrames, Bench(16, run, kLongOrder, kFrameLines).send_all(1, kLong, kFrames));
        }},
-      {"long-messages/receive", "receive, per line", "clocks", (kFrameLines + 1.0) / kFrameLines,
-       [](std::uint64_t run) { return Bench(16, run, 10, kFrameLines).receive_all(1, kLong, kFrameLines) / kLong; }},
+      {"long-messages/receive", "receive, beats used", "%", 100.0,
+       [](std::uint64_t run) {
+         return share(kFrames - 1, Bench(16, run, kLongOrder, kFrameLines).receive_all(1, kLong, kFrameLines));
+       }},
       {"slots-1024-vs-16", "doorbell to first beat, 1024 slots against 16", "ratio", 1.0,
        [](std::uint64_t run) {
-         return Bench(1024, run, 5, kFrameLines).doorbell_to_wire() / Bench(16, run, 5, kFrameLines).doorbell_to_wire();
+         return Bench(kMany, run, 5, kFrameLines).doorbell_to_wire() /
+                Bench(16, run, 5, kFrameLines).doorbell_to_wire();
        }},
-      {"slots-1024-vs-16/small-frames", "send, per frame of one line, 1024 slots against 16", "ratio", 1.0,
-       [](std::uint64_t run) { return small_send(1024, run) / small_send(16, run); }},
+      {"slots-1024-vs-16/small-frames", "send, per frame of one line, all of 1024 slots against all of 16", "ratio",
+       1.0, [](std::uint64_t run) { return small_send(kMany, 5, 4, run) / small_send(16, 8, 256, run); }},
+      {"slots-1024-vs-16/receive", "receive, per frame of one line, all of 1024 slots against all of 16", "ratio", 1.0,
+       [](std::uint64_t run) { return small_receive(kMany, 5, 4, run) / small_receive(16, 8, 256, run); }},
       {"sim-clocks-per-second", "speed of the simulation", "clocks/s", std::nullopt,
        [](std::uint64_t run) { return simulation(run).first; }},
       {"sim-messages-per-second", "speed of the simulation", "messages/s", std::nullopt,

@@ -1,9 +1,11 @@
-// Proof of sw_fifo_ram: every word once, unchanged, in order, at most 3 clocks after it went in while the FIFO was empty; count_o is right.
+// Proof of sw_fifo_ram: every word once, unchanged, in order, at most 3 clocks (PastRam: 1) after it went in while the FIFO
+// was empty; count_o is right.
 `include "fv_reset.svh"
 `include "sw_assert.svh"
 
 module fv_sw_fifo_ram #(
-  parameter int unsigned Depth = 8
+  parameter int unsigned Depth = 8,
+  parameter int unsigned PastRam = 0
 ) (
   input logic       clk_i,
   input logic       rst_ni,
@@ -22,7 +24,8 @@ module fv_sw_fifo_ram #(
 
   sw_fifo_ram #(
     .Width(1),
-    .Depth(Depth)
+    .Depth(Depth),
+    .PastRam(PastRam)
   ) u_dut (
     .clk_i,
     .rst_ni,
@@ -38,7 +41,7 @@ module fv_sw_fifo_ram #(
   fv_scoreboard #(
     .Width(1),
     .Capacity(Depth),
-    .MaxWait(2)
+    .MaxWait(PastRam != 0 ? 0 : 2)
   ) u_scoreboard (
     .clk_i,
     .rst_ni,

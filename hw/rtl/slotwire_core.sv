@@ -18,7 +18,7 @@ module slotwire_core #(
   parameter int unsigned MaxOrder = 10,  // Largest ring: 2^MaxOrder lines, 0 to 15.
   parameter int unsigned FrameLines = 32,  // Most lines in a frame, 1 to 1023.
   parameter int unsigned Vectors = 4,  // Interrupt vectors, 1 to 32, a power of two.
-  parameter int unsigned SweepClocks = 4,  // Clocks from slot to slot in the sweep over timers, 1 to 255.
+  parameter int unsigned SweepClocks = 4,  // Clocks from slot to slot in the sweep over timers, 2 to 255.
   parameter int unsigned HostLines = 512,  // Lines that the FIFOs of the host's own traffic hold, each way.
   parameter logic [31:0] BuildId = 32'd0  // First 32 bits of the source revision.
 ) (
@@ -321,8 +321,8 @@ module slotwire_core #(
     .verdict_order_i(verdict_order), .stored_valid_i(stored_valid), .stored_pop_o(stored_pop), .stored_lines_i(stored_lines),
     .payload_valid_i(payload_valid), .payload_ready_o(payload_ready), .payload_i(payload), .mem_valid_o(rx_wr_valid),
     .mem_ready_i(rx_wr_ready), .mem_addr_o(rx_wr_addr), .mem_data_o(rx_wr_data), .issued_i(issued_now), .done_i(done_q),
-    .pub_valid_o(tail_valid), .pub_ready_i(tail_ready), .pub_slot_o(tail_slot), .pub_tail_o(tail), .written_o(written),
-    .idle_o(writer_idle));
+    .one_done_i(mem_wr_done_i), .pub_valid_o(tail_valid), .pub_ready_i(tail_ready), .pub_slot_o(tail_slot), .pub_tail_o(tail),
+    .written_o(written), .idle_o(writer_idle));
 
   logic marks_idle;
   slotwire_marks #(.Slots(Slots), .Vectors(Vectors)) u_marks (

@@ -261,8 +261,8 @@ module slotwire_host #(
       case (line)
         6'd0: registers[127:0] = {16'd0, own_mac_low_q, own_mac_high_q, 16'd0, own_port_q, own_ip_q};
         6'(slotwire_pkg::CtlCommand / 64): registers[0] = walk_busy_i;
-        6'(slotwire_pkg::CtlEvent / 64): registers[31:0] = {event_valid, lost_q, 6'd0, event_fault, event_slot};
-        6'(slotwire_pkg::CtlMoved / 64): registers[31:0] = {moved_valid_i, 15'd0, 16'(moved_slot_i)};
+        6'(slotwire_pkg::CtlEvent / 64): registers[31:0] = {event_valid, lost_q, 6'd0, event_valid ? {event_fault, event_slot} : 24'd0};
+        6'(slotwire_pkg::CtlMoved / 64): registers[31:0] = {moved_valid_i, 15'd0, moved_valid_i ? 16'(moved_slot_i) : 16'd0};
         6'(slotwire_pkg::CtlPending / 64): registers[95:0] = {16'd0, moderation_q, 32'(enabled_q), 32'(pending_i)};
         default: registers = '0;
       endcase

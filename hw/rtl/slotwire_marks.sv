@@ -67,7 +67,7 @@ module slotwire_marks #(
   assign head_room_o = queue_count <= 6'(Heads - 8);
 
   // One at a time: the host's pop, then lines that came, then lines that were released.
-  logic             pop, move;
+  logic             pop, move, shows_head, shows_tail;
   logic [SlotW-1:0] slot;
   assign pop = moved_pop_i && moved_valid_o;
   assign moved_popped_o = pop;
@@ -84,33 +84,39 @@ module slotwire_marks #(
   assign tail_ready_o = !pop && !bindings_wait;
   assign queue_pop = !pop && !tail_turn;
   assign move = !pop && (tail_turn || queue_valid);
+  // Nothing is written before the first reset has cleared the queues.
+  assign shows_head = rst_ni && queue_valid && queue_pop;
+  assign shows_tail = rst_ni && move && (tail_turn || queue_with_tail);
   assign slot = pop ? moved_slot_o : tail_turn ? tail_slot_i : queue_slot;
 
-  sw_ram_sdp #(.Width(32), .Depth(Slots)) u_in_head (
-    .clk_i, .we_i(queue_valid && queue_pop), .waddr_i(queue_slot), .wdata_i(queue_head), .wlanes_i(1'b1), .re_i(read_i),
+  sw_ram_sdp #(.Width(32), .Depth(Slots), .ZeroAtStart(1)) u_in_head (
+    .clk_i, .we_i(shows_head), .waddr_i(queue_slot), .wdata_i(queue_head), .wlanes_i(1'b1), .re_i(read_i),
     .raddr_i(read_slot_i), .rdata_o(in_head_o));
-  sw_ram_sdp #(.Width(32), .Depth(Slots)) u_out_tail (
-    .clk_i, .we_i(move && (tail_turn || queue_with_tail)), .waddr_i(slot), .wdata_i(tail_turn ? tail_i : queue_tail),
+  sw_ram_sdp #(.Width(32), .Depth(Slots), .ZeroAtStart(1)) u_out_tail (
+    .clk_i, .we_i(shows_tail), .waddr_i(slot), .wdata_i(tail_turn ? tail_i : queue_tail),
     .wlanes_i(1'b1), .re_i(read_i), .raddr_i(read_slot_i), .rdata_o(out_tail_o));
 
   // A slot stands in the queue at most once.
   (* ram_style = "distributed" *) logic stands[Slots];
-  logic             enters, moved_room;
+  logic             enters, enters_q, moved_room;
+  logic [SlotW-1:0] enters_slot_q;
   logic [SlotW:0]   moved_count;
   logic [SlotW-1:0] stands_addr;
   assign enters = move && !stands[slot];
   assign stands_addr = init_i ? init_slot_i : slot;
   always_ff @(posedge clk_i) begin
     if (init_i || pop || enters) stands[stands_addr] <= enters && !init_i;
+    enters_q <= rst_ni && enters;
+    enters_slot_q <= slot;
   end
   if (Slots <= 256) begin : gen_moved_small
     sw_fifo #(.Width(SlotW), .Depth(Slots)) u_moved (
-      .clk_i, .rst_ni, .wvalid_i(enters), .wready_o(moved_room), .wdata_i(slot), .rvalid_o(moved_valid_o), .rready_i(pop),
-      .rdata_o(moved_slot_o), .count_o(moved_count));
+      .clk_i, .rst_ni, .wvalid_i(enters_q), .wready_o(moved_room), .wdata_i(enters_slot_q), .rvalid_o(moved_valid_o),
+      .rready_i(pop), .rdata_o(moved_slot_o), .count_o(moved_count));
   end else begin : gen_moved_large
     sw_fifo_ram #(.Width(SlotW), .Depth(Slots)) u_moved (
-      .clk_i, .rst_ni, .wvalid_i(enters), .wready_o(moved_room), .wdata_i(slot), .rvalid_o(moved_valid_o), .rready_i(pop),
-      .rdata_o(moved_slot_o), .count_o(moved_count));
+      .clk_i, .rst_ni, .wvalid_i(enters_q), .wready_o(moved_room), .wdata_i(enters_slot_q), .rvalid_o(moved_valid_o),
+      .rready_i(pop), .rdata_o(moved_slot_o), .count_o(moved_count));
   end
 
   // ---- interrupts ---------------------------------------------------------------------------------------------------------
@@ -139,7 +145,7 @@ module slotwire_marks #(
     end
   end
   assign pending_o = pending_q;
-  assign idle_o = !queue_valid && !tail_valid_i;
+  assign idle_o = !queue_valid && !tail_valid_i && !enters_q;
 
   logic unused;
   assign unused = &{1'b0, queue_room, moved_room, moved_count, now_us_i[31:16]};

@@ -14,7 +14,7 @@ module slotwire_rows #(
   parameter int unsigned Links = 16,  // 2 to 64, a power of two.
   parameter int unsigned MaxOrder = 10,  // Largest ring order that is bound, 0 to 15.
   parameter int unsigned FrameLines = 32,  // Most lines in a frame, 1 to 1023.
-  parameter int unsigned SweepClocks = 4,  // Clocks from one slot to the next in the timer sweep, 1 to 255.
+  parameter int unsigned SweepClocks = 4,  // Clocks from one slot to the next in the timer sweep, 2 to 255.
   localparam int unsigned SlotW = $clog2(Slots),
   localparam int unsigned LinkW = $clog2(Links)
 ) (
@@ -133,7 +133,7 @@ module slotwire_rows #(
   if (Links < 2 || Links > 64 || (Links & (Links - 1)) != 0) begin : gen_check_links
     $error("slotwire_rows: Links must be a power of two, 2 to 64");
   end
-  if (MaxOrder > 15 || FrameLines < 1 || FrameLines > 1023 || SweepClocks < 1 || SweepClocks > 255) begin : gen_check_rest
+  if (MaxOrder > 15 || FrameLines < 1 || FrameLines > 1023 || SweepClocks < 2 || SweepClocks > 255) begin : gen_check_rest
     $error("slotwire_rows: MaxOrder, FrameLines or SweepClocks is out of range");
   end
 
@@ -190,7 +190,7 @@ module slotwire_rows #(
       .clk_i, .rst_ni, .wvalid_i(ready_push), .wready_o(ready_room), .wdata_i(push_slot), .rvalid_o(ready_valid),
       .rready_i(ready_pop), .rdata_o(ready_slot), .count_o(ready_count));
   end else begin : gen_ready_large
-    sw_fifo_ram #(.Width(SlotW), .Depth(Slots)) u_ready (
+    sw_fifo_ram #(.Width(SlotW), .Depth(Slots), .PastRam(1)) u_ready (
       .clk_i, .rst_ni, .wvalid_i(ready_push), .wready_o(ready_room), .wdata_i(push_slot), .rvalid_o(ready_valid),
       .rready_i(ready_pop), .rdata_o(ready_slot), .count_o(ready_count));
   end
@@ -200,8 +200,9 @@ module slotwire_rows #(
   logic [15:0]      walk_link_q;
   logic [SlotW-1:0] walk_slot_q;
 
-  // Timers.
-  logic             timer_q;  // The next slot of the sweep waits for its turn.
+  // Timers: the sweep goes over a table of them and asks for an operation only when one is due.
+  logic             timer_look, timer_looked_q, timer_due;
+  logic             timer_q;  // A timer of the slot that the sweep is at is due; its operation waits.
   logic [7:0]       timer_clocks_q;
   logic [SlotW-1:0] timer_slot_q;
 
@@ -353,6 +354,7 @@ module slotwire_rows #(
       init_q <= 1'b1;
       walk_slot_q <= '0;
       timer_q <= 1'b0;
+      timer_looked_q <= 1'b0;
       timer_clocks_q <= '0;
       timer_slot_q <= '0;
       ctl_busy_q <= 1'b0;
@@ -367,14 +369,12 @@ module slotwire_rows #(
         walk_q <= 1'b1;
         walk_slot_q <= '0;
       end
-      if (timer_clocks_q != '0) timer_clocks_q <= timer_clocks_q - 8'd1;
-      if (takes_timer) begin
-        timer_q <= 1'b0;
-        timer_slot_q <= timer_slot_q + SlotW'(1);
-      end else if (!timer_q && timer_clocks_q == '0) begin
-        timer_q <= 1'b1;
-        timer_clocks_q <= 8'(SweepClocks) - 8'd1;
-      end
+      timer_looked_q <= timer_look;
+      if (timer_look) timer_clocks_q <= 8'(SweepClocks) - 8'd1;
+      else if (timer_clocks_q != '0) timer_clocks_q <= timer_clocks_q - 8'd1;
+      if (timer_looked_q && timer_due) timer_q <= 1'b1;
+      else if (takes_timer) timer_q <= 1'b0;
+      if (takes_timer || (timer_looked_q && !timer_due)) timer_slot_q <= timer_slot_q + SlotW'(1);
       if (takes_ctl) ctl_busy_q <= 1'b1;
       else if (ctl_done_o) ctl_busy_q <= 1'b0;
     end
@@ -382,18 +382,20 @@ module slotwire_rows #(
       walk_up_q <= walk_up_i;
       walk_link_q <= walk_link_i;
     end
-    sweep_o <= rst_ni && grant[FromSlow] && slow_kind_q == OpTimer && slow_slot_q == 16'(Slots - 1);
+    sweep_o <= rst_ni && ((grant[FromSlow] && slow_kind_q == OpTimer && slow_slot_q == 16'(Slots - 1)) ||
+                          (timer_looked_q && !timer_due && timer_slot_q == SlotW'(Slots - 1)));
   end
 
   // ---- the row ------------------------------------------------------------------------------------------------------------
 
   logic [512:0]            read_row;
-  logic                    write;
+  logic                    write, writes;
   slotwire_pkg::slot_row_t new_row;
   logic                    new_queued;
 
-  sw_ram_sdp #(.Width(513), .Depth(Slots), .Latency(2), .Style(1)) u_rows (
-    .clk_i, .we_i(write), .waddr_i(c5_slot[SlotW-1:0]), .wdata_i({new_queued, new_row}), .wlanes_i(1'b1),
+  assign writes = write && rst_ni;  // Nothing is written before the first reset has cleared what decides it.
+  sw_ram_sdp #(.Width(513), .Depth(Slots), .Latency(2), .Style(1), .ZeroAtStart(1)) u_rows (
+    .clk_i, .we_i(writes), .waddr_i(c5_slot[SlotW-1:0]), .wdata_i({new_queued, new_row}), .wlanes_i(1'b1),
     .re_i(grant != '0), .raddr_i(c0.slot[SlotW-1:0]), .rdata_o(read_row));
 
   logic c3_ctl_q, c4_ctl_q, c5_ctl_q;
@@ -469,6 +471,34 @@ module slotwire_rows #(
   assign event_fault_o = new_row.fault;
   assign count_tx_lines_o = rule_lines;
   assign count_rx_lines_o = rule_take;
+
+  // ---- timers -------------------------------------------------------------------------------------------------------------
+
+  // What the sweep has to know of a slot. A look at the row of a slot whose timers have time left would only hold up the others.
+  typedef struct packed {
+    logic        tx_runs;
+    logic        ack_runs;
+    logic        down;  // The link was down: a timer that runs is to be stopped (R9).
+    logic [31:0] tx_deadline;
+    logic [31:0] ack_deadline;
+  } timers_t;
+  timers_t     timers_new, timers;
+  logic [31:0] tx_left, ack_left;
+  always_comb begin
+    timers_new.tx_runs = new_row.flags[slotwire_pkg::RowTxTimerBit];
+    timers_new.ack_runs = new_row.flags[slotwire_pkg::RowAckTimerBit];
+    timers_new.down = !rule_link.up[0];
+    timers_new.tx_deadline = new_row.tx_deadline;
+    timers_new.ack_deadline = new_row.ack_deadline;
+  end
+  sw_ram_sdp #(.Width($bits(timers_new)), .Depth(Slots)) u_timers (
+    .clk_i, .we_i(writes), .waddr_i(c5_slot[SlotW-1:0]), .wdata_i(timers_new), .wlanes_i(1'b1), .re_i(timer_look),
+    .raddr_i(timer_slot_q), .rdata_o(timers));
+  assign timer_look = timer_clocks_q == '0 && !timer_q && !timer_looked_q && !init_q;
+  assign tx_left = timers.tx_deadline - now_us_i;
+  assign ack_left = timers.ack_deadline - now_us_i;
+  assign timer_due = (timers.tx_runs && (timers.down || tx_left[31] || tx_left == '0)) ||
+                     (timers.ack_runs && (timers.down || ack_left[31] || ack_left == '0));
 
   // ---- frames and verdicts, past a queue when it is empty -----------------------------------------------------------------
 

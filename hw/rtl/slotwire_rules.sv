@@ -125,7 +125,7 @@ module slotwire_rules #(
   slotwire_pkg::link_row_t link2;
   logic [16:0]             in_size2, out_size2, in_room2, out_free2;
   logic [31:0]             in_used2, out_used2, acked2, known2, moved2, waiting2, window2, flight2, high2, told2;
-  logic [31:0]             told_room2, full_limit2, new_limit2, gain2, ack_sent2, tx_left2, ack_left2;
+  logic [31:0]             reach2, told_room2, full_limit2, new_limit2, gain2, ack_sent2, tx_left2, ack_left2;
   logic [3:0]              backoff2;
   logic                    sound2, at_limit2;
 
@@ -166,6 +166,7 @@ module slotwire_rules #(
     flight2 <= row_i.sent - row_i.in_head;
     high2 <= row_i.high - row_i.sent;
     told2 <= row_i.out_tail - row_i.told_ack;
+    reach2 <= value_i + 32'(lines_i) - row_i.told_ack;  // lines not told of once this frame's are taken
     full_limit2 <= out_head1 + 32'(out_size1);  // out_tail + room = out_head + size
     told_room2 <= out_head1 + 32'(out_size1) - row_i.told_limit;
     new_limit2 <= ack_i + 32'(credit_i);
@@ -257,13 +258,13 @@ module slotwire_rules #(
   logic [3:0]              kind3, type3;
   logic [7:0]              cause3, refuse3;
   logic [9:0]              n3, fresh3, skip3;
-  logic [31:0]             now3, value3, ack3, timeout3, told3, quarter3, full_limit3, new_limit3, high3;
+  logic [31:0]             now3, value3, ack3, timeout3, full_limit3, new_limit3, high3;
   slotwire_pkg::slot_row_t row3;
   slotwire_pkg::link_row_t link3;
   logic [16:0]             out_free3;
   logic                    refused3, damaged3, told_again3, acked3, all_acked3, in_range3, gained3, sent_before3, sent_at3;
   logic                    behind3, waits3, gap3, duplicate3, overrun3, in_fault3, out_fault3, moved3, update3, n_all3;
-  logic                    flying3, unacked3, tx_due3, ack_due3, told_differs3, window_more3, sized3;
+  logic                    flying3, unacked3, tx_due3, ack_due3, told_differs3, reached3, window_more3, sized3;
 
   always_ff @(posedge clk_i) begin
     valid3 <= rst_ni && valid2;
@@ -280,8 +281,6 @@ module slotwire_rules #(
     bound3 <= bound2;
     member3 <= member2;
     timeout3 <= timeout2;
-    told3 <= told2;
-    quarter3 <= quarter2;
     full_limit3 <= full_limit2;
     new_limit3 <= new_limit2;
     high3 <= high2;
@@ -316,6 +315,7 @@ module slotwire_rules #(
     out_fault3 <= out_fault2;
     moved3 <= moved2 != '0;
     update3 <= told_room2 >= quarter2;
+    reached3 <= reach2 >= quarter2;
     told_differs3 <= told2 != '0 || told_room2 != '0;
     flying3 <= flight2 != '0;
     unacked3 <= in_used2 != '0;
@@ -479,7 +479,7 @@ module slotwire_rules #(
               flags[NakSent] = 1'b0;
               flags[NakNow] = 1'b0;
               // R6
-              if (told3 + 32'(fresh3) >= quarter3) begin
+              if (reached3) begin
                 flags[AckNow] = 1'b1;
                 ready = 1'b1;
               end else if (!row3.flags[AckTimer]) begin

@@ -70,12 +70,14 @@ module slotwire_rx #(
   // ---- the beat -----------------------------------------------------------------------------------------------------------
 
   logic         valid_q, last_q, user_q, first_q, taking;
+  logic         ours_first, ours_first_q, short_frame, short_q;
+  logic [15:0]  payload_bytes, payload_bytes_q;
   logic [511:0] data_q;
   logic [63:0]  keep_q;
-  logic         room;
+  logic         room_q;
 
   // Room for a beat's line and for the frame that may end with it.
-  assign taking = !valid_q || room;
+  assign taking = !valid_q || room_q;
   assign rx_tready_o = taking;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -83,19 +85,23 @@ module slotwire_rx #(
       first_q <= 1'b1;
     end else begin
       if (taking) valid_q <= rx_tvalid_i;
-      if (valid_q && room) first_q <= last_q;
+      if (valid_q && room_q) first_q <= last_q;
     end
     if (taking) begin
       data_q <= rx_tdata_i;
       keep_q <= rx_tkeep_i;
       last_q <= rx_tlast_i;
       user_q <= rx_tuser_i;
+      ours_first_q <= ours_first;
+      short_q <= short_frame;
+      payload_bytes_q <= payload_bytes;
     end
   end
 
-  // The first line with its first byte in the most significant place.
-  logic [511:0] first;
+  // The first line with its first byte in the most significant place: as it comes in and as it is kept.
+  logic [511:0] first_in, first;
   for (genvar i = 0; i < 64; i++) begin : gen_bytes
+    assign first_in[(63-i)*8+:8] = rx_tdata_i[i*8+:8];
     assign first[(63-i)*8+:8] = data_q[i*8+:8];
   end
   typedef struct packed {
@@ -118,36 +124,36 @@ module slotwire_rx #(
     logic [15:0] udp_checksum;
     logic [175:0] link;
   } headers_t;
-  headers_t h;
+  headers_t in, h;
   slotwire_pkg::link_header_t link;
+  assign in = first_in;
   assign h = first;
   assign link = h.link;
 
-  logic ours_first;
-  assign ours_first = h.dst_mac == own_mac_i && h.ether_type == 16'h0800 && h.version_ihl == 8'h45 &&
-                      (h.fragment & 16'hbfff) == '0 && h.protocol == 8'd17 && h.dst_ip == own_ip_i &&
-                      h.dst_port == own_port_i && own_port_i != '0 && h.udp_length >= 16'd8 &&
-                      h.total_length == 16'(h.udp_length + 16'd20) && keep_q[41];
+  // Compared on the way into the beat's register: behind it the frame's place in the queues is decided.
+  assign ours_first = in.dst_mac == own_mac_i && in.ether_type == 16'h0800 && in.version_ihl == 8'h45 &&
+                      (in.fragment & 16'hbfff) == '0 && in.protocol == 8'd17 && in.dst_ip == own_ip_i &&
+                      in.dst_port == own_port_i && own_port_i != '0 && in.udp_length >= 16'd8 &&
+                      in.total_length == 16'(in.udp_length + 16'd20) && rx_tkeep_i[41];
+  assign payload_bytes = in.udp_length - 16'd30;
+  assign short_frame = in.udp_length < 16'd30;
 
   // ---- what is wrong with it ----------------------------------------------------------------------------------------------
 
-  logic [15:0] payload_bytes;
-  logic        short_frame, wrong_first;
+  logic        wrong_first;
   logic [7:0]  cause_first;
   logic [9:0]  lines_first;
-  assign payload_bytes = h.udp_length - 16'd30;
-  assign short_frame = h.udp_length < 16'd30;
-  assign lines_first = payload_bytes[15:6];
+  assign lines_first = payload_bytes_q[15:6];
   always_comb begin
     wrong_first = 1'b1;
     cause_first = '0;
-    if (short_frame) begin
+    if (short_q) begin
       cause_first = 8'(slotwire_pkg::CounterDropShort);
     end else if (link.version != 4'(slotwire_pkg::Version)) begin
       cause_first = 8'(slotwire_pkg::CounterDropVersion);
     end else if (link.frame_type > 4'(slotwire_pkg::FrameTypeReset)) begin
       cause_first = 8'(slotwire_pkg::CounterDropType);
-    end else if (payload_bytes[5:0] != '0 || (lines_first == '0) != (link.frame_type != 4'(slotwire_pkg::FrameTypeData)) ||
+    end else if (payload_bytes_q[5:0] != '0 || (lines_first == '0) != (link.frame_type != 4'(slotwire_pkg::FrameTypeData)) ||
                  32'(lines_first) > FrameLines || (last_q && lines_first != '0) || !keep_q[63]) begin
       cause_first = 8'(slotwire_pkg::CounterDropLength);
     end else begin
@@ -196,8 +202,8 @@ module slotwire_rx #(
       now.src_port = h.src_port;
     end
   end
-  assign ours = first_q ? ours_first : ours_q;
-  assign beat = valid_q && room;
+  assign ours = first_q ? ours_first_q : ours_q;
+  assign beat = valid_q && room_q;
   assign ends = beat && last_q && ours;
   assign stored = first_q ? '0 : stored_q;
   assign stores = beat && ours && !first_q && !kept_q.drop && stored_q != kept_q.lines;
@@ -270,9 +276,11 @@ module slotwire_rx #(
   logic       frame_room, stored_room, payload_room;
   logic [5:0] frame_count, stored_count;
   logic [CountW-1:0] payload_count;
-  // The CRC's queue is filled a clock later and emptied two later than the frames'.
-  assign room = payload_count < CountW'(PayloadLines - 2) && stored_count < 6'(Frames - 2) && crc_count < 6'(Frames - 2) &&
-                frame_room;
+  // Beats of this clock and the last one are not counted yet; the CRC's queue is filled a clock later than the others.
+  always_ff @(posedge clk_i) begin
+    room_q <= rst_ni && payload_count < CountW'(PayloadLines - 2) && stored_count < 6'(Frames - 2) &&
+              crc_count < 6'(Frames - 2) && frame_count < 6'(Frames - 2);
+  end
 
   sw_fifo #(.Width($bits(ending)), .Depth(Frames)) u_frames (
     .clk_i, .rst_ni, .wvalid_i(ends), .wready_o(frame_room), .wdata_i(ending), .rvalid_o(frame_valid_o),
@@ -302,7 +310,7 @@ module slotwire_rx #(
   assign idle_o = !valid_q && first_q && !beat2_q && frame_count == '0 && stored_count == '0 && crc_count == '0;
 
   logic unused;
-  assign unused = &{1'b0, h.src_mac, h.dscp, h.id, h.ttl, h.checksum, h.udp_checksum, link.flags, crc_room, crc_valid,
+  assign unused = &{1'b0, h, in, link.flags, frame_room, crc_room, crc_valid,
                     stored_room, payload_room};
 
 endmodule

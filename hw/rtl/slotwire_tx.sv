@@ -1,8 +1,8 @@
 // The transmit engine: reads a frame's lines out of the ring, a line a clock, computes the CRC on the way, and sends header and
 // lines, a beat a clock. Frames leave in the order in which they came.
 //
-//   clock 0  a frame comes; its first line is read       + latency of the memory: the line comes, its part of the CRC
-//   + 1      the state of the CRC                        + 2  the header goes out, the lines behind it
+//   clock 0  a frame comes; its first line is read       + latency of the memory: the line comes, the CRC's state
+//   + 1      the header goes out, the lines behind it
 //
 // A frame without lines takes part as one with a line that is not used, so that everything stays in order. A line with wrong
 // parity makes the frame vanish and its slot fault.
@@ -123,7 +123,9 @@ module slotwire_tx #(
     logic [7:0]  after_frames;
   } job_t;
 
-  job_t       job_in, job, job2_q;
+  job_t        job_in, job;
+  logic [31:0] header_crc_in, header_crc;  // The CRC's state behind the link header.
+  logic [19:0] ip_sum_in, ip_sum;  // Of the IPv4 header, but for its length.
   logic       job_valid, job_pop;
   logic [4:0] job_count;
   always_comb begin
@@ -140,21 +142,6 @@ module slotwire_tx #(
     job_in.peer_mac = frame_peer_mac_i;
     job_in.after_frames = frame_after_i;
   end
-  sw_fifo #(.Width($bits(job_in)), .Depth(Jobs)) u_jobs (
-    .clk_i, .rst_ni, .wvalid_i(frame_ready_o), .wready_o(job_room), .wdata_i(job_in), .rvalid_o(job_valid), .rready_i(job_pop),
-    .rdata_o(job), .count_o(job_count));
-
-  // ---- the CRC ------------------------------------------------------------------------------------------------------------
-
-  // Stage 1: the line's part.
-  logic [31:0] line_crc, header_crc;
-  logic [9:0]  taken_q;  // Lines of the job that came.
-  logic        last;
-  assign last = 10'(taken_q + 10'd1) >= job.lines;
-  assign job_pop = mem_rsp_valid_i && last;
-  assign rsp_empty = mem_rsp_valid_i && job.lines == '0;
-
-  sw_crc32c_line u_line (.line_i(mem_rsp_data_i), .crc_o(line_crc));
   // The first 18 bytes of the link header, byte 0 in bits 7:0.
   logic [143:0] fields;
   function automatic logic [15:0] swap16(input logic [15:0] value);
@@ -163,51 +150,44 @@ module slotwire_tx #(
   function automatic logic [31:0] swap32(input logic [31:0] value);
     swap32 = {value[7:0], value[15:8], value[23:16], value[31:24]};
   endfunction
-  assign fields = {swap16(job.credit), swap32(job.ack), swap32(job.seq), swap16(job.epoch), swap16(job.slot),
-                   swap16(job.peer_slot), 8'd0, 4'(slotwire_pkg::Version), job.frame_type};
-  sw_crc32c_header u_header (.header_i(fields), .crc_o(header_crc));
+  assign fields = {swap16(frame_credit_i), swap32(frame_ack_i), swap32(frame_seq_i), swap16(frame_epoch_i),
+                   swap16(frame_slot_i), swap16(frame_peer_slot_i), 8'd0, 4'(slotwire_pkg::Version), frame_type_i};
+  sw_crc32c_header u_header (.header_i(fields), .crc_o(header_crc_in));
+  // The constant part of the IPv4 header's checksum with the card's own address.
+  logic [18:0] own_sum_q;
+  always_ff @(posedge clk_i) own_sum_q <= 19'h4500 + 19'h4000 + 19'h4011 + 19'(own_ip_i[31:16]) + 19'(own_ip_i[15:0]);
+  assign ip_sum_in = 20'(own_sum_q) + 20'(frame_peer_ip_i[31:16]) + 20'(frame_peer_ip_i[15:0]);
+  sw_fifo #(.Width($bits(job_in) + 32 + 20), .Depth(Jobs)) u_jobs (
+    .clk_i, .rst_ni, .wvalid_i(frame_ready_o), .wready_o(job_room), .wdata_i({job_in, header_crc_in, ip_sum_in}),
+    .rvalid_o(job_valid), .rready_i(job_pop), .rdata_o({job, header_crc, ip_sum}), .count_o(job_count));
 
-  logic        valid2_q, last2_q, empty2_q, bad2_q, first2_q;
-  logic [31:0] line_crc_q, header_crc_q;
-  logic [17:0] length_sum_q;
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      taken_q <= '0;
-      valid2_q <= 1'b0;
-    end else begin
-      valid2_q <= mem_rsp_valid_i;
-      if (mem_rsp_valid_i) taken_q <= last ? '0 : taken_q + 10'd1;
-    end
-    first2_q <= taken_q == '0;
-    last2_q <= last;
-    empty2_q <= job.lines == '0;
-    bad2_q <= mem_rsp_err_i && job.lines != '0;
-    line_crc_q <= line_crc;
-    header_crc_q <= header_crc;
-    job2_q <= job;
-    // The part of the IPv4 header's checksum that the frame decides: length and destination.
-    length_sum_q <= 18'(job.peer_ip[31:16]) + 18'(job.peer_ip[15:0]) + 18'd50 + 18'({job.lines, 6'd0});
-  end
+  // ---- the CRC ------------------------------------------------------------------------------------------------------------
 
-  // Stage 2: the state.
-  logic [31:0] state_q, stepped, state;
-  logic        bad_q, bad;
-  sw_crc32c_step u_step (.state_i(first2_q ? header_crc_q : state_q), .crc_o(stepped));
-  assign state = empty2_q ? header_crc_q : stepped ^ line_crc_q;
-  assign bad = bad2_q || (!first2_q && bad_q);
+  logic [31:0] line_crc, state_q, stepped, state;
+  logic [9:0]  taken_q;  // Lines of the job that came.
+  logic        starts, last, bad_q, bad;
+  assign starts = taken_q == '0;
+  assign last = 10'(taken_q + 10'd1) >= job.lines;
+  assign job_pop = mem_rsp_valid_i && last;
+  assign rsp_empty = mem_rsp_valid_i && job.lines == '0;
+
+  sw_crc32c_line u_line (.line_i(mem_rsp_data_i), .crc_o(line_crc));
+  sw_crc32c_step u_step (.state_i(starts ? header_crc : state_q), .crc_o(stepped));
+  assign state = job.lines == '0 ? header_crc : stepped ^ line_crc;
+  assign bad = (mem_rsp_err_i && job.lines != '0) || (!starts && bad_q);
   always_ff @(posedge clk_i) begin
-    if (valid2_q) begin
+    if (!rst_ni) taken_q <= '0;
+    else if (mem_rsp_valid_i) taken_q <= last ? '0 : taken_q + 10'd1;
+    if (mem_rsp_valid_i) begin
       state_q <= state;
       bad_q <= bad;
     end
   end
 
-  // The IPv4 header's checksum: its constant part with the card's own address, and what the frame decides.
-  logic [18:0] own_sum_q;
+  // The sum of the IPv4 header with the frame's length, its carries added once.
   logic [19:0] sum;
   logic [16:0] folded;
-  always_ff @(posedge clk_i) own_sum_q <= 19'h4500 + 19'h4000 + 19'h4011 + 19'(own_ip_i[31:16]) + 19'(own_ip_i[15:0]);
-  assign sum = 20'(own_sum_q) + 20'(length_sum_q);
+  assign sum = ip_sum + 20'd50 + 20'({job.lines, 6'd0});
   assign folded = 17'(sum[15:0]) + 17'(sum[19:16]);
 
   // ---- sending ------------------------------------------------------------------------------------------------------------
@@ -225,10 +205,10 @@ module slotwire_tx #(
     header_in.bad = bad;
     header_in.crc = ~state;
     header_in.folded = folded;
-    header_in.job = job2_q;
+    header_in.job = job;
   end
   sw_fifo #(.Width($bits(header_in)), .Depth(Jobs)) u_headers (
-    .clk_i, .rst_ni, .wvalid_i(valid2_q && last2_q), .wready_o(header_room), .wdata_i(header_in), .rvalid_o(header_valid),
+    .clk_i, .rst_ni, .wvalid_i(job_pop), .wready_o(header_room), .wdata_i(header_in), .rvalid_o(header_valid),
     .rready_i(header_pop), .rdata_o(header), .count_o(header_count));
 
   // A frame enters only when there is room for its header, too.
@@ -242,7 +222,7 @@ module slotwire_tx #(
   logic         payload_valid, payload_room;
   logic [511:0] payload;
   logic [CountW-1:0] payload_count;
-  sw_fifo_ram #(.Width(512), .Depth(PayloadLines)) u_payload (
+  sw_fifo_ram #(.Width(512), .Depth(PayloadLines), .PastRam(1)) u_payload (
     .clk_i, .rst_ni, .wvalid_i(mem_rsp_valid_i && !rsp_empty), .wready_o(payload_room), .wdata_i(mem_rsp_data_i),
     .rvalid_o(payload_valid), .rready_i(payload_pop), .rdata_o(payload), .count_o(payload_count));
 

@@ -28,7 +28,8 @@ module slotwire_writer #(
   output logic [MemLineBits-1:0] mem_addr_o,
   output logic [511:0]           mem_data_o,
   input  logic [7:0]             issued_i,  // Writes that memory took, this clock's included, mod 256.
-  input  logic [7:0]             done_i,  // Writes that can be seen, mod 256.
+  input  logic [7:0]             done_i,  // Writes that could be seen before this clock, mod 256.
+  input  logic                   one_done_i,  // And one more in this clock.
 
   output logic        pub_valid_o,
   input  logic        pub_ready_i,
@@ -98,6 +99,7 @@ module slotwire_writer #(
   logic        moves_q, moves, done_valid, done_pop, done_moves;
   logic [31:0] tail_q, tail;
   logic [7:0]  done_after, ahead, written_q;
+  logic        reached;
   logic [4:0]  done_count;
   assign moves = active_q ? moves_q : verdict_take_i != '0;
   assign tail = active_q ? tail_q : verdict_at_i + 32'(verdict_take_i);
@@ -106,8 +108,9 @@ module slotwire_writer #(
     .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o, done_after}),
     .count_o(done_count));
   assign ahead = done_i - done_after;
-  assign pub_valid_o = done_valid && !ahead[7] && done_moves;
-  assign done_pop = done_valid && !ahead[7] && (!done_moves || pub_ready_i);
+  assign reached = !ahead[7] || (ahead == 8'hff && one_done_i);
+  assign pub_valid_o = done_valid && reached && done_moves;
+  assign done_pop = done_valid && reached && (!done_moves || pub_ready_i);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) written_q <= '0;

@@ -31,7 +31,7 @@ struct CardPorts {
   std::uint8_t *from_host_tvalid_i, *from_host_tready_o, *from_host_tlast_i;
   std::uint32_t* from_host_tdata_i;
   std::uint64_t* from_host_tkeep_i;
-  std::uint8_t *idle_o, *sweep_o, *rtl_memory_o;
+  std::uint8_t *idle_o, *sweep_o, *shown_o, *rtl_memory_o;
   std::uint32_t* memory_lines_o;
 };
 
@@ -46,9 +46,14 @@ class CardModel {
   virtual void dump(std::uint64_t time) = 0;
   /// Writes line and toggle coverage. False: this model was built without.
   virtual bool write_coverage(const std::string& file) = 0;
+  /// For a model that watches itself (TwinCard): what it saw first that must not be; else empty.
+  virtual const std::string& difference() const { return no_difference_; }
 
  protected:
   CardPorts ports_{};
+
+ private:
+  std::string no_difference_;
 };
 
 /// A set of parameters that was built.

@@ -4,6 +4,9 @@
 #include <bit>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
+
+#include "sim/card/twin_card.hpp"
 
 namespace slotwire::sim {
 namespace {
@@ -42,6 +45,7 @@ SimCore::SimCore(const SimCoreOptions& options)
                                 " clocks");
   }
   model_ = options.kind->make(options.seed);
+  if (options.twins) model_ = std::make_unique<TwinCard>(std::move(model_), options.kind->make(~options.seed));
   p_ = model_->ports();
   in_ports_ = {p_.rx_tvalid_i, p_.rx_tready_o, p_.rx_tlast_i, p_.rx_tuser_i, p_.rx_tdata_i, p_.rx_tkeep_i};
   host_in_ports_ = {p_.from_host_tvalid_i, p_.from_host_tready_o, p_.from_host_tlast_i, nullptr,
@@ -93,6 +97,7 @@ void SimCore::one_clock() {
   model_->eval();
   tracing_ = !options_.trace_file.empty() && clock_ >= options_.trace_from && clock_ <= options_.trace_to;
   if (tracing_) model_->dump(clock_ * kTicksPerClock);
+  if (!model_->difference().empty()) violated(model_->difference());
   if (!in_reset_) sample();
   *p_.clk_i = 1;
   model_->eval();
@@ -177,6 +182,7 @@ void SimCore::sample() {
     interrupts_ += static_cast<std::uint32_t>(std::popcount(*p_.irq_o));
     if (watcher_ != nullptr) watcher_->interrupt(clock_, *p_.irq_o);
   }
+  if (*p_.shown_o != 0 && watcher_ != nullptr) watcher_->out_tail(clock_ + 1);
   sample_host();
   sample_memory();
   sample_source(*wire_in_, in_, in_ports_, true);
@@ -271,6 +277,8 @@ void SimCore::sample_sink(FrameQueue& queue, Sink& sink, const SinkPorts& port, 
   const char* which = wire ? "to the wire" : "to the host";
   const bool valid = *port.valid != 0;
   if (sink.waited && !valid) violated(std::string("a beat ") + which + " vanished while it waited");
+  // A port that has begun to send a frame cannot wait in the middle of it.
+  if (!valid && sink.bytes != 0) violated(std::string("a pause within a frame ") + which);
   if (!valid) {
     sink.waited = false;
     return;

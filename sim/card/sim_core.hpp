@@ -24,6 +24,7 @@ struct SimCoreOptions {
   bool random_memory = false;    ///< else every read takes memory_latency clocks
   unsigned memory_latency = 4;   ///< clocks, 1..kMaxMemoryLatency; at most, if random_memory
   unsigned stall_permille = 0;   ///< of the clocks in which a port that could go on does not
+  bool twins = false;            ///< two models with different registers; a difference at a port is a violation
   std::string trace_file{};      ///< FST; empty: none
   std::uint64_t trace_from = 0;  ///< the first clock in it
   std::uint64_t trace_to = ~std::uint64_t{0};
@@ -40,6 +41,8 @@ class PortWatcher {
   virtual void memory_done(std::uint64_t /*clock*/) {}
   virtual void wire_beat(std::uint64_t /*clock*/, bool /*out*/, bool /*first*/, bool /*last*/, const Line& /*data*/) {}
   virtual void interrupt(std::uint64_t /*clock*/, std::uint32_t /*vectors*/) {}
+  /// An OUT_TAIL moved where the host reads it: a read that is taken in this clock or later sees the new one.
+  virtual void out_tail(std::uint64_t /*clock*/) {}
 };
 
 class SimCore {

@@ -59,7 +59,8 @@ class VerilatedCard final : public CardModel {
     SLOTWIRE_PORT(to_host_tdata_o), SLOTWIRE_PORT(to_host_tkeep_o);
     SLOTWIRE_PORT(from_host_tvalid_i), SLOTWIRE_PORT(from_host_tready_o), SLOTWIRE_PORT(from_host_tlast_i);
     SLOTWIRE_PORT(from_host_tdata_i), SLOTWIRE_PORT(from_host_tkeep_i);
-    SLOTWIRE_PORT(idle_o), SLOTWIRE_PORT(sweep_o), SLOTWIRE_PORT(rtl_memory_o), SLOTWIRE_PORT(memory_lines_o);
+    SLOTWIRE_PORT(idle_o), SLOTWIRE_PORT(sweep_o), SLOTWIRE_PORT(shown_o), SLOTWIRE_PORT(rtl_memory_o),
+        SLOTWIRE_PORT(memory_lines_o);
 #undef SLOTWIRE_PORT
   }
   ~VerilatedCard() override {

@@ -19,6 +19,7 @@ constexpr std::size_t kMaxOnTheWay = 64;         ///< frames in each direction o
 constexpr std::uint64_t kFarTurnClocks = 32;     ///< how often the other ends have a turn
 constexpr std::uint32_t kMaxConnections = 12;
 constexpr std::uint32_t kMaxLinks = 3;
+constexpr std::uint32_t kPeekLines = 16;
 
 struct Failure {
   std::string what;
@@ -95,6 +96,8 @@ class FreeRun {
   void act(Connection& c);
   void take_marks();
   void read_marks(Connection& c);
+  void marks_came(Connection& c, Position out_tail, Position in_head);
+  void peek(Connection& c);
   void consume(Connection& c);
   void reset_card();
   void stray();
@@ -127,6 +130,7 @@ void FreeRun::build() {
   options.random_memory = random_.chance(700);
   options.memory_latency = random_.between(1, 60);
   options.stall_permille = random_.chance(300) ? 0 : random_.below(400);
+  options.twins = options_.twins;
   options.trace_file = options_.trace_file;
   options.trace_from = options_.trace_from;
   core_ = std::make_unique<sim::SimCore>(options);
@@ -381,7 +385,8 @@ void FreeRun::turn() {
   }
   if (choice < reset_permille_ + cut_permille_ + stray_permille_) return stray();
   if (choice < 500) return act(c);
-  if (choice < 800) return take_marks();
+  if (choice < 740) return take_marks();
+  if (choice < 800) return peek(c);
   consume(c);
 }
 
@@ -408,6 +413,10 @@ void FreeRun::read_marks(Connection& c) {
   Position out_tail = 0, in_head = 0;
   std::memcpy(&out_tail, lines[0].data(), sizeof out_tail);
   std::memcpy(&in_head, lines[1].data(), sizeof in_head);
+  marks_came(c, out_tail, in_head);
+}
+
+void FreeRun::marks_came(Connection& c, Position out_tail, Position in_head) {
   // Marks never go back, whatever is reset.
   if (out_tail - c.out_tail > 1U << c.out_order || in_head - c.in_head > c.in_tail - c.in_head) {
     throw Failure{"slot " + std::to_string(c.slot) + ": marks jumped: OUT_TAIL " + std::to_string(c.out_tail) + " to " +
@@ -416,6 +425,32 @@ void FreeRun::read_marks(Connection& c) {
   }
   c.out_tail = out_tail;
   c.in_head = in_head;
+}
+
+/// A process as quick as the bus: it asks for its mark and in the same breath for the lines that the mark may show.
+/// Those that it shows have to be there.
+void FreeRun::peek(Connection& c) {
+  const std::uint32_t size = 1U << c.out_order;
+  const std::uint32_t n = std::min(size - (c.out_tail - c.out_head), kPeekLines);
+  std::vector<std::uint32_t> addresses{sim::SimCardDriver::proxy_page(c.slot) +
+                                       static_cast<std::uint32_t>(regs::kOutTail)};
+  for (std::uint32_t i = 0; i < n; ++i) {
+    addresses.push_back(sim::SimCardDriver::memory_address(c.out_base + ((c.out_tail + i) & (size - 1))));
+  }
+  std::vector<sim::Line> lines(addresses.size());
+  need(driver_->read_lines(addresses, lines));
+  const Position first = c.out_tail;
+  Position out_tail = 0;
+  std::memcpy(&out_tail, lines[0].data(), sizeof out_tail);
+  marks_came(c, out_tail, c.in_head);
+  for (std::uint32_t i = 0; i < std::min(n, out_tail - first); ++i) {
+    sim::Line expected;
+    fill_line(expected.data(), c.out_fill, first + i);
+    if (lines[i + 1] != expected) {
+      throw Failure{"slot " + std::to_string(c.slot) + ": OUT_TAIL " + std::to_string(out_tail) +
+                    " is shown, and line " + std::to_string(first + i) + " is not in memory yet"};
+    }
+  }
 }
 
 /// Learns of moved marks as a driver does: by the queue of moved slots.

@@ -13,6 +13,7 @@ namespace slotwire::lockstep {
 struct FreeRunOptions {
   const sim::CardKind* kind = nullptr;
   std::uint64_t seed = 1;
+  bool twins = false;           ///< see sim::SimCoreOptions
   std::uint32_t lines = 1'500;  ///< that each process writes at most
   std::string trace_file;
   std::uint64_t trace_from = 0;

@@ -29,7 +29,7 @@ struct Arguments {
   unsigned memory_latency = 4, stalls = 0;
   std::uint64_t trace_from = 0;
   int story = -1;
-  bool list = false, mutants = false, free_running = false;
+  bool list = false, mutants = false, free_running = false, twins = false;
   std::uint64_t seed = 0;
 };
 
@@ -73,6 +73,7 @@ lockstep::MakeCard rtl_card(const Arguments& arguments, unsigned slots) {
   options.random_memory = arguments.memory == "random";
   options.memory_latency = arguments.memory_latency;
   options.stall_permille = arguments.stalls;
+  options.twins = arguments.twins;
   options.trace_file = arguments.trace;
   options.trace_from = arguments.trace_from;
   if (arguments.story < 0) {
@@ -93,6 +94,7 @@ int free_running(const Arguments& arguments) {
     lockstep::FreeRunOptions options;
     options.kind = sim::find_card(campaign.program.slots, !arguments.trace.empty(), false);
     options.seed = campaign.first + i;
+    options.twins = arguments.twins;
     options.trace_file = arguments.trace;
     options.trace_from = arguments.trace_from;
     const lockstep::FreeRunResult r = lockstep::free_run(options);
@@ -215,6 +217,8 @@ int main(int argc, char** argv) try {
 #if SLOTWIRE_WITH_RTL
   app.add_flag("--free-running", arguments.free_running,
                "Never wait for rest: stalls, bad channels, resets; check that everything arrives");
+  app.add_flag("--twins", arguments.twins,
+               "Beside every card one whose registers began with other values; compare all ports clock by clock");
 #endif
   app.add_flag("--verbose", options.verbose, "Print every seed and what was reached");
   CLI11_PARSE(app, argc, argv);

@@ -31,6 +31,7 @@ void RtlCard::start(const Program& program) {
   options.random_memory = options_.random_memory;
   options.memory_latency = options_.memory_latency;
   options.stall_permille = options_.stall_permille;
+  options.twins = options_.twins;
   options.trace_file = options_.trace_file;
   options.trace_from = options_.trace_from;
   options.trace_to = options_.trace_to;

@@ -13,6 +13,7 @@ struct RtlOptions {
   bool random_memory = false;
   unsigned memory_latency = 4;  ///< clocks; at most, if random_memory
   unsigned stall_permille = 0;  ///< see sim::SimCoreOptions
+  bool twins = false;           ///< the same
   std::string trace_file;
   std::uint64_t trace_from = 0;
   std::uint64_t trace_to = ~std::uint64_t{0};

@@ -9,7 +9,7 @@ module slotwire_sim_card #(
   parameter int unsigned FrameLines = 32,
   parameter int unsigned Vectors = 4,
   parameter int unsigned SweepClocks = 4,
-  parameter int unsigned RtlMemory = 0  // 1: the memory is in here.
+  parameter int unsigned RtlMemory = 0  // 2 or 3: the memory is in here, and a read takes so many clocks.
 ) (
   input logic clk_i,
   input logic rst_ni,
@@ -66,6 +66,7 @@ module slotwire_sim_card #(
 
   output logic        idle_o,
   output logic        sweep_o,
+  output logic        shown_o,  // OUT_TAIL of a slot is being written where the host reads it: from the next clock on.
   output logic [31:0] memory_lines_o,
   output logic        rtl_memory_o
 );
@@ -82,6 +83,7 @@ module slotwire_sim_card #(
   assign irq_o = 32'(irq);
   assign memory_lines_o = 32'd1 << MemLineBits;
   assign rtl_memory_o = RtlMemory != 0;
+  assign shown_o = u_core.u_marks.shows_tail;
 
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
@@ -97,7 +99,7 @@ module slotwire_sim_card #(
     .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o, .sweep_o);
 
   if (RtlMemory != 0) begin : gen_memory
-    sw_slot_mem #(.Lines(1 << MemLineBits)) u_memory (
+    sw_slot_mem #(.Lines(1 << MemLineBits), .ReadLatency(RtlMemory)) u_memory (
       .clk_i, .rst_ni, .rd_valid_i(mem_rd_valid_o), .rd_ready_o(rd_ready), .rd_addr_i(rd_addr), .rsp_valid_o(rsp_valid),
       .rsp_data_o(rsp_data), .rsp_err_o(rsp_err), .wr_valid_i(mem_wr_valid_o), .wr_ready_o(wr_ready), .wr_addr_i(wr_addr),
       .wr_data_i(mem_wr_data_o), .wr_strb_i(mem_wr_strb_o), .wr_done_o(wr_done), .inject_err_i(1'b0));

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <utility>
 
 #include "pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
@@ -27,6 +28,7 @@ class Card : public testing::Test {
     link.lines_per_frame = 22;
     link.rto_us = 10'000;
     link.rto_max_us = 1'000'000;
+    link.ack_delay_us = 1'000;
     link.peer_ip = lockstep::peer_endpoint(0).ip;
     link.peer_port = lockstep::peer_endpoint(0).port;
     link.peer_mac_high = static_cast<std::uint32_t>(lockstep::peer_endpoint(0).mac >> 16);
@@ -194,6 +196,88 @@ TEST_F(Card, SameSeedSameClocks) {
   EXPECT_NE(first, 0U);
   EXPECT_EQ(clocks(1), first);
   EXPECT_NE(clocks(2), first);
+}
+
+/// When what was last seen at the ports; 0: not yet.
+class Clocks final : public sim::PortWatcher {
+ public:
+  void host_request(std::uint64_t clock, bool write, std::uint32_t /*address*/, const Line& /*data*/) override {
+    (write ? wrote : read) = clock;
+  }
+  void wire_beat(std::uint64_t clock, bool out, bool first, bool last, const Line& /*data*/) override {
+    if (out && first) began = clock;
+    if (!out && last) ended = clock;
+  }
+  void memory_write(std::uint64_t clock, std::uint32_t /*line*/) override {
+    if (lines++ == 0) first_line = clock;
+    last_line = clock;
+  }
+  void out_tail(std::uint64_t clock) override { shown = clock; }
+  std::uint64_t wrote = 0, read = 0, began = 0, ended = 0, shown = 0, first_line = 0, last_line = 0, lines = 0;
+};
+
+lockstep::Bytes one_line(std::uint16_t slot, std::uint32_t seq) {
+  lockstep::Bytes bytes;
+  build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = 1}, bytes);
+  return bytes;
+}
+
+// What docs/card.md says of clocks, with a memory that takes 3.
+TEST_F(Card, KeepsItsClocks) {
+  power_on({.memory_latency = 3});
+  constexpr std::uint16_t kSlots = 16;
+  for (const std::uint16_t slot : lockstep::numbers(kSlots)) bind(slot);
+  Clocks clocks;
+  core->watch(&clocks);
+  ASSERT_TRUE(driver->rest());
+  ASSERT_TRUE(driver->doorbell(5, false, 1));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(clocks.began - clocks.wrote, 11U);
+  core->wire_in().push(one_line(5, 0));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(clocks.shown - clocks.ended, 11U);  // 3 of them until the write is done
+  // Frames slot by slot: the wire's two beats each, whatever the sweep over timers does beside.
+  constexpr std::uint32_t kRounds = 8;
+  clocks.lines = 0;
+  for (std::uint32_t round = 0; round < kRounds; ++round) {
+    for (const std::uint16_t slot : lockstep::numbers(kSlots)) {
+      core->wire_in().push(one_line(slot, slot == 5 ? round + 1 : round));
+    }
+  }
+  ASSERT_TRUE(driver->rest());
+  ASSERT_EQ(clocks.lines, std::uint64_t{kRounds} * kSlots);
+  EXPECT_EQ(clocks.last_line - clocks.first_line, 2 * (clocks.lines - 1));
+  core->watch(nullptr);
+}
+
+// What is told of OUT_TAIL is what the host reads: the old one in the clock before, the new one in that clock.
+TEST_F(Card, TellsWhenOutTailCanBeRead) {
+  // A read of the mark taken in the given clock of the same run, and when the mark moved.
+  const auto mark_at = [&](std::uint64_t clock) {
+    power_on({});
+    bind(5);
+    Clocks clocks;
+    core->watch(&clocks);
+    EXPECT_TRUE(driver->rest());
+    core->wire_in().push(one_line(5, 0));
+    while (core->now() < clock) driver->clock();
+    if (clock != 0) {
+      EXPECT_TRUE(core->host_read(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail)));
+    }
+    EXPECT_TRUE(driver->rest());
+    core->watch(nullptr);
+    std::uint32_t mark = 0;
+    if (clock != 0) {
+      EXPECT_EQ(clocks.read, clock);
+      const sim::SimCore::Answer answer = core->take_answer();
+      std::memcpy(&mark, answer.data.data(), sizeof mark);
+    }
+    return std::pair(clocks.shown, mark);
+  };
+  const std::uint64_t shown = mark_at(0).first;
+  ASSERT_NE(shown, 0U);
+  EXPECT_EQ(mark_at(shown - 1), std::pair(shown, 0U));
+  EXPECT_EQ(mark_at(shown), std::pair(shown, 1U));
 }
 
 }  // namespace
