@@ -2,6 +2,9 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS slotwired slotwire_program)
+if(TARGET slotwire-xrt-host)
+  install(TARGETS slotwire-xrt-host)
+endif()
 install(TARGETS slotwire slotwire_static EXPORT slotwire-targets
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp
@@ -28,9 +31,17 @@ install(CODE "
   string(REPLACE /usr/bin/slotwired \"\${prefix}/${CMAKE_INSTALL_BINDIR}/slotwired\" unit \"\${unit}\")
   string(REPLACE /usr/share/doc/slotwire \"\${prefix}/${CMAKE_INSTALL_DOCDIR}\" unit \"\${unit}\")
   file(WRITE \"${CMAKE_BINARY_DIR}/install/slotwired.service\" \"\${unit}\")
+  file(READ \"${PROJECT_SOURCE_DIR}/packaging/slotwire-xrt@.service\" unit)
+  string(REPLACE /usr/bin/slotwire-xrt-host \"\${prefix}/${CMAKE_INSTALL_BINDIR}/slotwire-xrt-host\" unit \"\${unit}\")
+  string(REPLACE /usr/share/doc/slotwire \"\${prefix}/${CMAKE_INSTALL_DOCDIR}\" unit \"\${unit}\")
+  file(WRITE \"${CMAKE_BINARY_DIR}/install/slotwire-xrt@.service\" \"\${unit}\")
 ")
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwire.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwired.service DESTINATION lib/systemd/system)
+install(FILES packaging/60-slotwire.rules DESTINATION lib/udev/rules.d)
+if(TARGET slotwire-xrt-host)
+  install(FILES "${CMAKE_BINARY_DIR}/install/slotwire-xrt@.service" DESTINATION lib/systemd/system)
+endif()
 
 file(GLOB man_pages CONFIGURE_DEPENDS packaging/man/*.[0-9])
 foreach(page ${man_pages})

@@ -19,7 +19,8 @@ endfunction()
 
 # Where modules that a source names but no SOURCES lists are looked for, by file name.
 set(SLOTWIRE_RTL_DIRS ${PROJECT_SOURCE_DIR}/hw/rtl ${PROJECT_SOURCE_DIR}/hw/rtl/prim
-                      ${PROJECT_SOURCE_DIR}/hw/rtl/axi ${PROJECT_SOURCE_DIR}/sim/rtl)
+                      ${PROJECT_SOURCE_DIR}/hw/rtl/axi ${PROJECT_SOURCE_DIR}/sim/rtl
+                      ${PROJECT_SOURCE_DIR}/hw/shells/xrt ${PROJECT_SOURCE_DIR}/hw/shells/opennic)
 set(SLOTWIRE_LINT_WAIVERS ${PROJECT_SOURCE_DIR}/hw/lint/waivers.vlt)
 
 # Verilator's run-time library with coverage and FST traces, built once for all models.

@@ -19,6 +19,11 @@ foreach(script ${tool_tests})
     endif()
   endforeach()
 endforeach()
+# The card once more as a PCI function.
+add_test(NAME tool_card.pci COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_card.py -v PciCard)
+math(EXPR pci_card_timeout "2 * ${tool_timeout}")
+set_tests_properties(tool_card.pci PROPERTIES LABELS "node;pcie" TIMEOUT ${pci_card_timeout} SKIP_REGULAR_EXPRESSION "skipped '"
+                     ENVIRONMENT "${tool_environment}")
 # The streams once more over links on TCP.
 math(EXPR over_tcp_timeout "2 * ${tool_timeout}")
 add_test(NAME tool_tunnel.over_tcp_links COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_tunnel.py -v OverTcp)

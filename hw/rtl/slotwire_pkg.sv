@@ -17,6 +17,24 @@ package slotwire_pkg;
   localparam int unsigned CardProxyPages = 33554432;  // Card address of the proxy pages (file B's mark page, read-only); slot n has the page at n times the bytes of a page.
   localparam int unsigned CardMemory = 268435456;  // Card address of the slot memory.
   localparam int unsigned CardAddressBits = 29;  // Bits of a card address.
+  localparam int unsigned PciVendor = 21324;  // PCI vendor id of a card: 'SL', assigned to nobody; a product puts its own here.
+  localparam int unsigned PciDevice = 21591;  // PCI device id of a card: 'TW'.
+  localparam int unsigned PciClass = 163840;  // PCI class code of a card: network controller, other.
+  localparam int unsigned PciRegistersBar = 0;  // BAR of the registers and tables: card addresses from 0 on, and the MSI-X table and pending bits; 32 bits, not prefetchable.
+  localparam int unsigned PciDoorbellsBar = 2;  // BAR of the doorbell pages: process page n at n pages, proxy page n at (slots + n) pages; 32 bits, not prefetchable.
+  localparam int unsigned PciMemoryBar = 4;  // BAR of the slot memory, from line 0 on; 64 bits and prefetchable, or 32 bits where the host bridge knows no others.
+  localparam int unsigned PciRegistersBytes = 4194304;  // Bytes of the BAR of the registers and tables.
+  localparam int unsigned PciMsixTable = 3145728;  // Offset of the MSI-X table in the BAR of the registers and tables; a page of its own.
+  localparam int unsigned PciMsixPending = 3149824;  // Offset of the MSI-X pending bits in the same BAR; a page of its own.
+  localparam int unsigned WindowBits = 20;  // Bits of an address in a shell's window.
+  localparam int unsigned WindowCapabilities = 4096;  // Window address of the capability page.
+  localparam int unsigned WindowControl = 8192;  // Window address of the control page.
+  localparam int unsigned WindowLinkRows = 16384;  // Window address of the link table, up to 256 rows; row n stands at n times the bytes of a line.
+  localparam int unsigned WindowProcessMarks = 65536;  // Window address of the process marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; a write is a doorbell.
+  localparam int unsigned WindowProxyMarks = 98304;  // Window address of the proxy marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; read-only.
+  localparam int unsigned WindowFrames = 131072;  // Window address of the page of the host's own frames.
+  localparam int unsigned WindowSlotRows = 262144;  // Window address of the slot table, up to 4096 rows; row n stands at n times the bytes of a line.
+  localparam int unsigned WindowMemory = 524288;  // Window address of the bank of slot memory that the register BANK chooses, to the end of the window (512 KiB).
 
   // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
   // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
@@ -64,6 +82,27 @@ package slotwire_pkg;
   localparam int unsigned CtlPending = 256;  // Interrupt vectors that wait to be raised or seen, a bit each. Writing 1 clears.
   localparam int unsigned CtlEnabled = 260;  // Interrupt vectors that may be raised, a bit each.
   localparam int unsigned CtlModeration = 264;  // Shortest time between two interrupts of one vector, microseconds, 0 to 65535.
+
+  // The shell page of a window. The first page of a shell's window: what the shell itself needs. The first four
+  // registers are where Vitis expects them of a kernel.
+  localparam int unsigned ShellApCtrl = 0;  // Always idle: the core runs by itself.
+  localparam logic [31:0] ShellApCtrlValue = 32'h00000004;
+  localparam int unsigned ShellGie = 4;  // Bit 0: interrupts may leave the shell.
+  localparam int unsigned ShellIer = 8;  // Bit 0: the core's interrupts are seen.
+  localparam int unsigned ShellIsr = 12;  // Bit 0: the core raised an interrupt. Writing 1 clears.
+  localparam int unsigned ShellMemoryLow = 16;  // Where slot memory starts behind the shell's memory port: bytes, a multiple of a line; low half.
+  localparam int unsigned ShellMemoryHigh = 20;  // The same, high half. Shells with slot memory on the chip do not look at it.
+  localparam int unsigned ShellBank = 24;  // Which 512 KiB of slot memory the window shows.
+  localparam int unsigned ShellMagic = 28;  // The bytes 'SWW1' in address order: this window, in this form.
+  localparam logic [31:0] ShellMagicValue = 32'h31575753;
+
+  // The page of the host's own frames. In a window of a shell without a network interface for the host: Ethernet frames
+  // that are not ours, a line at a time.
+  localparam int unsigned FramesReceive = 0;  // Bit 31 there is a line, 30 it is its frame's last, 6:0 its bytes (1 to 64). A write takes it away.
+  localparam int unsigned FramesReceiveLine = 64;  // That line.
+  localparam int unsigned FramesLineWords = 16;
+  localparam int unsigned FramesSend = 128;  // A write sends the line below: bit 30 the frame's last, 6:0 bytes. Reads bit 31 there is room, 29 a frame is begun.
+  localparam int unsigned FramesSendLine = 192;  // The line to be sent.
 
   // The four marks of a slot: offsets in file A (the process page) or file B (the proxy page).
   localparam int unsigned InTail = 0;  // File A. Produced: lines that the process wrote into the input space.

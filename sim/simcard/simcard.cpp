@@ -10,9 +10,11 @@
 #include <exception>
 #include <iostream>
 
+#include "driver/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
-#include "sim/simcard/bus_server.hpp"
+#include "sim/pci/pci_proxy_server.hpp"
+#include "sim/pci/vfio_user_server.hpp"
 #include "sim/simcard/core_port.hpp"
 #include "sim/simcard/wire.hpp"
 
@@ -23,6 +25,10 @@ volatile std::sig_atomic_t stopping = 0;
 
 struct Options {
   std::string bus;
+  std::string vfio_user;
+  int pci_proxy = -1;
+  std::string qtest;
+  std::string pci_log;
   std::string wire = "none";
   std::string host = "none";
   unsigned slots = 64;
@@ -103,29 +109,34 @@ class SimCard {
         host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
     core_.watch(&interrupts_);
     core_.reset();
-    if (!options.bus.empty()) bus_ = std::make_unique<BusServer>(options.bus, port_);
+    if (!options.vfio_user.empty() || options.pci_proxy >= 0) open_pci();
+    if (!options.bus.empty()) bus_ = std::make_unique<driver::BusServer>(options.bus, port_);
   }
 
   int run() {
-    std::printf("ready: %u slots, bus %s, wire %s, host %s\n", options_.slots,
-                options_.bus.empty() ? "none" : options_.bus.c_str(), options_.wire.c_str(), options_.host.c_str());
+    const std::string bus = bus_ ? options_.bus : vfio_ ? options_.vfio_user : proxy_ ? "PCI proxy" : "none";
+    std::printf("ready: %u slots, bus %s, wire %s, host %s\n", options_.slots, bus.c_str(), options_.wire.c_str(),
+                options_.host.c_str());
     std::fflush(stdout);
     const auto start = std::chrono::steady_clock::now();
     const std::uint64_t first_clock = core_.now();
     while (stopping == 0 && (options_.clocks == 0 || core_.now() < options_.clocks)) {
       bool any = wire_.poll();
       any |= host_.poll();
-      if (bus_) any |= bus_->poll();
+      any |= poll_driver();
       tell_time(start);
-      if (!any && core_.idle() && (!bus_ || !bus_->busy())) {
-        if (wire_.ended()) break;
+      if (!any && core_.idle() && !driver_busy()) {
+        if (wire_.ended() || (proxy_ && proxy_->ended())) break;
+        if (pci_) pci_->log().flush();
         sleep();
         tell_time(start);
         for (const std::uint64_t sweep = core_.sweeps() + 2; core_.sweeps() < sweep && core_.idle();) core_.clock();
       } else {
         core_.clock(kBurst);
       }
-      if (bus_) bus_->interrupt(interrupts_.take());
+      const std::uint32_t raised = interrupts_.take();
+      if (bus_) bus_->interrupt(raised);
+      if (pci_) pci_->raise(raised);
       if (!core_.violation().empty()) {
         std::fprintf(stderr, "simulated card: %s\n", core_.violation().c_str());
         return 1;
@@ -170,10 +181,34 @@ class SimCard {
     core_.set_now_us(static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(passed).count()));
   }
 
+  /// The card as a PCI function; its sizes are what the card says of itself.
+  void open_pci() {
+    SimCardDriver driver(core_);
+    const auto info = driver.probe();
+    if (!info) throw std::runtime_error("the card does not answer: " + driver.error());
+    const PciGeometry geometry{info->slots, info->links, info->vectors, info->memory_lines, options_.pci_proxy < 0};
+    pci_ = std::make_unique<PciDevice>(port_, geometry, [this] { core_.reset(); });
+    if (!options_.pci_log.empty()) pci_->log().write_to(options_.pci_log);
+    if (options_.pci_proxy >= 0) {
+      proxy_ = std::make_unique<PciProxyServer>(options_.pci_proxy, options_.qtest, *pci_);
+    } else {
+      vfio_ = std::make_unique<VfioUserServer>(options_.vfio_user, *pci_);
+    }
+  }
+
+  bool poll_driver() {
+    bool any = bus_ && bus_->poll();
+    any |= vfio_ && vfio_->poll();
+    any |= proxy_ && proxy_->poll();
+    return any;
+  }
+  bool driver_busy() const { return (bus_ && bus_->busy()) || (vfio_ && vfio_->busy()) || (proxy_ && proxy_->busy()); }
+  int driver_fd() const { return bus_ ? bus_->fd() : vfio_ ? vfio_->fd() : proxy_ ? proxy_->fd() : -1; }
+
   void sleep() {
     std::array<pollfd, 3> watched{};
     std::size_t n = 0;
-    for (const int fd : {wire_.fd(), host_.fd(), bus_ ? bus_->fd() : -1}) {
+    for (const int fd : {wire_.fd(), host_.fd(), driver_fd()}) {
       if (fd >= 0) watched[n++] = {fd, POLLIN, 0};
     }
     ::poll(watched.data(), n, options_.clocks_per_us != 0 ? 0 : kIdleMs);
@@ -185,7 +220,10 @@ class SimCard {
   Interrupts interrupts_;
   Port wire_, host_;
   CorePort port_{core_};
-  std::unique_ptr<BusServer> bus_;
+  std::unique_ptr<PciDevice> pci_;
+  std::unique_ptr<VfioUserServer> vfio_;
+  std::unique_ptr<PciProxyServer> proxy_;
+  std::unique_ptr<driver::BusServer> bus_;
 };
 
 }  // namespace
@@ -196,7 +234,16 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("A card in simulation: its RTL between a wire, the host's network stack and a driver (slotwired).");
   app.set_version_flag("--version", SLOTWIRE_VERSION);
-  app.add_option("--bus", options.bus, "unix socket for the driver (card.socket of slotwired)");
+  auto* bus = app.add_option("--bus", options.bus, "unix socket for the driver (card.socket of slotwired)");
+  auto* vfio_user = app.add_option("--vfio-user", options.vfio_user,
+                                   "unix socket of the card as a PCI function, by the vfio-user protocol");
+  auto* proxy = app.add_option("--pci-proxy-fd", options.pci_proxy,
+                               "the same for QEMU's x-pci-proxy-dev: descriptor of one end of a socket pair");
+  bus->excludes(vfio_user)->excludes(proxy);
+  vfio_user->excludes(proxy);
+  app.add_option("--qtest", options.qtest, "QEMU's qtest socket, for the interrupts of a function behind its proxy")
+      ->needs(proxy);
+  app.add_option("--pci-log", options.pci_log, "file for every access of the PCI function");
   app.add_option("--wire", options.wire,
                  "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");
   app.add_option("--host", options.host,

@@ -2,12 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/if_packet.h>
-#include <linux/if_tun.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <net/if_arp.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,6 +20,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "driver/tap.hpp"
 #include "slot/memory.hpp"
 
 namespace slotwire::sim {
@@ -46,28 +43,6 @@ static_assert(sizeof(FrameHints) == 10);
   throw std::runtime_error(what + ": " + std::strerror(error) + "; " + remedy);
 }
 
-/// Runs in another network namespace for as long as it lives; in this one when the name is empty.
-class InNamespace {
- public:
-  explicit InNamespace(const std::string& name) {
-    if (name.empty()) return;
-    const std::string path = name.find('/') == std::string::npos ? "/run/netns/" + name : name;
-    home_ = Fd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    const Fd there(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!home_ || !there || ::setns(there.get(), CLONE_NEWNET) != 0) {
-      fail("network namespace " + path, "make it (ip netns add), and run as root");
-    }
-  }
-  ~InNamespace() {
-    if (home_) static_cast<void>(::setns(home_.get(), CLONE_NEWNET));
-  }
-  InNamespace(const InNamespace&) = delete;
-  InNamespace& operator=(const InNamespace&) = delete;
-
- private:
-  Fd home_;
-};
-
 class NoWire final : public Wire {
  public:
   std::size_t receive(std::span<std::byte, kMaxFrame>) override { return 0; }
@@ -76,45 +51,20 @@ class NoWire final : public Wire {
 
 class TapWire final : public Wire {
  public:
-  TapWire(const std::string& name, const std::string& where) {
-    const InNamespace there(where);
-    fd_ = Fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-    if (!fd_) fail("/dev/net/tun", "load the tun module, and run as root");
-    ifreq request{};
-    request.ifr_flags = IFF_TAP | IFF_NO_PI;
-    name.copy(request.ifr_name, IFNAMSIZ - 1);
-    if (::ioctl(fd_.get(), TUNSETIFF, &request) != 0)
-      fail("TAP interface " + name, "choose a name that is free, and run as root");
-    // A card keeps its address: one that is made anew under this name in this namespace has the same.
-    std::uint64_t address = 0xcbf29ce484222325U;  // FNV-1a
-    for (const char c : name + "@" + where) address = (address ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-    ifreq hardware{};
-    name.copy(hardware.ifr_name, IFNAMSIZ - 1);
-    hardware.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-    hardware.ifr_hwaddr.sa_data[0] = 0x02;  // locally administered
-    for (int i = 1; i < 6; ++i) hardware.ifr_hwaddr.sa_data[i] = static_cast<char>(address >> (8 * i));
-    if (::ioctl(fd_.get(), SIOCSIFHWADDR, &hardware) != 0)
-      fail("TAP interface " + name, "its address cannot be set; run as root");
-  }
-  std::size_t receive(std::span<std::byte, kMaxFrame> room) override {
-    const ssize_t n = ::read(fd_.get(), room.data(), room.size());
-    return n > 0 ? static_cast<std::size_t>(n) : 0;
-  }
-  void send(std::span<const std::byte> frame) override {
-    // An interface that is down, or whose queue is full, loses frames.
-    static_cast<void>(!::write(fd_.get(), frame.data(), frame.size()));
-  }
-  int fd() const override { return fd_.get(); }
+  TapWire(const std::string& name, const std::string& where) : tap_(name, where) {}
+  std::size_t receive(std::span<std::byte, kMaxFrame> room) override { return tap_.receive(room); }
+  void send(std::span<const std::byte> frame) override { tap_.send(frame); }
+  int fd() const override { return tap_.fd(); }
 
  private:
-  Fd fd_;
+  driver::Tap tap_;
 };
 
 /// Frames of the host at the other end of a veth pair come without their checksums, as for any card that computes them.
 class PacketWire final : public Wire {
  public:
   PacketWire(const std::string& name, const std::string& where) {
-    const InNamespace there(where);
+    const driver::InNamespace there(where);
     fd_ = Fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL)));
     if (!fd_) fail("a packet socket", "run as root");
     const int on = 1;

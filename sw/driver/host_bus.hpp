@@ -27,7 +27,7 @@ class HostBus {
   /// Readable (epoll) when there is an interrupt to take or the card went away; -1 while there is no way to the card.
   virtual int fd() const = 0;
 
-  /// Empty while the card answers; else what happened and what to do.
+  /// Empty while the card answers; else (before the first reconnect(), too) what happened and what to do.
   virtual const std::string& broken() const = 0;
   /// Tries to reach a card that went away, at once or not at all. True: it answers (again).
   virtual bool reconnect() = 0;

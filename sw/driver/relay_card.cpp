@@ -59,7 +59,8 @@ RelayCard::RelayCard(std::span<SlotRow> rows, const SoftCardOptions& options, Ca
       buffer_(std::size_t{regs::kLineBytes} << regs::kMaxRingOrder) {
   watch_ = slot::Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!watch_) carriers::throw_errno("the card: an epoll descriptor cannot be had");
-  if (!connect()) throw std::runtime_error(why());
+  // A bus may come connected.
+  if (!(bus_->broken().empty() ? watch_bus() : connect())) throw std::runtime_error(why());
   info_ = read_info();
   lines_ = std::make_unique<LineAllocator>(info_.memory_lines, kReservedLines);
   reach();
@@ -72,6 +73,10 @@ std::string RelayCard::why() const {
 
 bool RelayCard::connect() {
   if (!bus_->reconnect()) return false;
+  return watch_bus();
+}
+
+bool RelayCard::watch_bus() {
   epoll_event event{};
   event.events = EPOLLIN;
   // The old descriptor left the set when it was closed.

@@ -31,8 +31,9 @@ class RelayCard final : public SoftCard {
   /// Looks at the command register before a command counts as stuck.
   static constexpr int kCommandLooks = 1000;
 
-  /// Reaches the card over `bus`. `incarnation` names the life of the rows: memory of a card that another life used is
-  /// not trusted. Throws std::runtime_error (what is wrong with the card, and what to do).
+  /// Reaches the card over `bus`, which may be connected already. `incarnation` names the life of the rows: memory of a
+  /// card that another life used is not trusted. Throws std::runtime_error (what is wrong with the card, and what to
+  /// do).
   RelayCard(std::span<regs::SlotRow> rows, const SoftCardOptions& options, CardListener& listener,
             std::unique_ptr<HostBus> bus, std::uint64_t incarnation);
 
@@ -74,6 +75,7 @@ class RelayCard final : public SoftCard {
 
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
   bool connect();
+  bool watch_bus();
   void reach();
   void write_own();
   CardInfo read_info();

@@ -1,11 +1,10 @@
 // A card behind a unix socket: a simulated card in a process of its own.
 #pragma once
-#include <chrono>
 #include <string>
 #include <vector>
 
 #include "driver/host_bus.hpp"
-#include "slot/memory.hpp"
+#include "driver/timed_socket.hpp"
 
 namespace slotwire::driver {
 
@@ -27,24 +26,15 @@ class SocketBus final : public HostBus {
   bool read(std::size_t address, std::span<std::byte> data) override;
   void flush() override;
   std::uint32_t take_interrupts() override;
-  int fd() const override { return socket_.get(); }
-  const std::string& broken() const override { return broken_; }
+  int fd() const override { return socket_.fd(); }
+  const std::string& broken() const override { return socket_.error(); }
   bool reconnect() override;
 
  private:
-  using Clock = std::chrono::steady_clock;
-
-  Clock::time_point deadline() const { return Clock::now() + std::chrono::milliseconds(answer_timeout_ms_); }
-  bool wait_for(short events, Clock::time_point until, const char* what);
-  bool send_all(std::span<const std::byte> bytes);
-  bool receive_all(std::span<std::byte> bytes, Clock::time_point until);
   bool receive_answer(std::span<std::byte> data, bool& there);
   void lost(const std::string& what);
 
-  std::string path_;
-  int answer_timeout_ms_;
-  slot::Fd socket_;
-  std::string broken_;
+  TimedSocket socket_;
   std::vector<std::byte> kept_;
   std::uint32_t interrupts_ = 0;
 };

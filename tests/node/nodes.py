@@ -27,7 +27,8 @@ class Process:
         self.arguments = arguments
         self.lines = []
         self.changed = threading.Condition()
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        options.setdefault("stdin", subprocess.DEVNULL)
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         env=dict(os.environ, **(env or {})), text=True, errors="replace", **options)
         self.abandoned = False
         self.reader = threading.Thread(target=self._read, daemon=True)

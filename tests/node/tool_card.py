@@ -27,6 +27,7 @@ def ip(*arguments):
 class CardTest(NodeTest):
     """`left` is in software, `right` has the card."""
     loss = 0
+    front_end, key = "--bus", "socket"  # of the simulated card, and what [card] says of it
     services = {"right": ["echo", "web"], "left": ["echo-left", "web-left"]}
 
     def setUp(self):
@@ -46,7 +47,7 @@ class CardTest(NodeTest):
             self.addCleanup(ip, "netns", "del", name)
         self.start_card()
         self.left = self.add("left", "right", "udp", f'udp = "{self.addresses["left"]}:7401"\n')
-        self.right = self.add("right", "left", "card", f'[card]\nsocket = "{self.bus}"\naddress = "{self.addresses["right"]}:7401"\n')
+        self.right = self.add("right", "left", "card", f'[card]\n{self.key} = "{self.bus}"\naddress = "{self.addresses["right"]}:7401"\n')
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -54,7 +55,7 @@ class CardTest(NodeTest):
 
     def start_card(self):
         self.bus = os.path.join(self.directory, "card.sock")
-        self.card = Process([SIMCARD, "--bus", self.bus, "--wire", f"tap:wire@{self.names['left']}", "--host",
+        self.card = Process([SIMCARD, self.front_end, self.bus, *self.card_options(), "--wire", f"tap:wire@{self.names['left']}", "--host",
                              f"tap:host@{self.names['right']}", "--loss", str(self.loss), "--seed", str(os.getpid())])
         self.card.wait_for("^ready")
         for side, interface in (("left", "wire"), ("right", "host")):
@@ -62,6 +63,9 @@ class CardTest(NodeTest):
             ip("-n", name, "link", "set", "lo", "up")
             ip("-n", name, "addr", "add", self.addresses[side] + "/24", "dev", interface)
             ip("-n", name, "link", "set", interface, "up")
+
+    def card_options(self):
+        return []
 
     def add(self, name, peer, carrier, extra):
         at, to = self.addresses[name], self.addresses[peer]
@@ -149,6 +153,37 @@ class Card(CardTest):
         deadline = time.monotonic() + 2 * TIMEOUT
         while "0 lost" not in run(["ping", "echo", "-c", "2", "-i", "10ms", "-W", "5s"], self.left, expect=None).stdout:
             self.assertLess(time.monotonic(), deadline, self.right.engine.output())
+
+
+class PciCard(Card):
+    """The same with the card as a PCI function: the engine's way to it is PcieBus."""
+    front_end, key = "--vfio-user", "vfio_user"
+
+    def card_options(self):
+        self.log = os.path.join(self.directory, "pci.log")
+        return ["--pci-log", self.log]
+
+    def tearDown(self):
+        super().tearDown()
+        if self.card is not None:
+            self.check_log()
+
+    def check_log(self):
+        """Every access has the width that its place asks for, and none was refused."""
+        slots, tail_or_head = 64, (0x00, 0x40)
+        with open(self.log) as file:
+            accesses = [line.split() for line in file]
+        self.assertGreater(sum(1 for a in accesses if a[0] == "write" and a[1] == "4"), 0, "no lines were written")
+        for op, bar, offset, width, value in accesses:
+            text = f"{op} {bar} {offset} {width} {value}"
+            offset, width = int(offset, 16), int(width, 16)
+            self.assertNotEqual(op, "refused", text)
+            if op == "write" and bar == "2":
+                self.assertEqual(width, 4, text)
+                self.assertLess(offset, slots * 4096, text)
+                self.assertIn(offset % 4096, tail_or_head, text)
+            if bar == "4":
+                self.assertEqual((offset % 64, width % 64), (0, 0), text)
 
 
 class CardWithLoss(CardTest):

@@ -198,7 +198,7 @@ class ModelBus final : public driver::HostBus {
   ModelCard& card_;
   slot::Fd fd_;  ///< one that never gets readable: the tests poll
   bool connected_ = false;
-  std::string broken_;
+  std::string broken_ = "not connected yet";
 };
 
 }  // namespace slotwire::test

@@ -187,6 +187,22 @@ nodes = ["*"]
   EXPECT_EQ(c.allow[1].isolation, Isolation::shared);
 }
 
+TEST(EngineConfig, TheKindOfCardFollowsFromWhatIsSaidOfIt) {
+  using driver::CardKind;
+  const auto kind = [](const std::string& card) {
+    return parse_config("node.name = \"b\"\n[card]\n" + card, "test.toml").card.kind();
+  };
+  const std::string address = "address = \"10.0.0.1:7401\"\n";
+  EXPECT_EQ(kind(""), CardKind::software);
+  EXPECT_EQ(kind(address), CardKind::automatic);
+  EXPECT_EQ(kind(address + "socket = \"/tmp/x\""), CardKind::socket);
+  EXPECT_EQ(kind(address + "vfio_user = \"/tmp/x\""), CardKind::vfio_user);
+  EXPECT_EQ(kind(address + "kind = \"pcie\""), CardKind::pcie);
+  EXPECT_EQ(kind(address + "kind = \"xrt\""), CardKind::xrt);
+  EXPECT_EQ(kind(address + "kind = \"auto\"\nsocket = \"/tmp/x\""), CardKind::automatic);
+  EXPECT_EQ(kind("kind = \"software\"\nsocket = \"/tmp/x\""), CardKind::software);
+}
+
 TEST(EngineConfig, EveryProblemIsReportedAtOnceWithItsPlace) {
   const auto lines = problems(
       "[node]\n"
@@ -284,6 +300,16 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"RingOverMaxRing", "memory.ring = \"1MiB\"\nmemory.max_ring = \"64KiB\"",
                 "test.toml:2:15: key 'memory.ring': is 1MiB, more than memory.max_ring = 64KiB"},
+        Refused{"CardWithoutAddress", "card.socket = \"/tmp/x\"", "key 'card.address': is missing"},
+        Refused{"CardWithoutSocket", "[card]\nkind = \"socket\"\naddress = \"10.0.0.1:7401\"",
+                "'card.socket' is missing"},
+        Refused{"CardWithoutVfioUser", "[card]\nkind = \"vfio-user\"\naddress = \"10.0.0.1:7401\"",
+                "'card.vfio_user' is missing"},
+        Refused{"CardOfTwoKinds", "[card]\nsocket = \"/tmp/x\"\nvfio_user = \"/tmp/y\"\naddress = \"10.0.0.1:7401\"",
+                "say which of them it is"},
+        Refused{"CardOfUnknownKind", "card.kind = \"isa\"", "one of \"auto\", \"xrt\", \"pcie\""},
+        Refused{"CardLinkWithoutAddress", "[[link]]\npeer = \"c\"\ncontrol = \"10.0.0.2:7400\"\ncarrier = \"card\"",
+                "set 'card.address'"},
         Refused{"MemoryForNoSlot", "memory.slot_memory = \"2MiB\"", "too little for one slot"},
         Refused{"SlotsPerSession", "limits.slots = 10\nlimits.slots_per_session = 11", "more than limits.slots = 10"},
         Refused{"ServicesPerSession", "limits.services = 10\nlimits.services_per_session = 11",

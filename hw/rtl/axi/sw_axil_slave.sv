@@ -32,6 +32,7 @@ module sw_axil_slave #(
   input  logic             host_req_ready_i,
   output logic             host_req_write_o,
   output logic [AddrW-1:0] host_req_addr_o,  // Bytes, a multiple of the line.
+  output logic [3:0]       host_req_word_o,  // The word of the line that is read or written.
   output logic [511:0]     host_req_wdata_o,
   output logic [63:0]      host_req_wstrb_o,
   input  logic             host_rsp_valid_i,
@@ -68,6 +69,7 @@ module sw_axil_slave #(
   assign host_req_valid_o = state_q == StAsk;
   assign host_req_write_o = write_q;
   assign host_req_addr_o = {addr_q[AddrW-1:LineW], LineW'(0)};
+  assign host_req_word_o = addr_q[LineW-1:2];
   assign host_req_wdata_o = {16{data_q}};
   assign host_req_wstrb_o = 64'(strb_q) << {addr_q[LineW-1:2], 2'b00};
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "driver/choose_card.hpp"
 #include "engine/config_values.hpp"
 
 namespace slotwire::engine {
@@ -98,12 +99,22 @@ struct ListenConfig {
   std::uint32_t mtu = 0;  ///< bytes of an IP packet
 };
 
-/// A card that carries links. Absent: none.
+/// A card that carries links.
 struct CardConfig {
-  std::string socket;  ///< of a simulated card; empty: no card
+  std::optional<driver::CardKind> chosen;  ///< as written; kind() is what holds
+  std::string socket;                      ///< of a simulated card
+  std::string vfio_user;                   ///< of a simulated card that is a PCI function
+  std::string pci;                         ///< PCI address; empty: the only card there is
+  bool sysfs = false;                      ///< BARs from sysfs instead of VFIO
+  bool allow_no_iommu = false;
   std::optional<HostPort> address;
 
-  bool enabled() const { return !socket.empty(); }
+  driver::CardKind kind() const {
+    if (chosen) return *chosen;
+    if (!socket.empty()) return driver::CardKind::socket;
+    if (!vfio_user.empty()) return driver::CardKind::vfio_user;
+    return address ? driver::CardKind::automatic : driver::CardKind::software;
+  }
 };
 
 /// Paths of PEM files: all three given, or all empty (no TLS).

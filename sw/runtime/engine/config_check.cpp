@@ -21,6 +21,7 @@ class Checker {
     paths();
     sizes();
     timers();
+    card();
     tls();
     links();
     services();
@@ -89,6 +90,23 @@ class Checker {
     }
   }
 
+  void card() {
+    const auto& c = config_.card;
+    if (c.kind() != driver::CardKind::software && !c.address) {
+      problem("card.address", "is missing although there is a card; give its IPv4 address and UDP port");
+    }
+    if (!c.chosen && !c.socket.empty() && !c.vfio_user.empty()) {
+      problem("card.kind", "is missing although there are 'card.socket' and 'card.vfio_user'; say which of them it is");
+    }
+    if (c.kind() == driver::CardKind::socket && c.socket.empty()) {
+      problem("card.kind", "is \"socket\" but 'card.socket' is missing; give the path of the simulated card's socket");
+    }
+    if (c.kind() == driver::CardKind::vfio_user && c.vfio_user.empty()) {
+      problem("card.kind",
+              "is \"vfio-user\" but 'card.vfio_user' is missing; give the path of the simulated card's socket");
+    }
+  }
+
   void tls() {
     const auto& t = config_.tls;
     const bool any = !t.certificate.empty() || !t.key.empty() || !t.ca.empty();
@@ -129,11 +147,8 @@ class Checker {
     if (link.carrier == LinkCarrier::udp && !config_.listen.udp) {
       add("carrier", "is \"udp\" but this node has no UDP carrier; set 'listen.udp', or use carrier = \"tcp\"");
     }
-    if (link.carrier == LinkCarrier::card && config_.card.enabled() && !config_.card.address) {
-      add("carrier", "is \"card\" but the card has no address; set 'card.address'");
-    }
-    if (link.carrier == LinkCarrier::card && !config_.card.enabled()) {
-      add("carrier", "is \"card\" but this node has no card; set 'card.socket', or use carrier = \"udp\"");
+    if (link.carrier == LinkCarrier::card && !config_.card.address) {
+      add("carrier", "is \"card\" but the card has no address; set 'card.address', or use carrier = \"udp\"");
     }
     if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
       add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");

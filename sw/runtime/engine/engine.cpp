@@ -70,21 +70,24 @@ void Engine::tell(const Result<void>& result) {
 
 Engine::~Engine() = default;
 
+std::unique_ptr<carriers::UdpCarrier> Engine::open_udp(const carriers::Address& address) {
+  carriers::UdpOptions options;
+  options.bind = address;
+  options.mtu = config_.listen.mtu;
+  // Room for several bursts, whatever the frame size.
+  options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftCard::kBurst * options.mtu);
+  options.max_links = std::size_t{config_.limits.links} + 1;
+  auto udp = std::make_unique<carriers::UdpCarrier>(options);
+  log().info("carrier udp on {}: {}", udp->local_address().to_string(), udp->features());
+  reactor_.add(udp->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
+  return udp;
+}
+
 void Engine::open_carriers() {
   loop_link_ = static_cast<std::uint16_t>(config_.limits.links);
   loopback_ = std::make_unique<carriers::LoopbackCarrier>(
       carriers::LoopbackOptions{.max_links = std::size_t{config_.limits.links} + 1});
-  if (config_.listen.udp) {
-    carriers::UdpOptions options;
-    options.bind = address_of(*config_.listen.udp);
-    options.mtu = config_.listen.mtu;
-    // Room for several bursts, whatever the frame size.
-    options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftCard::kBurst * options.mtu);
-    options.max_links = std::size_t{config_.limits.links} + 1;
-    udp_ = std::make_unique<carriers::UdpCarrier>(options);
-    log().info("carrier udp on {}: {}", udp_->local_address().to_string(), udp_->features());
-    reactor_.add(udp_->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
-  }
+  if (config_.listen.udp) udp_ = open_udp(address_of(*config_.listen.udp));
   {
     carriers::TcpOptions options;
     options.node = config_.node.name;

@@ -140,6 +140,7 @@ class Engine final : private driver::CardListener {
   void offer_as_default();
   void withdraw_as_default();
   void open_carriers();
+  std::unique_ptr<carriers::UdpCarrier> open_udp(const carriers::Address& address);
   void open_card(const driver::SoftCardOptions& options);
   void open_links();
   void catch_signals();
@@ -247,7 +248,11 @@ class Engine final : private driver::CardListener {
   std::unique_ptr<carriers::LoopbackCarrier> loopback_;
   std::unique_ptr<carriers::UdpCarrier> udp_;
   std::unique_ptr<carriers::TcpCarrier> tcp_;
-  std::unique_ptr<driver::CardPort> card_port_;  ///< where the card carries links
+  std::unique_ptr<driver::CardPort> card_port_;     ///< where the card carries links
+  std::unique_ptr<carriers::UdpCarrier> card_udp_;  ///< the card's links where it is software
+  struct {
+    std::string kind, name, why;
+  } card_chosen_;
   std::unique_ptr<driver::SoftCard> card_;
   std::unique_ptr<CaptureTap> capture_;
 

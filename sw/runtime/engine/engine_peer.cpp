@@ -314,8 +314,13 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       if (link.routed) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      card_->set_route(link.index, *card_port_, figures);
-      card_port_->add_link(link.index, peer);
+      if (card_port_) {
+        card_->set_route(link.index, *card_port_, figures);
+        card_port_->add_link(link.index, peer);
+      } else {
+        card_->set_route(link.index, *card_udp_, figures);
+        card_udp_->add_link(link.index, peer);
+      }
     } else {
       if (link.routed && token == link.token) return;
       if (link.routed) tcp_->remove_link(link.index);

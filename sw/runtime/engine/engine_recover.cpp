@@ -3,7 +3,6 @@
 #include <random>
 
 #include "driver/relay_card.hpp"
-#include "driver/socket_bus.hpp"
 #include "engine/engine.hpp"
 
 namespace slotwire::engine {
@@ -212,27 +211,41 @@ bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
   return true;
 }
 
-/// The card of this node: one that relays to a real or simulated card where one is configured.
+/// The card of this node: one that relays to a real or simulated card where there is one.
 void Engine::open_card(const driver::SoftCardOptions& options) {
   auto& listener = static_cast<driver::CardListener&>(*this);
-  if (!config_.card.enabled()) {
-    card_ = std::make_unique<driver::SoftCard>(admin_->rows(), options, listener);
-    return;
-  }
+  const CardConfig& config = config_.card;
+  driver::CardWish wish;
+  wish.kind = config.kind();
+  wish.socket = config.socket;
+  wish.vfio_user = config.vfio_user;
+  wish.pci = config.pci;
+  wish.sysfs_access = config.sysfs;
+  wish.without_iommu = config.allow_no_iommu;
   try {
-    auto relay = std::make_unique<driver::RelayCard>(admin_->rows(), options, listener,
-                                                     std::make_unique<driver::SocketBus>(config_.card.socket),
+    driver::ChosenCard chosen = driver::choose_card(wish);
+    card_chosen_ = {std::string(driver::card_kind_name(chosen.kind)), chosen.name, chosen.why};
+    log().info("card: {} ({})", chosen.name, chosen.why);
+    if (!chosen.bus) {
+      card_ = std::make_unique<driver::SoftCard>(admin_->rows(), options, listener);
+      // Links of the card are the same on the wire.
+      if (config.address) card_udp_ = open_udp(address_of(*config.address));
+      return;
+    }
+    auto relay = std::make_unique<driver::RelayCard>(admin_->rows(), options, listener, std::move(chosen.bus),
                                                      admin_->header().incarnation);
     const driver::CardInfo& info = relay->info();
     const std::size_t lines = std::min<std::size_t>(info.max_frame_lines, (config_.listen.mtu - 50) / regs::kLineBytes);
-    card_port_ = std::make_unique<driver::CardPort>(address_of(*config_.card.address), lines, options.links);
-    log().info("card at {}: {} slots, {} links, {} KiB of slot memory, {} lines a frame", config_.card.socket,
-               info.slots, info.links, std::size_t{info.memory_lines} * regs::kLineBytes >> 10, lines);
+    card_port_ = std::make_unique<driver::CardPort>(address_of(*config.address), lines, options.links);
+    log().info("card has {} slots, {} links, {} KiB of slot memory, {} lines a frame", info.slots, info.links,
+               std::size_t{info.memory_lines} * regs::kLineBytes >> 10, lines);
     reactor_.add(relay->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, poll() looks
     reactor_.add(card_port_->fd(), EPOLLIN, [](std::uint32_t) {});
     card_ = std::move(relay);
   } catch (const std::exception& error) {
-    throw std::runtime_error(std::string("the card (card.socket) cannot be used: ") + error.what());
+    throw std::runtime_error(std::string("the card (card.kind = \"" + std::string(driver::card_kind_name(wish.kind)) +
+                                         "\") cannot be used: ") +
+                             error.what());
   }
 }
 

@@ -72,6 +72,7 @@ Json Engine::status() {
   }
   Json carriers = Json::array();
   if (udp_) carriers.push_back(carrier_json(*udp_));
+  if (card_udp_) carriers.push_back(carrier_json(*card_udp_));
   carriers.push_back(carrier_json(*tcp_));
   carriers.push_back(carrier_json(*loopback_));
   std::size_t sessions = 0;
@@ -82,6 +83,7 @@ Json Engine::status() {
       {"pid", ::getpid()},
       {"uptime_s", (monotonic_us() - started_us_) / 1'000'000},
       {"card", card_->capabilities().kind},
+      {"card_chosen", {{"kind", card_chosen_.kind}, {"name", card_chosen_.name}, {"why", card_chosen_.why}}},
       {"recovered", recovered_},
       {"lives", admin_->header().lives},
       {"sleeps", sleeps_},

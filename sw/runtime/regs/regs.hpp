@@ -40,6 +40,43 @@ inline constexpr std::size_t kCardProxyPages = 33554432;
 inline constexpr std::size_t kCardMemory = 268435456;
 /// Bits of a card address.
 inline constexpr unsigned kCardAddressBits = 29;
+/// PCI vendor id of a card: 'SL', assigned to nobody; a product puts its own here.
+inline constexpr std::uint16_t kPciVendor = 21324;
+/// PCI device id of a card: 'TW'.
+inline constexpr std::uint16_t kPciDevice = 21591;
+/// PCI class code of a card: network controller, other.
+inline constexpr unsigned kPciClass = 163840;
+/// BAR of the registers and tables: card addresses from 0 on, and the MSI-X table and pending bits; 32 bits, not
+/// prefetchable.
+inline constexpr unsigned kPciRegistersBar = 0;
+/// BAR of the doorbell pages: process page n at n pages, proxy page n at (slots + n) pages; 32 bits, not prefetchable.
+inline constexpr unsigned kPciDoorbellsBar = 2;
+/// BAR of the slot memory, from line 0 on; 64 bits and prefetchable, or 32 bits where the host bridge knows no others.
+inline constexpr unsigned kPciMemoryBar = 4;
+/// Bytes of the BAR of the registers and tables.
+inline constexpr std::size_t kPciRegistersBytes = 4194304;
+/// Offset of the MSI-X table in the BAR of the registers and tables; a page of its own.
+inline constexpr std::size_t kPciMsixTable = 3145728;
+/// Offset of the MSI-X pending bits in the same BAR; a page of its own.
+inline constexpr std::size_t kPciMsixPending = 3149824;
+/// Bits of an address in a shell's window.
+inline constexpr unsigned kWindowBits = 20;
+/// Window address of the capability page.
+inline constexpr std::size_t kWindowCapabilities = 4096;
+/// Window address of the control page.
+inline constexpr std::size_t kWindowControl = 8192;
+/// Window address of the link table, up to 256 rows; row n stands at n times the bytes of a line.
+inline constexpr std::size_t kWindowLinkRows = 16384;
+/// Window address of the process marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; a write is a doorbell.
+inline constexpr std::size_t kWindowProcessMarks = 65536;
+/// Window address of the proxy marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; read-only.
+inline constexpr std::size_t kWindowProxyMarks = 98304;
+/// Window address of the page of the host's own frames.
+inline constexpr std::size_t kWindowFrames = 131072;
+/// Window address of the slot table, up to 4096 rows; row n stands at n times the bytes of a line.
+inline constexpr std::size_t kWindowSlotRows = 262144;
+/// Window address of the bank of slot memory that the register BANK chooses, to the end of the window (512 KiB).
+inline constexpr std::size_t kWindowMemory = 524288;
 
 // The mark page. The first page of a space file. Both mark pages of a slot have this one layout: file A (the process
 // page, written by the process) and file B (the proxy page, written by the proxy, or by the peer process of a direct
@@ -121,6 +158,42 @@ inline constexpr std::size_t kCtlPending = 0x100;
 inline constexpr std::size_t kCtlEnabled = 0x104;
 /// Shortest time between two interrupts of one vector, microseconds, 0 to 65535. (32 bits; written by the driver)
 inline constexpr std::size_t kCtlModeration = 0x108;
+
+// The shell page of a window. The first page of a shell's window: what the shell itself needs. The first four registers
+// are where Vitis expects them of a kernel.
+/// Always idle: the core runs by itself. (32 bits; written by the shell)
+inline constexpr std::size_t kShellApCtrl = 0x000;
+inline constexpr std::uint32_t kShellApCtrlValue = 0x4;
+/// Bit 0: interrupts may leave the shell. (32 bits; written by the driver)
+inline constexpr std::size_t kShellGie = 0x004;
+/// Bit 0: the core's interrupts are seen. (32 bits; written by the driver)
+inline constexpr std::size_t kShellIer = 0x008;
+/// Bit 0: the core raised an interrupt. Writing 1 clears. (32 bits; written by the shell)
+inline constexpr std::size_t kShellIsr = 0x00c;
+/// Where slot memory starts behind the shell's memory port: bytes, a multiple of a line; low half. (32 bits; written by
+/// the driver)
+inline constexpr std::size_t kShellMemoryLow = 0x010;
+/// The same, high half. Shells with slot memory on the chip do not look at it. (32 bits; written by the driver)
+inline constexpr std::size_t kShellMemoryHigh = 0x014;
+/// Which 512 KiB of slot memory the window shows. (32 bits; written by the driver)
+inline constexpr std::size_t kShellBank = 0x018;
+/// The bytes 'SWW1' in address order: this window, in this form. (32 bits; written by the shell)
+inline constexpr std::size_t kShellMagic = 0x01c;
+inline constexpr std::uint32_t kShellMagicValue = 0x31575753;
+
+// The page of the host's own frames. In a window of a shell without a network interface for the host: Ethernet frames
+// that are not ours, a line at a time.
+/// Bit 31 there is a line, 30 it is its frame's last, 6:0 its bytes (1 to 64). A write takes it away. (32 bits; written
+/// by the shell)
+inline constexpr std::size_t kFramesReceive = 0x000;
+/// That line. (32 bits, 16 of them; written by the shell)
+inline constexpr std::size_t kFramesReceiveLine = 0x040;
+inline constexpr std::size_t kFramesLineWords = 16;
+/// A write sends the line below: bit 30 the frame's last, 6:0 bytes. Reads bit 31 there is room, 29 a frame is begun.
+/// (32 bits; written by the driver)
+inline constexpr std::size_t kFramesSend = 0x080;
+/// The line to be sent. (32 bits, 16 of them; written by the driver)
+inline constexpr std::size_t kFramesSendLine = 0x0c0;
 
 // The four marks of a slot: offsets in file A (the process page) or file B (the proxy page).
 /// In file A. Produced: lines that the process wrote into the input space.

@@ -139,6 +139,9 @@ void print_status(const Json& status) {
               text_of(status, "version").c_str(), text_of(status, "pid").c_str(),
               uptime_text(status.at("uptime_s").get<std::uint64_t>()).c_str(), text_of(status, "card").c_str(),
               status.at("recovered").get<bool>() ? ", took over from an earlier slotwired" : "");
+  if (const auto card = status.find("card_chosen"); card != status.end()) {
+    std::printf("  card      %s (%s)\n", text_of(*card, "name").c_str(), text_of(*card, "why").c_str());
+  }
   const Json& memory = status.at("memory");
   const double total = memory.at("total").get<double>();
   const double free = memory.at("free").get<double>();

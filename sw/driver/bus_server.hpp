@@ -1,4 +1,5 @@
-// The simulated card's host bus on a unix socket (driver/socket_bus_protocol.hpp): one driver at a time.
+// A card's host bus on a unix socket (driver/socket_bus_protocol.hpp), for a card that another process serves: a
+// simulated card, or one behind XRT. One driver at a time.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -6,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "sim/simcard/host_port.hpp"
+#include "driver/host_port.hpp"
 #include "slot/memory.hpp"
 
-namespace slotwire::sim {
+namespace slotwire::driver {
 
 class BusServer {
  public:
@@ -65,4 +66,4 @@ class BusServer {
   std::size_t stale_answers_ = 0;  ///< of a driver that is gone
 };
 
-}  // namespace slotwire::sim
+}  // namespace slotwire::driver

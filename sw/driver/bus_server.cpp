@@ -1,4 +1,4 @@
-#include "sim/simcard/bus_server.hpp"
+#include "driver/bus_server.hpp"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,12 +14,12 @@
 
 #include "driver/socket_bus_protocol.hpp"
 
-namespace slotwire::sim {
+namespace slotwire::driver {
 namespace {
 
-namespace bus = driver::socket_bus;
+namespace bus = socket_bus;
 
-constexpr std::size_t kLine = regs::kLineBytes;
+constexpr std::size_t kLine = regs::kLineBytes, kWord = 4;
 constexpr std::size_t kAddressEnd = std::size_t{1} << regs::kCardAddressBits;
 
 }  // namespace
@@ -47,7 +47,7 @@ BusServer::~BusServer() {
 }
 
 void BusServer::drop(const char* why) {
-  std::fprintf(stderr, "simulated card: the driver is gone (%s)\n", why);
+  std::fprintf(stderr, "card: the driver is gone (%s)\n", why);
   driver_ = {};
   in_.clear();
   out_.clear();
@@ -103,7 +103,10 @@ bool BusServer::take_access() {
     const std::size_t line = first + lines_done_;
     const auto at = static_cast<std::uint32_t>(line * kLine);
     if (read) {
-      if (!card_.read(at)) return moved;
+      const std::size_t from = std::max<std::size_t>(at, message.address) - at;
+      const std::size_t to = std::min<std::size_t>(at + kLine, message.address + length) - at;
+      const std::uint32_t ones = (std::uint32_t{1} << (to - from) / kWord) - 1;
+      if (!card_.read_words(at, static_cast<std::uint16_t>(ones << from / kWord))) return moved;
       ++reads_.back().asked;
     } else {
       const std::size_t from = std::max<std::size_t>(line * kLine, message.address);
@@ -174,4 +177,4 @@ bool BusServer::poll() {
   return any;
 }
 
-}  // namespace slotwire::sim
+}  // namespace slotwire::driver

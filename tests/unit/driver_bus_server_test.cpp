@@ -1,5 +1,5 @@
-// The simulated card's end of the socket: drivers that do what they like, in front of a card made of variables.
-#include "sim/simcard/bus_server.hpp"
+// The card's end of the socket: drivers that do what they like, in front of a card made of variables.
+#include "driver/bus_server.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,60 +16,19 @@
 #include <vector>
 
 #include "driver/socket_bus_protocol.hpp"
+#include "sim_model_port.hpp"
 #include "temporary_directory.hpp"
 
-namespace slotwire::sim {
+namespace slotwire::driver {
 namespace {
 
-using driver::socket_bus::kMaxAccess;
-using driver::socket_bus::Message;
-using driver::socket_bus::Op;
+using socket_bus::kMaxAccess;
+using socket_bus::Message;
+using socket_bus::Op;
 
-constexpr std::uint32_t kEnd = std::uint32_t{1} << regs::kCardAddressBits;
+using test::ModelPort;
 
-/// Takes `room` accesses at a time and answers when clocked.
-class ModelPort final : public HostPort {
- public:
-  bool write(std::uint32_t address, const Bytes& data, std::uint64_t strobes) override {
-    check(address);
-    if (room == 0) return false;
-    --room;
-    for (std::size_t i = 0; i < data.size(); ++i) {
-      if ((strobes >> i & 1) != 0) memory[address][i] = data[i];
-    }
-    ++writes;
-    return true;
-  }
-  bool read(std::uint32_t address) override {
-    check(address);
-    if (room == 0) return false;
-    --room;
-    asked.push_back(address);
-    return true;
-  }
-  bool answered() const override { return !answers.empty(); }
-  Reply take_answer() override {
-    const Reply reply = answers.front();
-    answers.pop_front();
-    return reply;
-  }
-  void clock(std::size_t new_room = 256) {
-    room = new_room;
-    for (const std::uint32_t address : asked) answers.push_back({memory[address], address >= nothing_from});
-    asked.clear();
-  }
-  std::size_t room = 256, writes = 0;
-  std::uint32_t nothing_from = kEnd;
-  std::map<std::uint32_t, Bytes> memory;
-  std::vector<std::uint32_t> asked;
-  std::deque<Reply> answers;
-
- private:
-  static void check(std::uint32_t address) {
-    EXPECT_EQ(address % regs::kLineBytes, 0U);
-    EXPECT_LT(address, kEnd);
-  }
-};
+constexpr std::uint32_t kEnd = test::kAddressEnd;
 
 class Driver {
  public:
@@ -346,4 +305,4 @@ TEST(ServerPath, AnOldSocketIsReplacedAndAFileIsNot) {
 }
 
 }  // namespace
-}  // namespace slotwire::sim
+}  // namespace slotwire::driver

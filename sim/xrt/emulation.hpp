@@ -1,0 +1,53 @@
+// The device's end of XRT's emulation: takes the calls of the library from its socket and does them to a simulated
+// shell.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/xrt/rpc.hpp"
+#include "sim/xrt/xrt_shell.hpp"
+#include "slot/memory.hpp"
+
+namespace slotwire::sim {
+
+struct EmulationOptions {
+  std::uint64_t kernel_base = 0x1800000;  ///< where the kernel's window is, as the xclbin says
+  std::optional<std::uint32_t> version =
+      std::nullopt;  ///< the card says that it has this version of the registers, for tests
+};
+
+class Emulation {
+ public:
+  /// Connects to both sockets of the library, of the environment variables USER and EMULATION_SOCKETID. Throws
+  /// std::runtime_error.
+  Emulation(XrtShell& shell, const EmulationOptions& options);
+  /// With a connected socket instead; no second one.
+  Emulation(XrtShell& shell, const EmulationOptions& options, slot::Fd calls)
+      : shell_(shell), options_(options), calls_(std::move(calls)) {}
+
+  /// Does the calls that have come. True: there were some.
+  bool poll();
+  int fd() const { return calls_.get(); }
+  /// The library closed the device, or is gone.
+  bool ended() const { return ended_; }
+  /// Why, if it was not the library's wish.
+  const std::string& error() const { return error_; }
+
+ private:
+  bool take_call();
+  std::vector<std::byte> handle(rpc::Call call, const rpc::Reader& message);
+  std::uint32_t read_register(std::uint64_t address);
+  void fail(const std::string& what);
+
+  XrtShell& shell_;
+  EmulationOptions options_;
+  slot::Fd calls_, own_;
+  std::vector<std::byte> in_;
+  bool ended_ = false;
+  std::string error_;
+};
+
+}  // namespace slotwire::sim
