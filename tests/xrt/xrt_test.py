@@ -192,7 +192,7 @@ class XrtCard(tool_card.CardTest):
             self.assertLess(time.monotonic(), deadline, self.right.engine.output())
 
 
-# What is inherited for its helpers is run by tests/node.
+# Those are run by tests/node.
 del tool_card.Card, tool_card.CardWithLoss
 
 if __name__ == "__main__":
