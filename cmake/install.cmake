@@ -2,6 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS slotwired slotwire_program)
+install(TARGETS slotwire-opennic-host)
 if(TARGET slotwire-xrt-host)
   install(TARGETS slotwire-xrt-host)
 endif()

@@ -106,7 +106,7 @@ class Host(unittest.TestCase):
 
     def test_a_card_of_another_version(self):
         self.refused(self.setting.xclbin("old.xclbin", "--report-version 7"),
-                     r"device 0: the card has version 7 of the registers, slotwire-xrt-host 1; install releases that match")
+                     r"device 0: the card has version 7 of the registers, this program 1; install releases that match")
 
     def test_memory_that_the_card_does_not_see(self):
         """What XRT's emulation calls mapped memory is none: the card looks for itself, and says so."""
@@ -192,7 +192,7 @@ class XrtCard(tool_card.CardTest):
             self.assertLess(time.monotonic(), deadline, self.right.engine.output())
 
 
-# What is inherited for its helpers is run by tests/node.
+# Those are run by tests/node.
 del tool_card.Card, tool_card.CardWithLoss
 
 if __name__ == "__main__":

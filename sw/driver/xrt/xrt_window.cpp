@@ -15,18 +15,15 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "driver/window_check.hpp"
+
 namespace slotwire::driver {
 namespace {
 
 constexpr std::size_t kLine = regs::kLineBytes;
 constexpr std::uint32_t kGone = ~std::uint32_t{0};  ///< what a bus reads of a device that is not there
-/// Most lines that have a card address.
-constexpr std::size_t kMostLines = ((std::size_t{1} << regs::kCardAddressBits) - regs::kCardMemory) / kLine;
 /// Loading an xclbin programs the card: many times an access.
 constexpr int kLoadTimes = 60;
-/// Rows of tables that a window has room for.
-constexpr std::uint32_t kWindowSlots = (regs::kWindowMemory - regs::kWindowSlotRows) / kLine;
-
 std::atomic<bool> in_use{false};
 
 /// Keeps what the process does at a crash: XRT's emulation replaces it by a signal to the whole process group.
@@ -161,25 +158,12 @@ void XrtWindow::open(const XrtOptions& options) {
 }
 
 void XrtWindow::check_card() {
-  if (const std::uint32_t magic = read(regs::kShellMagic); magic != regs::kShellMagicValue) {
-    fail(device_, "the kernel's window is not of this release",
-         "build the xclbin from the release of slotwire-xrt-host");
-  }
-  const auto card = [this](std::size_t offset) { return read(at(regs::kWindowCapabilities + offset)); };
-  if (card(regs::kCapMagic) != regs::kCapMagicValue) {
-    fail(device_, "there is no Slotwire card behind the kernel's window",
-         "build the xclbin from hw/shells/xrt of this release");
-  }
-  if (const std::uint32_t version = card(regs::kCapVersion); version != regs::kCapVersionValue) {
-    fail(device_,
-         "the card has version " + std::to_string(version) + " of the registers, slotwire-xrt-host " +
-             std::to_string(regs::kCapVersionValue),
-         "install releases that match");
-  }
-  memory_lines_ = card(regs::kCapMemoryLines);
-  slots_ = card(regs::kCapSlots);
-  if (memory_lines_ == 0 || memory_lines_ > kMostLines || slots_ == 0 || slots_ > kWindowSlots) {
-    fail(device_, "the card's capability page makes no sense", "reset the card (`xbutil reset`)");
+  try {
+    const WindowCard card = check_window(*this);
+    memory_lines_ = card.memory_lines;
+    slots_ = card.slots;
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error("device " + device_ + ": " + error.what());
   }
 }
 
