@@ -17,6 +17,9 @@ A proof fv_NAME.sv is a module of that name that holds the block and its propert
     cover_depth = 40     clocks in which every SW_COVER must be reachable (default 40; 0: the proof has no covers)
     timeout = 300        seconds for each run of a tool
     narrow = [4, 2]      the rules with positions of 4 bits and frames of up to 2^2 - 1 lines (narrow.py)
+    clocks = 2           the top has more than one clock; every input is free at every edge of a common faster one (default 1)
+    [[abstract]]         something made freer than it is (never less free), so that the proof ends: what, file, old, new as a mutant's;
+                         in new, `(* anyseq *)` makes a signal that may be anything at any clock
 
 FV_NAME, in capitals, is defined: a block may hold rules on its inner state for its own proof only.
 
@@ -69,7 +72,7 @@ def module_files(root: Path, top: Path) -> list[Path]:
     return sorted(found.values(), key=lambda p: (p.stem != "slotwire_pkg", str(p)))
 
 
-def build_aiger(root: Path, name: str, params: dict, defines: list[str], out: Path, timeout: int) -> None:
+def build_aiger(root: Path, name: str, params: dict, defines: list[str], out: Path, timeout: int, clocks: int = 1) -> None:
     top = f"fv_{name}"
     files = module_files(root, root / "hw/formal" / f"{top}.sv")
     include = " ".join(f"-I{root / d}" for d in SOURCE_DIRS)
@@ -79,7 +82,7 @@ def build_aiger(root: Path, name: str, params: dict, defines: list[str], out: Pa
 read_verilog -sv -formal {define} {include} {' '.join(map(str, files))}
 hierarchy -check -top {top} {chparam}
 prep -flatten -nordff
-async2sync
+{"async2sync" if clocks == 1 else "memory_map; clk2fflogic"}
 chformal -cover -remove
 chformal -early
 memory_map
@@ -149,7 +152,6 @@ def narrow(plan: dict, tree: Path, timeout: int) -> None:
 
 
 def mutate(mutant: dict, tree: Path) -> None:
-    copy_sources(tree)
     path = tree / mutant["file"]
     text = path.read_text(encoding="utf-8")
     if text.count(mutant["old"]) != 1:
@@ -163,7 +165,7 @@ def check(name: str, work: Path) -> bool:
     configs = [c.get("params", {}) for c in plan.get("config", [])] or [{}]
     bounds = [c.get("bounded") for c in plan.get("config", [])] or [None]
     depth, timeout = plan.get("cover_depth", 40), plan.get("timeout", 300)
-    mutants = plan.get("mutant", [])
+    clocks, mutants = plan.get("clocks", 1), plan.get("mutant", [])
     good = True
 
     def step(what: str, action) -> None:
@@ -176,18 +178,23 @@ def check(name: str, work: Path) -> bool:
             good = False
             print(f"  {what}: FAILED: {failure}", flush=True)
 
+    def prepare(tree: Path, mutant: dict | None) -> None:
+        copy_sources(tree)
+        for change in [*([mutant] if mutant else []), *plan.get("abstract", [])]:
+            mutate(change, tree)
+        narrow(plan, tree, timeout)
+
     def sources() -> Path:
-        if "narrow" not in plan:
+        if "narrow" not in plan and "abstract" not in plan:
             return ROOT
-        tree = work / f"{name}-narrow"
+        tree = work / f"{name}-changed"
         if not tree.exists():
-            copy_sources(tree)
-            narrow(plan, tree, timeout)
+            prepare(tree, None)
         return tree
 
     def proof(index: int, params: dict) -> str:
         aiger = work / f"{name}-{index}.aig"
-        build_aiger(sources(), name, params, [], aiger, timeout)
+        build_aiger(sources(), name, params, [], aiger, timeout, clocks)
         frame = search(aiger, bounds[index], timeout) if bounds[index] else prove(aiger, timeout)
         if frame is not None:
             raise Failed(f"a counterexample in frame {frame}")
@@ -195,7 +202,7 @@ def check(name: str, work: Path) -> bool:
 
     def cover(index: int, params: dict) -> str:
         aiger = work / f"{name}-{index}-cover.aig"
-        build_aiger(sources(), name, params, ["SW_COVER_RUN"], aiger, timeout)
+        build_aiger(sources(), name, params, ["SW_COVER_RUN"], aiger, timeout, clocks)
         solved, total = reach(aiger, depth, timeout)
         if total == 0 or solved != total:
             raise Failed(f"{solved} of {total} covers reached within {depth} clocks")
@@ -203,11 +210,10 @@ def check(name: str, work: Path) -> bool:
 
     def bug(index: int, mutant: dict) -> str:
         tree = work / f"{name}-mutant{index}"
-        mutate(mutant, tree)
-        narrow(plan, tree, timeout)
+        prepare(tree, mutant)
         aiger = work / f"{name}-mutant{index}.aig"
         config = mutant.get("config", 0)
-        build_aiger(tree, name, configs[config], [], aiger, timeout)
+        build_aiger(tree, name, configs[config], [], aiger, timeout, clocks)
         frame = search(aiger, bounds[config], timeout) if bounds[config] else prove(aiger, timeout)
         if frame is None:
             raise Failed("not found")

@@ -642,28 +642,32 @@ module slotwire_rules #(
     row.flags = flags;
   end
 
+  // A reset of a single clock ends what is under way as well.
+  logic live3;
+  assign live3 = rst_ni && valid3;
+
   always_ff @(posedge clk_i) begin
-    valid_o <= rst_ni && valid3;
+    valid_o <= live3;
     kind_o <= kind3;
-    write_o <= valid3 && (write || kind3 == OpTx);
+    write_o <= live3 && (write || kind3 == OpTx);
     row_o <= row;
     link_o <= link3;
-    push_o <= valid3 && ready && (!queued3 || kind3 == OpTx) && kind3 != OpInit;
+    push_o <= live3 && ready && (!queued3 || kind3 == OpTx) && kind3 != OpInit;
     queued_o <= (kind3 == OpTx) ? ready : (kind3 == OpInit) ? 1'b0 : (queued3 || ready);
-    tx_o <= valid3 && sends3;
+    tx_o <= live3 && sends3;
     tx_type_o <= send_type3;
     tx_lines_o <= send_data3 ? n3 : '0;
     tx_seq_o <= row3.sent;
     tx_ack_o <= row3.out_tail;
     tx_credit_o <= out_free3[15:0];
-    rx_o <= valid3 && kind3 == OpRx;
+    rx_o <= live3 && kind3 == OpRx;
     rx_skip_o <= lines3 ? skip3 : '0;
     rx_take_o <= lines3 ? fresh3 : '0;
     rx_at_o <= row3.out_tail;
-    pub_head_o <= valid3 && head;
-    pub_tail_o <= valid3 && tail;
-    event_o <= valid3 && (stop || (kind3 == OpWrite && bound3 && (!sound3 || !sized3)));
-    count_o <= valid3 ? count : '0;
+    pub_head_o <= live3 && head;
+    pub_tail_o <= live3 && tail;
+    event_o <= live3 && (stop || (kind3 == OpWrite && bound3 && (!sound3 || !sized3)));
+    count_o <= live3 ? count : '0;
     count_again_o <= send_data3 ? again : '0;
   end
 
