@@ -73,7 +73,6 @@ std::uint32_t PciDevice::writable(std::size_t offset) const {
     case PCI_COMMAND:
       return PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
     case PCI_CACHE_LINE_SIZE:
-      return 0xff;
     case PCI_INTERRUPT_LINE:
       return 0xff;
     case kPcieCapability + PCI_EXP_DEVCTL:

@@ -231,42 +231,42 @@ class SimCard {
 
 int main(int argc, char** argv) {
   using slotwire::sim::Options;
-  Options options;
-  CLI::App app("A card in simulation: its RTL between a wire, the host's network stack and a driver (slotwired).");
-  app.set_version_flag("--version", SLOTWIRE_VERSION);
-  auto* bus = app.add_option("--bus", options.bus, "unix socket for the driver (card.socket of slotwired)");
-  auto* vfio_user = app.add_option("--vfio-user", options.vfio_user,
-                                   "unix socket of the card as a PCI function, by the vfio-user protocol");
-  auto* proxy = app.add_option("--pci-proxy-fd", options.pci_proxy,
-                               "the same for QEMU's x-pci-proxy-dev: descriptor of one end of a socket pair");
-  bus->excludes(vfio_user)->excludes(proxy);
-  vfio_user->excludes(proxy);
-  app.add_option("--qtest", options.qtest, "QEMU's qtest socket, for the interrupts of a function behind its proxy")
-      ->needs(proxy);
-  app.add_option("--pci-log", options.pci_log, "file for every access of the PCI function");
-  app.add_option("--wire", options.wire,
-                 "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");
-  app.add_option("--host", options.host,
-                 "where frames go that are not ours: tap:NAME[@NETNS] for the host's network stack, or as --wire");
-  app.add_option("--slots", options.slots, "slots of the card")->capture_default_str();
-  app.add_option("--seed", options.seed, "of registers without a reset, memory latency and loss")
-      ->capture_default_str();
-  app.add_option("--loss", options.loss_permille, "frames lost on the wire, each way, per thousand")
-      ->check(CLI::Range(0, 1000));
-  app.add_option("--latency", options.latency, "clocks that slot memory takes")
-      ->check(CLI::Range(1U, slotwire::sim::SimCore::kMaxMemoryLatency));
-  app.add_flag("--random-latency", options.random_latency, "slot memory takes up to --latency clocks");
-  app.add_option("--clocks-per-us", options.clocks_per_us, "count the card's time in clocks; else it is the host's");
-  app.add_option("--clocks", options.clocks, "stop after so many clocks; else at SIGINT or SIGTERM");
-  app.add_option("--trace", options.trace, "FST waveform of everything (sim/waves has a view for GTKWave)");
-  app.add_option("--trace-from", options.trace_from, "first clock in it");
-  app.add_option("--trace-to", options.trace_to, "last clock in it");
-  CLI11_PARSE(app, argc, argv);
-  struct sigaction action {};
-  action.sa_handler = [](int) { slotwire::sim::stopping = 1; };
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
   try {
+    Options options;
+    CLI::App app("A card in simulation: its RTL between a wire, the host's network stack and a driver (slotwired).");
+    app.set_version_flag("--version", SLOTWIRE_VERSION);
+    auto* bus = app.add_option("--bus", options.bus, "unix socket for the driver (card.socket of slotwired)");
+    auto* vfio_user = app.add_option("--vfio-user", options.vfio_user,
+                                     "unix socket of the card as a PCI function, by the vfio-user protocol");
+    auto* proxy = app.add_option("--pci-proxy-fd", options.pci_proxy,
+                                 "the same for QEMU's x-pci-proxy-dev: descriptor of one end of a socket pair");
+    bus->excludes(vfio_user)->excludes(proxy);
+    vfio_user->excludes(proxy);
+    app.add_option("--qtest", options.qtest, "QEMU's qtest socket, for the interrupts of a function behind its proxy")
+        ->needs(proxy);
+    app.add_option("--pci-log", options.pci_log, "file for every access of the PCI function");
+    app.add_option("--wire", options.wire,
+                   "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");
+    app.add_option("--host", options.host,
+                   "where frames go that are not ours: tap:NAME[@NETNS] for the host's network stack, or as --wire");
+    app.add_option("--slots", options.slots, "slots of the card")->capture_default_str();
+    app.add_option("--seed", options.seed, "of registers without a reset, memory latency and loss")
+        ->capture_default_str();
+    app.add_option("--loss", options.loss_permille, "frames lost on the wire, each way, per thousand")
+        ->check(CLI::Range(0, 1000));
+    app.add_option("--latency", options.latency, "clocks that slot memory takes")
+        ->check(CLI::Range(1U, slotwire::sim::SimCore::kMaxMemoryLatency));
+    app.add_flag("--random-latency", options.random_latency, "slot memory takes up to --latency clocks");
+    app.add_option("--clocks-per-us", options.clocks_per_us, "count the card's time in clocks; else it is the host's");
+    app.add_option("--clocks", options.clocks, "stop after so many clocks; else at SIGINT or SIGTERM");
+    app.add_option("--trace", options.trace, "FST waveform of everything (sim/waves has a view for GTKWave)");
+    app.add_option("--trace-from", options.trace_from, "first clock in it");
+    app.add_option("--trace-to", options.trace_to, "last clock in it");
+    CLI11_PARSE(app, argc, argv);
+    struct sigaction action {};
+    action.sa_handler = [](int) { slotwire::sim::stopping = 1; };
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
     return slotwire::sim::SimCard(options).run();
   } catch (const std::exception& error) {
     std::cerr << "slotwire-simcard: " << error.what() << '\n';

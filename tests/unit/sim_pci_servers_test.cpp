@@ -325,7 +325,7 @@ TEST_F(VfioUser, SurvivesAnything) {
   slot::Fd event(::eventfd(0, EFD_NONBLOCK));
   for (int round = 0; round < 3000; ++round) {
     if (closed(client_.get())) connect(random() % 8 != 0);
-    const std::size_t length = random() % 8 == 0 ? random() % 300 : 16 + random() % 48;
+    const std::size_t length = random() % 8 == 0 ? 1 + random() % 300 : 16 + random() % 48;
     std::vector<std::byte> bytes(length);
     for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() % 4 == 0 ? random() : 0);
     const auto flags = static_cast<std::uint32_t>(random() % 8 == 0 ? random() : random() % 2 * protocol::kNoReply);

@@ -28,7 +28,7 @@ std::span<std::byte> room_for(T& value) {
 
 }  // namespace
 
-VfioUserFunction::VfioUserFunction(std::string path, int answer_timeout_ms)
+VfioUserFunction::VfioUserFunction(const std::string& path, int answer_timeout_ms)
     : socket_("vfio-user card", path, answer_timeout_ms), name_("vfio-user " + path) {}
 
 bool VfioUserFunction::open() {

@@ -18,7 +18,7 @@ class VfioUserFunction final : public PciFunction {
   static constexpr std::size_t kKeptBytes = std::size_t{256} << 10;
 
   /// Does not connect yet. Throws std::invalid_argument when the path is too long.
-  explicit VfioUserFunction(std::string path, int answer_timeout_ms = kAnswerTimeoutMs);
+  explicit VfioUserFunction(const std::string& path, int answer_timeout_ms = kAnswerTimeoutMs);
 
   bool open() override;
   const std::string& error() const override { return socket_.error(); }
