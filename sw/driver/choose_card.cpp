@@ -8,7 +8,6 @@
 #include "driver/pcie/vfio_function.hpp"
 #include "driver/pcie/vfio_user_function.hpp"
 #include "driver/socket_bus.hpp"
-#include "driver/xrt_way.hpp"
 
 namespace slotwire::driver {
 namespace {
@@ -27,6 +26,13 @@ WayResult reach(std::unique_ptr<PciFunction> function) {
   return {std::move(bus), std::move(name), ""};
 }
 
+/// XRT's library and what it does to a process that uses it stay in slotwire-xrt-host (docs/decisions.md).
+WayResult try_xrt(const CardWish& wish) {
+  return reach(std::make_unique<SocketBus>(wish.xrt, SocketBus::kAnswerTimeoutMs,
+                                           "slotwire-xrt-host (systemctl start slotwire-xrt@0)"),
+               "XRT card at " + wish.xrt);
+}
+
 WayResult try_pcie(const CardWish& wish) {
   if (wish.sysfs_access) return reach(std::make_unique<SysfsFunction>(wish.pci, wish.sysfs));
   return reach(std::make_unique<VfioFunction>(wish.pci, VfioOptions{wish.without_iommu, wish.sysfs, wish.dev_vfio}));
@@ -37,7 +43,7 @@ WayResult try_vfio_user(const CardWish& wish) {
 }
 
 WayResult try_socket(const CardWish& wish) {
-  return reach(std::make_unique<SocketBus>(wish.socket), "simulated card " + wish.socket);
+  return reach(std::make_unique<SocketBus>(wish.socket), "card at " + wish.socket);
 }
 
 WayResult take_software(const CardWish&) {

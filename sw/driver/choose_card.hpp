@@ -17,7 +17,8 @@ std::string_view card_kind_name(CardKind kind);
 /// What the configuration says of the card, and where the system is looked at.
 struct CardWish {
   CardKind kind = CardKind::software;
-  std::string socket;         ///< kind socket: path of the simulated card's bus
+  std::string xrt;            ///< kind xrt: socket of slotwire-xrt-host
+  std::string socket;         ///< kind socket: of whoever serves a card, as a simulated one
   std::string vfio_user;      ///< kind vfio_user: path of the simulated card's socket
   std::string pci;            ///< PCI address; empty: the only card there is
   bool sysfs_access = false;  ///< map BARs from sysfs, without VFIO

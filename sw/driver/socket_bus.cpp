@@ -21,8 +21,8 @@ std::span<const std::byte> bytes_of(const Message& message) {
 
 }  // namespace
 
-SocketBus::SocketBus(std::string path, int answer_timeout_ms)
-    : socket_("card socket", std::move(path), answer_timeout_ms) {}
+SocketBus::SocketBus(std::string path, int answer_timeout_ms, std::string program)
+    : socket_("card socket", std::move(path), answer_timeout_ms, std::move(program)) {}
 
 bool SocketBus::reconnect() {
   kept_.clear();

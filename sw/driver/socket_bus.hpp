@@ -1,4 +1,5 @@
-// A card behind a unix socket: a simulated card in a process of its own.
+// A card behind a unix socket, in a process of its own: a simulated one, or one that slotwire-xrt-host or
+// slotwire-opennic-host serves.
 #pragma once
 #include <string>
 #include <vector>
@@ -18,9 +19,10 @@ class SocketBus final : public HostBus {
   /// Interrupt messages taken in one call of take_interrupts(), and while one read is answered, at most.
   static constexpr std::size_t kMostInterrupts = 1024;
 
-  /// Does not connect yet: see reconnect(). `answer_timeout_ms`: see kAnswerTimeoutMs. Throws std::invalid_argument
-  /// when the path is too long.
-  explicit SocketBus(std::string path, int answer_timeout_ms = kAnswerTimeoutMs);
+  /// Does not connect yet: see reconnect(). `answer_timeout_ms`: see kAnswerTimeoutMs. `program` serves the card and is
+  /// named in errors. Throws std::invalid_argument when the path is too long.
+  explicit SocketBus(std::string path, int answer_timeout_ms = kAnswerTimeoutMs,
+                     std::string program = TimedSocket::kSimulatedCard);
 
   void write(std::size_t address, std::span<const std::byte> data) override;
   bool read(std::size_t address, std::span<std::byte> data) override;

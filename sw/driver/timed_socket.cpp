@@ -11,8 +11,8 @@
 
 namespace slotwire::driver {
 
-TimedSocket::TimedSocket(std::string what, std::string path, int timeout_ms)
-    : what_(std::move(what)), path_(std::move(path)), timeout_ms_(timeout_ms) {
+TimedSocket::TimedSocket(std::string what, std::string path, int timeout_ms, std::string program)
+    : what_(std::move(what)), path_(std::move(path)), program_(std::move(program)), timeout_ms_(timeout_ms) {
   if (path_.size() >= sizeof(sockaddr_un::sun_path)) {
     throw std::invalid_argument(what_ + " " + path_ + ": the path is longer than " +
                                 std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes; choose a shorter one");
@@ -31,7 +31,7 @@ bool TimedSocket::connect() {
     const int error = errno;
     error_ = what_ + " " + path_ + ": " + std::strerror(error) +
              (error == EAGAIN ? "; others wait for this card already, stop them (one slotwired to a card)"
-                              : "; start the simulated card (slotwire-simcard) first");
+                              : "; start " + program_ + " first");
     return false;
   }
   socket_ = std::move(fd);
@@ -41,7 +41,7 @@ bool TimedSocket::connect() {
 
 void TimedSocket::lost(const std::string& why) {
   socket_ = {};
-  error_ = what_ + " " + path_ + ": " + why + "; look at the simulated card's log";
+  error_ = what_ + " " + path_ + ": " + why + "; look at the log of " + program_;
 }
 
 /// Waits for the socket, until the deadline at most.

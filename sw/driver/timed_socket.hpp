@@ -15,9 +15,11 @@ class TimedSocket {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// `what` names the other end in errors ("card socket"). `timeout_ms`: the longest wait for it to take or answer
-  /// something. Throws std::invalid_argument when the path is too long.
-  TimedSocket(std::string what, std::string path, int timeout_ms);
+  /// `what` names the other end in errors ("card socket"), `program` who serves it. `timeout_ms`: the longest wait for
+  /// it to take or answer something. Throws std::invalid_argument when the path is too long.
+  TimedSocket(std::string what, std::string path, int timeout_ms, std::string program = kSimulatedCard);
+
+  static constexpr const char* kSimulatedCard = "the simulated card (slotwire-simcard)";
 
   /// Connects anew. False: error() says why not.
   bool connect();
@@ -37,7 +39,7 @@ class TimedSocket {
  private:
   bool wait_for(short events, Clock::time_point until, const char* what);
 
-  std::string what_, path_;
+  std::string what_, path_, program_;
   int timeout_ms_;
   slot::Fd socket_;
   std::string error_;

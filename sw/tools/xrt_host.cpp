@@ -48,12 +48,12 @@ int serve(int argc, char** argv) {
   slotwire::driver::XrtOptions options;
   std::string bus, interface;
   int limit_ms = 2000;
-  CLI::App app("Has an Alveo card open through XRT and serves it to slotwired, which names the socket (card.socket).");
+  CLI::App app("Has an Alveo card open through XRT and serves it to slotwired, which names the socket (card.xrt).");
   app.set_version_flag("--version", "slotwire-xrt-host " SLOTWIRE_VERSION);
   app.add_option("--device", options.device, "the card: its index, or its bus address as `xbutil examine` shows it")
       ->capture_default_str();
   app.add_option("--xclbin", options.xclbin, "the kernel's file, built from hw/shells/xrt")->required();
-  app.add_option("--bus", bus, "unix socket for slotwired (card.socket)")->required();
+  app.add_option("--bus", bus, "unix socket for slotwired (card.xrt)")->required();
   app.add_option("--interface", interface,
                  "network interface NAME[@NETNS] to make for the host's own frames on the card's port");
   app.add_option("--memory", options.memory, "how slot memory is reached: automatic, mapped or copied")

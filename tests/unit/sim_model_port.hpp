@@ -7,14 +7,14 @@
 #include <map>
 #include <vector>
 
-#include "sim/simcard/host_port.hpp"
+#include "driver/host_port.hpp"
 
 namespace slotwire::test {
 
 inline constexpr std::uint32_t kAddressEnd = std::uint32_t{1} << regs::kCardAddressBits;
 
 /// Takes `room` accesses at a time and answers when clocked.
-class ModelPort final : public sim::HostPort {
+class ModelPort final : public driver::HostPort {
  public:
   bool write(std::uint32_t address, const Bytes& data, std::uint64_t strobes) override {
     check(address);

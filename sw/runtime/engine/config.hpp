@@ -102,7 +102,8 @@ struct ListenConfig {
 /// A card that carries links.
 struct CardConfig {
   std::optional<driver::CardKind> chosen;  ///< as written; kind() is what holds
-  std::string socket;                      ///< of a simulated card
+  std::string xrt;                         ///< socket of slotwire-xrt-host
+  std::string socket;                      ///< of whoever serves a card, as a simulated one
   std::string vfio_user;                   ///< of a simulated card that is a PCI function
   std::string pci;                         ///< PCI address; empty: the only card there is
   bool sysfs = false;                      ///< BARs from sysfs instead of VFIO

@@ -99,7 +99,8 @@ class Checker {
       problem("card.kind", "is missing although there are 'card.socket' and 'card.vfio_user'; say which of them it is");
     }
     if (c.kind() == driver::CardKind::socket && c.socket.empty()) {
-      problem("card.kind", "is \"socket\" but 'card.socket' is missing; give the path of the simulated card's socket");
+      problem("card.kind",
+              "is \"socket\" but 'card.socket' is missing; give the path of the socket of what serves the card");
     }
     if (c.kind() == driver::CardKind::vfio_user && c.vfio_user.empty()) {
       problem("card.kind",

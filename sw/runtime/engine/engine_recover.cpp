@@ -217,6 +217,7 @@ void Engine::open_card(const driver::SoftCardOptions& options) {
   const CardConfig& config = config_.card;
   driver::CardWish wish;
   wish.kind = config.kind();
+  wish.xrt = config.xrt;
   wish.socket = config.socket;
   wish.vfio_user = config.vfio_user;
   wish.pci = config.pci;
