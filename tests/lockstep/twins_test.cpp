@@ -18,9 +18,9 @@ class NoCard final : public CardModel {
   NoCard() {
     ports_ = {};
     std::size_t bytes = 0, words = 0, longs = 0;
-#define SLOTWIRE_BYTE(name) ports_.name = &bytes_.at(bytes++)
-#define SLOTWIRE_WORDS(name) ports_.name = words_.at(words++).data()
-#define SLOTWIRE_LONG(name) ports_.name = &longs_.at(longs++)
+#define SLOTWIRE_BYTE(name) (ports_.name = &bytes_.at(bytes++))
+#define SLOTWIRE_WORDS(name) (ports_.name = words_.at(words++).data())
+#define SLOTWIRE_LONG(name) (ports_.name = &longs_.at(longs++))
     SLOTWIRE_BYTE(clk_i), SLOTWIRE_BYTE(rst_ni), SLOTWIRE_BYTE(host_req_valid_i), SLOTWIRE_BYTE(host_req_ready_o);
     SLOTWIRE_BYTE(host_req_write_i), SLOTWIRE_BYTE(host_rsp_valid_o), SLOTWIRE_BYTE(host_rsp_err_o);
     SLOTWIRE_BYTE(mem_rd_valid_o), SLOTWIRE_BYTE(mem_rd_ready_i), SLOTWIRE_BYTE(mem_rsp_valid_i);
