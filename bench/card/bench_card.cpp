@@ -1,6 +1,6 @@
 // What a card needs in clocks, measured in simulation, and how fast the simulation is.
 //
-//   bench_card [--runs N] [--json FILE]
+//   bench_card [--runs N] [--json FILE] [--pcie]
 //
 // Clocks are those of the core with the slot memory of hw/rtl/prim/sw_slot_mem.sv. A floor is what the ports alone
 // need: the latency of memory, or the beats that a frame takes on the wire.
@@ -17,6 +17,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "pcie_model.hpp"
 #include "pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/lockstep/program.hpp"
@@ -301,9 +302,40 @@ std::vector<Case> cases() {
   };
 }
 
-int run(std::uint64_t runs, const std::string& path) {
+/// What a host would see of these clocks behind a bus: a model (pcie_model.hpp), not a measurement.
+std::vector<Case> pcie_cases() {
+  using bench::Notice;
+  using bench::OutputSpace;
+  const auto model = [](std::uint64_t run) {
+    return bench::PcieModel({}, Bench(16, run, 5, kFrameLines).doorbell_to_wire(),
+                            Bench(16, run, 5, kFrameLines).wire_to_mark().first);
+  };
+  std::vector<Case> made;
+  const double floor = 4 * bench::PcieParameters{}.posted_ns();  // four crossings of the bus
+  for (const std::uint32_t lines : {1U, 16U}) {
+    const std::string size = std::to_string(lines * 64) + "B";
+    for (const auto& [space, where] :
+         {std::pair{OutputSpace::card, "output-on-card"}, {OutputSpace::host, "output-in-host"}}) {
+      for (const auto& [notice, how] : {std::pair{Notice::polling, "polling"}, {Notice::interrupt, "interrupt"}}) {
+        made.push_back({"pcie-model/round-trip/" + size + "/" + where + "/" + how,
+                        "model: call and answer, combined stores", "ns", floor,
+                        [=, space = space, notice = notice](std::uint64_t run) {
+                          return model(run).round_trip_ns(lines, 64, space, notice);
+                        }});
+      }
+    }
+    for (const auto& [bytes, how] : {std::pair{64.0, "combined"}, {8.0, "stores-of-8"}}) {
+      made.push_back({"pcie-model/messages/" + size + "/" + how, "model: what the bus carries to the card",
+                      "messages/s", std::nullopt,
+                      [=, bytes = bytes](std::uint64_t run) { return model(run).messages_per_second(lines, bytes); }});
+    }
+  }
+  return made;
+}
+
+int run(std::uint64_t runs, const std::string& path, bool pcie) {
   json rows = json::array();
-  for (const Case& c : cases()) {
+  for (const Case& c : pcie ? pcie_cases() : cases()) {
     std::vector<double> values;
     for (std::uint64_t i = 1; i <= runs; ++i) values.push_back(c.measure(i));
     std::sort(values.begin(), values.end());
@@ -338,8 +370,11 @@ int main(int argc, char** argv) try {
   app.set_version_flag("--version", SLOTWIRE_VERSION);
   app.add_option("--runs", runs, "Runs of every case")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--json", path, "Where to write the result; none: standard output");
+  bool pcie = false;
+  app.add_flag("--pcie", pcie,
+               "What the card would cost behind PCI Express: a model from published figures, no measurement");
   CLI11_PARSE(app, argc, argv);
-  return run(runs, path);
+  return run(runs, path, pcie);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "bench_card: %s\n", error.what());
   return 1;

@@ -142,7 +142,18 @@ module slotwire_host #(
   assign wr_data_o = req_wdata_i;
   assign wr_strb_o = req_wstrb_i;
   assign wr_valid_o = writes && to_mem && state_q == StIdle;
-  assign rd_valid_o = reads && to_mem && state_q == StIdle && reads_q != ($clog2(ReadsMax) + 1)'(ReadsMax);
+  assign rd_valid_o = reads && to_mem && state_q == StIdle && !behind_q && reads_q != ($clog2(ReadsMax) + 1)'(ReadsMax);
+
+  // A read of memory sees the host's writes that came before it.
+  logic       behind_q;  // The last one may not be done yet.
+  logic [7:0] last_write_q, behind_by;
+  assign behind_by = done_i - last_write_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) behind_q <= 1'b0;
+    else if (wr_valid_o && wr_ready_i) behind_q <= 1'b1;
+    else if (!behind_by[7]) behind_q <= 1'b0;
+    if (wr_valid_o && wr_ready_i) last_write_q <= issued_i + 8'd1;
+  end
 
   // What is neither a read nor a write of memory is taken when nothing is read, so that answers keep their order.
   assign take = req_valid_i && state_q == StIdle && !to_mem && (req_write_i || quiet) && (!(to_process && req_write_i) || db_room);
@@ -368,6 +379,6 @@ module slotwire_host #(
   assign idle_o = state_q == StIdle && !req_valid_i && quiet && db_count == '0 && !rsp_valid_o;
 
   logic unused;
-  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, db_ahead[6:0]};
+  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, db_ahead[6:0], behind_by[6:0]};
 
 endmodule

@@ -231,8 +231,8 @@ module slotwire_rows #(
   op_t  c1_q, c2_q;
   logic [15:0] c3_slot_q, c4_slot_q, c5_slot;
 
-  logic [Sources-1:0] request, grant, high_request;
-  logic [Sources-1:0] mask_q;
+  logic [Sources-1:0] request, grant;
+  logic [Sources-1:0] first_q[Sources];  // [j][i]: j goes before i.
   logic [SlotW-1:0]   slot_of[Sources];
   logic [Sources-1:0] clash;
   logic               quiesce;
@@ -285,14 +285,13 @@ module slotwire_rows #(
     end
   end
 
-  assign high_request = request & mask_q;
-  always_comb begin
-    grant = '0;
-    for (int unsigned i = 0; i < Sources; i++) begin
-      if (high_request != '0) begin
-        if (high_request[i] && grant == '0) grant[i] = 1'b1;
-      end else if (request[i] && grant == '0) begin
-        grant[i] = 1'b1;
+  // Whose last turn is longest ago goes first. A source that is held up by an operation of the same slot keeps its place, so what others
+  // do meanwhile does not put it back: each other source can go before it once.
+  for (genvar i = 0; i < Sources; i++) begin : gen_grant
+    always_comb begin
+      grant[i] = request[i];
+      for (int unsigned j = 0; j < Sources; j++) begin
+        if (j != i && request[j] && first_q[j][i]) grant[i] = 1'b0;
       end
     end
   end
@@ -349,7 +348,7 @@ module slotwire_rows #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      mask_q <= '0;
+      for (int unsigned j = 0; j < Sources; j++) first_q[j] <= ~((Sources'(2) << j) - Sources'(1));
       walk_q <= 1'b1;
       init_q <= 1'b1;
       walk_slot_q <= '0;
@@ -359,8 +358,11 @@ module slotwire_rows #(
       timer_slot_q <= '0;
       ctl_busy_q <= 1'b0;
     end else begin
-      // Whoever comes after the one that had its turn goes first.
-      if (grant != '0) mask_q <= ~((grant - Sources'(1)) | grant);
+      for (int unsigned j = 0; j < Sources; j++) begin
+        for (int unsigned k = 0; k < Sources; k++) begin
+          if (j != k && (grant[j] || grant[k])) first_q[j][k] <= grant[k];
+        end
+      end
       if (!walk_q && !slow_walks) init_q <= 1'b0;
       if (takes_walk) begin
         walk_slot_q <= walk_slot_q + SlotW'(1);
@@ -616,5 +618,9 @@ module slotwire_rows #(
 
   logic unused;
   assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0]};
+
+`ifdef FV_SLOTWIRE_ROWS
+`include "fv_slotwire_rows_inner.svh"
+`endif
 
 endmodule

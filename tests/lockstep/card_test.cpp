@@ -83,6 +83,22 @@ TEST_F(Card, SlotMemoryTakesBytes) {
   EXPECT_EQ(*read, line);
 }
 
+// A read comes after the writes before it, however long memory takes.
+TEST_F(Card, AReadSeesTheWritesBeforeIt) {
+  for (const bool random : {false, true}) {
+    power_on({.random_memory = random, .memory_latency = random ? 40U : 4U, .stall_permille = random ? 200U : 0U});
+    for (std::uint32_t step = 0; step < 200; ++step) {
+      Line line;
+      lockstep::fill_line(line.data(), step, 3);
+      const std::uint32_t address = SimCardDriver::memory_address(step % 3);
+      ASSERT_TRUE(driver->write_line(address, line));
+      const auto read = driver->read_line(address);
+      ASSERT_TRUE(read);
+      ASSERT_EQ(*read, line) << "step " << step;
+    }
+  }
+}
+
 // Every write to where there is nothing, or of a wrong size, is counted and without effect.
 TEST_F(Card, RefusesWhatItHasNot) {
   const Line line{};
