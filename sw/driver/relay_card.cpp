@@ -520,7 +520,12 @@ bool RelayCard::take_event(std::uint32_t event) {
   SlotRow on_it{};
   if (!read_row(slot, on_it)) return false;
   if (!same_pairing(slot, on_it) || state_of(on_it) == SlotState::bound) return true;
-  unshare(slot);
+  if (places_[slot].shared) {
+    unshare(slot);
+    // What the process wrote last may be what stopped it: the card knows what was good.
+    rows_[slot].in_tail = on_it.in_tail;
+    rows_[slot].out_head = on_it.out_head;
+  }
   // What was delivered before stays readable (R8).
   if (!take_marks(slot)) return false;
   stopped(slot, static_cast<regs::Fault>(event >> 16 & 0xff));
