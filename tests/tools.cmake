@@ -16,6 +16,9 @@ foreach(script ${tool_tests})
       add_test(NAME ${part}.${short} COMMAND Python3::Interpreter ${script} -v ${class}.${method})
       set_tests_properties(${part}.${short} PROPERTIES LABELS node TIMEOUT ${tool_timeout} SKIP_REGULAR_EXPRESSION "skipped '"
                            ENVIRONMENT "${tool_environment}")
+      if(part STREQUAL "tool_direct")
+        set_tests_properties(${part}.${short} PROPERTIES LABELS "node;pcie")
+      endif()
     endif()
   endforeach()
 endforeach()
@@ -23,6 +26,10 @@ endforeach()
 add_test(NAME tool_card.pci COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_card.py -v PciCard)
 math(EXPR pci_card_timeout "2 * ${tool_timeout}")
 set_tests_properties(tool_card.pci PROPERTIES LABELS "node;pcie" TIMEOUT ${pci_card_timeout} SKIP_REGULAR_EXPRESSION "skipped '"
+                     ENVIRONMENT "${tool_environment}")
+# And as one that serves the slots of processes itself.
+add_test(NAME tool_card.direct COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_card.py -v DirectCard)
+set_tests_properties(tool_card.direct PROPERTIES LABELS "node;pcie" TIMEOUT ${pci_card_timeout} SKIP_REGULAR_EXPRESSION "skipped '"
                      ENVIRONMENT "${tool_environment}")
 # The streams once more over links on TCP.
 math(EXPR over_tcp_timeout "2 * ${tool_timeout}")

@@ -46,7 +46,8 @@ bool is_eventfd(int fd) {
 
 }  // namespace
 
-VfioUserServer::VfioUserServer(std::string path, PciDevice& device) : path_(std::move(path)), device_(device) {
+VfioUserServer::VfioUserServer(std::string path, PciDevice& device, SlotServer* slots)
+    : path_(std::move(path)), device_(device), slots_(slots) {
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
   if (path_.empty() || path_.size() >= sizeof at.sun_path) {
@@ -81,6 +82,7 @@ void VfioUserServer::drop(const std::string& why) {
   out_.clear();
   agreed_ = false;
   reading_ = false;  // its answer, if it comes, is forgotten at the next read
+  if (slots_ != nullptr) slots_->unshare_all();
   for (unsigned vector = 0; vector < device_.vectors(); ++vector) {
     irqs_[vector] = {};
     device_.set_vector(vector, false, 0, 0);
@@ -228,6 +230,10 @@ void VfioUserServer::handle(Bytes body) {
       return region_write(body);
     case Command::device_reset:
       return reset();
+    case Command::share_slot:
+      return share_slot(body);
+    case Command::unshare_slot:
+      return unshare_slot(body);
     default:
       return refuse(ENOTSUP);
   }
@@ -239,7 +245,8 @@ void VfioUserServer::version(Bytes body) {
   agreed_ = true;
   const protocol::Version version{protocol::kMajor, std::min(asked.minor, protocol::kMinor)};
   const std::string text = "{\"capabilities\":{\"max_msg_fds\":" + std::to_string(protocol::kMaxFds) +
-                           ",\"max_data_xfer_size\":" + std::to_string(protocol::kMaxTransfer) + "}}";
+                           ",\"max_data_xfer_size\":" + std::to_string(protocol::kMaxTransfer) +
+                           (slots_ != nullptr ? "," + std::string(protocol::kSharesSlots) : "") + "}}";
   reply(bytes_of(version), std::as_bytes(std::span(text.c_str(), text.size() + 1)));
 }
 
@@ -345,6 +352,32 @@ void VfioUserServer::reset() {
   device_.function_reset();
   device_.config_write(PCI_COMMAND, 2, command);
   set_vectors();
+  reply({});
+}
+
+// ---- slots in memory that the client made
+// -----------------------------------------------------------------------------
+
+void VfioUserServer::share_slot(Bytes body) {
+  protocol::ShareSlot asked{};
+  if (slots_ == nullptr) return refuse(ENOTSUP);
+  if (!take(body, asked) || body.size() != sizeof asked || fds_.size() != protocol::kShareFds ||
+      !is_eventfd(fds_.back().get())) {
+    return refuse(EINVAL);
+  }
+  ShareFds fds;
+  std::move(fds_.begin(), fds_.end(), fds.begin());
+  const std::string wrong = slots_->share(asked, std::move(fds));
+  if (wrong.empty()) return reply({});
+  std::fprintf(stderr, "simulated card: slot %u cannot be served: %s\n", asked.slot, wrong.c_str());
+  refuse(EINVAL);
+}
+
+void VfioUserServer::unshare_slot(Bytes body) {
+  protocol::UnshareSlot asked{};
+  if (slots_ == nullptr) return refuse(ENOTSUP);
+  if (!take(body, asked) || body.size() != sizeof asked) return refuse(EINVAL);
+  slots_->unshare(asked.slot);
   reply({});
 }
 

@@ -14,6 +14,7 @@
 
 #include "driver/pcie/vfio_user_protocol.hpp"
 #include "sim/pci/pci_device.hpp"
+#include "sim/pci/slot_server.hpp"
 #include "slot/memory.hpp"
 
 namespace slotwire::sim {
@@ -25,8 +26,9 @@ class VfioUserServer final : public MessageSink {
   /// Messages taken in one poll().
   static constexpr std::size_t kMessages = 256;
 
-  /// Listens on `path` (an old socket there is replaced, anything else is left). Throws std::runtime_error.
-  VfioUserServer(std::string path, PciDevice& device);
+  /// Listens on `path` (an old socket there is replaced, anything else is left). `slots` (may be none) serves slots
+  /// that the client shares. Throws std::runtime_error.
+  VfioUserServer(std::string path, PciDevice& device, SlotServer* slots = nullptr);
   ~VfioUserServer() override;
   VfioUserServer(const VfioUserServer&) = delete;
   VfioUserServer& operator=(const VfioUserServer&) = delete;
@@ -60,12 +62,15 @@ class VfioUserServer final : public MessageSink {
   void region_write(Bytes body);
   void read_config(const driver::vfio_user::RegionAccess& access);
   void reset();
+  void share_slot(Bytes body);
+  void unshare_slot(Bytes body);
   void set_vectors();
   void reply(Bytes body, Bytes more = {});
   void refuse(int error);
 
   std::string path_;
   PciDevice& device_;
+  SlotServer* slots_;
   slot::Fd listener_, client_;
   driver::vfio_user::Header header_{};  ///< of the message that comes in, or is worked on
   std::size_t header_have_ = 0, body_have_ = 0;

@@ -16,6 +16,7 @@
 #include "sim/pci/pci_proxy_server.hpp"
 #include "sim/pci/vfio_user_server.hpp"
 #include "sim/simcard/core_port.hpp"
+#include "sim/simcard/slot_shares.hpp"
 #include "sim/simcard/wire.hpp"
 
 namespace slotwire::sim {
@@ -29,6 +30,7 @@ struct Options {
   int pci_proxy = -1;
   std::string qtest;
   std::string pci_log;
+  bool relayed = false;
   std::string wire = "none";
   std::string host = "none";
   unsigned slots = 64;
@@ -42,14 +44,19 @@ struct Options {
   std::uint64_t trace_from = 0, trace_to = ~std::uint64_t{0};
 };
 
-/// Adds up the interrupts between two looks.
-class Interrupts final : public PortWatcher {
+/// Adds up what happens between two looks.
+class Watcher final : public PortWatcher {
  public:
   void interrupt(std::uint64_t, std::uint32_t vectors) override { raised_ |= vectors; }
+  void out_tail(std::uint64_t) override { moved_ = true; }
+  void wire_beat(std::uint64_t, bool out, bool, bool, const Line&) override { moved_ = moved_ || !out; }
   std::uint32_t take() { return std::exchange(raised_, 0); }
+  /// Did a proxy mark move, or a frame come that may move one.
+  bool take_moved() { return std::exchange(moved_, false); }
 
  private:
   std::uint32_t raised_ = 0;
+  bool moved_ = false;
 };
 
 /// A wire and the two queues at the card's port.
@@ -107,7 +114,7 @@ class SimCard {
         core_(core_options(options)),
         wire_(options.wire, core_.wire_in(), core_.wire_out(), options.loss_permille, random_),
         host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
-    core_.watch(&interrupts_);
+    core_.watch(&watcher_);
     core_.reset();
     if (!options.vfio_user.empty() || options.pci_proxy >= 0) open_pci();
     if (!options.bus.empty()) bus_ = std::make_unique<driver::BusServer>(options.bus, port_);
@@ -124,6 +131,7 @@ class SimCard {
       bool any = wire_.poll();
       any |= host_.poll();
       any |= poll_driver();
+      any |= poll_shares();
       tell_time(start);
       if (!any && core_.idle() && !driver_busy()) {
         if (wire_.ended() || (proxy_ && proxy_->ended())) break;
@@ -134,11 +142,15 @@ class SimCard {
       } else {
         core_.clock(kBurst);
       }
-      const std::uint32_t raised = interrupts_.take();
+      const std::uint32_t raised = watcher_.take();
       if (bus_) bus_->interrupt(raised);
       if (pci_) pci_->raise(raised);
       if (!core_.violation().empty()) {
         std::fprintf(stderr, "simulated card: %s\n", core_.violation().c_str());
+        return 1;
+      }
+      if (shares_ && !shares_->broken().empty()) {
+        std::fprintf(stderr, "simulated card: %s\n", shares_->broken().c_str());
         return 1;
       }
     }
@@ -187,13 +199,27 @@ class SimCard {
     const auto info = driver.probe();
     if (!info) throw std::runtime_error("the card does not answer: " + driver.error());
     const PciGeometry geometry{info->slots, info->links, info->vectors, info->memory_lines, options_.pci_proxy < 0};
-    pci_ = std::make_unique<PciDevice>(port_, geometry, [this] { core_.reset(); });
+    pci_ = std::make_unique<PciDevice>(port_, geometry, [this] { reset_card(); });
     if (!options_.pci_log.empty()) pci_->log().write_to(options_.pci_log);
     if (options_.pci_proxy >= 0) {
       proxy_ = std::make_unique<PciProxyServer>(options_.pci_proxy, options_.qtest, *pci_);
     } else {
-      vfio_ = std::make_unique<VfioUserServer>(options_.vfio_user, *pci_);
+      if (!options_.relayed) shares_ = std::make_unique<SlotShares>(core_, info->slots);
+      vfio_ = std::make_unique<VfioUserServer>(options_.vfio_user, *pci_, shares_.get());
     }
+  }
+
+  /// Rows are free after a reset: whoever shared slots binds them anew.
+  void reset_card() {
+    if (shares_) shares_->unshare_all();
+    core_.reset();
+  }
+
+  /// They use the host port between the driver's accesses.
+  bool poll_shares() {
+    if (!shares_) return false;
+    if (watcher_.take_moved()) shares_->look();
+    return pci_->ready() && shares_->poll();
   }
 
   bool poll_driver() {
@@ -217,10 +243,11 @@ class SimCard {
   Options options_;
   Random random_;
   SimCore core_;
-  Interrupts interrupts_;
+  Watcher watcher_;
   Port wire_, host_;
   CorePort port_{core_};
   std::unique_ptr<PciDevice> pci_;
+  std::unique_ptr<SlotShares> shares_;
   std::unique_ptr<VfioUserServer> vfio_;
   std::unique_ptr<PciProxyServer> proxy_;
   std::unique_ptr<driver::BusServer> bus_;
@@ -245,6 +272,8 @@ int main(int argc, char** argv) {
     app.add_option("--qtest", options.qtest, "QEMU's qtest socket, for the interrupts of a function behind its proxy")
         ->needs(proxy);
     app.add_option("--pci-log", options.pci_log, "file for every access of the PCI function");
+    app.add_flag("--relayed", options.relayed, "serve no slots: slotwired relays, as for a card in a PCIe slot")
+        ->needs(vfio_user);
     app.add_option("--wire", options.wire,
                    "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");
     app.add_option("--host", options.host,

@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 
+#include "driver/slot_share.hpp"
+
 namespace slotwire::driver {
 
 class HostBus {
@@ -31,6 +33,16 @@ class HostBus {
   virtual const std::string& broken() const = 0;
   /// Tries to reach a card that went away, at once or not at all. True: it answers (again).
   virtual bool reconnect() = 0;
+
+  /// Can the card be handed a slot's space files, to serve them in the place of pages of its own. Known once the card
+  /// was reached.
+  virtual bool shares_slots() const { return false; }
+  /// From now on the card serves the slot, whose row it must have; it begins where the proxy page stands. False: the
+  /// card did not answer or refused; see broken().
+  virtual bool share_slot(const SlotShare& /*share*/) { return false; }
+  /// When it returns, the card touches the slot's files no more. A slot that is not shared is none of an error. The end
+  /// of the connection, and a reset of the card, end all. False: as of share_slot().
+  virtual bool unshare_slot(std::uint16_t /*slot*/) { return false; }
 
   void write32(std::size_t address, std::uint32_t value) { write(address, std::as_bytes(std::span(&value, 1))); }
 };

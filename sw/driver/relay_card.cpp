@@ -20,17 +20,8 @@ constexpr std::uint32_t kReservedLines = 1;
 constexpr std::size_t kMostLines = ((std::size_t{1} << regs::kCardAddressBits) - regs::kCardMemory) / regs::kLineBytes;
 constexpr std::uint32_t kMostFrameLines = 1023;
 
-/// From a mark to one that is never taken for a later one, however far the card is ahead or behind.
-constexpr std::uint32_t kHalfCircle = std::uint32_t{1} << 31;
-
-constexpr std::uint32_t ring_lines(unsigned order) {
-  return std::uint32_t{1} << order;
-}
 SlotState state_of(const SlotRow& row) {
   return static_cast<SlotState>(row.state);
-}
-std::size_t memory_address(std::uint32_t line) {
-  return regs::kCardMemory + std::size_t{line} * regs::kLineBytes;
 }
 std::uint32_t mac_high(const MacAddress& mac) {
   return std::uint32_t{mac[0]} << 24 | std::uint32_t{mac[1]} << 16 | std::uint32_t{mac[2]} << 8 | mac[3];
@@ -56,12 +47,13 @@ RelayCard::RelayCard(std::span<SlotRow> rows, const SoftCardOptions& options, Ca
       places_(rows.size()),
       links_(options.links),
       stats_(rows.size()),
-      buffer_(std::size_t{regs::kLineBytes} << regs::kMaxRingOrder) {
+      relay_(*bus_) {
   watch_ = slot::Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!watch_) carriers::throw_errno("the card: an epoll descriptor cannot be had");
   // A bus may come connected.
   if (!(bus_->broken().empty() ? watch_bus() : connect())) throw std::runtime_error(why());
   info_ = read_info();
+  capabilities_.direct_map = bus_->shares_slots();
   lines_ = std::make_unique<LineAllocator>(info_.memory_lines, kReservedLines);
   reach();
   if (!reached_) throw std::runtime_error(why());
@@ -72,6 +64,7 @@ std::string RelayCard::why() const {
 }
 
 bool RelayCard::connect() {
+  for (Place& place : places_) place.shared = false;  // the end of the connection ended that
   if (!bus_->reconnect()) return false;
   return watch_bus();
 }
@@ -124,7 +117,7 @@ void RelayCard::reach() {
     // Nothing in it is ours: no slot of another life may go on.
     const SlotRow none{};
     for (std::uint32_t slot = 0; slot < info_.slots; ++slot) {
-      bus_->write(regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes, std::as_bytes(std::span(&none, 1)));
+      bus_->write(row_address(static_cast<std::uint16_t>(slot)), std::as_bytes(std::span(&none, 1)));
     }
     std::memcpy(token.data(), &incarnation_, sizeof incarnation_);
     bus_->write(memory_address(0), token);
@@ -152,7 +145,7 @@ void RelayCard::free_strangers() {
   const SlotRow none{};
   for (std::uint32_t slot = 0; slot < info_.slots; ++slot) {
     if (slot < rows_.size() && state_of(rows_[slot]) != SlotState::free && rows_[slot].in_base != 0) continue;
-    bus_->write(regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes, std::as_bytes(std::span(&none, 1)));
+    bus_->write(row_address(static_cast<std::uint16_t>(slot)), std::as_bytes(std::span(&none, 1)));
   }
 }
 
@@ -180,6 +173,9 @@ bool RelayCard::try_again(std::uint64_t now_us) {
 void RelayCard::lost_card() {
   reached_ = false;
   next_try_us_ = now_us() + kRetryUs;
+  for (std::size_t slot = 0; slot < places_.size(); ++slot) {
+    if (places_[slot].shared) see_pages(static_cast<std::uint16_t>(slot));
+  }
   for (std::size_t link = 0; link < links_.size(); ++link) {
     if (links_[link].port != nullptr && links_[link].up) {
       listener().on_link(static_cast<std::uint16_t>(link), false,
@@ -205,7 +201,7 @@ void RelayCard::place(std::uint16_t slot, unsigned in_order, unsigned out_order)
                              std::to_string(info_.memory_lines) +
                              " lines are free); lower memory.ring, or close connections");
   }
-  places_[slot] = {true, false, in_order, out_order, *in, *out};
+  places_[slot] = {true, false, false, in_order, out_order, *in, *out};
   rows_[slot].in_base = *in;
   rows_[slot].out_base = *out;
 }
@@ -235,7 +231,7 @@ void RelayCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_o
     lines_->give(out_base, out_order);
     throw;
   }
-  places_[slot] = {true, state_of(row) != SlotState::free, in_order, out_order, in_base, out_base};
+  places_[slot] = {true, state_of(row) != SlotState::free, false, in_order, out_order, in_base, out_base};
 }
 
 void RelayCard::close_slot(std::uint16_t slot) {
@@ -253,7 +249,7 @@ void RelayCard::release_place(std::uint16_t slot) {
 }
 
 void RelayCard::write_row(std::uint16_t slot) {
-  bus_->write(regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes, std::as_bytes(std::span(&rows_[slot], 1)));
+  bus_->write(row_address(slot), std::as_bytes(std::span(&rows_[slot], 1)));
 }
 
 void RelayCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
@@ -285,11 +281,47 @@ void RelayCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
   if (!place.placed || place.in_order != binding.in_order || place.out_order != binding.out_order) {
     return refuse_row(slot);  // it has no place of that size
   }
-  if (reached_) write_row(slot);
+  if (!reached_) return;
+  write_row(slot);
+  share(slot);
+}
+
+// ---- slots that the card serves itself
+// ----------------------------------------------------------------------------------------
+
+/// Hands the slot, which is bound on the card, to a card that serves it itself. False: the engine relays.
+bool RelayCard::share(std::uint16_t slot) {
+  const SlotFiles& files = slot_at(slot).files;
+  if (!bus_->shares_slots() || !files.other) return false;
+  const Place& place = places_[slot];
+  // A card that is lost over this is taken up again in poll().
+  places_[slot].shared =
+      bus_->share_slot({slot, place.in_order, place.out_order, files.own.get(), files.other.get(), files.wake.get()});
+  return places_[slot].shared;
+}
+
+/// From now on the slot's marks are ours again.
+void RelayCard::unshare(std::uint16_t slot) {
+  if (!std::exchange(places_[slot].shared, false)) return;
+  bus_->unshare_slot(slot);
+  see_pages(slot);
+}
+
+/// What the card did with the slot stands in its pages.
+void RelayCard::see_pages(std::uint16_t slot) {
+  const Slot& files = slot_at(slot);
+  SlotRow& row = rows_[slot];
+  if (!files.own || !files.other || state_of(row) == SlotState::free) return;
+  const std::uint32_t in_tail = row.in_tail, out_tail = row.out_tail;
+  marks_from_pages(row, files.own, files.other);
+  if (const auto moved = static_cast<std::int32_t>(row.in_tail - in_tail); moved > 0) {
+    stats_[slot].tx_lines += static_cast<std::uint32_t>(moved);
+  }
+  stats_[slot].rx_lines += row.out_tail - out_tail;
 }
 
 bool RelayCard::read_row(std::uint16_t slot, SlotRow& row) {
-  const std::size_t at = regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes;
+  const std::size_t at = row_address(slot);
   return bus_->read(at, std::as_writable_bytes(std::span(&row, 1)));
 }
 
@@ -309,6 +341,7 @@ void RelayCard::recover(std::uint16_t slot) {
   SlotRow& row = rows_[slot];
   if (!reached_ || state_of(row) != SlotState::bound) return;
   const Place& place = places_[slot];
+  if (bus_->shares_slots()) see_pages(slot);  // it went on without us, and our own row stands still
   if (!place.placed || row.in_order != place.in_order || row.out_order != place.out_order ||
       row.in_base != place.in_base || row.out_base != place.out_base || row.link >= info_.links ||
       row.in_tail - row.in_head > ring_lines(place.in_order) ||
@@ -319,6 +352,7 @@ void RelayCard::recover(std::uint16_t slot) {
   if (!read_row(slot, on_it)) return;
   const bool same = same_pairing(slot, on_it);
   // A card that was reset has its rows free, but their marks and its memory still stand.
+  unshare(slot);
   if (same && !take_marks(slot)) return;
   if (same && state_of(on_it) != SlotState::bound && state_of(on_it) != SlotState::free) {
     return stopped(slot, static_cast<regs::Fault>(on_it.fault));
@@ -330,14 +364,14 @@ void RelayCard::recover(std::uint16_t slot) {
     row.told_ack = row.out_tail;
     write_row(slot);
   }
-  ring(slot, false);
+  if (!share(slot)) ring(slot, false);
 }
 
 /// R9: a row that cannot be. Nothing may compute with it any more, and the card never hears of it.
 void RelayCard::refuse_row(std::uint16_t slot) {
   stopped(slot, regs::Fault::memory);
   const SlotRow none{};
-  const std::size_t at = regs::kCardSlotRows + std::size_t{slot} * regs::kSlotRowBytes;
+  const std::size_t at = row_address(slot);
   if (reached_) bus_->write(at, std::as_bytes(std::span(&none, 1)));
   Place& place = places_[slot];
   place.carried = false;
@@ -354,12 +388,14 @@ void RelayCard::free_on_card(std::uint16_t slot) {
   std::erase(stopped_, slot);
   // A row with a place may be bound on the card though its slot was never taken up here.
   if (!carried(slot) && (state_of(rows_[slot]) == SlotState::free || rows_[slot].in_base == 0)) return;
+  unshare(slot);
   rows_[slot] = SlotRow{};
   if (reached_) write_row(slot);
   places_[slot].carried = false;
 }
 
 void RelayCard::unbind(std::uint16_t slot) {
+  unshare(slot);
   // The process may read all that was acknowledged to the peer, told by the card or not yet.
   if (reached_) take_marks(slot);
   free_on_card(slot);
@@ -371,6 +407,7 @@ void RelayCard::unbind(std::uint16_t slot) {
 void RelayCard::fault(std::uint16_t slot, regs::Fault cause) {
   if (!carried(slot)) return SoftCard::fault(slot, cause);
   if (state_of(rows_[slot]) != SlotState::bound) return;
+  unshare(slot);
   if (reached_) take_marks(slot);  // what was delivered before stays readable (R8)
   command(regs::CardCommand::fault, slot, cause);
   stopped(slot, cause);
@@ -403,50 +440,20 @@ const pipeline::SlotStats& RelayCard::stats(std::uint16_t slot) const {
 // ---- lines and marks
 // --------------------------------------------------------------------------------------------------
 
-/// Lines of the process's input ring into the card's.
-void RelayCard::copy_in(std::uint16_t slot, std::uint32_t from, std::uint32_t lines) {
-  const slot::Space& space = slot_at(slot).own;
-  const slot::RingView ring{space.ring(), space.order(), space.mirrored()};
-  const std::uint32_t size = ring_lines(places_[slot].in_order);
-  while (lines != 0) {
-    const std::uint32_t to_end = size - (from & (size - 1));
-    const std::uint32_t n = std::min({lines, to_end, ring.contiguous(from, lines)});
-    // Read once into a copy of our own: the process may still write.
-    std::memcpy(buffer_.data(), ring.at(from), std::size_t{n} * regs::kLineBytes);
-    bus_->write(memory_address(rows_[slot].in_base + (from & (size - 1))),
-                std::span(buffer_).first(std::size_t{n} * regs::kLineBytes));
-    from += n;
-    lines -= n;
-  }
-}
-
-/// Lines of the card's output ring into the process's.
-bool RelayCard::copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t lines) {
-  slot::Space& space = slot_at(slot).other;
-  const slot::RingView ring{space.ring(), space.order(), space.mirrored()};
-  const std::uint32_t size = ring_lines(places_[slot].out_order);
-  while (lines != 0) {
-    const std::uint32_t to_end = size - (from & (size - 1));
-    const std::uint32_t n = std::min({lines, to_end, ring.contiguous(from, lines)});
-    const std::span<std::byte> bytes = std::span(buffer_).first(std::size_t{n} * regs::kLineBytes);
-    if (!bus_->read(memory_address(rows_[slot].out_base + (from & (size - 1))), bytes)) return false;
-    std::memcpy(ring.at(from), bytes.data(), bytes.size());
-    from += n;
-    lines -= n;
-  }
-  return true;
-}
-
 void RelayCard::look(std::uint16_t slot) {
   if (!carried(slot)) return SoftCard::look(slot);
+  if (places_[slot].shared) return see_pages(slot);
   ring(slot, true);
 }
 
 bool RelayCard::drained(std::uint16_t slot) const {
-  if (!carried(slot) || reached_) return SoftCard::drained(slot);
-  // Nothing was looked at since the card went away.
+  if (!carried(slot) || (reached_ && !places_[slot].shared)) return SoftCard::drained(slot);
+  // Nothing was looked at since the card went away, or the card looks itself.
   const Slot& files = slot_at(slot);
-  return files.own && files.own.marks().tail.load(std::memory_order_acquire) == rows_[slot].in_head;
+  if (!files.own) return false;
+  const std::uint32_t in_head =
+      places_[slot].shared ? files.other.marks().head.load(std::memory_order_acquire) : rows_[slot].in_head;
+  return files.own.marks().tail.load(std::memory_order_acquire) == in_head;
 }
 
 /// Brings the process's marks to the card, and the lines before them.
@@ -454,27 +461,7 @@ void RelayCard::ring(std::uint16_t slot, bool moved_only) {
   const Slot& files = slot_at(slot);
   SlotRow& row = rows_[slot];
   if (!files.own || !reached_ || state_of(row) != SlotState::bound) return;
-  const slot::MarkPage& marks = files.own.marks();
-  const std::uint32_t in_tail = marks.tail.load(std::memory_order_acquire);
-  const std::uint32_t out_head = marks.head.load(std::memory_order_acquire);
-  const std::size_t page = regs::kCardProcessPages + std::size_t{slot} * regs::kPageBytes;
-  const std::uint32_t produced = in_tail - row.in_tail, consumed = out_head - row.out_head;
-  // A mark that cannot be is for the card to fault (R10). The card may be ahead of what the process was told and find
-  // nothing wrong with it, though its lines never came: it gets one that it must refuse, whatever it released.
-  if (produced > ring_lines(row.in_order) - (row.in_tail - row.in_head)) {
-    return bus_->write32(page + regs::kMarkTail, row.in_head + kHalfCircle);
-  }
-  if (produced != 0) {
-    copy_in(slot, row.in_tail, produced);
-    row.in_tail = in_tail;
-    stats_[slot].tx_lines += produced;
-  }
-  if (produced != 0 || !moved_only) bus_->write32(page + regs::kMarkTail, in_tail);
-  if (consumed > row.out_tail - row.out_head) {
-    return bus_->write32(page + regs::kMarkHead, row.out_head + kHalfCircle);
-  }
-  row.out_head = out_head;
-  if (consumed != 0 || !moved_only) bus_->write32(page + regs::kMarkHead, out_head);
+  stats_[slot].tx_lines += relay_.ring(slot, row, files.own, moved_only).lines;
 }
 
 /// Takes the slot's proxy marks from the card: delivered lines go to the process, then both marks.
@@ -482,18 +469,14 @@ bool RelayCard::take_marks(std::uint16_t slot) {
   SlotRow& row = rows_[slot];
   Slot& files = slot_at(slot);
   if (!carried(slot) || !files.other || state_of(row) != SlotState::bound) return true;
-  std::array<std::byte, 2 * regs::kLineBytes> page{};
-  if (!bus_->read(regs::kCardProxyPages + std::size_t{slot} * regs::kPageBytes, page)) return false;
-  const std::uint32_t out_tail = word_at(page, regs::kOutTail), in_head = word_at(page, regs::kInHead);
-  const std::uint32_t delivered = out_tail - row.out_tail, released = in_head - row.in_head;
-  if (delivered > ring_lines(row.out_order) - (row.out_tail - row.out_head) || released > row.in_tail - row.in_head) {
-    return true;  // of an earlier pairing: this one's are told when they move
+  if (places_[slot].shared) {
+    see_pages(slot);
+    return true;
   }
-  if (delivered != 0 && !copy_out(slot, row.out_tail, delivered)) return false;
-  row.out_tail = out_tail;
-  row.in_head = in_head;
-  stats_[slot].rx_lines += delivered;
-  show_marks(files, in_head, out_tail);
+  const std::optional<std::uint32_t> delivered = relay_.take(slot, row, files.other);
+  if (!delivered) return false;
+  stats_[slot].rx_lines += *delivered;
+  show_marks(files, row.in_head, row.out_tail);
   return true;
 }
 
@@ -537,6 +520,12 @@ bool RelayCard::take_event(std::uint32_t event) {
   SlotRow on_it{};
   if (!read_row(slot, on_it)) return false;
   if (!same_pairing(slot, on_it) || state_of(on_it) == SlotState::bound) return true;
+  if (places_[slot].shared) {
+    unshare(slot);
+    // What the process wrote last may be what stopped it: the card knows what was good.
+    rows_[slot].in_tail = on_it.in_tail;
+    rows_[slot].out_head = on_it.out_head;
+  }
   // What was delivered before stays readable (R8).
   if (!take_marks(slot)) return false;
   stopped(slot, static_cast<regs::Fault>(event >> 16 & 0xff));

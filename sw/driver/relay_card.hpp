@@ -1,6 +1,8 @@
-// A card that processes do not map: the engine relays. Processes have the slots of a soft card; lines and marks of
+// A card that the engine drives and relays for. Processes have the slots of a soft card; lines and marks of
 // slots whose link the card carries are copied between these and the card's slot memory and marks, over a host bus. All
-// other slots are a soft card's. So one node has links of both kinds, and a process cannot tell.
+// other slots are a soft card's. So one node has links of both kinds, and a process cannot tell. A bus that shares
+// slots (HostBus::share_slot) leads to a card that copies itself: the engine hands it the files of each slot and keeps
+// out.
 //
 // Positions are the same on both sides, so the marks are still the state: after a restart of the engine the card goes
 // on and the relay takes up where the marks stand; after a reset of the card its slots are bound again at their marks.
@@ -10,6 +12,7 @@
 #include "driver/card_port.hpp"
 #include "driver/host_bus.hpp"
 #include "driver/line_allocator.hpp"
+#include "driver/slot_relay.hpp"
 #include "driver/soft_card.hpp"
 
 namespace slotwire::driver {
@@ -64,6 +67,7 @@ class RelayCard final : public SoftCard {
   struct Place {
     bool placed = false;   ///< its rings have a place in the card's memory
     bool carried = false;  ///< bound over a link of the card
+    bool shared = false;   ///< the card has its files and moves its lines and marks itself
     unsigned in_order = 0, out_order = 0;
     std::uint32_t in_base = 0, out_base = 0;
   };
@@ -90,8 +94,9 @@ class RelayCard final : public SoftCard {
   void write_row(std::uint16_t slot);
   void write_link(std::uint16_t link);
   bool command(regs::CardCommand what, std::uint16_t target, regs::Fault cause);
-  void copy_in(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
-  bool copy_out(std::uint16_t slot, std::uint32_t from, std::uint32_t lines);
+  bool share(std::uint16_t slot);
+  void unshare(std::uint16_t slot);
+  void see_pages(std::uint16_t slot);
   void ring(std::uint16_t slot, bool moved_only);
   void refuse_row(std::uint16_t slot);
   void free_on_card(std::uint16_t slot);
@@ -119,7 +124,7 @@ class RelayCard final : public SoftCard {
   bool stuck_ = false;                  ///< a command does not end
   std::vector<std::uint16_t> stopped_;  ///< that the listener was not told of
   std::uint64_t next_try_us_ = 0, retry_us_ = kRetryUs;
-  std::vector<std::byte> buffer_;
+  SlotRelay relay_;
   mutable std::array<std::uint64_t, regs::kCounterCount> counters_{};
   mutable std::uint64_t counters_at_us_ = 0;
 };

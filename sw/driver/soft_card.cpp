@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "driver/slot_relay.hpp"
+
 namespace slotwire::driver {
 namespace {
 
@@ -193,15 +195,7 @@ bool SoftCard::publish() {
 }
 
 void SoftCard::show_marks(Slot& slot, std::uint32_t in_head, std::uint32_t out_tail) {
-  slot::MarkPage& proxy = slot.other.marks();
-  const std::uint32_t moved = (proxy.tail.load(std::memory_order_relaxed) != out_tail ? slot::kWaitReadable : 0U) |
-                              (proxy.head.load(std::memory_order_relaxed) != in_head ? slot::kWaitWritable : 0U);
-  proxy.head.store(in_head, std::memory_order_seq_cst);
-  proxy.tail.store(out_tail, std::memory_order_seq_cst);
-  const std::uint32_t wait = slot.own.marks().wait.load(std::memory_order_seq_cst);
-  if ((wait & moved) == 0 || wait == slot.signalled) return;
-  slot.signalled = wait;
-  slot::signal_event(slot.files.wake.get());
+  driver::show_marks(slot.other.marks(), slot.own.marks(), slot.files.wake.get(), slot.signalled, in_head, out_tail);
 }
 
 void SoftCard::report_events() {

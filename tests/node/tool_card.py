@@ -156,12 +156,12 @@ class Card(CardTest):
 
 
 class PciCard(Card):
-    """The same with the card as a PCI function: the engine's way to it is PcieBus."""
+    """The same with the card as a PCI function that the engine relays for: its way to it is PcieBus."""
     front_end, key = "--vfio-user", "vfio_user"
 
     def card_options(self):
         self.log = os.path.join(self.directory, "pci.log")
-        return ["--pci-log", self.log]
+        return ["--relayed", "--pci-log", self.log]
 
     def tearDown(self):
         super().tearDown()
@@ -184,6 +184,15 @@ class PciCard(Card):
                 self.assertIn(offset % 4096, tail_or_head, text)
             if bar == "4":
                 self.assertEqual((offset % 64, width % 64), (0, 0), text)
+
+
+class DirectCard(Card):
+    """The same with a PCI function that serves the slots of processes itself."""
+    front_end, key = "--vfio-user", "vfio_user"
+
+    def setUp(self):
+        super().setUp()
+        self.right.engine.wait_for("card: it serves the slots of processes itself")
 
 
 class CardWithLoss(CardTest):

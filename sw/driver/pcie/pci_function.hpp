@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "driver/slot_share.hpp"
 #include "slot/memory.hpp"
 
 namespace slotwire::driver {
@@ -55,6 +56,11 @@ class PciFunction {
   virtual int fd() const = 0;
   /// fd() is readable: looks at what it says. error() may be set then.
   virtual void look() {}
+
+  // As of HostBus; a function of a kernel has none of it.
+  virtual bool shares_slots() const { return false; }
+  virtual bool share_slot(const SlotShare& /*share*/) { return false; }
+  virtual bool unshare_slot(std::uint16_t /*slot*/) { return false; }
 };
 
 }  // namespace slotwire::driver

@@ -195,6 +195,16 @@ void PcieBus::flush() {
   if (!function_->error().empty()) failed();
 }
 
+bool PcieBus::share_slot(const SlotShare& share) {
+  if (!broken_.empty()) return false;
+  return function_->share_slot(share) || failed();
+}
+
+bool PcieBus::unshare_slot(std::uint16_t slot) {
+  if (!broken_.empty()) return false;
+  return function_->unshare_slot(slot) || failed();
+}
+
 std::uint32_t PcieBus::take_interrupts() {
   std::uint32_t raised = 0;
   if (!broken_.empty()) return 0;

@@ -29,6 +29,10 @@ class PcieBus final : public HostBus {
   /// Of a function that was reached before: opens it anew and resets it. Slot memory and marks survive that.
   bool reconnect() override;
 
+  bool shares_slots() const override { return function_->shares_slots(); }
+  bool share_slot(const SlotShare& share) override;
+  bool unshare_slot(std::uint16_t slot) override;
+
   const PciFunction& function() const { return *function_; }
 
  private:

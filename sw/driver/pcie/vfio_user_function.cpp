@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 namespace slotwire::driver {
 namespace {
@@ -83,6 +84,8 @@ bool VfioUserFunction::agree() {
   const Bytes text = std::as_bytes(std::span(kCapabilities.data(), kCapabilities.size() + 1));
   vfio_user::Version answer{};
   if (!ask(Command::version, bytes_of(version), text, room_for(answer), {})) return false;
+  const std::string_view said(reinterpret_cast<const char*>(version_.data()), version_.size());
+  shares_slots_ = said.find(vfio_user::kSharesSlots) != std::string_view::npos;
   if (answer.major == vfio_user::kMajor) return true;
   socket_.lost("it speaks version " + std::to_string(answer.major) + " of vfio-user");
   return false;
@@ -151,6 +154,17 @@ bool VfioUserFunction::set_interrupts(std::span<const int> eventfds) {
 
 bool VfioUserFunction::reset() {
   return socket_ && ask(Command::device_reset, {}, {}, {}, {});
+}
+
+bool VfioUserFunction::share_slot(const SlotShare& share) {
+  const vfio_user::ShareSlot body{share.slot, share.in_order, share.out_order};
+  const std::array<int, vfio_user::kShareFds> fds{share.own, share.other, share.wake};
+  return socket_ && ask(Command::share_slot, bytes_of(body), {}, {}, {}, fds);
+}
+
+bool VfioUserFunction::unshare_slot(std::uint16_t slot) {
+  const vfio_user::UnshareSlot body{slot};
+  return socket_ && ask(Command::unshare_slot, bytes_of(body), {}, {}, {});
 }
 
 /// Nothing comes unasked: something to read means that the other end closed the connection, or talks nonsense.

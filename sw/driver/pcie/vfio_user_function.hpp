@@ -35,6 +35,9 @@ class VfioUserFunction final : public PciFunction {
   bool reset() override;
   int fd() const override { return socket_.fd(); }
   void look() override;
+  bool shares_slots() const override { return shares_slots_; }
+  bool share_slot(const SlotShare& share) override;
+  bool unshare_slot(std::uint16_t slot) override;
 
  private:
   using Bytes = std::span<const std::byte>;
@@ -50,6 +53,7 @@ class VfioUserFunction final : public PciFunction {
   std::string name_;
   std::array<std::size_t, kBars> bar_bytes_{};
   unsigned vectors_ = 0;
+  bool shares_slots_ = false;
   std::uint16_t id_ = 0;
   std::vector<std::byte> kept_;
   std::vector<std::byte> version_;  ///< room for what the other end says of itself

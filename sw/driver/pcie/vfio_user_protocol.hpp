@@ -28,7 +28,13 @@ enum class Command : std::uint16_t {
   dma_read = 11,
   dma_write = 12,
   device_reset = 13,
+  // Of our own, for a device that says kSharesSlots; the protocol leaves these numbers free.
+  share_slot = 0x8001,
+  unshare_slot = 0x8002,
 };
+
+/// In the JSON text of a device's version: it serves slots whose space files it is handed.
+inline constexpr const char* kSharesSlots = "\"slotwire_slots\":true";
 
 inline constexpr std::uint32_t kTypeMask = 0xf, kReply = 1, kNoReply = 1U << 4, kError = 1U << 5;
 
@@ -87,5 +93,18 @@ struct RegionAccess {
   std::uint32_t count;
 };
 static_assert(sizeof(RegionAccess) == 16);
+
+/// With three descriptors: space file A, space file B, the eventfd that wakes the process. The answer is empty.
+struct ShareSlot {
+  std::uint32_t slot;
+  std::uint32_t in_order;   ///< of the ring in A
+  std::uint32_t out_order;  ///< of the ring in B
+};
+inline constexpr std::size_t kShareFds = 3;
+
+/// The answer, which is empty, means that the files are touched no more.
+struct UnshareSlot {
+  std::uint32_t slot;
+};
 
 }  // namespace slotwire::driver::vfio_user

@@ -240,6 +240,8 @@ void Engine::open_card(const driver::SoftCardOptions& options) {
     card_port_ = std::make_unique<driver::CardPort>(address_of(*config.address), lines, options.links);
     log().info("card has {} slots, {} links, {} KiB of slot memory, {} lines a frame", info.slots, info.links,
                std::size_t{info.memory_lines} * regs::kLineBytes >> 10, lines);
+    log().info("card: {}", relay->capabilities().direct_map ? "it serves the slots of processes itself"
+                                                            : "slotwired relays between it and the processes");
     reactor_.add(relay->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, poll() looks
     reactor_.add(card_port_->fd(), EPOLLIN, [](std::uint32_t) {});
     card_ = std::move(relay);
