@@ -32,8 +32,9 @@ struct Datagram {
   std::size_t length = 0;                 ///< of the link frame as the UDP length says
 };
 
-/// Writes the kCarrierBytes before a link frame of `link_bytes` (at most 65507) bytes: what wrap() puts there, for those
-/// who put the link frame behind it themselves (the Ethernet frame is padded where that is below kMinEthernetBytes).
+/// Writes the kCarrierBytes before a link frame of `link_bytes` (at most 65507) bytes: what wrap() puts there, for
+/// those who put the link frame behind it themselves (the Ethernet frame is padded where that is below
+/// kMinEthernetBytes).
 void write_headers(const Endpoint& from, const Endpoint& to, std::size_t link_bytes, std::span<std::byte> out);
 
 /// Writes the Ethernet frame that carries `link_frame` (at most 65507 bytes) from one endpoint to another, padded to
