@@ -1,10 +1,6 @@
 // The DPDK carrier through what every carrier must do: two ports of one process, wired to each other.
 #include "carrier/conformance.hpp"
 
-#include <arpa/inet.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-
 #include <array>
 
 #include "pipeline/ethernet.hpp"
@@ -38,27 +34,13 @@ class DpdkPair final : public Pair {
     const pipeline::Endpoint stranger{0x0200'0000'0099, 0x0a4d'0063, 7401};
     const std::array<std::byte, 100> junk{};
     std::array<std::byte, 200> frame{};
-    const std::size_t bytes = wrap(stranger, endpoint(side), junk, frame);
-    const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
-    sockaddr_ll to{};
-    to.sll_family = AF_PACKET;
-    to.sll_ifindex = static_cast<int>(::if_nametoindex(interface_of(1 - side).c_str()));
-    for (int i = 0; i < 3; ++i) {
-      EXPECT_EQ(::sendto(wire.get(), frame.data(), bytes, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to),
-                static_cast<ssize_t>(bytes));
-    }
+    const std::size_t bytes = wrap(stranger, endpoint_of(*carriers_[side], side), junk, frame);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(put_on_wire(side, std::span(frame).first(bytes)));
     return 3;
   }
 
  private:
   void make(int side) { carriers_[side] = carriers::open_dpdk(port_options(side)); }
-  pipeline::Endpoint endpoint(int side) const {
-    std::uint64_t mac = 0;
-    for (const char c : carriers_[side]->port().mac) {
-      if (c != ':') mac = mac << 4U | static_cast<std::uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
-    }
-    return {mac, 0x0a4d'0001U + static_cast<std::uint32_t>(side), 7401};
-  }
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
   std::vector<std::uint16_t> joined_;
 };

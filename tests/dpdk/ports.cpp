@@ -1,5 +1,7 @@
 #include "ports.hpp"
 
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -55,6 +57,23 @@ carriers::DpdkOptions port_options(int side) {
   options.eal.hugepages = false;
   options.eal.memory = std::size_t{128} << 20;
   return options;
+}
+
+pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side) {
+  std::uint64_t mac = 0;
+  for (const char c : carrier.port().mac) {
+    if (c != ':') mac = mac << 4U | static_cast<std::uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+  }
+  return {mac, 0x0a4d'0001U + static_cast<std::uint32_t>(side), 7401};
+}
+
+bool put_on_wire(int side, std::span<const std::byte> frame) {
+  const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_ifindex = static_cast<int>(::if_nametoindex(interface_of(1 - side).c_str()));
+  return ::sendto(wire.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) ==
+         static_cast<ssize_t>(frame.size());
 }
 
 }  // namespace slotwire::test
