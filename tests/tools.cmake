@@ -1,11 +1,16 @@
-# Tests of slotwire and its tunnel against real slotwired processes: one ctest entry for each test method of tests/node/tool_*.py.
+# Tests of slotwire and its tunnel against real slotwired processes: one ctest entry for each test method of tests/node/tool_*.py,
+# and of tests/dpdk/*_test.py.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 math(EXPR tool_timeout "120 * ${SLOTWIRE_TEST_SLOWNESS}")
-set(tool_environment "SLOTWIRE_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};SLOTWIRE_TEST_SLOWNESS=${SLOTWIRE_TEST_SLOWNESS}")
-file(GLOB tool_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_*.py)
+set(tool_environment "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/node;SLOTWIRE_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};SLOTWIRE_TEST_SLOWNESS=${SLOTWIRE_TEST_SLOWNESS}")
+file(GLOB tool_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/dpdk/*_test.py)
 foreach(script ${tool_tests})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${script})
   get_filename_component(part ${script} NAME_WE)
+  set(label node)
+  if(script MATCHES "/dpdk/")
+    set(label dpdk)
+  endif()
   file(STRINGS ${script} lines REGEX "^class |^    def test_")
   foreach(line ${lines})
     if(line MATCHES "^class ([A-Za-z0-9_]+)")
@@ -14,7 +19,7 @@ foreach(script ${tool_tests})
       set(method ${CMAKE_MATCH_1})
       string(REGEX REPLACE "^test_" "" short ${method})
       add_test(NAME ${part}.${short} COMMAND Python3::Interpreter ${script} -v ${class}.${method})
-      set_tests_properties(${part}.${short} PROPERTIES LABELS node TIMEOUT ${tool_timeout} SKIP_REGULAR_EXPRESSION "skipped '"
+      set_tests_properties(${part}.${short} PROPERTIES LABELS ${label} TIMEOUT ${tool_timeout} SKIP_REGULAR_EXPRESSION "skipped '"
                            ENVIRONMENT "${tool_environment}")
       if(part STREQUAL "tool_direct")
         set_tests_properties(${part}.${short} PROPERTIES LABELS "node;pcie")

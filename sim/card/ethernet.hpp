@@ -1,46 +1,18 @@
-// Link frames in Ethernet, IPv4 and UDP, as a card's port carries them. docs/protocol.md, "The frame".
+// The codec of the card's port under the simulation's names.
 #pragma once
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <span>
+#include "pipeline/ethernet.hpp"
 
 namespace slotwire::sim {
 
-inline constexpr std::size_t kEthernetBytes = 14;
-inline constexpr std::size_t kIpv4Bytes = 20;
-inline constexpr std::size_t kUdpBytes = 8;
-/// Ethernet, IPv4 and UDP header; with the link header they make one line.
-inline constexpr std::size_t kCarrierBytes = kEthernetBytes + kIpv4Bytes + kUdpBytes;
-/// The shortest frame on a wire, without its check sequence; shorter ones are padded by their sender.
-inline constexpr std::size_t kMinEthernetBytes = 60;
-
-/// One end of a link.
-struct Endpoint {
-  std::uint64_t mac = 0;  ///< 48 bits; the first byte on the wire is the most significant
-  std::uint32_t ip = 0;   ///< the first byte on the wire is the most significant
-  std::uint16_t port = 0;
-
-  bool operator==(const Endpoint&) const = default;
-};
-
-/// What a frame that is ours carries. `link_frame` points into the frame.
-struct Datagram {
-  Endpoint from;
-  std::span<const std::byte> link_frame;  ///< as long as the UDP length says, or shorter if the frame is cut
-  std::size_t length = 0;                 ///< of the link frame as the UDP length says
-};
-
-/// Writes the Ethernet frame that carries `link_frame` (at most 65507 bytes) from one endpoint to another, padded to
-/// kMinEthernetBytes; identification 0, do not fragment, time to live 64, UDP checksum 0. `out` has at least
-/// kCarrierBytes + link_frame.size() and kMinEthernetBytes bytes. Returns the bytes written.
-std::size_t wrap(const Endpoint& from, const Endpoint& to, std::span<const std::byte> link_frame,
-                 std::span<std::byte> out);
-
-/// The datagram in `frame` if it is addressed to `own`: nothing for every other frame, which is the host's.
-std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> frame);
-
-/// The Internet checksum of an IPv4 header of kIpv4Bytes bytes: 0 for a header whose checksum is right.
-std::uint16_t ipv4_checksum(std::span<const std::byte> header);
+using pipeline::Datagram;
+using pipeline::Endpoint;
+using pipeline::ipv4_checksum;
+using pipeline::kCarrierBytes;
+using pipeline::kEthernetBytes;
+using pipeline::kIpv4Bytes;
+using pipeline::kMinEthernetBytes;
+using pipeline::kUdpBytes;
+using pipeline::unwrap;
+using pipeline::wrap;
 
 }  // namespace slotwire::sim

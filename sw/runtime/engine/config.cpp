@@ -33,6 +33,7 @@ class Reader {
       case Kind::boolean:
         return boolean(node);
       case Kind::node_list:
+      case Kind::text_list:
       case Kind::node_patterns:
       case Kind::principal_list:
         return list(node);
@@ -168,7 +169,7 @@ class Reader {
   }
 
   bool valid_entry(const std::string& entry) const {
-    if (key_.kind == Kind::principal_list) {
+    if (key_.kind == Kind::principal_list || key_.kind == Kind::text_list) {
       return !entry.empty() && entry.size() <= kMaxHostName && entry.find('\0') == std::string::npos;
     }
     return valid_node_name(entry) || (key_.kind == Kind::node_patterns && entry == "*");

@@ -40,9 +40,19 @@ struct Position {
   std::uint32_t column = 0;
 };
 
-enum class LinkCarrier : std::uint8_t { udp, tcp, card };
+enum class LinkCarrier : std::uint8_t { udp, tcp, card, dpdk };
 constexpr std::string_view carrier_name(LinkCarrier carrier) {
-  return carrier == LinkCarrier::udp ? "udp" : carrier == LinkCarrier::tcp ? "tcp" : "card";
+  switch (carrier) {
+    case LinkCarrier::udp:
+      return "udp";
+    case LinkCarrier::tcp:
+      return "tcp";
+    case LinkCarrier::card:
+      return "card";
+    case LinkCarrier::dpdk:
+      return "dpdk";
+  }
+  return "unknown";
 }
 enum class Action : std::uint8_t { serve, connect };
 /// How two slots of one node are joined: one ring that both map, or two with the engine copying between them.
@@ -118,6 +128,21 @@ struct CardConfig {
   }
 };
 
+/// A network port of the node's own, driven by DPDK.
+struct DpdkConfig {
+  static constexpr std::uint32_t kAnyLcore = ~std::uint32_t{0};
+
+  std::string port;  ///< empty: none
+  std::optional<HostPort> address;
+  std::uint32_t prefix = 0;  ///< bits
+  std::string gateway;       ///< empty: none
+  std::uint32_t rx_descriptors = 0, tx_descriptors = 0;
+  bool hugepages = false;
+  std::uint64_t memory = 0;  ///< bytes
+  std::uint32_t lcore = kAnyLcore;
+  std::vector<std::string> eal;
+};
+
 /// Paths of PEM files: all three given, or all empty (no TLS).
 struct TlsConfig {
   std::string certificate;
@@ -179,6 +204,7 @@ struct Config {
   ProtocolConfig protocol;
   ListenConfig listen;
   CardConfig card;
+  DpdkConfig dpdk;
   TlsConfig tls;
   LogConfig log;
   DirectoryConfig directory;

@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "carriers/dpdk/dpdk.hpp"
+
 namespace slotwire::engine {
 namespace {
 
@@ -22,6 +24,7 @@ class Checker {
     sizes();
     timers();
     card();
+    dpdk();
     tls();
     links();
     services();
@@ -108,6 +111,29 @@ class Checker {
     }
   }
 
+  void dpdk() {
+    const auto& d = config_.dpdk;
+    const auto is_ipv4 = [](const std::string& host) {
+      return is_numeric_host(host) && host.find(':') == std::string::npos;
+    };
+    if (!d.address) {
+      if (!d.port.empty()) problem("dpdk.address", "is missing although there is a port; give it an IPv4 address");
+      return;
+    }
+    if (d.port.empty()) problem("dpdk.port", "is missing although there is an address; name the port");
+    if (!is_ipv4(d.address->host) || d.address->port == 0) {
+      problem("dpdk.address",
+              "is " + to_string(*d.address) + "; expected is an IPv4 address and a port from 1 to 65535");
+    }
+    if (!d.gateway.empty() && !is_ipv4(d.gateway)) {
+      problem("dpdk.gateway", "is \"" + printable(d.gateway) + "\"; expected is an IPv4 address");
+    }
+    if (config_.listen.mtu > carriers::kMaxDpdkMtu) {
+      problem("listen.mtu", "is " + std::to_string(config_.listen.mtu) + ", but a port carries IP packets of at most " +
+                                std::to_string(carriers::kMaxDpdkMtu) + " bytes; lower it on all nodes");
+    }
+  }
+
   void tls() {
     const auto& t = config_.tls;
     const bool any = !t.certificate.empty() || !t.key.empty() || !t.ca.empty();
@@ -150,6 +176,9 @@ class Checker {
     }
     if (link.carrier == LinkCarrier::card && !config_.card.address) {
       add("carrier", "is \"card\" but the card has no address; set 'card.address', or use carrier = \"udp\"");
+    }
+    if (link.carrier == LinkCarrier::dpdk && config_.dpdk.port.empty()) {
+      add("carrier", "is \"dpdk\" but there is no port; set 'dpdk.port' and 'dpdk.address', or use carrier = \"udp\"");
     }
     if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
       add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");

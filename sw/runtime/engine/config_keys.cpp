@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "carriers/dpdk/dpdk.hpp"
 #include "regs/regs.hpp"
 
 namespace slotwire::engine {
@@ -32,7 +33,7 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 13> kSections{{
+constexpr std::array<Section, 14> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
@@ -45,6 +46,11 @@ constexpr std::array<Section, 13> kSections{{
      "A card that carries links: it sends and receives on its own, and slotwired relays between it and the processes. "
      "Links over other carriers are served in software beside it. Where the card is software, its links run over UDP "
      "at its address.",
+     nullptr},
+    {"dpdk", false,
+     "A network port that slotwired drives itself with DPDK; links with carrier = \"dpdk\" run over it. It has an "
+     "address of its own, which no interface of the node may have, and answers ARP for it. Peers reach it as any UDP "
+     "carrier: their `[[link]]` has its address as `udp`.",
      nullptr},
     {"tls", false, "Certificates of control connections and stream carriers: all three keys or none.", nullptr},
     {"log", false, "Where the log goes. The file is opened again on SIGHUP.", nullptr},
@@ -169,6 +175,33 @@ const std::array kKeys = std::to_array<Key>({
      "Usual: the address of the card's interface, port 7401.",
      [](Config& c) -> auto& { return c.card.address; }},
 
+    {"dpdk", "port", Kind::text, false, "", 0, 0, "", "no port",
+     "The port: a virtual device of DPDK with its arguments (`\"net_af_packet0,iface=eth1\"`: an interface of the kernel, "
+     "for trials), or the PCI address of a NIC that is bound to vfio-pci (`\"0000:01:00.0\"`).",
+     [](Config& c) -> auto& { return c.dpdk.port; }},
+    {"dpdk", "address", Kind::listen_address, false, "", 0, 0, "", "none",
+     "The port's own IPv4 address and UDP port, which must not be 0. Usual port: 7401.",
+     [](Config& c) -> auto& { return c.dpdk.address; }},
+    {"dpdk", "prefix", Kind::count, false, "24", 1, 32, "", "",
+     "Bits of the network's part of the address: peers in it are asked for themselves (ARP), others reached through the gateway.",
+     [](Config& c) -> auto& { return c.dpdk.prefix; }},
+    {"dpdk", "gateway", Kind::text, false, "", 0, 0, "", "none: peers in the port's network only",
+     "IPv4 address of the router, in the port's network.", [](Config& c) -> auto& { return c.dpdk.gateway; }},
+    {"dpdk", "rx_descriptors", Kind::count, false, "1024", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
+     "Frames that may wait in the port until slotwired takes them.", [](Config& c) -> auto& { return c.dpdk.rx_descriptors; }},
+    {"dpdk", "tx_descriptors", Kind::count, false, "512", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
+     "Frames that may wait in the port until they are sent.", [](Config& c) -> auto& { return c.dpdk.tx_descriptors; }},
+    {"dpdk", "hugepages", Kind::boolean, false, "true", 0, 0, "", "",
+     "Take DPDK's memory from hugepages. Without them it is slower, and NICs cannot be used.",
+     [](Config& c) -> auto& { return c.dpdk.hugepages; }},
+    {"dpdk", "memory", Kind::size, false, "\"128MiB\"", 32_MiB, 64_GiB, "", "",
+     "Memory that DPDK takes, for all buffers.", [](Config& c) -> auto& { return c.dpdk.memory; }},
+    {"dpdk", "lcore", Kind::count, false, "", 0, 1023, "", "any that slotwired may run on",
+     "CPU that slotwired is bound to.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
+    {"dpdk", "eal", Kind::text_list, false, "", 1, carriers::kMaxEalArguments, "", "none",
+     "Further arguments of DPDK's set-up (EAL), each a text of its own: `[\"--iova-mode=va\"]`.",
+     [](Config& c) -> auto& { return c.dpdk.eal; }},
+
     {"tls", "certificate", Kind::path, false, "", 0, 0, "", "no TLS",
      "This node's certificate chain, PEM; its name is the node's.",
      [](Config& c) -> auto& { return c.tls.certificate; }},
@@ -195,11 +228,11 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.links.back().peer; }},
     {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
      "Where the peer listens for control connections.", [](Config& c) -> auto& { return c.links.back().control; }},
-    {"link", "carrier", Kind::choice, false, "\"udp\"", 0, 0, "udp|tcp|card", "",
-     "What the link runs over. Both nodes must say the same, but \"card\" and \"udp\" are the same on the wire.", [](Config& c,
+    {"link", "carrier", Kind::choice, false, "\"udp\"", 0, 0, "udp|tcp|card|dpdk", "",
+     "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire.", [](Config& c,
      std::size_t choice) { c.links.back().carrier = static_cast<LinkCarrier>(choice); }},
     {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
-     "Where the peer's UDP carrier is.", [](Config& c) -> auto& { return c.links.back().udp; }},
+     "Where the peer's UDP carrier, card or DPDK port is.", [](Config& c) -> auto& { return c.links.back().udp; }},
     {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
      "Where the peer's TCP carrier is.", [](Config& c) -> auto& { return c.links.back().tcp; }},
     {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
@@ -304,6 +337,8 @@ std::string describe_expected(const Key& key) {
       return "\"host:port\", port 1 to 65535";
     case Kind::choice:
       return "one of " + quoted_list(key.choices);
+    case Kind::text_list:
+      return "a list of" + range(key, number).substr(5) + " texts";
     case Kind::node_list:
       return "a list of" + range(key, number).substr(5) + " node names";
     case Kind::node_patterns:

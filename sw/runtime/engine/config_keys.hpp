@@ -31,6 +31,7 @@ enum class Kind : std::uint8_t {
   listen_address,
   peer_address,
   choice,
+  text_list,       ///< texts that are not empty
   node_list,       ///< node names
   node_patterns,   ///< node names or "*"
   principal_list,  ///< user or group names, numbers, or "*"

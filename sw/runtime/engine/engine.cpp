@@ -83,11 +83,34 @@ std::unique_ptr<carriers::UdpCarrier> Engine::open_udp(const carriers::Address& 
   return udp;
 }
 
+void Engine::open_dpdk() {
+  const DpdkConfig& config = config_.dpdk;
+  carriers::DpdkOptions options;
+  options.device = config.port;
+  options.address = address_of(*config.address);
+  options.prefix = config.prefix;
+  if (!config.gateway.empty()) options.gateway = address_of({config.gateway, 0});
+  options.mtu = config_.listen.mtu;
+  options.rx_descriptors = config.rx_descriptors;
+  options.tx_descriptors = config.tx_descriptors;
+  // Room for several bursts.
+  options.output_frames = std::max(options.output_frames, 4 * driver::SoftCard::kBurst);
+  options.max_links = std::size_t{config_.limits.links} + 1;
+  options.eal = {config.hugepages, config.memory,
+                 config.lcore == DpdkConfig::kAnyLcore ? -1 : static_cast<int>(config.lcore), config.eal};
+  dpdk_ = carriers::open_dpdk(options);
+  const carriers::DpdkPort port = dpdk_->port();
+  log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}",
+             options.address.to_string(), port.device, port.driver, port.mac, port.steering, port.checksum, port.wake);
+  reactor_.add(dpdk_->fd(), EPOLLIN, [](std::uint32_t) {});
+}
+
 void Engine::open_carriers() {
   loop_link_ = static_cast<std::uint16_t>(config_.limits.links);
   loopback_ = std::make_unique<carriers::LoopbackCarrier>(
       carriers::LoopbackOptions{.max_links = std::size_t{config_.limits.links} + 1});
   if (config_.listen.udp) udp_ = open_udp(address_of(*config_.listen.udp));
+  if (!config_.dpdk.port.empty()) open_dpdk();
   {
     carriers::TcpOptions options;
     options.node = config_.node.name;

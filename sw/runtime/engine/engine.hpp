@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "carriers/dpdk/dpdk.hpp"
 #include "carriers/loopback.hpp"
 #include "carriers/message_stream.hpp"
 #include "carriers/tcp.hpp"
@@ -141,6 +142,7 @@ class Engine final : private driver::CardListener {
   void withdraw_as_default();
   void open_carriers();
   std::unique_ptr<carriers::UdpCarrier> open_udp(const carriers::Address& address);
+  void open_dpdk();
   void open_card(const driver::SoftCardOptions& options);
   void open_links();
   void catch_signals();
@@ -247,6 +249,7 @@ class Engine final : private driver::CardListener {
   std::shared_ptr<const carriers::TlsContext> tls_;
   std::unique_ptr<carriers::LoopbackCarrier> loopback_;
   std::unique_ptr<carriers::UdpCarrier> udp_;
+  std::unique_ptr<carriers::DpdkCarrier> dpdk_;
   std::unique_ptr<carriers::TcpCarrier> tcp_;
   std::unique_ptr<driver::CardPort> card_port_;     ///< where the card carries links
   std::unique_ptr<carriers::UdpCarrier> card_udp_;  ///< the card's links where it is software

@@ -125,9 +125,10 @@ void Engine::say_hello(carriers::MessageStream& stream, const Link& link) {
              {"version", kControlVersion},
              {"node", config_.node.name},
              {"incarnation", hex64(admin_->header().incarnation)},
-             {"udp_port", link.config.carrier == LinkCarrier::card ? config_.card.address->port
-                          : udp_                                   ? udp_->local_address().port()
-                                                                   : 0},
+             {"udp_port", link.config.carrier == LinkCarrier::card   ? config_.card.address->port
+                          : link.config.carrier == LinkCarrier::dpdk ? dpdk_->local_address().port()
+                          : udp_                                     ? udp_->local_address().port()
+                                                                     : 0},
              {"tcp_port", tcp_->local_address().valid() ? tcp_->local_address().port() : 0}};
   if (link.config.dial) hello["token"] = token_text(link.token);
   stream.send(hello.dump());
@@ -310,6 +311,12 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
       card_->set_route(link.index, *udp_, figures);
       udp_->add_link(link.index, peer);
+    } else if (link.config.carrier == LinkCarrier::dpdk) {
+      if (link.routed) return;
+      const carriers::Address peer = address(link.config.udp, "udp_port");
+      if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+      card_->set_route(link.index, *dpdk_, figures);
+      dpdk_->add_link(link.index, peer);
     } else if (link.config.carrier == LinkCarrier::card) {
       if (link.routed) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");

@@ -43,6 +43,22 @@ Json carrier_json(const carriers::Carrier& carrier) {
               {"rx_malformed", c.rx_malformed}, {"connects", c.connects},     {"disconnects", c.disconnects}};
 }
 
+Json dpdk_json(const carriers::DpdkCarrier& carrier) {
+  const carriers::DpdkPort port = carrier.port();
+  Json json = carrier_json(carrier);
+  json["port"] = {{"device", port.device},
+                  {"driver", port.driver},
+                  {"mac", port.mac},
+                  {"address", carrier.local_address().to_string()},
+                  {"steering", port.steering},
+                  {"checksum", port.checksum},
+                  {"wake", port.wake},
+                  {"rx_other", port.rx_other},
+                  {"arp_answered", port.arp_answered},
+                  {"arp_conflicts", port.arp_conflicts}};
+  return json;
+}
+
 }  // namespace
 
 Json Engine::status() {
@@ -72,6 +88,7 @@ Json Engine::status() {
   }
   Json carriers = Json::array();
   if (udp_) carriers.push_back(carrier_json(*udp_));
+  if (dpdk_) carriers.push_back(dpdk_json(*dpdk_));
   if (card_udp_) carriers.push_back(carrier_json(*card_udp_));
   carriers.push_back(carrier_json(*tcp_));
   carriers.push_back(carrier_json(*loopback_));

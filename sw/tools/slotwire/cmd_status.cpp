@@ -142,6 +142,15 @@ void print_status(const Json& status) {
   if (const auto card = status.find("card_chosen"); card != status.end()) {
     std::printf("  card      %s (%s)\n", text_of(*card, "name").c_str(), text_of(*card, "why").c_str());
   }
+  for (const Json& carrier : status.at("carriers")) {
+    const auto port = carrier.find("port");
+    if (port == carrier.end()) continue;
+    const auto conflicts = port->at("arp_conflicts").get<std::uint64_t>();
+    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s%s\n", text_of(*port, "device").c_str(),
+                text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(), text_of(*port, "address").c_str(),
+                text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(),
+                conflicts == 0 ? "" : paint(Colour::bad, ", ANOTHER HOST CLAIMS THE ADDRESS").c_str());
+  }
   const Json& memory = status.at("memory");
   const double total = memory.at("total").get<double>();
   const double free = memory.at("free").get<double>();

@@ -1,9 +1,9 @@
-#include "sim/card/ethernet.hpp"
+#include "pipeline/ethernet.hpp"
 
 #include <algorithm>
 #include <cstring>
 
-namespace slotwire::sim {
+namespace slotwire::pipeline {
 namespace {
 
 constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
@@ -21,7 +21,6 @@ constexpr std::size_t kIpLength = kIp + 2;
 constexpr std::size_t kIpFragment = kIp + 6;
 constexpr std::size_t kIpTtl = kIp + 8;
 constexpr std::size_t kIpProtocol = kIp + 9;
-constexpr std::size_t kIpChecksum = kIp + 10;
 constexpr std::size_t kIpSource = kIp + 12;
 constexpr std::size_t kIpDestination = kIp + 16;
 constexpr std::size_t kUdp = kIp + kIpv4Bytes;
@@ -49,25 +48,29 @@ std::uint16_t ipv4_checksum(std::span<const std::byte> header) {
   return static_cast<std::uint16_t>(~sum & 0xffff);
 }
 
-std::size_t wrap(const Endpoint& from, const Endpoint& to, std::span<const std::byte> link_frame,
-                 std::span<std::byte> out) {
-  const std::size_t bytes = kCarrierBytes + link_frame.size();
-  const std::size_t padded = std::max(bytes, kMinEthernetBytes);
+void write_headers(const Endpoint& from, const Endpoint& to, std::size_t link_bytes, std::span<std::byte> out) {
   std::fill_n(out.begin(), kCarrierBytes, std::byte{0});
   put(out, 0, to.mac, 6);
   put(out, kSourceMac, from.mac, 6);
   put(out, kEtherType, kEtherTypeIpv4, 2);
   put(out, kIp, kVersionAndLength, 1);
-  put(out, kIpLength, bytes - kEthernetBytes, 2);
+  put(out, kIpLength, kIpv4Bytes + kUdpBytes + link_bytes, 2);
   put(out, kIpFragment, kDoNotFragment, 2);
   put(out, kIpTtl, kTimeToLive, 1);
   put(out, kIpProtocol, kProtocolUdp, 1);
   put(out, kIpSource, from.ip, 4);
   put(out, kIpDestination, to.ip, 4);
-  put(out, kIpChecksum, ipv4_checksum(out.subspan(kIp, kIpv4Bytes)), 2);
+  put(out, kIpv4ChecksumAt, ipv4_checksum(out.subspan(kIp, kIpv4Bytes)), 2);
   put(out, kUdp, from.port, 2);
   put(out, kUdpDestination, to.port, 2);
-  put(out, kUdpLength, kUdpBytes + link_frame.size(), 2);
+  put(out, kUdpLength, kUdpBytes + link_bytes, 2);
+}
+
+std::size_t wrap(const Endpoint& from, const Endpoint& to, std::span<const std::byte> link_frame,
+                 std::span<std::byte> out) {
+  const std::size_t bytes = kCarrierBytes + link_frame.size();
+  const std::size_t padded = std::max(bytes, kMinEthernetBytes);
+  write_headers(from, to, link_frame.size(), out);
   if (!link_frame.empty()) std::memcpy(out.data() + kCarrierBytes, link_frame.data(), link_frame.size());
   std::fill(out.begin() + static_cast<std::ptrdiff_t>(bytes), out.begin() + static_cast<std::ptrdiff_t>(padded),
             std::byte{0});
@@ -92,4 +95,4 @@ std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> f
   return datagram;
 }
 
-}  // namespace slotwire::sim
+}  // namespace slotwire::pipeline

@@ -1,0 +1,77 @@
+// The DPDK carrier: a network port of its own, without the kernel. No header of DPDK is needed to use it, and slotwired
+// is not linked with DPDK: the carrier is a module, slotwire-dpdk.so, that is loaded when a link asks for it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "carriers/carrier.hpp"
+#include "carriers/socket.hpp"
+
+namespace slotwire::carriers {
+
+inline constexpr std::size_t kMaxDpdkMtu = 9600;  ///< bytes of an IP packet: jumbo frames of usual ports
+inline constexpr std::uint32_t kMinDpdkDescriptors = 64, kMaxDpdkDescriptors = 4096;
+inline constexpr std::size_t kMaxEalArguments = 32;
+
+/// What the process as a whole is set up with: the first carrier decides, EAL starts once in a process.
+struct EalOptions {
+  bool hugepages = true;                       ///< false: memory of ordinary pages, slower; some ports need hugepages
+  std::size_t memory = std::size_t{64} << 20;  ///< bytes that DPDK takes
+  int lcore = -1;                 ///< CPU that the calling thread is bound to; -1: those that the process may use
+  std::vector<std::string> more;  ///< further arguments, at most kMaxEalArguments
+};
+
+struct DpdkOptions {
+  std::string device;      ///< a virtual device with its arguments ("net_af_packet0,iface=eth1") or a PCI address
+  Address address;         ///< IPv4 and port, not 0, and none that the kernel has
+  unsigned prefix = 24;    ///< bits of the network's address, 1 to 32
+  Address gateway;         ///< IPv4, its port means nothing; none: peers on the port's own network only
+  std::size_t mtu = 1500;  ///< bytes of the IP packet; room for one line to kMaxDpdkMtu. Same on all nodes
+  std::uint32_t rx_descriptors = 1024, tx_descriptors = 512;  ///< kMinDpdkDescriptors to kMaxDpdkDescriptors
+  std::size_t output_frames = 512;                            ///< frames kept while the port takes none, 1 to 65536
+  std::size_t max_links = 1024;                               ///< at most 65536
+  EalOptions eal;
+};
+
+/// What a port is and does, for people.
+struct DpdkPort {
+  std::string device, driver, mac;
+  std::string_view steering;        ///< what picks our frames out of all: "software"
+  std::string_view wake;            ///< what ends a sleep: "doorbell socket", or "polling" (there is no sleep)
+  std::string_view checksum;        ///< who makes and checks that of the IPv4 header: "port" or "software"
+  std::uint64_t rx_other = 0;       ///< frames that were not for this address and port; nobody gets them from here
+  std::uint64_t arp_answered = 0;   ///< times that the own MAC address was told
+  std::uint64_t arp_conflicts = 0;  ///< times that another host claimed the own address
+};
+
+/// One port and one thread, the one that made it. A link is up once the MAC address of its peer (or of the gateway) is
+/// known; until then on_link() says down with the reason. Frames are lost, doubled and reordered as UDP does.
+class DpdkCarrier : public Carrier {
+ public:
+  /// Frames from `peer` are those of `link`, and the reverse. `link` is 0..max_links-1. Throws std::invalid_argument
+  /// when the link or the address is taken, or the address is not IPv4, has port 0 or cannot be reached by this port.
+  virtual void add_link(std::uint16_t link, const Address& peer) = 0;
+  /// Forgets the link. Does nothing when it is not there.
+  virtual void remove_link(std::uint16_t link) = 0;
+  virtual Address local_address() const = 0;
+  virtual DpdkPort port() const = 0;
+};
+
+/// Loads the module (once) and opens a port. Set-up only: takes some tenths of a second. Throws std::invalid_argument
+/// (an option out of its range) or std::runtime_error (no module, no port); the text says what to do.
+std::unique_ptr<DpdkCarrier> open_dpdk(const DpdkOptions& options);
+
+/// What the module has under the name kDpdkModuleSymbol. It fits only the release that it was built with.
+struct DpdkModule {
+  const char* version;
+  std::size_t options_bytes;
+  std::unique_ptr<DpdkCarrier> (*open)(const DpdkOptions& options);
+};
+inline constexpr const char* kDpdkModuleFile = "slotwire-dpdk.so";
+inline constexpr const char* kDpdkModuleSymbol = "slotwire_dpdk_module";
+
+}  // namespace slotwire::carriers

@@ -1,0 +1,56 @@
+// One port of DPDK with one receive and one transmit queue, and its packet memory.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "carriers/dpdk/dpdk.hpp"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct rte_device;
+
+namespace slotwire::carriers {
+
+inline constexpr std::size_t kDpdkBurst = 64;  ///< frames in one receive or transmit call
+
+/// One thread, which is DPDK's main thread. EAL runs.
+class Port {
+ public:
+  /// Throws std::runtime_error.
+  explicit Port(const DpdkOptions& options);
+  ~Port();
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+
+  std::uint64_t mac() const noexcept { return mac_; }
+  const std::string& driver() const noexcept { return driver_; }
+  bool makes_checksums() const noexcept { return tx_checksum_; }
+  bool checks_checksums() const noexcept { return rx_checksum_; }
+
+  /// At most out.size() frames; the caller frees them. Two pools: a frame that was received is never sent.
+  std::size_t receive(std::span<rte_mbuf*> out) noexcept;
+  /// Empty buffers for frames to send: all or none.
+  bool allocate(std::span<rte_mbuf*> out) noexcept;
+  /// Hands frames to the port, the first ones; returns how many it took. The others stay the caller's. `refused` counts
+  /// those that the driver would never take; they are freed and among the returned.
+  std::size_t transmit(std::span<rte_mbuf*> frames, std::size_t& refused) noexcept;
+
+ private:
+  void open(const DpdkOptions& options);
+  void configure(const DpdkOptions& options);
+  rte_mempool* make_pool(const char* direction, std::size_t buffers, std::size_t data_bytes);
+  void close() noexcept;
+
+  std::uint16_t id_ = 0;
+  bool open_ = false, started_ = false;
+  bool tx_checksum_ = false, rx_checksum_ = false;
+  std::uint64_t mac_ = 0;
+  std::string driver_;
+  rte_device* device_ = nullptr;
+  rte_mempool* rx_pool_ = nullptr;
+  rte_mempool* tx_pool_ = nullptr;
+};
+
+}  // namespace slotwire::carriers

@@ -1,0 +1,79 @@
+#include "ports.hpp"
+
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+extern char** environ;
+
+namespace slotwire::test {
+namespace {
+
+/// Runs ip; true when it says that all is well.
+bool ip(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "ip");
+  std::vector<char*> pointers;
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  pid_t child = 0;
+  if (::posix_spawnp(&child, "ip", nullptr, nullptr, pointers.data(), environ) != 0) return false;
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+std::string prepare() {
+  if (::geteuid() != 0) return "raw sockets and network namespaces need root";
+  if (::unshare(CLONE_NEWNET) != 0)
+    return "this host lets nobody make a network namespace: " + carriers::errno_text(errno);
+  if (!ip({"link", "add", interface_of(0), "type", "veth", "peer", "name", interface_of(1)}))
+    return "virtual Ethernet interfaces cannot be made (ip link add ... type veth)";
+  for (const int side : {0, 1}) {
+    if (!ip({"link", "set", interface_of(side), "up"})) return "an interface cannot be brought up";
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string lacks_ports() {
+  static const std::string lacks = prepare();
+  return lacks;
+}
+
+std::string interface_of(int side) {
+  return side == 0 ? "wire0" : "wire1";
+}
+
+carriers::DpdkOptions port_options(int side) {
+  carriers::DpdkOptions options;
+  options.device = "net_af_packet" + std::to_string(side) + ",iface=" + interface_of(side);
+  options.address = carriers::Address::parse("10.77.0." + std::to_string(1 + side) + ":7401");
+  options.eal.hugepages = false;
+  options.eal.memory = std::size_t{128} << 20;
+  return options;
+}
+
+pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side) {
+  std::uint64_t mac = 0;
+  for (const char c : carrier.port().mac) {
+    if (c != ':') mac = mac << 4U | static_cast<std::uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+  }
+  return {mac, 0x0a4d'0001U + static_cast<std::uint32_t>(side), 7401};
+}
+
+bool put_on_wire(int side, std::span<const std::byte> frame) {
+  const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_ifindex = static_cast<int>(::if_nametoindex(interface_of(1 - side).c_str()));
+  return ::sendto(wire.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) ==
+         static_cast<ssize_t>(frame.size());
+}
+
+}  // namespace slotwire::test
