@@ -24,6 +24,7 @@ from tool_card import SIMCARD, CardTest
 RAW = os.path.join(os.path.dirname(__file__), "raw_process.py")
 SPACE_FILE = re.compile(r"memfd:slotwire-slot(\d+)-(in|out)")
 BUSY, QUIET = 3, 1  # processes beside the hostile one: those that make calls all the time, and one that does not
+KILLS = 3  # of slotwired, while calls run
 STORMS = 6  # lives of the hostile process in which it writes at random
 
 
@@ -177,6 +178,29 @@ class DirectMap(CardTest):
             struct.pack_into("<I", slot.own, at, chance.choice((chance.getrandbits(32), chance.randrange(8), 0xffffffff - chance.randrange(8))))
         slot.set_mark(raw_process.TAIL, 1 << 31)
         return session.wait_closed()[0] == "fault"
+
+
+class DirectWithLoss(CardTest):
+    front_end, key = "--vfio-user", "vfio_user"
+    loss = 50  # of a thousand, each way
+
+    def test_calls_of_several_processes_survive_loss_and_killed_engines(self):
+        self.serve(["echo", "--echo"], self.right)
+        self.serve(["echo-left", "--echo"], self.left)
+        wait = ["-W", f"{2 * TIMEOUT}s"]
+        calls = [self.start(["bench", "echo", "-n", "300", *wait], self.left),
+                 self.start(["bench", "echo-left", "-n", "300", "-p", "3", "-s", "3000", *wait], self.right)]
+        for _ in range(KILLS):
+            before = self.counters(self.left)["rx_lines"]
+            while self.counters(self.left)["rx_lines"] < before + 300 and any(c.process.poll() is None for c in calls):
+                pass  # the calls run
+            self.right.kill()
+            self.right.start()
+            self.right.wait_for_link()
+        for process, count in zip(calls, (300, 900)):
+            self.assertEqual(process.wait(3 * TIMEOUT), 0, process.output())
+            self.assertIn(f"{count} answered, 0 failed, 0 wrong, 0 answered twice", process.output())
+        self.assertGreater(self.counters(self.left)["tx_lines_again"], 0)
 
 
 class Sharing(unittest.TestCase):
