@@ -173,7 +173,7 @@ module slotwire_core #(
   logic [LinkW-1:0] link_waddr;
   slotwire_pkg::slot_row_t ctl_row, ctl_row_read;
   slotwire_pkg::link_row_t link_wdata, ctl_link_read;
-  logic             mark_read, moved_valid, moved_pop, moved_popped;
+  logic             mark_read, binding, moved_valid, moved_pop, moved_popped;
   logic [SlotW-1:0] mark_slot, moved_slot;
   logic [31:0]      in_head, out_tail;
   logic             event_now;
@@ -200,8 +200,8 @@ module slotwire_core #(
     .ctl_valid_o(ctl_valid), .ctl_write_o(ctl_write), .ctl_fault_o(ctl_fault), .ctl_link_o(ctl_link), .ctl_slot_o(ctl_slot),
     .ctl_cause_o(ctl_cause), .ctl_row_o(ctl_row), .ctl_done_i(ctl_done), .ctl_row_i(ctl_row_read), .ctl_link_i(ctl_link_read),
     .link_we_o(link_we), .link_waddr_o(link_waddr), .link_wdata_o(link_wdata), .walk_valid_o(walk_valid), .walk_up_o(walk_up),
-    .walk_link_o(walk_link), .walk_busy_i(walk_busy), .mark_read_o(mark_read), .mark_slot_o(mark_slot), .in_head_i(in_head),
-    .out_tail_i(out_tail), .moved_valid_i(moved_valid), .moved_slot_i(moved_slot), .moved_pop_o(moved_pop),
+    .walk_link_o(walk_link), .walk_busy_i(walk_busy), .mark_read_o(mark_read), .mark_slot_o(mark_slot), .binding_i(binding),
+    .in_head_i(in_head), .out_tail_i(out_tail), .moved_valid_i(moved_valid), .moved_slot_i(moved_slot), .moved_pop_o(moved_pop),
     .moved_popped_i(moved_popped), .event_i(event_now), .event_slot_i(event_slot), .event_fault_i(event_fault),
     .pending_i(pending), .clear_o(clear), .enabled_o(enabled), .moderation_o(moderation), .counters_card_o(counters_card),
     .counters_line_o(counters_line), .counters_i(counters), .own_ip_o(own_ip), .own_port_o(own_port), .own_mac_o(own_mac),
@@ -329,7 +329,7 @@ module slotwire_core #(
     .clk_i, .rst_ni, .now_us_i, .init_i(init), .init_slot_i(init_slot), .head_valid_i(pub_valid),
     .head_tail_valid_i(pub_tail_valid), .head_slot_i(pub_slot[SlotW-1:0]), .head_i(pub_head), .head_tail_i(pub_tail),
     .head_room_o(pub_room), .tail_valid_i(tail_valid), .tail_ready_o(tail_ready), .tail_slot_i(tail_slot[SlotW-1:0]),
-    .tail_i(tail), .read_i(mark_read), .read_slot_i(mark_slot), .in_head_o(in_head), .out_tail_o(out_tail),
+    .tail_i(tail), .binding_o(binding), .read_i(mark_read), .read_slot_i(mark_slot), .in_head_o(in_head), .out_tail_o(out_tail),
     .moved_valid_o(moved_valid), .moved_slot_o(moved_slot), .moved_pop_i(moved_pop), .moved_popped_o(moved_popped),
     .event_i(event_now), .event_slot_i(event_slot[SlotW-1:0]), .enabled_i(enabled), .moderation_i(moderation),
     .clear_i(clear), .pending_o(pending), .irq_o(irq_o), .idle_o(marks_idle));

@@ -66,6 +66,7 @@ module slotwire_host #(
 
   output logic             mark_read_o,
   output logic [SlotW-1:0] mark_slot_o,
+  input  logic             binding_i,
   input  logic [31:0]      in_head_i,
   input  logic [31:0]      out_tail_i,
   input  logic             moved_valid_i,
@@ -155,8 +156,10 @@ module slotwire_host #(
     if (wr_valid_o && wr_ready_i) last_write_q <= issued_i + 8'd1;
   end
 
-  // What is neither a read nor a write of memory is taken when nothing is read, so that answers keep their order.
-  assign take = req_valid_i && state_q == StIdle && !to_mem && (req_write_i || quiet) && (!(to_process && req_write_i) || db_room);
+  // What is neither a read nor a write of memory is taken when nothing is read, so that answers keep their order. A read of proxy
+  // marks sees the bindings before it.
+  assign take = req_valid_i && state_q == StIdle && !to_mem && (req_write_i || (quiet && !(to_proxy && binding_i))) &&
+                (!(to_process && req_write_i) || db_room);
   assign accept = to_mem ? (req_write_i ? wr_valid_o && wr_ready_i : rd_valid_o && rd_ready_i) : take;
   assign req_ready_o = accept;
 

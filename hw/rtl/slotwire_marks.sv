@@ -27,6 +27,8 @@ module slotwire_marks #(
   input  logic [SlotW-1:0] tail_slot_i,
   input  logic [31:0]      tail_i,
 
+  output logic             binding_o,  // Marks of a slot that was bound are on their way.
+
   // The host reads marks: a clock later.
   input  logic             read_i,
   input  logic [SlotW-1:0] read_slot_i,
@@ -76,6 +78,7 @@ module slotwire_marks #(
   logic       bindings_wait, tail_turn;
   logic [5:0] bindings_q;
   assign bindings_wait = bindings_q != '0;
+  assign binding_o = bindings_wait;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) bindings_q <= '0;
     else bindings_q <= bindings_q + 6'(head_valid_i && head_tail_valid_i) - 6'(queue_valid && queue_pop && queue_with_tail);

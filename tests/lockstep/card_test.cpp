@@ -99,6 +99,29 @@ TEST_F(Card, AReadSeesTheWritesBeforeIt) {
   }
 }
 
+// Proxy marks read after a slot was bound are those of the new pairing, not of the one before.
+TEST_F(Card, AReadOfMarksSeesTheBindingBeforeIt) {
+  const auto tail = static_cast<std::uint32_t>(regs::kOutTail), head = static_cast<std::uint32_t>(regs::kInHead);
+  for (std::uint32_t step = 1; step <= 50; ++step) {
+    for (const std::uint16_t slot : {std::uint16_t{3}, std::uint16_t{4}}) {
+      regs::SlotRow row{};
+      row.state = static_cast<std::uint8_t>(regs::SlotState::bound);
+      row.in_order = row.out_order = 4;
+      row.peer_slot = 2;
+      row.in_base = 2048U * slot;
+      row.out_base = row.in_base + 1024;
+      row.in_tail = row.in_head = row.sent = row.high = step;
+      row.limit = step + 16;
+      row.out_tail = row.out_head = row.told_ack = 1000 * step;
+      ASSERT_TRUE(driver->write_row(slot, row));
+      ASSERT_EQ(driver->read_word(SimCardDriver::proxy_page(slot) + tail), 1000 * step);
+      ASSERT_EQ(driver->read_word(SimCardDriver::proxy_page(slot) + head), step);
+      row.state = static_cast<std::uint8_t>(regs::SlotState::free);
+      ASSERT_TRUE(driver->write_row(slot, row));
+    }
+  }
+}
+
 // Every write to where there is nothing, or of a wrong size, is counted and without effect.
 TEST_F(Card, RefusesWhatItHasNot) {
   const Line line{};
