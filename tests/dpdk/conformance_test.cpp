@@ -30,6 +30,10 @@ class DpdkPair final : public Pair {
     make(side);
     for (const auto link : joined_) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
   }
+  std::string lacks_restart() const override {
+    if (wire_ != Wire::af_xdp) return {};
+    return "net_af_xdp of this DPDK keeps its socket until the process ends: dpdk_node_test restarts processes";
+  }
   bool connected() const override { return wire_ == Wire::vhost; }  // the drivers tell when the other end goes
   std::size_t intrude(int side) override {
     if (wire_ == Wire::vhost) return intrude_by_port(side);
@@ -81,8 +85,8 @@ Factory factory(const char* name) {
   return {name, [] { return std::make_unique<DpdkPair>(wire); }, [] { return lacks_ports(wire); }};
 }
 
-const auto kPorts =
-    testing::Values(factory<Wire::af_packet>("af_packet"), factory<Wire::vhost>("vhost_and_virtio_user"));
+const auto kPorts = testing::Values(factory<Wire::af_packet>("af_packet"), factory<Wire::af_xdp>("af_xdp"),
+                                    factory<Wire::vhost>("vhost_and_virtio_user"));
 
 INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, kPorts, name_of);
 INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, kPorts, name_of);

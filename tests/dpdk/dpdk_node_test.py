@@ -5,6 +5,7 @@ one address, the frames through DPDK at another one of the same interface.
 """
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -70,6 +71,7 @@ class PortTest(NodeTest):
 class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
+    port = "net_af_packet0,iface=wire"
     services = {"right": ["echo"], "left": ["echo-left"]}
     kernel = {"left": "10.98.0.1", "right": "10.98.0.2"}
     carriers = {"left": "10.98.0.11", "right": "10.98.0.2"}
@@ -88,13 +90,17 @@ class DpdkTest(PortTest):
             ip("netns", "add", name)
             self.addCleanup(ip, "netns", "del", name)
         self.make_wire()
-        self.left = self.add("left", "right", "dpdk", '[dpdk]\nport = "net_af_packet0,iface=wire"\nhugepages = false\n'
+        self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = false\n'
                                                       f'address = "{self.carriers["left"]}:7401"\n')
         self.right = self.add("right", "left", "udp", "")
         for node in self.nodes:
             node.start()
+            self.started(node)
         for node in self.nodes:
             node.wait_for_link()
+
+    def started(self, node):
+        """What a port needs that is there only once its slotwired runs."""
 
     def make_wire(self):
         if self.loss == 0:
@@ -151,6 +157,68 @@ class Dpdk(DpdkTest):
 
     def test_the_kernel_s_node_is_killed_under_load(self):
         self.killed(self.right, self.left, "echo", "udp")
+
+
+class Xdp(DpdkTest):
+    """The port takes its frames before the kernel's network stack sees them, and only those."""
+    port = "net_af_xdp0,iface=wire"
+
+    def setUp(self):
+        self.need_module()
+        with open(MODULE, "rb") as file:
+            if b"slotwire_steer" not in file.read():
+                self.skipTest("the program that steers on net_af_xdp was not built: clang or libbpf-dev was missing (scripts/install-deps)")
+        super().setUp()
+
+    def test_calls_over_an_xdp_socket_beside_the_kernel(self):
+        self.both_ways(2000, 3000)
+        carrier = self.carrier(self.left, "dpdk")
+        port = carrier["port"]
+        self.assertEqual((port["driver"], port["steering"], port["wake"]), ("net_af_xdp", "XDP program", "XDP socket"))
+        # The control connection and all else of the interface went through the kernel.
+        self.assertEqual((port["rx_other"], carrier["rx_malformed"], carrier["rx_unknown_peer"]), (0, 0, 0))
+        self.assertIn("steering by XDP program", run(["status"], self.left).stdout)
+
+    def test_an_idle_xdp_port_sleeps_and_wakes(self):
+        self.sleeps_and_wakes(self.left, self.right, "echo-left")
+
+    def test_a_program_that_a_killed_node_left_behind_is_replaced(self):
+        self.killed(self.left, self.right, "echo", "dpdk")
+        self.assertEqual(self.left.stop(), 0)
+        left = subprocess.run(["ip", "-n", self.names["left"], "link", "show", "wire"], capture_output=True, text=True, timeout=TIMEOUT).stdout
+        self.assertNotIn("xdp", left, "the program is still there")
+
+
+class Tap(DpdkTest):
+    """The port is a TAP interface, bridged to the wire. Its driver says that it takes rules, and this kernel may lack what they need."""
+    port = "net_tap0,iface=port"
+
+    def make_wire(self):
+        super().make_wire()
+        name = self.names["left"]
+        ip("-n", name, "addr", "flush", "dev", "wire")
+        ip("-n", name, "link", "add", "bridge", "type", "bridge")
+        ip("-n", name, "link", "set", "wire", "master", "bridge")
+        ip("-n", name, "addr", "add", self.kernel["left"] + "/24", "dev", "bridge")
+        ip("-n", name, "link", "set", "bridge", "up")
+
+    def started(self, node):
+        if node is not self.left:
+            return
+        # The driver's address is its own; the interface, the other end of it, needs another one.
+        ip("-n", self.names["left"], "link", "set", "port", "address", "02:00:00:00:00:77")
+        ip("-n", self.names["left"], "link", "set", "port", "master", "bridge")
+        ip("-n", self.names["left"], "link", "set", "port", "up")
+
+    def test_where_rules_are_refused_software_steers_and_says_so(self):
+        self.both_ways(500, 3000)
+        port = self.carrier(self.left, "dpdk")["port"]
+        print(f"steering: {port['steering']}", flush=True)
+        if port["steering"].startswith("rte_flow"):
+            return  # a kernel that has it all
+        self.assertEqual(port["steering"], "software")
+        self.assertIn("steering by software", run(["status"], self.left).stdout)
+        self.left.engine.wait_for("steering by software")
 
 
 class DpdkWithLoss(DpdkTest):

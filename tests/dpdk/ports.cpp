@@ -70,7 +70,10 @@ std::string lacks_ports(Wire wire) {
     return directory().empty() ? "no directory can be made for a socket" : "";
   }
   static const std::string lacks = prepare();
-  return lacks;
+  if (!lacks.empty() || wire == Wire::af_packet) return lacks;
+  if (const std::string_view missing = SLOTWIRE_TEST_NO_XDP; !missing.empty()) return std::string(missing);
+  const carriers::Fd socket(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  return socket ? "" : "this kernel has no XDP sockets: " + carriers::errno_text(errno);
 }
 
 std::string interface_of(int side) {
@@ -83,6 +86,9 @@ carriers::DpdkOptions port_options(int side, Wire wire) {
   switch (wire) {
     case Wire::af_packet:
       options.device = "net_af_packet" + number + ",iface=" + interface_of(side);
+      break;
+    case Wire::af_xdp:
+      options.device = "net_af_xdp" + number + ",iface=" + interface_of(side);
       break;
     case Wire::vhost:
       options.device = (side == 0 ? "net_vhost0,iface=" : "net_virtio_user1,path=") + directory() + "/wire";

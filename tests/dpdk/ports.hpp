@@ -13,13 +13,14 @@ namespace slotwire::test {
 enum class Wire {
   af_packet,  ///< raw sockets on a pair of virtual Ethernet interfaces, in a network namespace that only this process
               ///< has
+  af_xdp,     ///< XDP sockets on the same
   vhost,      ///< side 0 net_vhost, side 1 net_virtio_user: shared memory
 };
 
 /// What this host lacks for it; empty: nothing. The first call makes the namespace and the interfaces.
 std::string lacks_ports(Wire wire);
 
-/// Interface of side 0 or 1 (af_packet).
+/// Interface of side 0 or 1 (not on vhost).
 std::string interface_of(int side);
 
 /// The port of `side` with the address 10.77.0.<1 + side>, UDP port 7401.

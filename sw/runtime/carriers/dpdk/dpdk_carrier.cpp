@@ -22,6 +22,7 @@ constexpr std::uint64_t kQuietUs = 50;
 constexpr unsigned kEmptyPolls = 16;
 /// A port whose other end has gone is opened anew at this interval; the first time after the driver has cleaned up.
 constexpr std::uint64_t kReopenUs = 250'000;
+constexpr const char *kAfXdp = "net_af_xdp", *kProgram = "xdp_prog";
 constexpr std::uint64_t kBellTag = 0, kChangeTag = 1;
 
 pipeline::Endpoint endpoint_of(const Address& address) {
@@ -36,11 +37,6 @@ std::uint64_t key_of(const pipeline::Endpoint& end) {
 
 bool is_pci(const std::string& device) {
   return device.rfind("net_", 0) != 0 && device.rfind("eth_", 0) != 0;
-}
-
-/// The kernel's interface that the port sits on, where frames to it also reach the kernel's sockets.
-std::string interface_of(const std::string& device) {
-  return device.rfind("net_af_packet", 0) == 0 ? device_argument(device, "iface") : std::string();
 }
 
 std::string mac_text(std::uint64_t mac) {
@@ -114,14 +110,27 @@ PortCarrier::~PortCarrier() {
 }
 
 void PortCarrier::open_port() {
-  if (const std::string interface = interface_of(options_.device); !interface.empty())
-    bell_ = std::make_unique<Doorbell>(interface, own_.ip, own_.port);
-  port_ = std::make_unique<Port>(options_, !bell_);
+  const std::string interface = device_argument(options_.device, "iface");
+  DpdkOptions options = options_;
+  const bool raw_socket = options.device.rfind("net_af_packet", 0) == 0, xdp = options.device.rfind(kAfXdp, 0) == 0;
+  if (raw_socket) bell_ = std::make_unique<Doorbell>(interface, own_.ip, own_.port);
+  if (xdp) {
+    if (device_argument(options.device, kProgram).empty()) xdp_ = XdpSteering::on_interface(interface, own_);
+    if (xdp_) options.device += std::string(",") + kProgram + "=" + xdp_->path();
+  }
+  port_ = std::make_unique<Port>(options, own_, !raw_socket && !xdp);
   driver_ = port_->driver();
   wire_up_ = port_->wire_up();
+  if (port_->xdp_socket() >= 0) bell_ = std::make_unique<XdpBell>(port_->xdp_socket());
   if (!bell_) bell_ = InterruptBell::of_port(port_->id());
   if ((bell_ && !poller_.add(bell_->fd(), EPOLLIN, kBellTag)) || !poller_.add(port_->change_fd(), EPOLLIN, kChangeTag))
     throw_errno("watching the port");
+}
+
+std::string_view PortCarrier::steering() const {
+  if (xdp_) return "XDP program";
+  if (!device_argument(options_.device, kProgram).empty()) return "the XDP program of the configuration";
+  return !port_ || port_->steering().empty() ? "software" : port_->steering();
 }
 
 void PortCarrier::close_port() noexcept {
@@ -131,6 +140,7 @@ void PortCarrier::close_port() noexcept {
   unsent_.clear();
   bell_.reset();
   port_.reset();
+  xdp_.reset();
 }
 
 std::string PortCarrier::no_wire() const {
@@ -175,7 +185,7 @@ DpdkPort PortCarrier::port() const {
   port.device = options_.device;
   port.driver = driver_;
   port.mac = mac_text(own_.mac);
-  port.steering = "software";
+  port.steering = steering();
   port.wake = bell_ ? bell_->name() : "polling";
   port.checksum = port_ && port_->makes_checksums() ? "port" : "software";
   port.rx_other = rx_other_;

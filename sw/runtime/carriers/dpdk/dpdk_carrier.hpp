@@ -9,6 +9,7 @@
 #include "carriers/dpdk/bell.hpp"
 #include "carriers/dpdk/dpdk.hpp"
 #include "carriers/dpdk/port.hpp"
+#include "carriers/dpdk/xdp.hpp"
 #include "carriers/neighbours.hpp"
 #include "carriers/poller.hpp"
 #include "pipeline/ethernet.hpp"
@@ -46,6 +47,7 @@ class PortCarrier final : public DpdkCarrier {
   void open_port();
   void close_port() noexcept;
   void on_change(const Port::Change& change, std::uint64_t now_us, FrameSink& sink);
+  std::string_view steering() const;
   std::string no_wire() const;
   void reopen(std::uint64_t now_us);
   bool sendable(const pipeline::TxFrame& frame) const noexcept;
@@ -62,8 +64,9 @@ class PortCarrier final : public DpdkCarrier {
   DpdkOptions options_;
   std::size_t lines_, frame_bytes_;
   Poller poller_;
-  std::unique_ptr<Port> port_;  ///< none while it is lost, between two attempts to open it
-  std::unique_ptr<Bell> bell_;  ///< none: the port is polled without end
+  std::unique_ptr<XdpSteering> xdp_;  ///< outlives the port
+  std::unique_ptr<Port> port_;        ///< none while it is lost, between two attempts to open it
+  std::unique_ptr<Bell> bell_;        ///< none: the port is polled without end
   bool wire_up_ = true;
   std::string driver_;
   pipeline::Endpoint own_;

@@ -13,10 +13,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <semaphore>
 #include <stdexcept>
+#include <vector>
 
 #include "carriers/dpdk/eal.hpp"
+#include "carriers/dpdk/flow.hpp"
 #include "pipeline/ethernet.hpp"
 
 namespace slotwire::carriers {
@@ -24,6 +27,9 @@ namespace {
 
 /// Buffers that the pools' caches may hold back.
 constexpr unsigned kPoolCache = 128;
+/// Buffers of the receive pool that net_af_xdp gives the kernel, beside those of the two rings: it also sends from
+/// them.
+constexpr std::size_t kAfXdpKeeps = 2048;
 /// The driver whose port is of no use any more when its other end has gone.
 constexpr std::string_view kConnectsOnce = "net_virtio_user";
 /// Longest wait for a handler of a driver's to end.
@@ -65,6 +71,19 @@ void remove_stale_socket(const std::string& device) {
     ::unlink(path.c_str());
 }
 
+/// The XDP sockets that this process has.
+std::vector<int> xdp_sockets() {
+  std::vector<int> found;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", none)) {
+    const int fd = std::stoi(entry.path().filename().string());
+    int domain = 0;
+    socklen_t bytes = sizeof domain;
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_XDP) found.push_back(fd);
+  }
+  return found;
+}
+
 /// Runs `step` in EAL's interrupt thread, between two handlers.
 template <class Step>
 void between_handlers(Step step) noexcept {
@@ -91,7 +110,7 @@ std::string device_argument(const std::string& device, const std::string& key) {
   return device.substr(begin, device.find(',', begin) - begin);
 }
 
-Port::Port(const DpdkOptions& options, bool interrupts) {
+Port::Port(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts) {
   change_.fd = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!change_.fd) throw_errno("dpdk: making an event descriptor");
   const DpdkLog log;
@@ -99,15 +118,19 @@ Port::Port(const DpdkOptions& options, bool interrupts) {
     // Drivers that have none ignore the wish or fail, at one step or another.
     try {
       open(options);
-      configure(options, true);
+      configure(options, own, true);
       return;
     } catch (const std::runtime_error&) {
       close();
     }
   }
   try {
+    const std::vector<int> before = xdp_sockets();
     open(options);
-    configure(options, false);
+    configure(options, own, false);
+    for (const int fd : xdp_sockets()) {
+      if (std::find(before.begin(), before.end(), fd) == before.end()) xdp_socket_ = fd;
+    }
   } catch (const std::runtime_error& error) {
     close();
     throw std::runtime_error("dpdk: port '" + options.device + "': " + error.what() + log.text());
@@ -134,7 +157,7 @@ void Port::open(const DpdkOptions& options) {
   open_ = true;
 }
 
-void Port::configure(const DpdkOptions& options, bool interrupts) {
+void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts) {
   rte_eth_dev_info info{};
   must(::rte_eth_dev_info_get(id_, &info), "asking what it can do");
   device_ = info.device;
@@ -160,6 +183,8 @@ void Port::configure(const DpdkOptions& options, bool interrupts) {
     watched_ = true;
   }
   if (interrupts) conf.intr_conf.rxq = 1;
+  FlowSteering flow(id_);
+  const bool isolated = flow.isolate();
   must(::rte_eth_dev_configure(id_, 1, 1, &conf), "configuring it");
   auto rx = static_cast<std::uint16_t>(options.rx_descriptors), tx = static_cast<std::uint16_t>(options.tx_descriptors);
   must(::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx), "choosing the length of its queues");
@@ -167,7 +192,8 @@ void Port::configure(const DpdkOptions& options, bool interrupts) {
   const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
   // Drivers on sockets hand over frames of a fixed room, whatever the MTU.
   const std::size_t room = std::max<std::size_t>(data, RTE_MBUF_DEFAULT_BUF_SIZE);
-  rx_pool_ = make_pool("rx", rx + 2 * kDpdkBurst + 2 * kPoolCache, room);
+  const std::size_t kept = driver_ == "net_af_xdp" ? kAfXdpKeeps + 2 * std::size_t{rx} : 0;
+  rx_pool_ = make_pool("rx", kept + rx + 2 * kDpdkBurst + 2 * kPoolCache, room);
   tx_pool_ = make_pool("tx", tx + options.output_frames + 2 * kDpdkBurst + 2 * kPoolCache, room);
   const auto socket = static_cast<unsigned>(std::max(::rte_eth_dev_socket_id(id_), 0));
   rte_eth_rxconf rx_conf = info.default_rxconf;
@@ -178,6 +204,13 @@ void Port::configure(const DpdkOptions& options, bool interrupts) {
   must(::rte_eth_tx_queue_setup(id_, 0, tx, socket, &tx_conf), "setting up its transmit queue");
   must(::rte_eth_dev_start(id_), "starting it");
   started_ = true;
+  if (flow.add_rules(own)) {
+    steering_ = isolated ? "rte_flow, isolated" : "rte_flow";
+  } else if (isolated) {
+    must(::rte_eth_dev_stop(id_), "stopping it");
+    flow.lift();
+    must(::rte_eth_dev_start(id_), "starting it");
+  }
 }
 
 rte_mempool* Port::make_pool(const char* direction, std::size_t buffers, std::size_t data_bytes) {
@@ -229,7 +262,9 @@ void Port::close() noexcept {
     if (device_ != nullptr) ::rte_dev_remove(device_);
   }
   started_ = open_ = false;
-  ::rte_mempool_free(rx_pool_);
+  // This release of net_af_xdp forgets to give up its socket (eth_dev_close): until the process ends, the kernel has
+  // the pool, and the interface's queue is taken.
+  if (xdp_socket_ < 0) ::rte_mempool_free(rx_pool_);
   ::rte_mempool_free(tx_pool_);
   rx_pool_ = tx_pool_ = nullptr;
 }

@@ -8,6 +8,7 @@
 
 #include "carriers/dpdk/dpdk.hpp"
 #include "carriers/socket.hpp"
+#include "pipeline/ethernet.hpp"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -29,8 +30,9 @@ struct PortChange {
 /// One thread, which is DPDK's main thread. EAL runs.
 class Port {
  public:
-  /// `interrupts`: with receive interrupts where the driver has them. Throws std::runtime_error.
-  Port(const DpdkOptions& options, bool interrupts);
+  /// Frames to `own` are steered to it by rules where the driver takes them. `interrupts`: with receive interrupts
+  /// where the driver has them. Throws std::runtime_error.
+  Port(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts);
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -38,6 +40,10 @@ class Port {
   std::uint16_t id() const noexcept { return id_; }
   std::uint64_t mac() const noexcept { return mac_; }
   const std::string& driver() const noexcept { return driver_; }
+  /// Empty: no rule steers.
+  std::string_view steering() const noexcept { return steering_; }
+  /// The XDP socket of a port of net_af_xdp, which is the driver's; else -1.
+  int xdp_socket() const noexcept { return xdp_socket_; }
   bool makes_checksums() const noexcept { return tx_checksum_; }
   bool checks_checksums() const noexcept { return rx_checksum_; }
   /// What happened to the wire since the last call; change_fd() is readable until then. Drivers that do not tell are
@@ -62,7 +68,7 @@ class Port {
 
  private:
   void open(const DpdkOptions& options);
-  void configure(const DpdkOptions& options, bool interrupts);
+  void configure(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts);
   rte_mempool* make_pool(const char* direction, std::size_t buffers, std::size_t data_bytes);
   void stop() noexcept;
   void close() noexcept;
@@ -70,9 +76,11 @@ class Port {
   std::uint16_t id_ = 0;
   bool open_ = false, started_ = false, watched_ = false;
   PortChange change_;
+  int xdp_socket_ = -1;
   bool tx_checksum_ = false, rx_checksum_ = false;
   std::uint64_t mac_ = 0;
   std::string driver_;
+  std::string_view steering_;
   rte_device* device_ = nullptr;
   rte_mempool* rx_pool_ = nullptr;
   rte_mempool* tx_pool_ = nullptr;
