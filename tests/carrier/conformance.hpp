@@ -188,6 +188,20 @@ TEST_P(Conformance, IdleDescriptorIsNotReadable) {
   for (const auto& side : sides()) EXPECT_FALSE(readable(side.carrier->fd()));
 }
 
+TEST_P(Conformance, AFrameWakesAnIdleSide) {
+  join({0});
+  exchange({0}, 61);
+  for (int round = 0; round < 3; ++round) {
+    for (const int side : senders()) {
+      ASSERT_TRUE(settle(sides()));
+      opposite(side).forget_frames();
+      Frames frames(67);
+      frames.add(0, kLine);
+      send_all(side, frames);  // obeys the descriptors: whoever is not woken gets nothing
+    }
+  }
+}
+
 TEST_P(Conformance, RestartOfEitherSideIsSurvived) {
   if (const std::string missing = pair_->lacks_restart(); !missing.empty()) GTEST_SKIP() << missing;
   join({0});

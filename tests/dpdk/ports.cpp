@@ -21,6 +21,7 @@ namespace {
 bool ip(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "ip");
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (auto& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   pid_t child = 0;

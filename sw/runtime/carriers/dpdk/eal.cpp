@@ -80,6 +80,7 @@ void start_eal(const EalOptions& options, bool pci) {
   if (!pci) arguments.emplace_back("--no-pci");
   arguments.insert(arguments.end(), options.more.begin(), options.more.end());
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size());
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   const DpdkLog log;
   failed = true;

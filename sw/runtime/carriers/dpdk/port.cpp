@@ -213,8 +213,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
   const std::size_t room = std::max(data, least);
   const std::size_t kept = driver_ == "net_af_xdp" ? kAfXdpKeeps + 2 * std::size_t{rx} : 0;
-  rx_pool_ = make_pool("rx", kept + rx + 2 * kDpdkBurst + 2 * kPoolCache, room);
-  tx_pool_ = make_pool("tx", tx + options.output_frames + 2 * kDpdkBurst + 2 * kPoolCache, room);
+  rx_pool_ = make_pool("rx", kept + rx + 2 * kDpdkBurst + std::size_t{2} * kPoolCache, room);
+  tx_pool_ = make_pool("tx", tx + options.output_frames + 2 * kDpdkBurst + std::size_t{2} * kPoolCache, room);
   const auto socket = static_cast<unsigned>(std::max(::rte_eth_dev_socket_id(id_), 0));
   rte_eth_rxconf rx_conf = info.default_rxconf;
   rx_conf.offloads = conf.rxmode.offloads;

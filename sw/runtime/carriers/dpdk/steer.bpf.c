@@ -1,5 +1,5 @@
-// Which frames of an interface go to the port of the carrier; the kernel keeps all others. Runs in the kernel, before its
-// network stack (XDP). The carrier looks at every frame again.
+// Which frames of an interface go to the port of the carrier; the kernel keeps all others. Runs in the kernel, before
+// its network stack (XDP). The carrier looks at every frame again.
 #include <linux/bpf.h>
 // These need the one above.
 #include <bpf/bpf_endian.h>
