@@ -1,4 +1,4 @@
-// Proof of the scheduler in slotwire_rows: the properties are in check/fv_slotwire_rows_inner.svh. The rules may decide anything
+// The scheduler in slotwire_rows, by a search through the first clocks (no proof): the properties are in check/fv_slotwire_rows_inner.svh. The rules may decide anything
 // (fv_slotwire_rows.toml); the queue, the table of who stands in it, the turns and the credits are the RTL's.
 //
 // The environment: who offers something keeps it until it is taken, and a received frame's slot with it.
