@@ -76,6 +76,7 @@ TEST_F(Card, SaysWhatItIs) {
   EXPECT_EQ(c->memory_lines, 65536U);
   EXPECT_EQ(c->max_frame_lines, 32U);
   EXPECT_EQ(c->vectors, 4U);
+  EXPECT_EQ(c->rules, 16U);
 }
 
 TEST_F(Card, SlotMemoryTakesBytes) {
@@ -142,6 +143,7 @@ TEST_F(Card, RefusesWhatItHasNot) {
       SimCardDriver::proxy_page(3),  // read-only
       SimCardDriver::process_page(3) + static_cast<std::uint32_t>(regs::kMarkWait),
       SimCardDriver::memory_address(65536),
+      static_cast<std::uint32_t>(regs::kCardClassifier + 16 * regs::kLineBytes),  // beyond the rules
       0x0300'0000U,
   };
   std::uint64_t refused = counter(regs::CardCounter::host_refused);
@@ -152,13 +154,58 @@ TEST_F(Card, RefusesWhatItHasNot) {
   }
   ASSERT_TRUE(driver->write_line(SimCardDriver::row_address(3), line, 0xffff));  // half a row
   ASSERT_TRUE(driver->write_line(SimCardDriver::link_address(3), line, 0xffff));
-  ASSERT_TRUE(driver->write_line(SimCardDriver::process_page(3), line, 0x3));  // half a mark
+  ASSERT_TRUE(driver->write_line(SimCardDriver::process_page(3), line, 0x3));                        // half a mark
+  ASSERT_TRUE(driver->write_line(static_cast<std::uint32_t>(regs::kCardClassifier), line, 0xffff));  // half a rule
   ASSERT_TRUE(driver->rest());
-  EXPECT_EQ(counter(regs::CardCounter::host_refused), refused + 3);
+  EXPECT_EQ(counter(regs::CardCounter::host_refused), refused + 4);
   EXPECT_EQ(driver->read_row(3)->state, 0);
   ASSERT_TRUE(driver->error().empty());
   EXPECT_FALSE(driver->read_line(0x0300'0000U));
   EXPECT_NE(driver->error().find("refuses"), std::string::npos);
+}
+
+// What the rules of the classifier say stands beside each frame for the host; what no rule knows goes on as it always
+// did.
+TEST_F(Card, TheClassifierTellsTheHostsFramesApart) {
+  const auto arrives = [&](std::uint8_t last_byte) {
+    lockstep::Bytes frame(200, std::byte{0x5a});
+    frame[12] = std::byte{0x88}, frame[13] = std::byte{0xb5}, frame[5] = static_cast<std::byte>(last_byte);
+    EXPECT_TRUE(core->wire_in().push(frame));
+    EXPECT_TRUE(driver->rest()) << driver->error();
+    std::optional<std::uint64_t> verdict;
+    if (!core->to_host().empty()) {
+      const sim::FrameQueue::Frame seen = core->to_host().front();
+      EXPECT_TRUE(std::equal(frame.begin(), frame.end(), seen.bytes.begin(), seen.bytes.end()));
+      verdict = seen.verdict;
+      core->to_host().pop();
+    }
+    EXPECT_TRUE(core->to_host().empty());
+    return verdict;
+  };
+  EXPECT_EQ(arrives(1), 0U);
+  regs::ClassifierRule rule{};
+  rule.action = static_cast<std::uint8_t>(regs::ClassifierAction::queue);
+  rule.dst_mac_low_mask = 0xff;
+  rule.dst_mac_low = 1;
+  rule.host_queue = 3;
+  rule.marks = 1;
+  rule.mark = 0xabcdef;
+  ASSERT_TRUE(driver->write_rule(15, rule));
+  rule.action = static_cast<std::uint8_t>(regs::ClassifierAction::drop);
+  rule.dst_mac_low = 2;
+  ASSERT_TRUE(driver->write_rule(4, rule));
+  EXPECT_EQ(arrives(1), std::uint64_t{1} << 32 | std::uint64_t{0xabcdef} << 8 | 3U);
+  EXPECT_EQ(arrives(2), std::nullopt);
+  EXPECT_EQ(arrives(3), 0U);
+  ASSERT_TRUE(driver->write_default_rule(regs::ClassifierAction::queue, 7));
+  EXPECT_EQ(arrives(3), 7U);
+  ASSERT_TRUE(driver->write_default_rule(regs::ClassifierAction::drop));
+  EXPECT_EQ(arrives(3), std::nullopt);
+  EXPECT_EQ(counter(regs::CardCounter::drop_by_rule), 2U);
+  EXPECT_EQ(counter(regs::CardCounter::drop_to_host), 0U);
+  EXPECT_EQ(counter(regs::CardCounter::pass_to_host), 4U);
+  core->reset();
+  EXPECT_EQ(arrives(2), 0U) << "a reset forgets the rules";
 }
 
 TEST_F(Card, RaisesAnInterruptWhenMarksMove) {
