@@ -1,5 +1,6 @@
 // The DPDK carrier through what every carrier must do: two ports of one process, wired to each other.
 #include "carrier/conformance.hpp"
+#include "carrier/sealed_pair.hpp"
 
 #include <array>
 
@@ -46,9 +47,13 @@ class DpdkPair final : public Pair {
 };
 
 const Factory kAfPacket{"af_packet", [] { return std::make_unique<DpdkPair>(); }, lacks_ports};
+const Factory kEncrypted{
+    "af_packet_aes256",
+    [] { return std::make_unique<SealedPair>(std::make_unique<DpdkPair>(), carriers::CipherSuite::aes_256_gcm); },
+    lacks_ports};
 
-INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, testing::Values(kAfPacket), name_of);
-INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, testing::Values(kAfPacket), name_of);
+INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, testing::Values(kAfPacket, kEncrypted), name_of);
+INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, testing::Values(kAfPacket, kEncrypted), name_of);
 
 }  // namespace
 }  // namespace slotwire::test

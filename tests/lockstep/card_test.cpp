@@ -1,8 +1,11 @@
 // The simulated card by itself: what a driver sees that lockstep does not look at.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
@@ -12,6 +15,12 @@ namespace {
 using namespace slotwire;
 using sim::Line;
 using sim::SimCardDriver;
+
+lockstep::Bytes one_line(std::uint16_t slot, std::uint32_t seq) {
+  lockstep::Bytes bytes;
+  build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = 1}, bytes);
+  return bytes;
+}
 
 class Card : public testing::Test {
  protected:
@@ -230,6 +239,120 @@ TEST_F(Card, RaisesAnInterruptWhenMarksMove) {
   EXPECT_EQ(core->interrupts(), before + 1);
 }
 
+// A vector that was raised is not raised again before the moderation's microseconds are over, and then at once.
+TEST_F(Card, InterruptsKeepTheirDistance) {
+  constexpr std::uint32_t kDistanceUs = 100;
+  bind(5);
+  const auto pending = static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlPending);
+  const auto moved = [&](std::uint32_t seq) {
+    core->wire_in().push(one_line(5, seq));
+    ASSERT_TRUE(driver->rest());
+    ASSERT_TRUE(driver->pop_moved());
+  };
+  const auto clear = [&] {
+    ASSERT_TRUE(driver->write_word(pending, ~0U));
+    ASSERT_TRUE(driver->rest());
+  };
+  while (driver->pop_moved()) {
+  }
+  clear();
+  std::uint32_t now = 1'000'000;
+  core->set_now_us(now);
+  ASSERT_TRUE(driver->write_word(static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlModeration), kDistanceUs));
+  ASSERT_TRUE(driver->write_word(static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlEnabled), 0xf));
+  const std::uint32_t before = core->interrupts();
+  moved(0);
+  EXPECT_EQ(core->interrupts(), before + 1);
+  clear();
+  core->set_now_us(now + kDistanceUs - 1);
+  moved(1);
+  EXPECT_EQ(core->interrupts(), before + 1);
+  EXPECT_EQ(driver->read_word(pending), 1U << (5 % 4));
+  now += kDistanceUs;
+  core->set_now_us(now);
+  driver->clock(4);
+  EXPECT_EQ(core->interrupts(), before + 2);
+  clear();
+  core->set_now_us(now + 10 * kDistanceUs);
+  driver->clock(100);
+  EXPECT_EQ(core->interrupts(), before + 2) << "nothing moved";
+  moved(2);
+  EXPECT_EQ(core->interrupts(), before + 3);
+}
+
+// A host that takes nothing loses frames of its own, whole ones, each counted; slots do not notice.
+TEST_F(Card, AHostThatTakesNothingHoldsUpNobody) {
+  constexpr std::uint32_t kFrames = 80;
+  bind(5);
+  ASSERT_TRUE(driver->rest());
+  const lockstep::Bytes stuffing(64, std::byte{1});
+  while (core->to_host().push(stuffing)) {
+  }
+  std::vector<lockstep::Bytes> sent(kFrames);
+  for (std::uint32_t i = 0; i < kFrames; ++i) {
+    sent[i] = one_line(5, 0);
+    sent[i][0] = std::byte{0x06};  // another station's
+    sent[i].resize(1400, static_cast<std::byte>(i));
+    ASSERT_TRUE(core->wire_in().push(sent[i]));
+    if (i < 16) {
+      ASSERT_TRUE(core->wire_in().push(one_line(5, i)));
+    }
+  }
+  driver->clock(20'000);
+  EXPECT_TRUE(core->wire_in().empty());
+  EXPECT_EQ(driver->read_word(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail)), 16U);
+  const std::uint64_t dropped = counter(regs::CardCounter::drop_to_host);
+  EXPECT_GT(dropped, 0U);
+  for (std::size_t n = core->to_host().size(); n != 0; --n) core->to_host().pop();
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(core->to_host().size(), kFrames - dropped);
+  std::size_t next = 0;
+  for (; !core->to_host().empty(); core->to_host().pop()) {
+    const auto bytes = core->to_host().front().bytes;
+    while (next < sent.size() && !std::ranges::equal(bytes, sent[next])) ++next;
+    ASSERT_LT(next, sent.size()) << "a frame that was not sent, or out of order";
+    ++next;
+  }
+  EXPECT_EQ(counter(regs::CardCounter::drop_to_host), dropped);
+  // And all of those that come now.
+  for (const auto& frame : sent) {
+    ASSERT_TRUE(core->wire_in().push(frame));
+    ASSERT_TRUE(driver->rest());
+    ASSERT_FALSE(core->to_host().empty());
+    EXPECT_TRUE(std::ranges::equal(core->to_host().front().bytes, frame));
+    core->to_host().pop();
+  }
+}
+
+// When the card has another address, frames to the one before are the host's.
+TEST_F(Card, TakesFramesToTheAddressThatItHas) {
+  bind(5);
+  ASSERT_TRUE(driver->rest());
+  const auto tail = [&] {
+    return driver->read_word(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail));
+  };
+  core->wire_in().push(one_line(5, 0));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(tail(), 1U);
+  sim::Endpoint other = lockstep::own_endpoint();
+  other.mac ^= 0x10;
+  other.ip ^= 1;
+  other.port ^= 1;
+  ASSERT_TRUE(driver->configure(other));
+  ASSERT_TRUE(driver->rest());
+  core->wire_in().push(one_line(5, 1));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(tail(), 1U);
+  ASSERT_EQ(core->to_host().size(), 1U);
+  EXPECT_TRUE(std::ranges::equal(core->to_host().front().bytes, one_line(5, 1)));
+  ASSERT_TRUE(driver->configure(lockstep::own_endpoint()));
+  ASSERT_TRUE(driver->rest());
+  core->wire_in().push(one_line(5, 1));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(tail(), 2U);
+  EXPECT_EQ(core->to_host().size(), 1U);
+}
+
 // A line that memory cannot give stops its slot, is never sent, and touches no other slot.
 TEST_F(Card, ALineWithWrongParityFaultsItsSlotAlone) {
   bind(5);
@@ -301,12 +424,6 @@ class Clocks final : public sim::PortWatcher {
   void out_tail(std::uint64_t clock) override { shown = clock; }
   std::uint64_t wrote = 0, read = 0, began = 0, ended = 0, shown = 0, first_line = 0, last_line = 0, lines = 0;
 };
-
-lockstep::Bytes one_line(std::uint16_t slot, std::uint32_t seq) {
-  lockstep::Bytes bytes;
-  build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = 1}, bytes);
-  return bytes;
-}
 
 // What docs/card.md says of clocks, with a memory that takes 3.
 TEST_F(Card, KeepsItsClocks) {
