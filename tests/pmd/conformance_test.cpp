@@ -1,4 +1,5 @@
-// The DPDK carrier over ports of net_slotwire: two simulated cards whose wires are joined, nothing of them is the cards' own.
+// The DPDK carrier over ports of net_slotwire: two simulated cards whose wires are joined, nothing of them is the
+// cards' own.
 #include "carrier/conformance.hpp"
 
 #include <array>
