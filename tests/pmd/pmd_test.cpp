@@ -201,6 +201,7 @@ TEST_F(Pmd, FlowsChooseQueuesDropAndMark) {
   EXPECT_EQ(arrives(make(other)), (Seen{2, 0xabcdef}));
   EXPECT_EQ(arrives(make({.dst_port = 2001})), (Seen{3, -1}));
   ASSERT_EQ(::rte_flow_destroy(port->id(), late, &port->error), 0);
+  EXPECT_EQ(arrives(make({.dst_port = 2001})), (Seen{0, -1})) << "it is gone";
   rte_flow* const low = port->flow({item(RTE_FLOW_ITEM_TYPE_ETH)}, {queue_action(to_one)}, 9);
   rte_flow* const none = port->flow({item(RTE_FLOW_ITEM_TYPE_ETH), item(RTE_FLOW_ITEM_TYPE_IPV4),
                                      item(RTE_FLOW_ITEM_TYPE_UDP, &port_2000, &all_bits)},

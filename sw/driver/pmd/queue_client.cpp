@@ -1,5 +1,6 @@
 #include "driver/pmd/queue_client.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -53,6 +54,8 @@ QueueClient::QueueClient(const std::string& path, std::uint32_t queues) {
     throw std::runtime_error(what + "the card's memory is not what it must be: " + wrong);
   mapping_ = slot::map_file(fds[0].get(), info_.memory_bytes, slot::Access::read_write);
   memory_.base = mapping_.data();
+  // A signal that cannot be given is not waited for.
+  for (std::size_t i = 1; i < fds.size(); ++i) static_cast<void>(::fcntl(fds[i].get(), F_SETFL, O_NONBLOCK));
   kick_ = std::move(fds[1]);
   for (std::size_t i = 2; i < fds.size(); ++i) signals_.push_back(std::move(fds[i]));
 }
