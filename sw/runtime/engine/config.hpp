@@ -125,6 +125,7 @@ struct CardConfig {
   std::string pci;                         ///< PCI address; empty: the only card there is
   bool sysfs = false;                      ///< BARs from sysfs instead of VFIO
   bool allow_no_iommu = false;
+  std::chrono::microseconds give_up{};  ///< 0: never
   std::optional<HostPort> address;
 
   driver::CardKind kind() const {

@@ -176,6 +176,10 @@ const std::array kKeys = std::to_array<Key>({
     {"card", "allow_no_iommu", Kind::boolean, false, "false", 0, 0, "", "",
      "Take a card that no IOMMU holds back from the memory of others.",
      [](Config& c) -> auto& { return c.card.allow_no_iommu; }},
+    {"card", "give_up", Kind::duration, false, "\"30s\"", 0_us, 3600_s, "", "",
+     "How long a card that went away is waited for before its links go over UDP at `address`; 0: for ever. "
+     "Connections over it end then; with a card that comes back in time they go on if it kept its memory.",
+     [](Config& c) -> auto& { return c.card.give_up; }},
     {"card", "vfio_user", Kind::path, false, "", 0, 0, "", "none",
      "Socket of a simulated card that is a PCI function (slotwire-simcard --vfio-user).",
      [](Config& c) -> auto& { return c.card.vfio_user; }},
@@ -188,8 +192,8 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.card.address; }},
 
     {"dpdk", "port", Kind::text, false, "", 0, 0, "", "no port",
-     "The port: a virtual device of DPDK with its arguments (`\"net_af_packet0,iface=eth1\"`: an interface of the kernel, "
-     "for trials), or the PCI address of a NIC that is bound to vfio-pci (`\"0000:01:00.0\"`).",
+     "The port: a virtual device of DPDK with its arguments (`\"net_af_xdp0,iface=eth1\"`: an interface that is "
+     "shared with the kernel), or the PCI address of a NIC that is bound to vfio-pci (`\"0000:01:00.0\"`).",
      [](Config& c) -> auto& { return c.dpdk.port; }},
     {"dpdk", "address", Kind::listen_address, false, "", 0, 0, "", "none",
      "The port's own IPv4 address and UDP port, which must not be 0. Usual port: 7401.",

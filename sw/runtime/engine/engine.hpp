@@ -108,6 +108,7 @@ class Engine final : private driver::CardListener {
     std::uint64_t heard_us = 0;
     std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
     carriers::Address last_control_peer;
+    carriers::Address card_peer;  ///< where frames of a link of the card go
     std::uint64_t reconnects = 0;
     int watched_fd = -1;
   };
@@ -138,6 +139,7 @@ class Engine final : private driver::CardListener {
   // driver::CardListener
   void on_fault(std::uint16_t slot, regs::Fault fault) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  bool on_card_gone(std::string_view why) override;
 
   // engine.cpp
   void open_control_socket();
@@ -271,6 +273,7 @@ class Engine final : private driver::CardListener {
   struct {
     std::string kind, name, why;
   } card_chosen_;
+  std::string card_wait_;  ///< what was said of why a card that went away is waited for
   std::unique_ptr<driver::SoftCard> card_;
   std::unique_ptr<CaptureTap> capture_;
 

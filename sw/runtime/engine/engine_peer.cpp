@@ -305,12 +305,13 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       if (link.routed) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      if (card_port_) {
-        card_->set_route(link.index, *card_port_, figures);
-        card_port_->add_link(link.index, peer);
-      } else {
+      link.card_peer = peer;
+      if (card_udp_) {
         card_->set_route(link.index, *card_udp_, figures);
         card_udp_->add_link(link.index, peer);
+      } else {
+        card_->set_route(link.index, *card_port_, figures);
+        card_port_->add_link(link.index, peer);
       }
     } else {
       if (link.routed && token == link.token) return;
@@ -330,6 +331,35 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
     link.reason = error.what();
     log().error("link to '{}': no carrier: {}", link.config.peer, error.what());
   }
+}
+
+/// Links of the card are the same on the wire over UDP.
+bool Engine::on_card_gone(std::string_view why) {
+  try {
+    card_udp_ = open_udp(address_of(*config_.card.address));
+  } catch (const std::exception& error) {
+    if (card_wait_ != error.what()) {
+      card_wait_ = error.what();
+      log().error(
+          "the card stays away ({}) and its links cannot go over UDP: {}; they wait for the card, or for an "
+          "interface with the address {}",
+          why, error.what(), config_.card.address->host);
+    }
+    return false;
+  }
+  log().warn(
+      "the card stays away ({}): its links go over UDP from now on, connections over it end; restart slotwired "
+      "when the card is back",
+      why);
+  card_chosen_ = {std::string(driver::card_kind_name(driver::CardKind::software)), "software",
+                  "the card went away: " + std::string(why)};
+  for (const auto& link : links_) {
+    if (!link || link->config.carrier != LinkCarrier::card || !link->routed) continue;
+    card_port_->remove_link(link->index);
+    card_->set_route(link->index, *card_udp_, link_figures(config_.protocol));
+    card_udp_->add_link(link->index, link->card_peer);
+  }
+  return true;
 }
 
 void Engine::control_lost(Link& link, std::string_view why) {
