@@ -33,7 +33,8 @@ struct Frame {
   explicit Frame(std::uint32_t mark, std::size_t lines = 1) : payload(lines * kLine) {
     for (std::size_t i = 0; i < sizeof tx.header; ++i)
       tx.header[i] = static_cast<std::byte>((mark >> (i % 4 * 8)) & 0xffU);
-    for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<std::byte>((mark * 31 + i) & 0xffU);
+    for (std::size_t i = 0; i < payload.size(); ++i)
+      payload[i] = static_cast<std::byte>((std::size_t{mark} * 31 + i) & 0xffU);
     tx.payload = payload;
   }
   Bytes bytes() const {

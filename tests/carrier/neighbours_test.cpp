@@ -83,6 +83,22 @@ TEST(Neighbours, AMovedAddressIsLearntAndAStrangersIsNot) {
   EXPECT_FALSE(here.deadline_us()) << "nobody is watched";
 }
 
+TEST(Neighbours, OnANewWireAllAreAskedAnew) {
+  Neighbours here(kHere, 1), there(kThere, 1);
+  const auto peer = here.watch(kThere.ip);
+  there.watch(kHere.ip);
+  ArpFrame request{}, answer{};
+  ASSERT_TRUE(there.ask(1, request));
+  EXPECT_EQ(here.take(request, 5, answer), Taken::answer);
+  EXPECT_FALSE(here.ask(6, request)) << "it has just been heard of";
+  EXPECT_EQ(here.mac(*peer), kThere.mac);
+  here.forget(7);
+  EXPECT_EQ(here.deadline_us(), 7U);
+  EXPECT_EQ(here.mac(*peer), 0U);
+  EXPECT_TRUE(here.ask(7, request));
+  EXPECT_FALSE(here.ask(7, request));
+}
+
 TEST(Neighbours, AnotherHostWithOurAddressIsAConflict) {
   Neighbours here(kHere, 1);
   NetworkPlace thief = kHere;

@@ -55,7 +55,7 @@ Bytes arp_of_peer(const Endpoint& peer, const Endpoint& port, bool asks) {
 class DpdkCarrierTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string missing = lacks_ports(); !missing.empty()) GTEST_SKIP() << missing;
+    if (const std::string missing = lacks_ports(Wire::af_packet); !missing.empty()) GTEST_SKIP() << missing;
     carrier_ = carriers::open_dpdk(port_options(0));
     port_ = endpoint_of(*carrier_, 0);
   }

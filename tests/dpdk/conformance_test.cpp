@@ -17,7 +17,7 @@ namespace {
 /// An address belongs to one link, so one link joins two ports.
 class DpdkPair final : public Pair {
  public:
-  DpdkPair() {
+  explicit DpdkPair(Wire wire) : wire_(wire) {
     for (int side = 0; side < 2; ++side) make(side);
   }
   Carrier& carrier(int side) override { return *carriers_[side]; }
@@ -31,7 +31,13 @@ class DpdkPair final : public Pair {
     make(side);
     for (const auto link : joined_) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
   }
+  std::string lacks_restart() const override {
+    if (wire_ != Wire::af_xdp) return {};
+    return "net_af_xdp of this DPDK keeps its socket until the process ends: dpdk_node_test restarts processes";
+  }
+  bool connected() const override { return wire_ == Wire::vhost; }  // the drivers tell when the other end goes
   std::size_t intrude(int side) override {
+    if (wire_ == Wire::vhost) return intrude_by_port(side);
     const pipeline::Endpoint stranger{0x0200'0000'0099, 0x0a4d'0063, 7401};
     const std::array<std::byte, 100> junk{};
     std::array<std::byte, 200> frame{};
@@ -41,19 +47,57 @@ class DpdkPair final : public Pair {
   }
 
  private:
-  void make(int side) { carriers_[side] = carriers::open_dpdk(port_options(side)); }
+  void make(int side) { carriers_[side] = carriers::open_dpdk(port_options(side, wire_)); }
+  /// The wire has two ends and nobody else: for a while the other port is a stranger's.
+  std::size_t intrude_by_port(int side) {
+    carriers::DpdkCarrier& target = *carriers_[side];
+    auto& other = carriers_[1 - side];
+    Recorder target_sink, other_sink;
+    other.reset();
+    carriers::DpdkOptions options = port_options(1 - side, wire_);
+    options.address = carriers::Address::parse("10.77.0.99:7401");
+    other = carriers::open_dpdk(options);
+    other->add_link(0, target.local_address());
+    const std::vector<Side> both{{&target, &target_sink}, {other.get(), &other_sink}};
+    EXPECT_TRUE(pump(both, [&] { return other_sink.is_up(0); }));
+    Frames frames(3);
+    for (int i = 0; i < 3; ++i) frames.add(0, 78);
+    other->send(frames.list());
+    EXPECT_TRUE(pump(both, [&] { return target.counters().rx_unknown_peer == 3; }));
+    EXPECT_EQ(target_sink.count, 0U);
+    const auto ups = [&] {
+      return std::count_if(target_sink.events.begin(), target_sink.events.end(), [](const auto& e) { return e.up; });
+    };
+    const auto before = ups();
+    other_sink = {};
+    restart(1 - side);
+    EXPECT_TRUE(pump({{&target, &target_sink}, {carriers_[1 - side].get(), &other_sink}},
+                     [&] { return ups() > before && other_sink.is_up(0); }));
+    return 3;
+  }
+
+  Wire wire_;
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
   std::vector<std::uint16_t> joined_;
 };
 
-const Factory kAfPacket{"af_packet", [] { return std::make_unique<DpdkPair>(); }, lacks_ports};
-const Factory kEncrypted{
-    "af_packet_aes256",
-    [] { return std::make_unique<SealedPair>(std::make_unique<DpdkPair>(), carriers::CipherSuite::aes_256_gcm); },
-    lacks_ports};
+template <Wire wire>
+Factory factory(const char* name) {
+  return {name, [] { return std::make_unique<DpdkPair>(wire); }, [] { return lacks_ports(wire); }};
+}
 
-INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, testing::Values(kAfPacket, kEncrypted), name_of);
-INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, testing::Values(kAfPacket, kEncrypted), name_of);
+const Factory kEncrypted{"af_packet_aes256",
+                         [] {
+                           return std::make_unique<SealedPair>(std::make_unique<DpdkPair>(Wire::af_packet),
+                                                               carriers::CipherSuite::aes_256_gcm);
+                         },
+                         [] { return lacks_ports(Wire::af_packet); }};
+
+const auto kPorts = testing::Values(factory<Wire::af_packet>("af_packet"), factory<Wire::af_xdp>("af_xdp"),
+                                    factory<Wire::vhost>("vhost_and_virtio_user"), kEncrypted);
+
+INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, kPorts, name_of);
+INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, kPorts, name_of);
 
 }  // namespace
 }  // namespace slotwire::test

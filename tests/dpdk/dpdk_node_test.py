@@ -5,21 +5,74 @@ one address, the frames through DPDK at another one of the same interface.
 """
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-from nodes import BIN, TIMEOUT, Node, NodeTest, Process, run
+from nodes import BIN, TIMEOUT, Node, NodeTest, Process, certificates, run
 from tool_card import ip
 
 MODULE = os.path.join(BIN, "..", "lib", "slotwire-dpdk.so")
 WIRE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_wire.py")
 
 
-class DpdkTest(NodeTest):
+class PortTest(NodeTest):
+    """What nodes with ports are made to do, whatever the ports are."""
+
+    def need_module(self):
+        if not os.path.exists(MODULE):
+            self.skipTest("slotwire-dpdk.so was not built: DPDK is missing (see scripts/install-deps)")
+
+    def carrier(self, node, name):
+        return next(c for c in node.status()["carriers"] if c["carrier"] == name)
+
+    def both_ways(self, count, size):
+        self.serve(["echo", "--echo"], self.right)
+        self.serve(["echo-left", "--echo"], self.left)
+        for service, node in (("echo", self.left), ("echo-left", self.right)):
+            self.assertIn("0 lost", run(["ping", service, "-c", "5", "-i", "10ms", "-W", "20s"], node, timeout=4 * TIMEOUT).stdout)
+            result = run(["bench", service, "-n", str(count), "-s", str(size)], node, timeout=3 * TIMEOUT).stdout
+            self.assertRegex(result, rf"{count} answered, 0 failed, 0 wrong, 0 answered twice")
+
+    def sleeps_and_wakes(self, node, other, service):
+        """An idle node sleeps, and each of six calls, far apart, wakes it."""
+        self.serve([service, "--echo"], node)
+
+        def cpu_s():
+            with open(f"/proc/{node.status()['pid']}/stat") as file:
+                fields = file.read().rsplit(") ", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        before, sleeps, begin = cpu_s(), node.status()["sleeps"], time.monotonic()
+        self.assertIn("0 lost", run(["ping", service, "-c", "6", "-i", "400ms", "-W", "20s"], other, timeout=4 * TIMEOUT).stdout)
+        used, passed = cpu_s() - before, time.monotonic() - begin
+        print(f"{used:.2f} s of CPU in {passed:.2f} s, {node.status()['sleeps'] - sleeps} sleeps", flush=True)
+        self.assertLess(used, 0.2 * passed, "it polls instead of sleeping")
+        self.assertGreaterEqual(node.status()["sleeps"] - sleeps, 6)
+
+    def killed(self, node, other, service, kind):
+        """Calls go on while `node` is killed and comes back: none is lost, none is answered twice."""
+        self.serve(["echo", "--echo"], self.right)
+        calls = self.start(["bench", service, "-n", "20000", "-s", "200"], self.left)
+        before = other.status()["counters"]["rx_lines"]
+        while other.status()["counters"]["rx_lines"] < before + 200:
+            self.assertIsNone(calls.process.poll(), calls.output())
+        node.kill()
+        self.assertIsNone(calls.process.poll(), "the calls ended before the kill: " + calls.output())
+        node.start()
+        node.engine.wait_for(rf"carrier {kind} up")
+        self.assertTrue(node.status()["recovered"])
+        self.assertEqual(calls.wait(3 * TIMEOUT), 0, calls.output())
+        self.assertIn("20000 answered, 0 failed, 0 wrong, 0 answered twice", calls.output())
+
+
+class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
+    port = "net_af_packet0,iface=wire"
+    encryption = "none"
     services = {"right": ["echo"], "left": ["echo-left"]}
     kernel = {"left": "10.98.0.1", "right": "10.98.0.2"}
     carriers = {"left": "10.98.0.11", "right": "10.98.0.2"}
@@ -27,8 +80,7 @@ class DpdkTest(NodeTest):
     def setUp(self):
         if os.geteuid() != 0:
             self.skipTest("network namespaces and raw sockets need root")
-        if not os.path.exists(MODULE):
-            self.skipTest("slotwire-dpdk.so was not built: DPDK is missing (see scripts/install-deps)")
+        self.need_module()
         self.need("ip")
         self.directory = tempfile.mkdtemp(prefix="slotwire-test-")
         os.chmod(self.directory, 0o755)
@@ -38,14 +90,22 @@ class DpdkTest(NodeTest):
         for name in self.names.values():
             ip("netns", "add", name)
             self.addCleanup(ip, "netns", "del", name)
+        self.tls = {"left": "", "right": ""}
+        if self.encryption != "none":
+            self.need("openssl")
+            self.tls = certificates(self.directory, self.tls)
         self.make_wire()
-        self.left = self.add("left", "right", "dpdk", '[dpdk]\nport = "net_af_packet0,iface=wire"\nhugepages = false\n'
+        self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = false\n'
                                                       f'address = "{self.carriers["left"]}:7401"\n')
         self.right = self.add("right", "left", "udp", "")
         for node in self.nodes:
             node.start()
+            self.started(node)
         for node in self.nodes:
             node.wait_for_link()
+
+    def started(self, node):
+        """What a port needs that is there only once its slotwired runs."""
 
     def make_wire(self):
         if self.loss == 0:
@@ -67,28 +127,18 @@ class DpdkTest(NodeTest):
             self.wire.wait_for("^ready")
 
     def add(self, name, peer, carrier, extra):
-        config = f'[listen]\ncontrol = "{self.kernel[name]}:7400"\n'
+        config = self.tls[name] + '[encryption]\nrekey_frames = 100\n'
+        config += f'[listen]\ncontrol = "{self.kernel[name]}:7400"\n'
         if carrier == "udp":
             config += f'udp = "{self.carriers[name]}:7401"\n'
         config += f'{extra}[[link]]\npeer = "{peer}"\ncontrol = "{self.kernel[peer]}:7400"\ncarrier = "{carrier}"\n'
-        config += f'udp = "{self.carriers[peer]}:7401"\n'
+        config += f'udp = "{self.carriers[peer]}:7401"\nencryption = "{self.encryption}"\n'
         for service in self.services[peer]:
             config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
         node = Node(self.directory, name, config)
         node.prefix = ["ip", "netns", "exec", self.names[name]]
         self.nodes.append(node)
         return node
-
-    def carrier(self, node, name):
-        return next(c for c in node.status()["carriers"] if c["carrier"] == name)
-
-    def both_ways(self, count, size):
-        self.serve(["echo", "--echo"], self.right)
-        self.serve(["echo-left", "--echo"], self.left)
-        for service, node in (("echo", self.left), ("echo-left", self.right)):
-            self.assertIn("0 lost", run(["ping", service, "-c", "5", "-i", "10ms", "-W", "20s"], node, timeout=4 * TIMEOUT).stdout)
-            result = run(["bench", service, "-n", str(count), "-s", str(size)], node, timeout=3 * TIMEOUT).stdout
-            self.assertRegex(result, rf"{count} answered, 0 failed, 0 wrong, 0 answered twice")
 
 
 class Dpdk(DpdkTest):
@@ -106,40 +156,75 @@ class Dpdk(DpdkTest):
         self.assertIn("steering by software", run(["status"], self.left).stdout)
 
     def test_an_idle_port_sleeps_and_wakes(self):
-        self.serve(["echo-left", "--echo"], self.left)
-
-        def cpu_s():
-            with open(f"/proc/{self.left.status()['pid']}/stat") as file:
-                fields = file.read().rsplit(") ", 1)[1].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-        before, sleeps, begin = cpu_s(), self.left.status()["sleeps"], time.monotonic()
-        self.assertIn("0 lost", run(["ping", "echo-left", "-c", "6", "-i", "400ms", "-W", "20s"], self.right, timeout=4 * TIMEOUT).stdout)
-        used, passed = cpu_s() - before, time.monotonic() - begin
-        print(f"{used:.2f} s of CPU in {passed:.2f} s, {self.left.status()['sleeps'] - sleeps} sleeps", flush=True)
-        self.assertLess(used, 0.2 * passed, "it polls instead of sleeping")
-        self.assertGreaterEqual(self.left.status()["sleeps"] - sleeps, 6)
-
-    def killed(self, node, other, service, kind):
-        """Calls go on while `node` is killed and comes back: none is lost, none is answered twice."""
-        self.serve(["echo", "--echo"], self.right)
-        calls = self.start(["bench", service, "-n", "20000", "-s", "200"], self.left)
-        before = other.status()["counters"]["rx_lines"]
-        while other.status()["counters"]["rx_lines"] < before + 200:
-            self.assertIsNone(calls.process.poll(), calls.output())
-        node.kill()
-        self.assertIsNone(calls.process.poll(), "the calls ended before the kill: " + calls.output())
-        node.start()
-        node.engine.wait_for(rf"carrier {kind} up")
-        self.assertTrue(node.status()["recovered"])
-        self.assertEqual(calls.wait(3 * TIMEOUT), 0, calls.output())
-        self.assertIn("20000 answered, 0 failed, 0 wrong, 0 answered twice", calls.output())
+        self.sleeps_and_wakes(self.left, self.right, "echo-left")
 
     def test_the_port_s_node_is_killed_under_load(self):
         self.killed(self.left, self.right, "echo", "dpdk")
 
     def test_the_kernel_s_node_is_killed_under_load(self):
         self.killed(self.right, self.left, "echo", "udp")
+
+
+class Xdp(DpdkTest):
+    """The port takes its frames before the kernel's network stack sees them, and only those."""
+    port = "net_af_xdp0,iface=wire"
+
+    def setUp(self):
+        self.need_module()
+        with open(MODULE, "rb") as file:
+            if b"slotwire_steer" not in file.read():
+                self.skipTest("the program that steers on net_af_xdp was not built: clang or libbpf-dev was missing (scripts/install-deps)")
+        super().setUp()
+
+    def test_calls_over_an_xdp_socket_beside_the_kernel(self):
+        self.both_ways(2000, 3000)
+        carrier = self.carrier(self.left, "dpdk")
+        port = carrier["port"]
+        self.assertEqual((port["driver"], port["steering"], port["wake"]), ("net_af_xdp", "XDP program", "XDP socket"))
+        # The control connection and all else of the interface went through the kernel.
+        self.assertEqual((port["rx_other"], carrier["rx_malformed"], carrier["rx_unknown_peer"]), (0, 0, 0))
+        self.assertIn("steering by XDP program", run(["status"], self.left).stdout)
+
+    def test_an_idle_xdp_port_sleeps_and_wakes(self):
+        self.sleeps_and_wakes(self.left, self.right, "echo-left")
+
+    def test_a_program_that_a_killed_node_left_behind_is_replaced(self):
+        self.killed(self.left, self.right, "echo", "dpdk")
+        self.assertEqual(self.left.stop(), 0)
+        left = subprocess.run(["ip", "-n", self.names["left"], "link", "show", "wire"], capture_output=True, text=True, timeout=TIMEOUT).stdout
+        self.assertNotIn("xdp", left, "the program is still there")
+
+
+class Tap(DpdkTest):
+    """The port is a TAP interface, bridged to the wire. Its driver says that it takes rules, and this kernel may lack what they need."""
+    port = "net_tap0,iface=port"
+
+    def make_wire(self):
+        super().make_wire()
+        name = self.names["left"]
+        ip("-n", name, "addr", "flush", "dev", "wire")
+        ip("-n", name, "link", "add", "bridge", "type", "bridge")
+        ip("-n", name, "link", "set", "wire", "master", "bridge")
+        ip("-n", name, "addr", "add", self.kernel["left"] + "/24", "dev", "bridge")
+        ip("-n", name, "link", "set", "bridge", "up")
+
+    def started(self, node):
+        if node is not self.left:
+            return
+        # The driver's address is its own; the interface, the other end of it, needs another one.
+        ip("-n", self.names["left"], "link", "set", "port", "address", "02:00:00:00:00:77")
+        ip("-n", self.names["left"], "link", "set", "port", "master", "bridge")
+        ip("-n", self.names["left"], "link", "set", "port", "up")
+
+    def test_where_rules_are_refused_software_steers_and_says_so(self):
+        self.both_ways(500, 3000)
+        port = self.carrier(self.left, "dpdk")["port"]
+        print(f"steering: {port['steering']}", flush=True)
+        if port["steering"].startswith("rte_flow"):
+            return  # a kernel that has it all
+        self.assertEqual(port["steering"], "software")
+        self.assertIn("steering by software", run(["status"], self.left).stdout)
+        self.left.engine.wait_for("steering by software")
 
 
 class DpdkWithLoss(DpdkTest):
@@ -153,6 +238,66 @@ class DpdkWithLoss(DpdkTest):
         said, _ = self.wire.wait_for(r"carried (\d+), lost (\d+)")
         print(said.group(0), flush=True)
         self.assertGreater(int(said.group(2)), 50)
+
+
+class Vhost(PortTest):
+    """Two ports that are joined by shared memory: `left` has net_vhost, `right` net_virtio_user. Needs no privileges."""
+    services = {"right": ["echo"], "left": ["echo-left"]}
+    ports = {"left": "10.98.0.11", "right": "10.98.0.12"}
+    devices = {"left": "net_vhost0,iface={}", "right": "net_virtio_user0,path={}"}
+
+    def setUp(self):
+        self.need_module()
+        super().setUp()
+
+    def add_node(self, name, peer):
+        device = self.devices[name].format(os.path.join(self.directory, "wire"))
+        config = (f'[listen]\ncontrol = "{self.addresses[name]}:7400"\n'
+                  f'[dpdk]\nport = "{device}"\nhugepages = false\naddress = "{self.ports[name]}:7401"\n'
+                  f'[[link]]\npeer = "{peer}"\ncontrol = "{self.addresses[peer]}:7400"\ncarrier = "dpdk"\nudp = "{self.ports[peer]}:7401"\n')
+        for service in self.services[peer]:
+            config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
+        node = Node(self.directory, name, config)
+        self.nodes.append(node)
+        return node
+
+    def test_calls_both_ways_over_shared_memory(self):
+        self.both_ways(2000, 3000)
+        for node, driver in ((self.left, "net_vhost"), (self.right, "net_virtio_user")):
+            carrier = self.carrier(node, "dpdk")
+            self.assertEqual((carrier["port"]["driver"], carrier["port"]["wake"]), (driver, "receive interrupt"))
+            self.assertEqual((carrier["rx_malformed"], carrier["rx_unknown_peer"]), (0, 0))
+
+    def test_idle_ports_sleep_and_are_interrupted(self):
+        self.sleeps_and_wakes(self.left, self.right, "echo-left")
+        self.sleeps_and_wakes(self.right, self.left, "echo")
+
+    def test_the_vhost_node_is_killed_under_load(self):
+        """The port of the other node is lost with it, and opened anew."""
+        self.killed(self.left, self.right, "echo", "dpdk")
+        self.right.engine.wait_for("the port .* has no link")
+
+    def test_the_virtio_user_node_is_killed_under_load(self):
+        self.killed(self.right, self.left, "echo", "dpdk")
+
+
+class DpdkEncrypted(DpdkTest):
+    """Encrypted frames of a port are opened by the kernel's carrier and the reverse, with loss and keys that change."""
+    loss = 50
+    encryption = "aes-256-gcm"
+
+    def test_encrypted_calls_with_loss(self):
+        self.both_ways(400, 3000)
+        for node in self.nodes:
+            link = node.status()["links"][0]
+            self.assertEqual((link["encryption"], link["up"]), ("aes-256-gcm", True))
+            keys = link["keys"]
+            print(node.name, keys, flush=True)
+            self.assertGreater(keys["opened"], 500)
+            self.assertGreater(keys["tx_keys"], 3)
+            self.assertEqual([keys[drop] for drop in ("forged", "clear", "too_short", "no_key", "not_sealed")], [0] * 5)
+            self.assertGreater(node.status()["counters"]["tx_lines_again"], 0)
+        self.assertRegex(run(["status"], self.left).stdout, r"right +dpdk +aes-256-gcm +up")
 
 
 class DpdkMisconfigured(unittest.TestCase):

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <filesystem>
 #include <vector>
 
 extern char** environ;
@@ -39,20 +41,59 @@ std::string prepare() {
   return {};
 }
 
+/// Where the socket of the vhost port is; goes with the process.
+class Directory {
+ public:
+  Directory() : path_((std::filesystem::temp_directory_path() / "slotwire-test-XXXXXX").string()) {
+    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
+  ~Directory() {
+    std::error_code none;
+    std::filesystem::remove_all(path_, none);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+const std::string& directory() {
+  static const Directory one;
+  return one.path();
+}
+
 }  // namespace
 
-std::string lacks_ports() {
+std::string lacks_ports(Wire wire) {
+  if (wire == Wire::vhost) {
+    std::signal(SIGPIPE, SIG_IGN);  // as slotwired does: net_virtio_user writes to a peer that may have gone
+    return directory().empty() ? "no directory can be made for a socket" : "";
+  }
   static const std::string lacks = prepare();
-  return lacks;
+  if (!lacks.empty() || wire == Wire::af_packet) return lacks;
+  if (const std::string_view missing = SLOTWIRE_TEST_NO_XDP; !missing.empty()) return std::string(missing);
+  const carriers::Fd socket(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  return socket ? "" : "this kernel has no XDP sockets: " + carriers::errno_text(errno);
 }
 
 std::string interface_of(int side) {
   return side == 0 ? "wire0" : "wire1";
 }
 
-carriers::DpdkOptions port_options(int side) {
+carriers::DpdkOptions port_options(int side, Wire wire) {
   carriers::DpdkOptions options;
-  options.device = "net_af_packet" + std::to_string(side) + ",iface=" + interface_of(side);
+  const std::string number = std::to_string(side);
+  switch (wire) {
+    case Wire::af_packet:
+      options.device = "net_af_packet" + number + ",iface=" + interface_of(side);
+      break;
+    case Wire::af_xdp:
+      options.device = "net_af_xdp" + number + ",iface=" + interface_of(side);
+      break;
+    case Wire::vhost:
+      options.device = (side == 0 ? "net_vhost0,iface=" : "net_virtio_user1,path=") + directory() + "/wire";
+      break;
+  }
   options.address = carriers::Address::parse("10.77.0." + std::to_string(1 + side) + ":7401");
   options.eal.hugepages = false;
   options.eal.memory = std::size_t{128} << 20;

@@ -1,4 +1,4 @@
-// Ports for tests: a pair of virtual Ethernet interfaces in a network namespace that only this process has.
+// Ports for tests: two of them, wired to each other.
 #pragma once
 #include <cstddef>
 #include <span>
@@ -9,19 +9,28 @@
 
 namespace slotwire::test {
 
-/// What this host lacks for ports; empty: nothing. The first call makes the namespace and the interfaces.
-std::string lacks_ports();
+/// What the two ports are.
+enum class Wire {
+  af_packet,  ///< raw sockets on a pair of virtual Ethernet interfaces, in a network namespace that only this process
+              ///< has
+  af_xdp,     ///< XDP sockets on the same
+  vhost,      ///< side 0 net_vhost, side 1 net_virtio_user: shared memory
+};
 
-/// Interface of side 0 or 1.
+/// What this host lacks for it; empty: nothing. The first call makes the namespace and the interfaces.
+std::string lacks_ports(Wire wire);
+
+/// Interface of side 0 or 1 (not on vhost).
 std::string interface_of(int side);
 
-/// A port on the interface of `side` with the address 10.77.0.<1 + side>, UDP port 7401.
-carriers::DpdkOptions port_options(int side);
+/// The port of `side` with the address 10.77.0.<1 + side>, UDP port 7401.
+carriers::DpdkOptions port_options(int side, Wire wire = Wire::af_packet);
 
 /// What frames to the port of `side` are addressed to.
 pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side);
 
-/// Sends an Ethernet frame to `side`, from the interface on the other end. False when the kernel did not take it.
+/// Sends an Ethernet frame to `side`, from the interface on the other end (not on vhost). False when the kernel did not
+/// take it.
 bool put_on_wire(int side, std::span<const std::byte> frame);
 
 }  // namespace slotwire::test

@@ -1,8 +1,11 @@
 // Encrypted links of two nodes, with somebody in the middle who sees every datagram and does what he likes with them.
 #include <gtest/gtest.h>
 
-#include <csignal>
+#include <poll.h>
 
+#include <algorithm>
+
+#include "carriers/message_stream.hpp"
 #include "relay.hpp"
 #include "traffic.hpp"
 
@@ -228,6 +231,102 @@ TEST_F(Encryption, LinesGoOnWithoutTheControlConnection) {
     }
   });
   EXPECT_EQ(count(left(), "forged") + count(right(), "forged"), 0U);
+}
+
+/// A node of the right name and certificate that says what it likes on its control connection.
+class Impostor {
+ public:
+  Impostor(Cluster& cluster, const std::string& name, const Node& node) {
+    carriers::StreamOptions options;
+    options.tls = std::make_shared<carriers::TlsContext>(cluster.certificate(name));
+    options.peer_name = node.name();
+    stream_ = std::make_unique<carriers::MessageStream>(
+        carriers::Stream::connect(carriers::Address::parse(node.address() + ":7400"), options, ~std::uint64_t{0}),
+        std::size_t{1} << 20U);
+    say({{"type", "hello"},
+         {"version", 1},
+         {"node", name},
+         {"incarnation", "1"},
+         {"udp_port", 7401},
+         {"token", ""},
+         {"encryption", "aes-256-gcm"}});
+  }
+  void say(const Json& message) { stream_->send(message.dump()); }
+  /// The next message of a type; none: the node hung up.
+  std::optional<Json> hear(const std::string& type) {
+    while (!stream_->stream().is_closed()) {
+      pollfd wait{stream_->stream().fd(), static_cast<short>(stream_->stream().events()), 0};
+      if (::poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) != 1)
+        throw std::runtime_error("the node neither answers nor hangs up");
+      stream_->drive(0);
+      while (const auto text = stream_->next()) {
+        Json message = Json::parse(*text);
+        if (message["type"] == type) return message;
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::unique_ptr<carriers::MessageStream> stream_;
+};
+
+TEST_F(Encryption, KeysThatBreakTheRulesEndTheConnectionAndNothingElse) {
+  make();
+  right().start();
+  const std::string secret(64, '1'), salt(24, '2');
+  const auto key = [&](std::uint32_t id) {
+    return Json{{"type", "key"}, {"key", id}, {"suite", "aes-256-gcm"}, {"secret", secret}, {"salt", salt}};
+  };
+  {
+    Impostor good(*cluster_, "left", right());
+    const auto offered = good.hear("key");
+    ASSERT_TRUE(offered);
+    EXPECT_EQ((*offered)["suite"], "aes-256-gcm");
+    EXPECT_EQ((*offered)["secret"].get<std::string>().size(), 64U);
+    EXPECT_EQ((*offered)["salt"].get<std::string>().size(), 24U);
+    EXPECT_FALSE(link(right())["carrier_up"].get<bool>()) << "it has not taken the key";
+    good.say(key(5));
+    EXPECT_EQ((*good.hear("key_taken"))["key"], 5);
+    good.say({{"type", "key_taken"}, {"key", (*offered)["key"]}});
+    EXPECT_TRUE(until([&] { return link(right())["carrier_up"].get<bool>(); }));
+    good.say(key(6));
+    EXPECT_EQ((*good.hear("key_taken"))["key"], 6);
+    good.say(key(7));  // has to wait
+    good.say(key(8));
+    EXPECT_FALSE(good.hear("key_taken")) << "two keys wait";
+  }
+  std::vector<Json> wrong;
+  const auto changed = [&](const char* field, const Json& value) {
+    wrong.push_back(key(1));
+    wrong.back()[field] = value;
+  };
+  changed("suite", "aes-128-gcm");
+  changed("suite", "none");
+  changed("suite", 3);
+  changed("secret", secret.substr(2));
+  changed("secret", secret + "00");
+  changed("secret", "x" + secret.substr(1));
+  changed("secret", Json::array());
+  changed("salt", salt.substr(1));
+  changed("key", -1);
+  changed("key", std::uint64_t{1} << 32U);
+  wrong.push_back({{"type", "key"}});
+  wrong.push_back({{"type", "key_taken"}, {"key", 1}});
+  wrong.push_back({{"type", "key_taken"}});
+  for (const Json& message : wrong) {
+    Impostor impostor(*cluster_, "left", right());
+    ASSERT_TRUE(impostor.hear("key"));
+    impostor.say(message);
+    EXPECT_FALSE(impostor.hear("key_taken")) << message.dump();
+  }
+  EXPECT_EQ(right().log().find(secret), std::string::npos) << "a key is in the log";
+  // Nor does it speak with a node whose certificate names another.
+  Impostor other(*cluster_, "middle", right());
+  EXPECT_FALSE(other.hear("key"));
+  left().start();
+  ASSERT_TRUE(until([&] { return up(); }));
+  check_traffic(left(), right(), 2, [&] { EXPECT_TRUE(until([&] { return count(left(), "tx_keys") >= 3; })); });
 }
 
 }  // namespace

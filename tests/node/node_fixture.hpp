@@ -125,6 +125,8 @@ class Cluster {
   /// What is changed counts from a node's next start on.
   ClusterOptions& options() { return options_; }
   const std::string& directory() const { return directory_; }
+  /// Certificates of a node, where the carrier has any: to speak in its name.
+  carriers::TlsFiles certificate(const std::string& node) { return certificates_->make(node); }
 
  private:
   friend class Node;

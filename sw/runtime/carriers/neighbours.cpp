@@ -106,6 +106,14 @@ Neighbours::Taken Neighbours::take(std::span<const std::byte> frame, std::uint64
   return learnt ? Taken::learnt : Taken::nothing;
 }
 
+void Neighbours::forget(std::uint64_t now_us) {
+  for (Entry& entry : entries_) {
+    entry.mac = 0;
+    entry.asked = 0;
+    entry.ask_us = now_us;
+  }
+}
+
 bool Neighbours::ask(std::uint64_t now_us, ArpFrame& request) {
   for (Entry& entry : entries_) {
     if (entry.users == 0 || now_us < entry.ask_us) continue;

@@ -60,6 +60,8 @@ class Neighbours {
   /// Takes any Ethernet frame of any length. Fills `answer` for Taken::answer.
   Taken take(std::span<const std::byte> frame, std::uint64_t now_us, ArpFrame& answer);
 
+  /// The wire may be another one than before: what is known is forgotten, and ask() begins anew.
+  void forget(std::uint64_t now_us);
   /// The next request that is due: call until it says no.
   bool ask(std::uint64_t now_us, ArpFrame& request);
   /// When ask() has something to do next.

@@ -192,8 +192,8 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.card.address; }},
 
     {"dpdk", "port", Kind::text, false, "", 0, 0, "", "no port",
-     "The port: a virtual device of DPDK with its arguments (`\"net_af_packet0,iface=eth1\"`: an interface of the kernel, "
-     "for trials), or the PCI address of a NIC that is bound to vfio-pci (`\"0000:01:00.0\"`).",
+     "The port: a virtual device of DPDK with its arguments (`\"net_af_xdp0,iface=eth1\"`: an interface that is "
+     "shared with the kernel), or the PCI address of a NIC that is bound to vfio-pci (`\"0000:01:00.0\"`).",
      [](Config& c) -> auto& { return c.dpdk.port; }},
     {"dpdk", "address", Kind::listen_address, false, "", 0, 0, "", "none",
      "The port's own IPv4 address and UDP port, which must not be 0. Usual port: 7401.",

@@ -1,9 +1,10 @@
-// What wakes the engine for a port whose driver has no receive interrupt but sits on an interface of the kernel.
+// The bell of a port whose driver has no receive interrupt but sits on an interface of the kernel.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "carriers/dpdk/bell.hpp"
 #include "carriers/socket.hpp"
 
 namespace slotwire::carriers {
@@ -11,14 +12,15 @@ namespace slotwire::carriers {
 /// A second raw socket on the port's interface that becomes readable when a frame arrives that is the carrier's: ARP,
 /// or UDP to its address and port. The frames themselves come through the port; of those here one byte is kept, of few.
 /// Make it before the port: the kernel hands a frame to the newest socket first, so that what rings is in the port.
-class Doorbell {
+class Doorbell final : public Bell {
  public:
   /// `ip`: the first byte on the wire is the most significant. Throws std::system_error or std::runtime_error.
   Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port);
 
-  int fd() const noexcept { return socket_.get(); }
+  std::string_view name() const noexcept override { return "doorbell socket"; }
+  int fd() const noexcept override { return socket_.get(); }
   /// Takes what has rung so far, at most kMaxRings: more leave fd() readable.
-  void answer() noexcept;
+  void answer() noexcept override;
 
   static constexpr int kMaxRings = 64;
 

@@ -40,8 +40,8 @@ struct DpdkOptions {
 /// What a port is and does, for people.
 struct DpdkPort {
   std::string device, driver, mac;
-  std::string_view steering;        ///< what picks our frames out of all: "software"
-  std::string_view wake;            ///< what ends a sleep: "doorbell socket", or "polling" (there is no sleep)
+  std::string_view steering;        ///< what picks our frames out of all: "software", a rule or a program
+  std::string_view wake;            ///< what ends a sleep; "polling": there is no sleep
   std::string_view checksum;        ///< who makes and checks that of the IPv4 header: "port" or "software"
   std::uint64_t rx_other = 0;       ///< frames that were not for this address and port; nobody gets them from here
   std::uint64_t arp_answered = 0;   ///< times that the own MAC address was told

@@ -7,15 +7,23 @@
 #include <stdexcept>
 #include <utility>
 
+#include "carriers/dpdk/doorbell.hpp"
 #include "carriers/dpdk/eal.hpp"
+#include "carriers/dpdk/interrupt_bell.hpp"
 
 namespace slotwire::carriers {
 namespace {
 
 /// How long a port that takes nothing (its link is down) is left alone.
 constexpr std::uint64_t kRetryUs = 500;
-/// The doorbell may ring for a frame that was taken already, a moment later: it is answered every so many empty polls.
+/// So long after the last frame the bell is mute and fd() readable: the next frame of an exchange costs no interrupt.
+constexpr std::uint64_t kQuietUs = 50;
+/// A bell may ring for a frame that was taken already, a moment later: it is answered every so many empty polls.
 constexpr unsigned kEmptyPolls = 16;
+/// A port whose other end has gone is opened anew at this interval; the first time after the driver has cleaned up.
+constexpr std::uint64_t kReopenUs = 250'000;
+constexpr const char *kAfXdp = "net_af_xdp", *kProgram = "xdp_prog";
+constexpr std::uint64_t kBellTag = 0, kChangeTag = 1;
 
 pipeline::Endpoint endpoint_of(const Address& address) {
   sockaddr_in in{};
@@ -29,15 +37,6 @@ std::uint64_t key_of(const pipeline::Endpoint& end) {
 
 bool is_pci(const std::string& device) {
   return device.rfind("net_", 0) != 0 && device.rfind("eth_", 0) != 0;
-}
-
-/// The kernel's interface that the port sits on, where frames to it also reach the kernel's sockets.
-std::string interface_of(const std::string& device) {
-  const std::string argument = ",iface=";
-  const std::size_t at = device.find(argument);
-  if (device.rfind("net_af_packet", 0) != 0 || at == std::string::npos) return {};
-  const std::size_t begin = at + argument.size();
-  return device.substr(begin, device.find(',', begin) - begin);
 }
 
 std::string mac_text(std::uint64_t mac) {
@@ -98,31 +97,97 @@ PortCarrier::PortCarrier(const DpdkOptions& options) : options_(options) {
       throw std::invalid_argument("dpdk: the gateway is not on the port's own network");
   }
   start_eal(options.eal, is_pci(options.device));
-  if (const std::string interface = interface_of(options.device); !interface.empty()) {
-    doorbell_ = std::make_unique<Doorbell>(interface, own_.ip, own_.port);
-    if (!poller_.add(doorbell_->fd(), EPOLLIN, 0)) throw_errno("watching the doorbell");
-  }
-  port_ = std::make_unique<Port>(options);
+  open_port();
   own_.mac = place.mac = port_->mac();
   neighbours_ = std::make_unique<Neighbours>(place, options.max_links);
   links_.resize(options.max_links);
   unsent_.reserve(options.output_frames);
-  if (!doorbell_) poller_.wake();
+  poller_.wake();
 }
 
 PortCarrier::~PortCarrier() {
+  close_port();
+}
+
+void PortCarrier::open_port() {
+  const std::string interface = device_argument(options_.device, "iface");
+  DpdkOptions options = options_;
+  const bool raw_socket = options.device.rfind("net_af_packet", 0) == 0, xdp = options.device.rfind(kAfXdp, 0) == 0;
+  if (raw_socket) bell_ = std::make_unique<Doorbell>(interface, own_.ip, own_.port);
+  if (xdp) {
+    if (device_argument(options.device, kProgram).empty()) xdp_ = XdpSteering::on_interface(interface, own_);
+    if (xdp_) options.device += std::string(",") + kProgram + "=" + xdp_->path();
+  }
+  port_ = std::make_unique<Port>(options, own_, !raw_socket && !xdp);
+  driver_ = port_->driver();
+  wire_up_ = port_->wire_up();
+  if (port_->xdp_socket() >= 0) bell_ = std::make_unique<XdpBell>(port_->xdp_socket());
+  if (!bell_) bell_ = InterruptBell::of_port(port_->id());
+  if ((bell_ && !poller_.add(bell_->fd(), EPOLLIN, kBellTag)) || !poller_.add(port_->change_fd(), EPOLLIN, kChangeTag))
+    throw_errno("watching the port");
+}
+
+std::string_view PortCarrier::steering() const {
+  if (xdp_) return "XDP program";
+  if (!device_argument(options_.device, kProgram).empty()) return "the XDP program of the configuration";
+  return !port_ || port_->steering().empty() ? "software" : port_->steering();
+}
+
+void PortCarrier::close_port() noexcept {
   for (; next_ < count_; ++next_) ::rte_pktmbuf_free(received_[next_]);
+  next_ = count_ = 0;
   for (rte_mbuf* const buffer : unsent_) ::rte_pktmbuf_free(buffer);
+  unsent_.clear();
+  bell_.reset();
+  port_.reset();
+  xdp_.reset();
+}
+
+std::string PortCarrier::no_wire() const {
+  return ": the port " + options_.device + " has no link: is its cable plugged in, its other end there?";
+}
+
+/// Frames that were under way may be lost, so links go down with the wire.
+void PortCarrier::on_change(const Port::Change& change, std::uint64_t now_us, FrameSink& sink) {
+  stay_awake(now_us);  // what was answered may be lost with the old wire
+  if (change.down || !wire_up_) neighbours_->forget(now_us);
+  wire_up_ = change.up && !change.lost;
+  if (change.lost) reopen_us_ = now_us + kReopenUs;
+  for (std::size_t number = 0; change.down && number < links_.size(); ++number) {
+    Link& link = links_[number];
+    if (link.state != State::up) continue;
+    link.state = State::told_down;
+    waiting_.push_back(static_cast<std::uint16_t>(number));
+    ++counters_.disconnects;
+    sink.on_link(static_cast<std::uint16_t>(number), false, "dpdk to " + link.address.to_string() + no_wire());
+  }
+}
+
+/// Tries to open a port that was lost. It keeps its MAC address, which the peers know.
+void PortCarrier::reopen(std::uint64_t now_us) {
+  reopen_us_.reset();
+  if (port_ && options_.device.find(",mac=") == std::string::npos) options_.device += ",mac=" + mac_text(own_.mac);
+  close_port();
+  try {
+    open_port();
+  } catch (const std::exception&) {  // said when it was lost
+    close_port();
+    reopen_us_ = now_us + kReopenUs;
+    return;
+  }
+  awake_ = false;
+  stay_awake(now_us);
+  neighbours_->forget(now_us);
 }
 
 DpdkPort PortCarrier::port() const {
   DpdkPort port;
   port.device = options_.device;
-  port.driver = port_->driver();
+  port.driver = driver_;
   port.mac = mac_text(own_.mac);
-  port.steering = "software";
-  port.wake = doorbell_ ? "doorbell socket" : "polling";
-  port.checksum = port_->makes_checksums() ? "port" : "software";
+  port.steering = steering();
+  port.wake = bell_ ? bell_->name() : "polling";
+  port.checksum = port_ && port_->makes_checksums() ? "port" : "software";
   port.rx_other = rx_other_;
   port.arp_answered = arp_answered_;
   port.arp_conflicts = arp_conflicts_;
@@ -163,7 +228,7 @@ void PortCarrier::remove_link(std::uint16_t link) {
 }
 
 std::size_t PortCarrier::room(std::uint16_t link) const {
-  if (link >= links_.size() || links_[link].state != State::up) return 0;
+  if (link >= links_.size() || links_[link].state != State::up) return 0;  // none is up without a port
   return options_.output_frames - std::min(unsent_.size(), options_.output_frames);
 }
 
@@ -224,13 +289,28 @@ void PortCarrier::send(std::span<const pipeline::TxFrame> frames) {
 }
 
 void PortCarrier::flush() noexcept {
+  transmit();
+  if (!unsent_.empty()) poller_.wake();  // the next poll() decides when to go on
+}
+
+void PortCarrier::transmit() noexcept {
   if (unsent_.empty()) return;
   std::size_t refused = 0;
   ++counters_.tx_calls;
   const std::size_t taken = port_->transmit(unsent_, refused);
   counters_.tx_dropped += refused;
   unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(taken));
-  if (!unsent_.empty()) poller_.wake();  // the next poll() decides when to go on
+}
+
+/// From here until the port was quiet for a while, fd() is readable and the bell mute. Frames of others do not keep
+/// anybody awake.
+void PortCarrier::stay_awake(std::uint64_t now_us) noexcept {
+  seen_us_ = now_us;
+  if (awake_) return;
+  awake_ = true;
+  empty_polls_ = 0;
+  if (bell_) bell_->mute();
+  poller_.wake();
 }
 
 /// A frame of our own beside those of links: lost when the port is full, as it may be anywhere.
@@ -248,7 +328,7 @@ void PortCarrier::bring_up(FrameSink& sink) {
   for (std::size_t i = 0; i < waiting_.size();) {
     const std::uint16_t number = waiting_[i];
     Link& link = links_[number];
-    if (neighbours_->mac(link.neighbour) != 0) {
+    if (wire_up_ && neighbours_->mac(link.neighbour) != 0) {
       link.state = State::up;
       ++counters_.connects;
       waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -257,9 +337,11 @@ void PortCarrier::bring_up(FrameSink& sink) {
     }
     if (link.state == State::added && neighbours_->silent(link.neighbour)) {
       link.state = State::told_down;
-      sink.on_link(number, false,
-                   "dpdk to " + link.address.to_string() +
-                       ": nobody answers for its address (ARP); is the peer up, and are both on one network?");
+      sink.on_link(
+          number, false,
+          "dpdk to " + link.address.to_string() +
+              (wire_up_ ? ": nobody answers for its address (ARP); is the peer up, and are both on one network?"
+                        : no_wire()));
     }
     ++i;
   }
@@ -280,7 +362,9 @@ bool PortCarrier::deliver(const rte_mbuf& buffer, std::uint64_t now_us, FrameSin
   const std::optional<pipeline::Datagram> datagram = pipeline::unwrap(own_, frame);
   if (!datagram) {
     ArpFrame answer{};
-    switch (neighbours_->take(frame, now_us, answer)) {
+    const Neighbours::Taken taken = neighbours_->take(frame, now_us, answer);
+    if (taken != Neighbours::Taken::not_arp) stay_awake(now_us);
+    switch (taken) {
       case Neighbours::Taken::not_arp:
         ++rx_other_;
         break;
@@ -300,6 +384,7 @@ bool PortCarrier::deliver(const rte_mbuf& buffer, std::uint64_t now_us, FrameSin
     }
     return false;
   }
+  stay_awake(now_us);
   const auto checked = buffer.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
   const auto header = frame.subspan(pipeline::kEthernetBytes, pipeline::kIpv4Bytes);
   const bool intact = checked == RTE_MBUF_F_RX_IP_CKSUM_GOOD ||
@@ -320,40 +405,45 @@ bool PortCarrier::deliver(const rte_mbuf& buffer, std::uint64_t now_us, FrameSin
   return true;
 }
 
-/// Fetches the next frames. `rung`: the doorbell was answered in this poll(). False when there are none.
-bool PortCarrier::receive(bool& rung) {
+/// Fetches the next frames. `answered`: the bell was, in this poll(). False when there are none.
+bool PortCarrier::receive(std::uint64_t now_us, bool& answered) {
   while (true) {
     next_ = 0;
     count_ = port_->receive(received_);
     ++counters_.rx_calls;
-    if (count_ != 0) {
-      seen_ = true;
-      return true;
-    }
-    if (!doorbell_ || rung || (!seen_ && ++empty_polls_ < kEmptyPolls)) return false;
+    if (count_ != 0) return true;
+    if (!bell_ || answered) return false;
+    if (awake_ ? now_us - seen_us_ < kQuietUs : ++empty_polls_ < kEmptyPolls) return false;
     // Answered while the port is empty; a frame that came in between has to be seen now, it does not ring again.
-    doorbell_->answer();
-    rung = true;
-    seen_ = false;
+    bell_->answer();
+    answered = true;
+    awake_ = false;
     empty_polls_ = 0;
   }
 }
 
 std::size_t PortCarrier::poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) {
-  poller_.clear_wake();
+  // Whether fd() stays readable is decided at the end; an engine that is busy makes no system calls for that.
+  if (port_ && !reopen_us_) {
+    if (const Port::Change change = port_->changed(); change.any) on_change(change, now_us, sink);
+  }
+  if (reopen_us_ && now_us >= *reopen_us_) reopen(now_us);
+  if (reopen_us_) {  // there is no port
+    poller_.clear_wake();
+    poller_.arm(now_us, reopen_us_);
+    return 0;
+  }
   if (!retry_us_ || now_us >= *retry_us_) {
     retry_us_.reset();
     const std::size_t before = unsent_.size();
-    flush();
-    poller_.clear_wake();
+    transmit();
     if (!unsent_.empty() && unsent_.size() == before) retry_us_ = now_us + kRetryUs;
-    if (!unsent_.empty() && unsent_.size() != before) poller_.wake();
   }
   if (const auto due = neighbours_->deadline_us(); due && now_us >= *due) ask(now_us);
   std::size_t delivered = 0, budget = max_frames;
-  bool rung = false, more = true;
+  bool answered = false, more = true;
   while (budget != 0 && more) {
-    more = next_ < count_ || receive(rung);
+    more = next_ < count_ || receive(now_us, answered);
     if (!more) break;
     rte_mbuf* const buffer = received_[next_++];
     if (deliver(*buffer, now_us, sink)) ++delivered;
@@ -361,8 +451,13 @@ std::size_t PortCarrier::poll(std::uint64_t now_us, std::size_t max_frames, Fram
     --budget;
   }
   if (!waiting_.empty()) bring_up(sink);
-  // A full burst may have left more behind, and what was fetched rings no more. Without a doorbell nothing rings.
-  if (next_ < count_ || count_ == received_.size() || !doorbell_) poller_.wake();
+  // A full burst may have left more behind, and what was fetched rings no more.
+  const bool sending = !unsent_.empty() && !retry_us_;
+  if (sending || awake_ || next_ < count_ || count_ == received_.size()) {
+    poller_.wake();
+  } else {
+    poller_.clear_wake();
+  }
   std::optional<std::uint64_t> deadline = neighbours_->deadline_us();
   if (retry_us_ && (!deadline || *retry_us_ < *deadline)) deadline = retry_us_;
   poller_.arm(now_us, deadline);

@@ -1,14 +1,25 @@
 #include "carriers/dpdk/port.hpp"
 
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <semaphore>
 #include <stdexcept>
+#include <vector>
 
 #include "carriers/dpdk/eal.hpp"
+#include "carriers/dpdk/flow.hpp"
 #include "pipeline/ethernet.hpp"
 
 namespace slotwire::carriers {
@@ -16,18 +27,110 @@ namespace {
 
 /// Buffers that the pools' caches may hold back.
 constexpr unsigned kPoolCache = 128;
+/// Buffers of the receive pool that net_af_xdp gives the kernel, beside those of the two rings: it also sends from
+/// them.
+constexpr std::size_t kAfXdpKeeps = 2048;
+/// The driver whose port is of no use any more when its other end has gone.
+constexpr std::string_view kConnectsOnce = "net_virtio_user";
+/// Longest wait for a handler of a driver's to end.
+constexpr std::chrono::seconds kHandlerLimit{5};
 
 std::string reason(int error) {
   return ::rte_strerror(error < 0 ? -error : error);
 }
 
+void must(int result, const char* what) {
+  if (result < 0) throw std::runtime_error(std::string(what) + ": " + reason(result));
+}
+
+bool is_down(std::uint16_t port) {
+  rte_eth_link link{};
+  return ::rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN;
+}
+
+/// Called by whatever thread the driver has.
+int tell_change(std::uint16_t port, rte_eth_event_type, void* argument, void*) {
+  auto& change = *static_cast<PortChange*>(argument);
+  if (is_down(port)) change.down.store(true);
+  change.told.store(true);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t put = ::write(change.fd.get(), &one, sizeof one);
+  return 0;
+}
+
+/// A socket that nobody listens at any more: net_vhost leaves it to others to remove what a killed process left behind.
+void remove_stale_socket(const std::string& device) {
+  const std::string path = device_argument(device, "iface");
+  if (device.rfind("net_vhost", 0) != 0 || device_argument(device, "client") == "1" || path.empty()) return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return;  // the driver says so
+  path.copy(address.sun_path, path.size());
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED)
+    ::unlink(path.c_str());
+}
+
+/// The XDP sockets that this process has.
+std::vector<int> xdp_sockets() {
+  std::vector<int> found;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", none)) {
+    const int fd = std::stoi(entry.path().filename().string());
+    int domain = 0;
+    socklen_t bytes = sizeof domain;
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_XDP) found.push_back(fd);
+  }
+  return found;
+}
+
+/// Runs `step` in EAL's interrupt thread, between two handlers.
+template <class Step>
+void between_handlers(Step step) noexcept {
+  struct Context {
+    Step step;
+    std::binary_semaphore done{0};
+  } context{step};
+  const auto run = [](void* argument) {
+    auto& own = *static_cast<Context*>(argument);
+    own.step();
+    own.done.release();
+  };
+  if (::rte_eal_alarm_set(1, run, &context) == 0 && !context.done.try_acquire_for(kHandlerLimit))
+    ::rte_eal_alarm_cancel(run, &context);
+}
+
 }  // namespace
 
-Port::Port(const DpdkOptions& options) {
+std::string device_argument(const std::string& device, const std::string& key) {
+  const std::string argument = "," + key + "=";
+  const std::size_t at = device.find(argument);
+  if (at == std::string::npos) return {};
+  const std::size_t begin = at + argument.size();
+  return device.substr(begin, device.find(',', begin) - begin);
+}
+
+Port::Port(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts) {
+  change_.fd = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!change_.fd) throw_errno("dpdk: making an event descriptor");
   const DpdkLog log;
+  if (interrupts) {
+    // Drivers that have none ignore the wish or fail, at one step or another.
+    try {
+      open(options);
+      configure(options, own, true);
+      return;
+    } catch (const std::runtime_error&) {
+      close();
+    }
+  }
   try {
+    const std::vector<int> before = xdp_sockets();
     open(options);
-    configure(options);
+    configure(options, own, false);
+    for (const int fd : xdp_sockets()) {
+      if (std::find(before.begin(), before.end(), fd) == before.end()) xdp_socket_ = fd;
+    }
   } catch (const std::runtime_error& error) {
     close();
     throw std::runtime_error("dpdk: port '" + options.device + "': " + error.what() + log.text());
@@ -40,6 +143,7 @@ Port::~Port() {
 }
 
 void Port::open(const DpdkOptions& options) {
+  remove_stale_socket(options.device);
   const std::string name = options.device.substr(0, options.device.find(','));
   if (::rte_eth_dev_get_port_by_name(name.c_str(), &id_) != 0) {
     const int probed = ::rte_dev_probe(options.device.c_str());
@@ -53,11 +157,8 @@ void Port::open(const DpdkOptions& options) {
   open_ = true;
 }
 
-void Port::configure(const DpdkOptions& options) {
+void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts) {
   rte_eth_dev_info info{};
-  const auto must = [](int result, const char* what) {
-    if (result < 0) throw std::runtime_error(std::string(what) + ": " + reason(result));
-  };
   must(::rte_eth_dev_info_get(id_, &info), "asking what it can do");
   device_ = info.device;
   driver_ = info.driver_name == nullptr ? "unknown" : info.driver_name;
@@ -75,6 +176,15 @@ void Port::configure(const DpdkOptions& options) {
   rx_checksum_ = (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
   if (tx_checksum_) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
   if (rx_checksum_) conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+  if (info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0) {
+    conf.intr_conf.lsc = 1;
+    must(::rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_),
+         "asking to be told when its wire goes");
+    watched_ = true;
+  }
+  if (interrupts) conf.intr_conf.rxq = 1;
+  FlowSteering flow(id_);
+  const bool isolated = flow.isolate();
   must(::rte_eth_dev_configure(id_, 1, 1, &conf), "configuring it");
   auto rx = static_cast<std::uint16_t>(options.rx_descriptors), tx = static_cast<std::uint16_t>(options.tx_descriptors);
   must(::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx), "choosing the length of its queues");
@@ -82,7 +192,8 @@ void Port::configure(const DpdkOptions& options) {
   const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
   // Drivers on sockets hand over frames of a fixed room, whatever the MTU.
   const std::size_t room = std::max<std::size_t>(data, RTE_MBUF_DEFAULT_BUF_SIZE);
-  rx_pool_ = make_pool("rx", rx + 2 * kDpdkBurst + 2 * kPoolCache, room);
+  const std::size_t kept = driver_ == "net_af_xdp" ? kAfXdpKeeps + 2 * std::size_t{rx} : 0;
+  rx_pool_ = make_pool("rx", kept + rx + 2 * kDpdkBurst + 2 * kPoolCache, room);
   tx_pool_ = make_pool("tx", tx + options.output_frames + 2 * kDpdkBurst + 2 * kPoolCache, room);
   const auto socket = static_cast<unsigned>(std::max(::rte_eth_dev_socket_id(id_), 0));
   rte_eth_rxconf rx_conf = info.default_rxconf;
@@ -93,6 +204,13 @@ void Port::configure(const DpdkOptions& options) {
   must(::rte_eth_tx_queue_setup(id_, 0, tx, socket, &tx_conf), "setting up its transmit queue");
   must(::rte_eth_dev_start(id_), "starting it");
   started_ = true;
+  if (flow.add_rules(own)) {
+    steering_ = isolated ? "rte_flow, isolated" : "rte_flow";
+  } else if (isolated) {
+    must(::rte_eth_dev_stop(id_), "stopping it");
+    flow.lift();
+    must(::rte_eth_dev_start(id_), "starting it");
+  }
 }
 
 rte_mempool* Port::make_pool(const char* direction, std::size_t buffers, std::size_t data_bytes) {
@@ -107,14 +225,46 @@ rte_mempool* Port::make_pool(const char* direction, std::size_t buffers, std::si
   return pool;
 }
 
+Port::Change Port::changed() noexcept {
+  if (!change_.told.load(std::memory_order_relaxed)) return {};
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(change_.fd.get(), &count, sizeof count);
+  Change change;
+  change.any = change_.told.exchange(false);
+  const bool was_down = change_.down.exchange(false);
+  change.up = !is_down(id_);
+  change.down = was_down || !change.up;
+  change.lost = change.down && driver_ == kConnectsOnce;
+  return change;
+}
+
+bool Port::wire_up() const noexcept {
+  return !watched_ || !is_down(id_);
+}
+
+void Port::stop() noexcept {
+  if (driver_ != kConnectsOnce) {
+    ::rte_eth_dev_stop(id_);
+    return;
+  }
+  // When its other end goes, its handler and what that puts off run in the interrupt thread, also after the port was
+  // closed. Stopped in that thread the handler is gone for certain; what it has put off runs before the second step.
+  between_handlers([this] { ::rte_eth_dev_stop(id_); });
+  between_handlers([] {});
+}
+
 void Port::close() noexcept {
-  if (started_) ::rte_eth_dev_stop(id_);
+  if (watched_) ::rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_);
+  watched_ = false;
+  if (started_) stop();
   if (open_) {
     ::rte_eth_dev_close(id_);
     if (device_ != nullptr) ::rte_dev_remove(device_);
   }
   started_ = open_ = false;
-  ::rte_mempool_free(rx_pool_);
+  // This release of net_af_xdp forgets to give up its socket (eth_dev_close): until the process ends, the kernel has
+  // the pool, and the interface's queue is taken.
+  if (xdp_socket_ < 0) ::rte_mempool_free(rx_pool_);
   ::rte_mempool_free(tx_pool_);
   rx_pool_ = tx_pool_ = nullptr;
 }

@@ -1,11 +1,14 @@
 // One port of DPDK with one receive and one transmit queue, and its packet memory.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/socket.hpp"
+#include "pipeline/ethernet.hpp"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -15,19 +18,45 @@ namespace slotwire::carriers {
 
 inline constexpr std::size_t kDpdkBurst = 64;  ///< frames in one receive or transmit call
 
+/// The value of `key` in the arguments of a virtual device ("net_x0,key=value,..."); empty: it is not there.
+std::string device_argument(const std::string& device, const std::string& key);
+
+/// Told by a thread of the driver's.
+struct PortChange {
+  Fd fd;
+  std::atomic<bool> told{false}, down{false};
+};
+
 /// One thread, which is DPDK's main thread. EAL runs.
 class Port {
  public:
-  /// Throws std::runtime_error.
-  explicit Port(const DpdkOptions& options);
+  /// Frames to `own` are steered to it by rules where the driver takes them. `interrupts`: with receive interrupts
+  /// where the driver has them. Throws std::runtime_error.
+  Port(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts);
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
 
+  std::uint16_t id() const noexcept { return id_; }
   std::uint64_t mac() const noexcept { return mac_; }
   const std::string& driver() const noexcept { return driver_; }
+  /// Empty: no rule steers.
+  std::string_view steering() const noexcept { return steering_; }
+  /// The XDP socket of a port of net_af_xdp, which is the driver's; else -1.
+  int xdp_socket() const noexcept { return xdp_socket_; }
   bool makes_checksums() const noexcept { return tx_checksum_; }
   bool checks_checksums() const noexcept { return rx_checksum_; }
+  /// What happened to the wire since the last call; change_fd() is readable until then. Drivers that do not tell are
+  /// silent, and their wire is taken to be up.
+  struct Change {
+    bool any = false;   ///< nothing else is set otherwise
+    bool down = false;  ///< it was down for a time, or is
+    bool up = false;    ///< it is up now
+    bool lost = false;  ///< it will not come back before the port is closed and opened anew
+  };
+  Change changed() noexcept;
+  bool wire_up() const noexcept;
+  int change_fd() const noexcept { return change_.fd.get(); }
 
   /// At most out.size() frames; the caller frees them. Two pools: a frame that was received is never sent.
   std::size_t receive(std::span<rte_mbuf*> out) noexcept;
@@ -39,15 +68,19 @@ class Port {
 
  private:
   void open(const DpdkOptions& options);
-  void configure(const DpdkOptions& options);
+  void configure(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts);
   rte_mempool* make_pool(const char* direction, std::size_t buffers, std::size_t data_bytes);
+  void stop() noexcept;
   void close() noexcept;
 
   std::uint16_t id_ = 0;
-  bool open_ = false, started_ = false;
+  bool open_ = false, started_ = false, watched_ = false;
+  PortChange change_;
+  int xdp_socket_ = -1;
   bool tx_checksum_ = false, rx_checksum_ = false;
   std::uint64_t mac_ = 0;
   std::string driver_;
+  std::string_view steering_;
   rte_device* device_ = nullptr;
   rte_mempool* rx_pool_ = nullptr;
   rte_mempool* tx_pool_ = nullptr;

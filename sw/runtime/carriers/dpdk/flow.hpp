@@ -1,0 +1,58 @@
+// Steering by rules in the port itself (rte_flow).
+#pragma once
+#include <rte_byteorder.h>
+#include <rte_flow.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "pipeline/ethernet.hpp"
+
+namespace slotwire::carriers {
+
+/// A pattern that points into itself: it stays where it was made.
+struct FlowPattern {
+  /// UDP in IPv4 to `own`.
+  explicit FlowPattern(const pipeline::Endpoint& own) {
+    ip.hdr.dst_addr = rte_cpu_to_be_32(own.ip);
+    ip_mask.hdr.dst_addr = 0xffff'ffff;
+    udp.hdr.dst_port = rte_cpu_to_be_16(own.port);
+    udp_mask.hdr.dst_port = 0xffff;
+    items[1] = {RTE_FLOW_ITEM_TYPE_IPV4, &ip, nullptr, &ip_mask};
+    items[2] = {RTE_FLOW_ITEM_TYPE_UDP, &udp, nullptr, &udp_mask};
+  }
+  /// All ARP.
+  FlowPattern() {
+    eth.hdr.ether_type = rte_cpu_to_be_16(0x0806);
+    eth_mask.hdr.ether_type = 0xffff;
+    items[0].spec = &eth;
+    items[0].mask = &eth_mask;
+  }
+  FlowPattern(const FlowPattern&) = delete;
+  FlowPattern& operator=(const FlowPattern&) = delete;
+
+  rte_flow_item_eth eth{}, eth_mask{};
+  rte_flow_item_ipv4 ip{}, ip_mask{};
+  rte_flow_item_udp udp{}, udp_mask{};
+  std::array<rte_flow_item, 4> items{
+      {{RTE_FLOW_ITEM_TYPE_ETH, nullptr, nullptr, nullptr}}};  // the others are RTE_FLOW_ITEM_TYPE_END
+};
+
+/// The rules of one port: frames for `own` and ARP to receive queue 0, and all others not at all.
+class FlowSteering {
+ public:
+  explicit FlowSteering(std::uint16_t port) : port_(port) {}
+  /// Before the port is configured: shut all out that no rule lets in. False when the port cannot do that.
+  bool isolate() noexcept;
+  /// After it was started. False when the port does not take the rules, whatever it said about them before: then none
+  /// is left, and the isolation is to be lifted.
+  bool add_rules(const pipeline::Endpoint& own) noexcept;
+  /// While the port is stopped.
+  void lift() noexcept;
+
+ private:
+  std::uint16_t port_;
+};
+
+}  // namespace slotwire::carriers
