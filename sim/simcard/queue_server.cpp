@@ -56,7 +56,7 @@ std::uint32_t look_at_checksums(std::span<const std::byte> frame) {
   std::size_t header = 0, length = 0;
   if (type == kIpv4) {
     if (ip.size() < 20 || number(ip, 0, 1) >> 4 != 4) return 0;
-    header = (number(ip, 0, 1) & 15) * 4;
+    header = std::size_t{number(ip, 0, 1) & 15} * 4;
     length = number(ip, 2, 2);
     if (header < 20 || header > ip.size()) return hq::kIpBad;
     flags = internet_sum(ip.first(header)) == kRight ? hq::kIpGood : hq::kIpBad;

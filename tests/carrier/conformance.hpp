@@ -32,8 +32,6 @@ class Pair {
   virtual bool two_sided() const { return true; }
   /// Why restart() cannot be; empty: it can.
   virtual std::string lacks_restart() const { return {}; }
-  /// A carrier with nothing to do can be waited for; else it has to be polled all the time.
-  virtual bool sleeps() const { return true; }
   /// Both sides notice when the other restarts.
   virtual bool connected() const { return false; }
 };
@@ -166,7 +164,7 @@ TEST_P(Conformance, FramesForUnknownAndRemovedLinksAreDroppedAndCounted) {
   pair_->carrier(0).send(frames.list());
   EXPECT_EQ(pair_->carrier(0).room(0), 0U);
   EXPECT_EQ(pair_->carrier(0).counters().tx_dropped, 6U);
-  ASSERT_TRUE(settle(sides()) || !pair_->sleeps());
+  ASSERT_TRUE(settle(sides()));
   EXPECT_EQ(sink.count, 2U);
 }
 
@@ -184,7 +182,6 @@ TEST_P(Conformance, FramesAboveTheLimitAreDroppedAndCounted) {
 }
 
 TEST_P(Conformance, IdleDescriptorIsNotReadable) {
-  if (!pair_->sleeps()) GTEST_SKIP() << "this carrier has to be polled all the time";
   join({0});
   exchange({0}, 23);
   ASSERT_TRUE(settle(sides()));

@@ -71,6 +71,7 @@ void start_eal() {
                                  "--lcores",
                                  "0@(" + cpus + ")"};
   std::vector<char*> arguments;
+  arguments.reserve(words.size());
   for (std::string& word : words) arguments.push_back(word.data());
   if (::rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0)
     throw std::runtime_error(std::string("EAL does not start: ") + ::rte_strerror(rte_errno));
@@ -157,6 +158,7 @@ bool PmdPort::send(const Frame& frame, std::uint16_t queue, std::size_t part,
     }
     last = next;
   }
+  if (first == nullptr) return false;
   first->pkt_len = static_cast<std::uint32_t>(frame.size());
   if (ask) ask(*first);
   if (::rte_eth_tx_prepare(id_, queue, &first, 1) == 1 &&

@@ -50,6 +50,7 @@ SimCard::SimCard(const std::string& wire) {
   std::vector<std::string> words{SLOTWIRE_SIMCARD, "--wire", wire.empty() ? "listen:" + own : wire, "--host",
                                  "queues:" + queues_};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   std::array<int, 2> ends{};

@@ -29,7 +29,7 @@ class SlotsBesideDpdk(CardTest):
 
     def setUp(self):
         if not os.path.exists(ECHO):
-            self.skipTest("pmd_echo was not built: the headers of DPDK's drivers are missing (see scripts/install-deps)")
+            self.skipTest("pmd_echo was not built: the headers for drivers of DPDK are missing (see scripts/install-deps)")
         super().setUp()
 
     def start_card(self):

@@ -116,7 +116,7 @@ struct Memory {
 
   Header& header() const { return *reinterpret_cast<Header*>(base); }
   Ring& ring(std::uint32_t queue, bool transmit) const {
-    return reinterpret_cast<Ring*>(base + kRingsAt)[2 * queue + (transmit ? 1 : 0)];
+    return reinterpret_cast<Ring*>(base + kRingsAt)[2 * std::size_t{queue} + (transmit ? 1 : 0)];
   }
   Entry& entry(std::uint32_t queue, bool transmit, std::uint32_t position) const {
     std::byte* const ring = base + kEntriesAt + (2 * std::size_t{queue} + (transmit ? 1 : 0)) * kRingBytes;
