@@ -9,6 +9,9 @@ endif()
 if(TARGET slotwire-dpdk)
   install(TARGETS slotwire-dpdk LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/slotwire)
 endif()
+if(TARGET slotwire-pmd)
+  install(TARGETS slotwire-pmd LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/slotwire)
+endif()
 install(TARGETS slotwire slotwire_static EXPORT slotwire-targets
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp

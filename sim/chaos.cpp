@@ -1,5 +1,6 @@
 // What goes wrong in a run: networks, links, proxies that die, connections that are closed and opened again.
 #include <algorithm>
+#include <utility>
 
 #include "sim/world.hpp"
 
@@ -113,7 +114,7 @@ void World::stray_frame(std::uint16_t from, std::uint16_t to) {
   pipeline::encode(header, bytes);
   header.crc = pipeline::frame_crc(bytes, std::span<const std::byte>(frame).subspan(regs::kHeaderBytes));
   pipeline::encode(header, bytes);
-  network_->send(from, to, frame, time_);
+  into_network(from, to, std::move(frame));
   note(What::stray, from, to, header.dst_slot);
 }
 
@@ -136,6 +137,7 @@ void World::toggle_link(std::uint16_t node, std::uint16_t peer) {
 void World::start_life(std::uint16_t node) {
   Node& n = nodes_[node];
   if (n.pipe) collect_counters(node);
+  if (options_.between != nullptr) options_.between->begin_life(node, nodes_.size());
   n.pipe = std::make_unique<pipeline::Pipeline>(n.rows, nodes_.size());
   for (std::uint16_t link = 0; link < node_count(); ++link) n.pipe->set_link(link, n.config[link]);
   n.blocked.assign(nodes_.size(), false);

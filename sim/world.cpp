@@ -1,6 +1,7 @@
 #include "sim/world.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace slotwire::sim {
 namespace {
@@ -230,8 +231,13 @@ void World::transmit(std::uint16_t node, std::size_t frames) {
     bytes.insert(bytes.end(), frame.payload.begin(), frame.payload.end());
     if (!tamper_->outgoing(n.rows[frame.slot], bytes)) continue;
     hash_frame(node, frame.link, bytes);
-    network_->send(node, frame.link, bytes, time_);
+    into_network(node, frame.link, std::move(bytes));
   }
+}
+
+void World::into_network(std::uint16_t from, std::uint16_t to, Bytes frame) {
+  if (options_.between != nullptr && !options_.between->leave(from, to, time_, frame)) return;
+  network_->send(from, to, frame, time_);
 }
 
 bool World::deliver_one() {
@@ -239,6 +245,9 @@ bool World::deliver_one() {
   if (!arrival) return false;
   Node& n = nodes_[arrival->to];
   note(What::deliver, arrival->from, arrival->to, static_cast<std::uint32_t>(arrival->frame.size()));
+  if (options_.between != nullptr && !options_.between->arrive(arrival->from, arrival->to, time_, arrival->frame)) {
+    return true;
+  }
   tamper_->incoming(n.rows, arrival->from, arrival->frame);
   End* end = nullptr;
   Position before = 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/between.hpp"
 #include "sim/breaks.hpp"
 #include "sim/end.hpp"
 #include "sim/network.hpp"
@@ -18,6 +19,7 @@ struct Options {
   std::uint32_t slots = 8;       ///< connections at most, 1..200
   std::uint32_t steps = 20'000;  ///< before the network heals
   const Break* broken = nullptr;
+  Between* between = nullptr;  ///< none: frames go into the network as they are
 };
 
 /// What went wrong. `events` are the last things that happened, oldest first.
@@ -103,6 +105,7 @@ class World {
   void finish();
   bool all_arrived() const;
   bool all_idle() const;
+  void into_network(std::uint16_t from, std::uint16_t to, Bytes frame);
   void hash_frame(std::uint16_t from, std::uint16_t to, const Bytes& frame);
 
   // chaos.cpp: what goes wrong

@@ -37,6 +37,7 @@ using nlohmann::json;
 constexpr std::size_t kSmall = 40;                     // one line with its record header
 constexpr std::size_t kLarge = std::size_t{64} << 10;  // of the throughput cases
 constexpr int kWaitMs = 30'000;
+constexpr const char* kEncrypted = "two nodes, udp, aes-256-gcm";
 
 void check(int status, const char* what) {
   if (status == SW_OK) return;
@@ -288,10 +289,13 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
   udp_options.extra = "[log]\nlevel = \"warn\"\n" + extra;
   fault::ClusterOptions tcp_options = udp_options;
   tcp_options.carrier = "tcp";
+  fault::ClusterOptions sealed_options = udp_options;
+  sealed_options.encryption = "aes-256-gcm";
   Cluster udp(udp_options);
+  Cluster sealed(sealed_options);
   Cluster tcp(tcp_options);
   std::vector<Child> servers;
-  for (Cluster* cluster : {&udp, &tcp}) {
+  for (Cluster* cluster : {&udp, &sealed, &tcp}) {
     for (std::size_t node = 0; node < 2; ++node) cluster->start(node);
     servers.push_back(Child::start({"/proc/self/exe", "--serve", cluster->socket(1), "on-b"}, -1,
                                    cluster->directory() / "server.log"));
@@ -300,6 +304,7 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
   const std::size_t small_count = static_cast<std::size_t>(calls) * 10;
   const std::size_t large_count = 2000;
   const auto round_trip = [&](const std::string& name, const Latency& l) {
+    samples.add(name, "round-trip calls", l.rate);
     samples.add(name, "round-trip p50", l.p50);
     samples.add(name, "round-trip p99", l.p99);
   };
@@ -321,6 +326,7 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
                 static_cast<double>(large_count * kLarge) / bare_stream(kLarge, large_count));
     through("same node", udp.socket(1));
     through("two nodes, udp", udp.socket(0));
+    through(kEncrypted, sealed.socket(0));
     through("two nodes, tcp", tcp.socket(0));
   }
   // Idle: nothing to do for a while, with everything attached.
@@ -332,13 +338,17 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
 
   json rows = json::array();
   const auto unit_of = [](const std::string& metric) {
+    if (metric == "round-trip calls") return "calls/s";
     if (metric.starts_with("round-trip")) return "us";
     if (metric.starts_with("64")) return "MB/s";
     return metric.starts_with("processor") ? "%" : "messages/s";
   };
   for (const auto& [name, metrics] : samples.values) {
     for (const auto& [metric, values] : metrics) {
-      const std::string floor_name = metric.starts_with("round-trip") ? "bare udp" : "bare tcp";
+      // What encryption costs is seen beside the same link without it.
+      const std::string floor_name = name == kEncrypted                 ? "two nodes, udp"
+                                     : metric.starts_with("round-trip") ? "bare udp"
+                                                                        : "bare tcp";
       json row{{"suite", "node"},
                {"case", name},
                {"metric", metric},

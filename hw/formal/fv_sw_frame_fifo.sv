@@ -26,7 +26,7 @@ module fv_sw_frame_fifo #(
 
   logic s_tready, m_tvalid, m_tlast, drop;
   logic [7:0] m_tdata;
-  logic unused_m_tkeep;
+  logic unused_m_tkeep, m_tside;
 
   sw_frame_fifo #(
     .DataW(8),
@@ -42,11 +42,13 @@ module fv_sw_frame_fifo #(
     .s_tkeep_i (1'b1),
     .s_tlast_i,
     .s_tuser_i,
+    .s_tside_i (s_tlast_i),
     .m_tvalid_o(m_tvalid),
     .m_tready_i,
     .m_tdata_o (m_tdata),
     .m_tkeep_o (unused_m_tkeep),
     .m_tlast_o (m_tlast),
+    .m_tside_o (m_tside),
     .drop_o    (drop)
   );
 
@@ -138,6 +140,7 @@ module fv_sw_frame_fifo #(
   `SW_ASSERT(OnlyWholeFrames, !m_tvalid || pending_q != '0)
   `SW_ASSERT(WithinCapacity, pending_q <= CountW'(Inside))
   `SW_ASSERT(ComesOutInTime, wait_q <= 2'(MaxWait))
+  `SW_ASSERT(SideStaysBeside, !m_tvalid || m_tside == m_tlast)
   `SW_ASSERT(ComesOutUnchanged, !(sure_q && m_tvalid && ahead_q == '0) || (m_tdata == {7'h0, data_q} && m_tlast == last_q))
   `SW_ASSERT(DropIsOfAFrame, !drop || end_q)
   `SW_ASSERT(DropHasAReason, !drop || bad_q || tight_q)

@@ -74,6 +74,7 @@ module slotwire_card #(
   output logic [511:0] to_host_tdata_o,
   output logic [63:0]  to_host_tkeep_o,
   output logic         to_host_tlast_o,
+  output logic [slotwire_pkg::VerdictBits-1:0] to_host_tuser_o,  // Of slotwire_core.
   input  logic         from_host_tvalid_i,
   output logic         from_host_tready_o,
   input  logic [511:0] from_host_tdata_i,
@@ -157,7 +158,7 @@ module slotwire_card #(
     .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .rx_tvalid_i(rx_tvalid), .rx_tready_o(rx_tready),
     .rx_tdata_i(rx_tdata), .rx_tkeep_i(rx_tkeep), .rx_tlast_i(rx_tlast), .rx_tuser_i(rx_tuser), .tx_tvalid_o(tx_tvalid),
     .tx_tready_i(tx_tready), .tx_tdata_o(tx_tdata), .tx_tkeep_o(tx_tkeep), .tx_tlast_o(tx_tlast), .to_host_tvalid_o,
-    .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .from_host_tvalid_i, .from_host_tready_o,
+    .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .to_host_tuser_o, .from_host_tvalid_i, .from_host_tready_o,
     .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o(idle), .sweep_o(sweep));
 
   logic unused;

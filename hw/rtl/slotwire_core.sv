@@ -6,7 +6,7 @@
 //                  |          |    marks (published, interrupts)      | lines
 //                  v          |      ^                                |
 //            slot memory <----|---- writer <------- rx <------------- | ---------------- wire
-//                             +-----------------------+               |                 (the rest to the host)
+//                             +-----------------------+               |      (the rest to the host, by the classifier)
 //
 // The protocol is docs/protocol.md, addresses and tables docs/registers.md, and how this works docs/card.md. Time is counted
 // outside, so that a test can hold it.
@@ -20,6 +20,7 @@ module slotwire_core #(
   parameter int unsigned Vectors = 4,  // Interrupt vectors, 1 to 32, a power of two.
   parameter int unsigned SweepClocks = 4,  // Clocks from slot to slot in the sweep over timers, 2 to 255.
   parameter int unsigned HostLines = 512,  // Lines that the FIFOs of the host's own traffic hold, each way.
+  parameter int unsigned Rules = 16,  // Rules of the classifier of the host's own traffic, 2 to 32.
   parameter logic [31:0] BuildId = 32'd0  // First 32 bits of the source revision.
 ) (
   input logic clk_i,
@@ -65,12 +66,13 @@ module slotwire_core #(
   output logic [63:0]  tx_tkeep_o,
   output logic         tx_tlast_o,
 
-  // The host's own traffic.
+  // The host's own traffic. tuser, in every beat: the queue that the frame goes to and its mark.
   output logic         to_host_tvalid_o,
   input  logic         to_host_tready_i,
   output logic [511:0] to_host_tdata_o,
   output logic [63:0]  to_host_tkeep_o,
   output logic         to_host_tlast_o,
+  output logic [slotwire_pkg::VerdictBits-1:0] to_host_tuser_o,
   input  logic         from_host_tvalid_i,
   output logic         from_host_tready_o,
   input  logic [511:0] from_host_tdata_i,
@@ -181,6 +183,9 @@ module slotwire_core #(
   logic [7:0]       event_fault;
   logic [Vectors-1:0] pending, clear, enabled;
   logic [15:0]      moderation;
+  logic             rule_we;
+  logic [5:0]       rule_line;
+  logic [511:0]     rule;
   logic             counters_card;
   logic [1:0]       counters_line;
   logic [511:0]     counters;
@@ -188,7 +193,7 @@ module slotwire_core #(
 
   slotwire_host #(
     .Slots(Slots), .Links(Links), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .MemLineBits(MemLineBits), .Vectors(Vectors),
-    .BuildId(BuildId)
+    .Rules(Rules), .BuildId(BuildId)
   ) u_host (
     .clk_i, .rst_ni, .req_valid_i(host_req_valid_i), .req_ready_o(host_req_ready_o), .req_write_i(host_req_write_i),
     .req_addr_i(host_req_addr_i), .req_wdata_i(host_req_wdata_i), .req_wstrb_i(host_req_wstrb_i),
@@ -205,6 +210,7 @@ module slotwire_core #(
     .moved_popped_i(moved_popped), .event_i(event_now), .event_slot_i(event_slot), .event_fault_i(event_fault),
     .pending_i(pending), .clear_o(clear), .enabled_o(enabled), .moderation_o(moderation), .counters_card_o(counters_card),
     .counters_line_o(counters_line), .counters_i(counters), .own_ip_o(own_ip), .own_port_o(own_port), .own_mac_o(own_mac),
+    .rule_we_o(rule_we), .rule_line_o(rule_line), .rule_o(rule),
     .count_write_o(count_write), .count_refused_o(count_refused), .count_doorbell_o(count_doorbell),
     .count_event_lost_o(count_lost), .idle_o(host_idle));
 
@@ -276,14 +282,14 @@ module slotwire_core #(
     .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .error_valid_o(error_valid),
     .error_ready_i(error_ready), .error_slot_o(error_slot), .reads_idle_o(reads_idle), .idle_o(tx_idle));
 
-  logic         theirs_tvalid, theirs_tready, theirs_tlast, from_dropped;
+  logic         theirs_tvalid, theirs_tready, theirs_tlast, from_dropped, unused_side;
   logic [511:0] theirs_tdata;
   logic [63:0]  theirs_tkeep;
   sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(0)) u_from_host (
     .clk_i, .rst_ni, .s_tvalid_i(from_host_tvalid_i), .s_tready_o(from_host_tready_o), .s_tdata_i(from_host_tdata_i),
-    .s_tkeep_i(from_host_tkeep_i), .s_tlast_i(from_host_tlast_i), .s_tuser_i(1'b0), .m_tvalid_o(theirs_tvalid),
+    .s_tkeep_i(from_host_tkeep_i), .s_tlast_i(from_host_tlast_i), .s_tuser_i(1'b0), .s_tside_i(1'b0), .m_tvalid_o(theirs_tvalid),
     .m_tready_i(theirs_tready), .m_tdata_o(theirs_tdata), .m_tkeep_o(theirs_tkeep), .m_tlast_o(theirs_tlast),
-    .drop_o(from_dropped));
+    .m_tside_o(unused_side), .drop_o(from_dropped));
   sw_frame_merge u_merge (
     .clk_i, .rst_ni, .s0_tvalid_i(ours_tvalid), .s0_tready_o(ours_tready), .s0_tdata_i(ours_tdata), .s0_tkeep_i('1),
     .s0_tlast_i(ours_tlast), .s1_tvalid_i(theirs_tvalid), .s1_tready_o(theirs_tready), .s1_tdata_i(theirs_tdata),
@@ -307,10 +313,20 @@ module slotwire_core #(
     .frame_src_ip_o(frame_src_ip), .frame_src_port_o(frame_src_port), .crc_pop_i(crc_pop), .crc_bad_o(crc_bad),
     .stored_valid_o(stored_valid), .stored_pop_i(stored_pop), .stored_lines_o(stored_lines), .payload_valid_o(payload_valid),
     .payload_ready_i(payload_ready), .payload_o(payload), .count_damaged_o(count_damaged), .idle_o(rx_idle));
-  sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(1)) u_to_host (
-    .clk_i, .rst_ni, .s_tvalid_i(pass_tvalid), .s_tready_o(pass_ready), .s_tdata_i(pass_tdata), .s_tkeep_i(pass_tkeep),
-    .s_tlast_i(pass_tlast), .s_tuser_i(pass_tuser), .m_tvalid_o(to_host_tvalid_o), .m_tready_i(to_host_tready_i),
-    .m_tdata_o(to_host_tdata_o), .m_tkeep_o(to_host_tkeep_o), .m_tlast_o(to_host_tlast_o), .drop_o(to_dropped));
+  logic         host_tvalid, host_tlast, host_damaged, host_drop, classifier_idle;
+  logic [511:0] host_tdata;
+  logic [63:0]  host_tkeep;
+  logic [slotwire_pkg::VerdictBits-1:0] host_verdict;
+  slotwire_classifier #(.Rules(Rules)) u_classifier (
+    .clk_i, .rst_ni, .we_i(rule_we), .line_i(rule_line), .row_i(rule), .s_tvalid_i(pass_tvalid), .s_tdata_i(pass_tdata),
+    .s_tkeep_i(pass_tkeep), .s_tlast_i(pass_tlast), .s_tuser_i(pass_tuser), .m_tvalid_o(host_tvalid), .m_tdata_o(host_tdata),
+    .m_tkeep_o(host_tkeep), .m_tlast_o(host_tlast), .m_tuser_o(host_damaged), .m_drop_o(host_drop), .m_verdict_o(host_verdict),
+    .idle_o(classifier_idle));
+  sw_frame_fifo #(.Depth(HostLines), .DropWhenFull(1), .SideW(slotwire_pkg::VerdictBits)) u_to_host (
+    .clk_i, .rst_ni, .s_tvalid_i(host_tvalid), .s_tready_o(pass_ready), .s_tdata_i(host_tdata), .s_tkeep_i(host_tkeep),
+    .s_tlast_i(host_tlast), .s_tuser_i(host_damaged || host_drop), .s_tside_i(host_verdict), .m_tvalid_o(to_host_tvalid_o),
+    .m_tready_i(to_host_tready_i), .m_tdata_o(to_host_tdata_o), .m_tkeep_o(to_host_tkeep_o), .m_tlast_o(to_host_tlast_o),
+    .m_tside_o(to_host_tuser_o), .drop_o(to_dropped));
 
   logic        tail_valid, tail_ready;
   logic [15:0] tail_slot;
@@ -337,13 +353,17 @@ module slotwire_core #(
   // ---- what is counted ----------------------------------------------------------------------------------------------------
 
   logic [slotwire_pkg::CardCounterCount-1:0] card;
-  logic pass_damaged_q;  // As the FIFO, which tells of a dropped frame in the clock after its last beat.
-  always_ff @(posedge clk_i) pass_damaged_q <= pass_tvalid && pass_tlast && pass_tuser;
+  // As the FIFO, which tells of a dropped frame in the clock after its last beat.
+  logic pass_damaged_q, pass_ruled_q;
+  always_ff @(posedge clk_i) begin
+    pass_damaged_q <= host_tvalid && host_tlast && host_damaged;
+    pass_ruled_q <= host_tvalid && host_tlast && host_drop && !host_damaged;
+  end
   always_comb begin
     card = '0;
     card[4'(slotwire_pkg::CardCounterPassToHost)] = to_host_tvalid_o && to_host_tready_i && to_host_tlast_o;
     card[4'(slotwire_pkg::CardCounterPassFromHost)] = theirs_tvalid && theirs_tready && theirs_tlast;
-    card[4'(slotwire_pkg::CardCounterDropToHost)] = to_dropped && !pass_damaged_q;
+    card[4'(slotwire_pkg::CardCounterDropToHost)] = to_dropped && !pass_damaged_q && !pass_ruled_q;
     card[4'(slotwire_pkg::CardCounterDropFromHost)] = from_dropped;
     card[4'(slotwire_pkg::CardCounterDropDamaged)] = count_damaged || pass_damaged_q;
     card[4'(slotwire_pkg::CardCounterMemoryErrors)] = mem_rsp_valid_i && mem_rsp_err_i;
@@ -352,15 +372,16 @@ module slotwire_core #(
     card[4'(slotwire_pkg::CardCounterDoorbells)] = count_doorbell;
     card[4'(slotwire_pkg::CardCounterInterrupts)] = irq_o != '0;
     card[4'(slotwire_pkg::CardCounterEventsLost)] = count_lost;
+    card[4'(slotwire_pkg::CardCounterDropByRule)] = pass_ruled_q;
   end
   slotwire_counters u_counters (
     .clk_i, .rst_ni, .count_i(count), .tx_lines_i(count_tx_lines), .again_i(count_again), .rx_lines_i(count_rx_lines),
     .card_i(card), .card_page_i(counters_card), .line_i(counters_line), .line_o(counters));
 
-  assign idle_o = host_idle && rows_idle && tx_idle && rx_idle && writer_idle && marks_idle && !tx_tvalid_o && !theirs_tvalid &&
+  assign idle_o = host_idle && rows_idle && tx_idle && rx_idle && classifier_idle && writer_idle && marks_idle && !tx_tvalid_o && !theirs_tvalid &&
                   !to_host_tvalid_o && owner_count == '0 && issued_q == done_q;
 
   logic unused;
-  assign unused = &{1'b0, owner_valid, pass_ready, tail_slot, pub_slot, init_slot};
+  assign unused = &{1'b0, owner_valid, pass_ready, tail_slot, pub_slot, init_slot, unused_side};
 
 endmodule

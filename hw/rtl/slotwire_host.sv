@@ -9,6 +9,7 @@ module slotwire_host #(
   parameter int unsigned FrameLines = 32,
   parameter int unsigned MemLineBits = 16,
   parameter int unsigned Vectors = 4,
+  parameter int unsigned Rules = 16,
   parameter logic [31:0] BuildId = 32'd0,
   localparam int unsigned SlotW = $clog2(Slots),
   localparam int unsigned LinkW = $clog2(Links)
@@ -91,6 +92,10 @@ module slotwire_host #(
   output logic [15:0] own_port_o,
   output logic [47:0] own_mac_o,
 
+  output logic         rule_we_o,
+  output logic [5:0]   rule_line_o,
+  output logic [511:0] rule_o,
+
   output logic count_write_o,
   output logic count_refused_o,
   output logic count_doorbell_o,
@@ -104,7 +109,7 @@ module slotwire_host #(
 
   // ---- where a request goes -----------------------------------------------------------------------------------------------
 
-  logic to_mem, to_process, to_proxy, to_rows, to_links, to_cap, to_ctl, nowhere;
+  logic to_mem, to_process, to_proxy, to_rows, to_links, to_cap, to_ctl, to_rules, to_default, nowhere;
   logic [5:0]  line;  // Line in its page.
   logic [11:0] page;
   logic [13:0] entry;
@@ -118,7 +123,9 @@ module slotwire_host #(
   assign to_links = req_addr_i[28:20] == 9'(slotwire_pkg::CardLinkRows >> 20) && 32'(entry) < Links;
   assign to_cap = req_addr_i[28:12] == 17'(slotwire_pkg::CardCapabilities >> 12);
   assign to_ctl = req_addr_i[28:12] == 17'(slotwire_pkg::CardControl >> 12);
-  assign nowhere = !(to_mem || to_process || to_proxy || to_rows || to_links || to_cap || to_ctl);
+  assign to_rules = req_addr_i[28:12] == 17'(slotwire_pkg::CardClassifier >> 12) && (32'(line) < Rules || to_default);
+  assign to_default = line == 6'(slotwire_pkg::ClassifierDefault / 64);
+  assign nowhere = !(to_mem || to_process || to_proxy || to_rows || to_links || to_cap || to_ctl || to_rules);
 
   typedef enum logic [2:0] {
     StIdle,
@@ -243,6 +250,12 @@ module slotwire_host #(
   assign link_waddr_o = entry[LinkW-1:0];
   assign link_wdata_o = link_clamped;
 
+  // ---- rules of the classifier --------------------------------------------------------------------------------------------
+
+  assign rule_we_o = take && to_rules && req_write_i && (whole_row || (to_default && word0));
+  assign rule_line_o = line;
+  assign rule_o = req_wdata_i;
+
   // ---- what takes more than a clock ---------------------------------------------------------------------------------------
 
   logic        row_op_q, fault_q, link_q, answers_q, proxy_q;
@@ -270,6 +283,7 @@ module slotwire_host #(
         registers[255:224] = 32'd1 << MemLineBits;
         registers[287:256] = FrameLines;
         registers[319:288] = Vectors;
+        registers[351:320] = Rules;
       end
     end else if (to_ctl) begin
       case (line)
@@ -299,7 +313,7 @@ module slotwire_host #(
 
   // Writes of the wrong size, or to what cannot be written.
   assign refuses = take && (nowhere || (req_write_i && (to_proxy || to_cap || (to_process && !(db_line && word0)) ||
-                                                        (to_rows && !whole_row) || (to_links && !whole_link) ||
+                                                        (to_rows && !whole_row) || (to_links && !whole_link) || (to_rules && !rule_we_o) ||
                                                         (to_ctl && line == 6'(slotwire_pkg::CtlCommand / 64) && !command))));
 
   always_ff @(posedge clk_i) begin

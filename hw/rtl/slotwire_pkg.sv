@@ -11,6 +11,10 @@ package slotwire_pkg;
   localparam int unsigned UdpPort = 7401;  // UDP port that frames go to unless the configuration says otherwise.
   localparam int unsigned CardCapabilities = 0;  // Card address of the capability page.
   localparam int unsigned CardControl = 4096;  // Card address of the control page.
+  localparam int unsigned CardClassifier = 8192;  // Card address of the classifier's page: the rules for the host's frames.
+  localparam int unsigned VerdictQueueBits = 8;  // Bits of the queue in what stands beside a frame for the host (tuser), from bit 0 on.
+  localparam int unsigned VerdictMarkBits = 24;  // Bits of the mark, behind the queue.
+  localparam int unsigned VerdictBits = 33;  // All of them; the last one tells that there is a mark.
   localparam int unsigned CardSlotRows = 1048576;  // Card address of the slot table; row n stands at n times the bytes of a line.
   localparam int unsigned CardLinkRows = 2097152;  // Card address of the link table; row n stands at n times the bytes of a line.
   localparam int unsigned CardProcessPages = 16777216;  // Card address of the process pages (file A's mark page; a write is a doorbell); slot n has the page at n times the bytes of a page.
@@ -29,6 +33,7 @@ package slotwire_pkg;
   localparam int unsigned WindowBits = 20;  // Bits of an address in a shell's window.
   localparam int unsigned WindowCapabilities = 4096;  // Window address of the capability page.
   localparam int unsigned WindowControl = 8192;  // Window address of the control page.
+  localparam int unsigned WindowClassifier = 12288;  // Window address of the classifier's page; each of its lines is written whole.
   localparam int unsigned WindowLinkRows = 16384;  // Window address of the link table, up to 256 rows; row n stands at n times the bytes of a line.
   localparam int unsigned WindowProcessMarks = 65536;  // Window address of the process marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; a write is a doorbell.
   localparam int unsigned WindowProxyMarks = 98304;  // Window address of the proxy marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; read-only.
@@ -67,6 +72,7 @@ package slotwire_pkg;
   localparam int unsigned CapMemoryLines = 28;  // Lines of slot memory.
   localparam int unsigned CapMaxFrameLines = 32;  // Most lines that the card sends or takes in one frame, 1 to 1023.
   localparam int unsigned CapVectors = 36;  // Interrupt vectors; slot n belongs to vector n mod vectors.
+  localparam int unsigned CapClassifierRules = 40;  // Rules of the classifier, 0 if there is none.
   localparam int unsigned CapCounters = 1024;  // Counts since reset, in the order of the counter table; they wrap.
   localparam int unsigned CapCardCounters = 2048;  // Counts of what only a card does, in the order of the card counter table; they wrap.
 
@@ -82,6 +88,12 @@ package slotwire_pkg;
   localparam int unsigned CtlPending = 256;  // Interrupt vectors that wait to be raised or seen, a bit each. Writing 1 clears.
   localparam int unsigned CtlEnabled = 260;  // Interrupt vectors that may be raised, a bit each.
   localparam int unsigned CtlModeration = 264;  // Shortest time between two interrupts of one vector, microseconds, 0 to 65535.
+
+  // The classifier's page of a card. What becomes of frames that the card passes to the host. Written by the driver of
+  // the host's frames alone; a page of its own, so that it can be mapped without the rest. Write-only. The first rule
+  // that matches decides; a rule takes effect at once and whole.
+  localparam int unsigned ClassifierRules = 0;  // Rule n stands at n times the bytes of a line and is written whole; what is beyond the card's rules is refused.
+  localparam int unsigned ClassifierDefault = 2048;  // What becomes of frames that no rule matches: bits 7:0 a classifier action (none as queue), 31:16 the queue. 1 after a reset.
 
   // The shell page of a window. The first page of a shell's window: what the shell itself needs. The first four
   // registers are where Vitis expects them of a kernel.
@@ -214,6 +226,64 @@ package slotwire_pkg;
     logic [7:0] up;  // 1: frames may be sent over the link; 0: the link is down
   } link_row_t;
 
+  // A rule of the classifier, little-endian: the byte at offset 0 is bits 7:0. A frame's fields are compared with those
+  // of the rule where the mask has ones. Numbers: the first byte on the wire is the most significant.
+  localparam int unsigned ClassifierRuleBytes = 64;
+  localparam int unsigned ClassifierRuleAction = 0;  // Byte offset.
+  localparam int unsigned ClassifierRuleMarks = 1;  // Byte offset.
+  localparam int unsigned ClassifierRuleHostQueue = 2;  // Byte offset.
+  localparam int unsigned ClassifierRuleMark = 4;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstMacHigh = 8;  // Byte offset.
+  localparam int unsigned ClassifierRuleSrcIp = 12;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstIp = 16;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstMacLow = 20;  // Byte offset.
+  localparam int unsigned ClassifierRuleEtherType = 22;  // Byte offset.
+  localparam int unsigned ClassifierRuleVlan = 24;  // Byte offset.
+  localparam int unsigned ClassifierRuleSrcPort = 26;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstPort = 28;  // Byte offset.
+  localparam int unsigned ClassifierRuleProtocol = 30;  // Byte offset.
+  localparam int unsigned ClassifierRuleKinds = 31;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstMacHighMask = 32;  // Byte offset.
+  localparam int unsigned ClassifierRuleSrcIpMask = 36;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstIpMask = 40;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstMacLowMask = 44;  // Byte offset.
+  localparam int unsigned ClassifierRuleEtherTypeMask = 46;  // Byte offset.
+  localparam int unsigned ClassifierRuleVlanMask = 48;  // Byte offset.
+  localparam int unsigned ClassifierRuleSrcPortMask = 50;  // Byte offset.
+  localparam int unsigned ClassifierRuleDstPortMask = 52;  // Byte offset.
+  localparam int unsigned ClassifierRuleProtocolMask = 54;  // Byte offset.
+  localparam int unsigned ClassifierRuleKindsMask = 55;  // Byte offset.
+  localparam int unsigned ClassifierRuleReserved = 56;  // Byte offset.
+  localparam int unsigned ClassifierRuleReservedEnd = 60;  // Byte offset.
+  typedef struct packed {
+    logic [31:0] reserved_end;  // 0
+    logic [31:0] reserved;  // 0
+    logic [7:0] kinds_mask;  // mask of the field kinds
+    logic [7:0] protocol_mask;  // mask of the field protocol
+    logic [15:0] dst_port_mask;  // mask of the field dst_port
+    logic [15:0] src_port_mask;  // mask of the field src_port
+    logic [15:0] vlan_mask;  // mask of the field vlan
+    logic [15:0] ether_type_mask;  // mask of the field ether_type
+    logic [15:0] dst_mac_low_mask;  // mask of the field dst_mac_low
+    logic [31:0] dst_ip_mask;  // mask of the field dst_ip
+    logic [31:0] src_ip_mask;  // mask of the field src_ip
+    logic [31:0] dst_mac_high_mask;  // mask of the field dst_mac_high
+    logic [7:0] kinds;  // bits of the frame kinds
+    logic [7:0] protocol;  // IPv4 protocol or IPv6 next header; 0 in other frames
+    logic [15:0] dst_port;  // UDP or TCP destination port; the same
+    logic [15:0] src_port;  // UDP or TCP source port; 0 where there is none
+    logic [15:0] vlan;  // priority and number of the VLAN tag; 0 without one
+    logic [15:0] ether_type;  // EtherType, behind a VLAN tag if there is one
+    logic [15:0] dst_mac_low;  // last two bytes of the destination MAC address
+    logic [31:0] dst_ip;  // IPv4 destination address; the same
+    logic [31:0] src_ip;  // IPv4 source address; 0 in a frame that is not IPv4
+    logic [31:0] dst_mac_high;  // first four bytes of the destination MAC address
+    logic [31:0] mark;  // 24 bits that come to the host beside the frame
+    logic [15:0] host_queue;  // queue of the host, 0 to 255
+    logic [7:0] marks;  // 1: the frame gets the mark; 0: it gets none
+    logic [7:0] action;  // ClassifierAction; none: the rule is not there
+  } classifier_rule_t;
+
   // The record header, little-endian: the byte at offset 0 is bits 7:0. Starts on a line, before the payload of every
   // record; the payload is padded to the next line. Processes only; the pipeline never looks.
   localparam int unsigned RecordHeaderBytes = 16;
@@ -258,6 +328,13 @@ package slotwire_pkg;
     FaultMemory = 8'd4,  // The slot's row or memory was not sound when it was taken over.
     FaultAdmin = 8'd5  // The engine stopped the slot on an operator's order.
   } fault_e;
+
+  // What a rule of the classifier does with a frame.
+  typedef enum logic [7:0] {
+    ClassifierActionNone = 8'd0,  // The rule is not there.
+    ClassifierActionQueue = 8'd1,  // The frame goes to a queue of the host.
+    ClassifierActionDrop = 8'd2  // The frame is dropped and counted.
+  } classifier_action_e;
 
   // What the command register of a card starts.
   typedef enum logic [7:0] {
@@ -315,9 +392,10 @@ package slotwire_pkg;
     CardCounterHostRefused = 8'd7,  // Accesses of the host to where there is nothing, or of the wrong size; without effect.
     CardCounterDoorbells = 8'd8,  // Process marks written.
     CardCounterInterrupts = 8'd9,  // Interrupts raised.
-    CardCounterEventsLost = 8'd10  // Slots that stopped while there was no room to tell; their rows show it.
+    CardCounterEventsLost = 8'd10,  // Slots that stopped while there was no room to tell; their rows show it.
+    CardCounterDropByRule = 8'd11  // Frames for the host dropped because a rule of the classifier says so.
   } card_counter_e;
-  localparam int unsigned CardCounterCount = 11;
+  localparam int unsigned CardCounterCount = 12;
 
   // What a record is.
   typedef enum logic [7:0] {
@@ -338,6 +416,12 @@ package slotwire_pkg;
   localparam int unsigned RowNakSentBit = 4;  // A NAK was raised for the present gap; no second one until lines come that were expected or known.
   localparam int unsigned RowTxTimerBit = 5;  // tx_deadline runs.
   localparam int unsigned RowAckTimerBit = 6;  // ack_deadline runs.
+
+  // What the classifier found in a frame. Bit numbers.
+  localparam int unsigned FrameKindTaggedBit = 0;  // There is a VLAN tag (EtherType 0x8100).
+  localparam int unsigned FrameKindIpv4Bit = 1;  // There is a whole IPv4 header.
+  localparam int unsigned FrameKindIpv6Bit = 2;  // There is a whole IPv6 header.
+  localparam int unsigned FrameKindPortsBit = 3;  // There are ports: UDP or TCP directly behind an IPv4 header without options or an IPv6 header, and no fragment.
 
   // Flags of a record. Bit numbers.
   localparam int unsigned RecordFirstBit = 0;  // First part of a message.

@@ -597,6 +597,9 @@ module slotwire_rows #(
   assign may_tx_granted = grant[FromTx] || (grant[FromDoorbell] && fuses);
   assign tx_gone = tx_valid_o && tx_ready_i;
   assign tx_unused = c5_valid && c5_may_q && !rule_tx;
+  // The grant comes last in a clock: it chooses between two sums that are ready.
+  logic [3:0] tx_kept;
+  assign tx_kept = tx_held_q - 4'(tx_gone) - 4'(tx_unused);
   always_ff @(posedge clk_i) begin
     c3_may_q <= c2_q.kind == OpTx || (c2_q.kind == OpInTail && c2_q.may_send);
     c4_may_q <= c3_may_q;
@@ -606,7 +609,7 @@ module slotwire_rows #(
       rx_held_q <= '0;
       received_q <= '0;
     end else begin
-      tx_held_q <= tx_held_q + 4'(may_tx_granted) - 4'(tx_gone) - 4'(tx_unused);
+      tx_held_q <= may_tx_granted ? tx_kept + 4'd1 : tx_kept;
       rx_held_q <= rx_held_q + 5'(grant[FromRx]) - 5'(verdict_valid_o && verdict_ready_i);
       if (rule_rx) received_q <= received_q + 8'd1;
     end

@@ -122,7 +122,8 @@ std::optional<SimCardDriver::Capabilities> SimCardDriver::probe() {
                       .max_ring_order = word(*line, regs::kCapMaxRingOrder),
                       .memory_lines = word(*line, regs::kCapMemoryLines),
                       .max_frame_lines = word(*line, regs::kCapMaxFrameLines),
-                      .vectors = word(*line, regs::kCapVectors)};
+                      .vectors = word(*line, regs::kCapVectors),
+                      .rules = word(*line, regs::kCapClassifierRules)};
 }
 
 bool SimCardDriver::configure(const Endpoint& own) {
@@ -135,6 +136,17 @@ bool SimCardDriver::write_link(std::uint16_t link, const regs::LinkRow& row) {
   Line line{};
   std::memcpy(line.data(), &row, sizeof row);
   return write_line(link_address(link), line);
+}
+
+bool SimCardDriver::write_rule(std::size_t index, const regs::ClassifierRule& rule) {
+  Line line{};
+  std::memcpy(line.data(), &rule, sizeof rule);
+  return write_line(static_cast<std::uint32_t>(regs::kCardClassifier + index * regs::kLineBytes), line);
+}
+
+bool SimCardDriver::write_default_rule(regs::ClassifierAction action, std::uint16_t queue) {
+  return write_word(static_cast<std::uint32_t>(regs::kCardClassifier + regs::kClassifierDefault),
+                    static_cast<std::uint32_t>(action) | std::uint32_t{queue} << 16);
 }
 
 bool SimCardDriver::command(regs::CardCommand command, std::uint16_t target, regs::Fault cause) {

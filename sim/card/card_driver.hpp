@@ -40,11 +40,15 @@ class SimCardDriver {
   /// Magic, version, and what the card is made for.
   struct Capabilities {
     std::uint32_t slots = 0, links = 0, max_ring_order = 0, memory_lines = 0, max_frame_lines = 0, vectors = 0;
+    std::uint32_t rules = 0;  ///< of the classifier
   };
   std::optional<Capabilities> probe();
   bool configure(const Endpoint& own);
   bool write_link(std::uint16_t link, const regs::LinkRow& row);
   /// Starts a command and waits until it has ended.
+  bool write_rule(std::size_t index, const regs::ClassifierRule& rule);
+  /// What becomes of frames for the host that no rule matches.
+  bool write_default_rule(regs::ClassifierAction action, std::uint16_t queue = 0);
   bool command(regs::CardCommand command, std::uint16_t target, regs::Fault cause = regs::Fault::none);
   bool write_row(std::uint16_t slot, const regs::SlotRow& row);
   std::optional<regs::SlotRow> read_row(std::uint16_t slot);

@@ -27,7 +27,7 @@ struct CardPorts {
   std::uint64_t* tx_tkeep_o;
   std::uint8_t *to_host_tvalid_o, *to_host_tready_i, *to_host_tlast_o;
   std::uint32_t* to_host_tdata_o;
-  std::uint64_t* to_host_tkeep_o;
+  std::uint64_t *to_host_tkeep_o, *to_host_tuser_o;
   std::uint8_t *from_host_tvalid_i, *from_host_tready_o, *from_host_tlast_i;
   std::uint32_t* from_host_tdata_i;
   std::uint64_t* from_host_tkeep_i;

@@ -19,6 +19,7 @@ class FrameQueue {
     std::span<const std::byte> bytes;
     bool damaged = false;
     std::uint64_t first_clock = 0, last_clock = 0;  ///< of its first and last beat, for one that came from a port
+    std::uint64_t verdict = 0;  ///< of the classifier, for one to the host: queue and mark (docs/registers.md)
   };
 
   FrameQueue() : bytes_(std::make_unique_for_overwrite<std::byte[]>(kCapacity * kMaxFrameBytes)) {}
@@ -38,15 +39,20 @@ class FrameQueue {
     assert(!full());
     return std::span<std::byte, kMaxFrameBytes>(bytes_.get() + slot(count_) * kMaxFrameBytes, kMaxFrameBytes);
   }
-  void commit(std::size_t bytes, bool damaged, std::uint64_t first_clock = 0, std::uint64_t last_clock = 0) {
-    entries_[slot(count_)] = {bytes, damaged, first_clock, last_clock};
+  void commit(std::size_t bytes, bool damaged, std::uint64_t first_clock = 0, std::uint64_t last_clock = 0,
+              std::uint64_t verdict = 0) {
+    entries_[slot(count_)] = {bytes, damaged, first_clock, last_clock, verdict};
     ++count_;
   }
   /// The oldest one, until pop(); not while empty().
   Frame front() const {
     assert(!empty());
     const Entry& entry = entries_[head_];
-    return {{bytes_.get() + head_ * kMaxFrameBytes, entry.bytes}, entry.damaged, entry.first_clock, entry.last_clock};
+    return {{bytes_.get() + head_ * kMaxFrameBytes, entry.bytes},
+            entry.damaged,
+            entry.first_clock,
+            entry.last_clock,
+            entry.verdict};
   }
   void pop() {
     assert(!empty());
@@ -58,7 +64,7 @@ class FrameQueue {
   struct Entry {
     std::size_t bytes = 0;
     bool damaged = false;
-    std::uint64_t first_clock = 0, last_clock = 0;
+    std::uint64_t first_clock = 0, last_clock = 0, verdict = 0;
   };
   std::size_t slot(std::size_t n) const { return (head_ + n) % kCapacity; }
 

@@ -50,9 +50,9 @@ SimCore::SimCore(const SimCoreOptions& options)
   in_ports_ = {p_.rx_tvalid_i, p_.rx_tready_o, p_.rx_tlast_i, p_.rx_tuser_i, p_.rx_tdata_i, p_.rx_tkeep_i};
   host_in_ports_ = {p_.from_host_tvalid_i, p_.from_host_tready_o, p_.from_host_tlast_i, nullptr,
                     p_.from_host_tdata_i,  p_.from_host_tkeep_i};
-  out_ports_ = {p_.tx_tvalid_o, p_.tx_tready_i, p_.tx_tlast_o, p_.tx_tdata_o, p_.tx_tkeep_o};
-  host_out_ports_ = {p_.to_host_tvalid_o, p_.to_host_tready_i, p_.to_host_tlast_o, p_.to_host_tdata_o,
-                     p_.to_host_tkeep_o};
+  out_ports_ = {p_.tx_tvalid_o, p_.tx_tready_i, p_.tx_tlast_o, p_.tx_tdata_o, p_.tx_tkeep_o, nullptr};
+  host_out_ports_ = {p_.to_host_tvalid_o, p_.to_host_tready_i, p_.to_host_tlast_o,
+                     p_.to_host_tdata_o,  p_.to_host_tkeep_o,  p_.to_host_tuser_o};
   written_.reserve(kWrittenLines);
   if (!options.trace_file.empty() && !model_->open_trace(options.trace_file)) {
     throw std::invalid_argument("no waveform can be written to " + options.trace_file);
@@ -287,6 +287,11 @@ void SimCore::sample_sink(FrameQueue& queue, Sink& sink, const SinkPorts& port, 
   if (sink.waited && (beat != sink.beat || *port.keep != sink.keep || (*port.last != 0) != sink.last)) {
     violated(std::string("a beat ") + which + " changed while it waited");
   }
+  if (port.verdict != nullptr) {
+    if (sink.bytes != 0 && *port.verdict != sink.verdict)
+      violated(std::string("a frame ") + which + " whose beats have different verdicts");
+    sink.verdict = *port.verdict;
+  }
   sink.waited = *port.ready == 0;
   sink.beat = beat;
   sink.keep = *port.keep;
@@ -307,7 +312,7 @@ void SimCore::sample_sink(FrameQueue& queue, Sink& sink, const SinkPorts& port, 
   std::memcpy(queue.room().data() + sink.bytes, beat.data(), bytes);
   sink.bytes += bytes;
   if (!sink.last) return;
-  queue.commit(sink.bytes, false, sink.first_clock, clock_);
+  queue.commit(sink.bytes, false, sink.first_clock, clock_, sink.verdict);
   sink.bytes = 0;
 }
 

@@ -147,7 +147,7 @@ class SimCore {
     std::uint64_t first_clock = 0;
     bool waited = false;  ///< a beat was there and not taken
     Line beat{};
-    std::uint64_t keep = 0;
+    std::uint64_t keep = 0, verdict = 0;
     bool last = false;
     bool overlong = false;
   };
@@ -159,7 +159,7 @@ class SimCore {
   struct SinkPorts {
     std::uint8_t *valid, *ready, *last;
     std::uint32_t* data;
-    std::uint64_t* keep;
+    std::uint64_t *keep, *verdict;  ///< no verdict: null
   };
 
   void one_clock();

@@ -94,6 +94,7 @@ void TwinCard::compare() {
     SLOTWIRE_SAME(to_host_tdata_o, kLineWords);
     SLOTWIRE_SAME(to_host_tkeep_o);
     SLOTWIRE_SAME(to_host_tlast_o);
+    SLOTWIRE_SAME(to_host_tuser_o);
   }
 #undef SLOTWIRE_SAME
 }

@@ -56,7 +56,7 @@ class VerilatedCard final : public CardModel {
     SLOTWIRE_PORT(tx_tvalid_o), SLOTWIRE_PORT(tx_tready_i), SLOTWIRE_PORT(tx_tlast_o), SLOTWIRE_PORT(tx_tdata_o);
     SLOTWIRE_PORT(tx_tkeep_o);
     SLOTWIRE_PORT(to_host_tvalid_o), SLOTWIRE_PORT(to_host_tready_i), SLOTWIRE_PORT(to_host_tlast_o);
-    SLOTWIRE_PORT(to_host_tdata_o), SLOTWIRE_PORT(to_host_tkeep_o);
+    SLOTWIRE_PORT(to_host_tdata_o), SLOTWIRE_PORT(to_host_tkeep_o), SLOTWIRE_PORT(to_host_tuser_o);
     SLOTWIRE_PORT(from_host_tvalid_i), SLOTWIRE_PORT(from_host_tready_o), SLOTWIRE_PORT(from_host_tlast_i);
     SLOTWIRE_PORT(from_host_tdata_i), SLOTWIRE_PORT(from_host_tkeep_i);
     SLOTWIRE_PORT(idle_o), SLOTWIRE_PORT(sweep_o), SLOTWIRE_PORT(shown_o), SLOTWIRE_PORT(rtl_memory_o),

@@ -117,7 +117,7 @@ int free_running(const Arguments& arguments) {
 }
 #endif
 
-lockstep::MakeCard card(const Arguments& arguments, unsigned mutant, [[maybe_unused]] unsigned slots) {
+lockstep::MakeCard card([[maybe_unused]] const Arguments& arguments, unsigned mutant, [[maybe_unused]] unsigned slots) {
 #if SLOTWIRE_WITH_RTL
   if (mutant == 0 && arguments.against == "rtl") return rtl_card(arguments, slots);
 #endif

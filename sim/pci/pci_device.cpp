@@ -145,7 +145,9 @@ bool PciDevice::is_msix(unsigned bar, std::uint64_t offset) const {
 bool PciDevice::is_table(std::uint32_t address) const {
   const std::size_t slots_end = regs::kCardSlotRows + geometry_.slots * regs::kSlotRowBytes;
   const std::size_t links_end = regs::kCardLinkRows + geometry_.links * kLine;
+  const std::size_t rules_end = regs::kCardClassifier + regs::kClassifierDefault;
   return (address >= regs::kCardSlotRows && address < slots_end) ||
+         (address >= regs::kCardClassifier && address < rules_end) ||
          (address >= regs::kCardLinkRows && address < links_end);
 }
 

@@ -58,6 +58,7 @@ module slotwire_sim_card #(
   output logic [511:0] to_host_tdata_o,
   output logic [63:0]  to_host_tkeep_o,
   output logic         to_host_tlast_o,
+  output logic [slotwire_pkg::VerdictBits-1:0] to_host_tuser_o,  // Of slotwire_core.
   input  logic         from_host_tvalid_i,
   output logic         from_host_tready_o,
   input  logic [511:0] from_host_tdata_i,
@@ -95,7 +96,7 @@ module slotwire_sim_card #(
     .mem_rsp_valid_i(rsp_valid), .mem_rsp_data_i(rsp_data), .mem_rsp_err_i(rsp_err), .mem_wr_valid_o,
     .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(wr_done), .rx_tvalid_i,
     .rx_tready_o, .rx_tdata_i, .rx_tkeep_i, .rx_tlast_i, .rx_tuser_i, .tx_tvalid_o, .tx_tready_i, .tx_tdata_o, .tx_tkeep_o,
-    .tx_tlast_o, .to_host_tvalid_o, .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o,
+    .tx_tlast_o, .to_host_tvalid_o, .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .to_host_tuser_o,
     .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o, .sweep_o);
 
   if (RtlMemory != 0) begin : gen_memory

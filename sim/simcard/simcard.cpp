@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <optional>
+#include <string_view>
 
 #include "driver/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
@@ -16,6 +18,7 @@
 #include "sim/pci/pci_proxy_server.hpp"
 #include "sim/pci/vfio_user_server.hpp"
 #include "sim/simcard/core_port.hpp"
+#include "sim/simcard/queue_server.hpp"
 #include "sim/simcard/slot_shares.hpp"
 #include "sim/simcard/wire.hpp"
 
@@ -107,15 +110,22 @@ class SimCard {
   static constexpr std::uint64_t kBurst = 32;
   /// An idle card sleeps for so long between two sweeps over its timers; whatever comes in wakes it.
   static constexpr int kIdleMs = 1;
+  /// How --host names the queues of net_slotwire.
+  static constexpr std::string_view kQueues = "queues:";
 
   explicit SimCard(const Options& options)
       : options_(options),
         random_(options.seed),
         core_(core_options(options)),
-        wire_(options.wire, core_.wire_in(), core_.wire_out(), options.loss_permille, random_),
-        host_(options.host, core_.from_host(), core_.to_host(), 0, random_) {
+        wire_(options.wire, core_.wire_in(), core_.wire_out(), options.loss_permille, random_) {
     core_.watch(&watcher_);
     core_.reset();
+    if (options.host.starts_with(kQueues)) {
+      queues_ = std::make_unique<QueueServer>(options.host.substr(kQueues.size()), core_.from_host(), core_.to_host(),
+                                              core_bus_);
+    } else {
+      host_.emplace(options.host, core_.from_host(), core_.to_host(), 0U, random_);
+    }
     if (!options.vfio_user.empty() || options.pci_proxy >= 0) open_pci();
     if (!options.bus.empty()) bus_ = std::make_unique<driver::BusServer>(options.bus, port_);
   }
@@ -129,14 +139,16 @@ class SimCard {
     const std::uint64_t first_clock = core_.now();
     while (stopping == 0 && (options_.clocks == 0 || core_.now() < options_.clocks)) {
       bool any = wire_.poll();
-      any |= host_.poll();
+      if (host_) any |= host_->poll();
+      if (queues_) any |= queues_->poll(port_free());
       any |= poll_driver();
       any |= poll_shares();
       tell_time(start);
       if (!any && core_.idle() && !driver_busy()) {
         if (wire_.ended() || (proxy_ && proxy_->ended())) break;
         if (pci_) pci_->log().flush();
-        sleep();
+        if (!queues_ || queues_->may_sleep()) sleep();
+        if (queues_) queues_->awake();
         tell_time(start);
         for (const std::uint64_t sweep = core_.sweeps() + 2; core_.sweeps() < sweep && core_.idle();) core_.clock();
       } else {
@@ -213,6 +225,7 @@ class SimCard {
   void reset_card() {
     if (shares_) shares_->unshare_all();
     core_.reset();
+    if (queues_) queues_->card_was_reset();
   }
 
   /// They use the host port between the driver's accesses.
@@ -221,6 +234,9 @@ class SimCard {
     if (watcher_.take_moved()) shares_->look();
     return pci_->ready() && shares_->poll();
   }
+
+  /// Nobody's access of the core's host port is under way.
+  bool port_free() const { return !driver_busy() && core_.host_idle() && !core_.host_answered(); }
 
   bool poll_driver() {
     bool any = bus_ && bus_->poll();
@@ -234,7 +250,7 @@ class SimCard {
   void sleep() {
     std::array<pollfd, 3> watched{};
     std::size_t n = 0;
-    for (const int fd : {wire_.fd(), host_.fd(), driver_fd()}) {
+    for (const int fd : {wire_.fd(), host_ ? host_->fd() : queues_->fd(), driver_fd()}) {
       if (fd >= 0) watched[n++] = {fd, POLLIN, 0};
     }
     ::poll(watched.data(), n, options_.clocks_per_us != 0 ? 0 : kIdleMs);
@@ -244,8 +260,11 @@ class SimCard {
   Random random_;
   SimCore core_;
   Watcher watcher_;
-  Port wire_, host_;
+  Port wire_;
+  std::optional<Port> host_;  ///< or the queues
   CorePort port_{core_};
+  CoreBus core_bus_{core_};
+  std::unique_ptr<QueueServer> queues_;
   std::unique_ptr<PciDevice> pci_;
   std::unique_ptr<SlotShares> shares_;
   std::unique_ptr<VfioUserServer> vfio_;
@@ -277,7 +296,8 @@ int main(int argc, char** argv) {
     app.add_option("--wire", options.wire,
                    "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");
     app.add_option("--host", options.host,
-                   "where frames go that are not ours: tap:NAME[@NETNS] for the host's network stack, or as --wire");
+                   "where frames go that are not ours: tap:NAME[@NETNS] for the host's network stack, as --wire, or "
+                   "queues:PATH for DPDK's net_slotwire (docs/pmd.md)");
     app.add_option("--slots", options.slots, "slots of the card")->capture_default_str();
     app.add_option("--seed", options.seed, "of registers without a reset, memory latency and loss")
         ->capture_default_str();

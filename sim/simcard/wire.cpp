@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "driver/tap.hpp"
+#include "sim/simcard/checksum.hpp"
 #include "slot/memory.hpp"
 
 namespace slotwire::sim {
@@ -100,7 +101,8 @@ class PacketWire final : public Wire {
       return 0;
     }
     if ((header.flags & FrameHints::kNeedsChecksum) != 0)
-      complete(room.first(bytes), header.checksum_start, header.checksum_offset);
+      complete_checksum(room.first(bytes), header.checksum_start,
+                        std::size_t{header.checksum_start} + header.checksum_offset);
     return bytes;
   }
   void send(std::span<const std::byte> frame) override {
@@ -114,21 +116,6 @@ class PacketWire final : public Wire {
   int fd() const override { return fd_.get(); }
 
  private:
-  /// The Internet checksum from `start` on, which the sender left to the card.
-  static void complete(std::span<std::byte> frame, std::size_t start, std::size_t offset) {
-    if (start + offset + 2 > frame.size()) return;
-    std::uint32_t sum = 0;
-    for (std::size_t i = start; i < frame.size(); i += 2) {
-      sum += std::to_integer<std::uint32_t>(frame[i]) << 8;
-      if (i + 1 < frame.size()) sum += std::to_integer<std::uint32_t>(frame[i + 1]);
-      sum = (sum & 0xffff) + (sum >> 16);
-    }
-    std::uint32_t checksum = ~sum & 0xffff;
-    if (checksum == 0) checksum = 0xffff;
-    frame[start + offset] = static_cast<std::byte>(checksum >> 8);
-    frame[start + offset + 1] = static_cast<std::byte>(checksum);
-  }
-
   Fd fd_;
   bool warned_ = false;
 };

@@ -45,6 +45,10 @@ class CardListener {
   /// The slot stopped: its process wrote marks that cannot be, or its peer's slot was faulted.
   virtual void on_fault(std::uint16_t slot, regs::Fault fault) = 0;
   virtual void on_link(std::uint16_t link, bool up, std::string_view reason) = 0;
+  /// A card of metal or of a simulation has been away for longer than the node waits for it. True: its links have other
+  /// routes now (set_route() was called for each), and it will not be used again. False: nothing else carries them
+  /// now; the card is waited for, and this is asked again.
+  virtual bool on_card_gone(std::string_view /*why*/) { return false; }
 };
 
 class Card {

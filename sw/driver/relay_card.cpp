@@ -38,7 +38,7 @@ std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t offset) {
 }  // namespace
 
 RelayCard::RelayCard(std::span<SlotRow> rows, const SoftCardOptions& options, CardListener& listener,
-                     std::unique_ptr<HostBus> bus, std::uint64_t incarnation)
+                     std::unique_ptr<HostBus> bus, std::uint64_t incarnation, std::uint64_t give_up_us)
     : SoftCard(rows, options, listener),
       rows_(rows),
       capabilities_{"relay", rows.size(), false},
@@ -47,6 +47,7 @@ RelayCard::RelayCard(std::span<SlotRow> rows, const SoftCardOptions& options, Ca
       places_(rows.size()),
       links_(options.links),
       stats_(rows.size()),
+      give_up_us_(give_up_us),
       relay_(*bus_) {
   watch_ = slot::Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!watch_) carriers::throw_errno("the card: an epoll descriptor cannot be had");
@@ -170,9 +171,48 @@ bool RelayCard::try_again(std::uint64_t now_us) {
   return false;
 }
 
+/// Moves the links of a card that stays away to software. Nobody but the card knew what it took from the peers and
+/// acknowledged, so what it carried ends; new pairings are in software.
+bool RelayCard::give_up(std::uint64_t now_us) {
+  if (give_up_us_ == 0 || now_us - lost_at_us_ < give_up_us_ || !listener().on_card_gone(why())) return false;
+  given_up_ = true;
+  for (std::size_t slot = 0; slot < places_.size(); ++slot) {
+    if (carried(static_cast<std::uint16_t>(slot))) stopped(static_cast<std::uint16_t>(slot), regs::Fault::memory);
+  }
+  return true;
+}
+
+/// Slots that were in software when a link comes to the card: an earlier engine had none. They go on where their marks
+/// stand.
+void RelayCard::take_up(std::uint16_t link) {
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const auto slot = static_cast<std::uint16_t>(i);
+    const SlotRow row = rows_[slot];
+    const Slot& files = slot_at(slot);
+    if (carried(slot) || state_of(row) != SlotState::bound || row.link != link || !files.own || !files.other) continue;
+    pipeline::Binding binding;
+    binding.link = row.link;
+    binding.peer_slot = row.peer_slot;
+    binding.epoch = row.epoch;
+    binding.in_order = row.in_order;
+    binding.out_order = row.out_order;
+    binding.marks = {row.in_head, row.in_head, row.out_tail, row.out_head};
+    try {
+      SoftCard::unbind(slot);
+      place(slot, binding.in_order, binding.out_order);
+      bind(slot, binding);
+      if (!places_[slot].shared) ring(slot, false);
+    } catch (const std::runtime_error&) {  // the card has no room for it
+      rows_[slot] = row;
+      stopped(slot, regs::Fault::memory);
+    }
+  }
+}
+
 void RelayCard::lost_card() {
   reached_ = false;
-  next_try_us_ = now_us() + kRetryUs;
+  lost_at_us_ = now_us();
+  next_try_us_ = lost_at_us_ + kRetryUs;
   for (std::size_t slot = 0; slot < places_.size(); ++slot) {
     if (places_[slot].shared) see_pages(static_cast<std::uint16_t>(slot));
   }
@@ -209,7 +249,7 @@ void RelayCard::place(std::uint16_t slot, unsigned in_order, unsigned out_order)
 void RelayCard::open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
   rows_[slot].in_base = rows_[slot].out_base = 0;  // its place is not an earlier one's
   SoftCard::open_slot(slot, in_order, out_order, with_output);
-  if (with_output) place(slot, in_order, out_order);
+  if (with_output && !given_up_) place(slot, in_order, out_order);
 }
 
 void RelayCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) {
@@ -545,6 +585,8 @@ void RelayCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const 
     port_ = port;
     links_[link] = {port, config, false};
     write_own();
+    SoftCard::set_route(link, carrier, config);
+    return take_up(link);
   }
   SoftCard::set_route(link, carrier, config);
 }
@@ -623,8 +665,8 @@ bool RelayCard::poll(std::uint64_t now_us) {
     busy |= drain_card();
     bus_->flush();
     if (!bus_->broken().empty() || stuck_) lost_card();
-  } else if (now_us >= next_try_us_) {
-    busy |= try_again(now_us);
+  } else if (!given_up_ && now_us >= next_try_us_) {
+    busy |= try_again(now_us) || give_up(now_us);
   }
   busy |= tell_stopped();
   return busy;
@@ -643,7 +685,7 @@ bool RelayCard::prepare_sleep() {
 
 std::uint32_t RelayCard::timer_us(std::uint64_t now_us) const {
   const std::uint32_t timer = SoftCard::timer_us(now_us);
-  if (reached_) return timer;
+  if (reached_ || given_up_) return timer;
   return std::min(timer, now_us >= next_try_us_ ? 0 : static_cast<std::uint32_t>(next_try_us_ - now_us));
 }
 

@@ -35,10 +35,11 @@ class RelayCard final : public SoftCard {
   static constexpr int kCommandLooks = 1000;
 
   /// Reaches the card over `bus`, which may be connected already. `incarnation` names the life of the rows: memory of a
-  /// card that another life used is not trusted. Throws std::runtime_error (what is wrong with the card, and what to
-  /// do).
+  /// card that another life used is not trusted. A card that goes away is waited for `give_up_us` (0: for ever) before
+  /// its links move to software (CardListener::on_card_gone). Throws std::runtime_error (what is wrong with the card,
+  /// and what to do).
   RelayCard(std::span<regs::SlotRow> rows, const SoftCardOptions& options, CardListener& listener,
-            std::unique_ptr<HostBus> bus, std::uint64_t incarnation);
+            std::unique_ptr<HostBus> bus, std::uint64_t incarnation, std::uint64_t give_up_us = 0);
 
   const CardInfo& info() const { return info_; }
   /// Readable (epoll) when the card has something to tell.
@@ -87,6 +88,8 @@ class RelayCard final : public SoftCard {
   void free_strangers();
   std::string why() const;
   void lost_card();
+  bool give_up(std::uint64_t now_us);
+  void take_up(std::uint16_t link);
   bool carried(std::uint16_t slot) const { return places_[slot].carried; }
   bool on_card(std::uint16_t link) const { return link < links_.size() && links_[link].port != nullptr; }
   void place(std::uint16_t slot, unsigned in_order, unsigned out_order);
@@ -120,10 +123,12 @@ class RelayCard final : public SoftCard {
   CardPort* port_ = nullptr;
   slot::Fd watch_;  ///< an epoll that holds the bus, whose descriptor changes when the card comes back
   bool reached_ = false;
+  bool given_up_ = false;               ///< all is in software from now on
   bool look_once_ = false;              ///< at what the card has to tell, interrupt or not
   bool stuck_ = false;                  ///< a command does not end
   std::vector<std::uint16_t> stopped_;  ///< that the listener was not told of
   std::uint64_t next_try_us_ = 0, retry_us_ = kRetryUs;
+  std::uint64_t give_up_us_, lost_at_us_ = 0;
   SlotRelay relay_;
   mutable std::array<std::uint64_t, regs::kCounterCount> counters_{};
   mutable std::uint64_t counters_at_us_ = 0;

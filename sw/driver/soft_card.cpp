@@ -78,7 +78,7 @@ bool SoftCard::drained(std::uint16_t slot) const {
 void SoftCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) {
   SoftCard::clear_route(link);
   pipeline::LinkConfig fitted = config;
-  fitted.lines_per_frame = static_cast<std::uint16_t>(carrier.lines_per_frame());
+  fitted.lines_per_frame = static_cast<std::uint16_t>(carrier.lines_per_frame_of(link));
   pipeline_.set_link(link, fitted);
   routes_[link].carrier = &carrier;
   if (std::find(carriers_.begin(), carriers_.end(), &carrier) == carriers_.end()) carriers_.push_back(&carrier);

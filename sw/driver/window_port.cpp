@@ -25,6 +25,7 @@ std::optional<std::uint32_t> within(std::size_t address, std::size_t base, std::
 std::optional<std::uint32_t> window_offset(std::uint32_t address) {
   if (auto at = within(address, regs::kCardCapabilities, regs::kPageBytes, regs::kWindowCapabilities)) return at;
   if (auto at = within(address, regs::kCardControl, regs::kPageBytes, regs::kWindowControl)) return at;
+  if (auto at = within(address, regs::kCardClassifier, regs::kPageBytes, regs::kWindowClassifier)) return at;
   if (auto at = within(address, regs::kCardSlotRows, kWindowSlots * kLine, regs::kWindowSlotRows)) return at;
   if (auto at = within(address, regs::kCardLinkRows, kWindowLinks * kLine, regs::kWindowLinkRows)) return at;
   for (const auto& [pages, marks] : {std::pair{regs::kCardProcessPages, regs::kWindowProcessMarks},

@@ -7,6 +7,7 @@
 #include "carriers/loopback.hpp"
 #include "carriers/tcp.hpp"
 #include "carriers/udp.hpp"
+#include "sealed_pair.hpp"
 #include "test_certificates.hpp"
 
 namespace slotwire::test {
@@ -163,13 +164,19 @@ const Factory kUdpPlain{"udp_plain", [] { return std::make_unique<UdpPair>("127.
 const Factory kUdpGso{"udp_gso", [] { return std::make_unique<UdpPair>("127.0.0.1", true, false); }};
 const Factory kUdpGro{"udp_gso_gro", [] { return std::make_unique<UdpPair>("127.0.0.1", true, true); }};
 const Factory kUdp6{"udp_ipv6", [] { return std::make_unique<UdpPair>("[::1]", true, true); }, no_ipv6};
+std::unique_ptr<Pair> sealed_udp(carriers::CipherSuite suite, bool gso, bool gro) {
+  return std::make_unique<SealedPair>(std::make_unique<UdpPair>("127.0.0.1", gso, gro), suite);
+}
+const Factory kUdp256{"udp_aes256", [] { return sealed_udp(carriers::CipherSuite::aes_256_gcm, true, true); }};
+const Factory kUdp128{"udp_plain_aes128", [] { return sealed_udp(carriers::CipherSuite::aes_128_gcm, false, false); }};
 const Factory kTcp{"tcp", [] { return std::make_unique<TcpPair>(false); }};
 const Factory kTls{"tcp_tls", [] { return std::make_unique<TcpPair>(true); }};
 
 INSTANTIATE_TEST_SUITE_P(Carriers, Conformance,
-                         testing::Values(kLoopback, kUdpPlain, kUdpGso, kUdpGro, kUdp6, kTcp, kTls), name_of);
-INSTANTIATE_TEST_SUITE_P(Carriers, NetworkConformance, testing::Values(kUdpPlain, kUdpGso, kUdpGro, kUdp6, kTcp, kTls),
+                         testing::Values(kLoopback, kUdpPlain, kUdpGso, kUdpGro, kUdp6, kUdp256, kUdp128, kTcp, kTls),
                          name_of);
+INSTANTIATE_TEST_SUITE_P(Carriers, NetworkConformance,
+                         testing::Values(kUdpPlain, kUdpGso, kUdpGro, kUdp6, kUdp256, kUdp128, kTcp, kTls), name_of);
 INSTANTIATE_TEST_SUITE_P(Carriers, ManyLinksConformance, testing::Values(kLoopback, kTcp, kTls), name_of);
 INSTANTIATE_TEST_SUITE_P(Carriers, ConnectionConformance, testing::Values(kTcp, kTls), name_of);
 

@@ -1,5 +1,6 @@
 // The DPDK carrier through what every carrier must do: two ports of one process, wired to each other.
 #include "carrier/conformance.hpp"
+#include "carrier/sealed_pair.hpp"
 
 #include <array>
 
@@ -85,8 +86,15 @@ Factory factory(const char* name) {
   return {name, [] { return std::make_unique<DpdkPair>(wire); }, [] { return lacks_ports(wire); }};
 }
 
+const Factory kEncrypted{"af_packet_aes256",
+                         [] {
+                           return std::make_unique<SealedPair>(std::make_unique<DpdkPair>(Wire::af_packet),
+                                                               carriers::CipherSuite::aes_256_gcm);
+                         },
+                         [] { return lacks_ports(Wire::af_packet); }};
+
 const auto kPorts = testing::Values(factory<Wire::af_packet>("af_packet"), factory<Wire::af_xdp>("af_xdp"),
-                                    factory<Wire::vhost>("vhost_and_virtio_user"));
+                                    factory<Wire::vhost>("vhost_and_virtio_user"), kEncrypted);
 
 INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, kPorts, name_of);
 INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, kPorts, name_of);

@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from nodes import BIN, TIMEOUT, Node, NodeTest, Process, run
+from nodes import BIN, TIMEOUT, Node, NodeTest, Process, certificates, run
 from tool_card import ip
 
 MODULE = os.path.join(BIN, "..", "lib", "slotwire-dpdk.so")
@@ -91,6 +91,7 @@ class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
     port = "net_af_packet0,iface=wire"
+    encryption = "none"
     mtu = 1500
     services = {"right": ["echo"], "left": ["echo-left"]}
     kernel = {"left": "10.98.0.1", "right": "10.98.0.2"}
@@ -109,6 +110,10 @@ class DpdkTest(PortTest):
         for name in self.names.values():
             ip("netns", "add", name)
             self.addCleanup(ip, "netns", "del", name)
+        self.tls = {"left": "", "right": ""}
+        if self.encryption != "none":
+            self.need("openssl")
+            self.tls = certificates(self.directory, self.tls)
         self.make_wire()
         self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = false\n'
                                                       f'address = "{self.carriers["left"]}:7401"\n')
@@ -142,11 +147,12 @@ class DpdkTest(PortTest):
             self.wire.wait_for("^ready")
 
     def add(self, name, peer, carrier, extra):
-        config = f'[listen]\ncontrol = "{self.kernel[name]}:7400"\nmtu = {self.mtu}\n'
+        config = self.tls[name] + '[encryption]\nrekey_frames = 100\n'
+        config += f'[listen]\ncontrol = "{self.kernel[name]}:7400"\nmtu = {self.mtu}\n'
         if carrier == "udp":
             config += f'udp = "{self.carriers[name]}:7401"\n'
         config += f'{extra}[[link]]\npeer = "{peer}"\ncontrol = "{self.kernel[peer]}:7400"\ncarrier = "{carrier}"\n'
-        config += f'udp = "{self.carriers[peer]}:7401"\n'
+        config += f'udp = "{self.carriers[peer]}:7401"\nencryption = "{self.encryption}"\n'
         for service in self.services[peer]:
             config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
         node = Node(self.directory, name, config)
@@ -328,6 +334,25 @@ class Vhost(PortTest):
 
     def test_the_virtio_user_node_is_killed_under_load(self):
         self.killed(self.right, self.left, "echo", "dpdk")
+
+
+class DpdkEncrypted(DpdkTest):
+    """Encrypted frames of a port are opened by the kernel's carrier and the reverse, with loss and keys that change."""
+    loss = 50
+    encryption = "aes-256-gcm"
+
+    def test_encrypted_calls_with_loss(self):
+        self.both_ways(400, 3000)
+        for node in self.nodes:
+            link = node.status()["links"][0]
+            self.assertEqual((link["encryption"], link["up"]), ("aes-256-gcm", True))
+            keys = link["keys"]
+            print(node.name, keys, flush=True)
+            self.assertGreater(keys["opened"], 500)
+            self.assertGreater(keys["tx_keys"], 3)
+            self.assertEqual([keys[drop] for drop in ("forged", "clear", "too_short", "no_key", "not_sealed")], [0] * 5)
+            self.assertGreater(node.status()["counters"]["tx_lines_again"], 0)
+        self.assertRegex(run(["status"], self.left).stdout, r"right +dpdk +aes-256-gcm +up")
 
 
 class DpdkMisconfigured(unittest.TestCase):

@@ -1,6 +1,6 @@
 // kill -9 of clients, servers and both slotwired at random moments under load.
 //
-//   fault_campaign --kills 100 [--seed S] [--carrier udp|tcp]
+//   fault_campaign --kills 100 [--seed S] [--carrier udp|tcp] [--encryption aes-256-gcm]
 //
 // Shows that no message between processes that live is lost or doubled, that survivors go on without being restarted,
 // and that nothing is left in use at the end.
@@ -182,7 +182,10 @@ int main(int argc, char** argv) {
   app.add_option("--kills", kills, "how many")->capture_default_str();
   app.add_option("--seed", seed, "chooses victims and moments")->capture_default_str();
   app.add_option("--carrier", options.carrier, "udp or tcp")->capture_default_str();
+  app.add_option("--encryption", options.encryption, "of frames over udp; keys change every 300 frames")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  options.extra = "[encryption]\nrekey_frames = 300\n";
   try {
     Campaign campaign(options, SLOTWIRE_FAULT_WORKER, seed);
     return run(campaign, kills);

@@ -130,7 +130,14 @@ Cluster::Cluster(const ClusterOptions& options) : options_(options) {
     file << "[node]\nname = \"" << name(node) << "\"\nrun_dir = \"" << directory_.string() << "\"\n"
          << "[listen]\ncontrol = " << at(mine[0]) << "\nudp = " << at(mine[1]) << "\ntcp = " << at(mine[2]) << "\n"
          << "[[link]]\npeer = \"" << name(1 - node) << "\"\ncarrier = \"" << options.carrier
-         << "\"\ncontrol = " << at(theirs[0]) << "\nudp = " << at(theirs[1]) << "\ntcp = " << at(theirs[2]) << "\n";
+         << "\"\ncontrol = " << at(theirs[0]) << "\nudp = " << at(theirs[1]) << "\ntcp = " << at(theirs[2])
+         << "\nencryption = \"" << options.encryption << "\"\n";
+    if (options.encryption != "none") {
+      if (!certificates_) certificates_ = std::make_unique<test::TestCertificates>();
+      const carriers::TlsFiles files = certificates_->make(name(node));
+      file << "[tls]\ncertificate = \"" << files.certificate << "\"\nkey = \"" << files.key << "\"\nca = \"" << files.ca
+           << "\"\n";
+    }
     for (std::size_t service = 0; service < 2; ++service) {
       file << "[[service]]\nname = \"on-" << name(service) << "\"\nnodes = [\"" << name(service) << "\"]\n";
     }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "slot/memory.hpp"
+#include "test_certificates.hpp"
 
 namespace slotwire::fault {
 
@@ -64,8 +65,9 @@ class Child {
 
 struct ClusterOptions {
   std::string carrier = "udp";
-  std::string slotwired;  ///< path of the program
-  std::string extra;      ///< more configuration for both nodes
+  std::string slotwired;            ///< path of the program
+  std::string extra;                ///< more configuration for both nodes
+  std::string encryption = "none";  ///< of the link's frames; other than "none" makes certificates, too
 };
 
 /// Nodes "a" and "b" on the loopback interface, linked. Everything lives in one temporary directory.
@@ -96,6 +98,7 @@ class Cluster {
  private:
   ClusterOptions options_;
   std::filesystem::path directory_;
+  std::unique_ptr<test::TestCertificates> certificates_;
   std::array<Child, 2> nodes_;
   slot::Fd notify_;
 };

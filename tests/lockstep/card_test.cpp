@@ -1,8 +1,11 @@
 // The simulated card by itself: what a driver sees that lockstep does not look at.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
@@ -12,6 +15,12 @@ namespace {
 using namespace slotwire;
 using sim::Line;
 using sim::SimCardDriver;
+
+lockstep::Bytes one_line(std::uint16_t slot, std::uint32_t seq) {
+  lockstep::Bytes bytes;
+  build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = 1}, bytes);
+  return bytes;
+}
 
 class Card : public testing::Test {
  protected:
@@ -67,6 +76,7 @@ TEST_F(Card, SaysWhatItIs) {
   EXPECT_EQ(c->memory_lines, 65536U);
   EXPECT_EQ(c->max_frame_lines, 32U);
   EXPECT_EQ(c->vectors, 4U);
+  EXPECT_EQ(c->rules, 16U);
 }
 
 TEST_F(Card, SlotMemoryTakesBytes) {
@@ -133,6 +143,7 @@ TEST_F(Card, RefusesWhatItHasNot) {
       SimCardDriver::proxy_page(3),  // read-only
       SimCardDriver::process_page(3) + static_cast<std::uint32_t>(regs::kMarkWait),
       SimCardDriver::memory_address(65536),
+      static_cast<std::uint32_t>(regs::kCardClassifier + 16 * regs::kLineBytes),  // beyond the rules
       0x0300'0000U,
   };
   std::uint64_t refused = counter(regs::CardCounter::host_refused);
@@ -143,13 +154,58 @@ TEST_F(Card, RefusesWhatItHasNot) {
   }
   ASSERT_TRUE(driver->write_line(SimCardDriver::row_address(3), line, 0xffff));  // half a row
   ASSERT_TRUE(driver->write_line(SimCardDriver::link_address(3), line, 0xffff));
-  ASSERT_TRUE(driver->write_line(SimCardDriver::process_page(3), line, 0x3));  // half a mark
+  ASSERT_TRUE(driver->write_line(SimCardDriver::process_page(3), line, 0x3));                        // half a mark
+  ASSERT_TRUE(driver->write_line(static_cast<std::uint32_t>(regs::kCardClassifier), line, 0xffff));  // half a rule
   ASSERT_TRUE(driver->rest());
-  EXPECT_EQ(counter(regs::CardCounter::host_refused), refused + 3);
+  EXPECT_EQ(counter(regs::CardCounter::host_refused), refused + 4);
   EXPECT_EQ(driver->read_row(3)->state, 0);
   ASSERT_TRUE(driver->error().empty());
   EXPECT_FALSE(driver->read_line(0x0300'0000U));
   EXPECT_NE(driver->error().find("refuses"), std::string::npos);
+}
+
+// What the rules of the classifier say stands beside each frame for the host; what no rule knows goes on as it always
+// did.
+TEST_F(Card, TheClassifierTellsTheHostsFramesApart) {
+  const auto arrives = [&](std::uint8_t last_byte) {
+    lockstep::Bytes frame(200, std::byte{0x5a});
+    frame[12] = std::byte{0x88}, frame[13] = std::byte{0xb5}, frame[5] = static_cast<std::byte>(last_byte);
+    EXPECT_TRUE(core->wire_in().push(frame));
+    EXPECT_TRUE(driver->rest()) << driver->error();
+    std::optional<std::uint64_t> verdict;
+    if (!core->to_host().empty()) {
+      const sim::FrameQueue::Frame seen = core->to_host().front();
+      EXPECT_TRUE(std::equal(frame.begin(), frame.end(), seen.bytes.begin(), seen.bytes.end()));
+      verdict = seen.verdict;
+      core->to_host().pop();
+    }
+    EXPECT_TRUE(core->to_host().empty());
+    return verdict;
+  };
+  EXPECT_EQ(arrives(1), 0U);
+  regs::ClassifierRule rule{};
+  rule.action = static_cast<std::uint8_t>(regs::ClassifierAction::queue);
+  rule.dst_mac_low_mask = 0xff;
+  rule.dst_mac_low = 1;
+  rule.host_queue = 3;
+  rule.marks = 1;
+  rule.mark = 0xabcdef;
+  ASSERT_TRUE(driver->write_rule(15, rule));
+  rule.action = static_cast<std::uint8_t>(regs::ClassifierAction::drop);
+  rule.dst_mac_low = 2;
+  ASSERT_TRUE(driver->write_rule(4, rule));
+  EXPECT_EQ(arrives(1), std::uint64_t{1} << 32 | std::uint64_t{0xabcdef} << 8 | 3U);
+  EXPECT_EQ(arrives(2), std::nullopt);
+  EXPECT_EQ(arrives(3), 0U);
+  ASSERT_TRUE(driver->write_default_rule(regs::ClassifierAction::queue, 7));
+  EXPECT_EQ(arrives(3), 7U);
+  ASSERT_TRUE(driver->write_default_rule(regs::ClassifierAction::drop));
+  EXPECT_EQ(arrives(3), std::nullopt);
+  EXPECT_EQ(counter(regs::CardCounter::drop_by_rule), 2U);
+  EXPECT_EQ(counter(regs::CardCounter::drop_to_host), 0U);
+  EXPECT_EQ(counter(regs::CardCounter::pass_to_host), 4U);
+  core->reset();
+  EXPECT_EQ(arrives(2), 0U) << "a reset forgets the rules";
 }
 
 TEST_F(Card, RaisesAnInterruptWhenMarksMove) {
@@ -181,6 +237,120 @@ TEST_F(Card, RaisesAnInterruptWhenMarksMove) {
   core->wire_in().push(bytes);
   ASSERT_TRUE(driver->rest());
   EXPECT_EQ(core->interrupts(), before + 1);
+}
+
+// A vector that was raised is not raised again before the moderation's microseconds are over, and then at once.
+TEST_F(Card, InterruptsKeepTheirDistance) {
+  constexpr std::uint32_t kDistanceUs = 100;
+  bind(5);
+  const auto pending = static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlPending);
+  const auto moved = [&](std::uint32_t seq) {
+    core->wire_in().push(one_line(5, seq));
+    ASSERT_TRUE(driver->rest());
+    ASSERT_TRUE(driver->pop_moved());
+  };
+  const auto clear = [&] {
+    ASSERT_TRUE(driver->write_word(pending, ~0U));
+    ASSERT_TRUE(driver->rest());
+  };
+  while (driver->pop_moved()) {
+  }
+  clear();
+  std::uint32_t now = 1'000'000;
+  core->set_now_us(now);
+  ASSERT_TRUE(driver->write_word(static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlModeration), kDistanceUs));
+  ASSERT_TRUE(driver->write_word(static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlEnabled), 0xf));
+  const std::uint32_t before = core->interrupts();
+  moved(0);
+  EXPECT_EQ(core->interrupts(), before + 1);
+  clear();
+  core->set_now_us(now + kDistanceUs - 1);
+  moved(1);
+  EXPECT_EQ(core->interrupts(), before + 1);
+  EXPECT_EQ(driver->read_word(pending), 1U << (5 % 4));
+  now += kDistanceUs;
+  core->set_now_us(now);
+  driver->clock(4);
+  EXPECT_EQ(core->interrupts(), before + 2);
+  clear();
+  core->set_now_us(now + 10 * kDistanceUs);
+  driver->clock(100);
+  EXPECT_EQ(core->interrupts(), before + 2) << "nothing moved";
+  moved(2);
+  EXPECT_EQ(core->interrupts(), before + 3);
+}
+
+// A host that takes nothing loses frames of its own, whole ones, each counted; slots do not notice.
+TEST_F(Card, AHostThatTakesNothingHoldsUpNobody) {
+  constexpr std::uint32_t kFrames = 80;
+  bind(5);
+  ASSERT_TRUE(driver->rest());
+  const lockstep::Bytes stuffing(64, std::byte{1});
+  while (core->to_host().push(stuffing)) {
+  }
+  std::vector<lockstep::Bytes> sent(kFrames);
+  for (std::uint32_t i = 0; i < kFrames; ++i) {
+    sent[i] = one_line(5, 0);
+    sent[i][0] = std::byte{0x06};  // another station's
+    sent[i].resize(1400, static_cast<std::byte>(i));
+    ASSERT_TRUE(core->wire_in().push(sent[i]));
+    if (i < 16) {
+      ASSERT_TRUE(core->wire_in().push(one_line(5, i)));
+    }
+  }
+  driver->clock(20'000);
+  EXPECT_TRUE(core->wire_in().empty());
+  EXPECT_EQ(driver->read_word(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail)), 16U);
+  const std::uint64_t dropped = counter(regs::CardCounter::drop_to_host);
+  EXPECT_GT(dropped, 0U);
+  for (std::size_t n = core->to_host().size(); n != 0; --n) core->to_host().pop();
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(core->to_host().size(), kFrames - dropped);
+  std::size_t next = 0;
+  for (; !core->to_host().empty(); core->to_host().pop()) {
+    const auto bytes = core->to_host().front().bytes;
+    while (next < sent.size() && !std::ranges::equal(bytes, sent[next])) ++next;
+    ASSERT_LT(next, sent.size()) << "a frame that was not sent, or out of order";
+    ++next;
+  }
+  EXPECT_EQ(counter(regs::CardCounter::drop_to_host), dropped);
+  // And all of those that come now.
+  for (const auto& frame : sent) {
+    ASSERT_TRUE(core->wire_in().push(frame));
+    ASSERT_TRUE(driver->rest());
+    ASSERT_FALSE(core->to_host().empty());
+    EXPECT_TRUE(std::ranges::equal(core->to_host().front().bytes, frame));
+    core->to_host().pop();
+  }
+}
+
+// When the card has another address, frames to the one before are the host's.
+TEST_F(Card, TakesFramesToTheAddressThatItHas) {
+  bind(5);
+  ASSERT_TRUE(driver->rest());
+  const auto tail = [&] {
+    return driver->read_word(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail));
+  };
+  core->wire_in().push(one_line(5, 0));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(tail(), 1U);
+  sim::Endpoint other = lockstep::own_endpoint();
+  other.mac ^= 0x10;
+  other.ip ^= 1;
+  other.port ^= 1;
+  ASSERT_TRUE(driver->configure(other));
+  ASSERT_TRUE(driver->rest());
+  core->wire_in().push(one_line(5, 1));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(tail(), 1U);
+  ASSERT_EQ(core->to_host().size(), 1U);
+  EXPECT_TRUE(std::ranges::equal(core->to_host().front().bytes, one_line(5, 1)));
+  ASSERT_TRUE(driver->configure(lockstep::own_endpoint()));
+  ASSERT_TRUE(driver->rest());
+  core->wire_in().push(one_line(5, 1));
+  ASSERT_TRUE(driver->rest());
+  EXPECT_EQ(tail(), 2U);
+  EXPECT_EQ(core->to_host().size(), 1U);
 }
 
 // A line that memory cannot give stops its slot, is never sent, and touches no other slot.
@@ -254,12 +424,6 @@ class Clocks final : public sim::PortWatcher {
   void out_tail(std::uint64_t clock) override { shown = clock; }
   std::uint64_t wrote = 0, read = 0, began = 0, ended = 0, shown = 0, first_line = 0, last_line = 0, lines = 0;
 };
-
-lockstep::Bytes one_line(std::uint16_t slot, std::uint32_t seq) {
-  lockstep::Bytes bytes;
-  build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = 1}, bytes);
-  return bytes;
-}
 
 // What docs/card.md says of clocks, with a memory that takes 3.
 TEST_F(Card, KeepsItsClocks) {

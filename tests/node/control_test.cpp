@@ -460,6 +460,11 @@ TEST(FakePeer, IsTurnedAwayAndTheLinkGoesOn) {
   EXPECT_TRUE(e.server.receive(kPatience));
   Result<Connection> another = e.client_context.connect("svc", kPatience);
   EXPECT_TRUE(another) << another.error().text;
+  // Nor with encryption, which this link has not.
+  EXPECT_NE(call(framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1","encryption":"aes-256-gcm"})"))
+                .find("set the same encryption"),
+            std::string::npos);
+  call(framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1","encryption":7})"));
   // A good hello, then messages with fields that are missing, of the wrong type or out of range: it hangs up.
   // (Its life is not the one that left is in, so what was open counts as lost: that is why links have certificates.)
   const std::string hello = framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1","udp_port":1e99})");
@@ -469,7 +474,9 @@ TEST(FakePeer, IsTurnedAwayAndTheLinkGoesOn) {
         R"({"type":"open","id":1,"service":"svc","slot":65536,"epoch":1,"in_order":6,"out_order":6,"from":{}})",
         R"({"type":"open","id":1,"service":"svc","slot":1,"epoch":1e60,"in_order":6,"out_order":6,"from":{}})",
         R"({"type":"sync","pairs":[[0,1,1e60]],"last":true})", R"({"type":"sync","pairs":[[]],"last":true})",
-        R"({"type":"close","slot":0,"from_slot":-1,"epoch":1,"reason":"died"})", R"({"type":7})", "[]"}) {
+        R"({"type":"close","slot":0,"from_slot":-1,"epoch":1,"reason":"died"})", R"({"type":7})",
+        R"({"type":"key","key":1,"suite":"aes-256-gcm","secret":"00","salt":"00"})", R"({"type":"key_taken","key":1})",
+        "[]"}) {
     call(framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1"})") + framed(text));
   }
   const Ends after = open_ends(cluster["left"].socket(), cluster["right"].socket(), {}, "after");

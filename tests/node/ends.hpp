@@ -24,8 +24,9 @@ inline void PrintTo(const Topology& topology, std::ostream* out) {
 }
 
 inline constexpr Topology kTopologies[] = {
-    {"direct", false, Carrier::udp, false}, {"strict", false, Carrier::udp, true}, {"udp", true, Carrier::udp, false},
-    {"tcp", true, Carrier::tcp, false},     {"tls", true, Carrier::tls, false},
+    {"direct", false, Carrier::udp, false}, {"strict", false, Carrier::udp, true},
+    {"udp", true, Carrier::udp, false},     {"tcp", true, Carrier::tcp, false},
+    {"tls", true, Carrier::tls, false},     {"encrypted", true, Carrier::encrypted_udp, false},
 };
 inline auto every_topology() {
   return ::testing::ValuesIn(kTopologies);

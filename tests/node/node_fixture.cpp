@@ -247,12 +247,21 @@ void Node::write_config(bool recover) const {
     file << "[tls]\ncertificate = " << quoted(files.certificate) << "\nkey = " << quoted(files.key)
          << "\nca = " << quoted(files.ca) << "\n";
   }
+  const bool datagrams = options.carrier == Carrier::udp || options.carrier == Carrier::encrypted_udp;
+  const auto elsewhere = options.udp_to.find(name_);
   for (const auto& [peer, node] : cluster_.nodes_) {
     if (peer == name_) continue;
     file << "[[link]]\npeer = " << quoted(peer) << "\ncontrol = " << at(*node, kControlPort)
-         << "\ncarrier = " << (options.carrier == Carrier::udp ? "\"udp\"" : "\"tcp\"")
-         << "\nudp = " << at(*node, kUdpPort) << "\ntcp = " << at(*node, kTcpPort) << "\n";
+         << "\ncarrier = " << (datagrams ? "\"udp\"" : "\"tcp\"")
+         << "\nudp = " << (elsewhere != options.udp_to.end() ? quoted(elsewhere->second) : at(*node, kUdpPort))
+         << "\ntcp = " << at(*node, kTcpPort) << "\n";
+    if (options.carrier == Carrier::encrypted_udp) {
+      const auto own = options.encryption_of.find(name_);
+      file << "encryption = " << quoted(own != options.encryption_of.end() ? own->second : options.encryption) << "\n";
+    }
   }
+  if (options.carrier == Carrier::encrypted_udp)
+    file << "[encryption]\nrekey_frames = " << options.rekey_frames << "\n";
   for (const auto& [service, nodes] : options.services) {
     file << "[[service]]\nname = " << quoted(service) << "\nnodes = [";
     for (const std::string& node : nodes) file << quoted(node) << ", ";
@@ -357,7 +366,8 @@ std::string Node::leftovers() const {
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
   directory_ = (fs::temp_directory_path() / "slotwire-node-XXXXXX").string();
   if (::mkdtemp(directory_.data()) == nullptr) fail("no temporary directory can be made");
-  if (options_.carrier == Carrier::tls) certificates_ = std::make_unique<TestCertificates>();
+  if (options_.carrier == Carrier::tls || options_.carrier == Carrier::encrypted_udp)
+    certificates_ = std::make_unique<TestCertificates>();
   for (const std::string& name : options_.nodes) nodes_[name] = std::make_unique<Node>(*this, name);
 }
 

@@ -56,7 +56,7 @@ class Process {
   std::optional<int> status_;
 };
 
-enum class Carrier { udp, tcp, tls };
+enum class Carrier { udp, tcp, tls, encrypted_udp };
 
 struct ClusterOptions {
   std::vector<std::string> nodes{"left"};  ///< every two of them are linked
@@ -64,6 +64,10 @@ struct ClusterOptions {
   std::map<std::string, std::vector<std::string>> services{};  ///< which nodes serve what
   std::string toml{};                                          ///< added to every node's configuration
   std::map<std::string, std::string> toml_of{};                ///< added to one node's
+  std::string encryption = "aes-256-gcm";                      ///< of links, where the carrier is encrypted_udp
+  std::map<std::string, std::string> encryption_of{};          ///< the same of one node's
+  std::uint32_t rekey_frames = 300;                            ///< few, so that every test has changes of keys
+  std::map<std::string, std::string> udp_to{};  ///< where one node's links find their peer's UDP carrier, if elsewhere
 };
 
 class Cluster;
@@ -118,8 +122,11 @@ class Cluster {
   /// Stops those that run, and throws if anything is left.
   void stop();
   Node& operator[](const std::string& name);
-  const ClusterOptions& options() const { return options_; }
+  /// What is changed counts from a node's next start on.
+  ClusterOptions& options() { return options_; }
   const std::string& directory() const { return directory_; }
+  /// Certificates of a node, where the carrier has any: to speak in its name.
+  carriers::TlsFiles certificate(const std::string& node) { return certificates_->make(node); }
 
  private:
   friend class Node;

@@ -222,6 +222,25 @@ class NodeTest(unittest.TestCase):
         return path
 
 
+def certificates(directory, names):
+    """An authority and a certificate for each name; [tls] tables by name. Needs openssl."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=directory, timeout=TIMEOUT)
+
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority")
+    tables = {}
+    for name in names:
+        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        with open(os.path.join(directory, f"{name}.ext"), "w") as file:
+            file.write(f"subjectAltName = DNS:{name}\n")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+        tables[name] = "[tls]\n" + "".join(f'{key} = "{os.path.join(directory, file)}"\n' for key, file in (
+            ("certificate", f"{name}.pem"), ("key", f"{name}.key"), ("ca", "ca.pem")))
+    return tables
+
+
 def free_port(address="127.0.0.1"):
     with socket.socket() as probe:
         probe.bind((address, 0))

@@ -28,6 +28,7 @@ class CardTest(NodeTest):
     """`left` is in software, `right` has the card."""
     loss = 0
     front_end, key = "--bus", "socket"  # of the simulated card, and what [card] says of it
+    card_config = ""  # more in [card]
     services = {"right": ["echo", "web"], "left": ["echo-left", "web-left"]}
 
     def setUp(self):
@@ -47,7 +48,7 @@ class CardTest(NodeTest):
             self.addCleanup(ip, "netns", "del", name)
         self.start_card()
         self.left = self.add("left", "right", "udp", f'udp = "{self.addresses["left"]}:7401"\n')
-        self.right = self.add("right", "left", "card", f'[card]\n{self.key} = "{self.bus}"\naddress = "{self.addresses["right"]}:7401"\n')
+        self.right = self.add("right", "left", "card", f'[card]\n{self.key} = "{self.bus}"\naddress = "{self.addresses["right"]}:7401"\n{self.card_config}')
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -193,6 +194,47 @@ class DirectCard(Card):
     def setUp(self):
         super().setUp()
         self.right.engine.wait_for("card: it serves the slots of processes itself")
+
+
+class CardGivenUp(CardTest):
+    card_config = 'give_up = "1s"\n'
+
+    def ping(self):
+        deadline = time.monotonic() + 2 * TIMEOUT
+        while "0 lost" not in run(["ping", "echo", "-c", "2", "-i", "10ms", "-W", "5s"], self.left, expect=None).stdout:
+            self.assertLess(time.monotonic(), deadline, self.right.engine.output())
+
+    def test_links_of_a_card_that_stays_away_move_to_software_and_back_at_a_restart(self):
+        self.serve(["echo", "--echo"], self.right)
+        self.assertIn("0 lost", run(["ping", "echo", "-c", "2", "-i", "10ms", "-W", "20s"], self.left).stdout)
+        self.card.stop(signal.SIGKILL)
+        # Its network interface went with it.
+        self.right.engine.wait_for("the card stays away .* cannot go over UDP")
+        name = self.names
+        ip("-n", name["left"], "link", "add", "wire", "type", "veth", "peer", "name", "host", "netns", name["right"])
+        for side, interface in (("left", "wire"), ("right", "host")):
+            ip("-n", name[side], "addr", "add", self.addresses[side] + "/24", "dev", interface)
+            ip("-n", name[side], "link", "set", interface, "up")
+        self.right.engine.wait_for("its links go over UDP")
+        self.right.wait_for_link()
+        self.assertEqual(self.right.status()["card_chosen"]["kind"], "software")
+        self.ping()
+        calls = self.start(["bench", "echo", "-n", "400000"], self.left)
+        before = self.counters(self.left)["rx_lines"]
+        while self.counters(self.left)["rx_lines"] < before + 1000:
+            pass  # the calls run
+        self.right.kill()
+        ip("-n", name["left"], "link", "del", "wire")
+        self.start_card()
+        self.right.start()
+        self.right.wait_for_link()
+        self.right.engine.wait_for("carrier card up")
+        self.assertEqual(self.right.status()["card_chosen"]["kind"], self.key)
+        before = self.counters(self.left)["rx_lines"]
+        while self.counters(self.left)["rx_lines"] < before + 100:
+            self.assertIsNone(calls.process.poll(), calls.output())  # the calls that began in software go on
+        calls.stop(signal.SIGINT)
+        self.assertRegex(calls.output(), r"[0-9]+ answered, 0 failed, 0 wrong, 0 answered twice")
 
 
 class CardWithLoss(CardTest):

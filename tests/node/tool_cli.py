@@ -31,7 +31,7 @@ class Cli(NodeTest):
         self.right.stop()
         self.left.engine.wait_for("link to 'right': .*(lost|down|closed|ended)")
         text = run(["status"], self.left).stdout
-        self.assertRegex(text, r"right +udp +down .*control connection down")
+        self.assertRegex(text, r"right +udp +none +down .*control connection down")
 
     def test_top_shows_rates_busiest_first(self):
         self.serve(["echo", "--echo"], self.right)

@@ -138,14 +138,19 @@ TEST(Window, MarksAreWordsAndEachIsALineOfItsPage) {
 }
 
 TEST(Window, ARowIsOneWriteOfItsWholeLine) {
-  for (const bool link : {false, true}) {
-    Window window(link ? 1 : 2);
+  struct Table {
+    std::size_t window, card;
+    std::uint32_t rows;
+  };
+  std::uint64_t seed = 1;
+  for (const Table& table :
+       {Table{regs::kWindowLinkRows, regs::kCardLinkRows, 256}, Table{regs::kWindowSlotRows, regs::kCardSlotRows, 4096},
+        Table{regs::kWindowClassifier, regs::kCardClassifier, 64}}) {
+    Window window(seed++);
     sim::Random random(7);
-    const std::uint32_t rows = link ? 256 : 4096;
     for (int i = 0; i < 100; ++i) {
-      const std::uint32_t row = random.below(rows);
-      const auto at =
-          static_cast<std::uint32_t>((link ? regs::kWindowLinkRows : regs::kWindowSlotRows) + row * regs::kLineBytes);
+      const std::uint32_t row = random.below(table.rows);
+      const auto at = static_cast<std::uint32_t>(table.window + row * regs::kLineBytes);
       const Line line = random_line(random);
       window.requests.clear();
       for (std::size_t word = 0; word < kWords; ++word) {
@@ -153,8 +158,7 @@ TEST(Window, ARowIsOneWriteOfItsWholeLine) {
         window.write(at + static_cast<std::uint32_t>(4 * word), word_of(line, word));
       }
       ASSERT_EQ(window.requests.size(), 1U);
-      ASSERT_EQ(window.requests[0].address,
-                (link ? regs::kCardLinkRows : regs::kCardSlotRows) + row * regs::kLineBytes);
+      ASSERT_EQ(window.requests[0].address, table.card + row * regs::kLineBytes);
       ASSERT_EQ(window.requests[0].strobes, ~std::uint64_t{0});
       ASSERT_EQ(window.requests[0].data, line);
       ASSERT_EQ(window.read(at + 8), window.requests.back().address + 2);
@@ -219,7 +223,7 @@ TEST(Window, TheShellPageIsHere) {
   EXPECT_EQ(window.frames[0].second, 77U);
   EXPECT_TRUE(window.requests.empty());
   // Nothing is at the rest of the window's pages.
-  for (const std::uint32_t nowhere : {0x40U, 0x3000U, 0x8000U, 0x20100U, 0x30000U}) {
+  for (const std::uint32_t nowhere : {0x40U, 0xf000U, 0x8000U, 0x20100U, 0x30000U}) {
     window.write(nowhere, 1);
     window.read(nowhere);
     EXPECT_TRUE(window.failed()) << nowhere;

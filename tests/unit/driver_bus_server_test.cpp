@@ -55,10 +55,9 @@ class Driver {
   }
   /// What is there now.
   std::vector<std::byte> receive() {
-    std::vector<std::byte> bytes(std::size_t{4} << 20);
-    const ssize_t n = ::recv(fd_.get(), bytes.data(), bytes.size(), 0);
-    bytes.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-    return bytes;
+    const ssize_t n = ::recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
+    const auto got = std::span(buffer_).first(n > 0 ? static_cast<std::size_t>(n) : 0);
+    return std::vector<std::byte>(got.begin(), got.end());
   }
   bool dropped() const {
     char byte = 0;
@@ -67,6 +66,7 @@ class Driver {
 
  private:
   slot::Fd fd_;
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(std::size_t{4} << 20);
 };
 
 class Server : public testing::Test {

@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -44,7 +45,13 @@ class Listener final : public CardListener {
     links.emplace_back(link, up);
     reasons.emplace_back(reason);
   }
+  bool on_card_gone(std::string_view) override {
+    ++asked;
+    return gone ? gone() : false;
+  }
   bool polling = false;
+  int asked = 0;
+  std::function<bool()> gone;
   std::vector<std::pair<std::uint16_t, Fault>> faults;
   std::vector<std::pair<std::uint16_t, bool>> links;
   std::vector<std::string> reasons;
@@ -60,12 +67,13 @@ class SoftCarrier final : public carriers::Carrier {
     for (const auto& frame : frames) payload += frame.payload.size();
   }
   std::size_t poll(std::uint64_t, std::size_t, carriers::FrameSink& sink) override {
-    if (!std::exchange(told, true)) sink.on_link(kSoftLink, true, "");
+    if (!std::exchange(told, true)) sink.on_link(link, true, "");
     return 0;
   }
   int fd() const override { return -1; }
   const carriers::CarrierCounters& counters() const override { return counters_; }
   bool told = false;
+  std::uint16_t link = kSoftLink;
   std::size_t payload = 0;
 
  private:
@@ -76,9 +84,9 @@ class Relay : public testing::Test {
  protected:
   Relay() { directory_.write("arp", "head\n127.0.0.2 0x1 0x2 02:10:ab:cd:ef:01 * eth0\n"); }
 
-  void start(std::uint64_t life = kLife) {
+  void start(std::uint64_t life = kLife, std::uint64_t give_up_us = 0) {
     relay_ = std::make_unique<RelayCard>(rows_, SoftCardOptions{.links = 4}, listener_,
-                                         std::make_unique<test::ModelBus>(card_), life);
+                                         std::make_unique<test::ModelBus>(card_), life, give_up_us);
   }
   bool poll(std::uint64_t later_us = 1000) {
     listener_.polling = true;
@@ -713,6 +721,90 @@ TEST_F(Relay, ACardThatGoesAwayAndComesBack) {
   EXPECT_EQ(card_.rows[3].epoch, 99);
   EXPECT_EQ(card_.rows[1].in_tail, 2U);
   EXPECT_TRUE(listener_.faults.empty());
+}
+
+// Whose links move to software: what the card carried ends and is told, what comes then is served.
+TEST_F(Relay, ACardThatStaysAwayIsGivenUp) {
+  constexpr std::uint64_t kGiveUpUs = 4 * RelayCard::kRetryUs;
+  start(kLife, kGiveUpUs);
+  link_up();
+  bound(1);
+  SoftCarrier carrier;
+  carrier.link = kCardLink;
+  card_.there = false;
+  poll();
+  for (std::uint64_t waited = RelayCard::kRetryUs; waited < kGiveUpUs; waited += RelayCard::kRetryUs) {
+    poll(RelayCard::kRetryUs);
+    EXPECT_EQ(listener_.asked, 0);
+  }
+  poll(RelayCard::kRetryUs);
+  poll(RelayCard::kRetryUs);
+  EXPECT_EQ(listener_.asked, 2) << "again, while there is no other way";
+  EXPECT_TRUE(listener_.faults.empty());
+  listener_.gone = [&] {
+    relay_->set_route(kCardLink, carrier, {});
+    return true;
+  };
+  poll(RelayCard::kRetryUs);
+  ASSERT_EQ(listener_.faults.size(), 1U);
+  EXPECT_EQ(listener_.faults[0], std::pair(std::uint16_t{1}, Fault::memory));
+  relay_->close_slot(1);
+  poll();
+  EXPECT_TRUE(relay_->link_up(kCardLink));
+  bound(2);
+  EXPECT_EQ(rows_[2].in_base, 0U) << "a place on a card that is gone";
+  produce(2, 1);
+  relay_->look(2);
+  poll();
+  EXPECT_EQ(carrier.payload, 2 * regs::kLineBytes);
+  card_.there = true;
+  poll(RelayCard::kMostRetryUs);
+  EXPECT_EQ(listener_.asked, 3);
+  EXPECT_TRUE(relay_->link_up(kCardLink));
+  EXPECT_EQ(listener_.faults.size(), 1U);
+}
+
+// Under an engine that found no card a slot was in software; the next one has a card for its link.
+TEST_F(Relay, ASlotInSoftwareGoesOnOnTheCard) {
+  start();
+  SoftCarrier carrier;
+  carrier.link = kCardLink;
+  relay_->set_route(kCardLink, carrier, {});
+  relay_->open_slot(2, kOrder, kOrder, true);
+  relay_->bind(2, binding());
+  map(2);
+  poll();
+  produce(3, 10);
+  relay_->look(2);
+  poll();
+  EXPECT_EQ(carrier.payload, 3 * regs::kLineBytes);
+  EXPECT_EQ(rows_[2].in_base, 0U);
+  restart(2);
+  relay_->recover(2);
+  link_up();
+  EXPECT_EQ(card_.state(2), SlotState::bound);
+  EXPECT_EQ(card_.rows[2].epoch, 7);
+  EXPECT_EQ(card_.rows[2].in_tail, 3U) << "nobody acknowledged them";
+  EXPECT_EQ(on_card(2, 0), line_of(10));
+  EXPECT_EQ(on_card(2, 2), line_of(12));
+  EXPECT_TRUE(listener_.faults.empty());
+}
+
+TEST_F(Relay, ASlotInSoftwareThatTheCardHasNoRoomForEnds) {
+  card_.memory_lines = 64;
+  start();
+  SoftCarrier carrier;
+  relay_->set_route(kCardLink, carrier, {});
+  for (std::uint16_t slot = 0; slot < 2; ++slot) {
+    relay_->open_slot(slot, kOrder, kOrder, true);
+    relay_->bind(slot, binding());
+  }
+  link_up();
+  EXPECT_EQ(card_.state(0), SlotState::bound);
+  EXPECT_EQ(card_.state(1), SlotState::free);
+  poll();
+  ASSERT_EQ(listener_.faults.size(), 1U);
+  EXPECT_EQ(listener_.faults[0], std::pair(std::uint16_t{1}, Fault::memory));
 }
 
 TEST_F(Relay, AnotherCardInItsPlaceIsNotUsed) {

@@ -90,6 +90,9 @@ retransmit = "20ms"
 retransmit_max = "21s"
 ack_delay = "22us"
 sweep = "23us"
+[encryption]
+rekey_frames = 260
+rekey_after = "27s"
 [listen]
 control = "0.0.0.0:7400"
 udp = "[::1]:0"
@@ -109,6 +112,7 @@ nodes_per_service = 25
 [[link]]
 peer = "c"
 control = "c.example:7400"
+encryption = "aes-128-gcm"
 [[link]]
 peer = "a"
 carrier = "tcp"
@@ -153,6 +157,8 @@ nodes = ["*"]
   EXPECT_EQ(c.protocol.retransmit_max, std::chrono::seconds(21));
   EXPECT_EQ(c.protocol.ack_delay, microseconds(22));
   EXPECT_EQ(c.protocol.sweep, microseconds(23));
+  EXPECT_EQ(c.encryption.rekey_frames, 260U);
+  EXPECT_EQ(c.encryption.rekey_after, std::chrono::seconds(27));
   EXPECT_EQ(c.listen.control, (HostPort{"0.0.0.0", 7400}));
   EXPECT_EQ(c.listen.udp, (HostPort{"::1", 0}));
   EXPECT_EQ(c.listen.tcp, (HostPort{"127.0.0.1", 7402}));
@@ -168,6 +174,8 @@ nodes = ["*"]
   ASSERT_EQ(c.links.size(), 2U);
   EXPECT_EQ(c.links[0].peer, "c");
   EXPECT_EQ(c.links[0].carrier, LinkCarrier::udp);
+  EXPECT_EQ(c.links[0].encryption, carriers::CipherSuite::aes_128_gcm);
+  EXPECT_EQ(c.links[1].encryption, carriers::CipherSuite::none);
   EXPECT_TRUE(c.links[0].dial) << "b sorts before c";
   EXPECT_EQ(c.links[0].udp, (HostPort{"c.example", kDefaultUdpPort}));
   EXPECT_EQ(c.links[0].tcp, (HostPort{"c.example", kDefaultTcpPort}));
@@ -329,6 +337,18 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"DialWithoutAddress", "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"", "this node dials 'c'"},
         Refused{"NothingListens", "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"", "nothing listens"},
         Refused{"NoUdp", "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"", "set 'listen.udp'"},
+        Refused{"EncryptionWithoutTls",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\nencryption = \"aes-256-gcm\"",
+                "which brings the keys, has no TLS; set 'tls.certificate'"},
+        Refused{"EncryptionOverTcpWithoutTls",
+                "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"tcp\"\nencryption = \"aes-128-gcm\"",
+                "set 'tls.certificate'"},
+        Refused{"EncryptionOnACard",
+                "card.address = \"10.0.0.1:7401\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n"
+                "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"card\"\nencryption = \"aes-256-gcm\"",
+                "a card, whose pipeline does not encrypt; use carrier"},
+        Refused{"UnknownEncryption", "[[link]]\npeer = \"c\"\nencryption = \"rot13\"", "\"aes-256-gcm\""},
+        Refused{"RekeyTooSoon", "encryption.rekey_frames = 63", "from 64 to 2147483648"},
         Refused{"NoDpdk", "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"dpdk\"", "set 'dpdk.port'"},
         Refused{"DpdkWithoutAddress", "dpdk.port = \"net_tap0\"", "give it an IPv4 address"},
         Refused{"DpdkWithoutPort", "dpdk.address = \"10.0.0.1:7401\"", "name the port"},

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Writes the test vectors of the protocol: frames.json, exchanges.json and the section of docs/protocol.md that shows them.
+"""Writes the test vectors of the protocol: frames.json, exchanges.json, encrypted.json and the section of docs/protocol.md that shows
+them.
 
 The exchanges below are written from the rules of docs/protocol.md, by hand; frames are encoded here, not by the pipeline. So
-the test that runs them through the pipeline (tests/unit/vectors_test.cpp) compares two implementations.
+the test that runs them through the pipeline (tests/unit/vectors_test.cpp) compares two implementations. The same holds for
+encrypted frames (aes_gcm.py; tests/carrier/link_keys_test.cpp).
 
-  generate.py          writes the three files
+  generate.py          writes the four files
   generate.py --check  exits 1 when one of them is not what would be written
 """
 import json
 import pathlib
 import sys
+
+from aes_gcm import seal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "vectors"
@@ -160,6 +164,24 @@ FRAMES = [
     ]
 ]
 
+
+
+def encrypted(name, suite, key_id, sequence, frame):
+    """The secrets are counted up, so that they can be shown in few words."""
+    key, salt = bytes(range(16 if suite == "aes-128-gcm" else 32)), bytes(range(0xA0, 0xAC))
+    head = b"\xe1" + bytes(3) + key_id.to_bytes(4, "big") + sequence.to_bytes(8, "big") + bytes(32)
+    nonce = bytes(a ^ b for a, b in zip(salt, bytes(4) + sequence.to_bytes(8, "big")))
+    sealed, tag = seal(key, nonce, head, frame)
+    return {"name": name, "suite": suite, "key": key.hex(), "salt": salt.hex(), "key_id": key_id, "sequence": sequence,
+            "frame": frame.hex(), "datagram": (head + tag + sealed).hex()}
+
+
+ENCRYPTED = [
+    encrypted("an ack, the key's first frame", "aes-256-gcm", 0x01020304, 0, encode("ack", 1, 2, 0x5A17, 7, 1, 63)),
+    encrypted("data, two lines", "aes-256-gcm", 0xFFFFFFFF, 0x0123456789, encode("data", 2, 1, 0x5A17, 0xFFFFFFFF, 7, 64, lines(0xFFFFFFFF, 2))),
+    encrypted("data, one line", "aes-128-gcm", 1, 0xFFFFFFFF, encode("data", 2, 1, 0x5A17, 0, 0, 16, lines(0, 1))),
+]
+
 ABOUT = ("Slot 1 is paired with slot 2 over link 0, epoch 0x5a17, both rings 16 lines, mapped once; IN marks start at 0xfffffffc, "
          "OUT marks at 0x100; `credit` lines are known to be free at the peer. The link: 4 lines a frame, first timeout 10000 us, "
          "longest 40000 us, acknowledgement delay 1000 us. Time starts at 0 and only tick_us moves it. The line at position p holds 64 "
@@ -183,6 +205,10 @@ def page_section():
         f = frame["fields"]
         text += [f"- {frame['name']}: {f['type']} to slot {f['dst_slot']} from slot {f['src_slot']}, epoch 0x{f['epoch']:x}, seq {name_of(f['seq'])}, "
                  f"ack {name_of(f['ack'])}, credit {f['credit']}", "  `" + shown(frame["hex"]) + "`"]
+    text += ["", "### Encrypted frames", "", "Keys are the bytes 00, 01, 02, ...; the salt is `" + ENCRYPTED[0]["salt"] + "`.", ""]
+    for e in ENCRYPTED:
+        text += [f"- {e['name']}: {e['suite']}, key 0x{e['key_id']:x}, sequence 0x{e['sequence']:x}, frame `{shown(e['frame'])}`",
+                 f"  `{e['datagram'][:96]}` + tag `{e['datagram'][96:128]}` + `{e['datagram'][128:]}`"]
     text += ["", "### Exchanges", "", ABOUT, ""]
     for e in EXCHANGES:
         text += [f"**{e['name']}** ({e['rule']}). {e['text']}", "", "```"]
@@ -211,6 +237,7 @@ def main():
     files = {
         HERE / "frames.json": json.dumps(FRAMES, indent=1) + "\n",
         HERE / "exchanges.json": json.dumps({"about": ABOUT, "exchanges": EXCHANGES}, indent=1) + "\n",
+        HERE / "encrypted.json": json.dumps(ENCRYPTED, indent=1) + "\n",
         PAGE: before + BEGIN + "\n" + page_section() + END + after,
     }
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]

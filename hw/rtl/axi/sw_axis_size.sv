@@ -34,7 +34,7 @@ module sw_axis_size #(
     $error("sw_axis_size: Depth must be 4 to 512");
   end
 
-  logic fifo_ready, size_room, take, fits, size_push_q, size_valid, fifo_valid, unused_drop;
+  logic fifo_ready, size_room, take, fits, size_push_q, size_valid, fifo_valid, unused_drop, unused_side;
   logic [SizeW-1:0] bytes_q, size_q;
   logic [BeatsW-1:0] beats_q;
   logic [PacketsW-1:0] unused_count;
@@ -60,8 +60,8 @@ module sw_axis_size #(
 
   sw_frame_fifo #(.Depth(Depth), .DropWhenFull(0), .Style(Style)) u_beats (
     .clk_i, .rst_ni, .s_tvalid_i(s_tvalid_i && size_room && !size_push_q), .s_tready_o(fifo_ready), .s_tdata_i, .s_tkeep_i,
-    .s_tlast_i, .s_tuser_i(1'b0), .m_tvalid_o(fifo_valid), .m_tready_i(m_tready_i && size_valid), .m_tdata_o, .m_tkeep_o,
-    .m_tlast_o, .drop_o(unused_drop));
+    .s_tlast_i, .s_tuser_i(1'b0), .s_tside_i(1'b0), .m_tvalid_o(fifo_valid), .m_tready_i(m_tready_i && size_valid), .m_tdata_o,
+    .m_tkeep_o, .m_tlast_o, .m_tside_o(unused_side), .drop_o(unused_drop));
   sw_fifo #(.Width(SizeW), .Depth(Packets)) u_sizes (
     .clk_i, .rst_ni, .wvalid_i(size_push_q), .wready_o(size_room), .wdata_i(size_q), .rvalid_o(size_valid),
     .rready_i(m_tvalid_o && m_tready_i && m_tlast_o), .rdata_o(m_size_o), .count_o(unused_count));

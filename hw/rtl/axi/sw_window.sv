@@ -54,7 +54,7 @@ module sw_window #(
 
   // ---- where an access goes -----------------------------------------------------------------------------------------------
 
-  logic to_memory, to_rows, to_marks, to_links, to_frames, to_shell, to_page, gathered, own;
+  logic to_memory, to_rows, to_marks, to_links, to_rules, to_frames, to_shell, to_page, gathered, own;
   logic [28:0] mark_page, addr;
   logic mark_head;
   assign to_memory = req_addr_i[AddrW-1];
@@ -65,7 +65,8 @@ module sw_window #(
   assign to_links = req_addr_i[AddrW-1-:6] == 6'(slotwire_pkg::WindowLinkRows >> 14);
   assign to_page = req_addr_i[AddrW-1-:8] == 8'(slotwire_pkg::WindowCapabilities >> 12) ||
                    req_addr_i[AddrW-1-:8] == 8'(slotwire_pkg::WindowControl >> 12);
-  assign gathered = to_rows || to_links;
+  assign to_rules = req_addr_i[AddrW-1-:8] == 8'(slotwire_pkg::WindowClassifier >> 12);
+  assign gathered = to_rows || to_links || to_rules;
   assign own = !(to_memory || gathered || to_marks || to_page);  // Answered here.
 
   // A line of the window holds the marks of eight slots.
@@ -77,6 +78,7 @@ module sw_window #(
     if (to_memory) addr = 29'(slotwire_pkg::CardMemory) | {1'b0, bank_q, req_addr_i[BankW-1:0]};
     else if (to_rows) addr = 29'(slotwire_pkg::CardSlotRows) | 29'(req_addr_i[17:0]);
     else if (to_links) addr = 29'(slotwire_pkg::CardLinkRows) | 29'(req_addr_i[13:0]);
+    else if (to_rules) addr = 29'(slotwire_pkg::CardClassifier) | 29'(req_addr_i[11:0]);
     else if (to_marks) begin
       addr = (req_addr_i[15] ? 29'(slotwire_pkg::CardProxyPages) : 29'(slotwire_pkg::CardProcessPages)) | mark_page |
              (mark_head ? 29'(slotwire_pkg::MarkHead) : 29'(slotwire_pkg::MarkTail));

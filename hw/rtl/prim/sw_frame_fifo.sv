@@ -4,7 +4,7 @@
 // DropWhenFull 0: the input waits for room; only a frame of more than Depth beats, which could never leave, is dropped.
 // In both, a frame with s_tuser_i set in any beat is dropped whole. drop_o pulses once for every dropped frame, in the clock
 // after its last beat. The first beat can leave 3 clocks after the last beat came in.
-// tdata, tkeep and tlast come out as they went in; tkeep is not looked at.
+// tdata, tkeep, tlast and tside come out as they went in; tkeep and tside are not looked at.
 `include "sw_assert.svh"
 
 module sw_frame_fifo #(
@@ -13,6 +13,7 @@ module sw_frame_fifo #(
   parameter int unsigned DropWhenFull = 1,
   parameter int unsigned Style = 1,  // Of the RAM, as sw_ram_sdp's.
   parameter int unsigned AheadDepth = 4,  // Beats read ahead: covers a read's round trip. Less in proofs only.
+  parameter int unsigned SideW = 1,  // Bits that stand beside a beat.
   localparam int unsigned KeepW = DataW / 8
 ) (
   input  logic             clk_i,
@@ -24,19 +25,21 @@ module sw_frame_fifo #(
   input  logic [KeepW-1:0] s_tkeep_i,
   input  logic             s_tlast_i,
   input  logic             s_tuser_i,  // The frame is bad.
+  input  logic [SideW-1:0] s_tside_i,
 
   output logic             m_tvalid_o,
   input  logic             m_tready_i,
   output logic [DataW-1:0] m_tdata_o,
   output logic [KeepW-1:0] m_tkeep_o,
   output logic             m_tlast_o,
+  output logic [SideW-1:0] m_tside_o,
 
   output logic             drop_o
 );
 
   localparam int unsigned AddrW = $clog2(Depth);
   localparam int unsigned PtrW = AddrW + 1;  // One bit more tells full from empty.
-  localparam int unsigned WordW = DataW + KeepW + 1;
+  localparam int unsigned WordW = SideW + DataW + KeepW + 1;
   localparam int unsigned AheadW = $clog2(AheadDepth) + 1;
 
   if (DataW < 8 || DataW % 8 != 0 || Depth < 4 || (Depth & (Depth - 1)) != 0) begin : gen_check
@@ -88,7 +91,7 @@ module sw_frame_fifo #(
     .clk_i,
     .we_i    (store),
     .waddr_i (wptr_q[AddrW-1:0]),
-    .wdata_i ({s_tlast_i, s_tkeep_i, s_tdata_i}),
+    .wdata_i ({s_tside_i, s_tlast_i, s_tkeep_i, s_tdata_i}),
     .wlanes_i(1'b1),
     .re_i    (fetch),
     .raddr_i (rptr_q[AddrW-1:0]),
@@ -106,7 +109,7 @@ module sw_frame_fifo #(
     .wdata_i (ram_rdata),
     .rvalid_o(m_tvalid_o),
     .rready_i(m_tready_i),
-    .rdata_o ({m_tlast_o, m_tkeep_o, m_tdata_o}),
+    .rdata_o ({m_tside_o, m_tlast_o, m_tkeep_o, m_tdata_o}),
     .count_o (ahead_count)
   );
 

@@ -153,6 +153,7 @@ module slotwire_opennic #(
 
   logic         tx_tvalid, tx_tready, tx_tlast, to_host_tvalid, to_host_tready, to_host_tlast, idle, sweep;
   logic [511:0] tx_tdata, to_host_tdata;
+  logic [slotwire_pkg::VerdictBits-1:0] verdict;  // The shell itself chooses the host's queue.
   logic [63:0]  tx_tkeep, to_host_tkeep;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
@@ -168,7 +169,7 @@ module slotwire_opennic #(
     .rx_tkeep_i(s_axis_adap_rx_250mhz_tkeep), .rx_tlast_i(s_axis_adap_rx_250mhz_tlast), .rx_tuser_i(1'b0),
     .tx_tvalid_o(tx_tvalid), .tx_tready_i(tx_tready), .tx_tdata_o(tx_tdata), .tx_tkeep_o(tx_tkeep), .tx_tlast_o(tx_tlast),
     .to_host_tvalid_o(to_host_tvalid), .to_host_tready_i(to_host_tready), .to_host_tdata_o(to_host_tdata),
-    .to_host_tkeep_o(to_host_tkeep), .to_host_tlast_o(to_host_tlast), .from_host_tvalid_i(s_axis_qdma_h2c_tvalid),
+    .to_host_tkeep_o(to_host_tkeep), .to_host_tlast_o(to_host_tlast), .to_host_tuser_o(verdict), .from_host_tvalid_i(s_axis_qdma_h2c_tvalid),
     .from_host_tready_o(s_axis_qdma_h2c_tready), .from_host_tdata_i(s_axis_qdma_h2c_tdata),
     .from_host_tkeep_i(s_axis_qdma_h2c_tkeep), .from_host_tlast_i(s_axis_qdma_h2c_tlast), .idle_o(idle), .sweep_o(sweep));
 
@@ -192,7 +193,7 @@ module slotwire_opennic #(
 
   // Of packets that leave the shell the bytes in tkeep tell the size; sources and destinations do not matter to one port.
   logic unused;
-  assign unused = &{1'b0, s_axil_awaddr[31:20], s_axil_araddr[31:20], s_axis_qdma_h2c_tuser_size, s_axis_qdma_h2c_tuser_src,
+  assign unused = &{1'b0, verdict, s_axil_awaddr[31:20], s_axil_araddr[31:20], s_axis_qdma_h2c_tuser_size, s_axis_qdma_h2c_tuser_src,
                     s_axis_qdma_h2c_tuser_dst, s_axis_adap_rx_250mhz_tuser_size, s_axis_adap_rx_250mhz_tuser_src,
                     s_axis_adap_rx_250mhz_tuser_dst, interrupt_line, memory_base, frames_write, frames_word, frames_wdata, idle,
                     sweep};

@@ -127,6 +127,7 @@ module slotwire_xrt #(
 
   logic         to_host_tvalid, to_host_tready, to_host_tlast, from_host_tvalid, from_host_tready, from_host_tlast;
   logic [511:0] to_host_tdata, from_host_tdata;
+  logic [slotwire_pkg::VerdictBits-1:0] verdict;  // There is one queue.
   logic [63:0]  to_host_tkeep, from_host_tkeep;
   sw_window_frames u_frames (
     .clk_i(clk), .rst_ni(rst_n), .write_i(frames_write), .word_i(frames_word), .wdata_i(frames_wdata), .rdata_o(frames_rdata),
@@ -172,11 +173,11 @@ module slotwire_xrt #(
     .rx_tuser_i(1'b0), .tx_tvalid_o(m_axis_tx_tvalid), .tx_tready_i(m_axis_tx_tready), .tx_tdata_o(m_axis_tx_tdata),
     .tx_tkeep_o(m_axis_tx_tkeep), .tx_tlast_o(m_axis_tx_tlast), .to_host_tvalid_o(to_host_tvalid),
     .to_host_tready_i(to_host_tready), .to_host_tdata_o(to_host_tdata), .to_host_tkeep_o(to_host_tkeep),
-    .to_host_tlast_o(to_host_tlast), .from_host_tvalid_i(from_host_tvalid), .from_host_tready_o(from_host_tready),
+    .to_host_tlast_o(to_host_tlast), .to_host_tuser_o(verdict), .from_host_tvalid_i(from_host_tvalid), .from_host_tready_o(from_host_tready),
     .from_host_tdata_i(from_host_tdata), .from_host_tkeep_i(from_host_tkeep), .from_host_tlast_i(from_host_tlast), .idle_o(idle),
     .sweep_o(sweep));
 
   logic unused;
-  assign unused = &{1'b0, m_axi_memory_bid, m_axi_memory_rid, m_axi_memory_rlast, wr_err, idle, sweep};
+  assign unused = &{1'b0, verdict, m_axi_memory_bid, m_axi_memory_rid, m_axi_memory_rlast, wr_err, idle, sweep};
 
 endmodule

@@ -43,6 +43,8 @@ class Carrier {
 
   /// Lines that one frame may carry on this carrier: (MTU - headers) / 64 for datagrams.
   virtual std::size_t lines_per_frame() const = 0;
+  /// The same for one link, where links of one carrier differ; never less.
+  virtual std::size_t lines_per_frame_of(std::uint16_t /*link*/) const { return lines_per_frame(); }
 
   /// Frames that send() takes for `link` now without losing one for want of room; 0: the link is blocked, wait for
   /// writable.

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "carriers/frame_cipher.hpp"
 #include "driver/choose_card.hpp"
 #include "engine/config_values.hpp"
 
@@ -101,6 +102,12 @@ struct ProtocolConfig {
   std::chrono::microseconds sweep{};
 };
 
+/// Of links with encryption.
+struct EncryptionConfig {
+  std::uint32_t rekey_frames = 0;
+  std::chrono::microseconds rekey_after{};
+};
+
 /// Absent addresses: not listening. Hosts are numeric; port 0 lets the kernel choose one.
 struct ListenConfig {
   std::optional<HostPort> control;
@@ -118,6 +125,7 @@ struct CardConfig {
   std::string pci;                         ///< PCI address; empty: the only card there is
   bool sysfs = false;                      ///< BARs from sysfs instead of VFIO
   bool allow_no_iommu = false;
+  std::chrono::microseconds give_up{};  ///< 0: never
   std::optional<HostPort> address;
 
   driver::CardKind kind() const {
@@ -166,6 +174,7 @@ struct LinkConfig {
   std::optional<HostPort> udp;
   std::optional<HostPort> tcp;
   bool dial = false;
+  carriers::CipherSuite encryption = carriers::CipherSuite::none;  ///< of frames; what runs over TCP has TLS instead
   Position at;
 };
 
@@ -202,6 +211,7 @@ struct Config {
   LimitsConfig limits;
   WaitConfig wait;
   ProtocolConfig protocol;
+  EncryptionConfig encryption;
   ListenConfig listen;
   CardConfig card;
   DpdkConfig dpdk;

@@ -180,6 +180,20 @@ class Checker {
     if (link.carrier == LinkCarrier::dpdk && config_.dpdk.port.empty()) {
       add("carrier", "is \"dpdk\" but there is no port; set 'dpdk.port' and 'dpdk.address', or use carrier = \"udp\"");
     }
+    if (link.encryption != carriers::CipherSuite::none) {
+      if (!config_.tls.enabled()) {
+        add("encryption",
+            "is \"" + std::string(carriers::suite_name(link.encryption)) +
+                "\" but the control connection, which brings the keys, has no TLS; set 'tls.certificate', "
+                "'tls.key' and 'tls.ca', or encryption = \"none\"");
+      }
+      if (link.carrier == LinkCarrier::card) {
+        add("encryption",
+            "is \"" + std::string(carriers::suite_name(link.encryption)) +
+                "\" but the link runs over a card, whose pipeline does not encrypt; use carrier = \"udp\", "
+                "\"dpdk\" or \"tcp\", or encryption = \"none\"");
+      }
+    }
     if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
       add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");
     }

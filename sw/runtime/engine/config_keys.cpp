@@ -33,13 +33,18 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 14> kSections{{
+constexpr std::array<Section, 15> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
      nullptr},
     {"wait", false, "How the proxy waits: it spins, then yields, then sleeps. An idle node sleeps.", nullptr},
     {"protocol", false, "Timers of the link protocol.", nullptr},
+    {"encryption", false,
+     "Keys of links with `encryption`. A key is changed while frames flow, without a pause; while the control "
+     "connection "
+     "is down the old one serves on, for 4294967296 frames at most.",
+     nullptr},
     {"listen", false,
      "Addresses for other nodes. One that is absent is not listened on; a node without any links needs none.", nullptr},
     {"card", false,
@@ -136,6 +141,13 @@ const std::array kKeys = std::to_array<Key>({
     {"protocol", "sweep", Kind::duration, false, "\"500us\"", 10_us, 1_s, "", "",
      "How often the timers are looked at.", [](Config& c) -> auto& { return c.protocol.sweep; }},
 
+    {"encryption", "rekey_frames", Kind::count, false, "16777216", 64, 1U << 31U, "", "",
+     "A key is changed after so many frames were sent under it.",
+     [](Config& c) -> auto& { return c.encryption.rekey_frames; }},
+    {"encryption", "rekey_after", Kind::duration, false, "\"1h\"", 1_s, 86400_s, "", "",
+     "And so long after the first frame under it. A link on which nothing is sent keeps its key.",
+     [](Config& c) -> auto& { return c.encryption.rekey_after; }},
+
     {"listen", "control", Kind::listen_address, false, "", 0, 0, "", "not listening",
      "Control connections of other nodes, TCP. Usual: `\"0.0.0.0:7400\"`.",
      [](Config& c) -> auto& { return c.listen.control; }},
@@ -164,6 +176,10 @@ const std::array kKeys = std::to_array<Key>({
     {"card", "allow_no_iommu", Kind::boolean, false, "false", 0, 0, "", "",
      "Take a card that no IOMMU holds back from the memory of others.",
      [](Config& c) -> auto& { return c.card.allow_no_iommu; }},
+    {"card", "give_up", Kind::duration, false, "\"30s\"", 0_us, 3600_s, "", "",
+     "How long a card that went away is waited for before its links go over UDP at `address`; 0: for ever. "
+     "Connections over it end then; with a card that comes back in time they go on if it kept its memory.",
+     [](Config& c) -> auto& { return c.card.give_up; }},
     {"card", "vfio_user", Kind::path, false, "", 0, 0, "", "none",
      "Socket of a simulated card that is a PCI function (slotwire-simcard --vfio-user).",
      [](Config& c) -> auto& { return c.card.vfio_user; }},
@@ -238,6 +254,11 @@ const std::array kKeys = std::to_array<Key>({
     {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
      "Whether this node makes the connections; the other one waits for them.",
      [](Config& c) -> auto& { return c.links.back().dial; }},
+    {"link", "encryption", Kind::choice, false, "\"none\"", 0, 0, "none|aes-128-gcm|aes-256-gcm", "",
+     "Whether frames are encrypted and authenticated on carriers \"udp\" and \"dpdk\", and how. Both nodes must say the same. Needs "
+     "`[tls]`, since keys come over the control connection. Not for carrier = \"card\": a card's pipeline does not encrypt. A link over "
+     "\"tcp\" has TLS where `[tls]` is given, and needs `[tls]` if this is not \"none\".", [](Config& c,
+     std::size_t choice) { c.links.back().encryption = static_cast<carriers::CipherSuite>(choice); }},
 
     {"service", "name", Kind::service_name, true, "", 0, 0, "", "", "Name of the service.",
      [](Config& c) -> auto& { return c.services.back().name; }},

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <filesystem>
@@ -105,12 +106,25 @@ void Engine::open_dpdk() {
   reactor_.add(dpdk_->fd(), EPOLLIN, [](std::uint32_t) {});
 }
 
+/// None where no link over the carrier is encrypted.
+std::unique_ptr<carriers::SealedCarrier> Engine::open_sealed(LinkCarrier kind, carriers::Carrier* below) {
+  const bool wanted = std::any_of(config_.links.begin(), config_.links.end(), [&](const LinkConfig& link) {
+    return link.carrier == kind && link.encryption != carriers::CipherSuite::none;
+  });
+  if (!wanted || below == nullptr) return nullptr;
+  auto sealed = std::make_unique<carriers::SealedCarrier>(*below, std::size_t{config_.limits.links} + 1);
+  reactor_.add(sealed->fd(), EPOLLIN, [](std::uint32_t) {});
+  return sealed;
+}
+
 void Engine::open_carriers() {
   loop_link_ = static_cast<std::uint16_t>(config_.limits.links);
   loopback_ = std::make_unique<carriers::LoopbackCarrier>(
       carriers::LoopbackOptions{.max_links = std::size_t{config_.limits.links} + 1});
   if (config_.listen.udp) udp_ = open_udp(address_of(*config_.listen.udp));
   if (!config_.dpdk.port.empty()) open_dpdk();
+  sealed_udp_ = open_sealed(LinkCarrier::udp, udp_.get());
+  sealed_dpdk_ = open_sealed(LinkCarrier::dpdk, dpdk_.get());
   {
     carriers::TcpOptions options;
     options.node = config_.node.name;
@@ -188,6 +202,8 @@ void Engine::log_limited(std::string_view key, spdlog::level::level_enum level, 
 bool Engine::step(std::uint64_t now_us) {
   const bool busy = card_->poll(now_us);
   if (!draining_.empty()) check_draining(now_us);
+  const bool udp_keys = sealed_udp_ && sealed_udp_->look(), dpdk_keys = sealed_dpdk_ && sealed_dpdk_->look();
+  if (udp_keys || dpdk_keys) tend_keys();
   return busy;
 }
 
@@ -215,6 +231,7 @@ void Engine::tick() {
       on_control(link->index);
     }
   }
+  tend_keys();
   std::vector<std::uint64_t> late;
   for (auto& [id, caller] : callers_) {
     if (now > caller.deadline_us) late.push_back(id);

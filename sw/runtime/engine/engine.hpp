@@ -5,6 +5,7 @@
 // engine.cpp        start, loop, stop
 // engine_process.cpp  requests of processes (the control socket)
 // engine_peer.cpp     messages of other engines (the control connection)
+// engine_keys.cpp     keys of encrypted links
 // engine_slots.cpp    the life of a slot: opening, closing, draining
 // engine_recover.cpp  taking up what an earlier life left
 // engine_status.cpp   what it tells about itself
@@ -24,6 +25,7 @@
 #include "carriers/dpdk/dpdk.hpp"
 #include "carriers/loopback.hpp"
 #include "carriers/message_stream.hpp"
+#include "carriers/sealed.hpp"
 #include "carriers/tcp.hpp"
 #include "carriers/udp.hpp"
 #include "control/packet_socket.hpp"
@@ -99,12 +101,14 @@ class Engine final : private driver::CardListener {
     std::uint64_t incarnation = 0;
     carriers::Token token{};
     bool routed = false;
+    carriers::SealedCarrier* sealed = nullptr;  ///< has its keys; null: not encrypted
     std::string reason = "not connected yet";
     std::uint64_t backoff_us = 0;
     std::optional<Reactor::TimerId> retry;
     std::uint64_t heard_us = 0;
     std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
     carriers::Address last_control_peer;
+    carriers::Address card_peer;  ///< where frames of a link of the card go
     std::uint64_t reconnects = 0;
     int watched_fd = -1;
   };
@@ -135,6 +139,7 @@ class Engine final : private driver::CardListener {
   // driver::CardListener
   void on_fault(std::uint16_t slot, regs::Fault fault) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  bool on_card_gone(std::string_view why) override;
 
   // engine.cpp
   void open_control_socket();
@@ -143,6 +148,7 @@ class Engine final : private driver::CardListener {
   void open_carriers();
   std::unique_ptr<carriers::UdpCarrier> open_udp(const carriers::Address& address);
   void open_dpdk();
+  std::unique_ptr<carriers::SealedCarrier> open_sealed(LinkCarrier kind, carriers::Carrier* below);
   void open_card(const driver::SoftCardOptions& options);
   void open_links();
   void catch_signals();
@@ -223,6 +229,16 @@ class Engine final : private driver::CardListener {
   void fail_opens(std::uint16_t link, const std::string& text);
   Link* link_to(std::string_view node);
 
+  // engine_keys.cpp
+  carriers::Carrier& join(Link& link, carriers::Carrier& below, const std::unique_ptr<carriers::SealedCarrier>& sealed);
+  carriers::LinkKeys* keys_of(const Link& link) const;
+  void restart_keys(Link& link);
+  void tend_keys();
+  void tend_keys(Link& link);
+  void peer_key(Link& link, const Json& message);
+  void peer_key_taken(Link& link, const Json& message);
+  std::string encryption_mismatch(const Link& link, const Json& hello) const;
+
   // engine_recover.cpp
   void recover();
   void recover_session(std::uint32_t index, std::vector<slot::Fd>& fds);
@@ -250,12 +266,14 @@ class Engine final : private driver::CardListener {
   std::unique_ptr<carriers::LoopbackCarrier> loopback_;
   std::unique_ptr<carriers::UdpCarrier> udp_;
   std::unique_ptr<carriers::DpdkCarrier> dpdk_;
+  std::unique_ptr<carriers::SealedCarrier> sealed_udp_, sealed_dpdk_;  ///< over udp_, dpdk_, where some link wants it
   std::unique_ptr<carriers::TcpCarrier> tcp_;
   std::unique_ptr<driver::CardPort> card_port_;     ///< where the card carries links
   std::unique_ptr<carriers::UdpCarrier> card_udp_;  ///< the card's links where it is software
   struct {
     std::string kind, name, why;
   } card_chosen_;
+  std::string card_wait_;  ///< what was said of why a card that went away is waited for
   std::unique_ptr<driver::SoftCard> card_;
   std::unique_ptr<CaptureTap> capture_;
 

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "engine/engine.hpp"
+#include "engine/hex.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -26,27 +27,6 @@ std::uint64_t parse_hex64(const std::string& text) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value, 16);
   return value;
-}
-
-std::string token_text(const carriers::Token& token) {
-  std::string text;
-  for (const std::byte b : token) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    text += kDigits[std::to_integer<std::size_t>(b) >> 4];
-    text += kDigits[std::to_integer<std::size_t>(b) & 15];
-  }
-  return text;
-}
-
-bool parse_token(const std::string& text, carriers::Token& token) {
-  if (text.size() != token.size() * 2) return false;
-  for (std::size_t i = 0; i < token.size(); ++i) {
-    unsigned value = 0;
-    const auto [end, error] = std::from_chars(text.data() + (i * 2), text.data() + (i * 2) + 2, value, 16);
-    if (error != std::errc{} || end != text.data() + (i * 2) + 2) return false;
-    token[i] = static_cast<std::byte>(value);
-  }
-  return true;
 }
 
 /// A process of another node, as that node's engine describes it.
@@ -129,8 +109,9 @@ void Engine::say_hello(carriers::MessageStream& stream, const Link& link) {
                           : link.config.carrier == LinkCarrier::dpdk ? dpdk_->local_address().port()
                           : udp_                                     ? udp_->local_address().port()
                                                                      : 0},
-             {"tcp_port", tcp_->local_address().valid() ? tcp_->local_address().port() : 0}};
-  if (link.config.dial) hello["token"] = token_text(link.token);
+             {"tcp_port", tcp_->local_address().valid() ? tcp_->local_address().port() : 0},
+             {"encryption", carriers::suite_name(link.config.encryption)}};
+  if (link.config.dial) hello["token"] = hex_text(link.token);
   stream.send(hello.dump());
   stream.stream().flush();
 }
@@ -245,22 +226,24 @@ void Engine::on_control(std::uint16_t index) {
 }
 
 bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& from) {
+  const auto refuse = [&](const std::string& why) {
+    link.control->send(Json{{"type", "error"}, {"text", why}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+    link.control->stream().flush();
+    control_lost(link, why);
+    return false;
+  };
   try {
     if (number_at<int>(hello, "version") != kControlVersion) {
-      const std::string why = "node '" + config_.node.name + "' speaks version " + std::to_string(kControlVersion) +
-                              " of the control protocol, the other node version " +
-                              std::to_string(number_at<int>(hello, "version")) +
-                              "; install releases of slotwired that match";
-      link.control->send(Json{{"type", "error"}, {"text", why}}.dump());
-      link.control->stream().flush();
-      control_lost(link, why);
-      return false;
+      return refuse("node '" + config_.node.name + "' speaks version " + std::to_string(kControlVersion) +
+                    " of the control protocol, the other node version " +
+                    std::to_string(number_at<int>(hello, "version")) + "; install releases of slotwired that match");
     }
     if (hello.at("node").get<std::string>() != link.config.peer) {
       control_lost(link, "the node at " + to_string(*link.config.control) + " is '" +
                              hello["node"].get<std::string>().substr(0, 63) + "', not '" + link.config.peer + "'");
       return false;
     }
+    if (const std::string mismatch = encryption_mismatch(link, hello); !mismatch.empty()) return refuse(mismatch);
     const std::uint64_t incarnation = parse_hex64(hello.at("incarnation").get<std::string>());
     const bool anew = link.incarnation != 0 && link.incarnation != incarnation;
     link.incarnation = incarnation;
@@ -282,6 +265,7 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
       }
     }
     route(link, hello, from);
+    restart_keys(link);
     send_sync(link);
     tell_link(link);
     return link.control != nullptr;
@@ -296,7 +280,7 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
 
 void Engine::route(Link& link, const Json& hello, const carriers::Address& from) {
   carriers::Token token = link.token;
-  if (!link.config.dial && !parse_token(hello.value("token", std::string()), token)) token = {};
+  if (!link.config.dial && !parse_hex(hello.value("token", std::string()), token)) token = {};
   pipeline::LinkConfig figures = link_figures(config_.protocol);
   const auto address = [&](const std::optional<HostPort>& configured, const char* port_key) {
     if (configured) return address_of(*configured);
@@ -309,24 +293,25 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!udp_) throw std::runtime_error("this node does not listen on UDP (listen.udp)");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      card_->set_route(link.index, *udp_, figures);
+      card_->set_route(link.index, join(link, *udp_, sealed_udp_), figures);
       udp_->add_link(link.index, peer);
     } else if (link.config.carrier == LinkCarrier::dpdk) {
       if (link.routed) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      card_->set_route(link.index, *dpdk_, figures);
+      card_->set_route(link.index, join(link, *dpdk_, sealed_dpdk_), figures);
       dpdk_->add_link(link.index, peer);
     } else if (link.config.carrier == LinkCarrier::card) {
       if (link.routed) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      if (card_port_) {
-        card_->set_route(link.index, *card_port_, figures);
-        card_port_->add_link(link.index, peer);
-      } else {
+      link.card_peer = peer;
+      if (card_udp_) {
         card_->set_route(link.index, *card_udp_, figures);
         card_udp_->add_link(link.index, peer);
+      } else {
+        card_->set_route(link.index, *card_port_, figures);
+        card_port_->add_link(link.index, peer);
       }
     } else {
       if (link.routed && token == link.token) return;
@@ -346,6 +331,35 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
     link.reason = error.what();
     log().error("link to '{}': no carrier: {}", link.config.peer, error.what());
   }
+}
+
+/// Links of the card are the same on the wire over UDP.
+bool Engine::on_card_gone(std::string_view why) {
+  try {
+    card_udp_ = open_udp(address_of(*config_.card.address));
+  } catch (const std::exception& error) {
+    if (card_wait_ != error.what()) {
+      card_wait_ = error.what();
+      log().error(
+          "the card stays away ({}) and its links cannot go over UDP: {}; they wait for the card, or for an "
+          "interface with the address {}",
+          why, error.what(), config_.card.address->host);
+    }
+    return false;
+  }
+  log().warn(
+      "the card stays away ({}): its links go over UDP from now on, connections over it end; restart slotwired "
+      "when the card is back",
+      why);
+  card_chosen_ = {std::string(driver::card_kind_name(driver::CardKind::software)), "software",
+                  "the card went away: " + std::string(why)};
+  for (const auto& link : links_) {
+    if (!link || link->config.carrier != LinkCarrier::card || !link->routed) continue;
+    card_port_->remove_link(link->index);
+    card_->set_route(link->index, *card_udp_, link_figures(config_.protocol));
+    card_udp_->add_link(link->index, link->card_peer);
+  }
+  return true;
 }
 
 void Engine::control_lost(Link& link, std::string_view why) {
@@ -404,6 +418,8 @@ void Engine::handle_peer(Link& link, const Json& message) {
   if (type == "opened" || type == "refused") return peer_opened(link, message);
   if (type == "close") return peer_close(link, message);
   if (type == "sync") return peer_sync(link, message);
+  if (type == "key") return peer_key(link, message);
+  if (type == "key_taken") return peer_key_taken(link, message);
   if (type == "ping") return send_peer(link, Json{{"type", "pong"}});
   if (type == "pong") return;
   log_limited("type", spdlog::level::warn,

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "engine/engine.hpp"
+#include "engine/hex.hpp"
 #include "slot/waiter.hpp"
 
 namespace slotwire::engine {
@@ -30,16 +31,6 @@ std::string service_of(const Json& request) {
     throw Refusal{"bad_request", "a service's name has 1 to 63 of A-Z a-z 0-9 . _ / -; this one has not"};
   }
   return service;
-}
-
-std::string hex(std::span<const std::uint8_t> bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t b : bytes) {
-    text += kDigits[b >> 4];
-    text += kDigits[b & 15];
-  }
-  return text;
 }
 
 /// Order of the smallest ring that holds `bytes`; 0: the default.
@@ -276,7 +267,7 @@ void Engine::request_hello(Client& client, const Json& request) {
   log().debug("session {}: {} attached (uid {})", record.id, who(s), record.uid);
   answer(client, request_id,
          Json{{"session", record.id},
-              {"token", hex(record.token)},
+              {"token", hex_text(std::as_bytes(std::span(record.token)))},
               {"node", config_.node.name},
               {"spin_us", config_.wait.spin.count()},
               {"yield_us", config_.wait.yield.count()}},
@@ -293,7 +284,9 @@ void Engine::request_resume(Client& client, const Json& request) {
   for (std::uint32_t index = 0; index < sessions_.size(); ++index) {
     const SessionRecord& record = admin_->sessions()[index];
     // An engine that started anew counts its sessions anew: the same number with another token is another session.
-    if (!sessions_[index] || record.id != id || request.at("token").get<std::string>() != hex(record.token)) continue;
+    if (!sessions_[index] || record.id != id ||
+        request.at("token").get<std::string>() != hex_text(std::as_bytes(std::span(record.token))))
+      continue;
     Session& session = *sessions_[index];
     if (record.uid != client.who.uid || record.pid != client.who.pid || record.start_time != client.who.start_time) {
       throw Refusal{"refused", "this session belongs to another process"};

@@ -234,7 +234,8 @@ void Engine::open_card(const driver::SoftCardOptions& options) {
       return;
     }
     auto relay = std::make_unique<driver::RelayCard>(admin_->rows(), options, listener, std::move(chosen.bus),
-                                                     admin_->header().incarnation);
+                                                     admin_->header().incarnation,
+                                                     static_cast<std::uint64_t>(config.give_up.count()));
     const driver::CardInfo& info = relay->info();
     const std::size_t lines = std::min<std::size_t>(info.max_frame_lines, (config_.listen.mtu - 50) / regs::kLineBytes);
     card_port_ = std::make_unique<driver::CardPort>(address_of(*config.address), lines, options.links);

@@ -43,9 +43,21 @@ Json carrier_json(const carriers::Carrier& carrier) {
               {"rx_malformed", c.rx_malformed}, {"connects", c.connects},     {"disconnects", c.disconnects}};
 }
 
-Json dpdk_json(const carriers::DpdkCarrier& carrier) {
+Json keys_json(const carriers::LinkKeys& keys) {
+  const carriers::LinkKeyCounters& c = keys.counters();
+  return Json{{"tx_key", keys.tx_key()},  {"tx_key_frames", keys.tx_frames()},
+              {"tx_keys", c.tx_keys},     {"rx_keys", c.rx_keys},
+              {"sealed", c.sealed},       {"not_sealed", c.not_sealed},
+              {"opened", c.opened},       {"clear", c.clear},
+              {"too_short", c.too_short}, {"no_key", c.no_key},
+              {"too_old", c.too_old},     {"replayed", c.replayed},
+              {"forged", c.forged}};
+}
+
+/// `counted`: the carrier that links use, with or without encryption.
+Json dpdk_json(const carriers::DpdkCarrier& carrier, const carriers::Carrier& counted) {
   const carriers::DpdkPort port = carrier.port();
-  Json json = carrier_json(carrier);
+  Json json = carrier_json(counted);
   json["port"] = {{"device", port.device},
                   {"driver", port.driver},
                   {"mac", port.mac},
@@ -66,15 +78,19 @@ Json Engine::status() {
   Json links = Json::array();
   for (const auto& link : links_) {
     if (!link) continue;
-    links.push_back({{"peer", link->config.peer},
-                     {"link", link->index},
-                     {"carrier", carrier_name(link->config.carrier)},
-                     {"up", usable(*link)},
-                     {"carrier_up", link->carrier_up},
-                     {"control_up", link->control_up},
-                     {"dials", link->config.dial},
-                     {"reason", usable(*link) ? std::string() : link->reason},
-                     {"control_connects", link->reconnects}});
+    links.push_back(
+        {{"peer", link->config.peer},
+         {"link", link->index},
+         {"carrier", carrier_name(link->config.carrier)},
+         {"up", usable(*link)},
+         {"carrier_up", link->carrier_up},
+         {"control_up", link->control_up},
+         {"dials", link->config.dial},
+         {"reason", usable(*link) ? std::string() : link->reason},
+         {"control_connects", link->reconnects},
+         {"encryption", link->config.carrier == LinkCarrier::tcp ? (tls_ ? "tls" : "none")
+                                                                 : carriers::suite_name(link->config.encryption)}});
+    if (const carriers::LinkKeys* const keys = keys_of(*link)) links.back()["keys"] = keys_json(*keys);
   }
   Json services = Json::array();
   for (const auto& [name, service] : services_) {
@@ -87,8 +103,11 @@ Json Engine::status() {
     counters[std::string(regs::name(counter))] = card_->counter(counter);
   }
   Json carriers = Json::array();
-  if (udp_) carriers.push_back(carrier_json(*udp_));
-  if (dpdk_) carriers.push_back(dpdk_json(*dpdk_));
+  const auto counted = [](const carriers::Carrier& plain, const auto& sealed) -> const carriers::Carrier& {
+    return sealed ? static_cast<const carriers::Carrier&>(*sealed) : plain;
+  };
+  if (udp_) carriers.push_back(carrier_json(counted(*udp_, sealed_udp_)));
+  if (dpdk_) carriers.push_back(dpdk_json(*dpdk_, counted(*dpdk_, sealed_dpdk_)));
   if (card_udp_) carriers.push_back(carrier_json(*card_udp_));
   carriers.push_back(carrier_json(*tcp_));
   carriers.push_back(carrier_json(*loopback_));

@@ -27,6 +27,14 @@ inline constexpr std::uint16_t kUdpPort = 7401;
 inline constexpr std::size_t kCardCapabilities = 0;
 /// Card address of the control page.
 inline constexpr std::size_t kCardControl = 4096;
+/// Card address of the classifier's page: the rules for the host's frames.
+inline constexpr std::size_t kCardClassifier = 8192;
+/// Bits of the queue in what stands beside a frame for the host (tuser), from bit 0 on.
+inline constexpr unsigned kVerdictQueueBits = 8;
+/// Bits of the mark, behind the queue.
+inline constexpr unsigned kVerdictMarkBits = 24;
+/// All of them; the last one tells that there is a mark.
+inline constexpr unsigned kVerdictBits = 33;
 /// Card address of the slot table; row n stands at n times the bytes of a line.
 inline constexpr std::size_t kCardSlotRows = 1048576;
 /// Card address of the link table; row n stands at n times the bytes of a line.
@@ -65,6 +73,8 @@ inline constexpr unsigned kWindowBits = 20;
 inline constexpr std::size_t kWindowCapabilities = 4096;
 /// Window address of the control page.
 inline constexpr std::size_t kWindowControl = 8192;
+/// Window address of the classifier's page; each of its lines is written whole.
+inline constexpr std::size_t kWindowClassifier = 12288;
 /// Window address of the link table, up to 256 rows; row n stands at n times the bytes of a line.
 inline constexpr std::size_t kWindowLinkRows = 16384;
 /// Window address of the process marks, TAIL and HEAD of slot n (up to 4096) at 8 n and 8 n + 4; a write is a doorbell.
@@ -126,9 +136,11 @@ inline constexpr std::size_t kCapMemoryLines = 0x01c;
 inline constexpr std::size_t kCapMaxFrameLines = 0x020;
 /// Interrupt vectors; slot n belongs to vector n mod vectors. (32 bits; written by the card)
 inline constexpr std::size_t kCapVectors = 0x024;
+/// Rules of the classifier, 0 if there is none. (32 bits; written by the card)
+inline constexpr std::size_t kCapClassifierRules = 0x028;
 /// Counts since reset, in the order of the counter table; they wrap. (64 bits, 31 of them; written by the card)
 inline constexpr std::size_t kCapCounters = 0x400;
-/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 11 of them; written by
+/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 12 of them; written by
 /// the card)
 inline constexpr std::size_t kCapCardCounters = 0x800;
 
@@ -158,6 +170,16 @@ inline constexpr std::size_t kCtlPending = 0x100;
 inline constexpr std::size_t kCtlEnabled = 0x104;
 /// Shortest time between two interrupts of one vector, microseconds, 0 to 65535. (32 bits; written by the driver)
 inline constexpr std::size_t kCtlModeration = 0x108;
+
+// The classifier's page of a card. What becomes of frames that the card passes to the host. Written by the driver of
+// the host's frames alone; a page of its own, so that it can be mapped without the rest. Write-only. The first rule
+// that matches decides; a rule takes effect at once and whole.
+/// Rule n stands at n times the bytes of a line and is written whole; what is beyond the card's rules is refused. (64
+/// bits, 128 of them; written by the driver)
+inline constexpr std::size_t kClassifierRules = 0x000;
+/// What becomes of frames that no rule matches: bits 7:0 a classifier action (none as queue), 31:16 the queue. 1 after
+/// a reset. (32 bits; written by the driver)
+inline constexpr std::size_t kClassifierDefault = 0x800;
 
 // The shell page of a window. The first page of a shell's window: what the shell itself needs. The first four registers
 // are where Vitis expects them of a kernel.
@@ -314,6 +336,66 @@ static_assert(offsetof(LinkRow, peer_mac_low) == 22);
 static_assert(offsetof(LinkRow, peer_mac_high) == 24);
 static_assert(offsetof(LinkRow, reserved_end) == 28);
 
+/// A frame's fields are compared with those of the rule where the mask has ones. Numbers: the first byte on the wire is
+/// the most significant.
+/// Little-endian where a card reads it; every field is aligned to its size.
+struct ClassifierRule {
+  std::uint8_t action;  ///< ClassifierAction; none: the rule is not there
+  std::uint8_t marks;  ///< 1: the frame gets the mark; 0: it gets none
+  std::uint16_t host_queue;  ///< queue of the host, 0 to 255
+  std::uint32_t mark;  ///< 24 bits that come to the host beside the frame
+  std::uint32_t dst_mac_high;  ///< first four bytes of the destination MAC address
+  std::uint32_t src_ip;  ///< IPv4 source address; 0 in a frame that is not IPv4
+  std::uint32_t dst_ip;  ///< IPv4 destination address; the same
+  std::uint16_t dst_mac_low;  ///< last two bytes of the destination MAC address
+  std::uint16_t ether_type;  ///< EtherType, behind a VLAN tag if there is one
+  std::uint16_t vlan;  ///< priority and number of the VLAN tag; 0 without one
+  std::uint16_t src_port;  ///< UDP or TCP source port; 0 where there is none
+  std::uint16_t dst_port;  ///< UDP or TCP destination port; the same
+  std::uint8_t protocol;  ///< IPv4 protocol or IPv6 next header; 0 in other frames
+  std::uint8_t kinds;  ///< bits of the frame kinds
+  std::uint32_t dst_mac_high_mask;  ///< mask of the field dst_mac_high
+  std::uint32_t src_ip_mask;  ///< mask of the field src_ip
+  std::uint32_t dst_ip_mask;  ///< mask of the field dst_ip
+  std::uint16_t dst_mac_low_mask;  ///< mask of the field dst_mac_low
+  std::uint16_t ether_type_mask;  ///< mask of the field ether_type
+  std::uint16_t vlan_mask;  ///< mask of the field vlan
+  std::uint16_t src_port_mask;  ///< mask of the field src_port
+  std::uint16_t dst_port_mask;  ///< mask of the field dst_port
+  std::uint8_t protocol_mask;  ///< mask of the field protocol
+  std::uint8_t kinds_mask;  ///< mask of the field kinds
+  std::uint32_t reserved;  ///< 0
+  std::uint32_t reserved_end;  ///< 0
+};
+inline constexpr std::size_t kClassifierRuleBytes = 64;
+static_assert(sizeof(ClassifierRule) == kClassifierRuleBytes && std::is_standard_layout_v<ClassifierRule>);
+static_assert(offsetof(ClassifierRule, action) == 0);
+static_assert(offsetof(ClassifierRule, marks) == 1);
+static_assert(offsetof(ClassifierRule, host_queue) == 2);
+static_assert(offsetof(ClassifierRule, mark) == 4);
+static_assert(offsetof(ClassifierRule, dst_mac_high) == 8);
+static_assert(offsetof(ClassifierRule, src_ip) == 12);
+static_assert(offsetof(ClassifierRule, dst_ip) == 16);
+static_assert(offsetof(ClassifierRule, dst_mac_low) == 20);
+static_assert(offsetof(ClassifierRule, ether_type) == 22);
+static_assert(offsetof(ClassifierRule, vlan) == 24);
+static_assert(offsetof(ClassifierRule, src_port) == 26);
+static_assert(offsetof(ClassifierRule, dst_port) == 28);
+static_assert(offsetof(ClassifierRule, protocol) == 30);
+static_assert(offsetof(ClassifierRule, kinds) == 31);
+static_assert(offsetof(ClassifierRule, dst_mac_high_mask) == 32);
+static_assert(offsetof(ClassifierRule, src_ip_mask) == 36);
+static_assert(offsetof(ClassifierRule, dst_ip_mask) == 40);
+static_assert(offsetof(ClassifierRule, dst_mac_low_mask) == 44);
+static_assert(offsetof(ClassifierRule, ether_type_mask) == 46);
+static_assert(offsetof(ClassifierRule, vlan_mask) == 48);
+static_assert(offsetof(ClassifierRule, src_port_mask) == 50);
+static_assert(offsetof(ClassifierRule, dst_port_mask) == 52);
+static_assert(offsetof(ClassifierRule, protocol_mask) == 54);
+static_assert(offsetof(ClassifierRule, kinds_mask) == 55);
+static_assert(offsetof(ClassifierRule, reserved) == 56);
+static_assert(offsetof(ClassifierRule, reserved_end) == 60);
+
 // The record header, little-endian. Starts on a line, before the payload of every record; the payload is padded to the
 // next line. Processes only; the pipeline never looks.
 /// Bytes in the whole header.
@@ -443,6 +525,35 @@ constexpr std::string_view name(Fault value) {
 constexpr std::string_view describe(Fault value) {
   const std::size_t index = static_cast<std::size_t>(value);
   return index < detail::kFaultTexts.size() ? detail::kFaultTexts[index] : "Unknown fault.";
+}
+
+/// What a rule of the classifier does with a frame.
+enum class ClassifierAction : std::uint8_t {
+  none = 0,  ///< The rule is not there.
+  queue = 1,  ///< The frame goes to a queue of the host.
+  drop = 2,  ///< The frame is dropped and counted.
+};
+namespace detail {
+inline constexpr std::array<std::string_view, 3> kClassifierActionNames{
+    "none",
+    "queue",
+    "drop",
+};
+inline constexpr std::array<std::string_view, 3> kClassifierActionTexts{
+    "The rule is not there.",
+    "The frame goes to a queue of the host.",
+    "The frame is dropped and counted.",
+};
+}  // namespace detail
+/// The name that commands and metrics use, "unknown" for any other number.
+constexpr std::string_view name(ClassifierAction value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kClassifierActionNames.size() ? detail::kClassifierActionNames[index] : "unknown";
+}
+/// One line for people: what it means and, for what went wrong, what to do.
+constexpr std::string_view describe(ClassifierAction value) {
+  const std::size_t index = static_cast<std::size_t>(value);
+  return index < detail::kClassifierActionTexts.size() ? detail::kClassifierActionTexts[index] : "Unknown classifier action.";
 }
 
 /// What the command register of a card starts.
@@ -608,11 +719,12 @@ enum class CardCounter : std::uint8_t {
   doorbells = 8,  ///< Process marks written.
   interrupts = 9,  ///< Interrupts raised.
   events_lost = 10,  ///< Slots that stopped while there was no room to tell; their rows show it.
+  drop_by_rule = 11,  ///< Frames for the host dropped because a rule of the classifier says so.
 };
 /// How many there are; they are numbered from 0 without a hole.
-inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::events_lost) + 1;
+inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::drop_by_rule) + 1;
 namespace detail {
-inline constexpr std::array<std::string_view, 11> kCardCounterNames{
+inline constexpr std::array<std::string_view, 12> kCardCounterNames{
     "pass_to_host",
     "pass_from_host",
     "drop_to_host",
@@ -624,8 +736,9 @@ inline constexpr std::array<std::string_view, 11> kCardCounterNames{
     "doorbells",
     "interrupts",
     "events_lost",
+    "drop_by_rule",
 };
-inline constexpr std::array<std::string_view, 11> kCardCounterTexts{
+inline constexpr std::array<std::string_view, 12> kCardCounterTexts{
     "Frames that are not ours, passed from the wire to the host.",
     "Frames that the host sent, passed to the wire.",
     "Frames for the host dropped: it took them too slowly.",
@@ -637,6 +750,7 @@ inline constexpr std::array<std::string_view, 11> kCardCounterTexts{
     "Process marks written.",
     "Interrupts raised.",
     "Slots that stopped while there was no room to tell; their rows show it.",
+    "Frames for the host dropped because a rule of the classifier says so.",
 };
 static_assert(kCardCounterNames.size() == kCardCounterCount && kCardCounterTexts.size() == kCardCounterCount);
 }  // namespace detail
@@ -707,6 +821,16 @@ inline constexpr std::uint8_t kRowNakSent = 0x10;
 inline constexpr std::uint8_t kRowTxTimer = 0x20;
 /// ack_deadline runs.
 inline constexpr std::uint8_t kRowAckTimer = 0x40;
+
+// What the classifier found in a frame.
+/// There is a VLAN tag (EtherType 0x8100).
+inline constexpr std::uint8_t kFrameKindTagged = 0x01;
+/// There is a whole IPv4 header.
+inline constexpr std::uint8_t kFrameKindIpv4 = 0x02;
+/// There is a whole IPv6 header.
+inline constexpr std::uint8_t kFrameKindIpv6 = 0x04;
+/// There are ports: UDP or TCP directly behind an IPv4 header without options or an IPv6 header, and no fragment.
+inline constexpr std::uint8_t kFrameKindPorts = 0x08;
 
 // Flags of a record.
 /// First part of a message.

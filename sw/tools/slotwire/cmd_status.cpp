@@ -35,7 +35,7 @@ void print_links(const Json& links) {
     std::printf("\nNo links: this node talks to no other ([[link]] in its configuration).\n");
     return;
   }
-  Table table({{"LINK"}, {"CARRIER"}, {"STATE"}, {"CONNECTS", true}, {"WHY"}});
+  Table table({{"LINK"}, {"CARRIER"}, {"ENCRYPTION"}, {"STATE"}, {"CONNECTS", true}, {"WHY"}});
   for (const Json& link : links) {
     const bool up = link.at("up").get<bool>();
     const std::string reason = link.at("reason").get<std::string>();
@@ -45,11 +45,35 @@ void print_links(const Json& links) {
       why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
       if (!reason.empty()) why.append(": ").append(reason);
     }
-    table.add(
-        {text_of(link, "peer"), text_of(link, "carrier"), up ? "up" : "down", text_of(link, "control_connects"), why},
-        {Colour::bold, Colour::none, up ? Colour::good : Colour::bad});
+    table.add({text_of(link, "peer"), text_of(link, "carrier"), text_of(link, "encryption"), up ? "up" : "down",
+               text_of(link, "control_connects"), why},
+              {Colour::bold, Colour::none, Colour::none, up ? Colour::good : Colour::bad});
   }
   std::printf("\n%s", table.text().c_str());
+}
+
+/// What became of the datagrams of encrypted links.
+void print_encryption(const Json& links) {
+  Table table({{"ENCRYPTED LINK"},
+               {"SEALED", true},
+               {"OPENED", true},
+               {"KEYS OUT", true},
+               {"KEYS IN", true},
+               {"FORGED", true},
+               {"REPLAYED", true},
+               {"TOO OLD", true},
+               {"NO KEY", true},
+               {"CLEAR", true},
+               {"TOO SHORT", true}});
+  for (const Json& link : links) {
+    const auto keys = link.find("keys");
+    if (keys == link.end()) continue;
+    table.add({text_of(link, "peer"), text_of(*keys, "sealed"), text_of(*keys, "opened"), text_of(*keys, "tx_keys"),
+               text_of(*keys, "rx_keys"), text_of(*keys, "forged"), text_of(*keys, "replayed"),
+               text_of(*keys, "too_old"), text_of(*keys, "no_key"), text_of(*keys, "clear"),
+               text_of(*keys, "too_short")});
+  }
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
 }
 
 void print_counters(const Json& status) {
@@ -162,6 +186,7 @@ void print_status(const Json& status) {
   const Json& sessions = status.at("sessions");
   std::printf("  sessions  %s of %s\n", text_of(sessions, "used").c_str(), text_of(sessions, "limit").c_str());
   print_links(status.at("links"));
+  print_encryption(status.at("links"));
   Table services({{"SERVICE"}, {"PROCESSES", true}});
   for (const Json& service : status.at("services"))
     services.add({text_of(service, "service"), text_of(service, "processes")});
@@ -199,6 +224,8 @@ void add_status(CLI::App& app, Command& command) {
       R"(A link is up when both its control connection and its carrier are; WHY says what is missing. Counters that are
 0 are left out. In the table of slots UNREAD counts lines that wait for this process, UNSENT lines that the
 peer does not have yet; slots of one node that share a ring (pairing direct) show '-': no proxy moves their lines.
+ENCRYPTION is that of a link's frames. What an encrypted link got and did not take is counted by its cause: FORGED (altered, or
+not from the peer), REPLAYED (came before), TOO OLD (far behind), NO KEY (around a restart of either node), CLEAR (not encrypted).
 
 Examples: slotwire status
           slotwire status --slots --json | jq '.slot_table[] | select(.state != "open")')");

@@ -1,0 +1,71 @@
+// The DPDK carrier over ports of net_slotwire: two simulated cards whose wires are joined, nothing of them is the
+// cards' own.
+#include "carrier/conformance.hpp"
+
+#include <array>
+#include <memory>
+
+#include "dpdk/ports.hpp"
+#include "pipeline/ethernet.hpp"
+#include "sim_card.hpp"
+
+namespace slotwire::test {
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ManyLinksConformance);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ConnectionConformance);
+
+namespace {
+
+/// The cards stay where they are when a carrier closes its port and opens it again.
+class CardPair final : public Pair {
+ public:
+  CardPair() {
+    for (int side = 0; side < 2; ++side) {
+      cards_[side] = std::make_unique<SimCard>("veth:" + interface_of(side));
+      make(side);
+    }
+  }
+  Carrier& carrier(int side) override { return *carriers_[side]; }
+  void join(std::uint16_t link) override {
+    for (int side = 0; side < 2; ++side) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
+    joined_.push_back(link);
+  }
+  void part(int side, std::uint16_t link) override { carriers_[side]->remove_link(link); }
+  void restart(int side) override {
+    carriers_[side].reset();
+    make(side);
+    for (const auto link : joined_) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
+  }
+  std::size_t intrude(int side) override {
+    const pipeline::Endpoint stranger{0x0200'0000'0099, 0x0a4d'0063, 7401};
+    const std::array<std::byte, 100> junk{};
+    std::array<std::byte, 200> frame{};
+    const std::size_t bytes = wrap(stranger, endpoint_of(*carriers_[side], side), junk, frame);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(put_on_wire(side, std::span(frame).first(bytes)));
+    return 3;
+  }
+
+ private:
+  void make(int side) {
+    carriers::DpdkOptions options = port_options(side);
+    options.device = "net_slotwire" + std::to_string(side) + ",queues=1,path=" + cards_[side]->queues();
+    options.eal.more = {"-d", SLOTWIRE_PMD};
+    carriers_[side] = carriers::open_dpdk(options);
+    // The card's classifier keeps away what is not the carrier's, and an interrupt of its queue wakes.
+    EXPECT_EQ(carriers_[side]->port().steering, "rte_flow, isolated");
+    EXPECT_NE(carriers_[side]->port().wake, "polling");
+  }
+
+  std::unique_ptr<SimCard> cards_[2];
+  std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
+  std::vector<std::uint16_t> joined_;
+};
+
+const Factory kCards{"net_slotwire", [] { return std::make_unique<CardPair>(); },
+                     [] { return lacks_ports(Wire::af_packet); }};
+
+INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards), name_of);
+INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards), name_of);
+
+}  // namespace
+}  // namespace slotwire::test
