@@ -267,6 +267,22 @@ double median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
+/// For other benchmarks: calls or one-way messages of 40 bytes through one connection; prints what it measured.
+int call(const char* socket, const char* service, int count, const std::string& what) {
+  Caller caller(socket, service);
+  caller.round_trip(std::min(count, 1000));  // warm
+  json result;
+  if (what == "round-trips") {
+    const Latency latency = caller.round_trip(count);
+    result = {{"p50", latency.p50}, {"p99", latency.p99}};
+  } else {
+    const auto messages = static_cast<std::size_t>(count);
+    result = {{"rate", static_cast<double>(messages) * 1e6 / caller.one_way(kSmall, messages)}};
+  }
+  std::printf("%s\n", result.dump().c_str());
+  return 0;
+}
+
 int run(int runs, int calls, const std::string& json_path, const std::string& extra) {
   fault::ClusterOptions udp_options;
   udp_options.slotwired = SLOTWIRE_SLOTWIRED;
@@ -369,6 +385,7 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
 int main(int argc, char** argv) {
   try {
     if (argc == 4 && std::string(argv[1]) == "--serve") return serve(argv[2], argv[3]);
+    if (argc == 6 && std::string(argv[1]) == "--call") return call(argv[2], argv[3], std::stoi(argv[4]), argv[5]);
     CLI::App app{"Round trips and throughput between processes, beside bare UDP and TCP."};
     int runs = 5;
     int calls = 20'000;

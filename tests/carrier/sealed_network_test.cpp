@@ -61,7 +61,8 @@ class Encrypted final : public sim::Between {
 
   void begin_life(std::uint16_t node, std::size_t nodes) override {
     ++lives_[node];
-    for (std::uint16_t peer = 0; peer < nodes; ++peer) {
+    for (std::size_t i = 0; i < nodes; ++i) {
+      const auto peer = static_cast<std::uint16_t>(i);
       if (peer == node) continue;
       collect(node, peer);
       ends_[{node, peer}] = make();

@@ -4,6 +4,7 @@ The port is an interface of the kernel (net_af_packet on one end of a veth pair)
 one address, the frames through DPDK at another one of the same interface.
 """
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,24 @@ class PortTest(NodeTest):
         self.assertLess(used, 0.2 * passed, "it polls instead of sleeping")
         self.assertGreaterEqual(node.status()["sleeps"] - sleeps, 6)
 
+    def wire_down_and_up(self):
+        """Calls go on while the interface under the port of `left` goes down and comes back: none is lost."""
+        self.serve(["echo", "--echo"], self.right)
+        calls = self.start(["bench", "echo", "-n", "20000", "-s", "200", "-W", "60s"], self.left)
+        counters = lambda: self.left.status()["counters"]
+        before = counters()
+        while counters()["rx_lines"] < before["rx_lines"] + 200:
+            self.assertIsNone(calls.process.poll(), calls.output())
+        ip("-n", self.names["left"], "link", "set", "wire", "down")
+        again = counters()["tx_lines_again"]
+        end = time.monotonic() + TIMEOUT
+        while counters()["tx_lines_again"] < again + 3:  # it has noticed, more than once
+            self.assertIsNone(calls.process.poll(), "the calls ended before the wire went: " + calls.output())
+            self.assertLess(time.monotonic(), end, "nothing was lost")
+        ip("-n", self.names["left"], "link", "set", "wire", "up")
+        self.assertEqual(calls.wait(3 * TIMEOUT), 0, calls.output())
+        self.assertIn("20000 answered, 0 failed, 0 wrong, 0 answered twice", calls.output())
+
     def killed(self, node, other, service, kind):
         """Calls go on while `node` is killed and comes back: none is lost, none is answered twice."""
         self.serve(["echo", "--echo"], self.right)
@@ -73,6 +92,7 @@ class DpdkTest(PortTest):
     loss = 0  # of a thousand, each way
     port = "net_af_packet0,iface=wire"
     encryption = "none"
+    mtu = 1500
     services = {"right": ["echo"], "left": ["echo-left"]}
     kernel = {"left": "10.98.0.1", "right": "10.98.0.2"}
     carriers = {"left": "10.98.0.11", "right": "10.98.0.2"}
@@ -128,7 +148,7 @@ class DpdkTest(PortTest):
 
     def add(self, name, peer, carrier, extra):
         config = self.tls[name] + '[encryption]\nrekey_frames = 100\n'
-        config += f'[listen]\ncontrol = "{self.kernel[name]}:7400"\n'
+        config += f'[listen]\ncontrol = "{self.kernel[name]}:7400"\nmtu = {self.mtu}\n'
         if carrier == "udp":
             config += f'udp = "{self.carriers[name]}:7401"\n'
         config += f'{extra}[[link]]\npeer = "{peer}"\ncontrol = "{self.kernel[peer]}:7400"\ncarrier = "{carrier}"\n'
@@ -158,11 +178,31 @@ class Dpdk(DpdkTest):
     def test_an_idle_port_sleeps_and_wakes(self):
         self.sleeps_and_wakes(self.left, self.right, "echo-left")
 
+    def test_the_wire_goes_down_and_comes_back_under_load(self):
+        self.wire_down_and_up()
+
     def test_the_port_s_node_is_killed_under_load(self):
         self.killed(self.left, self.right, "echo", "dpdk")
 
     def test_the_kernel_s_node_is_killed_under_load(self):
         self.killed(self.right, self.left, "echo", "udp")
+
+
+class Jumbo(DpdkTest):
+    """IP packets of 9000 bytes: the interfaces and the rings of raw sockets have to be made for them."""
+    port = "net_af_packet0,iface=wire,framesz=16384,blocksz=65536,framecnt=512"
+    mtu = 9000
+
+    def make_wire(self):
+        super().make_wire()
+        for side in ("left", "right"):
+            ip("-n", self.names[side], "link", "set", "wire", "mtu", str(self.mtu))
+
+    def test_long_frames_both_ways(self):
+        self.both_ways(500, 30000)
+        carrier = self.carrier(self.left, "dpdk")
+        self.assertEqual((carrier["rx_malformed"], carrier["tx_dropped"]), (0, 0))
+        self.assertGreater(carrier["rx_bytes"] / carrier["rx_frames"], 1500, "frames are short")
 
 
 class Xdp(DpdkTest):
@@ -187,6 +227,9 @@ class Xdp(DpdkTest):
 
     def test_an_idle_xdp_port_sleeps_and_wakes(self):
         self.sleeps_and_wakes(self.left, self.right, "echo-left")
+
+    def test_the_wire_under_an_xdp_port_goes_down_and_comes_back(self):
+        self.wire_down_and_up()
 
     def test_a_program_that_a_killed_node_left_behind_is_replaced(self):
         self.killed(self.left, self.right, "echo", "dpdk")
@@ -301,16 +344,23 @@ class DpdkEncrypted(DpdkTest):
 
 
 class DpdkMisconfigured(unittest.TestCase):
-    def test_what_cannot_be_opened_is_said(self):
+    def refused(self, port, more, expected):
         if not os.path.exists(MODULE):
             self.skipTest("slotwire-dpdk.so was not built: DPDK is missing (see scripts/install-deps)")
-        for port, expected in (("net_af_packet0,iface=nonesuch", "there is no interface 'nonesuch'"),
-                               ("net_nonesuch0", "port 'net_nonesuch0': there is no such port")):
-            with tempfile.TemporaryDirectory(prefix="slotwire-test-") as directory:
-                node = Node(directory, "left", f'[dpdk]\nport = "{port}"\nhugepages = false\naddress = "10.98.0.11:7401"\n')
-                engine = Process([os.path.join(BIN, "slotwired"), "-c", node.config])
-                engine.wait_for(expected.replace("(", "\\("))
-                self.assertEqual(engine.wait(), 1, engine.output())
+        with tempfile.TemporaryDirectory(prefix="slotwire-test-") as directory:
+            node = Node(directory, "left", f'{more}[dpdk]\nport = "{port}"\nhugepages = false\naddress = "10.98.0.11:7401"\n')
+            engine = Process([os.path.join(BIN, "slotwired"), "-c", node.config])
+            engine.wait_for(re.escape(expected))
+            self.assertEqual(engine.wait(), 1, engine.output())
+
+    def test_what_cannot_be_opened_is_said(self):
+        self.refused("net_af_packet0,iface=nonesuch", "", "there is no interface 'nonesuch'")
+        self.refused("net_nonesuch0", "", "port 'net_nonesuch0': there is no such port")
+
+    def test_a_ring_too_small_for_long_frames_is_said(self):
+        if os.geteuid() != 0:
+            self.skipTest("raw sockets need root")
+        self.refused("net_af_packet0,iface=lo", "[listen]\nmtu = 9000\n", "its ring has room for frames of 2048 bytes, and listen.mtu is 9000")
 
 
 if __name__ == "__main__":

@@ -183,6 +183,21 @@ TEST_F(captureDissector, FlagsWhatAReceiverWouldDrop) {
   EXPECT_EQ(shown({"_ws.expert.message"}), expected);
 }
 
+TEST_F(captureDissector, ShowsTheLineOfAnEncryptedFrame) {
+  // What is the line's key and sequence stands where a frame in the clear has slots, epoch, seq and ack.
+  Header header = of_type(regs::FrameType::ack);
+  header.version = 14;
+  add(header, lines(1));
+  add(header, lines(3));
+  add(header, {});  // too short to be one
+  EXPECT_EQ(shown({"_ws.col.Info", "slotwire.sealed.key", "slotwire.sealed.sequence", "slotwire.crc_ok"}),
+            (std::vector<std::string>{
+                "encrypted, key 0x00031234 sequence 42949672965|0x00031234|42949672965|",
+                "encrypted, key 0x00031234 sequence 42949672965 +2|0x00031234|42949672965|",
+                "ack s3->s7 epoch 0x1234 seq 10 ack 5 credit 1024 [version 14]|||1",
+            }));
+}
+
 TEST_F(captureDissector, SplitsLinesAndShowsARecordWhereOneMayStart) {
   Header header = kHeader;
   header.seq = 0xffffffff;

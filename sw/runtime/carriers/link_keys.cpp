@@ -1,34 +1,41 @@
 #include "carriers/link_keys.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <stdexcept>
 
 namespace slotwire::carriers {
 namespace {
 
+/// A big-endian number as this machine has it, and the reverse. In whole words: bytes that are written one by one and
+/// read as a word right after make the processor wait.
+std::uint32_t turn(std::uint32_t value) noexcept {
+  return std::endian::native == std::endian::big ? value : __builtin_bswap32(value);
+}
+std::uint64_t turn(std::uint64_t value) noexcept {
+  return std::endian::native == std::endian::big ? value : __builtin_bswap64(value);
+}
+
 template <class T>
 void put(std::span<std::byte> out, std::size_t at, T value) noexcept {
-  for (std::size_t i = sizeof value; i-- > 0; value = static_cast<T>(value >> 8U)) {
-    out[at + i] = static_cast<std::byte>(value & 0xffU);
-  }
+  const T turned = turn(value);
+  std::memcpy(out.subspan(at, sizeof turned).data(), &turned, sizeof turned);
 }
 
 template <class T>
 T get(std::span<const std::byte> from, std::size_t at) noexcept {
-  T value = 0;
-  for (std::size_t i = 0; i < sizeof value; ++i) {
-    value = static_cast<T>(static_cast<T>(value << 8U) | std::to_integer<T>(from[at + i]));
-  }
-  return value;
+  T turned = 0;
+  std::memcpy(&turned, from.subspan(at, sizeof turned).data(), sizeof turned);
+  return turn(turned);
 }
 
-/// The nonce of a frame: the salt with the number in its last 8 bytes.
+/// The nonce of a frame: the salt, its last 8 bytes XOR the number.
 Nonce nonce_of(const Nonce& salt, std::uint64_t sequence) noexcept {
-  Nonce number{};
-  put(std::span(number), kNonceBytes - sizeof sequence, sequence);
-  for (std::size_t i = 0; i < kNonceBytes; ++i) number[i] ^= salt[i];
-  return number;
+  constexpr std::size_t kAt = kNonceBytes - sizeof sequence;
+  Nonce nonce = salt;
+  put(std::span(nonce), kAt, get<std::uint64_t>(salt, kAt) ^ sequence);
+  return nonce;
 }
 
 }  // namespace

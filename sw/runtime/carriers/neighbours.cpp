@@ -70,11 +70,13 @@ std::optional<std::size_t> Neighbours::watch(std::uint32_t hop) {
     if (entries_[i].users == 0 && !free) free = i;
   }
   if (free) entries_[*free] = {hop, 1, 0, 0, 0};
+  set_deadline();
   return free;
 }
 
 void Neighbours::unwatch(std::size_t entry) {
   if (entries_[entry].users != 0) --entries_[entry].users;
+  set_deadline();
 }
 
 Neighbours::Taken Neighbours::take(std::span<const std::byte> frame, std::uint64_t now_us, ArpFrame& answer) {
@@ -99,6 +101,7 @@ Neighbours::Taken Neighbours::take(std::span<const std::byte> frame, std::uint64
     entry.asked = 0;
     entry.ask_us = now_us + kRefreshUs;
   }
+  set_deadline();
   if (operation == kRequest && target_ip == place_.ip) {
     write(answer, kReply, place_, sender, sender, sender_ip);
     return Taken::answer;
@@ -112,6 +115,7 @@ void Neighbours::forget(std::uint64_t now_us) {
     entry.asked = 0;
     entry.ask_us = now_us;
   }
+  set_deadline();
 }
 
 bool Neighbours::ask(std::uint64_t now_us, ArpFrame& request) {
@@ -124,17 +128,17 @@ bool Neighbours::ask(std::uint64_t now_us, ArpFrame& request) {
     }
     if (entry.asked < 1000 * kSilentAfter) ++entry.asked;
     write(request, kRequest, place_, kBroadcast, 0, entry.ip);
+    set_deadline();
     return true;
   }
   return false;
 }
 
-std::optional<std::uint64_t> Neighbours::deadline_us() const {
-  std::optional<std::uint64_t> earliest;
+void Neighbours::set_deadline() {
+  deadline_us_.reset();
   for (const Entry& entry : entries_) {
-    if (entry.users != 0 && (!earliest || entry.ask_us < *earliest)) earliest = entry.ask_us;
+    if (entry.users != 0 && (!deadline_us_ || entry.ask_us < *deadline_us_)) deadline_us_ = entry.ask_us;
   }
-  return earliest;
 }
 
 }  // namespace slotwire::carriers

@@ -65,7 +65,7 @@ class Neighbours {
   /// The next request that is due: call until it says no.
   bool ask(std::uint64_t now_us, ArpFrame& request);
   /// When ask() has something to do next.
-  std::optional<std::uint64_t> deadline_us() const;
+  std::optional<std::uint64_t> deadline_us() const { return deadline_us_; }
 
  private:
   struct Entry {
@@ -75,8 +75,11 @@ class Neighbours {
     std::uint64_t ask_us = 0;
     unsigned asked = 0;  ///< since the last answer
   };
+  void set_deadline();
+
   NetworkPlace place_;
   std::vector<Entry> entries_;
+  std::optional<std::uint64_t> deadline_us_;  ///< the earliest of all entries: asked for far more often than it changes
 };
 
 }  // namespace slotwire::carriers

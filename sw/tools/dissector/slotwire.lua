@@ -4,7 +4,8 @@
 --
 -- or put this file and slotwire_fields.lua together into Wireshark's folder for personal Lua plugins. The UDP port is a
 -- preference of the protocol (Edit > Preferences > Protocols > SLOTWIRE; tshark -o slotwire.port:7401). The layout comes from
--- slotwire_fields.lua, which is generated; nothing here repeats an offset.
+-- slotwire_fields.lua, which is generated; nothing here repeats an offset. Encrypted frames have their line (docs/protocol.md) described
+-- here, and no more of them can be shown: `slotwire capture` shows frames in the clear.
 
 local here = __DIR__ or debug.getinfo(1, "S").source:match("^@?(.*)[/\\]") or "."
 local layout = dofile(here .. "/slotwire_fields.lua")
@@ -37,6 +38,14 @@ local made_fields = {
   lines = ProtoField.uint32("slotwire.lines", "lines", base.DEC, nil, nil, "Payload lines in the frame."),
   line = ProtoField.bytes("slotwire.line", "line", base.NONE, "One payload line."),
 }
+-- The line before an encrypted frame: offset and bytes.
+local SEALED = { form = 0xe1, bytes = 64, key = { 4, 4 }, sequence = { 8, 8 }, tag = { 48, 16 } }
+local sealed_fields = {
+  key = ProtoField.uint32("slotwire.sealed.key", "key", base.HEX, nil, nil, "Id of the key."),
+  sequence = ProtoField.uint64("slotwire.sealed.sequence", "sequence", base.DEC, nil, nil, "Number of the frame under that key."),
+  tag = ProtoField.bytes("slotwire.sealed.tag", "tag", base.NONE, "What proves that the frame is whole and the peer's."),
+  frame = ProtoField.bytes("slotwire.sealed.frame", "frame", base.NONE, "Link header and lines, encrypted."),
+}
 local experts = {
   short = ProtoExpert.new("slotwire.short", "Shorter than the link header", expert.group.MALFORMED, expert.severity.ERROR),
   version = ProtoExpert.new("slotwire.version.unknown", "Unknown protocol version", expert.group.PROTOCOL, expert.severity.WARN),
@@ -47,7 +56,7 @@ local experts = {
 }
 
 local all_fields = {}
-for _, group in ipairs({ header_fields, record_fields, record_flags, made_fields }) do
+for _, group in ipairs({ header_fields, record_fields, record_flags, made_fields, sealed_fields }) do
   for _, field in pairs(group) do
     all_fields[#all_fields + 1] = field
   end
@@ -151,11 +160,37 @@ local function header_field(name)
 end
 local crc_field = header_field("crc")
 
+-- An encrypted frame; false when it is none, or cut short.
+local function add_sealed(tree, buffer, packet)
+  local captured, length = buffer:len(), buffer:reported_len()
+  if captured < SEALED.bytes or buffer(0, 1):uint() ~= SEALED.form then
+    return false
+  end
+  for _, name in ipairs({ "key", "sequence", "tag" }) do
+    tree:add(sealed_fields[name], buffer(SEALED[name][1], SEALED[name][2]))
+  end
+  if captured > SEALED.bytes then
+    tree:add(sealed_fields.frame, buffer(SEALED.bytes))
+  end
+  local info = ("encrypted, key 0x%08x sequence %s"):format(buffer(SEALED.key[1], SEALED.key[2]):uint(),
+    tostring(buffer(SEALED.sequence[1], SEALED.sequence[2]):uint64()))
+  local lines = math.floor((length - SEALED.bytes - layout.link_header.bytes) / layout.line_bytes)
+  if lines > 0 then
+    info = info .. (" +%d"):format(lines)
+  end
+  tree:append_text(": " .. info)
+  packet.cols.info = info
+  return true
+end
+
 function slotwire.dissector(buffer, packet, root)
   local captured, length = buffer:len(), buffer:reported_len()
   local header_bytes, line_bytes = layout.link_header.bytes, layout.line_bytes
   packet.cols.protocol = "Slotwire"
   local tree = root:add(slotwire, buffer())
+  if add_sealed(tree, buffer, packet) then
+    return captured
+  end
   if captured < header_bytes then
     local short = length < header_bytes
     packet.cols.info = short and ("[%d bytes, shorter than the link header]"):format(length) or "[header cut short]"

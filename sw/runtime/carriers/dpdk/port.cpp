@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <semaphore>
@@ -30,6 +31,9 @@ constexpr unsigned kPoolCache = 128;
 /// Buffers of the receive pool that net_af_xdp gives the kernel, beside those of the two rings: it also sends from
 /// them.
 constexpr std::size_t kAfXdpKeeps = 2048;
+/// The driver that says 1518 bytes whatever its ring takes, and cuts what is longer.
+constexpr std::string_view kRawSocket = "net_af_packet";
+constexpr std::size_t kRingFrame = 2048, kRingHeader = 128;  ///< its default, and room for what the kernel puts before
 /// The driver whose port is of no use any more when its other end has gone.
 constexpr std::string_view kConnectsOnce = "net_virtio_user";
 /// Longest wait for a handler of a driver's to end.
@@ -69,6 +73,18 @@ void remove_stale_socket(const std::string& device) {
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED)
     ::unlink(path.c_str());
+}
+
+/// Bytes of a frame in the ring of net_af_packet.
+std::size_t ring_frame(const DpdkOptions& options) {
+  const std::string argument = device_argument(options.device, "framesz");
+  std::size_t frame = kRingFrame;
+  std::from_chars(argument.data(), argument.data() + argument.size(), frame);
+  if (options.mtu + pipeline::kEthernetBytes + kRingHeader <= frame) return frame;
+  throw std::runtime_error(
+      "its ring has room for frames of " + std::to_string(frame) + " bytes, and listen.mtu is " +
+      std::to_string(options.mtu) +
+      "; add framesz=16384,blocksz=65536,framecnt=512 to the port, or lower listen.mtu on all nodes");
 }
 
 /// The XDP sockets that this process has.
@@ -170,7 +186,12 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
                              " bytes; lower listen.mtu on all nodes");
   }
   rte_eth_conf conf{};
-  conf.rxmode.mtu = static_cast<std::uint32_t>(options.mtu);
+  std::size_t least = RTE_MBUF_DEFAULT_BUF_SIZE;
+  if (driver_ == kRawSocket) {
+    least = RTE_PKTMBUF_HEADROOM + ring_frame(options);  // it asks for as much, whatever the MTU
+  } else {
+    conf.rxmode.mtu = static_cast<std::uint32_t>(options.mtu);
+  }
   // UDP checksums are 0: the frame's own CRC covers more. That leaves the IPv4 header's.
   tx_checksum_ = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
   rx_checksum_ = (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
@@ -190,8 +211,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   must(::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx), "choosing the length of its queues");
   // Linear buffers, and a pool for each direction: some drivers lose frames otherwise.
   const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
-  // Drivers on sockets hand over frames of a fixed room, whatever the MTU.
-  const std::size_t room = std::max<std::size_t>(data, RTE_MBUF_DEFAULT_BUF_SIZE);
+  const std::size_t room = std::max(data, least);
   const std::size_t kept = driver_ == "net_af_xdp" ? kAfXdpKeeps + 2 * std::size_t{rx} : 0;
   rx_pool_ = make_pool("rx", kept + rx + 2 * kDpdkBurst + 2 * kPoolCache, room);
   tx_pool_ = make_pool("tx", tx + options.output_frames + 2 * kDpdkBurst + 2 * kPoolCache, room);
