@@ -93,6 +93,16 @@ PmdPort::PmdPort(const std::string& path, const PortOptions& options) {
       "path=" + path + ",queues=" + std::to_string(options.queues) + ",mac=" + std::string(kPortMac);
   must(::rte_vdev_init(name.c_str(), arguments.c_str()), "opening the port");
   must(::rte_eth_dev_get_port_by_name(name.c_str(), &id_), "looking for the port");
+  try {
+    set_up(options);
+  } catch (const std::runtime_error&) {
+    close();
+    throw;
+  }
+}
+
+void PmdPort::set_up(const PortOptions& options) {
+  const std::string name = "pmd-port" + std::to_string(id_);
   pool_ = ::rte_pktmbuf_pool_create(name.c_str(), kBuffers, 0, 0,
                                     static_cast<std::uint16_t>(options.buffer_bytes + RTE_PKTMBUF_HEADROOM), 0);
   if (pool_ == nullptr) throw std::runtime_error("no memory for buffers");
@@ -110,6 +120,10 @@ PmdPort::PmdPort(const std::string& path, const PortOptions& options) {
 }
 
 PmdPort::~PmdPort() {
+  close();
+}
+
+void PmdPort::close() {
   ::rte_eth_dev_stop(id_);
   rte_eth_dev_info info{};
   rte_device* const device = ::rte_eth_dev_info_get(id_, &info) == 0 ? info.device : nullptr;

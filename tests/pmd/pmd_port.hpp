@@ -55,6 +55,9 @@ class PmdPort {
   rte_flow_error error{};  ///< of the last flow
 
  private:
+  void set_up(const PortOptions& options);
+  void close();
+
   std::uint16_t id_ = 0;
   rte_mempool* pool_ = nullptr;
 };
