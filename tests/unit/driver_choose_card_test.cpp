@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "driver/bus_server.hpp"
 #include "driver/pcie/pcie_bus.hpp"
 #include "driver/pcie/vfio_user_function.hpp"
 #include "driver_fake_pci.hpp"
@@ -117,6 +118,20 @@ TEST_F(Choose, ThePcieCardByItself) {
   ASSERT_NE(chosen.bus, nullptr);
   EXPECT_EQ(chosen.bus->broken(), "");
   EXPECT_EQ(chosen.why, no_xrt());
+}
+
+TEST_F(Choose, TheXrtCardFirst) {
+  sysfs_.add_card("0000:3b:00.0");
+  test::ModelPort port;
+  BusServer host(wish_.xrt, port);
+  wish_.kind = CardKind::automatic;
+  wish_.sysfs_access = true;
+  const ChosenCard chosen = choose_card(wish_);
+  EXPECT_EQ(chosen.kind, CardKind::xrt);
+  EXPECT_EQ(chosen.name, "XRT card at " + wish_.xrt);
+  EXPECT_EQ(chosen.why, "the first that is there");
+  ASSERT_NE(chosen.bus, nullptr);
+  EXPECT_EQ(chosen.bus->broken(), "");
 }
 
 TEST_F(Choose, SoftwareWhenTheCardCannotBeUsed) {
