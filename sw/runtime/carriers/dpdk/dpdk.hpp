@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ namespace slotwire::carriers {
 inline constexpr std::size_t kMaxDpdkMtu = 9600;  ///< bytes of an IP packet: jumbo frames of usual ports
 inline constexpr std::uint32_t kMinDpdkDescriptors = 64, kMaxDpdkDescriptors = 4096;
 inline constexpr std::size_t kMaxEalArguments = 32;
+inline constexpr std::size_t kMaxDpdkQueues = 16;
 
 /// What the process as a whole is set up with: the first carrier decides, EAL starts once in a process.
 struct EalOptions {
@@ -34,6 +36,10 @@ struct DpdkOptions {
   std::uint32_t rx_descriptors = 1024, tx_descriptors = 512;  ///< kMinDpdkDescriptors to kMaxDpdkDescriptors
   std::size_t output_frames = 512;                            ///< frames kept while the port takes none, 1 to 65536
   std::size_t max_links = 1024;                               ///< at most 65536
+  /// Pairs of queues, 1 to kMaxDpdkQueues: one for each thread that sends and receives.
+  std::size_t queues = 1;
+  /// CPUs that the threads of the queues are bound to by enter(), by queue; empty: not bound.
+  std::vector<unsigned> queue_cpus;
   EalOptions eal;
 };
 
@@ -54,11 +60,27 @@ class DpdkCarrier : public Carrier {
  public:
   /// Frames from `peer` are those of `link`, and the reverse. `link` is 0..max_links-1. Throws std::invalid_argument
   /// when the link or the address is taken, or the address is not IPv4, has port 0 or cannot be reached by this port.
-  virtual void add_link(std::uint16_t link, const Address& peer) = 0;
+  /// `ports` are those that the peer asks for (see ports() below); empty: that of `peer`. At most kMaxDpdkQueues.
+  virtual void add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> ports = {}) = 0;
   /// Forgets the link. Does nothing when it is not there.
   virtual void remove_link(std::uint16_t link) = 0;
   virtual Address local_address() const = 0;
   virtual DpdkPort port() const = 0;
+
+  // Several queues. A slot belongs to queue `slot % queues()`: that queue's carrier hands out the frames to it, and
+  // sends those from it. Queue 0 is this carrier, with all calls above; the others have the same links, each with its
+  // own on_link(). Each belongs to one thread; none waits for another.
+
+  /// As many as the options say, or as the port can.
+  virtual std::size_t queues() const = 0;
+  /// The carrier of `queue`, 0..queues()-1. It lives as long as this one.
+  virtual Carrier& queue(std::size_t queue) = 0;
+  /// The calling thread is that of `queue` from now on: bound to its CPU and known to DPDK. Once, before it uses the
+  /// queue's carrier. Throws std::runtime_error.
+  virtual void enter(std::size_t queue) = 0;
+  /// The UDP ports that `peer` should send to: frames for slot s to the port s modulo their number. A peer that sends
+  /// all frames to the port of local_address() is understood too, at the price of a hand-over between threads.
+  virtual std::vector<std::uint16_t> ports(const Address& peer) const = 0;
 };
 
 /// Loads the module (once) and opens a port. Set-up only: takes some tenths of a second. Throws std::invalid_argument

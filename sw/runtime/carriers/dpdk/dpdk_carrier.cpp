@@ -194,7 +194,7 @@ DpdkPort PortCarrier::port() const {
   return port;
 }
 
-void PortCarrier::add_link(std::uint16_t link, const Address& peer) {
+void PortCarrier::add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> /*ports*/) {
   const std::string who = "dpdk: link " + std::to_string(link) + " to " + peer.to_string() + ": ";
   if (link >= links_.size()) {
     throw std::invalid_argument(who + "above the limit of " + std::to_string(links_.size()) +

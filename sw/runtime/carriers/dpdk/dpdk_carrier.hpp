@@ -21,10 +21,14 @@ class PortCarrier final : public DpdkCarrier {
   explicit PortCarrier(const DpdkOptions& options);
   ~PortCarrier() override;
 
-  void add_link(std::uint16_t link, const Address& peer) override;
+  void add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> ports) override;
   void remove_link(std::uint16_t link) override;
   Address local_address() const override { return options_.address; }
   DpdkPort port() const override;
+  std::size_t queues() const override { return 1; }
+  Carrier& queue(std::size_t /*queue*/) override { return *this; }
+  void enter(std::size_t /*queue*/) override {}
+  std::vector<std::uint16_t> ports(const Address& /*peer*/) const override { return {options_.address.port()}; }
 
   std::string_view name() const override { return "dpdk"; }
   std::size_t lines_per_frame() const override { return lines_; }
