@@ -13,7 +13,7 @@ import time
 import unittest
 
 from nodes import BIN, TIMEOUT, Node, NodeTest, Process, certificates, run
-from tool_card import ip
+from tool_card import CardTest, ip
 
 MODULE = os.path.join(BIN, "..", "lib", "slotwire-dpdk.so")
 WIRE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_wire.py")
@@ -334,6 +334,43 @@ class Vhost(PortTest):
 
     def test_the_virtio_user_node_is_killed_under_load(self):
         self.killed(self.right, self.left, "echo", "dpdk")
+
+
+class BesideCard(CardTest, PortTest):
+    """`left` has a port on the wire that the simulated card of `right` is on."""
+    loss = 20
+    frame_addresses = {"left": "10.99.0.11"}
+    services = {"right": ["echo"], "left": ["echo-left"]}
+
+    def setUp(self):
+        self.need_module()
+        super().setUp()
+
+    def add_left(self):
+        return self.add("left", "right", "dpdk", f'[dpdk]\nport = "net_af_packet0,iface=wire"\nhugepages = false\n'
+                                                 f'address = "{self.frame_addresses["left"]}:7401"\n')
+
+    def test_messages_with_a_card_both_ways_with_loss(self):
+        self.both_ways(100)
+        carrier = self.carrier(self.left, "dpdk")
+        self.assertEqual((carrier["rx_malformed"], carrier["rx_unknown_peer"]), (0, 0))
+        self.assertGreater(carrier["rx_frames"], 200)
+        self.right.engine.wait_for("carrier card up")
+        self.assertGreater(self.counters(self.right)["rx_frames"], 200)
+        self.assertGreater(self.counters(self.left)["tx_lines_again"], 0)  # there was loss
+
+    def test_the_node_beside_a_card_is_killed_under_load(self):
+        self.serve(["echo", "--echo"], self.right)
+        calls = self.start(["bench", "echo", "-n", "600"], self.left)
+        before = self.counters(self.right)["rx_lines"]
+        while self.counters(self.right)["rx_lines"] < before + 20:
+            self.assertIsNone(calls.process.poll(), calls.output())
+        self.left.kill()
+        self.assertIsNone(calls.process.poll(), "the calls ended before the kill: " + calls.output())
+        self.left.start()
+        self.left.wait_for_link()
+        self.assertEqual(calls.wait(3 * TIMEOUT), 0, calls.output())
+        self.assertIn("600 answered, 0 failed, 0 wrong, 0 answered twice", calls.output())
 
 
 class DpdkEncrypted(DpdkTest):
