@@ -393,11 +393,12 @@ class DpdkEncrypted(DpdkTest):
 
 
 class DpdkMisconfigured(unittest.TestCase):
-    def refused(self, port, more, expected):
+    def refused(self, port, more, expected, more_dpdk="", hugepages=False):
         if not os.path.exists(MODULE):
             self.skipTest("slotwire-dpdk.so was not built: DPDK is missing (see scripts/install-deps)")
         with tempfile.TemporaryDirectory(prefix="slotwire-test-") as directory:
-            node = Node(directory, "left", f'{more}[dpdk]\nport = "{port}"\nhugepages = false\naddress = "10.98.0.11:7401"\n')
+            node = Node(directory, "left", f'{more}[dpdk]\nport = "{port}"\nhugepages = {str(hugepages).lower()}\n'
+                                           f'address = "10.98.0.11:7401"\n{more_dpdk}')
             engine = Process([os.path.join(BIN, "slotwired"), "-c", node.config])
             engine.wait_for(re.escape(expected))
             self.assertEqual(engine.wait(), 1, engine.output())
@@ -405,6 +406,13 @@ class DpdkMisconfigured(unittest.TestCase):
     def test_what_cannot_be_opened_is_said(self):
         self.refused("net_af_packet0,iface=nonesuch", "", "there is no interface 'nonesuch'")
         self.refused("net_nonesuch0", "", "port 'net_nonesuch0': there is no such port")
+
+    def test_a_processor_that_is_not_there_is_said(self):
+        self.refused("net_null0", "", "there is no processor 1000; this host has", 'lcore = 1000\n')
+
+    def test_hugepages_that_are_not_there_are_said(self):
+        # More than any host of tests has.
+        self.refused("net_null0", "", "64 GiB in hugepages are wanted (dpdk.memory), and free are", 'memory = "64GiB"\n', hugepages=True)
 
     def test_a_ring_too_small_for_long_frames_is_said(self):
         if os.geteuid() != 0:
