@@ -78,17 +78,17 @@ class BareEnd final : public End {
   bool ready() override { return true; }
   void send() override {
     std::array<rte_mbuf*, 1> buffer{};
-    if (!port_->allocate(buffer)) return;
+    if (!port_->allocate(0, buffer)) return;
     std::memcpy(rte_pktmbuf_mtod(buffer[0], std::byte*), frame_.data(), frame_.size());
     buffer[0]->data_len = static_cast<std::uint16_t>(frame_.size());
     buffer[0]->pkt_len = static_cast<std::uint32_t>(frame_.size());
     std::size_t refused = 0;
-    if (port_->transmit(buffer, refused) == 0) ::rte_pktmbuf_free(buffer[0]);
+    if (port_->transmit(0, buffer, refused) == 0) ::rte_pktmbuf_free(buffer[0]);
   }
   bool take() override {
     std::array<rte_mbuf*, carriers::kDpdkBurst> buffers{};
     bool found = false;
-    const std::size_t count = port_->receive(buffers);
+    const std::size_t count = port_->receive(0, buffers);
     for (std::size_t i = 0; i < count; ++i) {
       const std::span<const std::byte> bytes(rte_pktmbuf_mtod(buffers[i], const std::byte*), buffers[i]->data_len);
       Endpoint own = own_;
@@ -109,7 +109,7 @@ class CarrierEnd final : public End, carriers::FrameSink {
  public:
   CarrierEnd(const carriers::DpdkOptions& options, const Address& peer)
       : line_(regs::kLineBytes), carrier_(std::make_unique<carriers::PortCarrier>(options)) {
-    carrier_->add_link(0, peer);
+    carrier_->add_link(0, peer, {});
   }
   bool ready() override {
     take();
