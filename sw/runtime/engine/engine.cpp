@@ -1,6 +1,5 @@
 #include "engine/engine.hpp"
 
-#include <sched.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,23 +28,6 @@ constexpr std::uint64_t kStopUs = 2'000'000;
 
 std::uint64_t us(std::chrono::microseconds t) {
   return static_cast<std::uint64_t>(t.count());
-}
-
-/// A thread that is bound to a CPU which the process may not use would not begin.
-void check_cpus(const std::vector<std::uint32_t>& cpus) {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (cpus.empty() || ::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  for (const std::uint32_t cpu : cpus) {
-    if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) continue;
-    std::string usable;
-    for (unsigned i = 0; i < CPU_SETSIZE; ++i) {
-      if (CPU_ISSET(i, &allowed)) usable += (usable.empty() ? "" : ", ") + std::to_string(i);
-    }
-    throw std::runtime_error("dpdk.lcores names CPU " + std::to_string(cpu) +
-                             ", which slotwired may not run on; it may run on " + usable +
-                             " (choose among these, or change CPUAffinity= or the cpuset)");
-  }
 }
 
 }  // namespace
@@ -106,7 +88,6 @@ std::unique_ptr<carriers::UdpCarrier> Engine::open_udp(const carriers::Address& 
 
 void Engine::open_dpdk() {
   const DpdkConfig& config = config_.dpdk;
-  check_cpus(config.lcores);
   carriers::DpdkOptions options;
   options.device = config.port;
   options.address = address_of(*config.address);
