@@ -269,6 +269,7 @@ class Engine final : private driver::CardListener {
   std::unique_ptr<carriers::LoopbackCarrier> loopback_;
   std::unique_ptr<carriers::UdpCarrier> udp_;
   std::unique_ptr<carriers::DpdkCarrier> dpdk_;
+  std::vector<std::string> dpdk_advice_;
   std::unique_ptr<carriers::CipherLibrary> dpdk_ciphers_;              ///< of encrypted links over dpdk_; none: OpenSSL
   std::string dpdk_ciphers_why_;                                       ///< why it is the one, for people
   std::unique_ptr<carriers::SealedCarrier> sealed_udp_, sealed_dpdk_;  ///< over udp_, dpdk_, where some link wants it

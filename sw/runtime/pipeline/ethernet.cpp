@@ -77,12 +77,13 @@ std::size_t wrap(const Endpoint& from, const Endpoint& to, std::span<const std::
   return padded;
 }
 
-std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> frame) {
+std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> frame, std::uint16_t ports) {
   if (frame.size() < kCarrierBytes) return std::nullopt;
+  const std::uint64_t port = get(frame, kUdpDestination, 2);
   const bool ours = get(frame, 0, 6) == own.mac && get(frame, kEtherType, 2) == kEtherTypeIpv4 &&
                     get(frame, kIp, 1) == kVersionAndLength && get(frame, kIpProtocol, 1) == kProtocolUdp &&
                     (get(frame, kIpFragment, 2) & kFragmentBits) == 0 && get(frame, kIpDestination, 4) == own.ip &&
-                    get(frame, kUdpDestination, 2) == own.port;
+                    port >= own.port && port - own.port < ports;
   if (!ours) return std::nullopt;
   const std::uint64_t length = get(frame, kUdpLength, 2);
   if (length < kUdpBytes || get(frame, kIpLength, 2) != kIpv4Bytes + length) return std::nullopt;

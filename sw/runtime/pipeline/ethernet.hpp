@@ -43,8 +43,9 @@ void write_headers(const Endpoint& from, const Endpoint& to, std::size_t link_by
 std::size_t wrap(const Endpoint& from, const Endpoint& to, std::span<const std::byte> link_frame,
                  std::span<std::byte> out);
 
-/// The datagram in `frame` if it is addressed to `own`: nothing for every other frame, which is the host's.
-std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> frame);
+/// The datagram in `frame` if it is addressed to `own`: nothing for every other frame, which is the host's. `ports`: to
+/// any of so many UDP ports, from that of `own` on.
+std::optional<Datagram> unwrap(const Endpoint& own, std::span<const std::byte> frame, std::uint16_t ports = 1);
 
 /// Where the checksum of the IPv4 header (two bytes) stands in the Ethernet frame.
 inline constexpr std::size_t kIpv4ChecksumAt = kEthernetBytes + 10;

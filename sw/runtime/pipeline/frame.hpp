@@ -32,6 +32,11 @@ using ConstHeaderBytes = std::span<const std::byte, regs::kHeaderBytes>;
 void encode(const Header& header, HeaderBytes out);
 /// Reads a header as it stands; nothing is checked.
 Header decode(ConstHeaderBytes in);
+/// The field of that name alone: it says to whom a frame goes.
+inline std::uint16_t destination_slot(ConstHeaderBytes in) {
+  return static_cast<std::uint16_t>(std::to_integer<unsigned>(in[regs::kHdrDstSlot]) << 8U |
+                                    std::to_integer<unsigned>(in[regs::kHdrDstSlot + 1]));
+}
 /// CRC-32C over the header with its crc field zero, then the payload.
 std::uint32_t frame_crc(ConstHeaderBytes header, std::span<const std::byte> payload);
 

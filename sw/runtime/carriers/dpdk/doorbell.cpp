@@ -20,32 +20,34 @@ constexpr int kSocketBytes = 4096;
 constexpr std::uint32_t kIp = pipeline::kEthernetBytes, kUdp = kIp + pipeline::kIpv4Bytes;
 constexpr std::uint16_t kLoadByte = BPF_LD | BPF_B | BPF_ABS, kLoadHalf = BPF_LD | BPF_H | BPF_ABS,
                         kLoadWord = BPF_LD | BPF_W | BPF_ABS, kIfEqual = BPF_JMP | BPF_JEQ | BPF_K,
+                        kIfAtLeast = BPF_JMP | BPF_JGE | BPF_K, kIfAbove = BPF_JMP | BPF_JGT | BPF_K,
                         kIfBits = BPF_JMP | BPF_JSET | BPF_K, kReturn = BPF_RET | BPF_K;
 
 }  // namespace
 
-Doorbell::Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port) {
+Doorbell::Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port, std::uint16_t last_port) {
   const unsigned index = ::if_nametoindex(interface.c_str());
   if (index == 0) throw std::runtime_error("dpdk: there is no interface '" + interface + "'; see: ip link");
   // No protocol yet: nothing arrives before the filter is there.
   socket_ = Fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = socket_.get();
   if (fd < 0) throw_errno("dpdk: opening a raw socket on " + interface + " (needs CAP_NET_RAW)");
-  // Jumps count the instructions to leave out; 13 takes, 14 refuses.
-  std::array<sock_filter, 15> program{{
+  // Jumps count the instructions to leave out; 14 takes, 15 refuses.
+  std::array<sock_filter, 16> program{{
       {kLoadHalf, 0, 0, 12},
-      {kIfEqual, 11, 0, ETH_P_ARP},
-      {kIfEqual, 0, 11, ETH_P_IP},
+      {kIfEqual, 12, 0, ETH_P_ARP},
+      {kIfEqual, 0, 12, ETH_P_IP},
       {kLoadByte, 0, 0, kIp},
-      {kIfEqual, 0, 9, 0x45},
+      {kIfEqual, 0, 10, 0x45},
       {kLoadWord, 0, 0, kIp + 16},
-      {kIfEqual, 0, 7, ip},
+      {kIfEqual, 0, 8, ip},
       {kLoadByte, 0, 0, kIp + 9},
-      {kIfEqual, 0, 5, IPPROTO_UDP},
+      {kIfEqual, 0, 6, IPPROTO_UDP},
       {kLoadHalf, 0, 0, kIp + 6},
-      {kIfBits, 3, 0, 0x3fff},
+      {kIfBits, 4, 0, 0x3fff},
       {kLoadHalf, 0, 0, kUdp + 2},
-      {kIfEqual, 0, 1, port},
+      {kIfAtLeast, 0, 2, port},
+      {kIfAbove, 1, 0, last_port},
       {kReturn, 0, 0, 1},
       {kReturn, 0, 0, 0},
   }};

@@ -10,12 +10,14 @@
 namespace slotwire::carriers {
 
 /// A second raw socket on the port's interface that becomes readable when a frame arrives that is the carrier's: ARP,
-/// or UDP to its address and port. The frames themselves come through the port; of those here one byte is kept, of few.
-/// Make it before the port: the kernel hands a frame to the newest socket first, so that what rings is in the port.
+/// or UDP to its address and one of its ports. The frames themselves come through the port; of those here one byte is
+/// kept, of few. Make it before the port: the kernel hands a frame to the newest socket first, so that what rings is in
+/// the port.
 class Doorbell final : public Bell {
  public:
-  /// `ip`: the first byte on the wire is the most significant. Throws std::system_error or std::runtime_error.
-  Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port);
+  /// `ip`: the first byte on the wire is the most significant. `last_port`: at least `port`. Throws std::system_error
+  /// or std::runtime_error.
+  Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port, std::uint16_t last_port);
 
   std::string_view name() const noexcept override { return "doorbell socket"; }
   int fd() const noexcept override { return socket_.get(); }

@@ -47,9 +47,13 @@ struct DpdkOptions {
 /// What a port is and does, for people.
 struct DpdkPort {
   std::string device, driver, mac;
-  std::string_view steering;        ///< what picks our frames out of all: "software", a rule or a program
-  std::string_view wake;            ///< what ends a sleep; "polling": there is no sleep
-  std::string_view checksum;        ///< who makes and checks that of the IPv4 header: "port" or "software"
+  std::string_view steering;  ///< what picks our frames out of all and brings them to their queue: "rte_flow",
+                              ///< "rte_flow, isolated", an XDP program, "RSS", "software"
+  std::string_view wake;      ///< what ends a sleep; "polling": there is no sleep
+  std::string_view checksum;  ///< who makes and checks that of the IPv4 header: "port" or "software"
+  /// Frames that arrived at another queue than their slot's: given away, taken, and lost since the other queue did not
+  /// keep up. All are 0 where the port steers and peers send to the ports that they were told.
+  std::uint64_t handed_out = 0, handed_in = 0, hand_over_dropped = 0;
   std::uint64_t rx_other = 0;       ///< frames that were not for this address and port; nobody gets them from here
   std::uint64_t arp_answered = 0;   ///< times that the own MAC address was told
   std::uint64_t arp_conflicts = 0;  ///< times that another host claimed the own address
@@ -63,7 +67,8 @@ class DpdkCarrier : public Carrier {
   /// when the link or the address is taken, or the address is not IPv4, has port 0 or cannot be reached by this port.
   /// `ports` are those that the peer asks for (see ports() below); empty: that of `peer`. At most kMaxDpdkQueues.
   virtual void add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> ports = {}) = 0;
-  /// Forgets the link. Does nothing when it is not there.
+  /// Forgets the link. Does nothing when it is not there. The other queues hand out none of its frames from their next
+  /// poll() on.
   virtual void remove_link(std::uint16_t link) = 0;
   virtual Address local_address() const = 0;
   virtual DpdkPort port() const = 0;
@@ -72,9 +77,11 @@ class DpdkCarrier : public Carrier {
   // sends those from it. Queue 0 is this carrier, with all calls above; the others have the same links, each with its
   // own on_link(). Each belongs to one thread; none waits for another.
 
-  /// As many as the options say, or as the port can.
+  /// As many as the options say, or as the port can. What is not the port's own (net_af_packet: qpairs=, net_vhost:
+  /// queues=) is for its arguments to say.
   virtual std::size_t queues() const = 0;
-  /// The carrier of `queue`, 0..queues()-1. It lives as long as this one.
+  /// The carrier of `queue`, 0..queues()-1. It lives as long as this one, which goes when no thread uses another any
+  /// more.
   virtual Carrier& queue(std::size_t queue) = 0;
   /// The calling thread is that of `queue` from now on: bound to its CPU and known to DPDK. Once, before it uses the
   /// queue's carrier. Throws std::runtime_error.

@@ -1,5 +1,8 @@
 #include "carriers/dpdk/dpdk_carrier.hpp"
 
+#include <pthread.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
@@ -14,25 +17,17 @@
 namespace slotwire::carriers {
 namespace {
 
-/// How long a port that takes nothing (its link is down) is left alone.
-constexpr std::uint64_t kRetryUs = 500;
-/// So long after the last frame the bell is mute and fd() readable: the next frame of an exchange costs no interrupt.
-constexpr std::uint64_t kQuietUs = 50;
-/// A bell may ring for a frame that was taken already, a moment later: it is answered every so many empty polls.
-constexpr unsigned kEmptyPolls = 16;
 /// A port whose other end has gone is opened anew at this interval; the first time after the driver has cleaned up.
 constexpr std::uint64_t kReopenUs = 250'000;
 constexpr const char *kAfXdp = "net_af_xdp", *kProgram = "xdp_prog";
-constexpr std::uint64_t kBellTag = 0, kChangeTag = 1;
+constexpr std::uint64_t kChangeTag = 2;  // of those of PortQueue's poller
+/// So often the threads of the other queues are asked whether they have left a port that is to be closed.
+constexpr std::uint64_t kLeaveUs = 1'000;
 
 pipeline::Endpoint endpoint_of(const Address& address) {
   sockaddr_in in{};
   std::memcpy(&in, address.data(), std::min<std::size_t>(sizeof in, address.size()));
   return {0, ntohl(in.sin_addr.s_addr), ntohs(in.sin_port)};
-}
-
-std::uint64_t key_of(const pipeline::Endpoint& end) {
-  return std::uint64_t{end.ip} << 16 | end.port;
 }
 
 bool is_pci(const std::string& device) {
@@ -74,19 +69,29 @@ void check(const DpdkOptions& options) {
   check("tx_descriptors", options.tx_descriptors, kMinDpdkDescriptors, kMaxDpdkDescriptors);
   check("output_frames", options.output_frames, std::size_t{1}, std::size_t{65536});
   check("max_links", options.max_links, std::size_t{0}, std::size_t{65536});
+  check("queues", options.queues, std::size_t{1}, kMaxDpdkQueues);
+  if (options.address.port() + options.queues - 1 > 0xffff) {
+    throw std::invalid_argument("dpdk: " + std::to_string(options.queues) + " queues need as many UDP ports from " +
+                                std::to_string(options.address.port()) + " on, and the last port is 65535");
+  }
+  if (!options.queue_cpus.empty() && options.queue_cpus.size() < options.queues) {
+    throw std::invalid_argument("dpdk: " + std::to_string(options.queue_cpus.size()) + " CPUs for " +
+                                std::to_string(options.queues) + " queues; name one for each, or none");
+  }
 }
 
-std::span<const std::byte> bytes_of(const rte_mbuf& buffer) {
-  return {rte_pktmbuf_mtod(&buffer, const std::byte*), buffer.data_len};
-}
+/// Gives back DPDK's number of the thread when that ends.
+struct KnownThread {
+  bool known = false;
+  ~KnownThread() {
+    if (known) ::rte_thread_unregister();
+  }
+};
 
 }  // namespace
 
 PortCarrier::PortCarrier(const DpdkOptions& options) : options_(options) {
   check(options);
-  const std::size_t room = options.mtu - pipeline::kIpv4Bytes - pipeline::kUdpBytes - regs::kHeaderBytes;
-  lines_ = room / regs::kLineBytes;
-  frame_bytes_ = regs::kHeaderBytes + lines_ * regs::kLineBytes;
   own_ = endpoint_of(options.address);
   NetworkPlace place{0, own_.ip, options.prefix, 0};
   if (options.gateway.valid()) {
@@ -99,21 +104,64 @@ PortCarrier::PortCarrier(const DpdkOptions& options) : options_(options) {
   start_eal(options.eal, is_pci(options.device));
   open_port();
   own_.mac = place.mac = port_->mac();
+  const std::size_t room = options.mtu - pipeline::kIpv4Bytes - pipeline::kUdpBytes - regs::kHeaderBytes;
+  shared_->lines = room / regs::kLineBytes;
+  shared_->frame_bytes = regs::kHeaderBytes + shared_->lines * regs::kLineBytes;
+  shared_->own = own_;
   neighbours_ = std::make_unique<Neighbours>(place, options.max_links);
   links_.resize(options.max_links);
-  unsent_.reserve(options.output_frames);
-  poller_.wake();
+  for (std::size_t i = 1; i < shared_->queues; ++i) others_.push_back(std::make_unique<QueueCarrier>(*shared_, i));
+  shared_->gate.open();
 }
 
 PortCarrier::~PortCarrier() {
+  others_.clear();
   close_port();
+}
+
+Carrier& PortCarrier::queue(std::size_t queue) {
+  return queue == 0 ? static_cast<Carrier&>(*this) : *others_.at(queue - 1);
+}
+
+void PortCarrier::enter(std::size_t queue) {
+  const std::string who = "dpdk: the thread of queue " + std::to_string(queue) + ": ";
+  if (queue < options_.queue_cpus.size()) {
+    const unsigned cpu = options_.queue_cpus[queue];
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
+    if (const int wrong = ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set); wrong != 0) {
+      throw std::runtime_error(who + "cannot be bound to CPU " + std::to_string(cpu) + ": " + errno_text(wrong) +
+                               "; name CPUs that this host has and that the process may use (see: taskset -cp PID)");
+    }
+  }
+  // Known to DPDK it has caches of its own in the pools of buffers.
+  thread_local KnownThread thread;
+  if (::rte_lcore_id() != LCORE_ID_ANY) return;
+  if (::rte_thread_register() != 0) {
+    throw std::runtime_error(who + "DPDK does not take it: " + ::rte_strerror(rte_errno) + "; it knows at most " +
+                             std::to_string(RTE_MAX_LCORE) + " threads");
+  }
+  thread.known = true;
+}
+
+std::vector<std::uint16_t> PortCarrier::ports(const Address& peer) const {
+  std::vector<std::uint16_t> ports;
+  if (!rss_.queues.empty() && peer.family() == AF_INET) ports = rss_.ports(endpoint_of(peer), own_, queues());
+  // By rules each leads to its queue. In software it leads anywhere, but not all to one.
+  for (std::size_t i = 0; ports.size() < queues(); ++i) ports.push_back(static_cast<std::uint16_t>(own_.port + i));
+  return ports;
 }
 
 void PortCarrier::open_port() {
   const std::string interface = device_argument(options_.device, "iface");
   DpdkOptions options = options_;
   const bool raw_socket = options.device.rfind("net_af_packet", 0) == 0, xdp = options.device.rfind(kAfXdp, 0) == 0;
-  if (raw_socket) bell_ = std::make_unique<Doorbell>(interface, own_.ip, own_.port);
+  std::vector<std::unique_ptr<Bell>> bells(options.queues);
+  if (raw_socket) {
+    const auto last = static_cast<std::uint16_t>(own_.port + options.queues - 1);
+    for (auto& bell : bells) bell = std::make_unique<Doorbell>(interface, own_.ip, own_.port, last);
+  }
   if (xdp) {
     if (device_argument(options.device, kProgram).empty()) xdp_ = XdpSteering::on_interface(interface, own_);
     if (xdp_) options.device += std::string(",") + kProgram + "=" + xdp_->path();
@@ -121,10 +169,27 @@ void PortCarrier::open_port() {
   port_ = std::make_unique<Port>(options, own_, !raw_socket && !xdp);
   driver_ = port_->driver();
   wire_up_ = port_->wire_up();
-  if (port_->xdp_socket() >= 0) bell_ = std::make_unique<XdpBell>(port_->xdp_socket());
-  if (!bell_) bell_ = InterruptBell::of_port(port_->id());
-  if ((bell_ && !poller_.add(bell_->fd(), EPOLLIN, kBellTag)) || !poller_.add(port_->change_fd(), EPOLLIN, kChangeTag))
-    throw_errno("watching the port");
+  const std::size_t queues = port_->queues();
+  if (shared_ && shared_->queues != queues)
+    throw std::runtime_error("dpdk: the port has another number of queues than before");
+  if (port_->xdp_socket() >= 0) bells[0] = std::make_unique<XdpBell>(port_->xdp_socket());
+  bells.resize(queues);
+  for (std::size_t i = 0; i < queues; ++i) {
+    if (!bells[i]) bells[i] = InterruptBell::of_queue(port_->id(), static_cast<std::uint16_t>(i));
+  }
+  wake_ = bells[0] ? bells[0]->name() : "polling";
+  rss_ = port_->rss();
+  if (!shared_) {
+    options_.queues = queues;
+    shared_ = std::make_unique<SharedPort>(options_, queues);
+    queue_ = std::make_unique<PortQueue>(*shared_, 0, static_cast<OtherFrames*>(this));
+  }
+  const std::size_t accepted = rss_.queues.empty() ? queues : std::min<std::size_t>(kRssPorts, 0x10000U - own_.port);
+  shared_->accepted_ports = static_cast<std::uint16_t>(accepted);
+  shared_->bells = std::move(bells);
+  shared_->port = port_.get();
+  if (!queue_->poller().add(port_->change_fd(), EPOLLIN, kChangeTag)) throw_errno("dpdk: watching the port");
+  queue_->attach();
 }
 
 std::string_view PortCarrier::steering() const {
@@ -133,12 +198,17 @@ std::string_view PortCarrier::steering() const {
   return !port_ || port_->steering().empty() ? "software" : port_->steering();
 }
 
+/// Nobody else is inside.
 void PortCarrier::close_port() noexcept {
-  for (; next_ < count_; ++next_) ::rte_pktmbuf_free(received_[next_]);
-  next_ = count_ = 0;
-  for (rte_mbuf* const buffer : unsent_) ::rte_pktmbuf_free(buffer);
-  unsent_.clear();
-  bell_.reset();
+  if (queue_) queue_->detach();
+  if (shared_) {
+    rte_mbuf* buffer = nullptr;
+    for (const auto& ring : shared_->rings) {
+      while (ring->pop(buffer)) ::rte_pktmbuf_free(buffer);
+    }
+    shared_->bells.clear();
+    shared_->port = nullptr;
+  }
   port_.reset();
   xdp_.reset();
 }
@@ -147,24 +217,61 @@ std::string PortCarrier::no_wire() const {
   return ": the port " + options_.device + " has no link: is its cable plugged in, its other end there?";
 }
 
+/// Tells the other queues what a link is now.
+void PortCarrier::tell_others(std::uint16_t number, const std::string& reason) {
+  if (others_.empty()) return;
+  const Link& link = links_[number];
+  LinkNews news;
+  news.serial = link.serial;
+  news.ups = link.ups;
+  news.peer = link.peer;
+  news.ports = link.ports;
+  if (link.state != State::none) {
+    news.state = link.state == State::up ? LinkNews::State::up : LinkNews::State::down;
+    news.told = link.state == State::told_down;
+    news.name = link.name();
+    news.reason = reason;
+  }
+  for (std::size_t queue = 1; queue < shared_->queues; ++queue) {
+    shared_->board.post(queue, number, news);
+    shared_->wakers[queue].ring();
+  }
+}
+
 /// Frames that were under way may be lost, so links go down with the wire.
 void PortCarrier::on_change(const Port::Change& change, std::uint64_t now_us, FrameSink& sink) {
-  stay_awake(now_us);  // what was answered may be lost with the old wire
+  queue_->stay_awake(now_us);  // what was answered may be lost with the old wire
   if (change.down || !wire_up_) neighbours_->forget(now_us);
   wire_up_ = change.up && !change.lost;
-  if (change.lost) reopen_us_ = now_us + kReopenUs;
-  for (std::size_t number = 0; change.down && number < links_.size(); ++number) {
-    Link& link = links_[number];
+  for (std::size_t i = 0; change.down && i < links_.size(); ++i) {
+    Link& link = links_[i];
     if (link.state != State::up) continue;
+    const auto number = static_cast<std::uint16_t>(i);
     link.state = State::told_down;
-    waiting_.push_back(static_cast<std::uint16_t>(number));
-    ++counters_.disconnects;
-    sink.on_link(static_cast<std::uint16_t>(number), false, "dpdk to " + link.address.to_string() + no_wire());
+    queue_->set_up(number, false);
+    waiting_.push_back(number);
+    ++queue_->counters().disconnects;
+    const std::string reason = link.name() + no_wire();
+    tell_others(number, reason);
+    sink.on_link(number, false, reason);
   }
+  if (!change.lost) return;
+  reopen_us_ = now_us + kReopenUs;
+  clear_port();
+}
+
+/// Sends the threads of the other queues away from the port; they go at their next poll.
+void PortCarrier::clear_port() noexcept {
+  shared_->gate.close();
+  for (std::size_t i = 1; i < shared_->queues; ++i) shared_->wakers[i].ring();
 }
 
 /// Tries to open a port that was lost. It keeps its MAC address, which the peers know.
 void PortCarrier::reopen(std::uint64_t now_us) {
+  if (!shared_->gate.empty()) {
+    reopen_us_ = now_us + kLeaveUs;
+    return;
+  }
   reopen_us_.reset();
   if (port_ && options_.device.find(",mac=") == std::string::npos) options_.device += ",mac=" + mac_text(own_.mac);
   close_port();
@@ -175,9 +282,10 @@ void PortCarrier::reopen(std::uint64_t now_us) {
     reopen_us_ = now_us + kReopenUs;
     return;
   }
-  awake_ = false;
-  stay_awake(now_us);
+  queue_->stay_awake(now_us);
   neighbours_->forget(now_us);
+  shared_->gate.open();
+  for (std::size_t i = 1; i < shared_->queues; ++i) shared_->wakers[i].ring();
 }
 
 DpdkPort PortCarrier::port() const {
@@ -186,15 +294,20 @@ DpdkPort PortCarrier::port() const {
   port.driver = driver_;
   port.mac = mac_text(own_.mac);
   port.steering = steering();
-  port.wake = bell_ ? bell_->name() : "polling";
+  port.wake = wake_;
   port.checksum = port_ && port_->makes_checksums() ? "port" : "software";
-  port.rx_other = rx_other_;
+  for (const QueueStats& queue : shared_->stats) {
+    port.rx_other += queue.rx_other.load(std::memory_order_relaxed);
+    port.handed_out += queue.handed_out.load(std::memory_order_relaxed);
+    port.handed_in += queue.handed_in.load(std::memory_order_relaxed);
+    port.hand_over_dropped += queue.hand_over_dropped.load(std::memory_order_relaxed);
+  }
   port.arp_answered = arp_answered_;
   port.arp_conflicts = arp_conflicts_;
   return port;
 }
 
-void PortCarrier::add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> /*ports*/) {
+void PortCarrier::add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> ports) {
   const std::string who = "dpdk: link " + std::to_string(link) + " to " + peer.to_string() + ": ";
   if (link >= links_.size()) {
     throw std::invalid_argument(who + "above the limit of " + std::to_string(links_.size()) +
@@ -204,8 +317,12 @@ void PortCarrier::add_link(std::uint16_t link, const Address& peer, std::span<co
     throw std::invalid_argument(who + "the link is there already; remove it first");
   if (peer.family() != AF_INET || peer.port() == 0)
     throw std::invalid_argument(who + "the peer needs an IPv4 address and a port");
+  if (ports.size() > kMaxDpdkQueues || std::find(ports.begin(), ports.end(), 0) != ports.end()) {
+    throw std::invalid_argument(who + "the peer may ask for 1 to " + std::to_string(kMaxDpdkQueues) +
+                                " ports that are not 0");
+  }
   const pipeline::Endpoint end = endpoint_of(peer);
-  if (by_peer_.count(key_of(end)) != 0) throw std::invalid_argument(who + "another link has this address");
+  if (queue_->has_peer(end)) throw std::invalid_argument(who + "another link has this address");
   const auto hop = neighbours_->next_hop(end.ip);
   if (!hop) {
     throw std::invalid_argument(who + "cannot be reached from " + options_.address.to_string() + "/" +
@@ -213,254 +330,119 @@ void PortCarrier::add_link(std::uint16_t link, const Address& peer, std::span<co
   }
   const auto neighbour = neighbours_->watch(*hop);
   if (!neighbour) throw std::invalid_argument(who + "too many neighbours; raise max_links");
-  links_[link] = {State::added, end, *neighbour, peer};
-  by_peer_.emplace(key_of(end), link);
+  LinkPorts asked{{end.port}, 1};
+  if (!ports.empty()) {
+    std::copy(ports.begin(), ports.end(), asked.port.begin());
+    asked.count = ports.size();
+  }
+  links_[link] = {State::added, end, *neighbour, peer, asked, ++serials_, 0};
+  queue_->set_link(link, end, asked);
   waiting_.push_back(link);
-  poller_.wake();
+  tell_others(link, {});
+  queue_->wake();
 }
 
 void PortCarrier::remove_link(std::uint16_t link) {
   if (link >= links_.size() || links_[link].state == State::none) return;
-  by_peer_.erase(key_of(links_[link].peer));
+  queue_->erase_link(link);
   neighbours_->unwatch(links_[link].neighbour);
   std::erase(waiting_, link);
   links_[link] = {};
-}
-
-std::size_t PortCarrier::room(std::uint16_t link) const {
-  if (link >= links_.size() || links_[link].state != State::up) return 0;  // none is up without a port
-  return options_.output_frames - std::min(unsent_.size(), options_.output_frames);
-}
-
-bool PortCarrier::sendable(const pipeline::TxFrame& frame) const noexcept {
-  return frame.link < links_.size() && links_[frame.link].state == State::up &&
-         sizeof frame.header + frame.payload.size() <= frame_bytes_;
-}
-
-void PortCarrier::fill(rte_mbuf& buffer, const pipeline::TxFrame& frame) noexcept {
-  const Link& link = links_[frame.link];
-  pipeline::Endpoint to = link.peer;
-  to.mac = neighbours_->mac(link.neighbour);
-  const std::size_t link_bytes = sizeof frame.header + frame.payload.size();
-  const std::size_t bytes = pipeline::kCarrierBytes + link_bytes;
-  static_assert(pipeline::kCarrierBytes + sizeof frame.header >= pipeline::kMinEthernetBytes);  // no padding
-  const std::span<std::byte> out(rte_pktmbuf_mtod(&buffer, std::byte*), bytes);
-  pipeline::write_headers(own_, to, link_bytes, out);
-  std::memcpy(out.data() + pipeline::kCarrierBytes, frame.header, sizeof frame.header);
-  if (!frame.payload.empty()) {
-    std::memcpy(out.data() + pipeline::kCarrierBytes + sizeof frame.header, frame.payload.data(), frame.payload.size());
-  }
-  buffer.data_len = static_cast<std::uint16_t>(bytes);
-  buffer.pkt_len = static_cast<std::uint32_t>(bytes);
-  if (port_->makes_checksums()) {
-    buffer.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-    buffer.l2_len = pipeline::kEthernetBytes;
-    buffer.l3_len = pipeline::kIpv4Bytes;
-    std::fill_n(out.begin() + pipeline::kIpv4ChecksumAt, 2, std::byte{0});
-  }
-  counters_.tx_bytes += link_bytes;
-}
-
-void PortCarrier::send(std::span<const pipeline::TxFrame> frames) {
-  std::array<rte_mbuf*, kDpdkBurst> buffers{};
-  for (std::size_t next = 0; next < frames.size();) {
-    flush();
-    std::size_t wanted = 0, end = next;
-    const std::size_t most = std::min(kDpdkBurst, options_.output_frames - unsent_.size());
-    for (; end < frames.size() && wanted < most; ++end) {
-      if (sendable(frames[end])) ++wanted;
-    }
-    if (wanted == 0 || !port_->allocate(std::span(buffers).first(wanted))) {
-      counters_.tx_dropped += frames.size() - next;
-      return;
-    }
-    std::size_t filled = 0;
-    for (; next < end; ++next) {
-      if (sendable(frames[next])) {
-        fill(*buffers[filled++], frames[next]);
-      } else {
-        ++counters_.tx_dropped;
-      }
-    }
-    unsent_.insert(unsent_.end(), buffers.begin(), buffers.begin() + static_cast<std::ptrdiff_t>(filled));
-    counters_.tx_frames += filled;
-  }
-  flush();
-}
-
-void PortCarrier::flush() noexcept {
-  transmit();
-  if (!unsent_.empty()) poller_.wake();  // the next poll() decides when to go on
-}
-
-void PortCarrier::transmit() noexcept {
-  if (unsent_.empty()) return;
-  std::size_t refused = 0;
-  ++counters_.tx_calls;
-  const std::size_t taken = port_->transmit(unsent_, refused);
-  counters_.tx_dropped += refused;
-  unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(taken));
-}
-
-/// From here until the port was quiet for a while, fd() is readable and the bell mute. Frames of others do not keep
-/// anybody awake.
-void PortCarrier::stay_awake(std::uint64_t now_us) noexcept {
-  seen_us_ = now_us;
-  if (awake_) return;
-  awake_ = true;
-  empty_polls_ = 0;
-  if (bell_) bell_->mute();
-  poller_.wake();
-}
-
-/// A frame of our own beside those of links: lost when the port is full, as it may be anywhere.
-void PortCarrier::send_bytes(std::span<const std::byte> frame) noexcept {
-  std::array<rte_mbuf*, 1> buffer{};
-  if (!port_->allocate(buffer)) return;
-  std::memcpy(rte_pktmbuf_mtod(buffer[0], std::byte*), frame.data(), frame.size());
-  buffer[0]->data_len = static_cast<std::uint16_t>(frame.size());
-  buffer[0]->pkt_len = static_cast<std::uint32_t>(frame.size());
-  std::size_t refused = 0;
-  if (port_->transmit(buffer, refused) == 0) ::rte_pktmbuf_free(buffer[0]);
+  tell_others(link, {});
 }
 
 void PortCarrier::bring_up(FrameSink& sink) {
   for (std::size_t i = 0; i < waiting_.size();) {
     const std::uint16_t number = waiting_[i];
     Link& link = links_[number];
-    if (wire_up_ && neighbours_->mac(link.neighbour) != 0) {
+    const std::uint64_t mac = neighbours_->mac(link.neighbour);
+    if (wire_up_ && mac != 0) {
       link.state = State::up;
-      ++counters_.connects;
+      ++link.ups;
+      link.peer.mac = mac;
+      queue_->set_mac(number, mac);
+      queue_->set_up(number, true);
+      ++queue_->counters().connects;
       waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
-      sink.on_link(number, true, "dpdk to " + link.address.to_string());
+      tell_others(number, {});
+      sink.on_link(number, true, link.name());
       continue;
     }
     if (link.state == State::added && neighbours_->silent(link.neighbour)) {
       link.state = State::told_down;
-      sink.on_link(
-          number, false,
-          "dpdk to " + link.address.to_string() +
-              (wire_up_ ? ": nobody answers for its address (ARP); is the peer up, and are both on one network?"
-                        : no_wire()));
+      const std::string reason =
+          link.name() + (wire_up_
+                             ? ": nobody answers for its address (ARP); is the peer up, and are both on one network?"
+                             : no_wire());
+      tell_others(number, reason);
+      sink.on_link(number, false, reason);
     }
     ++i;
   }
 }
 
+/// Links whose peer, or the gateway to it, has another MAC address than before.
+void PortCarrier::update_macs() {
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    Link& link = links_[i];
+    if (link.state != State::up) continue;
+    const std::uint64_t mac = neighbours_->mac(link.neighbour);
+    if (mac == 0 || mac == link.peer.mac) continue;
+    link.peer.mac = mac;
+    const auto number = static_cast<std::uint16_t>(i);
+    queue_->set_mac(number, mac);
+    tell_others(number, {});
+  }
+}
+
 void PortCarrier::ask(std::uint64_t now_us) {
   ArpFrame request{};
-  while (neighbours_->ask(now_us, request)) send_bytes(request);
+  while (neighbours_->ask(now_us, request)) queue_->send_bytes(request);
 }
 
-/// Whether a frame went to the sink.
-bool PortCarrier::deliver(const rte_mbuf& buffer, std::uint64_t now_us, FrameSink& sink) {
-  const auto frame = bytes_of(buffer);
-  if (buffer.nb_segs != 1) {  // larger than any frame of ours
-    ++counters_.rx_malformed;
-    return false;
+bool PortCarrier::on_other(std::span<const std::byte> frame, std::uint64_t now_us) {
+  ArpFrame answer{};
+  const Neighbours::Taken taken = neighbours_->take(frame, now_us, answer);
+  if (taken == Neighbours::Taken::not_arp) return false;
+  queue_->stay_awake(now_us);
+  switch (taken) {
+    case Neighbours::Taken::not_arp:
+    case Neighbours::Taken::nothing:
+      break;
+    case Neighbours::Taken::malformed:
+      ++queue_->counters().rx_malformed;
+      break;
+    case Neighbours::Taken::conflict:
+      ++arp_conflicts_;
+      break;
+    case Neighbours::Taken::answer:
+      ++arp_answered_;
+      queue_->send_bytes(answer);
+      update_macs();
+      break;
+    case Neighbours::Taken::learnt:
+      update_macs();
+      break;
   }
-  const std::optional<pipeline::Datagram> datagram = pipeline::unwrap(own_, frame);
-  if (!datagram) {
-    ArpFrame answer{};
-    const Neighbours::Taken taken = neighbours_->take(frame, now_us, answer);
-    if (taken != Neighbours::Taken::not_arp) stay_awake(now_us);
-    switch (taken) {
-      case Neighbours::Taken::not_arp:
-        ++rx_other_;
-        break;
-      case Neighbours::Taken::malformed:
-        ++counters_.rx_malformed;
-        break;
-      case Neighbours::Taken::conflict:
-        ++arp_conflicts_;
-        break;
-      case Neighbours::Taken::answer:
-        ++arp_answered_;
-        send_bytes(answer);
-        break;
-      case Neighbours::Taken::nothing:
-      case Neighbours::Taken::learnt:
-        break;
-    }
-    return false;
-  }
-  stay_awake(now_us);
-  const auto checked = buffer.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
-  const auto header = frame.subspan(pipeline::kEthernetBytes, pipeline::kIpv4Bytes);
-  const bool intact = checked == RTE_MBUF_F_RX_IP_CKSUM_GOOD ||
-                      (checked != RTE_MBUF_F_RX_IP_CKSUM_BAD && pipeline::ipv4_checksum(header) == 0);
-  if (!intact || datagram->link_frame.size() != datagram->length || datagram->length > frame_bytes_) {
-    ++counters_.rx_malformed;
-    return false;
-  }
-  const auto found = by_peer_.find(key_of(datagram->from));
-  if (found == by_peer_.end()) {
-    ++counters_.rx_unknown_peer;
-    return false;
-  }
-  if (links_[found->second].state != State::up) return false;
-  ++counters_.rx_frames;
-  counters_.rx_bytes += datagram->length;
-  sink.on_frame(found->second, datagram->link_frame);
   return true;
-}
-
-/// Fetches the next frames. `answered`: the bell was, in this poll(). False when there are none.
-bool PortCarrier::receive(std::uint64_t now_us, bool& answered) {
-  while (true) {
-    next_ = 0;
-    count_ = port_->receive(received_);
-    ++counters_.rx_calls;
-    if (count_ != 0) return true;
-    if (!bell_ || answered) return false;
-    if (awake_ ? now_us - seen_us_ < kQuietUs : ++empty_polls_ < kEmptyPolls) return false;
-    // Answered while the port is empty; a frame that came in between has to be seen now, it does not ring again.
-    bell_->answer();
-    answered = true;
-    awake_ = false;
-    empty_polls_ = 0;
-  }
 }
 
 std::size_t PortCarrier::poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) {
   // Whether fd() stays readable is decided at the end; an engine that is busy makes no system calls for that.
+  queue_->begin();
   if (port_ && !reopen_us_) {
     if (const Port::Change change = port_->changed(); change.any) on_change(change, now_us, sink);
   }
   if (reopen_us_ && now_us >= *reopen_us_) reopen(now_us);
-  if (reopen_us_) {  // there is no port
-    poller_.clear_wake();
-    poller_.arm(now_us, reopen_us_);
+  if (reopen_us_) {  // there is no port, or soon there is none
+    queue_->detach();
+    queue_->end(now_us, reopen_us_, [] { return false; });
     return 0;
   }
-  if (!retry_us_ || now_us >= *retry_us_) {
-    retry_us_.reset();
-    const std::size_t before = unsent_.size();
-    transmit();
-    if (!unsent_.empty() && unsent_.size() == before) retry_us_ = now_us + kRetryUs;
-  }
   if (const auto due = neighbours_->deadline_us(); due && now_us >= *due) ask(now_us);
-  std::size_t delivered = 0, budget = max_frames;
-  bool answered = false, more = true;
-  while (budget != 0 && more) {
-    more = next_ < count_ || receive(now_us, answered);
-    if (!more) break;
-    rte_mbuf* const buffer = received_[next_++];
-    if (deliver(*buffer, now_us, sink)) ++delivered;
-    ::rte_pktmbuf_free(buffer);
-    --budget;
-  }
+  const std::size_t delivered = queue_->work(now_us, max_frames, sink);
   if (!waiting_.empty()) bring_up(sink);
-  // A full burst may have left more behind, and what was fetched rings no more.
-  const bool sending = !unsent_.empty() && !retry_us_;
-  if (sending || awake_ || next_ < count_ || count_ == received_.size()) {
-    poller_.wake();
-  } else {
-    poller_.clear_wake();
-  }
-  std::optional<std::uint64_t> deadline = neighbours_->deadline_us();
-  if (retry_us_ && (!deadline || *retry_us_ < *deadline)) deadline = retry_us_;
-  poller_.arm(now_us, deadline);
+  queue_->end(now_us, neighbours_->deadline_us(), [] { return false; });
   return delivered;
 }
 

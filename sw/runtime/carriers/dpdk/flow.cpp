@@ -7,20 +7,23 @@ bool FlowSteering::isolate() noexcept {
   return ::rte_flow_isolate(port_, 1, &error) == 0;
 }
 
-bool FlowSteering::add_rules(const pipeline::Endpoint& own) noexcept {
-  const FlowPattern udp(own), arp;
+bool FlowSteering::add_rule(const FlowPattern& pattern, std::size_t queue) noexcept {
   rte_flow_attr attributes{};
   attributes.ingress = 1;
-  const rte_flow_action_queue queue{0};
+  const rte_flow_action_queue to{static_cast<std::uint16_t>(queue)};
   const std::array<rte_flow_action, 2> actions{
-      {{RTE_FLOW_ACTION_TYPE_QUEUE, &queue}, {RTE_FLOW_ACTION_TYPE_END, nullptr}}};
-  for (const FlowPattern* pattern : {&udp, &arp}) {
-    rte_flow_error error{};
-    if (::rte_flow_create(port_, &attributes, pattern->items.data(), actions.data(), &error) != nullptr) continue;
-    ::rte_flow_flush(port_, &error);
-    return false;
-  }
-  return true;
+      {{RTE_FLOW_ACTION_TYPE_QUEUE, &to}, {RTE_FLOW_ACTION_TYPE_END, nullptr}}};
+  rte_flow_error error{};
+  return ::rte_flow_create(port_, &attributes, pattern.items.data(), actions.data(), &error) != nullptr;
+}
+
+bool FlowSteering::add_rules(const pipeline::Endpoint& own, std::size_t queues) noexcept {
+  bool all = add_rule(FlowPattern(), 0);
+  pipeline::Endpoint to = own;
+  for (std::size_t queue = 0; all && queue < queues; ++queue, ++to.port) all = add_rule(FlowPattern(to), queue);
+  rte_flow_error error{};
+  if (!all) ::rte_flow_flush(port_, &error);
+  return all;
 }
 
 void FlowSteering::lift() noexcept {

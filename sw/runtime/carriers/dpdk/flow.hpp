@@ -39,7 +39,8 @@ struct FlowPattern {
       {{RTE_FLOW_ITEM_TYPE_ETH, nullptr, nullptr, nullptr}}};  // the others are RTE_FLOW_ITEM_TYPE_END
 };
 
-/// The rules of one port: frames for `own` and ARP to receive queue 0, and all others not at all.
+/// The rules of one port: frames for `own` and ARP to receive queue 0, those for the next UDP port to the next queue
+/// and so on, and all others not at all.
 class FlowSteering {
  public:
   explicit FlowSteering(std::uint16_t port) : port_(port) {}
@@ -47,11 +48,13 @@ class FlowSteering {
   bool isolate() noexcept;
   /// After it was started. False when the port does not take the rules, whatever it said about them before: then none
   /// is left, and the isolation is to be lifted.
-  bool add_rules(const pipeline::Endpoint& own) noexcept;
+  bool add_rules(const pipeline::Endpoint& own, std::size_t queues) noexcept;
   /// While the port is stopped.
   void lift() noexcept;
 
  private:
+  bool add_rule(const FlowPattern& pattern, std::size_t queue) noexcept;
+
   std::uint16_t port_;
 };
 

@@ -11,8 +11,8 @@ namespace slotwire::carriers {
 class InterruptBell final : public Bell {
  public:
   /// `port` is DPDK's number of a started port that was configured with receive interrupts. Nothing when its driver
-  /// gives out no descriptor for its receive queue 0. Throws std::system_error.
-  static std::unique_ptr<InterruptBell> of_port(std::uint16_t port);
+  /// gives out no descriptor for its receive queue `queue`. Throws std::system_error.
+  static std::unique_ptr<InterruptBell> of_queue(std::uint16_t port, std::uint16_t queue);
 
   std::string_view name() const noexcept override { return "receive interrupt"; }
   int fd() const noexcept override { return epoll_.get(); }
@@ -20,9 +20,10 @@ class InterruptBell final : public Bell {
   void mute() noexcept override;
 
  private:
-  InterruptBell(std::uint16_t port, Fd epoll) : port_(port), epoll_(std::move(epoll)) {}
+  InterruptBell(std::uint16_t port, std::uint16_t queue, Fd epoll)
+      : port_(port), queue_(queue), epoll_(std::move(epoll)) {}
 
-  std::uint16_t port_;
+  std::uint16_t port_, queue_;
   Fd epoll_;  ///< holds the driver's descriptor
 };
 

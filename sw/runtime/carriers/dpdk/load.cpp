@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/dpdk/host.hpp"
 
 namespace slotwire::carriers {
 namespace {
@@ -54,6 +55,7 @@ const DpdkModule& module() {
 }  // namespace
 
 std::unique_ptr<DpdkCarrier> open_dpdk(const DpdkOptions& options) {
+  DpdkHost().require(options, allowed_cpus());
   return module().open(options);
 }
 

@@ -34,8 +34,10 @@ constexpr std::size_t kAfXdpKeeps = 2048;
 /// The driver that says 1518 bytes whatever its ring takes, and cuts what is longer.
 constexpr std::string_view kRawSocket = "net_af_packet";
 constexpr std::size_t kRingFrame = 2048, kRingHeader = 128;  ///< its default, and room for what the kernel puts before
-/// The driver whose port is of no use any more when its other end has gone.
-constexpr std::string_view kConnectsOnce = "net_virtio_user";
+/// The driver that says so late that its other end has gone, by a handler that it puts off.
+constexpr std::string_view kTellsLate = "net_virtio_user";
+/// Drivers whose port is of no use any more when its other end has gone.
+constexpr std::string_view kConnectOnce[] = {kTellsLate, "net_slotwire"};
 /// Longest wait for a handler of a driver's to end.
 constexpr std::chrono::seconds kHandlerLimit{5};
 
@@ -186,6 +188,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
                              " bytes; lower listen.mtu on all nodes");
   }
   rte_eth_conf conf{};
+  const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
   std::size_t least = RTE_MBUF_DEFAULT_BUF_SIZE;
   if (driver_ == kRawSocket) {
     least = RTE_PKTMBUF_HEADROOM + ring_frame(options);  // it asks for as much, whatever the MTU
@@ -204,37 +207,69 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
     watched_ = true;
   }
   if (interrupts) conf.intr_conf.rxq = 1;
+  const auto able = std::min<std::size_t>(info.max_rx_queues, info.max_tx_queues);
+  // One socket of net_af_xdp, one receive queue of its interface.
+  const std::size_t wanted = driver_ == "net_af_xdp" ? 1 : options.queues;
+  queues_.resize(std::max<std::size_t>(std::min(wanted, able), 1));
+  const auto count = static_cast<std::uint16_t>(queues_.size());
   FlowSteering flow(id_);
   const bool isolated = flow.isolate();
-  must(::rte_eth_dev_configure(id_, 1, 1, &conf), "configuring it");
-  auto rx = static_cast<std::uint16_t>(options.rx_descriptors), tx = static_cast<std::uint16_t>(options.tx_descriptors);
-  must(::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx), "choosing the length of its queues");
-  // Linear buffers, and a pool for each direction: some drivers lose frames otherwise.
-  const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
-  const std::size_t room = std::max(data, least);
-  const std::size_t kept = driver_ == "net_af_xdp" ? kAfXdpKeeps + 2 * std::size_t{rx} : 0;
-  rx_pool_ = make_pool("rx", kept + rx + 2 * kDpdkBurst + std::size_t{2} * kPoolCache, room);
-  tx_pool_ = make_pool("tx", tx + options.output_frames + 2 * kDpdkBurst + std::size_t{2} * kPoolCache, room);
-  const auto socket = static_cast<unsigned>(std::max(::rte_eth_dev_socket_id(id_), 0));
-  rte_eth_rxconf rx_conf = info.default_rxconf;
-  rx_conf.offloads = conf.rxmode.offloads;
-  must(::rte_eth_rx_queue_setup(id_, 0, rx, socket, &rx_conf, rx_pool_), "setting up its receive queue");
-  rte_eth_txconf tx_conf = info.default_txconf;
-  tx_conf.offloads = conf.txmode.offloads;
-  must(::rte_eth_tx_queue_setup(id_, 0, tx, socket, &tx_conf), "setting up its transmit queue");
+  rte_eth_conf plain = conf;
+  RssSteering rss(id_);
+  bool spreads = count > 1 && rss.ask(info, conf);
+  if (spreads && ::rte_eth_dev_configure(id_, count, count, &conf) != 0) {
+    spreads = false;
+    conf = plain;
+  }
+  if (!spreads) must(::rte_eth_dev_configure(id_, count, count, &conf), "configuring it");
+  set_up_queues(options, std::max(data, least), conf);
   must(::rte_eth_dev_start(id_), "starting it");
   started_ = true;
-  if (flow.add_rules(own)) {
+  steer(own, isolated, spreads ? &rss : nullptr);
+}
+
+void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, const rte_eth_conf& conf) {
+  auto rx = static_cast<std::uint16_t>(options.rx_descriptors), tx = static_cast<std::uint16_t>(options.tx_descriptors);
+  must(::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx), "choosing the length of its queues");
+  rte_eth_dev_info info{};
+  must(::rte_eth_dev_info_get(id_, &info), "asking what its queues can do");
+  // Linear buffers, and a pool for each direction: some drivers lose frames otherwise.
+  const std::size_t kept = driver_ == "net_af_xdp" ? kAfXdpKeeps + 2 * std::size_t{rx} : 0;
+  // Of the received ones every thread may hold some back, and some may be on their way from one to another.
+  const std::size_t others = queues() - 1, cached = (2 + others) * kPoolCache;
+  const auto socket = static_cast<unsigned>(std::max(::rte_eth_dev_socket_id(id_), 0));
+  for (std::uint16_t i = 0; i < queues(); ++i) {
+    Queue& queue = queues_[i];
+    queue.rx_pool = make_pool("rx", i, kept + rx + 2 * kDpdkBurst + cached + others * kHandOverFrames, buffer_bytes);
+    queue.tx_pool = make_pool("tx", i, tx + options.output_frames + 2 * kDpdkBurst + cached, buffer_bytes);
+    rte_eth_rxconf rx_conf = info.default_rxconf;
+    rx_conf.offloads = conf.rxmode.offloads;
+    must(::rte_eth_rx_queue_setup(id_, i, rx, socket, &rx_conf, queue.rx_pool), "setting up a receive queue");
+    rte_eth_txconf tx_conf = info.default_txconf;
+    tx_conf.offloads = conf.txmode.offloads;
+    must(::rte_eth_tx_queue_setup(id_, i, tx, socket, &tx_conf), "setting up a transmit queue");
+  }
+}
+
+/// Rules where the port takes them, else what it spreads by. `rss`: none when it cannot spread.
+void Port::steer(const pipeline::Endpoint& own, bool isolated, RssSteering* rss) {
+  FlowSteering flow(id_);
+  if (flow.add_rules(own, queues())) {
     steering_ = isolated ? "rte_flow, isolated" : "rte_flow";
-  } else if (isolated) {
+    return;
+  }
+  if (isolated) {
     must(::rte_eth_dev_stop(id_), "stopping it");
     flow.lift();
     must(::rte_eth_dev_start(id_), "starting it");
   }
+  if (rss == nullptr) return;
+  rss_ = rss->set_up(queues());
+  if (!rss_.queues.empty()) steering_ = "RSS";
 }
 
-rte_mempool* Port::make_pool(const char* direction, std::size_t buffers, std::size_t data_bytes) {
-  const std::string name = std::string("slotwire-") + direction + std::to_string(id_);
+rte_mempool* Port::make_pool(const char* direction, std::size_t queue, std::size_t buffers, std::size_t data_bytes) {
+  const std::string name = std::string("slotwire-") + direction + std::to_string(id_) + "-" + std::to_string(queue);
   rte_mempool* const pool =
       ::rte_pktmbuf_pool_create(name.c_str(), static_cast<unsigned>(buffers), kPoolCache, 0,
                                 static_cast<std::uint16_t>(data_bytes), ::rte_eth_dev_socket_id(id_));
@@ -254,7 +289,8 @@ Port::Change Port::changed() noexcept {
   const bool was_down = change_.down.exchange(false);
   change.up = !is_down(id_);
   change.down = was_down || !change.up;
-  change.lost = change.down && driver_ == kConnectsOnce;
+  change.lost =
+      change.down && std::find(std::begin(kConnectOnce), std::end(kConnectOnce), driver_) != std::end(kConnectOnce);
   return change;
 }
 
@@ -263,7 +299,7 @@ bool Port::wire_up() const noexcept {
 }
 
 void Port::stop() noexcept {
-  if (driver_ != kConnectsOnce) {
+  if (driver_ != kTellsLate) {
     ::rte_eth_dev_stop(id_);
     return;
   }
@@ -284,26 +320,29 @@ void Port::close() noexcept {
   started_ = open_ = false;
   // This release of net_af_xdp forgets to give up its socket (eth_dev_close): until the process ends, the kernel has
   // the pool, and the interface's queue is taken.
-  if (xdp_socket_ < 0) ::rte_mempool_free(rx_pool_);
-  ::rte_mempool_free(tx_pool_);
-  rx_pool_ = tx_pool_ = nullptr;
+  for (const Queue& queue : queues_) {
+    if (xdp_socket_ < 0) ::rte_mempool_free(queue.rx_pool);
+    ::rte_mempool_free(queue.tx_pool);
+  }
+  queues_.clear();
 }
 
-std::size_t Port::receive(std::span<rte_mbuf*> out) noexcept {
-  return ::rte_eth_rx_burst(id_, 0, out.data(), static_cast<std::uint16_t>(out.size()));
+std::size_t Port::receive(std::size_t queue, std::span<rte_mbuf*> out) noexcept {
+  return ::rte_eth_rx_burst(id_, static_cast<std::uint16_t>(queue), out.data(), static_cast<std::uint16_t>(out.size()));
 }
 
-bool Port::allocate(std::span<rte_mbuf*> out) noexcept {
-  return ::rte_pktmbuf_alloc_bulk(tx_pool_, out.data(), static_cast<unsigned>(out.size())) == 0;
+bool Port::allocate(std::size_t queue, std::span<rte_mbuf*> out) noexcept {
+  return ::rte_pktmbuf_alloc_bulk(queues_[queue].tx_pool, out.data(), static_cast<unsigned>(out.size())) == 0;
 }
 
-std::size_t Port::transmit(std::span<rte_mbuf*> frames, std::size_t& refused) noexcept {
+std::size_t Port::transmit(std::size_t queue, std::span<rte_mbuf*> frames, std::size_t& refused) noexcept {
+  const auto number = static_cast<std::uint16_t>(queue);
   std::size_t done = 0;
   while (done < frames.size()) {
     const auto wanted = static_cast<std::uint16_t>(std::min(frames.size() - done, kDpdkBurst));
     rte_mbuf** const first = &frames[done];
-    const std::uint16_t good = ::rte_eth_tx_prepare(id_, 0, first, wanted);
-    const std::uint16_t taken = good == 0 ? std::uint16_t{0} : ::rte_eth_tx_burst(id_, 0, first, good);
+    const std::uint16_t good = ::rte_eth_tx_prepare(id_, number, first, wanted);
+    const std::uint16_t taken = good == 0 ? std::uint16_t{0} : ::rte_eth_tx_burst(id_, number, first, good);
     done += taken;
     if (taken < good) break;
     if (good < wanted) {  // the driver does not want the next one, now or ever
