@@ -45,12 +45,19 @@ Json carrier_json(const carriers::Carrier& carrier) {
 
 Json keys_json(const carriers::LinkKeys& keys) {
   const carriers::LinkKeyCounters& c = keys.counters();
-  return Json{{"tx_key", keys.tx_key()},  {"tx_key_frames", keys.tx_frames()},
-              {"tx_keys", c.tx_keys},     {"rx_keys", c.rx_keys},
-              {"sealed", c.sealed},       {"not_sealed", c.not_sealed},
-              {"opened", c.opened},       {"clear", c.clear},
-              {"too_short", c.too_short}, {"no_key", c.no_key},
-              {"too_old", c.too_old},     {"replayed", c.replayed},
+  return Json{{"library", keys.library().name()},
+              {"tx_key", keys.tx_key()},
+              {"tx_key_frames", keys.tx_frames()},
+              {"tx_keys", c.tx_keys},
+              {"rx_keys", c.rx_keys},
+              {"sealed", c.sealed},
+              {"not_sealed", c.not_sealed},
+              {"opened", c.opened},
+              {"clear", c.clear},
+              {"too_short", c.too_short},
+              {"no_key", c.no_key},
+              {"too_old", c.too_old},
+              {"replayed", c.replayed},
               {"forged", c.forged}};
 }
 
@@ -110,6 +117,7 @@ Json Engine::status() {
   if (dpdk_) {
     carriers.push_back(dpdk_json(*dpdk_, counted(*dpdk_, sealed_dpdk_)));
     carriers.back()["port"]["advice"] = dpdk_advice_;
+    if (sealed_dpdk_) carriers.back()["encryption"] = {{"library", dpdk_library().name()}, {"why", dpdk_ciphers_why_}};
   }
   if (card_udp_) carriers.push_back(carrier_json(*card_udp_));
   carriers.push_back(carrier_json(*tcp_));

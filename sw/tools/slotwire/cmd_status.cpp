@@ -174,6 +174,8 @@ void print_status(const Json& status) {
                 text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(), text_of(*port, "address").c_str(),
                 text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(),
                 conflicts == 0 ? "" : paint(Colour::bad, ", ANOTHER HOST CLAIMS THE ADDRESS").c_str());
+    if (const auto by = carrier.find("encryption"); by != carrier.end())
+      std::printf("            encryption by %s (%s)\n", text_of(*by, "library").c_str(), text_of(*by, "why").c_str());
   }
   const Json& memory = status.at("memory");
   const double total = memory.at("total").get<double>();
