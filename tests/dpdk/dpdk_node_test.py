@@ -58,14 +58,15 @@ class PortTest(NodeTest):
         """Calls go on while the interface under the port of `left` goes down and comes back: none is lost."""
         self.serve(["echo", "--echo"], self.right)
         calls = self.start(["bench", "echo", "-n", "20000", "-s", "200", "-W", "60s"], self.left)
-        counters = lambda: self.left.status()["counters"]
-        before = counters()
-        while counters()["rx_lines"] < before["rx_lines"] + 200:
+        counter = lambda name, *nodes: sum(node.status()["counters"][name] for node in nodes)
+        before = counter("rx_lines", self.left)
+        while counter("rx_lines", self.left) < before + 200:
             self.assertIsNone(calls.process.poll(), calls.output())
         ip("-n", self.names["left"], "link", "set", "wire", "down")
-        again = counters()["tx_lines_again"]
+        again = counter("tx_lines_again", *self.nodes)
         end = time.monotonic() + TIMEOUT
-        while counters()["tx_lines_again"] < again + 3:  # it has noticed, more than once
+        # Whose frame was under way has noticed, more than once.
+        while counter("tx_lines_again", *self.nodes) < again + 3:
             self.assertIsNone(calls.process.poll(), "the calls ended before the wire went: " + calls.output())
             self.assertLess(time.monotonic(), end, "nothing was lost")
         ip("-n", self.names["left"], "link", "set", "wire", "up")
