@@ -136,7 +136,7 @@ BENCHMARK(ring_ping_pong)->Arg(64)->Arg(1024)->Arg(65536)->UseRealTime();
 void bell_ring_and_take(benchmark::State& state) {
   slot::BellPage bells{};
   slot::PolledPage polled{};
-  polled.polled = 1;
+  polled.polled = slot::kAllBellWords;
   std::size_t local = 0, taken = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(slot::ring_bell(bells, polled, local));

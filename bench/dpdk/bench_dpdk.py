@@ -7,6 +7,8 @@ Ports: net_af_packet and net_af_xdp on a pair of virtual Ethernet interfaces bet
 net_virtio_user. Needs root. For each:
   - one line there and back between two processes, DPDK alone (the floor of the wire) and the carrier, both polling;
   - the same with the answering carrier asleep: what waking it takes;
+  - the same through a chain of four processes on the same processors, memory, port, memory and back, which do nothing else: the
+    floor of a call between two nodes, whose processes are as many;
   - calls and one-way messages of 40 bytes between two nodes, beside the same over the kernel's UDP; messages per second of processor
     time of both slotwired;
   - the share of a processor that an idle slotwired takes.
@@ -100,6 +102,22 @@ class Wire:
             other.stop()
             if other.count("did not wake"):
                 print(f"{port}: {other.output()}", file=sys.stderr)
+
+    def chain(self, port, calls):
+        """A line from memory through two processes with ports to memory, and back."""
+        others = []
+        try:
+            for side in ("right", "left"):  # the one that listens first
+                hop = os.path.join(self.directory, f"hop-{side}")
+                others.append(Process(self.inside(side, END, "--hop", hop, "--device", self.device(port, side), "--address",
+                                                  f"{PORT[side]}:7401", "--peer", f"{PORT[OTHER[side]]}:7401")))
+                others[-1].wait_for("^ready")
+            others.append(Process([END, "--hop", os.path.join(self.directory, "hop-right")]))
+            others[-1].wait_for("^ready")
+            return json.loads(run(END, "--hop", os.path.join(self.directory, "hop-left"), "--calls", str(calls)).splitlines()[-1])
+        finally:
+            for other in others:
+                other.stop()
 
     def nodes(self, port):
         """Two nodes over `port`, or over the kernel's UDP."""
@@ -204,6 +222,9 @@ def main():
                     trips = wire.there_and_back(port, options.calls, carrier)
                     figures.add(case, "round trip p50", "us", trips["p50"])
                     figures.add(case, "round trip p99", "us", trips["p99"])
+                trips = wire.chain(port, options.calls)
+                figures.add(f"chain, {port}", "round trip p50", "us", trips["p50"])
+                figures.add(f"chain, {port}", "round trip p99", "us", trips["p99"])
                 trips = wire.there_and_back(port, max(options.calls // 50, 20), ("--carrier",), ("--sleep",), ("--pause", "5000"))
                 figures.add(f"carrier, {port}", "asleep for 5 ms: p50", "us", trips["p50"])
                 figures.add(f"carrier, {port}", "asleep for 5 ms: p99", "us", trips["p99"])

@@ -1,15 +1,23 @@
 // One end of a wire between two processes, for bench_dpdk.py. A frame with one line goes there and back, one at a time.
 //
 //   bench_dpdk_end --device PORT --address A:P --peer A:P [--carrier [--sleep]] [--calls N [--pause US]]
+//   bench_dpdk_end --hop FILE [--calls N]
+//   bench_dpdk_end --hop FILE --device PORT --address A:P --peer A:P
 //
 // With --calls it asks and prints {"p50", "p99"} in microseconds; without, it answers until SIGTERM. Without --carrier
 // it is DPDK alone, polling: the floor. With it, the carrier; --sleep: on its descriptor, as an idle slotwired does.
+// With --hop the line goes through shared memory instead, and with --device too it is moved between memory and port: a
+// chain of four such processes is what two nodes are made of, without anything that they do.
+#include <fcntl.h>
 #include <poll.h>
 #include <rte_mbuf.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -127,10 +135,67 @@ class CarrierEnd final : public End, carriers::FrameSink {
   void on_link(std::uint16_t, bool up, std::string_view) override { up_ = up; }
 
   std::vector<std::byte> line_;
-  std::unique_ptr<carriers::PortCarrier> carrier_;
+  std::unique_ptr<carriers::DpdkCarrier> carrier_;
   bool up_ = false;
   std::size_t taken_ = 0;
 };
+
+/// One line of memory each way between two processes, and a mark for each.
+struct Hop {
+  struct Way {
+    alignas(regs::kLineBytes) std::atomic<std::uint32_t> mark;
+    alignas(regs::kLineBytes) std::byte line[regs::kLineBytes];
+  };
+  Way up, down;
+};
+
+class HopEnd final : public End {
+ public:
+  /// `proxy`: the end that takes what goes up.
+  HopEnd(const std::string& path, bool proxy) {
+    const slot::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file || ::ftruncate(file.get(), sizeof(Hop)) != 0) carriers::throw_errno("opening " + path);
+    memory_ = ::mmap(nullptr, sizeof(Hop), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    if (memory_ == MAP_FAILED) carriers::throw_errno("mapping " + path);
+    Hop& hop = *static_cast<Hop*>(memory_);
+    out_ = proxy ? &hop.down : &hop.up;
+    in_ = proxy ? &hop.up : &hop.down;
+    seen_ = in_->mark.load();
+  }
+  ~HopEnd() override { ::munmap(memory_, sizeof(Hop)); }
+  HopEnd(const HopEnd&) = delete;
+  HopEnd& operator=(const HopEnd&) = delete;
+  bool ready() override { return true; }
+  void send() override {
+    std::memcpy(out_->line, line_.data(), line_.size());
+    out_->mark.fetch_add(1, std::memory_order_release);
+  }
+  bool take() override {
+    const std::uint32_t mark = in_->mark.load(std::memory_order_acquire);
+    if (mark == seen_) {
+      ::sched_yield();  // four processes share the processors
+      return false;
+    }
+    seen_ = mark;
+    std::memcpy(line_.data(), in_->line, line_.size());
+    return true;
+  }
+
+ private:
+  void* memory_ = nullptr;
+  Hop::Way* out_ = nullptr;
+  Hop::Way* in_ = nullptr;
+  std::uint32_t seen_ = 0;
+  std::array<std::byte, regs::kLineBytes> line_{};
+};
+
+int relay(End& memory, End& port) {
+  while (stopping == 0) {
+    if (memory.take()) port.send();
+    if (port.take()) memory.send();
+  }
+  return 0;
+}
 
 int answer(End& end, bool sleep) {
   bool woken = true;
@@ -177,13 +242,14 @@ int main(int argc, char** argv) {
     carriers::DpdkOptions options;
     options.eal.hugepages = false;
     options.eal.memory = std::size_t{128} << 20;
-    std::string address, peer;
+    std::string address, peer, hop;
     bool carrier = false, sleep = false;
     int calls = 0;
     unsigned pause_us = 0;
-    app.add_option("--device", options.device, "the port")->required();
-    app.add_option("--address", address, "of this end")->required();
-    app.add_option("--peer", peer, "of the other end")->required();
+    auto* const device = app.add_option("--device", options.device, "the port");
+    device->needs(app.add_option("--address", address, "of this end"));
+    device->needs(app.add_option("--peer", peer, "of the other end"));
+    app.add_option("--hop", hop, "file of the memory that the line goes through");
     app.add_flag("--carrier", carrier, "the carrier instead of DPDK alone");
     app.add_flag("--sleep", sleep, "sleep while there is nothing to do");
     app.add_option("--calls", calls, "ask so often");
@@ -191,15 +257,23 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGTERM, [](int) { stopping = 1; });
-    options.address = Address::parse(address);
     std::unique_ptr<End> end;
+    if (options.device.empty()) {
+      end = std::make_unique<HopEnd>(hop, false);
+      std::fprintf(stderr, "ready\n");
+      return calls == 0 ? answer(*end, false) : ask(*end, calls, 0);
+    }
+    options.address = Address::parse(address);
     if (carrier) {
       end = std::make_unique<CarrierEnd>(options, Address::parse(peer));
     } else {
       Endpoint own = endpoint(options.address);
       end = std::make_unique<BareEnd>(options, own, endpoint(Address::parse(peer)));
     }
+    std::unique_ptr<HopEnd> memory;
+    if (!hop.empty()) memory = std::make_unique<HopEnd>(hop, true);
     std::fprintf(stderr, "ready\n");
+    if (memory) return relay(*memory, *end);
     return calls == 0 ? answer(*end, sleep) : ask(*end, calls, pause_us);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_dpdk_end: %s\n", error.what());

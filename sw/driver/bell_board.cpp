@@ -4,15 +4,23 @@
 
 namespace slotwire::driver {
 
-void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick) {
+void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick,
+                    slot::BellWords words) {
   if (session >= entries_.size()) entries_.resize(session + 1);
-  entries_[session] = Entry{&bells, &polled, kick, false, 0, {}};
-  polled.polled.store(0, std::memory_order_seq_cst);
+  entries_[session] = Entry{&bells, &polled, kick, words, false, 0, {}};
+  polled.polled.fetch_and(~words, std::memory_order_seq_cst);
+}
+
+void BellBoard::own(std::uint32_t session, slot::BellWords words) {
+  Entry& entry = entries_[session];
+  entry.polled->polled.fetch_and(~(entry.words & ~words), std::memory_order_seq_cst);
+  entry.words = words;
+  if (entry.active) entry.polled->polled.fetch_or(words, std::memory_order_seq_cst);
 }
 
 void BellBoard::remove(std::uint32_t session) {
   if (session >= entries_.size()) return;
-  std::erase(active_, session);
+  std::erase(active_, session);  // POLLED may stay: nobody rings any more
   entries_[session] = Entry{};
 }
 
@@ -26,18 +34,18 @@ void BellBoard::set(std::uint32_t session, std::size_t local, std::uint32_t slot
 void BellBoard::activate(std::uint32_t session, std::uint64_t now_us) {
   if (session >= entries_.size() || entries_[session].bells == nullptr) return;
   Entry& entry = entries_[session];
-  slot::drain_event(entry.kick);
+  if (entry.kick >= 0) slot::drain_event(entry.kick);
   entry.last_us = now_us;
   if (entry.active) return;
   entry.active = true;
-  entry.polled->polled.store(1, std::memory_order_seq_cst);
+  entry.polled->polled.fetch_or(entry.words, std::memory_order_seq_cst);
   active_.push_back(session);
 }
 
 bool BellBoard::demote(Entry& entry) {
-  entry.polled->polled.store(0, std::memory_order_seq_cst);
-  if (slot::bell_pending(*entry.bells)) {
-    entry.polled->polled.store(1, std::memory_order_seq_cst);
+  entry.polled->polled.fetch_and(~entry.words, std::memory_order_seq_cst);
+  if (slot::bell_pending(*entry.bells, entry.words)) {
+    entry.polled->polled.fetch_or(entry.words, std::memory_order_seq_cst);
     return false;
   }
   entry.active = false;

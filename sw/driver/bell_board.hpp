@@ -9,7 +9,8 @@
 
 namespace slotwire::driver {
 
-/// Belongs to one thread. Sessions are numbered by the caller, densely.
+/// Belongs to one thread. Sessions are numbered by the caller, densely. The bells of a session may be shared by boards
+/// of several threads; each word belongs to one of them, which alone takes its bells and says whether it is polled.
 class BellBoard {
  public:
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
@@ -17,7 +18,11 @@ class BellBoard {
   /// A session whose bells were silent for `demote_us` is polled no longer and must kick.
   explicit BellBoard(std::uint64_t demote_us) : demote_us_(demote_us) {}
 
-  void add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick);
+  /// `words` are this board's, and not polled. `kick` is emptied by activate(); -1: by somebody else.
+  void add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick,
+           slot::BellWords words = slot::kAllBellWords);
+  /// From now on `words` of a session that was added are this board's, and no others.
+  void own(std::uint32_t session, slot::BellWords words);
   void remove(std::uint32_t session);
   void set(std::uint32_t session, std::size_t local, std::uint32_t slot);
   /// The session kicked: polled from now on.
@@ -30,11 +35,12 @@ class BellBoard {
     for (std::size_t i = 0; i < active_.size();) {
       Entry& entry = entries_[active_[i]];
       bool rang = false;
-      slot::take_bells(*entry.bells, [&](std::size_t local) {
+      const auto take = [&](std::size_t local) {
         rang = true;
         // The page is the process's: a bell may lead nowhere.
         if (local < entry.slots.size() && entry.slots[local] != kNoSlot) each(entry.slots[local]);
-      });
+      };
+      slot::take_bells(*entry.bells, take, entry.words);
       if (rang) {
         entry.last_us = now_us;
         any = true;
@@ -57,6 +63,7 @@ class BellBoard {
     slot::BellPage* bells = nullptr;
     slot::PolledPage* polled = nullptr;
     int kick = -1;
+    slot::BellWords words = 0;
     bool active = false;
     std::uint64_t last_us = 0;
     std::vector<std::uint32_t> slots;  ///< by local index

@@ -32,25 +32,6 @@ void mend(Bytes& frame) {
         pipeline::ipv4_checksum(std::span<const std::byte>(frame).subspan(kIp, pipeline::kIpv4Bytes)));
 }
 
-/// An ARP packet of the peer that says where it is; `asks`: the port is asked where it is, too.
-Bytes arp_of_peer(const Endpoint& peer, const Endpoint& port, bool asks) {
-  Bytes frame(60);
-  const auto put = [&](std::size_t at, std::uint64_t value, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i)
-      frame[at + i] = static_cast<std::byte>(value >> (8 * (bytes - 1 - i)) & 0xffU);
-  };
-  put(0, port.mac, 6);
-  put(6, peer.mac, 6);
-  put(12, 0x0806, 2);
-  put(14, 0x0001'0800'0604, 6);
-  put(20, asks ? 1 : 2, 2);
-  put(22, peer.mac, 6);
-  put(28, peer.ip, 4);
-  put(32, port.mac, 6);
-  put(38, port.ip, 4);
-  return frame;
-}
-
 /// One port on side 0; the other end of its wire is the test's.
 class DpdkCarrierTest : public testing::Test {
  protected:

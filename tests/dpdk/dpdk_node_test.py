@@ -13,7 +13,7 @@ import time
 import unittest
 
 from nodes import BIN, TIMEOUT, Node, NodeTest, Process, certificates, run
-from tool_card import ip
+from tool_card import CardTest, ip
 
 MODULE = os.path.join(BIN, "..", "lib", "slotwire-dpdk.so")
 WIRE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_wire.py")
@@ -336,6 +336,43 @@ class Vhost(PortTest):
         self.killed(self.right, self.left, "echo", "dpdk")
 
 
+class BesideCard(CardTest, PortTest):
+    """`left` has a port on the wire that the simulated card of `right` is on."""
+    loss = 20
+    frame_addresses = {"left": "10.99.0.11"}
+    services = {"right": ["echo"], "left": ["echo-left"]}
+
+    def setUp(self):
+        self.need_module()
+        super().setUp()
+
+    def add_left(self):
+        return self.add("left", "right", "dpdk", f'[dpdk]\nport = "net_af_packet0,iface=wire"\nhugepages = false\n'
+                                                 f'address = "{self.frame_addresses["left"]}:7401"\n')
+
+    def test_messages_with_a_card_both_ways_with_loss(self):
+        self.both_ways(100)
+        carrier = self.carrier(self.left, "dpdk")
+        self.assertEqual((carrier["rx_malformed"], carrier["rx_unknown_peer"]), (0, 0))
+        self.assertGreater(carrier["rx_frames"], 200)
+        self.right.engine.wait_for("carrier card up")
+        self.assertGreater(self.counters(self.right)["rx_frames"], 200)
+        self.assertGreater(self.counters(self.left)["tx_lines_again"], 0)  # there was loss
+
+    def test_the_node_beside_a_card_is_killed_under_load(self):
+        self.serve(["echo", "--echo"], self.right)
+        calls = self.start(["bench", "echo", "-n", "600"], self.left)
+        before = self.counters(self.right)["rx_lines"]
+        while self.counters(self.right)["rx_lines"] < before + 20:
+            self.assertIsNone(calls.process.poll(), calls.output())
+        self.left.kill()
+        self.assertIsNone(calls.process.poll(), "the calls ended before the kill: " + calls.output())
+        self.left.start()
+        self.left.wait_for_link()
+        self.assertEqual(calls.wait(3 * TIMEOUT), 0, calls.output())
+        self.assertIn("600 answered, 0 failed, 0 wrong, 0 answered twice", calls.output())
+
+
 class DpdkEncrypted(DpdkTest):
     """Encrypted frames of a port are opened by the kernel's carrier and the reverse, with loss and keys that change."""
     loss = 50
@@ -356,11 +393,12 @@ class DpdkEncrypted(DpdkTest):
 
 
 class DpdkMisconfigured(unittest.TestCase):
-    def refused(self, port, more, expected):
+    def refused(self, port, more, expected, more_dpdk="", hugepages=False):
         if not os.path.exists(MODULE):
             self.skipTest("slotwire-dpdk.so was not built: DPDK is missing (see scripts/install-deps)")
         with tempfile.TemporaryDirectory(prefix="slotwire-test-") as directory:
-            node = Node(directory, "left", f'{more}[dpdk]\nport = "{port}"\nhugepages = false\naddress = "10.98.0.11:7401"\n')
+            node = Node(directory, "left", f'{more}[dpdk]\nport = "{port}"\nhugepages = {str(hugepages).lower()}\n'
+                                           f'address = "10.98.0.11:7401"\n{more_dpdk}')
             engine = Process([os.path.join(BIN, "slotwired"), "-c", node.config])
             engine.wait_for(re.escape(expected))
             self.assertEqual(engine.wait(), 1, engine.output())
@@ -368,6 +406,13 @@ class DpdkMisconfigured(unittest.TestCase):
     def test_what_cannot_be_opened_is_said(self):
         self.refused("net_af_packet0,iface=nonesuch", "", "there is no interface 'nonesuch'")
         self.refused("net_nonesuch0", "", "port 'net_nonesuch0': there is no such port")
+
+    def test_a_processor_that_is_not_there_is_said(self):
+        self.refused("net_null0", "", "there is no processor 1000; this host has", 'lcore = 1000\n')
+
+    def test_hugepages_that_are_not_there_are_said(self):
+        # More than any host of tests has.
+        self.refused("net_null0", "", "64 GiB in hugepages are wanted (dpdk.memory), and free are", 'memory = "64GiB"\n', hugepages=True)
 
     def test_a_ring_too_small_for_long_frames_is_said(self):
         if os.geteuid() != 0:

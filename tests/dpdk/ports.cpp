@@ -121,4 +121,22 @@ bool put_on_wire(int side, std::span<const std::byte> frame) {
          static_cast<ssize_t>(frame.size());
 }
 
+std::vector<std::byte> arp_of_peer(const pipeline::Endpoint& peer, const pipeline::Endpoint& port, bool asks) {
+  std::vector<std::byte> frame(60);
+  const auto put = [&](std::size_t at, std::uint64_t value, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i)
+      frame[at + i] = static_cast<std::byte>(value >> (8 * (bytes - 1 - i)) & 0xffU);
+  };
+  put(0, port.mac, 6);
+  put(6, peer.mac, 6);
+  put(12, 0x0806, 2);
+  put(14, 0x0001'0800'0604, 6);
+  put(20, asks ? 1 : 2, 2);
+  put(22, peer.mac, 6);
+  put(28, peer.ip, 4);
+  put(32, port.mac, 6);
+  put(38, port.ip, 4);
+  return frame;
+}
+
 }  // namespace slotwire::test

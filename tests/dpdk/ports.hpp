@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "carriers/dpdk/dpdk.hpp"
 #include "pipeline/ethernet.hpp"
@@ -32,5 +33,8 @@ pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side);
 /// Sends an Ethernet frame to `side`, from the interface on the other end (not on vhost). False when the kernel did not
 /// take it.
 bool put_on_wire(int side, std::span<const std::byte> frame);
+
+/// An ARP packet of `peer` that says where it is; `asks`: the port is asked where it is, too.
+std::vector<std::byte> arp_of_peer(const pipeline::Endpoint& peer, const pipeline::Endpoint& port, bool asks);
 
 }  // namespace slotwire::test

@@ -29,6 +29,7 @@ class CardTest(NodeTest):
     loss = 0
     front_end, key = "--bus", "socket"  # of the simulated card, and what [card] says of it
     card_config = ""  # more in [card]
+    frame_addresses = {}  # of nodes that have another one for frames than for the control connection
     services = {"right": ["echo", "web"], "left": ["echo-left", "web-left"]}
 
     def setUp(self):
@@ -47,12 +48,15 @@ class CardTest(NodeTest):
             ip("netns", "add", name)
             self.addCleanup(ip, "netns", "del", name)
         self.start_card()
-        self.left = self.add("left", "right", "udp", f'udp = "{self.addresses["left"]}:7401"\n')
+        self.left = self.add_left()
         self.right = self.add("right", "left", "card", f'[card]\n{self.key} = "{self.bus}"\naddress = "{self.addresses["right"]}:7401"\n{self.card_config}')
         for node in self.nodes:
             node.start()
         for node in self.nodes:
             node.wait_for_link()
+
+    def add_left(self):
+        return self.add("left", "right", "udp", f'udp = "{self.addresses["left"]}:7401"\n')
 
     def start_card(self):
         self.bus = os.path.join(self.directory, "card.sock")
@@ -69,9 +73,9 @@ class CardTest(NodeTest):
         return []
 
     def add(self, name, peer, carrier, extra):
-        at, to = self.addresses[name], self.addresses[peer]
+        at, to, frames_to = self.addresses[name], self.addresses[peer], self.frame_addresses.get(peer, self.addresses[peer])
         config = f'{LIMITS}{PROTOCOL}[memory]\nring = "16KiB"\nmax_ring = "64KiB"\n[listen]\ncontrol = "{at}:7400"\n{extra}'
-        config += f'[[link]]\npeer = "{peer}"\ncontrol = "{to}:7400"\ncarrier = "{carrier}"\nudp = "{to}:7401"\n'
+        config += f'[[link]]\npeer = "{peer}"\ncontrol = "{to}:7400"\ncarrier = "{carrier}"\nudp = "{frames_to}:7401"\n'
         for service in self.services[peer]:
             config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
         node = Node(self.directory, name, config)

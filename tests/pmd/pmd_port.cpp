@@ -111,6 +111,7 @@ void PmdPort::set_up(const PortOptions& options) {
   conf.rxmode.offloads = options.rx_offloads;
   conf.txmode.offloads = options.tx_offloads;
   conf.intr_conf.rxq = options.interrupts ? 1 : 0;
+  conf.intr_conf.lsc = options.tells_link ? 1 : 0;
   must(::rte_eth_dev_configure(id_, options.queues, options.queues, &conf), "configuring the port");
   for (std::uint16_t i = 0; i < options.queues; ++i) {
     must(::rte_eth_rx_queue_setup(id_, i, kDescriptors, 0, nullptr, pool_), "setting up a receive queue");

@@ -27,6 +27,7 @@ struct PortOptions {
   std::uint16_t mtu = 1500;
   std::uint64_t rx_offloads = 0, tx_offloads = 0;
   bool interrupts = false;
+  bool tells_link = false;
   std::uint16_t buffer_bytes = 10'240;  ///< of a receive buffer
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <map>
 
 #include "pmd_port.hpp"
@@ -487,6 +488,39 @@ TEST_F(Pmd, TellsOfItsLink) {
   EXPECT_NE(::rte_eth_promiscuous_enable(port->id()), 0);
   // There is room for these still; nobody takes them.
   for (int i = 0; i < 200; ++i) ASSERT_TRUE(port->send(make({})));
+}
+
+TEST_F(Pmd, ItsLinkIsToldOnceWhenTheCardHasGone) {
+  open({.tells_link = true});
+  std::atomic<int> told{0};
+  const auto count = [](std::uint16_t, rte_eth_event_type, void* counted, void*) {
+    ++*static_cast<std::atomic<int>*>(counted);
+    return 0;
+  };
+  ASSERT_EQ(::rte_eth_dev_callback_register(port->id(), RTE_ETH_EVENT_INTR_LSC, count, &told), 0);
+  // Requests to the card are answered over the connection that is watched.
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(::rte_eth_promiscuous_enable(port->id()), 0);
+    ASSERT_EQ(::rte_eth_promiscuous_disable(port->id()), 0);
+  }
+  EXPECT_EQ(told, 0);
+  card.kill();
+  ASSERT_TRUE(until([&] { return told != 0; }));
+  rte_eth_link link{};
+  ASSERT_EQ(::rte_eth_link_get_nowait(port->id(), &link), 0);
+  EXPECT_EQ(link.link_status, RTE_ETH_LINK_DOWN);
+  ASSERT_EQ(::rte_eth_dev_stop(port->id()), 0);
+  EXPECT_EQ(told, 1);
+  ASSERT_EQ(::rte_eth_dev_callback_unregister(port->id(), RTE_ETH_EVENT_INTR_LSC, count, &told), 0);
+}
+
+TEST_F(Pmd, ALinkThatIsWatchedStopsAndStartsAgain) {
+  open({.tells_link = true});
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(::rte_eth_dev_stop(port->id()), 0);
+    ASSERT_EQ(::rte_eth_dev_start(port->id()), 0);
+  }
+  EXPECT_EQ(arrives(make({})), (Seen{0, -1}));
 }
 
 TEST(PmdArguments, AreChecked) {

@@ -41,14 +41,18 @@ slot::Fd connect_to(const std::string& path) {
 
 }  // namespace
 
-SimCard::SimCard(const std::string& wire) {
+SimCard::SimCard(const std::string& wire) : given_wire_(wire) {
   std::array<char, 32> name{"/tmp/slotwire-pmd-XXXXXX"};
   if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
   directory_ = name.data();
   queues_ = directory_ + "/queues";
+  restart();
+}
+
+void SimCard::restart() {
   const std::string own = directory_ + "/wire";
-  std::vector<std::string> words{SLOTWIRE_SIMCARD, "--wire", wire.empty() ? "listen:" + own : wire, "--host",
-                                 "queues:" + queues_};
+  std::vector<std::string> words{SLOTWIRE_SIMCARD, "--wire", given_wire_.empty() ? "listen:" + own : given_wire_,
+                                 "--host", "queues:" + queues_};
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
@@ -70,7 +74,7 @@ SimCard::SimCard(const std::string& wire) {
       throw std::runtime_error("the simulated card does not start; it said: " + said);
     said += byte;
   }
-  if (wire.empty()) wire_ = connect_to(own);
+  if (given_wire_.empty()) wire_ = connect_to(own);
 }
 
 SimCard::~SimCard() {

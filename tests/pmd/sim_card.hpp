@@ -32,9 +32,11 @@ class SimCard {
   Frame receive(int timeout_ms = kPatienceMs) const;
   bool alive() const;
   void kill();
+  /// Starts it anew at the same place, after kill(). Throws std::runtime_error.
+  void restart();
 
  private:
-  std::string directory_, queues_;
+  std::string directory_, queues_, given_wire_;
   pid_t pid_ = -1;
   slot::Fd output_, wire_;
 };

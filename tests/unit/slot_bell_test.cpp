@@ -50,7 +50,7 @@ TEST(SlotBell, TakesEveryBellOnce) {
   EXPECT_EQ(taken, rung);
   EXPECT_FALSE(slot::bell_pending(session.bells));
   slot::take_bells(session.bells, [&](std::size_t) { ADD_FAILURE() << "taken twice"; });
-  session.polled.polled = 1;
+  session.polled.polled = slot::kAllBellWords;
   EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 4095));
 }
 
@@ -64,6 +64,26 @@ TEST(SlotBell, AnyBitsInThePageStayInRange) {
     ASSERT_LT(local, slot::kMaxSessionSlots);
   });
   EXPECT_EQ(count, slot::kMaxSessionSlots);
+}
+
+TEST(SlotBell, AWordIsPolledOrKickedByItself) {
+  Session session;
+  session.polled.polled = slot::bell_word(70);
+  EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, 63));
+  EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 64));
+  EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 127));
+  EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, 128));
+  EXPECT_TRUE(slot::bell_pending(session.bells, slot::bell_word(0)));
+  EXPECT_FALSE(slot::bell_pending(session.bells, slot::bell_word(192)));
+  const auto taken = [&](slot::BellWords words) {
+    std::set<std::size_t> bells;
+    slot::take_bells(
+        session.bells, [&](std::size_t local) { bells.insert(local); }, words);
+    return bells;
+  };
+  EXPECT_EQ(taken(slot::bell_word(64)), (std::set<std::size_t>{64, 127}));
+  EXPECT_EQ(taken(slot::bell_word(64)), std::set<std::size_t>{});
+  EXPECT_EQ(taken(slot::kAllBellWords), (std::set<std::size_t>{63, 128}));
 }
 
 TEST(SlotEvent, SignalsAddUpAndDrainAtOnce) {
@@ -115,7 +135,7 @@ TEST(BellBoard, PollsOnlySessionsThatKicked) {
   slot::signal_event(a.kick.get());
   board.activate(0, 1);
   EXPECT_FALSE(readable(a.kick.get())) << "activation takes the kick";
-  EXPECT_EQ(a.polled.polled.load(), 1U);
+  EXPECT_EQ(a.polled.polled.load(), slot::kAllBellWords);
   EXPECT_TRUE(poll(2));
   EXPECT_EQ(rang, std::vector<std::uint32_t>{30});
   board.activate(1, 3);
@@ -146,7 +166,7 @@ TEST(BellBoard, DoesNotSleepOnARungBell) {
   slot::ring_bell(a.bells, a.polled, 0);
   EXPECT_FALSE(board.prepare_sleep());
   EXPECT_EQ(board.active(), 1U);
-  EXPECT_EQ(a.polled.polled.load(), 1U);
+  EXPECT_EQ(a.polled.polled.load(), slot::kAllBellWords);
   EXPECT_EQ(b.polled.polled.load(), 0U);
   board.poll(2, [](std::uint32_t) {});
   EXPECT_TRUE(board.prepare_sleep());
@@ -170,6 +190,35 @@ TEST(BellBoard, BellsThatLeadNowhereAreIgnored) {
   EXPECT_EQ(board.active(), 0U);
   slot::ring_bell(a.bells, a.polled, 5);
   EXPECT_FALSE(board.poll(3, [](std::uint32_t) {}));
+}
+
+TEST(BellBoard, BoardsOfTwoThreadsShareASession) {
+  BellBoard one(100), two(100);
+  Session a;
+  a.polled.polled = 0;
+  one.add(0, a.bells, a.polled, a.kick.get(), slot::bell_word(0));
+  two.add(0, a.bells, a.polled, -1, 0);
+  two.own(0, slot::bell_word(64));
+  one.set(0, 1, 10);
+  two.set(0, 65, 20);
+  two.activate(0, 1);
+  EXPECT_EQ(a.polled.polled.load(), slot::bell_word(64)) << "each says so of its words only";
+  EXPECT_TRUE(slot::ring_bell(a.bells, a.polled, 1));
+  EXPECT_FALSE(slot::ring_bell(a.bells, a.polled, 65));
+  std::vector<std::uint32_t> rang;
+  const auto note = [&](std::uint32_t slot) { rang.push_back(slot); };
+  EXPECT_TRUE(two.poll(2, note));
+  EXPECT_EQ(rang, std::vector<std::uint32_t>{20});
+  EXPECT_TRUE(two.prepare_sleep()) << "the bell that is left is not its own";
+  EXPECT_EQ(a.polled.polled.load(), 0U);
+  one.activate(0, 3);
+  EXPECT_TRUE(one.poll(4, note));
+  EXPECT_EQ(rang, (std::vector<std::uint32_t>{20, 10}));
+  // A word that changes hands is polled by the new owner.
+  two.activate(0, 5);
+  one.own(0, 0);
+  two.own(0, slot::bell_word(0) | slot::bell_word(64));
+  EXPECT_EQ(a.polled.polled.load(), slot::bell_word(0) | slot::bell_word(64));
 }
 
 // Producers ring while the engine demotes and sleeps, as often as it can: every line that was produced is seen, and the

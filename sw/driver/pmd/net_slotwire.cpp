@@ -98,6 +98,7 @@ struct Device {
   FlowTable flows;
   rte_ether_addr mac{};
   bool running = false, promiscuous = false, all_multicast = false;
+  rte_intr_handle* watch = nullptr;  ///< of the connection, while the application wants to be told of the link
   /// Of transmit rings, from one set-up of a queue to the next: the card goes on from there.
   std::array<std::uint32_t, hq::kMaxQueues> produced{};
 };
@@ -326,6 +327,35 @@ int link_update(rte_eth_dev* dev, int /*wait*/) {
   return ::rte_eth_linkstatus_set(dev, &link);
 }
 
+/// In EAL's interrupt thread: the connection to the card has something to read.
+void on_connection(void* opaque) {
+  auto* const dev = static_cast<rte_eth_dev*>(opaque);
+  Device& device = of(dev);
+  if (device.card.link_up()) return;  // an answer that another thread is about to take
+  // Its end is there to read for good.
+  ::rte_intr_callback_unregister_pending(device.watch, on_connection, dev, nullptr);
+  link_update(dev, 0);
+  ::rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, nullptr);
+}
+
+int watch_link(rte_eth_dev* dev) {
+  Device& device = of(dev);
+  device.watch = ::rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+  if (device.watch == nullptr) return -ENOMEM;
+  int wrong = ::rte_intr_type_set(device.watch, RTE_INTR_HANDLE_EXT);
+  if (wrong == 0) wrong = ::rte_intr_fd_set(device.watch, device.card.connection_fd());
+  if (wrong == 0) wrong = ::rte_intr_callback_register(device.watch, on_connection, dev);
+  return wrong;
+}
+
+void unwatch_link(rte_eth_dev* dev) {
+  Device& device = of(dev);
+  if (device.watch == nullptr) return;
+  ::rte_intr_callback_unregister_sync(device.watch, on_connection,
+                                      dev);  // waits for one that runs; may be gone already
+  ::rte_intr_instance_free(std::exchange(device.watch, nullptr));
+}
+
 int configure(rte_eth_dev* dev) {
   const std::uint32_t queues = of(dev).card.queues();
   if (dev->data->nb_rx_queues > queues || dev->data->nb_tx_queues > queues) {
@@ -369,6 +399,7 @@ void set_queue_states(rte_eth_dev* dev, std::uint8_t state) {
 
 int stop(rte_eth_dev* dev) {
   Device& device = of(dev);
+  unwatch_link(dev);
   device.running = false;
   dev->data->dev_started = 0;
   const int wrong = tell(dev);
@@ -399,6 +430,12 @@ int start(rte_eth_dev* dev) {
     device.running = false;
     close_interrupts(dev);
     return wrong;
+  }
+  if (dev->data->dev_conf.intr_conf.lsc != 0) {
+    if (const int wrong = watch_link(dev); wrong != 0) {
+      stop(dev);
+      return wrong;
+    }
   }
   set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
   link_update(dev, 0);
@@ -453,6 +490,7 @@ int close(rte_eth_dev* dev) {
   for (std::uint16_t i = 0; i < dev->data->nb_rx_queues; ++i) rx_release(dev, i);
   for (std::uint16_t i = 0; i < dev->data->nb_tx_queues; ++i) tx_release(dev, i);
   close_interrupts(dev);
+  unwatch_link(dev);
   // The card forgets the rules when the connection ends.
   std::unique_ptr<Device>(static_cast<Device*>(std::exchange(dev->data->dev_private, nullptr))).reset();
   dev->data->mac_addrs = nullptr;  // it was the device's
@@ -727,7 +765,7 @@ int probe(rte_vdev_device* vdev) {
     dev->data->mac_addrs = &device->mac;
     dev->data->dev_private = device.release();
     dev->data->promiscuous = 0;
-    dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+    dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS | RTE_ETH_DEV_INTR_LSC;
     dev->dev_ops = &operations();
     dev->rx_pkt_burst = receive;
     dev->tx_pkt_burst = transmit;

@@ -29,6 +29,8 @@ class QueueClient {
   std::uint32_t queues() const { return info_.queues; }
   /// Readable after the card put a frame into receive ring `queue` that was armed.
   int signal_fd(std::uint32_t queue) const { return signals_[queue].get(); }
+  /// Readable when an answer is there that ask() has not taken yet, and for good once the card has gone.
+  int connection_fd() const { return socket_.get(); }
   /// Wakes the card after a frame was produced, if it sleeps.
   void kick() const;
 

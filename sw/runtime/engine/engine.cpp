@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "carriers/dpdk/host.hpp"
 #include "slot/waiter.hpp"
 
 namespace slotwire::engine {
@@ -103,6 +104,8 @@ void Engine::open_dpdk() {
   const carriers::DpdkPort port = dpdk_->port();
   log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}",
              options.address.to_string(), port.device, port.driver, port.mac, port.steering, port.checksum, port.wake);
+  dpdk_advice_ = carriers::DpdkHost().advice(options);
+  for (const std::string& advice : dpdk_advice_) log().warn("carrier dpdk: {}", advice);
   reactor_.add(dpdk_->fd(), EPOLLIN, [](std::uint32_t) {});
 }
 

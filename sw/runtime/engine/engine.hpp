@@ -266,6 +266,7 @@ class Engine final : private driver::CardListener {
   std::unique_ptr<carriers::LoopbackCarrier> loopback_;
   std::unique_ptr<carriers::UdpCarrier> udp_;
   std::unique_ptr<carriers::DpdkCarrier> dpdk_;
+  std::vector<std::string> dpdk_advice_;
   std::unique_ptr<carriers::SealedCarrier> sealed_udp_, sealed_dpdk_;  ///< over udp_, dpdk_, where some link wants it
   std::unique_ptr<carriers::TcpCarrier> tcp_;
   std::unique_ptr<driver::CardPort> card_port_;     ///< where the card carries links

@@ -111,7 +111,10 @@ Json Engine::status() {
     return sealed ? static_cast<const carriers::Carrier&>(*sealed) : plain;
   };
   if (udp_) carriers.push_back(carrier_json(counted(*udp_, sealed_udp_)));
-  if (dpdk_) carriers.push_back(dpdk_json(*dpdk_, counted(*dpdk_, sealed_dpdk_)));
+  if (dpdk_) {
+    carriers.push_back(dpdk_json(*dpdk_, counted(*dpdk_, sealed_dpdk_)));
+    carriers.back()["port"]["advice"] = dpdk_advice_;
+  }
   if (card_udp_) carriers.push_back(carrier_json(*card_udp_));
   carriers.push_back(carrier_json(*tcp_));
   carriers.push_back(carrier_json(*loopback_));

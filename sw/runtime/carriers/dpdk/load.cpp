@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/dpdk/host.hpp"
 
 namespace slotwire::carriers {
 namespace {
@@ -50,6 +51,7 @@ const DpdkModule& load() {
 
 std::unique_ptr<DpdkCarrier> open_dpdk(const DpdkOptions& options) {
   static const DpdkModule& module = load();
+  DpdkHost().require(options, allowed_cpus());
   return module.open(options);
 }
 

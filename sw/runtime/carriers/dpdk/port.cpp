@@ -34,8 +34,10 @@ constexpr std::size_t kAfXdpKeeps = 2048;
 /// The driver that says 1518 bytes whatever its ring takes, and cuts what is longer.
 constexpr std::string_view kRawSocket = "net_af_packet";
 constexpr std::size_t kRingFrame = 2048, kRingHeader = 128;  ///< its default, and room for what the kernel puts before
-/// The driver whose port is of no use any more when its other end has gone.
-constexpr std::string_view kConnectsOnce = "net_virtio_user";
+/// The driver that says so late that its other end has gone, by a handler that it puts off.
+constexpr std::string_view kTellsLate = "net_virtio_user";
+/// Drivers whose port is of no use any more when its other end has gone.
+constexpr std::string_view kConnectOnce[] = {kTellsLate, "net_slotwire"};
 /// Longest wait for a handler of a driver's to end.
 constexpr std::chrono::seconds kHandlerLimit{5};
 
@@ -289,7 +291,8 @@ Port::Change Port::changed() noexcept {
   const bool was_down = change_.down.exchange(false);
   change.up = !is_down(id_);
   change.down = was_down || !change.up;
-  change.lost = change.down && driver_ == kConnectsOnce;
+  change.lost =
+      change.down && std::find(std::begin(kConnectOnce), std::end(kConnectOnce), driver_) != std::end(kConnectOnce);
   return change;
 }
 
@@ -298,7 +301,7 @@ bool Port::wire_up() const noexcept {
 }
 
 void Port::stop() noexcept {
-  if (driver_ != kConnectsOnce) {
+  if (driver_ != kTellsLate) {
     ::rte_eth_dev_stop(id_);
     return;
   }
