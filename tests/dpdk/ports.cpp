@@ -113,7 +113,7 @@ pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side) {
 }
 
 bool put_on_wire(int side, std::span<const std::byte> frame) {
-  const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  static const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // closing one takes the kernel long
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
   to.sll_ifindex = static_cast<int>(::if_nametoindex(interface_of(1 - side).c_str()));
