@@ -72,6 +72,10 @@ Json dpdk_json(const carriers::DpdkCarrier& carrier, const carriers::Carrier& co
                   {"steering", port.steering},
                   {"checksum", port.checksum},
                   {"wake", port.wake},
+                  {"queues", carrier.queues()},
+                  {"handed_out", port.handed_out},
+                  {"handed_in", port.handed_in},
+                  {"hand_over_dropped", port.hand_over_dropped},
                   {"rx_other", port.rx_other},
                   {"arp_answered", port.arp_answered},
                   {"arp_conflicts", port.arp_conflicts}};
