@@ -93,6 +93,7 @@ class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
     port = "net_af_packet0,iface=wire"
+    dpdk_extra = ""
     encryption = "none"
     library = {}
     mtu = 1500
@@ -119,7 +120,7 @@ class DpdkTest(PortTest):
             self.tls = certificates(self.directory, self.tls)
         self.make_wire()
         self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = false\n'
-                                                      f'address = "{self.carriers["left"]}:7401"\n')
+                                                      f'address = "{self.carriers["left"]}:7401"\n{self.dpdk_extra}')
         self.right = self.add("right", "left", "udp", "")
         for node in self.nodes:
             node.start()
