@@ -102,8 +102,12 @@ struct ProtocolConfig {
   std::chrono::microseconds sweep{};
 };
 
+/// Who computes AES-GCM.
+enum class CipherChoice : std::uint8_t { automatic, openssl, dpdk };
+
 /// Of links with encryption.
 struct EncryptionConfig {
+  CipherChoice library = CipherChoice::automatic;  ///< of links over carrier dpdk; OpenSSL computes all others
   std::uint32_t rekey_frames = 0;
   std::chrono::microseconds rekey_after{};
 };
@@ -139,6 +143,7 @@ struct CardConfig {
 /// A network port of the node's own, driven by DPDK.
 struct DpdkConfig {
   static constexpr std::uint32_t kAnyLcore = ~std::uint32_t{0};
+  static constexpr std::uint32_t kMaxCpu = 1023;
 
   std::string port;  ///< empty: none
   std::optional<HostPort> address;
@@ -148,6 +153,7 @@ struct DpdkConfig {
   bool hugepages = false;
   std::uint64_t memory = 0;  ///< bytes
   std::uint32_t lcore = kAnyLcore;
+  std::vector<std::uint32_t> lcores;  ///< CPUs of the workers; empty: no workers
   std::vector<std::string> eal;
 };
 

@@ -147,6 +147,11 @@ const std::array kKeys = std::to_array<Key>({
     {"encryption", "rekey_after", Kind::duration, false, "\"1h\"", 1_s, 86400_s, "", "",
      "And so long after the first frame under it. A link on which nothing is sent keeps its key.",
      [](Config& c) -> auto& { return c.encryption.rekey_after; }},
+    {"encryption", "library", Kind::choice, false, "\"auto\"", 0, 0, "auto|openssl|dpdk", "",
+     "Who computes AES-GCM on links with carrier = \"dpdk\"; on other links OpenSSL does. `auto` takes DPDK's driver "
+     "crypto_aesni_gcm where it, its library and the processor's instructions are there, else OpenSSL; `slotwire status` says which, and "
+     "why. With `dpdk` slotwired does not start without it.", [](Config& c,
+     std::size_t choice) { c.encryption.library = static_cast<CipherChoice>(choice); }},
 
     {"listen", "control", Kind::listen_address, false, "", 0, 0, "", "not listening",
      "Control connections of other nodes, TCP. Usual: `\"0.0.0.0:7400\"`.",
@@ -212,8 +217,12 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.dpdk.hugepages; }},
     {"dpdk", "memory", Kind::size, false, "\"128MiB\"", 32_MiB, 64_GiB, "", "",
      "Memory that DPDK takes, for all buffers.", [](Config& c) -> auto& { return c.dpdk.memory; }},
-    {"dpdk", "lcore", Kind::count, false, "", 0, 1023, "", "any that slotwired may run on",
-     "CPU that slotwired is bound to.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
+    {"dpdk", "lcore", Kind::count, false, "", 0, DpdkConfig::kMaxCpu, "", "any that slotwired may run on",
+     "CPU that slotwired is bound to; with `lcores` its main thread.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
+    {"dpdk", "lcores", Kind::cpu_list, false, "", 1, carriers::kMaxDpdkQueues, "", "none: everything runs in one thread",
+     "CPUs, each with a thread and a pair of queues of the port of its own, among which the slots of links over the port are "
+     "divided: `[2, 3]`. Such links cannot be encrypted. Everything else stays in the main thread.",
+     [](Config& c) -> auto& { return c.dpdk.lcores; }},
     {"dpdk", "eal", Kind::text_list, false, "", 1, carriers::kMaxEalArguments, "", "none",
      "Further arguments of DPDK's set-up (EAL), each a text of its own: `[\"--iova-mode=va\"]`.",
      [](Config& c) -> auto& { return c.dpdk.eal; }},
@@ -358,6 +367,9 @@ std::string describe_expected(const Key& key) {
       return "\"host:port\", port 1 to 65535";
     case Kind::choice:
       return "one of " + quoted_list(key.choices);
+    case Kind::cpu_list:
+      return "a list of" + range(key, number).substr(5) + " different CPUs, numbers from 0 to " +
+             number(DpdkConfig::kMaxCpu);
     case Kind::text_list:
       return "a list of" + range(key, number).substr(5) + " texts";
     case Kind::node_list:
