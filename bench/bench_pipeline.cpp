@@ -134,7 +134,7 @@ void floor_memcpy_frame(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
   state.SetBytesProcessed(static_cast<std::int64_t>(static_cast<std::size_t>(state.iterations()) * bytes));
 }
-BENCHMARK(floor_memcpy_frame)->ArgName("lines")->Arg(1)->Arg(16)->Arg(21);
+BENCHMARK(floor_memcpy_frame)->ArgName("lines")->Arg(1)->Arg(16)->Arg(21)->Arg(22)->Arg(139);
 
 }  // namespace
 

@@ -20,7 +20,7 @@ FLOORS = [
     (r"ring_ping_pong/(\d+)/real_time$", "floor_atomic_ping_pong/real_time"),
     (r"crc32c/(\d+)$", r"floor_memcpy/\1"),
     (r"pipeline_active/slots:\d+/lines:(\d+)$", r"floor_memcpy_frame/lines:\1"),
-    (r"seal_and_open/lines:(\d+)/bits:\d+$", r"floor_memcpy_frame/lines:\1"),
+    (r"seal_and_open(?:_dpdk)?/lines:(\d+)/bits:\d+$", r"floor_memcpy_frame/lines:\1"),
     (r"pipeline_idle/slots:\d+$", "pipeline_idle/slots:16"),
 ]
 

@@ -92,7 +92,7 @@ TEST(LinkKeys, TheVectorsOfThePage) {
     EXPECT_EQ(to_hex(result.frame), vector["frame"].get<std::string>()) << vector["name"];
     // Sealing is the same bytes, by the same layout.
     const Bytes frame = from_hex(vector["frame"]);
-    const auto sealer = make_frame_cipher(*suite, key.key(), FrameCipher::Use::seal);
+    const auto sealer = openssl_ciphers().make(*suite, key.key(), FrameCipher::Use::seal, 48);
     Nonce nonce = key.salt;
     const auto sequence = vector["sequence"].get<std::uint64_t>();
     for (std::size_t i = 0; i < 8; ++i) nonce[11 - i] ^= static_cast<std::byte>(sequence >> (8 * i) & 0xffU);

@@ -3,6 +3,7 @@
 The port is an interface of the kernel (net_af_packet on one end of a veth pair): the control connection goes through the kernel at
 one address, the frames through DPDK at another one of the same interface.
 """
+import glob
 import os
 import re
 import shutil
@@ -57,14 +58,15 @@ class PortTest(NodeTest):
         """Calls go on while the interface under the port of `left` goes down and comes back: none is lost."""
         self.serve(["echo", "--echo"], self.right)
         calls = self.start(["bench", "echo", "-n", "20000", "-s", "200", "-W", "60s"], self.left)
-        counters = lambda: self.left.status()["counters"]
-        before = counters()
-        while counters()["rx_lines"] < before["rx_lines"] + 200:
+        counter = lambda name, *nodes: sum(node.status()["counters"][name] for node in nodes)
+        before = counter("rx_lines", self.left)
+        while counter("rx_lines", self.left) < before + 200:
             self.assertIsNone(calls.process.poll(), calls.output())
         ip("-n", self.names["left"], "link", "set", "wire", "down")
-        again = counters()["tx_lines_again"]
+        again = counter("tx_lines_again", *self.nodes)
         end = time.monotonic() + TIMEOUT
-        while counters()["tx_lines_again"] < again + 3:  # it has noticed, more than once
+        # Whose frame was under way has noticed, more than once.
+        while counter("tx_lines_again", *self.nodes) < again + 3:
             self.assertIsNone(calls.process.poll(), "the calls ended before the wire went: " + calls.output())
             self.assertLess(time.monotonic(), end, "nothing was lost")
         ip("-n", self.names["left"], "link", "set", "wire", "up")
@@ -93,6 +95,7 @@ class DpdkTest(PortTest):
     port = "net_af_packet0,iface=wire"
     dpdk_extra = ""
     encryption = "none"
+    library = {}
     mtu = 1500
     services = {"right": ["echo"], "left": ["echo-left"]}
     kernel = {"left": "10.98.0.1", "right": "10.98.0.2"}
@@ -128,6 +131,10 @@ class DpdkTest(PortTest):
     def started(self, node):
         """What a port needs that is there only once its slotwired runs."""
 
+    def inside(self, name):
+        """What starts the slotwired of `name` in its namespaces, which are its own."""
+        return []
+
     def make_wire(self):
         if self.loss == 0:
             ip("-n", self.names["left"], "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", self.names["right"])
@@ -149,6 +156,8 @@ class DpdkTest(PortTest):
 
     def add(self, name, peer, carrier, extra):
         config = self.tls[name] + '[encryption]\nrekey_frames = 100\n'
+        if name in self.library:
+            config += f'library = "{self.library[name]}"\n'
         config += f'[listen]\ncontrol = "{self.kernel[name]}:7400"\nmtu = {self.mtu}\n'
         if carrier == "udp":
             config += f'udp = "{self.carriers[name]}:7401"\n'
@@ -157,7 +166,7 @@ class DpdkTest(PortTest):
         for service in self.services[peer]:
             config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
         node = Node(self.directory, name, config)
-        node.prefix = ["ip", "netns", "exec", self.names[name]]
+        node.prefix = ["ip", "netns", "exec", self.names[name], *self.inside(name)]
         self.nodes.append(node)
         return node
 
@@ -374,13 +383,31 @@ class BesideCard(CardTest, PortTest):
         self.assertIn("600 answered, 0 failed, 0 wrong, 0 answered twice", calls.output())
 
 
+# DPDK's driver that computes AES-GCM, and what the processor must have for it.
+CRYPTO = [os.path.realpath(path) for path in glob.glob("/usr/lib/*/librte_crypto_ipsec_mb.so.23")]
+
+
+def lacks_crypto():
+    if not CRYPTO:
+        return "DPDK's driver crypto_aesni_gcm is missing: librte-crypto-ipsec-mb23 (scripts/install-deps)"
+    with open("/proc/cpuinfo") as file:
+        return "" if " aes " in file.read() else "this processor has no AES instructions"
+
+
 class DpdkEncrypted(DpdkTest):
     """Encrypted frames of a port are opened by the kernel's carrier and the reverse, with loss and keys that change."""
     loss = 50
     encryption = "aes-256-gcm"
+    library = {"left": "auto"}
 
     def test_encrypted_calls_with_loss(self):
         self.both_ways(400, 3000)
+        expected = "OpenSSL" if lacks_crypto() else "DPDK"
+        print(f"encrypted by {expected}: {lacks_crypto() or 'its driver is there'}", flush=True)
+        self.assertEqual(self.carrier(self.left, "dpdk")["encryption"]["library"], expected)
+        for node, by in ((self.left, expected), (self.right, "OpenSSL")):
+            self.assertEqual(node.status()["links"][0]["keys"]["library"], by)
+        self.left.engine.wait_for(f"encryption over dpdk by {expected}")
         for node in self.nodes:
             link = node.status()["links"][0]
             self.assertEqual((link["encryption"], link["up"]), ("aes-256-gcm", True))
@@ -391,6 +418,38 @@ class DpdkEncrypted(DpdkTest):
             self.assertEqual([keys[drop] for drop in ("forged", "clear", "too_short", "no_key", "not_sealed")], [0] * 5)
             self.assertGreater(node.status()["counters"]["tx_lines_again"], 0)
         self.assertRegex(run(["status"], self.left).stdout, r"right +dpdk +aes-256-gcm +up")
+
+
+class DpdkEncryptedWithoutDriver(DpdkTest):
+    """DPDK is there and its driver for AES-GCM is not: `left` has an empty device in its place."""
+    encryption = "aes-128-gcm"
+
+    def setUp(self):
+        if missing := lacks_crypto():
+            self.skipTest(missing)
+        super().setUp()
+
+    def inside(self, name):
+        if name == "right":
+            return []
+        return ["sh", "-c", "".join(f"mount --bind /dev/null {path} && " for path in CRYPTO) + 'exec "$@"', "sh"]
+
+    def test_openssl_encrypts_instead_and_says_why_unless_dpdk_must(self):
+        self.both_ways(100, 3000)
+        said = self.carrier(self.left, "dpdk")["encryption"]
+        self.assertEqual(said["library"], "OpenSSL")
+        self.assertIn("install librte-crypto-ipsec-mb23", said["why"])
+        self.assertRegex(run(["status"], self.left).stdout, "encryption by OpenSSL .*install librte-crypto-ipsec-mb23")
+        self.left.engine.wait_for("encryption over dpdk by OpenSSL .*its driver is missing")
+        self.assertEqual(self.left.stop(), 0)
+        with open(self.left.config) as file:
+            config = file.read()
+        with open(self.left.config, "w") as file:
+            file.write(config.replace("[encryption]\n", '[encryption]\nlibrary = "dpdk"\n'))
+        engine = Process([*self.left.prefix, os.path.join(BIN, "slotwired"), "-c", self.left.config])
+        self.processes.append(engine)
+        engine.wait_for('its driver is missing.*install librte-crypto-ipsec-mb23 and libipsec-mb1, or set encryption.library = "openssl"')
+        self.assertEqual(engine.wait(), 1, engine.output())
 
 
 class DpdkMisconfigured(unittest.TestCase):

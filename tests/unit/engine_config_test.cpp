@@ -93,6 +93,7 @@ sweep = "23us"
 [encryption]
 rekey_frames = 260
 rekey_after = "27s"
+library = "openssl"
 [listen]
 control = "0.0.0.0:7400"
 udp = "[::1]:0"
@@ -159,6 +160,7 @@ nodes = ["*"]
   EXPECT_EQ(c.protocol.sweep, microseconds(23));
   EXPECT_EQ(c.encryption.rekey_frames, 260U);
   EXPECT_EQ(c.encryption.rekey_after, std::chrono::seconds(27));
+  EXPECT_EQ(c.encryption.library, CipherChoice::openssl);
   EXPECT_EQ(c.listen.control, (HostPort{"0.0.0.0", 7400}));
   EXPECT_EQ(c.listen.udp, (HostPort{"::1", 0}));
   EXPECT_EQ(c.listen.tcp, (HostPort{"127.0.0.1", 7402}));
@@ -349,6 +351,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "a card, whose pipeline does not encrypt; use carrier"},
         Refused{"UnknownEncryption", "[[link]]\npeer = \"c\"\nencryption = \"rot13\"", "\"aes-256-gcm\""},
         Refused{"RekeyTooSoon", "encryption.rekey_frames = 63", "from 64 to 2147483648"},
+        Refused{"DpdkEncryptsNothing", "encryption.library = \"dpdk\"", "no encrypted link has carrier = \"dpdk\""},
         Refused{"NoDpdk", "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"dpdk\"", "set 'dpdk.port'"},
         Refused{"DpdkWithoutAddress", "dpdk.port = \"net_tap0\"", "give it an IPv4 address"},
         Refused{"DpdkWithoutPort", "dpdk.address = \"10.0.0.1:7401\"", "name the port"},

@@ -27,7 +27,8 @@ unsigned char* to(std::span<std::byte> bytes) {
 
 class EvpCipher final : public FrameCipher {
  public:
-  bool start(CipherSuite suite, std::span<const std::byte> key, Use use) {
+  bool start(CipherSuite suite, std::span<const std::byte> key, Use use, std::size_t associated_bytes) {
+    associated_bytes_ = associated_bytes;
     context_.reset(EVP_CIPHER_CTX_new());
     const EVP_CIPHER* const cipher = suite == CipherSuite::aes_128_gcm ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
     static_assert(kNonceBytes == 12, "what EVP takes without being told a length");
@@ -66,7 +67,8 @@ class EvpCipher final : public FrameCipher {
 
   bool begin(const Nonce& nonce, std::span<const std::byte> associated) noexcept {
     int done = 0;
-    return EVP_CipherInit_ex2(context_.get(), nullptr, nullptr, in(nonce), -1, nullptr) == 1 &&
+    return associated.size() == associated_bytes_ &&
+           EVP_CipherInit_ex2(context_.get(), nullptr, nullptr, in(nonce), -1, nullptr) == 1 &&
            (associated.empty() ||
             EVP_CipherUpdate(context_.get(), nullptr, &done, in(associated), static_cast<int>(associated.size())) == 1);
   }
@@ -81,6 +83,20 @@ class EvpCipher final : public FrameCipher {
 
   std::unique_ptr<EVP_CIPHER_CTX, Free> context_;
   Use use_ = Use::seal;
+  std::size_t associated_bytes_ = 0;
+};
+
+class OpensslCiphers final : public CipherLibrary {
+ public:
+  std::string_view name() const noexcept override { return "OpenSSL"; }
+  std::unique_ptr<FrameCipher> make(CipherSuite suite, std::span<const std::byte> key, FrameCipher::Use use,
+                                    std::size_t associated_bytes) override {
+    if (suite == CipherSuite::none || key.size() != suite_key_bytes(suite) || associated_bytes > INT_MAX)
+      return nullptr;
+    auto cipher = std::make_unique<EvpCipher>();
+    if (!cipher->start(suite, key, use, associated_bytes)) return nullptr;
+    return cipher;
+  }
 };
 
 }  // namespace
@@ -100,12 +116,9 @@ std::size_t suite_key_bytes(CipherSuite suite) {
   return kSuites[static_cast<std::size_t>(suite)].key_bytes;
 }
 
-std::unique_ptr<FrameCipher> make_frame_cipher(CipherSuite suite, std::span<const std::byte> key,
-                                               FrameCipher::Use use) {
-  if (suite == CipherSuite::none || key.size() != suite_key_bytes(suite)) return nullptr;
-  auto cipher = std::make_unique<EvpCipher>();
-  if (!cipher->start(suite, key, use)) return nullptr;
-  return cipher;
+CipherLibrary& openssl_ciphers() {
+  static OpensslCiphers one;
+  return one;
 }
 
 bool random_bytes(std::span<std::byte> out) noexcept {
@@ -114,6 +127,10 @@ bool random_bytes(std::span<std::byte> out) noexcept {
 
 void wipe(std::span<std::byte> secret) noexcept {
   OPENSSL_cleanse(secret.data(), secret.size());
+}
+
+bool same_tag(std::span<const std::byte, kTagBytes> a, std::span<const std::byte, kTagBytes> b) noexcept {
+  return CRYPTO_memcmp(a.data(), b.data(), kTagBytes) == 0;
 }
 
 }  // namespace slotwire::carriers

@@ -1,4 +1,5 @@
-// AES-GCM over the bytes of one frame: the only place that knows who computes it.
+// AES-GCM over the bytes of one frame, whoever computes it. OpenSSL does; DPDK's synchronous crypto is in
+// dpdk/dpdk_ciphers.*.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -25,8 +26,8 @@ inline constexpr std::size_t kNonceBytes = 12;
 inline constexpr std::size_t kTagBytes = 16;
 using Nonce = std::array<std::byte, kNonceBytes>;
 
-/// One key, for one of the two calls. One thread. Neither call allocates or throws. What goes wrong in the library, not
-/// only a wrong tag, is a false.
+/// One key, for one of the two calls. One thread. `associated` is as long as was said when it was made. Neither call
+/// allocates or throws. What goes wrong in the library, not only a wrong tag, is a false.
 class FrameCipher {
  public:
   enum class Use : std::uint8_t { seal, open };
@@ -47,13 +48,30 @@ class FrameCipher {
                     std::span<const std::byte, kTagBytes> tag, std::span<std::byte> out) noexcept = 0;
 };
 
-/// By OpenSSL's EVP; what depends on the key alone is made here, once. `key` has suite_key_bytes(suite) bytes. None
-/// when it has not, when the suite is none, or when OpenSSL refuses.
-std::unique_ptr<FrameCipher> make_frame_cipher(CipherSuite suite, std::span<const std::byte> key, FrameCipher::Use use);
+/// Who computes AES-GCM. What two of them seal is the same byte for byte. Any thread, one at a time. Outlives the
+/// ciphers that it made.
+class CipherLibrary {
+ public:
+  CipherLibrary() = default;
+  CipherLibrary(const CipherLibrary&) = delete;
+  CipherLibrary& operator=(const CipherLibrary&) = delete;
+  virtual ~CipherLibrary() = default;
+  /// For people: "OpenSSL".
+  virtual std::string_view name() const noexcept = 0;
+  /// What depends on the key alone is made here, once. `key` has suite_key_bytes(suite) bytes, the `associated` of
+  /// every call has `associated_bytes`. None when the key has not, when the suite is none, or when the library refuses.
+  virtual std::unique_ptr<FrameCipher> make(CipherSuite suite, std::span<const std::byte> key, FrameCipher::Use use,
+                                            std::size_t associated_bytes) = 0;
+};
+
+/// OpenSSL's, which is always there. Lives as long as the program.
+CipherLibrary& openssl_ciphers();
 
 /// Fills `out` with random bytes fit for keys. False when the system has none.
 bool random_bytes(std::span<std::byte> out) noexcept;
 /// Overwrites secrets in a way that the compiler does not leave out.
 void wipe(std::span<std::byte> secret) noexcept;
+/// Whether two tags are equal, in a time that does not depend on what is in them.
+bool same_tag(std::span<const std::byte, kTagBytes> a, std::span<const std::byte, kTagBytes> b) noexcept;
 
 }  // namespace slotwire::carriers

@@ -80,6 +80,10 @@ LinkKeys::LinkKeys(const Options& options) : options_(options) {
   next_id_ = get<std::uint32_t>(random, 0);
 }
 
+std::unique_ptr<FrameCipher> LinkKeys::make_cipher(const KeyMaterial& key, FrameCipher::Use use) {
+  return library().make(key.suite, key.key(), use, kSealedTagAt);
+}
+
 void LinkKeys::restart() noexcept {
   offered_.reset();
   waiting_.reset();
@@ -107,7 +111,7 @@ std::optional<KeyMaterial> LinkKeys::offer() {
 
 bool LinkKeys::taken(std::uint32_t id) noexcept {
   if (!offered_ || offered_->id != id) return false;
-  std::unique_ptr<FrameCipher> cipher = make_frame_cipher(offered_->suite, offered_->key(), FrameCipher::Use::seal);
+  std::unique_ptr<FrameCipher> cipher = make_cipher(*offered_, FrameCipher::Use::seal);
   if (!cipher) return false;
   tx_ = *offered_;
   wipe(tx_.secret);
@@ -123,7 +127,7 @@ bool LinkKeys::install(const KeyMaterial& key) {
   RxKey made;
   made.id = key.id;
   made.salt = key.salt;
-  made.cipher = make_frame_cipher(key.suite, key.key(), FrameCipher::Use::open);
+  made.cipher = make_cipher(key, FrameCipher::Use::open);
   if (!made.cipher) return false;
   // Two keys of one id, of two lives of the peer: the new one is meant.
   if (newer_.cipher && newer_.id != key.id) older_ = std::move(newer_);

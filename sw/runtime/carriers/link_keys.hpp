@@ -31,6 +31,9 @@ inline constexpr std::uint64_t kReplayWindow = 1024;
 /// was sealed under it has arrived by then, or never will.
 inline constexpr std::uint64_t kOverlapFrames = 256, kOverlapUs = 1'000'000;
 
+/// Ciphers that one link has at most, while keys change: two that seal and three that open.
+inline constexpr std::size_t kMaxCiphersPerLink = 5;
+
 /// What seals the frames of one direction. Wiped when it goes.
 struct KeyMaterial {
   std::uint32_t id = 0;
@@ -93,10 +96,12 @@ class LinkKeys {
     std::uint64_t rekey_frames = std::uint64_t{1} << 24U;  ///< a new key is due after so many, 1 to `max_frames`
     std::uint64_t rekey_us = 3'600'000'000;                ///< or so long after its first frame
     std::uint64_t max_frames = kMaxFramesPerKey;           ///< frames that a key seals at most
+    CipherLibrary* library = nullptr;                      ///< outlives this; null: OpenSSL
   };
   explicit LinkKeys(const Options& options);
 
   CipherSuite suite() const noexcept { return options_.suite; }
+  CipherLibrary& library() const { return options_.library == nullptr ? openssl_ciphers() : *options_.library; }
 
   // --- what is said over the control connection ---
 
@@ -148,6 +153,7 @@ class LinkKeys {
   };
   bool may_drop_older(std::uint64_t now_us) const noexcept;
   bool install(const KeyMaterial& key);
+  std::unique_ptr<FrameCipher> make_cipher(const KeyMaterial& key, FrameCipher::Use use);
   Opened try_open(std::span<const std::byte> datagram, std::span<std::byte> out) noexcept;
 
   Options options_;

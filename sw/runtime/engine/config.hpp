@@ -102,8 +102,12 @@ struct ProtocolConfig {
   std::chrono::microseconds sweep{};
 };
 
+/// Who computes AES-GCM.
+enum class CipherChoice : std::uint8_t { automatic, openssl, dpdk };
+
 /// Of links with encryption.
 struct EncryptionConfig {
+  CipherChoice library = CipherChoice::automatic;  ///< of links over carrier dpdk; OpenSSL computes all others
   std::uint32_t rekey_frames = 0;
   std::chrono::microseconds rekey_after{};
 };

@@ -27,6 +27,7 @@ class Checker {
     dpdk();
     tls();
     links();
+    encryption();
     services();
     rules();
   }
@@ -213,6 +214,16 @@ class Checker {
     }
     if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
       add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");
+    }
+  }
+
+  void encryption() {
+    const bool used = std::any_of(config_.links.begin(), config_.links.end(), [](const LinkConfig& link) {
+      return link.carrier == LinkCarrier::dpdk && link.encryption != carriers::CipherSuite::none;
+    });
+    if (config_.encryption.library == CipherChoice::dpdk && !used) {
+      problem("encryption.library",
+              "is \"dpdk\" but no encrypted link has carrier = \"dpdk\", and on others OpenSSL computes; remove it");
     }
   }
 

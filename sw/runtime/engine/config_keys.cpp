@@ -148,6 +148,11 @@ const std::array kKeys = std::to_array<Key>({
     {"encryption", "rekey_after", Kind::duration, false, "\"1h\"", 1_s, 86400_s, "", "",
      "And so long after the first frame under it. A link on which nothing is sent keeps its key.",
      [](Config& c) -> auto& { return c.encryption.rekey_after; }},
+    {"encryption", "library", Kind::choice, false, "\"auto\"", 0, 0, "auto|openssl|dpdk", "",
+     "Who computes AES-GCM on links with carrier = \"dpdk\"; on other links OpenSSL does. `auto` takes DPDK's driver "
+     "crypto_aesni_gcm where it, its library and the processor's instructions are there, else OpenSSL; `slotwire status` says which, and "
+     "why. With `dpdk` slotwired does not start without it.", [](Config& c,
+     std::size_t choice) { c.encryption.library = static_cast<CipherChoice>(choice); }},
 
     {"listen", "control", Kind::listen_address, false, "", 0, 0, "", "not listening",
      "Control connections of other nodes, TCP. Usual: `\"0.0.0.0:7400\"`.",

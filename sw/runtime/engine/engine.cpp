@@ -86,6 +86,13 @@ std::unique_ptr<carriers::UdpCarrier> Engine::open_udp(const carriers::Address& 
   return udp;
 }
 
+/// What DPDK as a whole is set up with.
+carriers::EalOptions Engine::eal_options() const {
+  const DpdkConfig& config = config_.dpdk;
+  return {config.hugepages, config.memory, config.lcore == DpdkConfig::kAnyLcore ? -1 : static_cast<int>(config.lcore),
+          config.eal};
+}
+
 void Engine::open_dpdk() {
   const DpdkConfig& config = config_.dpdk;
   carriers::DpdkOptions options;
@@ -101,8 +108,7 @@ void Engine::open_dpdk() {
   options.max_links = std::size_t{config_.limits.links} + 1;
   options.queues = std::max<std::size_t>(config.lcores.size(), 1);
   options.queue_cpus.assign(config.lcores.begin(), config.lcores.end());
-  options.eal = {config.hugepages, config.memory,
-                 config.lcore == DpdkConfig::kAnyLcore ? -1 : static_cast<int>(config.lcore), config.eal};
+  options.eal = eal_options();
   dpdk_ = carriers::open_dpdk(options);
   const carriers::DpdkPort port = dpdk_->port();
   log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}",
@@ -134,6 +140,7 @@ void Engine::open_carriers() {
       carriers::LoopbackOptions{.max_links = std::size_t{config_.limits.links} + 1});
   if (config_.listen.udp) udp_ = open_udp(address_of(*config_.listen.udp));
   if (!config_.dpdk.port.empty()) open_dpdk();
+  choose_ciphers();
   sealed_udp_ = open_sealed(LinkCarrier::udp, udp_.get());
   sealed_dpdk_ = open_sealed(LinkCarrier::dpdk, dpdk_.get());
   {

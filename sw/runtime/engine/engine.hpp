@@ -151,6 +151,9 @@ class Engine final : private driver::CardListener {
   void open_carriers();
   std::unique_ptr<carriers::UdpCarrier> open_udp(const carriers::Address& address);
   void open_dpdk();
+  carriers::EalOptions eal_options() const;
+  void choose_ciphers();
+  carriers::CipherLibrary& dpdk_library() const;
   /// Runs `f()` in the thread that the DPDK carrier belongs to.
   template <class F>
   void on_dpdk(F&& f) {
@@ -282,6 +285,8 @@ class Engine final : private driver::CardListener {
   std::unique_ptr<carriers::UdpCarrier> udp_;
   std::unique_ptr<carriers::DpdkCarrier> dpdk_;
   std::vector<std::string> dpdk_advice_;
+  std::unique_ptr<carriers::CipherLibrary> dpdk_ciphers_;              ///< of encrypted links over dpdk_; none: OpenSSL
+  std::string dpdk_ciphers_why_;                                       ///< why it is the one, for people
   std::unique_ptr<carriers::SealedCarrier> sealed_udp_, sealed_dpdk_;  ///< over udp_, dpdk_, where some link wants it
   std::unique_ptr<carriers::TcpCarrier> tcp_;
   std::unique_ptr<driver::CardPort> card_port_;     ///< where the card carries links

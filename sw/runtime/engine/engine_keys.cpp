@@ -1,5 +1,7 @@
 // Keys of encrypted links: offered to the peer, and taken from it, over the control connection. docs/protocol.md, E1 to
 // E6; docs/control.md has the messages.
+#include <algorithm>
+
 #include "engine/engine.hpp"
 #include "engine/hex.hpp"
 
@@ -9,6 +11,30 @@ using carriers::CipherSuite;
 using carriers::KeyMaterial;
 using carriers::LinkKeys;
 using carriers::SealedCarrier;
+
+/// Who computes for the encrypted links over a port of DPDK. Throws where the configuration wants what is not there.
+void Engine::choose_ciphers() {
+  const auto links = std::count_if(config_.links.begin(), config_.links.end(), [](const LinkConfig& link) {
+    return link.carrier == LinkCarrier::dpdk && link.encryption != CipherSuite::none;
+  });
+  if (links == 0) return;
+  const CipherChoice choice = config_.encryption.library;
+  dpdk_ciphers_why_ = choice == CipherChoice::automatic ? "its driver is there" : "as configured";
+  if (choice != CipherChoice::openssl) {
+    try {
+      dpdk_ciphers_ =
+          carriers::open_dpdk_ciphers(eal_options(), static_cast<std::size_t>(links) * carriers::kMaxCiphersPerLink);
+    } catch (const std::runtime_error& error) {
+      if (choice == CipherChoice::dpdk) throw;
+      dpdk_ciphers_why_ = error.what();
+    }
+  }
+  log().info("encryption over dpdk by {} ({})", dpdk_library().name(), dpdk_ciphers_why_);
+}
+
+carriers::CipherLibrary& Engine::dpdk_library() const {
+  return dpdk_ciphers_ ? *dpdk_ciphers_ : carriers::openssl_ciphers();
+}
 
 /// What frames of the link go through: `below` itself, or what encrypts over it where some link wants that.
 carriers::Carrier& Engine::join(Link& link, carriers::Carrier& below, const std::unique_ptr<SealedCarrier>& sealed) {
@@ -22,6 +48,7 @@ carriers::Carrier& Engine::join(Link& link, carriers::Carrier& below, const std:
   options.suite = link.config.encryption;
   options.rekey_frames = config_.encryption.rekey_frames;
   options.rekey_us = static_cast<std::uint64_t>(config_.encryption.rekey_after.count());
+  if (sealed == sealed_dpdk_) options.library = &dpdk_library();
   sealed->add_sealed(link.index, options);
   link.sealed = sealed.get();
   return *sealed;

@@ -70,12 +70,19 @@ void add(carriers::CarrierCounters& sum, const carriers::CarrierCounters& c) {
 
 Json keys_json(const carriers::LinkKeys& keys) {
   const carriers::LinkKeyCounters& c = keys.counters();
-  return Json{{"tx_key", keys.tx_key()},  {"tx_key_frames", keys.tx_frames()},
-              {"tx_keys", c.tx_keys},     {"rx_keys", c.rx_keys},
-              {"sealed", c.sealed},       {"not_sealed", c.not_sealed},
-              {"opened", c.opened},       {"clear", c.clear},
-              {"too_short", c.too_short}, {"no_key", c.no_key},
-              {"too_old", c.too_old},     {"replayed", c.replayed},
+  return Json{{"library", keys.library().name()},
+              {"tx_key", keys.tx_key()},
+              {"tx_key_frames", keys.tx_frames()},
+              {"tx_keys", c.tx_keys},
+              {"rx_keys", c.rx_keys},
+              {"sealed", c.sealed},
+              {"not_sealed", c.not_sealed},
+              {"opened", c.opened},
+              {"clear", c.clear},
+              {"too_short", c.too_short},
+              {"no_key", c.no_key},
+              {"too_old", c.too_old},
+              {"replayed", c.replayed},
               {"forged", c.forged}};
 }
 
@@ -107,6 +114,7 @@ Json Engine::dpdk_json() {
                   {"rx_other", port.rx_other},
                   {"arp_answered", port.arp_answered},
                   {"arp_conflicts", port.arp_conflicts}};
+  if (sealed_dpdk_) json["encryption"] = {{"library", dpdk_library().name()}, {"why", dpdk_ciphers_why_}};
   return json;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "carriers/carrier.hpp"
+#include "carriers/frame_cipher.hpp"
 #include "carriers/socket.hpp"
 
 namespace slotwire::carriers {
@@ -66,8 +67,8 @@ class DpdkCarrier : public Carrier {
   /// when the link or the address is taken, or the address is not IPv4, has port 0 or cannot be reached by this port.
   /// `ports` are those that the peer asks for (see ports() below); empty: that of `peer`. At most kMaxDpdkQueues.
   virtual void add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> ports = {}) = 0;
-  /// Forgets the link. Does nothing when it is not there. The other queues hand out none of its frames from their next
-  /// poll() on.
+  /// Forgets the link. Does nothing when it is not there. The other queues hand out and send none of its frames from
+  /// their next poll() on.
   virtual void remove_link(std::uint16_t link) = 0;
   virtual Address local_address() const = 0;
   virtual DpdkPort port() const = 0;
@@ -94,11 +95,16 @@ class DpdkCarrier : public Carrier {
 /// (an option out of its range) or std::runtime_error (no module, no port); the text says what to do.
 std::unique_ptr<DpdkCarrier> open_dpdk(const DpdkOptions& options);
 
+/// Loads the module (once) and makes AES-GCM of DPDK's, for `most` ciphers at once of frames up to kMaxDpdkMtu. Where
+/// EAL does not run yet it is started with `eal`. Throws std::runtime_error: what is missing, and what to do.
+std::unique_ptr<CipherLibrary> open_dpdk_ciphers(const EalOptions& eal, std::size_t most);
+
 /// What the module has under the name kDpdkModuleSymbol. It fits only the release that it was built with.
 struct DpdkModule {
   const char* version;
   std::size_t options_bytes;
   std::unique_ptr<DpdkCarrier> (*open)(const DpdkOptions& options);
+  std::unique_ptr<CipherLibrary> (*ciphers)(const EalOptions& eal, std::size_t most);
 };
 inline constexpr const char* kDpdkModuleFile = "slotwire-dpdk.so";
 inline constexpr const char* kDpdkModuleSymbol = "slotwire_dpdk_module";

@@ -47,12 +47,20 @@ const DpdkModule& load() {
   return *module;
 }
 
+const DpdkModule& module() {
+  static const DpdkModule& one = load();
+  return one;
+}
+
 }  // namespace
 
 std::unique_ptr<DpdkCarrier> open_dpdk(const DpdkOptions& options) {
-  static const DpdkModule& module = load();
   DpdkHost().require(options, allowed_cpus());
-  return module.open(options);
+  return module().open(options);
+}
+
+std::unique_ptr<CipherLibrary> open_dpdk_ciphers(const EalOptions& eal, std::size_t most) {
+  return module().ciphers(eal, most);
 }
 
 }  // namespace slotwire::carriers
