@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "forgetful.hpp"
 #include "pipeline/ethernet.hpp"
 #include "ports.hpp"
 
@@ -17,10 +18,13 @@ namespace {
 /// An address belongs to one link, so one link joins two ports.
 class DpdkPair final : public Pair {
  public:
-  explicit DpdkPair(Wire wire) : wire_(wire) {
+  /// `in_place`: lines are sent from where they are, by every port that can, and are gone when send() returns.
+  explicit DpdkPair(Wire wire, bool in_place = false) : wire_(wire), in_place_(in_place) {
     for (int side = 0; side < 2; ++side) make(side);
   }
-  Carrier& carrier(int side) override { return *carriers_[side]; }
+  Carrier& carrier(int side) override {
+    return in_place_ ? static_cast<Carrier&>(*forgetful_[side]) : *carriers_[side];
+  }
   void join(std::uint16_t link) override {
     for (int side = 0; side < 2; ++side) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
     joined_.push_back(link);
@@ -47,7 +51,16 @@ class DpdkPair final : public Pair {
   }
 
  private:
-  void make(int side) { carriers_[side] = carriers::open_dpdk(port_options(side, wire_)); }
+  void make(int side) {
+    carriers::DpdkOptions options = port_options(side, wire_);
+    const bool able = options.device.rfind("net_virtio_user", 0) != 0;
+    if (in_place_ && able) options.zero_copy = carriers::ZeroCopy::on;
+    carriers_[side] = carriers::open_dpdk(options);
+    if (in_place_ && able) {
+      EXPECT_EQ(carriers_[side]->port().zero_copy, "on");
+    }
+    forgetful_[side] = std::make_unique<Forgetful>(*carriers_[side]);
+  }
   /// The wire has two ends and nobody else: for a while the other port is a stranger's.
   std::size_t intrude_by_port(int side) {
     carriers::DpdkCarrier& target = *carriers_[side];
@@ -77,13 +90,15 @@ class DpdkPair final : public Pair {
   }
 
   Wire wire_;
+  bool in_place_;
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
+  std::unique_ptr<Forgetful> forgetful_[2];
   std::vector<std::uint16_t> joined_;
 };
 
-template <Wire wire>
+template <Wire wire, bool in_place = false>
 Factory factory(const char* name) {
-  return {name, [] { return std::make_unique<DpdkPair>(wire); }, [] { return lacks_ports(wire); }};
+  return {name, [] { return std::make_unique<DpdkPair>(wire, in_place); }, [] { return lacks_ports(wire); }};
 }
 
 const Factory kEncrypted{"af_packet_aes256",
@@ -94,7 +109,9 @@ const Factory kEncrypted{"af_packet_aes256",
                          [] { return lacks_ports(Wire::af_packet); }};
 
 const auto kPorts = testing::Values(factory<Wire::af_packet>("af_packet"), factory<Wire::af_xdp>("af_xdp"),
-                                    factory<Wire::vhost>("vhost_and_virtio_user"), kEncrypted);
+                                    factory<Wire::vhost>("vhost_and_virtio_user"), kEncrypted,
+                                    factory<Wire::af_packet, true>("af_packet_in_place"),
+                                    factory<Wire::vhost, true>("vhost_in_place_and_virtio_user"));
 
 INSTANTIATE_TEST_SUITE_P(Dpdk, Conformance, kPorts, name_of);
 INSTANTIATE_TEST_SUITE_P(Dpdk, NetworkConformance, kPorts, name_of);

@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 
+#include "dpdk/forgetful.hpp"
 #include "dpdk/ports.hpp"
 #include "pipeline/ethernet.hpp"
 #include "sim_card.hpp"
@@ -19,13 +20,16 @@ namespace {
 /// The cards stay where they are when a carrier closes its port and opens it again.
 class CardPair final : public Pair {
  public:
-  CardPair() {
+  /// `in_place`: lines are sent from where they are, and are gone when send() returns.
+  explicit CardPair(bool in_place = false) : in_place_(in_place) {
     for (int side = 0; side < 2; ++side) {
       cards_[side] = std::make_unique<SimCard>("veth:" + interface_of(side));
       make(side);
     }
   }
-  Carrier& carrier(int side) override { return *carriers_[side]; }
+  Carrier& carrier(int side) override {
+    return in_place_ ? static_cast<Carrier&>(*forgetful_[side]) : *carriers_[side];
+  }
   void join(std::uint16_t link) override {
     for (int side = 0; side < 2; ++side) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
     joined_.push_back(link);
@@ -50,22 +54,30 @@ class CardPair final : public Pair {
     carriers::DpdkOptions options = port_options(side);
     options.device = "net_slotwire" + std::to_string(side) + ",queues=1,path=" + cards_[side]->queues();
     options.eal.more = {"-d", SLOTWIRE_PMD};
+    if (in_place_) options.zero_copy = carriers::ZeroCopy::on;
     carriers_[side] = carriers::open_dpdk(options);
+    forgetful_[side] = std::make_unique<Forgetful>(*carriers_[side]);
+    EXPECT_EQ(carriers_[side]->port().zero_copy.substr(0, 2), in_place_ ? "on" : "of");
     // The card's classifier keeps away what is not the carrier's, and an interrupt of its queue wakes.
     EXPECT_EQ(carriers_[side]->port().steering, "rte_flow, isolated");
     EXPECT_NE(carriers_[side]->port().wake, "polling");
   }
 
+  bool in_place_;
   std::unique_ptr<SimCard> cards_[2];
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
+  std::unique_ptr<Forgetful> forgetful_[2];
   std::vector<std::uint16_t> joined_;
 };
 
 const Factory kCards{"net_slotwire", [] { return std::make_unique<CardPair>(); },
                      [] { return lacks_ports(Wire::af_packet); }};
 
-INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards), name_of);
-INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards), name_of);
+const Factory kCardsInPlace{"net_slotwire_in_place", [] { return std::make_unique<CardPair>(true); },
+                            [] { return lacks_ports(Wire::af_packet); }};
+
+INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards, kCardsInPlace), name_of);
+INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards, kCardsInPlace), name_of);
 
 }  // namespace
 }  // namespace slotwire::test

@@ -72,6 +72,7 @@ Json dpdk_json(const carriers::DpdkCarrier& carrier, const carriers::Carrier& co
                   {"steering", port.steering},
                   {"checksum", port.checksum},
                   {"wake", port.wake},
+                  {"zero_copy", port.zero_copy},
                   {"rx_other", port.rx_other},
                   {"arp_answered", port.arp_answered},
                   {"arp_conflicts", port.arp_conflicts}};

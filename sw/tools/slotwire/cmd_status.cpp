@@ -170,9 +170,10 @@ void print_status(const Json& status) {
     const auto port = carrier.find("port");
     if (port == carrier.end()) continue;
     const auto conflicts = port->at("arp_conflicts").get<std::uint64_t>();
-    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s%s\n", text_of(*port, "device").c_str(),
-                text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(), text_of(*port, "address").c_str(),
-                text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(),
+    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s, zero copy %s%s\n",
+                text_of(*port, "device").c_str(), text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(),
+                text_of(*port, "address").c_str(), text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(),
+                text_of(*port, "zero_copy").c_str(),
                 conflicts == 0 ? "" : paint(Colour::bad, ", ANOTHER HOST CLAIMS THE ADDRESS").c_str());
     if (const auto by = carrier.find("encryption"); by != carrier.end())
       std::printf("            encryption by %s (%s)\n", text_of(*by, "library").c_str(), text_of(*by, "why").c_str());
