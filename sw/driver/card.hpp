@@ -1,6 +1,6 @@
 // A card: anything that holds slot memory and marks and runs a pipeline. The engine knows no other kind of proxy.
 //
-// Thread rules: a card belongs to the engine's thread.
+// Thread rules: a card belongs to the engine's thread; all calls come from it, and so do those of the listener.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +30,8 @@ struct SlotFiles {
   slot::Fd wake;   ///< eventfd that wakes the process
 };
 
-/// What a capture sees of each frame, when the frame leaves or arrives.
+/// What a capture sees of each frame, when the frame leaves or arrives. A card with several threads calls it in each of
+/// them, one at a time.
 class FrameTap {
  public:
   virtual ~FrameTap() = default;
@@ -58,6 +59,8 @@ class Card {
 
   // --- slot memory ---
 
+  /// The slot is going to be opened, or adopted, for a pairing over `link`. Without this call: for one within the node.
+  virtual void prepare_slot(std::uint16_t /*slot*/, std::uint16_t /*link*/) {}
   /// Makes the memory of a slot: rings of 2^in_order and 2^out_order lines; no output space for a direct pair
   /// (`with_output` false). Throws std::system_error when memory or descriptors cannot be had.
   virtual void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) = 0;
@@ -81,6 +84,8 @@ class Card {
   virtual bool drained(std::uint16_t slot) const = 0;
   virtual const regs::SlotRow& row(std::uint16_t slot) const = 0;
   virtual const pipeline::SlotStats& stats(std::uint16_t slot) const = 0;
+  /// Brings row() and stats() of `slots`, and counter(), up to date where this thread is not the one that moves lines.
+  virtual void refresh(std::span<const std::uint16_t> /*slots*/) {}
 
   // --- links ---
 
@@ -94,6 +99,10 @@ class Card {
   /// The session's bells from now on lead to the slots that set_bell() names.
   virtual void add_session(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick) = 0;
   virtual void remove_session(std::uint32_t session) = 0;
+  /// Whether bell `local` can lead to `slot` without a detour: of all that can be chosen, such a one is the best.
+  virtual bool takes_bell(std::uint32_t /*session*/, std::size_t /*local*/, std::uint16_t /*slot*/) const {
+    return true;
+  }
   /// Bell `local` (0..4095) of the session belongs to `slot`; kNoSlot: to none.
   virtual void set_bell(std::uint32_t session, std::size_t local, std::uint32_t slot) = 0;
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};

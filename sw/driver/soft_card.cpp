@@ -25,21 +25,29 @@ SoftCard::SoftCard(std::span<regs::SlotRow> rows, const SoftCardOptions& options
       slots_(rows.size()),
       routes_(options.links) {}
 
-void SoftCard::open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
+SlotFiles SoftCard::make_files(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
   const std::string name = "slotwire-slot" + std::to_string(slot);
   SlotFiles files;
   files.own = slot::create_sealed_file(name + "-in", slot::space_file_bytes(in_order));
   if (with_output) files.other = slot::create_sealed_file(name + "-out", slot::space_file_bytes(out_order));
   files.wake = slot::create_event();
-  adopt_slot(slot, in_order, out_order, std::move(files));
+  return files;
 }
 
-void SoftCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) {
+void SoftCard::open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
+  adopt_slot(slot, in_order, out_order, make_files(slot, in_order, out_order, with_output));
+}
+
+SoftCard::Slot SoftCard::make_slot(unsigned in_order, unsigned out_order, SlotFiles files) {
   Slot made;
   made.own = slot::Space(files.own.get(), in_order, slot::Access::read_write);
   if (files.other) made.other = slot::Space(files.other.get(), out_order, slot::Access::read_write);
   made.files = std::move(files);
-  slots_[slot] = std::move(made);
+  return made;
+}
+
+void SoftCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) {
+  slots_[slot] = make_slot(in_order, out_order, std::move(files));
 }
 
 void SoftCard::close_slot(std::uint16_t slot) {
@@ -96,9 +104,7 @@ void SoftCard::clear_route(std::uint16_t link) {
 }
 
 void SoftCard::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
-  if (tap_ != nullptr && frame.size() >= regs::kHeaderBytes) {
-    tap_->on_frame(false, link, frame.first(regs::kHeaderBytes), frame.subspan(regs::kHeaderBytes));
-  }
+  show_frame(link, frame);
   pipeline_.receive(link, frame, now());
 }
 

@@ -66,11 +66,26 @@ class SoftCard : public Card, protected carriers::FrameSink {
     slot::Space other;            ///< B
     std::uint32_t signalled = 0;  ///< the WAIT that was answered last
   };
+  void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  /// Shows a frame that arrived to a capture.
+  void show_frame(std::uint16_t link, std::span<const std::byte> frame) {
+    if (tap_ != nullptr && frame.size() >= regs::kHeaderBytes) {
+      tap_->on_frame(false, link, frame.first(regs::kHeaderBytes), frame.subspan(regs::kHeaderBytes));
+    }
+  }
+  /// New files for a slot. Throws like open_slot().
+  static SlotFiles make_files(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output);
+  /// Maps a slot's files. Throws like adopt_slot().
+  static Slot make_slot(unsigned in_order, unsigned out_order, SlotFiles files);
   Slot& slot_at(std::uint16_t slot) { return slots_[slot]; }
   const Slot& slot_at(std::uint16_t slot) const { return slots_[slot]; }
   CardListener& listener() { return listener_; }
+  BellBoard& bells() { return bells_; }
+  bool has_carriers() const { return !carriers_.empty(); }
   std::uint64_t now_us() const { return now_us_; }
+  /// The clock stands at `now_us` for what is called before the next poll().
+  void advance(std::uint64_t now_us) { now_us_ = now_us; }
   /// Shows a slot's process its proxy marks, and wakes it if it sleeps for one that moved.
   static void show_marks(Slot& slot, std::uint32_t in_head, std::uint32_t out_tail);
 
@@ -80,7 +95,6 @@ class SoftCard : public Card, protected carriers::FrameSink {
     bool blocked = false;
   };
 
-  void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   pipeline::SlotMemory memory_of(const Slot& slot) const;
   bool poll_carriers();
   bool transmit();

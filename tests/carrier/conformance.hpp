@@ -34,6 +34,8 @@ class Pair {
   virtual std::string lacks_restart() const { return {}; }
   /// Both sides notice when the other restarts.
   virtual bool connected() const { return false; }
+  /// Frames may overtake each other when their destination slots differ modulo this number.
+  virtual std::size_t lanes() const { return 1; }
 };
 
 struct Factory {
@@ -87,9 +89,20 @@ class Conformance : public testing::TestWithParam<Factory> {
       pair_->carrier(side).send(left.first(count));
       left = left.subspan(count);
       sent += count;
-      ASSERT_TRUE(pump(sides(), [&] { return sink.count >= sent; })) << sink.count << " of " << sent << " arrived";
+      ASSERT_TRUE(pump(sides(), [&] { return sink.count >= sent; }))
+          << "from side " << side << ": " << sink.count << " of " << sent << " arrived";
     }
-    EXPECT_EQ(sink.frames, frames.expected);
+    EXPECT_EQ(in_lanes(sink.frames), in_lanes(frames.expected));
+  }
+  /// The frames of each link, lane by lane: what is compared where order counts.
+  std::map<std::uint16_t, std::vector<Bytes>> in_lanes(std::map<std::uint16_t, std::vector<Bytes>> frames) const {
+    const auto lane = [this](const Bytes& frame) {
+      return pipeline::destination_slot(std::span(frame).first<regs::kHeaderBytes>()) % pair_->lanes();
+    };
+    for (auto& [link, list] : frames) {
+      std::stable_sort(list.begin(), list.end(), [&](const Bytes& a, const Bytes& b) { return lane(a) < lane(b); });
+    }
+    return frames;
   }
   void exchange(const std::vector<std::uint16_t>& links, std::uint64_t seed) {
     for (const int side : senders()) {
@@ -142,7 +155,7 @@ TEST_P(Conformance, LimitedPollsHandOutEverything) {
   // fd() must stay readable as long as anything is left, also what the kernel has handed over already.
   ASSERT_TRUE(pump(
       sides(), [&] { return sink.count >= 60; }, 1));
-  EXPECT_EQ(sink.frames, frames.expected);
+  EXPECT_EQ(in_lanes(sink.frames), in_lanes(frames.expected));
 }
 
 TEST_P(Conformance, FramesForUnknownAndRemovedLinksAreDroppedAndCounted) {
@@ -155,7 +168,7 @@ TEST_P(Conformance, FramesForUnknownAndRemovedLinksAreDroppedAndCounted) {
   pair_->carrier(0).send(frames.list());
   Recorder& sink = opposite(0);
   ASSERT_TRUE(pump(sides(), [&] { return sink.count >= 2; }));
-  EXPECT_EQ(sink.frames[0], frames.expected[0]);
+  EXPECT_EQ(in_lanes(sink.frames)[0], in_lanes(frames.expected)[0]);
   EXPECT_EQ(sink.frames.size(), 1U);
   EXPECT_EQ(pair_->carrier(0).counters().tx_dropped, 2U);
   EXPECT_EQ(pair_->carrier(0).room(5), 0U);

@@ -59,14 +59,15 @@ class PortTest(NodeTest):
         """Calls go on while the interface under the port of `left` goes down and comes back: none is lost."""
         self.serve(["echo", "--echo"], self.right)
         calls = self.start(["bench", "echo", "-n", "20000", "-s", "200", "-W", "60s"], self.left)
-        counters = lambda: self.left.status()["counters"]
-        before = counters()
-        while counters()["rx_lines"] < before["rx_lines"] + 200:
+        counter = lambda name, *nodes: sum(node.status()["counters"][name] for node in nodes)
+        before = counter("rx_lines", self.left)
+        while counter("rx_lines", self.left) < before + 200:
             self.assertIsNone(calls.process.poll(), calls.output())
         ip("-n", self.names["left"], "link", "set", "wire", "down")
-        again = counters()["tx_lines_again"]
+        again = counter("tx_lines_again", *self.nodes)
         end = time.monotonic() + TIMEOUT
-        while counters()["tx_lines_again"] < again + 3:  # it has noticed, more than once
+        # Whose frame was under way has noticed, more than once.
+        while counter("tx_lines_again", *self.nodes) < again + 3:
             self.assertIsNone(calls.process.poll(), "the calls ended before the wire went: " + calls.output())
             self.assertLess(time.monotonic(), end, "nothing was lost")
         ip("-n", self.names["left"], "link", "set", "wire", "up")
@@ -93,9 +94,9 @@ class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
     port = "net_af_packet0,iface=wire"
+    dpdk_extra = ""
     encryption = "none"
     library = {}
-    more = ""
     mtu = 1500
     services = {"right": ["echo"], "left": ["echo-left"]}
     kernel = {"left": "10.98.0.1", "right": "10.98.0.2"}
@@ -120,7 +121,7 @@ class DpdkTest(PortTest):
             self.tls = certificates(self.directory, self.tls)
         self.make_wire()
         self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = false\n'
-                                                      f'address = "{self.carriers["left"]}:7401"\n{self.more}')
+                                                      f'address = "{self.carriers["left"]}:7401"\n{self.dpdk_extra}')
         self.right = self.add("right", "left", "udp", "")
         for node in self.nodes:
             node.start()
@@ -294,7 +295,7 @@ class Tap(DpdkTest):
 
 class DpdkInPlace(DpdkTest):
     """Lines are sent from where they are in slot memory."""
-    more = 'zero_copy = "on"\n'
+    dpdk_extra = 'zero_copy = "on"\n'
     loss = 20
 
     def test_calls_with_loss_out_of_slot_memory(self):

@@ -81,18 +81,21 @@ std::string interface_of(int side) {
   return side == 0 ? "wire0" : "wire1";
 }
 
-carriers::DpdkOptions port_options(int side, Wire wire) {
+carriers::DpdkOptions port_options(int side, Wire wire, std::size_t queues) {
   carriers::DpdkOptions options;
-  const std::string number = std::to_string(side);
+  const std::string number = std::to_string(side), several = std::to_string(queues);
+  options.queues = queues;
   switch (wire) {
     case Wire::af_packet:
-      options.device = "net_af_packet" + number + ",iface=" + interface_of(side);
+      options.device = "net_af_packet" + number + ",iface=" + interface_of(side) + ",qpairs=" + several;
       break;
     case Wire::af_xdp:
       options.device = "net_af_xdp" + number + ",iface=" + interface_of(side);
       break;
     case Wire::vhost:
-      options.device = (side == 0 ? "net_vhost0,iface=" : "net_virtio_user1,path=") + directory() + "/wire";
+      options.device =
+          (side == 0 ? "net_vhost0,iface=" : "net_virtio_user1,path=") + directory() + "/wire,queues=" + several;
+      if (side == 1 && queues > 1) options.device += ",cq=1";
       break;
   }
   options.address = carriers::Address::parse("10.77.0." + std::to_string(1 + side) + ":7401");
@@ -110,7 +113,7 @@ pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side) {
 }
 
 bool put_on_wire(int side, std::span<const std::byte> frame) {
-  const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  static const carriers::Fd wire(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // closing one takes the kernel long
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
   to.sll_ifindex = static_cast<int>(::if_nametoindex(interface_of(1 - side).c_str()));

@@ -25,7 +25,7 @@ std::string lacks_ports(Wire wire);
 std::string interface_of(int side);
 
 /// The port of `side` with the address 10.77.0.<1 + side>, UDP port 7401.
-carriers::DpdkOptions port_options(int side, Wire wire = Wire::af_packet);
+carriers::DpdkOptions port_options(int side, Wire wire = Wire::af_packet, std::size_t queues = 1);
 
 /// What frames to the port of `side` are addressed to.
 pipeline::Endpoint endpoint_of(const carriers::DpdkCarrier& carrier, int side);

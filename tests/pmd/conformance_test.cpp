@@ -7,6 +7,7 @@
 
 #include "dpdk/forgetful.hpp"
 #include "dpdk/ports.hpp"
+#include "dpdk/queues_as_one.hpp"
 #include "pipeline/ethernet.hpp"
 #include "sim_card.hpp"
 
@@ -21,24 +22,32 @@ namespace {
 class CardPair final : public Pair {
  public:
   /// `in_place`: lines are sent from where they are, and are gone when send() returns.
-  explicit CardPair(bool in_place = false) : in_place_(in_place) {
+  explicit CardPair(std::size_t queues = 1, bool in_place = false) : queues_(queues), in_place_(in_place) {
     for (int side = 0; side < 2; ++side) {
       cards_[side] = std::make_unique<SimCard>("veth:" + interface_of(side));
       make(side);
     }
   }
-  Carrier& carrier(int side) override {
-    return in_place_ ? static_cast<Carrier&>(*forgetful_[side]) : *carriers_[side];
+  ~CardPair() override {
+    // The classifiers have brought every frame to its queue.
+    for (const auto& carrier : carriers_) EXPECT_EQ(carrier->port().handed_out, 0U);
   }
+  Carrier& carrier(int side) override { return in_place_ ? static_cast<Carrier&>(*forgetful_[side]) : *all_[side]; }
+  std::size_t lanes() const override { return queues_; }
   void join(std::uint16_t link) override {
-    for (int side = 0; side < 2; ++side) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
+    for (int side = 0; side < 2; ++side) add(side, link);
     joined_.push_back(link);
   }
-  void part(int side, std::uint16_t link) override { carriers_[side]->remove_link(link); }
+  void part(int side, std::uint16_t link) override {
+    carriers_[side]->remove_link(link);
+    all_[side]->hear();
+  }
   void restart(int side) override {
+    forgetful_[side].reset();
+    all_[side].reset();
     carriers_[side].reset();
     make(side);
-    for (const auto link : joined_) carriers_[side]->add_link(link, carriers_[1 - side]->local_address());
+    for (const auto link : joined_) add(side, link);
   }
   std::size_t intrude(int side) override {
     const pipeline::Endpoint stranger{0x0200'0000'0099, 0x0a4d'0063, 7401};
@@ -51,21 +60,31 @@ class CardPair final : public Pair {
 
  private:
   void make(int side) {
-    carriers::DpdkOptions options = port_options(side);
-    options.device = "net_slotwire" + std::to_string(side) + ",queues=1,path=" + cards_[side]->queues();
+    carriers::DpdkOptions options = port_options(side, Wire::af_packet, queues_);
+    options.device = "net_slotwire" + std::to_string(side) + ",queues=" + std::to_string(queues_) +
+                     ",path=" + cards_[side]->queues();
     options.eal.more = {"-d", SLOTWIRE_PMD};
     if (in_place_) options.zero_copy = carriers::ZeroCopy::on;
     carriers_[side] = carriers::open_dpdk(options);
-    forgetful_[side] = std::make_unique<Forgetful>(*carriers_[side]);
     EXPECT_EQ(carriers_[side]->port().zero_copy.substr(0, 2), in_place_ ? "on" : "of");
+    EXPECT_EQ(carriers_[side]->queues(), queues_);
+    all_[side] = std::make_unique<QueuesAsOne>(*carriers_[side]);
+    forgetful_[side] = std::make_unique<Forgetful>(*all_[side]);
     // The card's classifier keeps away what is not the carrier's, and an interrupt of its queue wakes.
     EXPECT_EQ(carriers_[side]->port().steering, "rte_flow, isolated");
     EXPECT_NE(carriers_[side]->port().wake, "polling");
   }
 
+  void add(int side, std::uint16_t link) {
+    const auto& other = *carriers_[1 - side];
+    carriers_[side]->add_link(link, other.local_address(), other.ports(carriers_[side]->local_address()));
+  }
+
+  std::size_t queues_;
   bool in_place_;
   std::unique_ptr<SimCard> cards_[2];
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
+  std::unique_ptr<QueuesAsOne> all_[2];  ///< goes before its carrier
   std::unique_ptr<Forgetful> forgetful_[2];
   std::vector<std::uint16_t> joined_;
 };
@@ -73,11 +92,14 @@ class CardPair final : public Pair {
 const Factory kCards{"net_slotwire", [] { return std::make_unique<CardPair>(); },
                      [] { return lacks_ports(Wire::af_packet); }};
 
-const Factory kCardsInPlace{"net_slotwire_in_place", [] { return std::make_unique<CardPair>(true); },
+const Factory kCardsInPlace{"net_slotwire_in_place", [] { return std::make_unique<CardPair>(1, true); },
                             [] { return lacks_ports(Wire::af_packet); }};
 
-INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards, kCardsInPlace), name_of);
-INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards, kCardsInPlace), name_of);
+const Factory kQueues{"net_slotwire_2_queues", [] { return std::make_unique<CardPair>(2); },
+                      [] { return lacks_ports(Wire::af_packet); }};
+
+INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards, kQueues, kCardsInPlace), name_of);
+INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards, kQueues, kCardsInPlace), name_of);
 
 }  // namespace
 }  // namespace slotwire::test

@@ -1,6 +1,7 @@
 // Hands copies of frames to whoever captures (slotwire capture). Frames that the receiver is too slow for are counted,
 // not waited for.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -32,15 +33,16 @@ class CaptureTap final : public driver::FrameTap {
   void on_frame(bool outgoing, std::uint16_t link, std::span<const std::byte> header,
                 std::span<const std::byte> payload) override;
   /// The receiver has gone.
-  bool closed() const { return closed_; }
-  std::uint64_t dropped() const { return dropped_; }
+  bool closed() const { return closed_.load(std::memory_order_relaxed); }
+  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
   slot::Fd socket_;
   std::optional<std::uint16_t> link_;
   std::uint32_t snaplen_;
-  std::uint64_t dropped_ = 0;
-  bool closed_ = false;
+  // Read in the engine's thread while another one captures.
+  std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<bool> closed_{false};
 };
 
 }  // namespace slotwire::engine

@@ -32,6 +32,8 @@ class Reader {
         return count(node);
       case Kind::boolean:
         return boolean(node);
+      case Kind::cpu_list:
+        return cpus(node);
       case Kind::node_list:
       case Kind::text_list:
       case Kind::node_patterns:
@@ -66,6 +68,25 @@ class Reader {
     const std::int64_t value = number->get();
     if (value < 0 || !in_range(static_cast<std::uint64_t>(value))) return "is " + std::to_string(value);
     field<std::uint32_t>() = static_cast<std::uint32_t>(value);
+    return std::nullopt;
+  }
+
+  std::optional<std::string> cpus(const toml::node& node) {
+    const auto* const array = node.as_array();
+    if (array == nullptr) return wrong_type(node);
+    if (!in_range(array->size())) return "has " + std::to_string(array->size()) + " entries";
+    std::vector<std::uint32_t> entries;
+    for (const toml::node& element : *array) {
+      const auto* const number = element.as_integer();
+      if (number == nullptr) return "has an entry of another kind";
+      if (number->get() < 0 || number->get() > DpdkConfig::kMaxCpu) return "has " + std::to_string(number->get());
+      const auto cpu = static_cast<std::uint32_t>(number->get());
+      if (std::find(entries.begin(), entries.end(), cpu) != entries.end()) {
+        return "has " + std::to_string(cpu) + " twice";
+      }
+      entries.push_back(cpu);
+    }
+    field<std::vector<std::uint32_t>>() = std::move(entries);
     return std::nullopt;
   }
 

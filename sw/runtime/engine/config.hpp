@@ -144,6 +144,7 @@ struct CardConfig {
 /// A network port of the node's own, driven by DPDK.
 struct DpdkConfig {
   static constexpr std::uint32_t kAnyLcore = ~std::uint32_t{0};
+  static constexpr std::uint32_t kMaxCpu = 1023;
 
   std::string port;  ///< empty: none
   std::optional<HostPort> address;
@@ -154,6 +155,7 @@ struct DpdkConfig {
   bool hugepages = false;
   std::uint64_t memory = 0;  ///< bytes
   std::uint32_t lcore = kAnyLcore;
+  std::vector<std::uint32_t> lcores;  ///< CPUs of the workers; empty: no workers
   std::vector<std::string> eal;
 };
 

@@ -114,6 +114,15 @@ class Checker {
 
   void dpdk() {
     const auto& d = config_.dpdk;
+    if (!d.lcores.empty() && d.port.empty()) {
+      problem("dpdk.lcores",
+              "is given but there is no port whose queues they would serve; set 'dpdk.port', or remove it");
+    }
+    if (!d.lcores.empty() && config_.card.kind() != driver::CardKind::software) {
+      problem("dpdk.lcores",
+              "cannot be together with a card, which works with slotwired's main thread; remove it, or set card.kind = "
+              "\"software\"");
+    }
     const auto is_ipv4 = [](const std::string& host) {
       return is_numeric_host(host) && host.find(':') == std::string::npos;
     };
@@ -187,6 +196,14 @@ class Checker {
             "is \"" + std::string(carriers::suite_name(link.encryption)) +
                 "\" but the control connection, which brings the keys, has no TLS; set 'tls.certificate', "
                 "'tls.key' and 'tls.ca', or encryption = \"none\"");
+      }
+      if (link.carrier == LinkCarrier::dpdk && !config_.dpdk.lcores.empty()) {
+        add("encryption",
+            "is \"" + std::string(carriers::suite_name(link.encryption)) +
+                "\" but the link's slots are divided among the threads of 'dpdk.lcores', and the frames of an "
+                "encrypted "
+                "link are numbered by one; remove 'dpdk.lcores', use carrier = \"udp\" or \"tcp\" for this link, or "
+                "encryption = \"none\"");
       }
       if (link.carrier == LinkCarrier::card) {
         add("encryption",

@@ -222,8 +222,12 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.dpdk.hugepages; }},
     {"dpdk", "memory", Kind::size, false, "\"128MiB\"", 32_MiB, 64_GiB, "", "",
      "Memory that DPDK takes, for all buffers.", [](Config& c) -> auto& { return c.dpdk.memory; }},
-    {"dpdk", "lcore", Kind::count, false, "", 0, 1023, "", "any that slotwired may run on",
-     "CPU that slotwired is bound to.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
+    {"dpdk", "lcore", Kind::count, false, "", 0, DpdkConfig::kMaxCpu, "", "any that slotwired may run on",
+     "CPU that slotwired is bound to; with `lcores` its main thread.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
+    {"dpdk", "lcores", Kind::cpu_list, false, "", 1, carriers::kMaxDpdkQueues, "", "none: everything runs in one thread",
+     "CPUs, each with a thread and a pair of queues of the port of its own, among which the slots of links over the port are "
+     "divided: `[2, 3]`. Such links cannot be encrypted. Everything else stays in the main thread.",
+     [](Config& c) -> auto& { return c.dpdk.lcores; }},
     {"dpdk", "eal", Kind::text_list, false, "", 1, carriers::kMaxEalArguments, "", "none",
      "Further arguments of DPDK's set-up (EAL), each a text of its own: `[\"--iova-mode=va\"]`.",
      [](Config& c) -> auto& { return c.dpdk.eal; }},
@@ -368,6 +372,9 @@ std::string describe_expected(const Key& key) {
       return "\"host:port\", port 1 to 65535";
     case Kind::choice:
       return "one of " + quoted_list(key.choices);
+    case Kind::cpu_list:
+      return "a list of" + range(key, number).substr(5) + " different CPUs, numbers from 0 to " +
+             number(DpdkConfig::kMaxCpu);
     case Kind::text_list:
       return "a list of" + range(key, number).substr(5) + " texts";
     case Kind::node_list:

@@ -31,6 +31,7 @@ enum class Kind : std::uint8_t {
   listen_address,
   peer_address,
   choice,
+  cpu_list,        ///< numbers of CPUs
   text_list,       ///< texts that are not empty
   node_list,       ///< node names
   node_patterns,   ///< node names or "*"
@@ -42,9 +43,10 @@ using Field = T& (*)(Config&);
 
 /// Where a value goes. For a key of a repeated table that is the last element of its list. A choice goes to a function
 /// of the position in the key's `choices`.
-using Target = std::variant<Field<std::string>, Field<std::uint32_t>, Field<std::uint64_t>, Field<bool>,
-                            Field<std::chrono::microseconds>, Field<std::optional<HostPort>>,
-                            Field<std::vector<std::string>>, void (*)(Config&, std::size_t)>;
+using Target =
+    std::variant<Field<std::string>, Field<std::uint32_t>, Field<std::uint64_t>, Field<bool>,
+                 Field<std::chrono::microseconds>, Field<std::optional<HostPort>>, Field<std::vector<std::string>>,
+                 Field<std::vector<std::uint32_t>>, void (*)(Config&, std::size_t)>;
 
 struct Key {
   std::string_view section;

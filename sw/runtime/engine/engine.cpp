@@ -1,5 +1,6 @@
 #include "engine/engine.hpp"
 
+#include <sched.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,7 +14,7 @@
 #include <system_error>
 
 #include "carriers/dpdk/host.hpp"
-#include "slot/waiter.hpp"
+#include "driver/poll_loop.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -58,6 +59,7 @@ Engine::Engine(Config config, std::string config_path)
   }
   open_carriers();
   recover();
+  if (shards_ != nullptr) shards_->start();
   open_links();
   open_control_socket();
   log().info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
@@ -105,6 +107,8 @@ void Engine::open_dpdk() {
   // Room for several bursts.
   options.output_frames = std::max(options.output_frames, 4 * driver::SoftCard::kBurst);
   options.max_links = std::size_t{config_.limits.links} + 1;
+  options.queues = std::max<std::size_t>(config.lcores.size(), 1);
+  options.queue_cpus.assign(config.lcores.begin(), config.lcores.end());
   options.zero_copy = config.zero_copy;
   options.eal = eal_options();
   dpdk_ = carriers::open_dpdk(options);
@@ -114,7 +118,12 @@ void Engine::open_dpdk() {
              port.zero_copy);
   dpdk_advice_ = carriers::DpdkHost().advice(options);
   for (const std::string& advice : dpdk_advice_) log().warn("carrier dpdk: {}", advice);
-  reactor_.add(dpdk_->fd(), EPOLLIN, [](std::uint32_t) {});
+  if (config.lcores.empty()) {
+    reactor_.add(dpdk_->fd(), EPOLLIN, [](std::uint32_t) {});
+  } else if (dpdk_->queues() < config.lcores.size()) {
+    log().warn("the port has {} pairs of queues, so only as many of the {} CPUs of dpdk.lcores have a thread",
+               dpdk_->queues(), config.lcores.size());
+  }
 }
 
 /// None where no link over the carrier is encrypted.
@@ -285,30 +294,41 @@ void Engine::catch_signals() {
   reactor_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { handle_signal(); });
 }
 
+/// What run_poll_loop() wants of the engine's thread.
+struct Engine::Loop {
+  Engine& engine;
+  std::uint64_t now = 0, reactor_us = 0;
+  std::uint32_t polls = 0;
+
+  bool stopping() const { return engine.stopping_; }
+  bool step() {
+    now = monotonic_us();
+    return engine.step(now);
+  }
+  bool look_around() {
+    if (++polls < kPollsPerReactor && now - reactor_us < kControlUs) return false;
+    polls = 0;
+    reactor_us = now;
+    return engine.reactor_.run(0);
+  }
+  bool prepare_sleep() const { return engine.card_->prepare_sleep(); }
+  void sleep() const {
+    const std::uint32_t timer = engine.card_->timer_us(monotonic_us());
+    ++engine.sleeps_;
+    engine.reactor_.run(timer == pipeline::Pipeline::kNoTimer ? std::nullopt : std::optional<std::uint64_t>(timer));
+  }
+};
+
 int Engine::run() {
   reactor_.after(kTickUs, [this] { tick(); });
-
-  slot::Waiter waiter({config_.wait.spin, config_.wait.yield});
-  std::uint32_t polls = 0;
-  std::uint64_t reactor_us = 0;
-  while (!stopping_) {
-    const std::uint64_t now = monotonic_us();
-    if (step(now)) waiter.reset();
-    if (++polls >= kPollsPerReactor || now - reactor_us >= kControlUs) {
-      polls = 0;
-      reactor_us = now;
-      if (reactor_.run(0)) continue;
-    }
-    if (waiter.next() == slot::Waiter::Step::again) continue;
-    if (!card_->prepare_sleep()) continue;
-    // A mark that moved before its bell was demoted has been seen; one that moves from now on kicks.
-    if (step(monotonic_us())) continue;
-    const std::uint32_t timer = card_->timer_us(monotonic_us());
-    ++sleeps_;
-    reactor_.run(timer == pipeline::Pipeline::kNoTimer ? std::nullopt : std::optional<std::uint64_t>(timer));
-    waiter.reset();
+  Loop loop{*this};
+  try {
+    driver::run_poll_loop(loop, {config_.wait.spin, config_.wait.yield});
+    shut_down();
+  } catch (const std::exception& error) {
+    log().critical("slotwired ends: {}", error.what());
+    throw;
   }
-  shut_down();
   return 0;
 }
 

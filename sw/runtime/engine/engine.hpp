@@ -2,6 +2,8 @@
 // lines.
 //
 // One thread runs everything: run() polls the card while there is something to do and sleeps in the reactor otherwise.
+// With dpdk.lcores the slots of links over DPDK are moved by threads of their own (driver/sharded_card.hpp); they run
+// nothing that stands here, but for what on_dpdk() hands to the first of them.
 // engine.cpp        start, loop, stop
 // engine_process.cpp  requests of processes (the control socket)
 // engine_peer.cpp     messages of other engines (the control connection)
@@ -30,7 +32,7 @@
 #include "carriers/udp.hpp"
 #include "control/packet_socket.hpp"
 #include "driver/card_port.hpp"
-#include "driver/soft_card.hpp"
+#include "driver/sharded_card.hpp"
 #include "engine/admin.hpp"
 #include "engine/buddy.hpp"
 #include "engine/capture_tap.hpp"
@@ -108,7 +110,8 @@ class Engine final : private driver::CardListener {
     std::uint64_t heard_us = 0;
     std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
     carriers::Address last_control_peer;
-    carriers::Address card_peer;  ///< where frames of a link of the card go
+    carriers::Address card_peer;            ///< where frames of a link of the card go
+    std::vector<std::uint16_t> peer_ports;  ///< where the peer wants frames of a link over DPDK; none: its address's
     std::uint64_t reconnects = 0;
     int watched_fd = -1;
   };
@@ -151,12 +154,20 @@ class Engine final : private driver::CardListener {
   carriers::EalOptions eal_options() const;
   void choose_ciphers();
   carriers::CipherLibrary& dpdk_library() const;
+  /// Runs `f()` in the thread that the DPDK carrier belongs to.
+  template <class F>
+  void on_dpdk(F&& f) {
+    if (shards_ == nullptr) return f();
+    shards_->run_on(0, std::forward<F>(f));
+  }
   std::unique_ptr<carriers::SealedCarrier> open_sealed(LinkCarrier kind, carriers::Carrier* below);
   void open_card(const driver::SoftCardOptions& options);
+  void open_shards(const driver::SoftCardOptions& options);
   void open_links();
   void catch_signals();
   void handle_signal();
   bool step(std::uint64_t now_us);
+  struct Loop;
   void tick();
   void shut_down();
   void tell(const Result<void>& result);
@@ -188,8 +199,10 @@ class Engine final : private driver::CardListener {
   std::string who(const Session& session);
 
   // engine_slots.cpp
-  std::uint16_t open_slot(Session& owner, unsigned in_order, unsigned out_order, Pairing pairing,
+  /// `link`: what the slot will be paired over; null: within the node.
+  std::uint16_t open_slot(Session& owner, const Link* link, unsigned in_order, unsigned out_order, Pairing pairing,
                           std::string_view service, bool acceptor);
+  std::uint32_t free_local(const Session& owner, std::uint16_t slot) const;
   void keep_slot(std::uint16_t slot);
   void free_slot(std::uint16_t slot);
   void begin_close(std::uint16_t slot, End end);
@@ -217,7 +230,7 @@ class Engine final : private driver::CardListener {
   void watch_control(Link& link);
   void control_lost(Link& link, std::string_view why);
   void send_peer(Link& link, const Json& message);
-  void say_hello(carriers::MessageStream& stream, const Link& link);
+  void say_hello(carriers::MessageStream& stream, const Link& link, const carriers::Address& peer);
   bool take_hello(Link& link, const Json& hello, const carriers::Address& from);
   void handle_peer(Link& link, const Json& message);
   void peer_open(Link& link, const Json& message);
@@ -250,6 +263,8 @@ class Engine final : private driver::CardListener {
 
   // engine_status.cpp
   Json status();
+  Json dpdk_json();
+  Json workers_json();
   Json slots_page(const Json& request);
   Json sessions_page(const Json& request);
 
@@ -280,7 +295,8 @@ class Engine final : private driver::CardListener {
     std::string kind, name, why;
   } card_chosen_;
   std::string card_wait_;  ///< what was said of why a card that went away is waited for
-  std::unique_ptr<driver::SoftCard> card_;
+  std::unique_ptr<driver::Card> card_;
+  driver::ShardedCard* shards_ = nullptr;  ///< card_, where it has threads
   std::unique_ptr<CaptureTap> capture_;
 
   slot::Fd control_listener_;

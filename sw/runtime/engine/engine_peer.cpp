@@ -29,6 +29,28 @@ std::uint64_t parse_hex64(const std::string& text) {
   return value;
 }
 
+/// The ports of a hello: where its node wants the frames of a link. A list that is missing or wrong is none.
+std::vector<std::uint16_t> ports_of(const Json& hello) {
+  const auto found = hello.find("ports");
+  if (found == hello.end() || !found->is_array() || found->size() > carriers::kMaxDpdkQueues) return {};
+  std::vector<std::uint16_t> ports;
+  for (const Json& entry : *found) {
+    if (!entry.is_number_unsigned()) return {};
+    const auto port = entry.get<std::uint64_t>();
+    if (port == 0 || port > 65535) return {};
+    ports.push_back(static_cast<std::uint16_t>(port));
+  }
+  return ports;
+}
+
+/// Where frames of the link go: `configured`, else the host that it dials from with the port that it tells.
+carriers::Address data_address(const std::optional<HostPort>& configured, const Json& hello, const char* port_key,
+                               const carriers::Address& from) {
+  if (configured) return address_of(*configured);
+  const auto port = number_or(hello, port_key, std::uint16_t{0});
+  return from.valid() && port != 0 ? from.with_port(port) : carriers::Address();
+}
+
 /// A process of another node, as that node's engine describes it.
 struct PeerProcess {
   std::uint32_t pid = 0, uid = 0;
@@ -94,13 +116,14 @@ void Engine::dial(Link& link) {
     return control_lost(link, error.what());
   }
   link.control = std::make_unique<carriers::MessageStream>(std::move(stream), kMaxPeerMessage);
-  say_hello(*link.control, link);
+  say_hello(*link.control, link, data_address(link.config.udp, Json::object(), "udp_port", {}));
   link.control->drive(now);
   if (link.control->stream().is_closed()) return control_lost(link, std::string(link.control->stream().reason()));
   watch_control(link);
 }
 
-void Engine::say_hello(carriers::MessageStream& stream, const Link& link) {
+/// `peer`: where frames of the link go, if that is known yet.
+void Engine::say_hello(carriers::MessageStream& stream, const Link& link, const carriers::Address& peer) {
   Json hello{{"type", "hello"},
              {"version", kControlVersion},
              {"node", config_.node.name},
@@ -112,6 +135,9 @@ void Engine::say_hello(carriers::MessageStream& stream, const Link& link) {
              {"tcp_port", tcp_->local_address().valid() ? tcp_->local_address().port() : 0},
              {"encryption", carriers::suite_name(link.config.encryption)}};
   if (link.config.dial) hello["token"] = hex_text(link.token);
+  if (link.config.carrier == LinkCarrier::dpdk && peer.valid()) {
+    on_dpdk([&] { hello["ports"] = dpdk_->ports(peer); });
+  }
   stream.send(hello.dump());
   stream.stream().flush();
 }
@@ -187,7 +213,11 @@ void Engine::on_caller(std::uint64_t id) {
   // The newest connection is the one: the peer has restarted before the old one was seen to end.
   if (link->control) control_lost(*link, "its node connected anew");
   link->control = std::make_unique<carriers::MessageStream>(std::move(known.stream));
-  say_hello(*link->control, *link);
+  try {
+    say_hello(*link->control, *link, data_address(link->config.udp, hello, "udp_port", known.from));
+  } catch (const Refusal& refusal) {
+    return control_lost(*link, "its hello cannot be understood: " + refusal.text);
+  }
   const std::uint16_t index = link->index;
   if (!take_hello(*link, hello, known.from)) return;
   watch_control(*link);
@@ -283,9 +313,7 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
   if (!link.config.dial && !parse_hex(hello.value("token", std::string()), token)) token = {};
   pipeline::LinkConfig figures = link_figures(config_.protocol);
   const auto address = [&](const std::optional<HostPort>& configured, const char* port_key) {
-    if (configured) return address_of(*configured);
-    const auto port = number_or(hello, port_key, std::uint16_t{0});
-    return from.valid() && port != 0 ? from.with_port(port) : carriers::Address();
+    return data_address(configured, hello, port_key, from);
   };
   try {
     if (link.config.carrier == LinkCarrier::udp) {
@@ -296,11 +324,16 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       card_->set_route(link.index, join(link, *udp_, sealed_udp_), figures);
       udp_->add_link(link.index, peer);
     } else if (link.config.carrier == LinkCarrier::dpdk) {
-      if (link.routed) return;
+      const std::vector<std::uint16_t> ports = ports_of(hello);
+      if (link.routed && ports == link.peer_ports) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      card_->set_route(link.index, join(link, *dpdk_, sealed_dpdk_), figures);
-      dpdk_->add_link(link.index, peer);
+      if (!link.routed) card_->set_route(link.index, join(link, *dpdk_, sealed_dpdk_), figures);
+      on_dpdk([&] {
+        if (link.routed) dpdk_->remove_link(link.index);  // the peer has another number of threads now
+        dpdk_->add_link(link.index, peer, ports);
+      });
+      link.peer_ports = ports;
     } else if (link.config.carrier == LinkCarrier::card) {
       if (link.routed) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
@@ -457,7 +490,7 @@ void Engine::peer_open(Link& link, const Json& message) {
     if (to == nullptr && coming_back()) throw still_coming_back();
     if (to == nullptr)
       throw Refusal{"no_service", "no process on node '" + config_.node.name + "' serves '" + service + "'"};
-    const std::uint16_t slot = open_slot(*to, their_out, their_in, Pairing::remote, service, true);
+    const std::uint16_t slot = open_slot(*to, &link, their_out, their_in, Pairing::remote, service, true);
     SlotDescriptor& d = admin_->slots()[slot];
     d.peer_pid = from.pid;
     d.peer_uid = from.uid;

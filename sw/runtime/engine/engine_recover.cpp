@@ -75,6 +75,7 @@ void Engine::recover() {
     link->index = link_index(config.peer);
     link->config = config;
     for (std::byte& b : link->token) b = static_cast<std::byte>(random());
+    if (shards_ != nullptr && config.carrier == LinkCarrier::dpdk) shards_->spread(link->index);
     links_[link->index] = std::move(link);
   }
   if (!recovered_) return;
@@ -120,6 +121,7 @@ void Engine::recover() {
     SlotDescriptor& d = admin_->slots()[slot];
     if (d.pairing == Pairing::none) continue;
     if (d.phase == Phase::draining) {
+      card_->look(slot);
       draining_.push_back({slot, monotonic_us() + static_cast<std::uint64_t>(config_.limits.linger.count())});
     } else if (d.session == kNoSession) {
       begin_close(slot, End::died);
@@ -178,6 +180,7 @@ bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
     files.own = std::move(fds[0]);
     files.wake = std::move(fds[1]);
     if (with_output) files.other = std::move(fds[2]);
+    if (d.pairing == Pairing::remote) card_->prepare_slot(slot, admin_->rows()[slot].link);
     card_->adopt_slot(slot, d.in_order, d.out_order, std::move(files));
   } catch (const std::exception& error) {
     log().warn("slot {}: not taken over: {}", slot, error.what());
@@ -227,6 +230,7 @@ void Engine::open_card(const driver::SoftCardOptions& options) {
     driver::ChosenCard chosen = driver::choose_card(wish);
     card_chosen_ = {std::string(driver::card_kind_name(chosen.kind)), chosen.name, chosen.why};
     log().info("card: {} ({})", chosen.name, chosen.why);
+    if (!config_.dpdk.lcores.empty()) return open_shards(options);
     if (!chosen.bus) {
       card_ = std::make_unique<driver::SoftCard>(admin_->rows(), options, listener);
       // Links of the card are the same on the wire.
@@ -251,6 +255,28 @@ void Engine::open_card(const driver::SoftCardOptions& options) {
                                          "\") cannot be used: ") +
                              error.what());
   }
+}
+
+/// Software, with a thread for each pair of queues of the port.
+void Engine::open_shards(const driver::SoftCardOptions& options) {
+  std::vector<driver::ShardWorkerPlace> places;
+  for (std::size_t queue = 0; queue < dpdk_->queues(); ++queue) {
+    carriers::DpdkCarrier* const dpdk = dpdk_.get();
+    places.push_back({&dpdk->queue(queue), [dpdk, queue] { dpdk->enter(queue); },
+                      "CPU " + std::to_string(config_.dpdk.lcores[queue])});
+  }
+  driver::ShardedCardOptions sharded;
+  sharded.card = options;
+  sharded.sessions = config_.limits.sessions;
+  sharded.wait = {config_.wait.spin, config_.wait.yield};
+  sharded.clock = monotonic_us;
+  auto& listener = static_cast<driver::CardListener&>(*this);
+  auto card = std::make_unique<driver::ShardedCard>(admin_->rows(), sharded, listener, std::move(places));
+  log().info("slots of links over DPDK are divided among {} threads of their own", card->workers());
+  reactor_.add(card->fd(), EPOLLIN, [raw = card.get()](std::uint32_t) { raw->woken(); });
+  shards_ = card.get();
+  card_ = std::move(card);
+  if (config_.card.address) card_udp_ = open_udp(address_of(*config_.card.address));
 }
 
 }  // namespace slotwire::engine

@@ -36,8 +36,20 @@ void Engine::release_memory(std::uint64_t offset) {
   }
 }
 
-std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_order, Pairing pairing,
-                                std::string_view service, bool acceptor) {
+/// The lowest free local index whose bell leads to the slot without a detour; else the lowest that is free.
+std::uint32_t Engine::free_local(const Session& owner, std::uint16_t slot) const {
+  std::uint32_t lowest = slot::kMaxSessionSlots;
+  for (std::uint32_t local = 0; local < slot::kMaxSessionSlots; ++local) {
+    if (local < owner.slots.size() && owner.slots[local] != kNoSlotIndex) continue;
+    if (card_->takes_bell(owner.index, local, slot)) return local;
+    lowest = std::min(lowest, local);
+    local |= 63U;  // a word of bells leads to the same place as a whole
+  }
+  return lowest;
+}
+
+std::uint16_t Engine::open_slot(Session& owner, const Link* link, unsigned in_order, unsigned out_order,
+                                Pairing pairing, std::string_view service, bool acceptor) {
   const bool with_output = pairing != Pairing::direct;
   const std::uint64_t bytes = ring_bytes(in_order) + (with_output ? ring_bytes(out_order) : 0);
   if (owner.slot_count >= config_.limits.slots_per_session) {
@@ -73,6 +85,7 @@ std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_
                                    std::to_string(stats.largest_free_bytes >> 10) + " KiB (raise memory.slot_memory)"};
   }
   try {
+    if (link != nullptr) card_->prepare_slot(slot, link->index);
     card_->open_slot(slot, in_order, out_order, with_output);
     keep_slot(slot);
   } catch (const std::exception& error) {
@@ -82,10 +95,8 @@ std::uint16_t Engine::open_slot(Session& owner, unsigned in_order, unsigned out_
     throw Refusal{"no_memory", error.what()};
   }
 
-  // The lowest free local index, looked for from where the last one was found.
-  std::uint32_t local = 0;
-  while (local < owner.slots.size() && owner.slots[local] != kNoSlotIndex) ++local;
-  if (local == owner.slots.size()) owner.slots.push_back(kNoSlotIndex);
+  const std::uint32_t local = free_local(owner, slot);
+  if (local >= owner.slots.size()) owner.slots.resize(local + 1, kNoSlotIndex);
   owner.slots[local] = slot;
   owner.memory += bytes;
   ++owner.slot_count;
@@ -292,10 +303,10 @@ Engine::Session* Engine::serving(const std::string& service) {
 void Engine::connect_here(Client& client, const Json& request, Session& from, Session& to, const std::string& service,
                           unsigned in_order, unsigned out_order, Isolation isolation) {
   const Pairing pairing = isolation == Isolation::strict ? Pairing::strict : Pairing::direct;
-  const std::uint16_t a = open_slot(from, in_order, out_order, pairing, service, false);
+  const std::uint16_t a = open_slot(from, nullptr, in_order, out_order, pairing, service, false);
   std::uint16_t b = 0;
   try {
-    b = open_slot(to, out_order, in_order, pairing, service, true);
+    b = open_slot(to, nullptr, out_order, in_order, pairing, service, true);
   } catch (const Refusal&) {
     free_slot(a);
     throw;
@@ -343,7 +354,7 @@ void Engine::connect_there(const Json& request, Session& from, Link& link, const
     throw Refusal{"busy",
                   std::to_string(opens_.size()) + " connections are being opened already (limits.pending_opens)"};
   }
-  const std::uint16_t slot = open_slot(from, in_order, out_order, Pairing::remote, service, false);
+  const std::uint16_t slot = open_slot(from, &link, in_order, out_order, Pairing::remote, service, false);
   const SessionRecord& record = admin_->sessions()[from.index];
   set_name(admin_->slots()[slot].peer_node, link.config.peer);
   const std::uint64_t id = ++last_id_;

@@ -35,12 +35,37 @@ std::string_view phase_name(const SlotDescriptor& d) {
   return "unknown";
 }
 
+Json carrier_json(std::string_view name, const carriers::CarrierCounters& c) {
+  return Json{{"carrier", name},
+              {"tx_frames", c.tx_frames},
+              {"tx_bytes", c.tx_bytes},
+              {"tx_calls", c.tx_calls},
+              {"tx_dropped", c.tx_dropped},
+              {"rx_frames", c.rx_frames},
+              {"rx_bytes", c.rx_bytes},
+              {"rx_calls", c.rx_calls},
+              {"rx_unknown_peer", c.rx_unknown_peer},
+              {"rx_malformed", c.rx_malformed},
+              {"connects", c.connects},
+              {"disconnects", c.disconnects}};
+}
+
 Json carrier_json(const carriers::Carrier& carrier) {
-  const carriers::CarrierCounters& c = carrier.counters();
-  return Json{{"carrier", carrier.name()},      {"tx_frames", c.tx_frames},   {"tx_bytes", c.tx_bytes},
-              {"tx_calls", c.tx_calls},         {"tx_dropped", c.tx_dropped}, {"rx_frames", c.rx_frames},
-              {"rx_bytes", c.rx_bytes},         {"rx_calls", c.rx_calls},     {"rx_unknown_peer", c.rx_unknown_peer},
-              {"rx_malformed", c.rx_malformed}, {"connects", c.connects},     {"disconnects", c.disconnects}};
+  return carrier_json(carrier.name(), carrier.counters());
+}
+
+void add(carriers::CarrierCounters& sum, const carriers::CarrierCounters& c) {
+  sum.tx_frames += c.tx_frames;
+  sum.tx_bytes += c.tx_bytes;
+  sum.tx_calls += c.tx_calls;
+  sum.tx_dropped += c.tx_dropped;
+  sum.rx_frames += c.rx_frames;
+  sum.rx_bytes += c.rx_bytes;
+  sum.rx_calls += c.rx_calls;
+  sum.rx_unknown_peer += c.rx_unknown_peer;
+  sum.rx_malformed += c.rx_malformed;
+  sum.connects += c.connects;
+  sum.disconnects += c.disconnects;
 }
 
 Json keys_json(const carriers::LinkKeys& keys) {
@@ -61,27 +86,59 @@ Json keys_json(const carriers::LinkKeys& keys) {
               {"forged", c.forged}};
 }
 
-/// `counted`: the carrier that links use, with or without encryption.
-Json dpdk_json(const carriers::DpdkCarrier& carrier, const carriers::Carrier& counted) {
-  const carriers::DpdkPort port = carrier.port();
-  Json json = carrier_json(counted);
+}  // namespace
+
+/// The port, with what links sent and received over it, with or without encryption, on all queues together.
+Json Engine::dpdk_json() {
+  const carriers::Carrier& counted = sealed_dpdk_ ? static_cast<const carriers::Carrier&>(*sealed_dpdk_) : *dpdk_;
+  carriers::CarrierCounters sum;
+  carriers::DpdkPort port;
+  if (shards_ == nullptr) add(sum, counted.counters());
+  for (std::size_t queue = 0; shards_ != nullptr && queue < shards_->workers(); ++queue) {
+    shards_->run_on(queue, [&] { add(sum, dpdk_->queue(queue).counters()); });
+  }
+  on_dpdk([&] { port = dpdk_->port(); });
+  Json json = carrier_json(counted.name(), sum);
   json["port"] = {{"device", port.device},
                   {"driver", port.driver},
                   {"mac", port.mac},
-                  {"address", carrier.local_address().to_string()},
+                  {"address", dpdk_->local_address().to_string()},
+                  {"queues", dpdk_->queues()},
                   {"steering", port.steering},
                   {"checksum", port.checksum},
                   {"wake", port.wake},
                   {"zero_copy", port.zero_copy},
+                  {"advice", dpdk_advice_},
+                  {"handed_out", port.handed_out},
+                  {"handed_in", port.handed_in},
+                  {"hand_over_dropped", port.hand_over_dropped},
                   {"rx_other", port.rx_other},
                   {"arp_answered", port.arp_answered},
                   {"arp_conflicts", port.arp_conflicts}};
+  if (sealed_dpdk_) json["encryption"] = {{"library", dpdk_library().name()}, {"why", dpdk_ciphers_why_}};
   return json;
 }
 
-}  // namespace
+/// The threads that move slots of links over DPDK; none: the main thread does.
+Json Engine::workers_json() {
+  Json workers = Json::array();
+  for (std::size_t worker = 0; shards_ != nullptr && worker < shards_->workers(); ++worker) {
+    const driver::WorkerReport report = shards_->report(worker);
+    const auto count = [&](regs::Counter counter) { return report.counters[static_cast<std::size_t>(counter)]; };
+    workers.push_back({{"queue", worker},
+                       {"cpu", config_.dpdk.lcores[worker]},
+                       {"slots", report.slots},
+                       {"sleeps", report.sleeps},
+                       {"tx_frames", count(regs::Counter::tx_frames)},
+                       {"tx_lines", count(regs::Counter::tx_lines)},
+                       {"rx_frames", count(regs::Counter::rx_frames)},
+                       {"rx_lines", count(regs::Counter::rx_lines)}});
+  }
+  return workers;
+}
 
 Json Engine::status() {
+  card_->refresh({});
   const BuddyStats memory = memory_->stats();
   Json links = Json::array();
   for (const auto& link : links_) {
@@ -115,11 +172,7 @@ Json Engine::status() {
     return sealed ? static_cast<const carriers::Carrier&>(*sealed) : plain;
   };
   if (udp_) carriers.push_back(carrier_json(counted(*udp_, sealed_udp_)));
-  if (dpdk_) {
-    carriers.push_back(dpdk_json(*dpdk_, counted(*dpdk_, sealed_dpdk_)));
-    carriers.back()["port"]["advice"] = dpdk_advice_;
-    if (sealed_dpdk_) carriers.back()["encryption"] = {{"library", dpdk_library().name()}, {"why", dpdk_ciphers_why_}};
-  }
+  if (dpdk_) carriers.push_back(dpdk_json());
   if (card_udp_) carriers.push_back(carrier_json(*card_udp_));
   carriers.push_back(carrier_json(*tcp_));
   carriers.push_back(carrier_json(*loopback_));
@@ -135,6 +188,7 @@ Json Engine::status() {
       {"recovered", recovered_},
       {"lives", admin_->header().lives},
       {"sleeps", sleeps_},
+      {"workers", workers_json()},
       {"slots", {{"used", used_slots_}, {"limit", config_.limits.slots}, {"draining", draining_.size()}}},
       {"sessions", {{"used", sessions}, {"limit", config_.limits.sessions}}},
       {"memory",
@@ -151,14 +205,18 @@ Json Engine::slots_page(const Json& request) {
   const std::size_t max = std::min(number_or(request, "max", kMaxPage), kMaxPage);
   Json rows = Json::array();
   std::int64_t next = -1;
+  std::vector<std::uint16_t> shown;
   for (std::size_t i = from; i < admin_->slots().size(); ++i) {
-    const SlotDescriptor& d = admin_->slots()[i];
-    if (d.pairing == Pairing::none) continue;
-    if (rows.size() == max) {
+    if (admin_->slots()[i].pairing == Pairing::none) continue;
+    if (shown.size() == max) {
       next = static_cast<std::int64_t>(i);
       break;
     }
-    const auto slot = static_cast<std::uint16_t>(i);
+    shown.push_back(static_cast<std::uint16_t>(i));
+  }
+  card_->refresh(shown);
+  for (const std::uint16_t slot : shown) {
+    const SlotDescriptor& d = admin_->slots()[slot];
     const regs::SlotRow& row = card_->row(slot);
     const pipeline::SlotStats& stats = card_->stats(slot);
     Json entry{{"slot", slot},

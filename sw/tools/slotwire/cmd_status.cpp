@@ -170,13 +170,24 @@ void print_status(const Json& status) {
     const auto port = carrier.find("port");
     if (port == carrier.end()) continue;
     const auto conflicts = port->at("arp_conflicts").get<std::uint64_t>();
-    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s, zero copy %s%s\n",
+    const auto queues = port->value("queues", std::uint64_t{1});
+    const std::string several = queues == 1
+                                    ? ""
+                                    : ", " + std::to_string(queues) + " queues (" + text_of(*port, "handed_in") +
+                                          " frames handed over, " + text_of(*port, "hand_over_dropped") + " lost)";
+    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s, zero copy %s%s%s\n",
                 text_of(*port, "device").c_str(), text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(),
                 text_of(*port, "address").c_str(), text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(),
-                text_of(*port, "zero_copy").c_str(),
+                text_of(*port, "zero_copy").c_str(), several.c_str(),
                 conflicts == 0 ? "" : paint(Colour::bad, ", ANOTHER HOST CLAIMS THE ADDRESS").c_str());
     if (const auto by = carrier.find("encryption"); by != carrier.end())
       std::printf("            encryption by %s (%s)\n", text_of(*by, "library").c_str(), text_of(*by, "why").c_str());
+  }
+  for (const Json& worker : status.value("workers", Json::array())) {
+    std::printf("  worker %s on CPU %s: %s slots, %s frames sent, %s received, slept %s times\n",
+                text_of(worker, "queue").c_str(), text_of(worker, "cpu").c_str(), text_of(worker, "slots").c_str(),
+                text_of(worker, "tx_frames").c_str(), text_of(worker, "rx_frames").c_str(),
+                text_of(worker, "sleeps").c_str());
   }
   const Json& memory = status.at("memory");
   const double total = memory.at("total").get<double>();

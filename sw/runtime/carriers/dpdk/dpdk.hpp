@@ -73,8 +73,8 @@ class DpdkCarrier : public Carrier {
   /// when the link or the address is taken, or the address is not IPv4, has port 0 or cannot be reached by this port.
   /// `ports` are those that the peer asks for (see ports() below); empty: that of `peer`. At most kMaxDpdkQueues.
   virtual void add_link(std::uint16_t link, const Address& peer, std::span<const std::uint16_t> ports = {}) = 0;
-  /// Forgets the link. Does nothing when it is not there. The other queues hand out none of its frames from their next
-  /// poll() on.
+  /// Forgets the link. Does nothing when it is not there. The other queues hand out and send none of its frames from
+  /// their next poll() on.
   virtual void remove_link(std::uint16_t link) = 0;
   virtual Address local_address() const = 0;
   virtual DpdkPort port() const = 0;

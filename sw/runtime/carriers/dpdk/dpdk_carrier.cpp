@@ -242,6 +242,8 @@ void PortCarrier::tell_others(std::uint16_t number, const std::string& reason) {
 /// Frames that were under way may be lost, so links go down with the wire.
 void PortCarrier::on_change(const Port::Change& change, std::uint64_t now_us, FrameSink& sink) {
   queue_->stay_awake(now_us);  // what was answered may be lost with the old wire
+  shared_->wire_changes.fetch_add(1, std::memory_order_release);
+  for (std::size_t i = 1; i < shared_->queues; ++i) shared_->wakers[i].ring();
   if (change.down || !wire_up_) neighbours_->forget(now_us);
   wire_up_ = change.up && !change.lost;
   for (std::size_t i = 0; change.down && i < links_.size(); ++i) {

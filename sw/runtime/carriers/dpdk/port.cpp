@@ -209,6 +209,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
     conf.intr_conf.lsc = 1;
     must(::rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_),
          "asking to be told when its wire goes");
+    // Queues of net_vhost come one by one, some after the wire; few other drivers tell, and none has to.
+    ::rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_QUEUE_STATE, tell_change, &change_);
     watched_ = true;
   }
   if (interrupts) conf.intr_conf.rxq = 1;
@@ -326,7 +328,10 @@ void Port::stop() noexcept {
 }
 
 void Port::close() noexcept {
-  if (watched_) ::rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_);
+  if (watched_) {
+    ::rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_);
+    ::rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_QUEUE_STATE, tell_change, &change_);
+  }
   watched_ = false;
   if (started_) stop();
   if (open_) {

@@ -48,6 +48,7 @@ struct SharedPort {
   SpscRing<rte_mbuf*>& handed(std::size_t from, std::size_t to) noexcept { return *rings[from * queues + to]; }
   std::vector<std::unique_ptr<SpscRing<rte_mbuf*>>> rings;
   LinkBoard board;
+  std::atomic<std::uint32_t> wire_changes{0};
   std::vector<Waker> wakers;
   std::vector<QueueStats> stats;
 };

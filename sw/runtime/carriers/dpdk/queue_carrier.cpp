@@ -49,6 +49,10 @@ void QueueCarrier::hear(std::uint16_t number, const LinkNews& news, FrameSink& s
 std::size_t QueueCarrier::poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) {
   queue_.begin();
   go_in_or_out();
+  if (const std::uint32_t changes = shared_.wire_changes.load(std::memory_order_acquire); changes != wire_changes_) {
+    wire_changes_ = changes;
+    queue_.stay_awake(now_us);  // the bell that was answered may have been that of the old wire
+  }
   while (const auto item = shared_.board.take(index_)) hear(item->link, *item->news, sink);
   const std::size_t delivered = queue_.attached() ? queue_.work(now_us, max_frames, sink) : 0;
   queue_.end(now_us, std::nullopt,

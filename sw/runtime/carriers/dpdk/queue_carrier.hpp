@@ -37,6 +37,7 @@ class QueueCarrier final : public Carrier {
   const std::size_t index_;
   PortQueue queue_;
   std::vector<Link> links_;
+  std::uint32_t wire_changes_ = 0;
 };
 
 }  // namespace slotwire::carriers

@@ -55,11 +55,11 @@ std::vector<std::uint16_t> RssTable::ports(const pipeline::Endpoint& peer, const
 
 bool RssSteering::ask(const rte_eth_dev_info& info, rte_eth_conf& conf) {
   table_entries_ = info.reta_size;
-  const bool able = (info.flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP) != 0 &&
-                    info.hash_key_size >= kRssKeyBytes && info.hash_key_size <= kMaxKey &&
-                    std::has_single_bit(table_entries_) && table_entries_ <= kMaxTable;
+  const std::size_t key_bytes = info.hash_key_size == 0 ? kKey.size() : info.hash_key_size;  // drivers that do not say
+  const bool able = (info.flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP) != 0 && key_bytes >= kRssKeyBytes &&
+                    key_bytes <= kMaxKey && std::has_single_bit(table_entries_) && table_entries_ <= kMaxTable;
   if (!able) return false;
-  key_.resize(info.hash_key_size);
+  key_.resize(key_bytes);
   for (std::size_t i = 0; i < key_.size(); ++i) key_[i] = kKey[i % kKey.size()];
   conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
   conf.rx_adv_conf.rss_conf.rss_key = key_.data();

@@ -14,8 +14,8 @@ struct rte_eth_dev_info;
 
 namespace slotwire::carriers {
 
-/// UDP ports, from the carrier's own on, among which one is looked for that leads to a queue. With 2 queues one of so
-/// many is missing once in 2^256 times, with 16 once in ten million.
+/// UDP ports, from the carrier's own on, among which one is looked for that leads to a queue. With the key that ports
+/// are given every queue is reached; with a key of the port's own some may not be.
 inline constexpr std::size_t kRssPorts = 256;
 /// Bytes of the key that a hash over IPv4 and UDP uses: its input, and 32 bits more.
 inline constexpr std::size_t kRssKeyBytes = 16;
