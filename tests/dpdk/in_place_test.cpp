@@ -4,9 +4,13 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <atomic>
-#include <thread>
+#include <array>
+#include <csignal>
 
 #include "carrier/harness.hpp"
 #include "forgetful.hpp"
@@ -91,20 +95,45 @@ TEST_P(LinesInPlaceOnVhost, APortThatIsLostOrClosedWhileFramesWaitLeavesNothingB
   }
 }
 
+/// A process that writes to lines that it shares with this one, all the time.
+class Hostile {
+ public:
+  static constexpr std::size_t kBytes = kLines * regs::kLineBytes;
+
+  Hostile() {
+    void* const memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::runtime_error("no memory for a test");
+    lines_ = static_cast<std::byte*>(memory);
+    child_ = ::fork();
+    if (child_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    auto* const words = reinterpret_cast<volatile std::uint64_t*>(lines_);
+    for (std::uint64_t n = 1;; ++n) {
+      for (std::size_t i = 0; i < kBytes / sizeof n; ++i) words[i] = n;
+    }
+  }
+  ~Hostile() {
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+    ::munmap(lines_, kBytes);
+  }
+  Hostile(const Hostile&) = delete;
+  Hostile& operator=(const Hostile&) = delete;
+  std::span<const std::byte> lines() const { return {lines_, kBytes}; }
+
+ private:
+  std::byte* lines_ = nullptr;
+  pid_t child_ = -1;
+};
+
 /// A slot whose process writes to its lines all the time, beside one whose process does not.
 TEST_P(LinesInPlace, WhoWritesToHisLinesWhileTheyAreSentHarmsHimselfAlone) {
+  const Hostile hostile;
   Wired wired(GetParam());
   ASSERT_TRUE(wired.up());
-  constexpr std::size_t kBytes = kLines * regs::kLineBytes;
+  constexpr std::size_t kBytes = Hostile::kBytes;
   constexpr int kFrames = 20'000;
-  std::vector<std::atomic<std::uint64_t>> hostile(kBytes / sizeof(std::uint64_t));
   const std::vector<std::byte> honest(kBytes, std::byte{0x5a});
-  std::atomic<bool> done{false};
-  std::thread process([&] {
-    for (std::uint64_t n = 1; !done.load(std::memory_order_relaxed); ++n) {
-      for (auto& word : hostile) word.store(n, std::memory_order_relaxed);
-    }
-  });
   // Each takes only what is its own to judge, as a pipeline does: by the CRC.
   struct Judge final : carriers::FrameSink {
     void on_frame(std::uint16_t, std::span<const std::byte> frame) override {
@@ -126,7 +155,7 @@ TEST_P(LinesInPlace, WhoWritesToHisLinesWhileTheyAreSentHarmsHimselfAlone) {
       pipeline::TxFrame& frame = burst[i];
       frame.link = kLink;
       const bool bad = i % 2 == 0;
-      frame.payload = bad ? std::as_bytes(std::span(hostile)) : std::span(honest);
+      frame.payload = bad ? hostile.lines() : std::span(honest);
       pipeline::Header header;
       header.type = regs::FrameType::data;
       header.src_slot = bad ? 0 : 1;
@@ -144,8 +173,6 @@ TEST_P(LinesInPlace, WhoWritesToHisLinesWhileTheyAreSentHarmsHimselfAlone) {
     wired.to->poll(now_us(), 64, judge);
     wired.from->poll(now_us(), 64, wired.from_sink);
   }
-  done = true;
-  process.join();
   std::printf("%d frames of the hostile slot, %d of them whole; %d of the other one\n", judge.came[0], judge.good[0],
               judge.came[1]);
   EXPECT_GT(judge.came[1], 1000);
