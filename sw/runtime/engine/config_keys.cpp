@@ -213,6 +213,11 @@ const std::array kKeys = std::to_array<Key>({
      "Frames that may wait in the port until slotwired takes them.", [](Config& c) -> auto& { return c.dpdk.rx_descriptors; }},
     {"dpdk", "tx_descriptors", Kind::count, false, "512", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
      "Frames that may wait in the port until they are sent.", [](Config& c) -> auto& { return c.dpdk.tx_descriptors; }},
+    {"dpdk", "zero_copy", Kind::choice, false, "\"auto\"", 0, 0, "auto|off|on", "",
+     "Whether lines are sent from where they are in slot memory instead of copied into the port's buffers first. `auto`: with drivers "
+     "that are known to do it right, from the length on at which it was measured to pay. `on`: always, and slotwired does not start where "
+     "the driver cannot. Encrypted frames are never sent from slot memory.", [](Config& c,
+     std::size_t choice) { c.dpdk.zero_copy = static_cast<carriers::ZeroCopy>(choice); }},
     {"dpdk", "hugepages", Kind::boolean, false, "true", 0, 0, "", "",
      "Take DPDK's memory from hugepages. Without them it is slower, and NICs cannot be used.",
      [](Config& c) -> auto& { return c.dpdk.hugepages; }},
