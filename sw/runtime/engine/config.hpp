@@ -149,6 +149,7 @@ struct DpdkConfig {
   std::optional<HostPort> address;
   std::uint32_t prefix = 0;  ///< bits
   std::string gateway;       ///< empty: none
+  std::uint32_t vlan = 0;    ///< 0: none
   std::uint32_t rx_descriptors = 0, tx_descriptors = 0;
   bool hugepages = false;
   std::uint64_t memory = 0;  ///< bytes

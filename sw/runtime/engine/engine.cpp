@@ -101,6 +101,7 @@ void Engine::open_dpdk() {
   options.address = address_of(*config.address);
   options.prefix = config.prefix;
   if (!config.gateway.empty()) options.gateway = address_of({config.gateway, 0});
+  options.vlan = config.vlan;
   options.mtu = config_.listen.mtu;
   options.rx_descriptors = config.rx_descriptors;
   options.tx_descriptors = config.tx_descriptors;

@@ -19,6 +19,7 @@ inline constexpr std::size_t kMaxDpdkMtu = 9600;  ///< bytes of an IP packet: ju
 inline constexpr std::uint32_t kMinDpdkDescriptors = 64, kMaxDpdkDescriptors = 4096;
 inline constexpr std::size_t kMaxEalArguments = 32;
 inline constexpr std::size_t kMaxDpdkQueues = 16;
+inline constexpr unsigned kMaxVlan = 4094;
 
 /// What the process as a whole is set up with: the first carrier decides, EAL starts once in a process.
 struct EalOptions {
@@ -33,6 +34,7 @@ struct DpdkOptions {
   Address address;         ///< IPv4 and port, not 0, and none that the kernel has
   unsigned prefix = 24;    ///< bits of the network's address, 1 to 32
   Address gateway;         ///< IPv4, its port means nothing; none: peers on the port's own network only
+  unsigned vlan = 0;       ///< 1 to kMaxVlan: frames have this tag of 802.1Q, on top of the MTU; 0: none
   std::size_t mtu = 1500;  ///< bytes of the IP packet; room for one line to kMaxDpdkMtu. Same on all nodes
   std::uint32_t rx_descriptors = 1024, tx_descriptors = 512;  ///< kMinDpdkDescriptors to kMaxDpdkDescriptors
   std::size_t output_frames = 512;                            ///< frames kept while the port takes none, 1 to 65536

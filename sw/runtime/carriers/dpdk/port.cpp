@@ -188,7 +188,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
                              " bytes; lower listen.mtu on all nodes");
   }
   rte_eth_conf conf{};
-  const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
+  const std::size_t data =
+      RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + RTE_VLAN_HLEN + options.mtu + RTE_ETHER_CRC_LEN;
   std::size_t least = RTE_MBUF_DEFAULT_BUF_SIZE;
   if (driver_ == kRawSocket) {
     least = RTE_PKTMBUF_HEADROOM + ring_frame(options);  // it asks for as much, whatever the MTU
@@ -200,6 +201,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   rx_checksum_ = (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
   if (tx_checksum_) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
   if (rx_checksum_) conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+  if (options.vlan != 0) conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
   if (info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0) {
     conf.intr_conf.lsc = 1;
     must(::rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_),
@@ -227,7 +229,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   set_up_queues(options, std::max(data, least), conf);
   must(::rte_eth_dev_start(id_), "starting it");
   started_ = true;
-  steer(own, isolated, spreads ? &rss : nullptr);
+  steer(own, static_cast<std::uint16_t>(options.vlan), isolated, spreads ? &rss : nullptr);
 }
 
 void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, const rte_eth_conf& conf) {
@@ -254,9 +256,9 @@ void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, c
 }
 
 /// Rules where the port takes them, else what it spreads by. `rss`: none when it cannot spread.
-void Port::steer(const pipeline::Endpoint& own, bool isolated, RssSteering* rss) {
+void Port::steer(const pipeline::Endpoint& own, std::uint16_t vlan, bool isolated, RssSteering* rss) {
   FlowSteering flow(id_);
-  if (flow.add_rules(own, queues())) {
+  if (flow.add_rules(own, vlan, queues())) {
     steering_ = isolated ? "rte_flow, isolated" : "rte_flow";
     return;
   }
