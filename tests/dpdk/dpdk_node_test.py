@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -292,6 +293,26 @@ class Tap(DpdkTest):
         self.left.engine.wait_for("steering by software")
 
 
+class DpdkInPlace(DpdkTest):
+    """Lines are sent from where they are in slot memory."""
+    dpdk_extra = 'zero_copy = "on"\n'
+    loss = 20
+
+    def test_calls_with_loss_out_of_slot_memory(self):
+        self.both_ways(400, 3000)
+        self.assertEqual(self.carrier(self.left, "dpdk")["port"]["zero_copy"], "on")
+        self.assertIn("zero copy on", run(["status"], self.left).stdout)
+        self.left.engine.wait_for("zero copy on")
+        # What a slot leaves behind when its process is killed in the middle of it.
+        for _ in range(5):
+            calls = self.start(["bench", "echo", "-n", "1000000", "-s", "30000"], self.left)
+            before = self.left.status()["counters"]["tx_lines"]
+            while self.left.status()["counters"]["tx_lines"] < before + 2000:
+                self.assertIsNone(calls.process.poll(), calls.output())
+            calls.stop(signal.SIGKILL)
+        self.both_ways(100, 3000)
+
+
 class DpdkWithLoss(DpdkTest):
     loss = 50
 
@@ -305,11 +326,12 @@ class DpdkWithLoss(DpdkTest):
         self.assertGreater(int(said.group(2)), 50)
 
 
-class Vhost(PortTest):
+class VhostTest(PortTest):
     """Two ports that are joined by shared memory: `left` has net_vhost, `right` net_virtio_user. Needs no privileges."""
     services = {"right": ["echo"], "left": ["echo-left"]}
     ports = {"left": "10.98.0.11", "right": "10.98.0.12"}
     devices = {"left": "net_vhost0,iface={}", "right": "net_virtio_user0,path={}"}
+    mtu = 1500
 
     def setUp(self):
         self.need_module()
@@ -317,7 +339,7 @@ class Vhost(PortTest):
 
     def add_node(self, name, peer):
         device = self.devices[name].format(os.path.join(self.directory, "wire"))
-        config = (f'[listen]\ncontrol = "{self.addresses[name]}:7400"\n'
+        config = (f'[listen]\ncontrol = "{self.addresses[name]}:7400"\nmtu = {self.mtu}\n'
                   f'[dpdk]\nport = "{device}"\nhugepages = false\naddress = "{self.ports[name]}:7401"\n'
                   f'[[link]]\npeer = "{peer}"\ncontrol = "{self.addresses[peer]}:7400"\ncarrier = "dpdk"\nudp = "{self.ports[peer]}:7401"\n')
         for service in self.services[peer]:
@@ -326,6 +348,8 @@ class Vhost(PortTest):
         self.nodes.append(node)
         return node
 
+
+class Vhost(VhostTest):
     def test_calls_both_ways_over_shared_memory(self):
         self.both_ways(2000, 3000)
         for node, driver in ((self.left, "net_vhost"), (self.right, "net_virtio_user")):
@@ -392,6 +416,19 @@ def lacks_crypto():
         return "DPDK's driver crypto_aesni_gcm is missing: librte-crypto-ipsec-mb23 (scripts/install-deps)"
     with open("/proc/cpuinfo") as file:
         return "" if " aes " in file.read() else "this processor has no AES instructions"
+
+
+class VhostJumbo(VhostTest):
+    """IP packets of 9000 bytes, whose lines the port takes out of slot memory."""
+    mtu = 9000
+
+    def test_long_frames_both_ways_over_shared_memory(self):
+        self.both_ways(500, 60000)
+        carrier = self.carrier(self.left, "dpdk")
+        self.assertEqual(carrier["port"]["zero_copy"], "from 64 lines on")
+        self.assertEqual((carrier["rx_malformed"], carrier["rx_unknown_peer"], carrier["tx_dropped"]), (0, 0, 0))
+        self.assertGreater(carrier["tx_bytes"] / carrier["tx_frames"], 1500, "frames are short")
+        self.assertEqual(self.carrier(self.right, "dpdk")["port"]["zero_copy"], "off: not with net_virtio_user")
 
 
 class DpdkEncrypted(DpdkTest):

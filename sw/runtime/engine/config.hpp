@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "carriers/dpdk/dpdk.hpp"
 #include "carriers/frame_cipher.hpp"
 #include "driver/choose_card.hpp"
 #include "engine/config_values.hpp"
@@ -143,7 +144,6 @@ struct CardConfig {
 /// A network port of the node's own, driven by DPDK.
 struct DpdkConfig {
   static constexpr std::uint32_t kAnyLcore = ~std::uint32_t{0};
-  static constexpr std::uint32_t kMaxCpu = 1023;
 
   std::string port;  ///< empty: none
   std::optional<HostPort> address;
@@ -151,6 +151,7 @@ struct DpdkConfig {
   std::string gateway;       ///< empty: none
   std::uint32_t vlan = 0;    ///< 0: none
   std::uint32_t rx_descriptors = 0, tx_descriptors = 0;
+  carriers::ZeroCopy zero_copy = carriers::ZeroCopy::automatic;
   bool hugepages = false;
   std::uint64_t memory = 0;  ///< bytes
   std::uint32_t lcore = kAnyLcore;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/dpdk/host.hpp"
 #include "regs/regs.hpp"
 
 namespace slotwire::engine {
@@ -215,12 +216,17 @@ const std::array kKeys = std::to_array<Key>({
      "Frames that may wait in the port until slotwired takes them.", [](Config& c) -> auto& { return c.dpdk.rx_descriptors; }},
     {"dpdk", "tx_descriptors", Kind::count, false, "512", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
      "Frames that may wait in the port until they are sent.", [](Config& c) -> auto& { return c.dpdk.tx_descriptors; }},
+    {"dpdk", "zero_copy", Kind::choice, false, "\"auto\"", 0, 0, "auto|off|on", "",
+     "Whether lines are sent from where they are in slot memory instead of copied into the port's buffers first. `auto`: with drivers "
+     "that are known to do it right, from the length on at which it was measured to pay. `on`: always, and slotwired does not start where "
+     "the driver cannot. Encrypted frames are never sent from slot memory.", [](Config& c,
+     std::size_t choice) { c.dpdk.zero_copy = static_cast<carriers::ZeroCopy>(choice); }},
     {"dpdk", "hugepages", Kind::boolean, false, "true", 0, 0, "", "",
      "Take DPDK's memory from hugepages. Without them it is slower, and NICs cannot be used.",
      [](Config& c) -> auto& { return c.dpdk.hugepages; }},
     {"dpdk", "memory", Kind::size, false, "\"128MiB\"", 32_MiB, 64_GiB, "", "",
      "Memory that DPDK takes, for all buffers.", [](Config& c) -> auto& { return c.dpdk.memory; }},
-    {"dpdk", "lcore", Kind::count, false, "", 0, DpdkConfig::kMaxCpu, "", "any that slotwired may run on",
+    {"dpdk", "lcore", Kind::count, false, "", 0, carriers::kMaxCpu, "", "any that slotwired may run on",
      "CPU that slotwired is bound to; with `lcores` its main thread.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
     {"dpdk", "lcores", Kind::cpu_list, false, "", 1, carriers::kMaxDpdkQueues, "", "none: everything runs in one thread",
      "CPUs, each with a thread and a pair of queues of the port of its own, among which the slots of links over the port are "
@@ -372,7 +378,7 @@ std::string describe_expected(const Key& key) {
       return "one of " + quoted_list(key.choices);
     case Kind::cpu_list:
       return "a list of" + range(key, number).substr(5) + " different CPUs, numbers from 0 to " +
-             number(DpdkConfig::kMaxCpu);
+             number(carriers::kMaxCpu);
     case Kind::text_list:
       return "a list of" + range(key, number).substr(5) + " texts";
     case Kind::node_list:

@@ -1,6 +1,5 @@
 #include "engine/engine.hpp"
 
-#include <sched.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -110,11 +109,13 @@ void Engine::open_dpdk() {
   options.max_links = std::size_t{config_.limits.links} + 1;
   options.queues = std::max<std::size_t>(config.lcores.size(), 1);
   options.queue_cpus.assign(config.lcores.begin(), config.lcores.end());
+  options.zero_copy = config.zero_copy;
   options.eal = eal_options();
   dpdk_ = carriers::open_dpdk(options);
   const carriers::DpdkPort port = dpdk_->port();
-  log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}",
-             options.address.to_string(), port.device, port.driver, port.mac, port.steering, port.checksum, port.wake);
+  log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}, zero copy {}",
+             options.address.to_string(), port.device, port.driver, port.mac, port.steering, port.checksum, port.wake,
+             port.zero_copy);
   dpdk_advice_ = carriers::DpdkHost().advice(options);
   for (const std::string& advice : dpdk_advice_) log().warn("carrier dpdk: {}", advice);
   if (config.lcores.empty()) {

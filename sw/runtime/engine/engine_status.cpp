@@ -107,6 +107,7 @@ Json Engine::dpdk_json() {
                   {"steering", port.steering},
                   {"checksum", port.checksum},
                   {"wake", port.wake},
+                  {"zero_copy", port.zero_copy},
                   {"advice", dpdk_advice_},
                   {"handed_out", port.handed_out},
                   {"handed_in", port.handed_in},

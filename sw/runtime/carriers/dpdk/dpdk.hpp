@@ -29,6 +29,10 @@ struct EalOptions {
   std::vector<std::string> more;  ///< further arguments, at most kMaxEalArguments
 };
 
+/// Whether lines are sent from where they are in slot memory instead of copied into the port's buffers: automatic where
+/// the driver is known to do it right and it pays.
+enum class ZeroCopy : std::uint8_t { automatic, off, on };
+
 struct DpdkOptions {
   std::string device;      ///< a virtual device with its arguments ("net_af_packet0,iface=eth1") or a PCI address
   Address address;         ///< IPv4 and port, not 0, and none that the kernel has
@@ -43,6 +47,7 @@ struct DpdkOptions {
   std::size_t queues = 1;
   /// CPUs that the threads of the queues are bound to by enter(), by queue; empty: not bound.
   std::vector<unsigned> queue_cpus;
+  ZeroCopy zero_copy = ZeroCopy::automatic;
   EalOptions eal;
 };
 
@@ -53,6 +58,7 @@ struct DpdkPort {
                               ///< "rte_flow, isolated", an XDP program, "RSS", "software"
   std::string_view wake;      ///< what ends a sleep; "polling": there is no sleep
   std::string_view checksum;  ///< who makes and checks that of the IPv4 header: "port" or "software"
+  std::string zero_copy;      ///< whether lines are sent from where they are, and why: "from 16 lines on", "off: ..."
   /// Frames that arrived at another queue than their slot's: given away, taken, and lost since the other queue did not
   /// keep up. All are 0 where the port steers and peers send to the ports that they were told.
   std::uint64_t handed_out = 0, handed_in = 0, hand_over_dropped = 0;

@@ -170,6 +170,7 @@ void PortCarrier::open_port() {
   }
   port_ = std::make_unique<Port>(options, own_, !raw_socket && !xdp);
   driver_ = port_->driver();
+  zero_copy_ = port_->in_place().text;
   wire_up_ = port_->wire_up();
   const std::size_t queues = port_->queues();
   if (shared_ && shared_->queues != queues)
@@ -298,6 +299,7 @@ DpdkPort PortCarrier::port() const {
   port.driver = driver_;
   port.mac = mac_text(own_.mac);
   port.steering = steering();
+  port.zero_copy = zero_copy_;
   port.wake = wake_;
   port.checksum = port_ && port_->makes_checksums() ? "port" : "software";
   for (const QueueStats& queue : shared_->stats) {

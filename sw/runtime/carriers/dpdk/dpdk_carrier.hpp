@@ -69,7 +69,7 @@ class PortCarrier final : public DpdkCarrier, private OtherFrames {
   std::unique_ptr<XdpSteering> xdp_;  ///< outlives the port
   std::unique_ptr<Port> port_;        ///< none while it is lost, between two attempts to open it
   bool wire_up_ = true;
-  std::string driver_, wake_;
+  std::string driver_, wake_, zero_copy_;
   RssTable rss_;
   std::unique_ptr<SharedPort> shared_;
   std::unique_ptr<PortQueue> queue_;

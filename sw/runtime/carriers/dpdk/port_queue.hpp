@@ -132,7 +132,9 @@ class PortQueue {
   bool busy() const noexcept;
   bool has_handed() const noexcept;
   bool sendable(const pipeline::TxFrame& frame) const noexcept;
-  void fill(rte_mbuf& buffer, const pipeline::TxFrame& frame) noexcept;
+  bool in_place(const pipeline::TxFrame& frame) const noexcept;
+  void fill(rte_mbuf& buffer, rte_mbuf* lines, const pipeline::TxFrame& frame) noexcept;
+  void copy_waiting(std::size_t newest) noexcept;
   void flush() noexcept;
   void transmit() noexcept;
   bool fetch(std::uint64_t now_us, bool& answered) noexcept;
