@@ -12,6 +12,8 @@ net_virtio_user. Needs root. For each:
   - calls and one-way messages of 40 bytes between two nodes, beside the same over the kernel's UDP; messages per second of processor
     time of both slotwired;
   - the share of a processor that an idle slotwired takes.
+And what sending a frame takes of the processor with its lines copied and with them sent from where they are (dpdk.zero_copy), for
+1, 22, 64 and 139 lines, on the drivers that can.
 The floor of calls between nodes is the floor of the wire and two round trips on one node: each call passes a node's slotwired four times.
 """
 import argparse
@@ -29,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "node"))
 from nodes import Node, Process  # noqa: E402
 
 BIN = os.environ["SLOTWIRE_BIN"]
+LINES = os.path.join(BIN, "bench_dpdk_lines")
 END, NODE = os.path.join(BIN, "bench_dpdk_end"), os.path.join(BIN, "bench_node")
 TIMEOUT = 120
 KERNEL = {"left": "10.98.0.1", "right": "10.98.0.2"}
@@ -36,6 +39,11 @@ PORT = {"left": "10.98.0.11", "right": "10.98.0.12"}
 PORTS = {"af_packet": {side: "net_af_packet0,iface=wire" for side in KERNEL},
          "af_xdp": {side: "net_af_xdp0,iface=wire" for side in KERNEL},
          "vhost": {"left": "net_virtio_user0,path={}", "right": "net_vhost0,iface={}"}}  # the right one is started first
+# Two ports in one namespace, and the lines that fit their frames.
+RING = "framesz=16384,blocksz=65536,framecnt=512"
+IN_PLACE = {"vhost": ("net_vhost0,iface={}", "net_virtio_user1,path={}", 9000, (1, 22, 64, 139)),
+            "af_packet": (f"net_af_packet0,iface=lines0,{RING}", f"net_af_packet1,iface=lines1,{RING}", 9000, (1, 22, 64, 139)),
+            "tap": ("net_tap0,iface=lines2", "net_af_packet1,iface=lines2", 1500, (1, 22))}
 OTHER = {"left": "right", "right": "left"}
 
 
@@ -70,6 +78,10 @@ class Wire:
             run("ip", "-n", name, "addr", "add", KERNEL[side] + "/24", "dev", "wire")
             for device in ("wire", "lo"):
                 run("ip", "-n", name, "link", "set", device, "up")
+        name = self.names["left"]
+        run("ip", "-n", name, "link", "add", "lines0", "type", "veth", "peer", "name", "lines1")
+        for device in ("lines0", "lines1"):
+            run("ip", "-n", name, "link", "set", device, "mtu", "9000", "gso_max_segs", "1", "up")
         return self
 
     def __exit__(self, *_):
@@ -118,6 +130,12 @@ class Wire:
         finally:
             for other in others:
                 other.stop()
+
+    def in_place(self, port, zero_copy):
+        """Nanoseconds of processor time a frame, by lines."""
+        device, other, mtu, lines = IN_PLACE[port]
+        return json.loads(run(*self.inside("left", LINES, "--device", device.format(self.socket), "--other", other.format(self.socket),
+                                           "--mtu", str(mtu), "--zero-copy", zero_copy, *map(str, lines))).splitlines()[-1])
 
     def nodes(self, port):
         """Two nodes over `port`, or over the kernel's UDP."""
@@ -169,6 +187,8 @@ class Figures:
 
     def floor(self, case, metric):
         what, _, port = case.partition(", ")
+        if what == "lines in place":
+            return self.median(f"lines copied, {port}", metric)
         wire = self.median(f"wire, {port}", metric)
         if what == "carrier" and metric.startswith("round trip"):
             return wire
@@ -228,6 +248,10 @@ def main():
                 trips = wire.there_and_back(port, max(options.calls // 50, 20), ("--carrier",), ("--sleep",), ("--pause", "5000"))
                 figures.add(f"carrier, {port}", "asleep for 5 ms: p50", "us", trips["p50"])
                 figures.add(f"carrier, {port}", "asleep for 5 ms: p99", "us", trips["p99"])
+            for port in IN_PLACE:
+                for zero_copy, how in (("off", "copied"), ("on", "in place")):
+                    for lines, ns in wire.in_place(port, zero_copy).items():
+                        figures.add(f"lines {how}, {port}", f"sending {lines} lines", "ns", ns)
             for port in ["kernel", *options.ports]:
                 measure_nodes(wire, port, options.calls, figures, options.idle if number == 0 else 0)
     rows = figures.rows()

@@ -89,7 +89,8 @@ class Conformance : public testing::TestWithParam<Factory> {
       pair_->carrier(side).send(left.first(count));
       left = left.subspan(count);
       sent += count;
-      ASSERT_TRUE(pump(sides(), [&] { return sink.count >= sent; })) << "from side " << side << ": " << sink.count << " of " << sent << " arrived";
+      ASSERT_TRUE(pump(sides(), [&] { return sink.count >= sent; }))
+          << "from side " << side << ": " << sink.count << " of " << sent << " arrived";
     }
     EXPECT_EQ(in_lanes(sink.frames), in_lanes(frames.expected));
   }

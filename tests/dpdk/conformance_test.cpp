@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "forgetful.hpp"
 #include "pipeline/ethernet.hpp"
 #include "ports.hpp"
 #include "queues_as_one.hpp"
@@ -18,11 +19,13 @@ namespace {
 /// An address belongs to one link, so one link joins two ports.
 class DpdkPair final : public Pair {
  public:
-  /// `told`: each side sends to the ports that the other one asks for, else all to one.
-  explicit DpdkPair(Wire wire, std::size_t queues = 1, bool told = false) : wire_(wire), queues_(queues), told_(told) {
+  /// `told`: each side sends to the ports that the other one asks for, else all to one. `in_place`: lines are sent from
+  /// where they are, by every port that can, and are gone when send() returns.
+  explicit DpdkPair(Wire wire, std::size_t queues = 1, bool told = false, bool in_place = false)
+      : wire_(wire), queues_(queues), told_(told), in_place_(in_place) {
     for (int side = 0; side < 2; ++side) make(side);
   }
-  Carrier& carrier(int side) override { return *all_[side]; }
+  Carrier& carrier(int side) override { return in_place_ ? static_cast<Carrier&>(*forgetful_[side]) : *all_[side]; }
   std::size_t lanes() const override { return queues_; }
   void join(std::uint16_t link) override {
     for (int side = 0; side < 2; ++side) add(side, link);
@@ -53,14 +56,24 @@ class DpdkPair final : public Pair {
   }
 
  private:
-  void make(int side) { use(side, carriers::open_dpdk(port_options(side, wire_, queues_))); }
+  void make(int side) {
+    carriers::DpdkOptions options = port_options(side, wire_, queues_);
+    const bool in_place = in_place_ && options.device.rfind("net_virtio_user", 0) != 0;
+    if (in_place) options.zero_copy = carriers::ZeroCopy::on;
+    use(side, carriers::open_dpdk(options));
+    if (in_place) {
+      EXPECT_EQ(carriers_[side]->port().zero_copy, "on");
+    }
+  }
   void use(int side, std::unique_ptr<carriers::DpdkCarrier> carrier) {
     carriers_[side] = std::move(carrier);
     EXPECT_EQ(carriers_[side]->queues(), queues_);
     // A vhost frame arrives at the queue that it was sent from: another than its own.
     all_[side] = std::make_unique<QueuesAsOne>(*carriers_[side], wire_ == Wire::vhost ? 1 : 0);
+    forgetful_[side] = std::make_unique<Forgetful>(*all_[side]);
   }
   void unmake(int side) {
+    forgetful_[side].reset();
     all_[side].reset();
     carriers_[side].reset();
   }
@@ -99,15 +112,17 @@ class DpdkPair final : public Pair {
 
   Wire wire_;
   std::size_t queues_;
-  bool told_;
+  bool told_, in_place_;
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
   std::unique_ptr<QueuesAsOne> all_[2];  ///< goes before its carrier
+  std::unique_ptr<Forgetful> forgetful_[2];
   std::vector<std::uint16_t> joined_;
 };
 
-template <Wire wire, std::size_t queues = 1, bool told = false>
+template <Wire wire, std::size_t queues = 1, bool told = false, bool in_place = false>
 Factory factory(const char* name) {
-  return {name, [] { return std::make_unique<DpdkPair>(wire, queues, told); }, [] { return lacks_ports(wire); }};
+  return {name, [] { return std::make_unique<DpdkPair>(wire, queues, told, in_place); },
+          [] { return lacks_ports(wire); }};
 }
 
 const Factory kEncrypted{"af_packet_aes256",
@@ -118,7 +133,9 @@ const Factory kEncrypted{"af_packet_aes256",
                          [] { return lacks_ports(Wire::af_packet); }};
 
 const auto kPorts = testing::Values(factory<Wire::af_packet>("af_packet"), factory<Wire::af_xdp>("af_xdp"),
-                                    factory<Wire::vhost>("vhost_and_virtio_user"), kEncrypted);
+                                    factory<Wire::vhost>("vhost_and_virtio_user"), kEncrypted,
+                                    factory<Wire::af_packet, 1, false, true>("af_packet_in_place"),
+                                    factory<Wire::vhost, 1, false, true>("vhost_in_place_and_virtio_user"));
 const auto kQueues = testing::Values(factory<Wire::af_packet, 2>("af_packet_2_queues"),
                                      factory<Wire::af_packet, 3, true>("af_packet_3_queues_told"),
                                      factory<Wire::vhost, 2>("vhost_2_queues"));

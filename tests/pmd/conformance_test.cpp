@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 
+#include "dpdk/forgetful.hpp"
 #include "dpdk/ports.hpp"
 #include "dpdk/queues_as_one.hpp"
 #include "pipeline/ethernet.hpp"
@@ -20,7 +21,8 @@ namespace {
 /// The cards stay where they are when a carrier closes its port and opens it again.
 class CardPair final : public Pair {
  public:
-  explicit CardPair(std::size_t queues = 1) : queues_(queues) {
+  /// `in_place`: lines are sent from where they are, and are gone when send() returns.
+  explicit CardPair(std::size_t queues = 1, bool in_place = false) : queues_(queues), in_place_(in_place) {
     for (int side = 0; side < 2; ++side) {
       cards_[side] = std::make_unique<SimCard>("veth:" + interface_of(side));
       make(side);
@@ -30,7 +32,7 @@ class CardPair final : public Pair {
     // The classifiers have brought every frame to its queue.
     for (const auto& carrier : carriers_) EXPECT_EQ(carrier->port().handed_out, 0U);
   }
-  Carrier& carrier(int side) override { return *all_[side]; }
+  Carrier& carrier(int side) override { return in_place_ ? static_cast<Carrier&>(*forgetful_[side]) : *all_[side]; }
   std::size_t lanes() const override { return queues_; }
   void join(std::uint16_t link) override {
     for (int side = 0; side < 2; ++side) add(side, link);
@@ -41,6 +43,7 @@ class CardPair final : public Pair {
     all_[side]->hear();
   }
   void restart(int side) override {
+    forgetful_[side].reset();
     all_[side].reset();
     carriers_[side].reset();
     make(side);
@@ -61,9 +64,12 @@ class CardPair final : public Pair {
     options.device = "net_slotwire" + std::to_string(side) + ",queues=" + std::to_string(queues_) +
                      ",path=" + cards_[side]->queues();
     options.eal.more = {"-d", SLOTWIRE_PMD};
+    if (in_place_) options.zero_copy = carriers::ZeroCopy::on;
     carriers_[side] = carriers::open_dpdk(options);
+    EXPECT_EQ(carriers_[side]->port().zero_copy.substr(0, 2), in_place_ ? "on" : "of");
     EXPECT_EQ(carriers_[side]->queues(), queues_);
     all_[side] = std::make_unique<QueuesAsOne>(*carriers_[side]);
+    forgetful_[side] = std::make_unique<Forgetful>(*all_[side]);
     // The card's classifier keeps away what is not the carrier's, and an interrupt of its queue wakes.
     EXPECT_EQ(carriers_[side]->port().steering, "rte_flow, isolated");
     EXPECT_NE(carriers_[side]->port().wake, "polling");
@@ -75,20 +81,25 @@ class CardPair final : public Pair {
   }
 
   std::size_t queues_;
+  bool in_place_;
   std::unique_ptr<SimCard> cards_[2];
   std::unique_ptr<carriers::DpdkCarrier> carriers_[2];
   std::unique_ptr<QueuesAsOne> all_[2];  ///< goes before its carrier
+  std::unique_ptr<Forgetful> forgetful_[2];
   std::vector<std::uint16_t> joined_;
 };
 
 const Factory kCards{"net_slotwire", [] { return std::make_unique<CardPair>(); },
                      [] { return lacks_ports(Wire::af_packet); }};
 
+const Factory kCardsInPlace{"net_slotwire_in_place", [] { return std::make_unique<CardPair>(1, true); },
+                            [] { return lacks_ports(Wire::af_packet); }};
+
 const Factory kQueues{"net_slotwire_2_queues", [] { return std::make_unique<CardPair>(2); },
                       [] { return lacks_ports(Wire::af_packet); }};
 
-INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards, kQueues), name_of);
-INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards, kQueues), name_of);
+INSTANTIATE_TEST_SUITE_P(Pmd, Conformance, testing::Values(kCards, kQueues, kCardsInPlace), name_of);
+INSTANTIATE_TEST_SUITE_P(Pmd, NetworkConformance, testing::Values(kCards, kQueues, kCardsInPlace), name_of);
 
 }  // namespace
 }  // namespace slotwire::test

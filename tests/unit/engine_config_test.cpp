@@ -355,6 +355,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"NoDpdk", "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"dpdk\"", "set 'dpdk.port'"},
         Refused{"DpdkWithoutAddress", "dpdk.port = \"net_tap0\"", "give it an IPv4 address"},
         Refused{"DpdkWithoutPort", "dpdk.address = \"10.0.0.1:7401\"", "name the port"},
+        Refused{"DpdkZeroCopy", "dpdk.zero_copy = true", "\"auto\""},
         Refused{"DpdkAnyPort", "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:0\"", "a port from 1 to 65535"},
         Refused{"DpdkIpv6", "dpdk.port = \"net_tap0\"\ndpdk.address = \"[::1]:7401\"", "an IPv4 address"},
         Refused{"DpdkGateway", "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\ndpdk.gateway = \"router\"",

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "carriers/dpdk/dpdk.hpp"
 #include "carriers/frame_cipher.hpp"
 #include "driver/choose_card.hpp"
 #include "engine/config_values.hpp"
@@ -146,9 +147,11 @@ struct DpdkConfig {
 
   std::string port;  ///< empty: none
   std::optional<HostPort> address;
-  std::uint32_t prefix = 0;  ///< bits
-  std::string gateway;       ///< empty: none
+  std::uint32_t prefix = 0;      ///< bits
+  std::string gateway;           ///< empty: none
+  std::string kernel_interface;  ///< empty: none
   std::uint32_t rx_descriptors = 0, tx_descriptors = 0;
+  carriers::ZeroCopy zero_copy = carriers::ZeroCopy::automatic;
   bool hugepages = false;
   std::uint64_t memory = 0;  ///< bytes
   std::uint32_t lcore = kAnyLcore;

@@ -209,10 +209,19 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.dpdk.prefix; }},
     {"dpdk", "gateway", Kind::text, false, "", 0, 0, "", "none: peers in the port's network only",
      "IPv4 address of the router, in the port's network.", [](Config& c) -> auto& { return c.dpdk.gateway; }},
+    {"dpdk", "kernel_interface", Kind::text, false, "", 0, 0, "", "none: what is not for the port's address is dropped",
+     "An interface of the kernel (TAP) that gets all that comes to the port and is not for its address, and whose frames leave through the "
+     "port; made if it is not there. Not with net_af_packet and net_af_xdp, where the kernel has its frames anyway.",
+     [](Config& c) -> auto& { return c.dpdk.kernel_interface; }},
     {"dpdk", "rx_descriptors", Kind::count, false, "1024", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
      "Frames that may wait in the port until slotwired takes them.", [](Config& c) -> auto& { return c.dpdk.rx_descriptors; }},
     {"dpdk", "tx_descriptors", Kind::count, false, "512", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
      "Frames that may wait in the port until they are sent.", [](Config& c) -> auto& { return c.dpdk.tx_descriptors; }},
+    {"dpdk", "zero_copy", Kind::choice, false, "\"auto\"", 0, 0, "auto|off|on", "",
+     "Whether lines are sent from where they are in slot memory instead of copied into the port's buffers first. `auto`: with drivers "
+     "that are known to do it right, from the length on at which it was measured to pay. `on`: always, and slotwired does not start where "
+     "the driver cannot. Encrypted frames are never sent from slot memory.", [](Config& c,
+     std::size_t choice) { c.dpdk.zero_copy = static_cast<carriers::ZeroCopy>(choice); }},
     {"dpdk", "hugepages", Kind::boolean, false, "true", 0, 0, "", "",
      "Take DPDK's memory from hugepages. Without them it is slower, and NICs cannot be used.",
      [](Config& c) -> auto& { return c.dpdk.hugepages; }},

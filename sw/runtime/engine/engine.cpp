@@ -58,6 +58,8 @@ Engine::Engine(Config config, std::string config_path)
   }
   open_carriers();
   recover();
+  // What the kernel sends and gets through the port may be what links begin with.
+  if (dpdk_ && !config_.dpdk.kernel_interface.empty()) card_->poll_always(*dpdk_);
   if (shards_ != nullptr) shards_->start();
   open_links();
   open_control_socket();
@@ -100,6 +102,7 @@ void Engine::open_dpdk() {
   options.address = address_of(*config.address);
   options.prefix = config.prefix;
   if (!config.gateway.empty()) options.gateway = address_of({config.gateway, 0});
+  options.kernel_interface = config.kernel_interface;
   options.mtu = config_.listen.mtu;
   options.rx_descriptors = config.rx_descriptors;
   options.tx_descriptors = config.tx_descriptors;
@@ -108,11 +111,13 @@ void Engine::open_dpdk() {
   options.max_links = std::size_t{config_.limits.links} + 1;
   options.queues = std::max<std::size_t>(config.lcores.size(), 1);
   options.queue_cpus.assign(config.lcores.begin(), config.lcores.end());
+  options.zero_copy = config.zero_copy;
   options.eal = eal_options();
   dpdk_ = carriers::open_dpdk(options);
   const carriers::DpdkPort port = dpdk_->port();
-  log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}",
-             options.address.to_string(), port.device, port.driver, port.mac, port.steering, port.checksum, port.wake);
+  log().info("carrier dpdk on {}: port {} ({}, {}), steering by {}, checksums by {}, woken by {}, zero copy {}",
+             options.address.to_string(), port.device, port.driver, port.mac, port.steering, port.checksum, port.wake,
+             port.zero_copy);
   dpdk_advice_ = carriers::DpdkHost().advice(options);
   for (const std::string& advice : dpdk_advice_) log().warn("carrier dpdk: {}", advice);
   if (config.lcores.empty()) {

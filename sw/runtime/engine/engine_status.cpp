@@ -107,11 +107,16 @@ Json Engine::dpdk_json() {
                   {"steering", port.steering},
                   {"checksum", port.checksum},
                   {"wake", port.wake},
+                  {"zero_copy", port.zero_copy},
                   {"advice", dpdk_advice_},
                   {"handed_out", port.handed_out},
                   {"handed_in", port.handed_in},
                   {"hand_over_dropped", port.hand_over_dropped},
                   {"rx_other", port.rx_other},
+                  {"kernel_interface", port.kernel_interface},
+                  {"to_kernel", port.to_kernel},
+                  {"from_kernel", port.from_kernel},
+                  {"kernel_dropped", port.kernel_dropped},
                   {"arp_answered", port.arp_answered},
                   {"arp_conflicts", port.arp_conflicts}};
   if (sealed_dpdk_) json["encryption"] = {{"library", dpdk_library().name()}, {"why", dpdk_ciphers_why_}};

@@ -175,9 +175,10 @@ void print_status(const Json& status) {
                                     ? ""
                                     : ", " + std::to_string(queues) + " queues (" + text_of(*port, "handed_in") +
                                           " frames handed over, " + text_of(*port, "hand_over_dropped") + " lost)";
-    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s%s%s\n", text_of(*port, "device").c_str(),
-                text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(), text_of(*port, "address").c_str(),
-                text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(), several.c_str(),
+    std::printf("  port      %s (%s, %s) at %s, steering by %s, woken by %s, zero copy %s%s%s\n",
+                text_of(*port, "device").c_str(), text_of(*port, "driver").c_str(), text_of(*port, "mac").c_str(),
+                text_of(*port, "address").c_str(), text_of(*port, "steering").c_str(), text_of(*port, "wake").c_str(),
+                text_of(*port, "zero_copy").c_str(), several.c_str(),
                 conflicts == 0 ? "" : paint(Colour::bad, ", ANOTHER HOST CLAIMS THE ADDRESS").c_str());
     if (const auto by = carrier.find("encryption"); by != carrier.end())
       std::printf("            encryption by %s (%s)\n", text_of(*by, "library").c_str(), text_of(*by, "why").c_str());

@@ -28,6 +28,8 @@ namespace {
 
 /// Buffers that the pools' caches may hold back.
 constexpr unsigned kPoolCache = 128;
+/// net_virtio_user wants room for a header of its own beside a received frame.
+constexpr std::size_t kDriverHeader = 16;
 /// Buffers of the receive pool that net_af_xdp gives the kernel, beside those of the two rings: it also sends from
 /// them.
 constexpr std::size_t kAfXdpKeeps = 2048;
@@ -188,7 +190,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
                              " bytes; lower listen.mtu on all nodes");
   }
   rte_eth_conf conf{};
-  const std::size_t data = RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN;
+  const std::size_t data =
+      RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN + kDriverHeader;
   std::size_t least = RTE_MBUF_DEFAULT_BUF_SIZE;
   if (driver_ == kRawSocket) {
     least = RTE_PKTMBUF_HEADROOM + ring_frame(options);  // it asks for as much, whatever the MTU
@@ -200,6 +203,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   rx_checksum_ = (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
   if (tx_checksum_) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
   if (rx_checksum_) conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+  in_place_ = lines_in_place(driver_, (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0, options.zero_copy);
+  if (in_place_.any()) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   if (info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0) {
     conf.intr_conf.lsc = 1;
     must(::rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, tell_change, &change_),
@@ -215,7 +220,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   queues_.resize(std::max<std::size_t>(std::min(wanted, able), 1));
   const auto count = static_cast<std::uint16_t>(queues_.size());
   FlowSteering flow(id_);
-  const bool isolated = flow.isolate();
+  const bool all = !options.kernel_interface.empty();  // the kernel is to have what no rule lets in
+  const bool isolated = !all && flow.isolate();
   rte_eth_conf plain = conf;
   RssSteering rss(id_);
   bool spreads = count > 1 && rss.ask(info, conf);
@@ -227,6 +233,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   set_up_queues(options, std::max(data, least), conf);
   must(::rte_eth_dev_start(id_), "starting it");
   started_ = true;
+  if (all)
+    ::rte_eth_allmulticast_enable(id_);  // for its protocols; a driver that cannot has no filter, or a kernel less
   steer(own, isolated, spreads ? &rss : nullptr);
 }
 
@@ -244,6 +252,7 @@ void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, c
     Queue& queue = queues_[i];
     queue.rx_pool = make_pool("rx", i, kept + rx + 2 * kDpdkBurst + cached + others * kHandOverFrames, buffer_bytes);
     queue.tx_pool = make_pool("tx", i, tx + options.output_frames + 2 * kDpdkBurst + cached, buffer_bytes);
+    if (in_place_.any()) queue.lines_pool = make_lines_pool(i);
     rte_eth_rxconf rx_conf = info.default_rxconf;
     rx_conf.offloads = conf.rxmode.offloads;
     must(::rte_eth_rx_queue_setup(id_, i, rx, socket, &rx_conf, queue.rx_pool), "setting up a receive queue");
@@ -279,6 +288,16 @@ rte_mempool* Port::make_pool(const char* direction, std::size_t queue, std::size
     throw std::runtime_error("no memory for " + std::to_string(buffers) + " buffers of " + std::to_string(data_bytes) +
                              " bytes: " + reason(rte_errno) + "; raise dpdk.memory");
   }
+  return pool;
+}
+
+/// A burst of them is all there are at once: what the driver does not take is copied.
+rte_mempool* Port::make_lines_pool(std::size_t queue) {
+  const std::string name = "slotwire-lines" + std::to_string(id_) + "-" + std::to_string(queue);
+  rte_mempool* const pool = carriers::make_lines_pool(name.c_str(), 2 * kDpdkBurst + 2 * kPoolCache, kPoolCache,
+                                                      ::rte_eth_dev_socket_id(id_));
+  if (pool == nullptr)
+    throw std::runtime_error("no memory for its buffers: " + reason(rte_errno) + "; raise dpdk.memory");
   return pool;
 }
 
@@ -328,6 +347,7 @@ void Port::close() noexcept {
   for (const Queue& queue : queues_) {
     if (xdp_socket_ < 0) ::rte_mempool_free(queue.rx_pool);
     ::rte_mempool_free(queue.tx_pool);
+    ::rte_mempool_free(queue.lines_pool);
   }
   queues_.clear();
 }
@@ -338,6 +358,11 @@ std::size_t Port::receive(std::size_t queue, std::span<rte_mbuf*> out) noexcept 
 
 bool Port::allocate(std::size_t queue, std::span<rte_mbuf*> out) noexcept {
   return ::rte_pktmbuf_alloc_bulk(queues_[queue].tx_pool, out.data(), static_cast<unsigned>(out.size())) == 0;
+}
+
+bool Port::allocate_lines(std::size_t queue, std::span<rte_mbuf*> out) noexcept {
+  rte_mempool* const pool = queues_[queue].lines_pool;
+  return pool != nullptr && ::rte_pktmbuf_alloc_bulk(pool, out.data(), static_cast<unsigned>(out.size())) == 0;
 }
 
 std::size_t Port::transmit(std::size_t queue, std::span<rte_mbuf*> frames, std::size_t& refused) noexcept {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/dpdk/lines_in_place.hpp"
 #include "carriers/dpdk/rss.hpp"
 #include "carriers/socket.hpp"
 #include "pipeline/ethernet.hpp"
@@ -73,6 +74,9 @@ class Port {
   std::size_t receive(std::size_t queue, std::span<rte_mbuf*> out) noexcept;
   /// Empty buffers for frames to send: all or none.
   bool allocate(std::size_t queue, std::span<rte_mbuf*> out) noexcept;
+  /// Payload from which on lines need not be copied, if allocate_lines() has a buffer for them; it is all or none, too.
+  const LinesInPlace& in_place() const noexcept { return in_place_; }
+  bool allocate_lines(std::size_t queue, std::span<rte_mbuf*> out) noexcept;
   /// Hands frames to the port, the first ones; returns how many it took. The others stay the caller's. `refused` counts
   /// those that the driver would never take; they are freed and among the returned.
   std::size_t transmit(std::size_t queue, std::span<rte_mbuf*> frames, std::size_t& refused) noexcept;
@@ -81,12 +85,14 @@ class Port {
   struct Queue {
     rte_mempool* rx_pool = nullptr;
     rte_mempool* tx_pool = nullptr;
+    rte_mempool* lines_pool = nullptr;  ///< none where lines are copied
   };
   void open(const DpdkOptions& options);
   void set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, const rte_eth_conf& conf);
   void steer(const pipeline::Endpoint& own, bool isolated, RssSteering* rss);
   void configure(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts);
   rte_mempool* make_pool(const char* direction, std::size_t queue, std::size_t buffers, std::size_t data_bytes);
+  rte_mempool* make_lines_pool(std::size_t queue);
   void stop() noexcept;
   void close() noexcept;
 
@@ -101,6 +107,7 @@ class Port {
   rte_device* device_ = nullptr;
   std::vector<Queue> queues_;
   RssTable rss_;
+  LinesInPlace in_place_;
 };
 
 }  // namespace slotwire::carriers

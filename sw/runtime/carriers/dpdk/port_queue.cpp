@@ -32,6 +32,7 @@ SharedPort::SharedPort(const DpdkOptions& options, std::size_t count)
     : queues(count),
       max_links(options.max_links),
       output_frames(options.output_frames),
+      has_kernel(!options.kernel_interface.empty()),
       gate(count),
       board(count, count > 1 ? options.max_links : 0),
       wakers(count),
@@ -96,21 +97,30 @@ bool PortQueue::sendable(const pipeline::TxFrame& frame) const noexcept {
          sizeof frame.header + frame.payload.size() <= shared_.frame_bytes;
 }
 
-void PortQueue::fill(rte_mbuf& buffer, const pipeline::TxFrame& frame) noexcept {
+/// Whether the lines of the frame are better not copied.
+bool PortQueue::in_place(const pipeline::TxFrame& frame) const noexcept {
+  return frame.payload.size() >= port_->in_place().from_bytes;
+}
+
+/// `lines`: what is to point at the payload; none: it is copied.
+void PortQueue::fill(rte_mbuf& buffer, rte_mbuf* lines, const pipeline::TxFrame& frame) noexcept {
   const Link& link = links_[frame.link];
   pipeline::Endpoint to = link.peer;
   to.port = link.ports.of_slot(pipeline::destination_slot(frame.header));
   const std::size_t link_bytes = sizeof frame.header + frame.payload.size();
-  const std::size_t bytes = pipeline::kCarrierBytes + link_bytes;
+  const std::size_t bytes =
+      pipeline::kCarrierBytes + sizeof frame.header + (lines == nullptr ? frame.payload.size() : 0);
   static_assert(pipeline::kCarrierBytes + sizeof frame.header >= pipeline::kMinEthernetBytes);  // no padding
   const std::span<std::byte> out(rte_pktmbuf_mtod(&buffer, std::byte*), bytes);
   pipeline::write_headers(shared_.own, to, link_bytes, out);
   std::memcpy(out.data() + pipeline::kCarrierBytes, frame.header, sizeof frame.header);
-  if (!frame.payload.empty()) {
-    std::memcpy(out.data() + pipeline::kCarrierBytes + sizeof frame.header, frame.payload.data(), frame.payload.size());
-  }
   buffer.data_len = static_cast<std::uint16_t>(bytes);
   buffer.pkt_len = static_cast<std::uint32_t>(bytes);
+  if (lines != nullptr) {
+    attach_lines(buffer, *lines, frame.payload);
+  } else if (!frame.payload.empty()) {
+    std::memcpy(out.data() + pipeline::kCarrierBytes + sizeof frame.header, frame.payload.data(), frame.payload.size());
+  }
   if (port_->makes_checksums()) {
     buffer.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
     buffer.l2_len = pipeline::kEthernetBytes;
@@ -121,30 +131,41 @@ void PortQueue::fill(rte_mbuf& buffer, const pipeline::TxFrame& frame) noexcept 
 }
 
 void PortQueue::send(std::span<const pipeline::TxFrame> frames) {
-  std::array<rte_mbuf*, kDpdkBurst> buffers{};
+  std::array<rte_mbuf*, kDpdkBurst> buffers{}, lines{};
+  flush();
   for (std::size_t next = 0; next < frames.size();) {
-    flush();
-    std::size_t wanted = 0, end = next;
+    std::size_t wanted = 0, behind = 0, end = next;
     const std::size_t most = port_ == nullptr ? 0 : std::min(kDpdkBurst, shared_.output_frames - unsent_.size());
     for (; end < frames.size() && wanted < most; ++end) {
-      if (sendable(frames[end])) ++wanted;
+      if (!sendable(frames[end])) continue;
+      ++wanted;
+      if (in_place(frames[end])) ++behind;
     }
     if (wanted == 0 || !port_->allocate(index_, std::span(buffers).first(wanted))) {
       counters_.tx_dropped += frames.size() - next;
       return;
     }
+    if (behind != 0 && !port_->allocate_lines(index_, std::span(lines).first(behind))) behind = 0;
     std::size_t filled = 0;
     for (; next < end; ++next) {
-      if (sendable(frames[next])) {
-        fill(*buffers[filled++], frames[next]);
+      const pipeline::TxFrame& frame = frames[next];
+      if (sendable(frame)) {
+        fill(*buffers[filled++], behind != 0 && in_place(frame) ? lines[--behind] : nullptr, frame);
       } else {
         ++counters_.tx_dropped;
       }
     }
     unsent_.insert(unsent_.end(), buffers.begin(), buffers.begin() + static_cast<std::ptrdiff_t>(filled));
     counters_.tx_frames += filled;
+    flush();
+    copy_waiting(filled);
   }
-  flush();
+}
+
+/// What the port did not take of the newest frames: their lines are the caller's again from here on.
+void PortQueue::copy_waiting(std::size_t newest) noexcept {
+  for (std::size_t i = unsent_.size() - std::min(newest, unsent_.size()); i < unsent_.size(); ++i)
+    copy_lines(*unsent_[i]);
 }
 
 void PortQueue::flush() noexcept {
@@ -170,14 +191,16 @@ void PortQueue::stay_awake(std::uint64_t now_us) noexcept {
   poller_.wake();
 }
 
-void PortQueue::send_bytes(std::span<const std::byte> frame) noexcept {
+bool PortQueue::send_bytes(std::span<const std::byte> frame) noexcept {
   std::array<rte_mbuf*, 1> buffer{};
-  if (!port_->allocate(index_, buffer)) return;
+  if (!port_->allocate(index_, buffer)) return false;
   std::memcpy(rte_pktmbuf_mtod(buffer[0], std::byte*), frame.data(), frame.size());
   buffer[0]->data_len = static_cast<std::uint16_t>(frame.size());
   buffer[0]->pkt_len = static_cast<std::uint32_t>(frame.size());
   std::size_t refused = 0;
-  if (port_->transmit(index_, buffer, refused) == 0) ::rte_pktmbuf_free(buffer[0]);
+  if (port_->transmit(index_, buffer, refused) == 1) return refused == 0;
+  ::rte_pktmbuf_free(buffer[0]);
+  return false;
 }
 
 void PortQueue::begin() noexcept {
@@ -281,7 +304,7 @@ bool PortQueue::take(rte_mbuf* buffer, bool handed, std::uint64_t now_us, FrameS
   const auto frame = bytes_of(*buffer);
   const std::optional<pipeline::Datagram> datagram = pipeline::unwrap(shared_.own, frame, shared_.accepted_ports);
   if (!datagram) {
-    if (others_ == nullptr && is_arp(frame)) {
+    if (others_ == nullptr && (shared_.has_kernel || is_arp(frame))) {
       hand_over(owned.release(), 0);
     } else if (others_ == nullptr || !others_->on_other(frame, now_us)) {
       count_one(shared_.stats[index_].rx_other);
