@@ -276,8 +276,12 @@ TEST_F(ShardedCardTest, WhatIsClosedBeforeItsFaultIsToldIsNotTold) {
   ASSERT_EQ(faults, 1U);
   (*engine)->set_bell(0, locals[10], Card::kNoSlot);
   (*engine)->close_slot(10);
+  // Nor when its number is used again already.
+  engine->open(10, kWireLink);
+  engine->bind(10, 13);
   (*engine)->poll(now_us());
   EXPECT_TRUE(engine->listener.faults.empty());
+  EXPECT_EQ(state_of((*engine)->row(10)), SlotState::bound);
 }
 
 TEST_F(ShardedCardTest, ALinkIsUpWhenItIsOnAllWorkersAndTheLastStateIsToldLast) {
@@ -460,6 +464,24 @@ TEST_F(ShardedCardTest, AWorkerThatEndsEndsTheCard) {
   }
   EXPECT_THROW(engine->card().run_on(1, [] {}), std::runtime_error);
   engine->card().run_on(0, [] {});  // the other one is well
+}
+
+// Polled and asleep at once: the process would not kick, and nobody would look.
+TEST(Shard, ASessionThatKickedKeepsItAwakeEvenWithoutABell) {
+  std::vector<SlotRow> rows(16);
+  std::vector<Shard*> all;
+  Listener listener;
+  Session session;
+  Shard shard(0, all, 8, rows, {}, listener);
+  shard.own_words(3, session.bells, session.polled, slot::bell_word(64));
+  EXPECT_TRUE(shard.prepare_sleep());
+  EXPECT_FALSE(shard.poll(1));
+  shard.kicked(3);
+  EXPECT_TRUE(shard.poll(2)) << "it may not sleep";
+  EXPECT_EQ(session.polled.polled.load(), slot::bell_word(64));
+  EXPECT_FALSE(shard.poll(3));
+  EXPECT_TRUE(shard.prepare_sleep());
+  EXPECT_EQ(session.polled.polled.load(), 0U);
 }
 
 TEST(ShardedCard, AWorkerThatCannotBeginIsToldAtTheStart) {
