@@ -103,7 +103,10 @@ TEST(Gate, NobodyIsInsideWhenItIsClosedAndEmpty) {
           gate.leave(number);
           inside = false;
         }
-        if (!inside) inside = gate.is_open() && gate.enter(number);
+        if (!inside && gate.is_open()) {
+          std::this_thread::yield();  // it may be closed by now
+          inside = gate.enter(number);
+        }
         if (inside) {
           EXPECT_GE(*port, 0);
           ++used;
@@ -123,6 +126,7 @@ TEST(Gate, NobodyIsInsideWhenItIsClosedAndEmpty) {
     while (!gate.empty()) std::this_thread::yield();
     *port = -1;
     port.reset();
+    std::this_thread::yield();
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();

@@ -42,6 +42,7 @@ class QueuesAsOne final : public carriers::Carrier {
     first_ = (first_ + 1) % port_.queues();
     for (std::size_t i = 0; i < port_.queues() && taken < max_frames; ++i) {
       const std::size_t queue = (first_ + i) % port_.queues();
+      if (!readable(port_.queue(queue).fd())) continue;  // as its thread, which would sleep
       Merge merge(*this, queue, sink);
       taken += port_.queue(queue).poll(now_us, max_frames - taken, merge);
     }

@@ -362,6 +362,21 @@ INSTANTIATE_TEST_SUITE_P(
                 "expected is an IPv4 address"},
         Refused{"DpdkMtu", "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\nlisten.mtu = 20000",
                 "at most 9600 bytes"},
+        Refused{"LcoresWithoutPort", "dpdk.lcores = [0]", "there is no port"},
+        Refused{"LcoresTwice", "dpdk.lcores = [1, 0, 1]", "has 1 twice; expected is a list of 1 to 16 different CPUs"},
+        Refused{"LcoresNone", "dpdk.lcores = []", "has 0 entries"},
+        Refused{"LcoresTooHigh", "dpdk.lcores = [1024]", "has 1024; expected"},
+        Refused{"LcoresNegative", "dpdk.lcores = [-1]", "has -1; expected"},
+        Refused{"LcoresText", "dpdk.lcores = [\"0\"]", "has an entry of another kind"},
+        Refused{"LcoresAndCard",
+                "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\ndpdk.lcores = [0]\n"
+                "card.socket = \"/x\"\ncard.address = \"10.0.0.2:7401\"",
+                "cannot be together with a card"},
+        Refused{"LcoresAndEncryption",
+                "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\ndpdk.lcores = [0]\n"
+                "tls.certificate = \"/c\"\ntls.key = \"/k\"\ntls.ca = \"/a\"\n[[link]]\npeer = \"c\"\n"
+                "control = \"x:1\"\ncarrier = \"dpdk\"\nencryption = \"aes-128-gcm\"",
+                "divided among the threads of 'dpdk.lcores'"},
         Refused{"DpdkEal", "dpdk.eal = [\"--x=y\", 3]", "has an entry of another kind"},
         Refused{"NoTcp", "listen.control = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"\ncarrier = \"tcp\"",
                 "set 'listen.tcp'"},

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "carriers/dpdk/host.hpp"
 #include "engine/config_check.hpp"
 #include "engine/config_keys.hpp"
 
@@ -79,7 +80,7 @@ class Reader {
     for (const toml::node& element : *array) {
       const auto* const number = element.as_integer();
       if (number == nullptr) return "has an entry of another kind";
-      if (number->get() < 0 || number->get() > DpdkConfig::kMaxCpu) return "has " + std::to_string(number->get());
+      if (number->get() < 0 || number->get() > carriers::kMaxCpu) return "has " + std::to_string(number->get());
       const auto cpu = static_cast<std::uint32_t>(number->get());
       if (std::find(entries.begin(), entries.end(), cpu) != entries.end()) {
         return "has " + std::to_string(cpu) + " twice";

@@ -144,7 +144,6 @@ struct CardConfig {
 /// A network port of the node's own, driven by DPDK.
 struct DpdkConfig {
   static constexpr std::uint32_t kAnyLcore = ~std::uint32_t{0};
-  static constexpr std::uint32_t kMaxCpu = 1023;
 
   std::string port;  ///< empty: none
   std::optional<HostPort> address;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/dpdk/host.hpp"
 #include "regs/regs.hpp"
 
 namespace slotwire::engine {
@@ -222,7 +223,7 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.dpdk.hugepages; }},
     {"dpdk", "memory", Kind::size, false, "\"128MiB\"", 32_MiB, 64_GiB, "", "",
      "Memory that DPDK takes, for all buffers.", [](Config& c) -> auto& { return c.dpdk.memory; }},
-    {"dpdk", "lcore", Kind::count, false, "", 0, DpdkConfig::kMaxCpu, "", "any that slotwired may run on",
+    {"dpdk", "lcore", Kind::count, false, "", 0, carriers::kMaxCpu, "", "any that slotwired may run on",
      "CPU that slotwired is bound to; with `lcores` its main thread.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
     {"dpdk", "lcores", Kind::cpu_list, false, "", 1, carriers::kMaxDpdkQueues, "", "none: everything runs in one thread",
      "CPUs, each with a thread and a pair of queues of the port of its own, among which the slots of links over the port are "
@@ -374,7 +375,7 @@ std::string describe_expected(const Key& key) {
       return "one of " + quoted_list(key.choices);
     case Kind::cpu_list:
       return "a list of" + range(key, number).substr(5) + " different CPUs, numbers from 0 to " +
-             number(DpdkConfig::kMaxCpu);
+             number(carriers::kMaxCpu);
     case Kind::text_list:
       return "a list of" + range(key, number).substr(5) + " texts";
     case Kind::node_list:

@@ -1,6 +1,5 @@
 #include "engine/engine.hpp"
 
-#include <sched.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
