@@ -209,6 +209,10 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.dpdk.prefix; }},
     {"dpdk", "gateway", Kind::text, false, "", 0, 0, "", "none: peers in the port's network only",
      "IPv4 address of the router, in the port's network.", [](Config& c) -> auto& { return c.dpdk.gateway; }},
+    {"dpdk", "kernel_interface", Kind::text, false, "", 0, 0, "", "none: what is not for the port's address is dropped",
+     "An interface of the kernel (TAP) that gets all that comes to the port and is not for its address, and whose frames leave through the "
+     "port; made if it is not there. Not with net_af_packet and net_af_xdp, where the kernel has its frames anyway.",
+     [](Config& c) -> auto& { return c.dpdk.kernel_interface; }},
     {"dpdk", "rx_descriptors", Kind::count, false, "1024", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
      "Frames that may wait in the port until slotwired takes them.", [](Config& c) -> auto& { return c.dpdk.rx_descriptors; }},
     {"dpdk", "tx_descriptors", Kind::count, false, "512", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
