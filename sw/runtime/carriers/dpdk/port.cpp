@@ -295,8 +295,8 @@ rte_mempool* Port::make_pool(const char* direction, std::size_t queue, std::size
 /// A burst of them is all there are at once: what the driver does not take is copied.
 rte_mempool* Port::make_lines_pool(std::size_t queue) {
   const std::string name = "slotwire-lines" + std::to_string(id_) + "-" + std::to_string(queue);
-  rte_mempool* const pool = carriers::make_lines_pool(name.c_str(), 2 * kDpdkBurst + 2 * kPoolCache, kPoolCache,
-                                                      ::rte_eth_dev_socket_id(id_));
+  constexpr unsigned kBuffers = 2 * (unsigned{kDpdkBurst} + kPoolCache);
+  rte_mempool* const pool = carriers::make_lines_pool(name.c_str(), kBuffers, kPoolCache, ::rte_eth_dev_socket_id(id_));
   if (pool == nullptr)
     throw std::runtime_error("no memory for its buffers: " + reason(rte_errno) + "; raise dpdk.memory");
   return pool;
