@@ -562,7 +562,7 @@ class DpdkMisconfigured(unittest.TestCase):
                                            f'address = "10.98.0.11:7401"\n{more_dpdk}')
             engine = Process([os.path.join(BIN, "slotwired"), "-c", node.config])
             engine.wait_for(re.escape(expected))
-            self.assertEqual(engine.wait(), 1, engine.output())
+            self.assertEqual(engine.wait(), status, engine.output())
 
     def test_what_cannot_be_opened_is_said(self):
         self.refused("net_af_packet0,iface=nonesuch", "", "there is no interface 'nonesuch'")
