@@ -13,7 +13,7 @@ net_virtio_user. Needs root. For each:
     time of both slotwired;
   - the share of a processor that an idle slotwired takes.
 And what sending a frame takes of the processor with its lines copied and with them sent from where they are (dpdk.zero_copy), for
-1, 22, 64 and 139 lines, on the drivers that can.
+1 to 139 lines, on the drivers that can, in turn in one process.
 The floor of calls between nodes is the floor of the wire and two round trips on one node: each call passes a node's slotwired four times.
 """
 import argparse
@@ -39,11 +39,11 @@ PORT = {"left": "10.98.0.11", "right": "10.98.0.12"}
 PORTS = {"af_packet": {side: "net_af_packet0,iface=wire" for side in KERNEL},
          "af_xdp": {side: "net_af_xdp0,iface=wire" for side in KERNEL},
          "vhost": {"left": "net_virtio_user0,path={}", "right": "net_vhost0,iface={}"}}  # the right one is started first
-# Two ports in one namespace, and the lines that fit their frames.
+# Two pairs of ports in one namespace, and the lines that fit their frames: a pair's numbers stand for {a} and {b}, its own for {i}.
 RING = "framesz=16384,blocksz=65536,framecnt=512"
-IN_PLACE = {"vhost": ("net_vhost0,iface={}", "net_virtio_user1,path={}", 9000, (1, 22, 64, 139)),
-            "af_packet": (f"net_af_packet0,iface=lines0,{RING}", f"net_af_packet1,iface=lines1,{RING}", 9000, (1, 22, 64, 139)),
-            "tap": ("net_tap0,iface=lines2", "net_af_packet1,iface=lines2", 1500, (1, 22))}
+IN_PLACE = {"vhost": ("net_vhost{a},iface={socket}{i}", "net_virtio_user{b},path={socket}{i}", 9000, (1, 8, 22, 32, 64, 139)),
+            "af_packet": ("net_af_packet{a},iface=lines{a}," + RING, "net_af_packet{b},iface=lines{b}," + RING, 9000, (1, 8, 22, 32, 64, 139)),
+            "tap": ("net_tap{a},iface=tap{i}", "net_af_packet{b},iface=tap{i}", 1500, (1, 8, 22))}
 OTHER = {"left": "right", "right": "left"}
 
 
@@ -79,8 +79,9 @@ class Wire:
             for device in ("wire", "lo"):
                 run("ip", "-n", name, "link", "set", device, "up")
         name = self.names["left"]
-        run("ip", "-n", name, "link", "add", "lines0", "type", "veth", "peer", "name", "lines1")
-        for device in ("lines0", "lines1"):
+        for pair in ("lines0", "lines1"), ("lines2", "lines3"):
+            run("ip", "-n", name, "link", "add", pair[0], "type", "veth", "peer", "name", pair[1])
+        for device in ("lines0", "lines1", "lines2", "lines3"):
             run("ip", "-n", name, "link", "set", device, "mtu", "9000", "gso_max_segs", "1", "up")
         return self
 
@@ -131,11 +132,12 @@ class Wire:
             for other in others:
                 other.stop()
 
-    def in_place(self, port, zero_copy):
-        """Nanoseconds of processor time a frame, by lines."""
+    def in_place(self, port):
+        """Nanoseconds of processor time a frame, by "copied" and "in place" and by lines."""
         device, other, mtu, lines = IN_PLACE[port]
-        return json.loads(run(*self.inside("left", LINES, "--device", device.format(self.socket), "--other", other.format(self.socket),
-                                           "--mtu", str(mtu), "--zero-copy", zero_copy, *map(str, lines))).splitlines()[-1])
+        name = lambda pattern, i: pattern.format(a=2 * i, b=2 * i + 1, i=i, socket=self.socket)
+        return json.loads(run(*self.inside("left", LINES, "--mtu", str(mtu), "--device", *(name(device, i) for i in range(2)), "--other",
+                                           *(name(other, i) for i in range(2)), "--lines", *map(str, lines))).splitlines()[-1])
 
     def nodes(self, port):
         """Two nodes over `port`, or over the kernel's UDP."""
@@ -249,8 +251,8 @@ def main():
                 figures.add(f"carrier, {port}", "asleep for 5 ms: p50", "us", trips["p50"])
                 figures.add(f"carrier, {port}", "asleep for 5 ms: p99", "us", trips["p99"])
             for port in IN_PLACE:
-                for zero_copy, how in (("off", "copied"), ("on", "in place")):
-                    for lines, ns in wire.in_place(port, zero_copy).items():
+                for how, times in wire.in_place(port).items():
+                    for lines, ns in times.items():
                         figures.add(f"lines {how}, {port}", f"sending {lines} lines", "ns", ns)
             for port in ["kernel", *options.ports]:
                 measure_nodes(wire, port, options.calls, figures, options.idle if number == 0 else 0)

@@ -66,7 +66,7 @@ class BareEnd final : public End {
     const std::string key = "net_af_xdp";
     carriers::start_eal(options.eal, false);
     if (options.device.rfind(key, 0) == 0) {
-      xdp_ = carriers::XdpSteering::on_interface(carriers::device_argument(options.device, "iface"), own);
+      xdp_ = carriers::XdpSteering::on_interface(carriers::device_argument(options.device, "iface"), 0, own);
       if (xdp_) options.device += ",xdp_prog=" + xdp_->path();
     }
     port_ = std::make_unique<carriers::Port>(options, own, false);

@@ -1,9 +1,11 @@
 // What sending takes of the processor with lines copied and with lines sent from where they are, for bench_dpdk.py.
 //
-//   bench_dpdk_lines --device PORT --other PORT --zero-copy on|off [--mtu BYTES] [--frames N] LINES...
+//   bench_dpdk_lines --device PORT PORT --other PORT PORT [--mtu BYTES] [--frames N] --lines N...
 //
-// Two ports of one process, wired to each other. Prints {"LINES": nanoseconds a frame, ...}: processor time of send(),
-// the median of bursts. The lines have just been read, as a pipeline does for the CRC.
+// Two pairs of ports of one process, each wired to each other; the first copies. They take turns, burst by burst, since
+// a processor changes its speed from one moment to the next. Prints {"copied": {"LINES": nanoseconds a frame, ...}, "in
+// place": {...}}: processor time of send(), the median of bursts. The lines have just been read, as a pipeline does for
+// the CRC.
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sys/ioctl.h>
@@ -13,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <vector>
 
 #include "carriers/dpdk/dpdk_carrier.hpp"
@@ -55,48 +58,65 @@ struct Count final : carriers::FrameSink {
   bool up = false;
 };
 
-struct Ends {
-  PortCarrier& from;
-  PortCarrier& to;
-  Count from_sink{}, to_sink{};
-
-  void poll() {
-    from.poll(now_us(), carriers::kDpdkBurst, from_sink);
-    to.poll(now_us(), carriers::kDpdkBurst, to_sink);
+/// Two ports, and what is measured of the first.
+class Ends {
+ public:
+  Ends(std::unique_ptr<PortCarrier> from, std::unique_ptr<PortCarrier> to)
+      : from_(std::move(from)), to_(std::move(to)) {
+    from_->add_link(0, to_->local_address(), {});
+    to_->add_link(0, from_->local_address(), {});
+    wait("the link", [&] { return from_sink_.up && to_sink_.up; });
   }
+
+  void burst(std::span<const pipeline::TxFrame> frames) {
+    const double begin = ns_of(CLOCK_THREAD_CPUTIME_ID);
+    from_->send(frames);
+    ns_.push_back((ns_of(CLOCK_THREAD_CPUTIME_ID) - begin) / static_cast<double>(frames.size()));
+    const std::size_t all = to_sink_.frames + frames.size();
+    wait("frames", [&] { return to_sink_.frames >= all; });
+  }
+  /// Of the bursts since the last call.
+  double median() {
+    std::sort(ns_.begin(), ns_.end());
+    const double found = ns_[ns_.size() / 2];
+    ns_.clear();
+    return found;
+  }
+
+ private:
   template <class Done>
   void wait(const char* what, Done done) {
     const double end = ns_of(CLOCK_MONOTONIC) + kPatienceUs * 1e3;
     while (!done()) {
-      poll();
+      from_->poll(now_us(), carriers::kDpdkBurst, from_sink_);
+      to_->poll(now_us(), carriers::kDpdkBurst, to_sink_);
       if (ns_of(CLOCK_MONOTONIC) > end) throw std::runtime_error(std::string("waited in vain for ") + what);
     }
   }
+
+  std::unique_ptr<PortCarrier> from_, to_;
+  Count from_sink_, to_sink_;
+  std::vector<double> ns_;
 };
 
-double measure(Ends& ends, std::size_t lines, std::size_t frames) {
-  const std::vector<std::byte> memory(kMemory, std::byte{0x5a});
+void measure(std::vector<Ends>& all, std::size_t lines, std::size_t frames) {
+  static const std::vector<std::byte> memory(kMemory, std::byte{0x5a});
   const std::size_t bytes = lines * regs::kLineBytes;
   std::size_t at = 0;
-  std::vector<double> ns;
   for (std::size_t sent = 0; sent < frames; sent += kBurst) {
-    std::array<pipeline::TxFrame, kBurst> burst;
-    for (pipeline::TxFrame& frame : burst) {
-      if (at + bytes > memory.size()) at = 0;
-      frame.payload = std::span(memory).subspan(at, bytes);
-      at += bytes;
-      pipeline::Header header;
-      header.crc = pipeline::frame_crc(pipeline::HeaderBytes(frame.header), frame.payload);
-      pipeline::encode(header, pipeline::HeaderBytes(frame.header));
+    for (Ends& ends : all) {
+      std::array<pipeline::TxFrame, kBurst> burst;
+      for (pipeline::TxFrame& frame : burst) {
+        if (at + bytes > memory.size()) at = 0;
+        frame.payload = std::span(memory).subspan(at, bytes);
+        at += bytes;
+        pipeline::Header header;
+        header.crc = pipeline::frame_crc(pipeline::HeaderBytes(frame.header), frame.payload);
+        pipeline::encode(header, pipeline::HeaderBytes(frame.header));
+      }
+      ends.burst(burst);
     }
-    const double begin = ns_of(CLOCK_THREAD_CPUTIME_ID);
-    ends.from.send(burst);
-    ns.push_back((ns_of(CLOCK_THREAD_CPUTIME_ID) - begin) / kBurst);
-    const std::size_t all = ends.to_sink.frames + kBurst;
-    ends.wait("frames", [&] { return ends.to_sink.frames >= all; });
   }
-  std::sort(ns.begin(), ns.end());
-  return ns[ns.size() / 2];
 }
 
 }  // namespace
@@ -107,37 +127,39 @@ int main(int argc, char** argv) {
     carriers::DpdkOptions options;
     options.eal.hugepages = false;
     options.eal.memory = std::size_t{256} << 20U;
-    std::string device, other, zero_copy;
+    std::vector<std::string> devices, others;
     std::vector<std::size_t> lines;
     std::size_t frames = 20'000;
-    app.add_option("--device", device, "the port that sends")->required();
-    app.add_option("--other", other, "the one that receives")->required();
-    app.add_option("--zero-copy", zero_copy)->required()->check(CLI::IsMember({"on", "off"}));
+    app.add_option("--device", devices, "the ports that send: by copies, and in place")->required()->expected(2);
+    app.add_option("--other", others, "those that receive")->required()->expected(2);
     app.add_option("--mtu", options.mtu);
     app.add_option("--frames", frames);
-    app.add_option("lines", lines, "in a frame")->required();
+    app.add_option("--lines", lines, "in a frame")->required();
     CLI11_PARSE(app, argc, argv);
     std::signal(SIGPIPE, SIG_IGN);
-    const auto open = [&](const std::string& port, const char* address) {
-      options.device = port;
-      options.address = carriers::Address::parse(address);
-      return std::make_unique<PortCarrier>(options);
-    };
-    options.zero_copy = zero_copy == "on" ? carriers::ZeroCopy::on : carriers::ZeroCopy::off;
-    const auto from = open(device, "10.98.1.1:7401");
-    options.zero_copy = carriers::ZeroCopy::off;
-    if (device.rfind("net_tap", 0) == 0) set_mac(carriers::device_argument(device, "iface"));
-    const auto to = open(other, "10.98.1.2:7401");
-    from->add_link(0, to->local_address(), {});
-    to->add_link(0, from->local_address(), {});
-    Ends ends{*from, *to};
-    ends.wait("the link", [&] { return ends.from_sink.up && ends.to_sink.up; });
-    std::string text;
-    for (const std::size_t n : lines) {
-      measure(ends, n, frames / 10);  // to get warm
-      text += (text.empty() ? "{\"" : ", \"") + std::to_string(n) + "\": " + std::to_string(measure(ends, n, frames));
+    std::vector<Ends> all;
+    for (std::size_t i = 0; i < 2; ++i) {
+      const auto open = [&](const std::string& port, int host) {
+        options.device = port;
+        options.address = carriers::Address::parse("10.98." + std::to_string(i) + "." + std::to_string(host) + ":7401");
+        return std::make_unique<PortCarrier>(options);
+      };
+      options.zero_copy = i == 1 ? carriers::ZeroCopy::on : carriers::ZeroCopy::off;
+      auto from = open(devices[i], 1);
+      options.zero_copy = carriers::ZeroCopy::off;
+      if (devices[i].rfind("net_tap", 0) == 0) set_mac(carriers::device_argument(devices[i], "iface"));
+      auto to = open(others[i], 2);
+      all.emplace_back(std::move(from), std::move(to));
     }
-    std::printf("%s}\n", text.c_str());
+    std::string text[2];
+    for (const std::size_t n : lines) {
+      measure(all, n, frames / 10);  // to get warm
+      for (Ends& ends : all) ends.median();
+      measure(all, n, frames);
+      for (std::size_t i = 0; i < 2; ++i)
+        text[i] += (text[i].empty() ? "\"" : ", \"") + std::to_string(n) + "\": " + std::to_string(all[i].median());
+    }
+    std::printf("{\"copied\": {%s}, \"in place\": {%s}}\n", text[0].c_str(), text[1].c_str());
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_dpdk_lines: %s\n", error.what());

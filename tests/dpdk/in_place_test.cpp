@@ -228,7 +228,7 @@ TEST(LinesInPlaceOnTap, LinesArriveWholeAtTheKernel) {
 TEST(LinesInPlaceRefused, DriversThatAreNotKnownToDoIt) {
   if (const std::string missing = lacks_ports(Wire::vhost); !missing.empty()) GTEST_SKIP() << missing;
   const auto vhost = carriers::open_dpdk(port_options(0, Wire::vhost));
-  EXPECT_EQ(vhost->port().zero_copy, "from 64 lines on");
+  EXPECT_EQ(vhost->port().zero_copy, "from 32 lines on");
   carriers::DpdkOptions options = port_options(1, Wire::vhost);
   options.zero_copy = carriers::ZeroCopy::on;
   try {

@@ -17,27 +17,14 @@ extern char** environ;
 namespace slotwire::test {
 namespace {
 
-/// Runs ip; true when it says that all is well.
-bool ip(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "ip");
-  std::vector<char*> pointers;
-  pointers.reserve(arguments.size() + 1);
-  for (auto& argument : arguments) pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
-  pid_t child = 0;
-  if (::posix_spawnp(&child, "ip", nullptr, nullptr, pointers.data(), environ) != 0) return false;
-  int status = 0;
-  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 std::string prepare() {
   if (::geteuid() != 0) return "raw sockets and network namespaces need root";
   if (::unshare(CLONE_NEWNET) != 0)
     return "this host lets nobody make a network namespace: " + carriers::errno_text(errno);
-  if (!ip({"link", "add", interface_of(0), "type", "veth", "peer", "name", interface_of(1)}))
+  if (!run_ip({"link", "add", interface_of(0), "type", "veth", "peer", "name", interface_of(1)}))
     return "virtual Ethernet interfaces cannot be made (ip link add ... type veth)";
   for (const int side : {0, 1}) {
-    if (!ip({"link", "set", interface_of(side), "up"})) return "an interface cannot be brought up";
+    if (!run_ip({"link", "set", interface_of(side), "up"})) return "an interface cannot be brought up";
   }
   return {};
 }
@@ -64,6 +51,18 @@ const std::string& directory() {
 }
 
 }  // namespace
+
+bool run_ip(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "ip");
+  std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  pid_t child = 0;
+  if (::posix_spawnp(&child, "ip", nullptr, nullptr, pointers.data(), environ) != 0) return false;
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
 
 std::string lacks_ports(Wire wire) {
   if (wire == Wire::vhost) {

@@ -24,6 +24,9 @@ std::string lacks_ports(Wire wire);
 /// Interface of side 0 or 1 (not on vhost).
 std::string interface_of(int side);
 
+/// Runs ip (of iproute2) with these arguments, in the namespace of the interfaces; true when it says that all is well.
+bool run_ip(std::vector<std::string> arguments);
+
 /// The port of `side` with the address 10.77.0.<1 + side>, UDP port 7401.
 carriers::DpdkOptions port_options(int side, Wire wire = Wire::af_packet, std::size_t queues = 1);
 

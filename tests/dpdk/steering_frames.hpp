@@ -53,11 +53,15 @@ inline Bytes arp(std::uint32_t sender, std::uint32_t target) {
   return frame;
 }
 
-/// Puts a VLAN tag into it.
-inline Bytes tagged(Bytes frame) {
-  const Bytes tag{std::byte{0x81}, std::byte{0}, std::byte{0}, std::byte{7}};
-  frame.insert(frame.begin() + 12, tag.begin(), tag.end());
+/// Puts a tag with a priority into it.
+inline Bytes tagged(Bytes frame, unsigned vlan) {
+  frame.insert(frame.begin() + 12, 4, std::byte{0});
+  put(frame, 12, 0x8100'6000U | vlan, 4);
   return frame;
+}
+/// As it is on the wire of a port with that VLAN, 0: none.
+inline Bytes in_vlan(Bytes frame, unsigned vlan) {
+  return vlan == 0 ? frame : tagged(std::move(frame), vlan);
 }
 
 inline Bytes ipv6(const Endpoint& port) {
@@ -79,10 +83,11 @@ inline Bytes changed(Bytes frame, const std::function<void(Bytes&)>& change) {
 }
 
 enum class Whose {
-  link,     ///< a frame of a link: to the sink
-  port,     ///< the port's, but no link's
-  kernel,   ///< not ours
-  software  ///< not ours, but what a rule of rte_flow cannot tell; software does
+  link,      ///< a frame of a link: to the sink
+  port,      ///< the port's, but no link's
+  kernel,    ///< not ours
+  software,  ///< not ours, but what a rule of rte_flow cannot tell; software does
+  priority,  ///< of a link in software; rules may take its tag for that of another VLAN
 };
 
 struct Vector {
@@ -91,9 +96,14 @@ struct Vector {
   Whose whose;
 };
 
-inline std::vector<Vector> vectors(const Endpoint& port) {
+/// For a port with `queues` queues, whose own UDP ports begin with that of `port`, in `vlan` (0: none).
+inline std::vector<Vector> vectors(const Endpoint& port, unsigned vlan = 0, std::size_t queues = 1) {
   const Bytes good = datagram(port);
-  return {
+  Endpoint last = port, behind = port, before = port;
+  last.port = static_cast<std::uint16_t>(port.port + queues - 1);
+  behind.port = static_cast<std::uint16_t>(port.port + queues);
+  --before.port;
+  std::vector<Vector> all{
       {"ours", good, Whose::link},
       {"another UDP port", changed(good, [](Bytes& f) { put(f, kUdp + 2, 7400, 2); }), Whose::kernel},
       {"another address", changed(good, [](Bytes& f) { f[kIp + 19] ^= std::byte{4}, mend(f); }), Whose::kernel},
@@ -101,7 +111,9 @@ inline std::vector<Vector> vectors(const Endpoint& port) {
       {"a first fragment", changed(good, [](Bytes& f) { put(f, kIp + 6, 0x2000, 2), mend(f); }), Whose::software},
       {"a later fragment", changed(good, [](Bytes& f) { put(f, kIp + 6, 0x0010, 2), mend(f); }), Whose::software},
       {"IPv4 options", changed(good, [](Bytes& f) { f[kIp] = std::byte{0x46}, mend(f); }), Whose::software},
-      {"a VLAN tag", tagged(good), Whose::kernel},
+      {"the last UDP port", datagram(last), Whose::link},
+      {"the UDP port behind", datagram(behind), Whose::kernel},
+      {"the UDP port before", datagram(before), Whose::kernel},
       {"IPv6", ipv6(port), Whose::kernel},
       {"ARP for our address", arp(kPeer.ip, port.ip), Whose::port},
       {"ARP of another with our address", arp(port.ip, kPeer.ip), Whose::port},
@@ -111,6 +123,19 @@ inline std::vector<Vector> vectors(const Endpoint& port) {
       {"cut in the UDP header", Bytes(good.begin(), good.begin() + 41), Whose::kernel},
       {"ARP, cut", changed(arp(kPeer.ip, port.ip), [](Bytes& f) { f.resize(41); }), Whose::kernel},
   };
+  for (Vector& one : all) one.frame = in_vlan(std::move(one.frame), vlan);
+  const unsigned other = vlan == 0 ? 7 : vlan + 1;
+  const std::vector<Vector> tags{
+      {"another VLAN", tagged(good, other), Whose::kernel},
+      {"ARP in another VLAN", tagged(arp(kPeer.ip, port.ip), other), Whose::kernel},
+      {"two tags", tagged(tagged(good, vlan), other), Whose::kernel},
+      {"two tags, ours outside", tagged(tagged(good, other), vlan == 0 ? 7 : vlan), Whose::kernel},
+      {"VLAN 0", tagged(good, 0), vlan == 0 ? Whose::priority : Whose::kernel},
+      {"cut in the tag", Bytes(all[0].frame.begin(), all[0].frame.begin() + 16), Whose::kernel},
+  };
+  all.insert(all.end(), tags.begin(), tags.end());
+  if (vlan != 0) all.push_back({"no tag", good, Whose::kernel});
+  return all;
 }
 
 }  // namespace slotwire::test

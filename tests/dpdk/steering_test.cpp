@@ -11,6 +11,7 @@
 #include "carrier/harness.hpp"
 #include "carriers/dpdk/flow.hpp"
 #include "ports.hpp"
+#include "queues_as_one.hpp"
 #include "steering_frames.hpp"
 
 namespace slotwire::test {
@@ -52,18 +53,22 @@ class Steering : public testing::Test {
  protected:
   /// Opens a port, brings a link to kPeer up and runs all vectors. `exclusive`: what is the port's the kernel does not
   /// get.
-  void run(Wire wire, std::string_view steering, bool exclusive) {
+  void run(Wire wire, std::string_view steering, bool exclusive, unsigned vlan = 0, std::size_t queues = 1) {
     if (const std::string missing = lacks_ports(wire); !missing.empty()) GTEST_SKIP() << missing;
-    const auto carrier = carriers::open_dpdk(port_options(0, wire));
+    carriers::DpdkOptions options = port_options(0, wire, queues);
+    options.vlan = vlan;
+    const auto carrier = carriers::open_dpdk(options);
     EXPECT_EQ(carrier->port().steering, steering);
+    EXPECT_EQ(carrier->queues(), queues);
+    QueuesAsOne all(*carrier);
     const Endpoint port = endpoint_of(*carrier, 0);
     Recorder sink;
-    const auto pump_until = [&](const std::function<bool()>& done) { return pump({{carrier.get(), &sink}}, done); };
+    const auto pump_until = [&](const std::function<bool()>& done) { return pump({{&all, &sink}}, done); };
     carrier->add_link(3, Address::parse(kPeerText));
-    ASSERT_TRUE(put_on_wire(0, arp(kPeer.ip, port.ip)));
+    ASSERT_TRUE(put_on_wire(0, in_vlan(arp(kPeer.ip, port.ip), vlan)));
     ASSERT_TRUE(pump_until([&] { return sink.is_up(3); }));
     Kernel kernel;
-    for (const Vector& one : vectors(port)) {
+    for (const Vector& one : vectors(port, vlan, queues)) {
       SCOPED_TRACE(one.name);
       kernel.has({});
       const auto before = carrier->port();
@@ -73,15 +78,20 @@ class Steering : public testing::Test {
         continue;
       }
       // One of ours behind it shows that it has passed.
-      ASSERT_TRUE(put_on_wire(0, datagram(port)));
-      const std::size_t ours = one.whose == Whose::link ? 2 : 1;
+      ASSERT_TRUE(put_on_wire(0, in_vlan(datagram(port), vlan)));
+      const bool of_link = one.whose == Whose::link || one.whose == Whose::priority;
+      const std::size_t ours = of_link ? 2 : 1;
       ASSERT_TRUE(pump_until([&] { return sink.count >= taken + ours; }));
+      ASSERT_TRUE(settle({{&all, &sink}}));
       EXPECT_EQ(sink.count, taken + ours);
       const auto after = carrier->port();
       const bool arp_taken = after.arp_answered + after.arp_conflicts > before.arp_answered + before.arp_conflicts;
       EXPECT_EQ(arp_taken, one.whose == Whose::port);
-      const bool ours_alone = one.whose == Whose::link || one.whose == Whose::port;
-      EXPECT_EQ(kernel.has(one.frame), !(exclusive && ours_alone));
+      const bool ours_alone = of_link || one.whose == Whose::port;
+      const bool tag_alone = one.frame.size() < 20 && get(one.frame, 12, 2) == 0x8100;  // the kernel drops it
+      if (!tag_alone) {
+        EXPECT_EQ(kernel.has(one.frame), !(exclusive && ours_alone));
+      }
       if (exclusive) {
         EXPECT_EQ(after.rx_other, before.rx_other) << "the port got what is not its";
       }
@@ -93,8 +103,20 @@ TEST_F(Steering, BySoftware) {
   run(Wire::af_packet, "software", false);
 }
 
+TEST_F(Steering, BySoftwareInAVlan) {
+  run(Wire::af_packet, "software", false, 7);
+}
+
+TEST_F(Steering, BySoftwareToThreeQueues) {
+  run(Wire::af_packet, "software", false, 0, 3);
+}
+
 TEST_F(Steering, ByTheXdpProgram) {
   run(Wire::af_xdp, "XDP program", true);
+}
+
+TEST_F(Steering, ByTheXdpProgramInAVlan) {
+  run(Wire::af_xdp, "XDP program", true, 7);
 }
 
 TEST_F(Steering, ASecondXdpPortOnOneInterfaceIsRefused) {
@@ -134,6 +156,11 @@ bool matches(const carriers::FlowPattern& pattern, const Bytes& frame) {
         next = get(frame, 12, 2);
         at = 14;
         break;
+      case RTE_FLOW_ITEM_TYPE_VLAN:
+        if (next != 0x8100 || frame.size() < at + 4 || !field(item, 0, 4)) return false;
+        next = get(frame, at + 2, 2);
+        at += 4;
+        break;
       case RTE_FLOW_ITEM_TYPE_IPV4:
         if (next != 0x0800 || frame.size() < at + 20 || !field(item, 0, 20)) return false;
         next = get(frame, at + 9, 1);
@@ -153,14 +180,20 @@ bool matches(const carriers::FlowPattern& pattern, const Bytes& frame) {
 
 TEST(FlowRules, LetInWhatIsOursAndLeaveLittleToSoftware) {
   const Endpoint port{0x0200'0000'0001, 0x0a4d'0001, 7401};
-  const carriers::FlowPattern udp(port), arp_pattern;
-  for (const Vector& one : vectors(port)) {
-    const bool in = matches(udp, one.frame) || matches(arp_pattern, one.frame);
-    if (one.whose == Whose::link || one.whose == Whose::port) {
-      EXPECT_TRUE(in) << one.name;
-    } else if (one.whose == Whose::kernel && std::string_view(one.name) != "ARP, cut") {
-      EXPECT_FALSE(in) << one.name;
+  Endpoint next = port;
+  ++next.port;
+  for (const std::uint16_t vlan : {std::uint16_t{0}, std::uint16_t{7}}) {
+    const carriers::FlowPattern first(port, vlan), second(next, vlan), arp_pattern(vlan);
+    for (const Vector& one : vectors(port, vlan, 2)) {
+      SCOPED_TRACE(one.name);
+      const bool in = matches(first, one.frame) || matches(second, one.frame) || matches(arp_pattern, one.frame);
+      if (one.whose == Whose::link || one.whose == Whose::port) {
+        EXPECT_TRUE(in);
+      } else if (one.whose == Whose::kernel && std::string_view(one.name) != "ARP, cut") {
+        EXPECT_FALSE(in);
+      }
     }
+    EXPECT_FALSE(matches(first, in_vlan(datagram(next), vlan))) << "another queue's";
   }
 }
 

@@ -21,19 +21,26 @@ constexpr std::uint32_t kIp = pipeline::kEthernetBytes, kUdp = kIp + pipeline::k
 constexpr std::uint16_t kLoadByte = BPF_LD | BPF_B | BPF_ABS, kLoadHalf = BPF_LD | BPF_H | BPF_ABS,
                         kLoadWord = BPF_LD | BPF_W | BPF_ABS, kIfEqual = BPF_JMP | BPF_JEQ | BPF_K,
                         kIfAtLeast = BPF_JMP | BPF_JGE | BPF_K, kIfAbove = BPF_JMP | BPF_JGT | BPF_K,
-                        kIfBits = BPF_JMP | BPF_JSET | BPF_K, kReturn = BPF_RET | BPF_K;
+                        kAnd = BPF_ALU | BPF_AND | BPF_K, kIfBits = BPF_JMP | BPF_JSET | BPF_K,
+                        kReturn = BPF_RET | BPF_K;
+
+constexpr std::uint32_t kTag = static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_VLAN_TAG);
 
 }  // namespace
 
-Doorbell::Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port, std::uint16_t last_port) {
+Doorbell::Doorbell(const std::string& interface, std::uint32_t vlan, std::uint32_t ip, std::uint16_t port,
+                   std::uint16_t last_port) {
   const unsigned index = ::if_nametoindex(interface.c_str());
   if (index == 0) throw std::runtime_error("dpdk: there is no interface '" + interface + "'; see: ip link");
   // No protocol yet: nothing arrives before the filter is there.
   socket_ = Fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = socket_.get();
   if (fd < 0) throw_errno("dpdk: opening a raw socket on " + interface + " (needs CAP_NET_RAW)");
-  // Jumps count the instructions to leave out; 14 takes, 15 refuses.
-  std::array<sock_filter, 16> program{{
+  // Jumps count the instructions to leave out; 17 takes, 18 refuses.
+  std::array<sock_filter, 19> program{{
+      {kLoadWord, 0, 0, kTag},  // 0 where there is none: the kernel has taken it off
+      {kAnd, 0, 0, 0xfff},
+      {kIfEqual, 0, 15, vlan},
       {kLoadHalf, 0, 0, 12},
       {kIfEqual, 12, 0, ETH_P_ARP},
       {kIfEqual, 0, 12, ETH_P_IP},

@@ -15,9 +15,10 @@ namespace slotwire::carriers {
 /// the port.
 class Doorbell final : public Bell {
  public:
-  /// `ip`: the first byte on the wire is the most significant. `last_port`: at least `port`. Throws std::system_error
-  /// or std::runtime_error.
-  Doorbell(const std::string& interface, std::uint32_t ip, std::uint16_t port, std::uint16_t last_port);
+  /// `vlan`: the tag of the frames, 0 none. `ip`: the first byte on the wire is the most significant. `last_port`: at
+  /// least `port`. Throws std::system_error or std::runtime_error.
+  Doorbell(const std::string& interface, std::uint32_t vlan, std::uint32_t ip, std::uint16_t port,
+           std::uint16_t last_port);
 
   std::string_view name() const noexcept override { return "doorbell socket"; }
   int fd() const noexcept override { return socket_.get(); }

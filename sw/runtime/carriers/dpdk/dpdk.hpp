@@ -20,6 +20,7 @@ inline constexpr std::uint32_t kMinDpdkDescriptors = 64, kMaxDpdkDescriptors = 4
 inline constexpr std::size_t kMaxEalArguments = 32;
 inline constexpr std::size_t kMaxDpdkQueues = 16;
 inline constexpr std::size_t kMaxInterfaceName = 15;  ///< characters of the kernel's
+inline constexpr unsigned kMaxVlan = 4094;
 
 /// What the process as a whole is set up with: the first carrier decides, EAL starts once in a process.
 struct EalOptions {
@@ -41,6 +42,7 @@ struct DpdkOptions {
   /// An interface of the kernel that gets what is not for `address`, and whose frames leave through the port. Empty:
   /// what is not for `address` is dropped.
   std::string kernel_interface;
+  unsigned vlan = 0;       ///< 1 to kMaxVlan: frames have this tag of 802.1Q, on top of the MTU; 0: none
   std::size_t mtu = 1500;  ///< bytes of the IP packet; room for one line to kMaxDpdkMtu. Same on all nodes
   std::uint32_t rx_descriptors = 1024, tx_descriptors = 512;  ///< kMinDpdkDescriptors to kMaxDpdkDescriptors
   std::size_t output_frames = 512;                            ///< frames kept while the port takes none, 1 to 65536

@@ -72,6 +72,7 @@ void check(const DpdkOptions& options) {
   check("tx_descriptors", options.tx_descriptors, kMinDpdkDescriptors, kMaxDpdkDescriptors);
   check("output_frames", options.output_frames, std::size_t{1}, std::size_t{65536});
   check("max_links", options.max_links, std::size_t{0}, std::size_t{65536});
+  check("vlan", options.vlan, 0U, kMaxVlan);
   check("queues", options.queues, std::size_t{1}, kMaxDpdkQueues);
   if (options.address.port() + options.queues - 1 > 0xffff) {
     throw std::invalid_argument("dpdk: " + std::to_string(options.queues) + " queues need as many UDP ports from " +
@@ -168,10 +169,11 @@ void PortCarrier::open_port() {
   std::vector<std::unique_ptr<Bell>> bells(options.queues);
   if (raw_socket) {
     const auto last = static_cast<std::uint16_t>(own_.port + options.queues - 1);
-    for (auto& bell : bells) bell = std::make_unique<Doorbell>(interface, own_.ip, own_.port, last);
+    for (auto& bell : bells) bell = std::make_unique<Doorbell>(interface, options.vlan, own_.ip, own_.port, last);
   }
   if (xdp) {
-    if (device_argument(options.device, kProgram).empty()) xdp_ = XdpSteering::on_interface(interface, own_);
+    if (device_argument(options.device, kProgram).empty())
+      xdp_ = XdpSteering::on_interface(interface, options.vlan, own_);
     if (xdp_) options.device += std::string(",") + kProgram + "=" + xdp_->path();
   }
   port_ = std::make_unique<Port>(options, own_, !raw_socket && !xdp);

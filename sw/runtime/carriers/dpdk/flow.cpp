@@ -17,10 +17,10 @@ bool FlowSteering::add_rule(const FlowPattern& pattern, std::size_t queue) noexc
   return ::rte_flow_create(port_, &attributes, pattern.items.data(), actions.data(), &error) != nullptr;
 }
 
-bool FlowSteering::add_rules(const pipeline::Endpoint& own, std::size_t queues) noexcept {
-  bool all = add_rule(FlowPattern(), 0);
+bool FlowSteering::add_rules(const pipeline::Endpoint& own, std::uint16_t vlan, std::size_t queues) noexcept {
+  bool all = add_rule(FlowPattern(vlan), 0);
   pipeline::Endpoint to = own;
-  for (std::size_t queue = 0; all && queue < queues; ++queue, ++to.port) all = add_rule(FlowPattern(to), queue);
+  for (std::size_t queue = 0; all && queue < queues; ++queue, ++to.port) all = add_rule(FlowPattern(to, vlan), queue);
   rte_flow_error error{};
   if (!all) ::rte_flow_flush(port_, &error);
   return all;

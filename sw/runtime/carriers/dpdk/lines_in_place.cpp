@@ -16,10 +16,10 @@ struct Proven {
   std::size_t pays_from_bytes;
 };
 constexpr Proven kProven[] = {
-    {"net_af_packet", LinesInPlace::kNever},
+    {"net_af_packet", 64 * regs::kLineBytes},
     {"net_slotwire", LinesInPlace::kNever},
     {"net_tap", LinesInPlace::kNever},
-    {"net_vhost", 64 * regs::kLineBytes},
+    {"net_vhost", 32 * regs::kLineBytes},
 };
 
 std::string proven_names() {

@@ -191,7 +191,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   }
   rte_eth_conf conf{};
   const std::size_t data =
-      RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + options.mtu + RTE_ETHER_CRC_LEN + kDriverHeader;
+      RTE_PKTMBUF_HEADROOM + pipeline::kEthernetBytes + RTE_VLAN_HLEN + options.mtu + RTE_ETHER_CRC_LEN + kDriverHeader;
   std::size_t least = RTE_MBUF_DEFAULT_BUF_SIZE;
   if (driver_ == kRawSocket) {
     least = RTE_PKTMBUF_HEADROOM + ring_frame(options);  // it asks for as much, whatever the MTU
@@ -203,6 +203,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   rx_checksum_ = (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
   if (tx_checksum_) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
   if (rx_checksum_) conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+  if (options.vlan != 0) conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
   in_place_ = lines_in_place(driver_, (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0, options.zero_copy);
   if (in_place_.any()) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   if (info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0) {
@@ -235,7 +236,7 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   started_ = true;
   if (all)
     ::rte_eth_allmulticast_enable(id_);  // for its protocols; a driver that cannot has no filter, or a kernel less
-  steer(own, isolated, spreads ? &rss : nullptr);
+  steer(own, static_cast<std::uint16_t>(options.vlan), isolated, spreads ? &rss : nullptr);
 }
 
 void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, const rte_eth_conf& conf) {
@@ -263,9 +264,9 @@ void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, c
 }
 
 /// Rules where the port takes them, else what it spreads by. `rss`: none when it cannot spread.
-void Port::steer(const pipeline::Endpoint& own, bool isolated, RssSteering* rss) {
+void Port::steer(const pipeline::Endpoint& own, std::uint16_t vlan, bool isolated, RssSteering* rss) {
   FlowSteering flow(id_);
-  if (flow.add_rules(own, queues())) {
+  if (flow.add_rules(own, vlan, queues())) {
     steering_ = isolated ? "rte_flow, isolated" : "rte_flow";
     return;
   }
@@ -294,8 +295,8 @@ rte_mempool* Port::make_pool(const char* direction, std::size_t queue, std::size
 /// A burst of them is all there are at once: what the driver does not take is copied.
 rte_mempool* Port::make_lines_pool(std::size_t queue) {
   const std::string name = "slotwire-lines" + std::to_string(id_) + "-" + std::to_string(queue);
-  rte_mempool* const pool = carriers::make_lines_pool(name.c_str(), 2 * kDpdkBurst + 2 * kPoolCache, kPoolCache,
-                                                      ::rte_eth_dev_socket_id(id_));
+  constexpr unsigned kBuffers = 2 * (unsigned{kDpdkBurst} + kPoolCache);
+  rte_mempool* const pool = carriers::make_lines_pool(name.c_str(), kBuffers, kPoolCache, ::rte_eth_dev_socket_id(id_));
   if (pool == nullptr)
     throw std::runtime_error("no memory for its buffers: " + reason(rte_errno) + "; raise dpdk.memory");
   return pool;

@@ -89,7 +89,7 @@ class Port {
   };
   void open(const DpdkOptions& options);
   void set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, const rte_eth_conf& conf);
-  void steer(const pipeline::Endpoint& own, bool isolated, RssSteering* rss);
+  void steer(const pipeline::Endpoint& own, std::uint16_t vlan, bool isolated, RssSteering* rss);
   void configure(const DpdkOptions& options, const pipeline::Endpoint& own, bool interrupts);
   rte_mempool* make_pool(const char* direction, std::size_t queue, std::size_t buffers, std::size_t data_bytes);
   rte_mempool* make_lines_pool(std::size_t queue);

@@ -1,5 +1,6 @@
 #include "carriers/dpdk/port_queue.hpp"
 
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
@@ -33,6 +34,7 @@ SharedPort::SharedPort(const DpdkOptions& options, std::size_t count)
       max_links(options.max_links),
       output_frames(options.output_frames),
       has_kernel(!options.kernel_interface.empty()),
+      vlan(static_cast<std::uint16_t>(options.vlan)),
       gate(count),
       board(count, count > 1 ? options.max_links : 0),
       wakers(count),
@@ -127,7 +129,27 @@ void PortQueue::fill(rte_mbuf& buffer, rte_mbuf* lines, const pipeline::TxFrame&
     buffer.l3_len = pipeline::kIpv4Bytes;
     std::fill_n(out.begin() + pipeline::kIpv4ChecksumAt, 2, std::byte{0});
   }
+  put_tag(buffer);
   counters_.tx_bytes += link_bytes;
+}
+
+/// The tag goes where the headers are being written anyway: the port could not do it for less.
+void PortQueue::put_tag(rte_mbuf& buffer) const noexcept {
+  if (shared_.vlan == 0) return;
+  static_assert(RTE_PKTMBUF_HEADROOM >= RTE_VLAN_HLEN, "room before every frame");
+  rte_mbuf* frame = &buffer;
+  buffer.vlan_tci = shared_.vlan;
+  ::rte_vlan_insert(&frame);
+}
+
+/// Takes the tag off, as some ports have done before. False when it is that of another VLAN. A tag of VLAN 0 has a
+/// priority and nothing else.
+bool PortQueue::take_tag(rte_mbuf& buffer) const noexcept {
+  if ((buffer.ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) == 0) {
+    constexpr std::size_t kTagged = pipeline::kEthernetBytes + RTE_VLAN_HLEN;
+    if (buffer.data_len < kTagged || ::rte_vlan_strip(&buffer) != 0) return shared_.vlan == 0;
+  }
+  return RTE_VLAN_TCI_ID(buffer.vlan_tci) == shared_.vlan;
 }
 
 void PortQueue::send(std::span<const pipeline::TxFrame> frames) {
@@ -197,6 +219,7 @@ bool PortQueue::send_bytes(std::span<const std::byte> frame) noexcept {
   std::memcpy(rte_pktmbuf_mtod(buffer[0], std::byte*), frame.data(), frame.size());
   buffer[0]->data_len = static_cast<std::uint16_t>(frame.size());
   buffer[0]->pkt_len = static_cast<std::uint32_t>(frame.size());
+  put_tag(*buffer[0]);
   std::size_t refused = 0;
   if (port_->transmit(index_, buffer, refused) == 1) return refused == 0;
   ::rte_pktmbuf_free(buffer[0]);
@@ -299,6 +322,10 @@ bool PortQueue::take(rte_mbuf* buffer, bool handed, std::uint64_t now_us, FrameS
   std::unique_ptr<rte_mbuf, Free> owned(buffer);
   if (buffer->nb_segs != 1) {  // larger than any frame of ours
     ++counters_.rx_malformed;
+    return false;
+  }
+  if (!take_tag(*buffer)) {
+    count_one(shared_.stats[index_].rx_other);
     return false;
   }
   const auto frame = bytes_of(*buffer);

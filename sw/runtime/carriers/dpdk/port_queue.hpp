@@ -36,7 +36,8 @@ struct SharedPort {
   SharedPort(const DpdkOptions& options, std::size_t queues);
 
   const std::size_t queues, max_links, output_frames;
-  const bool has_kernel;                   ///< queue 0 takes what is nobody's
+  const bool has_kernel;  ///< queue 0 takes what is nobody's
+  const std::uint16_t vlan;
   std::size_t lines = 0, frame_bytes = 0;  ///< of the largest frame
 
   // Behind the gate.
@@ -139,6 +140,8 @@ class PortQueue {
   void transmit() noexcept;
   bool fetch(std::uint64_t now_us, bool& answered) noexcept;
   rte_mbuf* next_handed() noexcept;
+  void put_tag(rte_mbuf& buffer) const noexcept;
+  bool take_tag(rte_mbuf& buffer) const noexcept;
   bool take(rte_mbuf* buffer, bool handed, std::uint64_t now_us, FrameSink& sink);
   void hand_over(rte_mbuf* buffer, std::size_t to) noexcept;
   void ring() noexcept;

@@ -18,13 +18,16 @@ struct own_end {
   char mark[8];
   __u32 ip;
   __u16 port;
-  __u16 none;
+  __u16 vlan;
 };
 const volatile struct own_end own = {{'s', 'l', 'o', 't', 'w', 'i', 'r', 'e'}, 0, 0, 0};
 
 struct ethernet {
   __u8 to[6], from[6];
   __be16 type;
+} __attribute__((packed));
+struct tag {
+  __be16 control, type;
 } __attribute__((packed));
 struct ipv4 {
   __u8 version_length, service;
@@ -49,13 +52,22 @@ SEC("xdp") int slotwire_steer(struct xdp_md* context) {
   const void* const end = (void*)(long)context->data_end;
   const struct ethernet* const eth = (void*)(long)context->data;
   if ((const void*)(eth + 1) > end) return XDP_PASS;
-  const void* const body = eth + 1;
+  const void* body = eth + 1;
+  __be16 type = eth->type, vlan = 0;
+  if (type == bpf_htons(0x8100)) {
+    const struct tag* const tag = body;
+    if ((const void*)(tag + 1) > end) return XDP_PASS;
+    vlan = tag->control & bpf_htons(0x0fff);
+    type = tag->type;
+    body = tag + 1;
+  }
+  if (vlan != own.vlan) return XDP_PASS;
   int ours = 0;
-  if (eth->type == bpf_htons(0x0806)) {
+  if (type == bpf_htons(0x0806)) {
     const struct arp* const arp = body;
     if ((const void*)(arp + 1) > end) return XDP_PASS;
     ours = arp->target == own.ip || arp->sender == own.ip;
-  } else if (eth->type == bpf_htons(0x0800)) {
+  } else if (type == bpf_htons(0x0800)) {
     const struct ipv4* const ip = body;
     const struct udp* const udp = (const void*)(ip + 1);
     if ((const void*)(udp + 1) > end) return XDP_PASS;

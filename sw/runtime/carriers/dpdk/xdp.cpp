@@ -63,7 +63,7 @@ void detach_leftover(unsigned index) {
   ::bpf_xdp_detach(static_cast<int>(index), 0, nullptr);
 }
 
-Fd object_for(const pipeline::Endpoint& own) {
+Fd object_for(unsigned vlan, const pipeline::Endpoint& own) {
   std::vector<std::byte> object(slotwire_xdp_begin, slotwire_xdp_end);
   const auto mark = std::as_bytes(std::span(kMark));
   auto at = std::search(object.begin(), object.end(), mark.begin(), mark.end());
@@ -75,9 +75,10 @@ Fd object_for(const pipeline::Endpoint& own) {
   while (at != object.end() && !is_place(at)) at = std::search(at + 1, object.end(), mark.begin(), mark.end());
   if (at == object.end()) throw std::runtime_error("dpdk: the XDP program of this build is not what it should be");
   const std::uint32_t ip = htonl(own.ip);
-  const std::uint16_t port = htons(own.port);
+  const std::uint16_t port = htons(own.port), tag = htons(static_cast<std::uint16_t>(vlan));
   std::memcpy(&*at + 8, &ip, sizeof ip);
   std::memcpy(&*at + 12, &port, sizeof port);
+  std::memcpy(&*at + 14, &tag, sizeof tag);
   Fd file(::memfd_create("slotwire-xdp", MFD_CLOEXEC));
   if (!file || ::write(file.get(), object.data(), object.size()) != static_cast<ssize_t>(object.size()))
     throw_errno("dpdk: making the XDP program");
@@ -86,19 +87,20 @@ Fd object_for(const pipeline::Endpoint& own) {
 
 }  // namespace
 
-std::unique_ptr<XdpSteering> XdpSteering::on_interface(const std::string& interface, const pipeline::Endpoint& own) {
+std::unique_ptr<XdpSteering> XdpSteering::on_interface(const std::string& interface, unsigned vlan,
+                                                       const pipeline::Endpoint& own) {
   const unsigned index = ::if_nametoindex(interface.c_str());
   if (index == 0) throw std::runtime_error("dpdk: there is no interface '" + interface + "'; see: ip link");
   Fd claimed = claim(interface, index);
   detach_leftover(index);
-  return std::unique_ptr<XdpSteering>(new XdpSteering(index, std::move(claimed), object_for(own)));
+  return std::unique_ptr<XdpSteering>(new XdpSteering(index, std::move(claimed), object_for(vlan, own)));
 }
 
 XdpSteering::~XdpSteering() {
   detach_leftover(index_);  // the driver does not always
 }
 #else
-std::unique_ptr<XdpSteering> XdpSteering::on_interface(const std::string&, const pipeline::Endpoint&) {
+std::unique_ptr<XdpSteering> XdpSteering::on_interface(const std::string&, unsigned, const pipeline::Endpoint&) {
   return nullptr;
 }
 

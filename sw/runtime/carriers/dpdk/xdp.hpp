@@ -15,7 +15,8 @@ class XdpSteering {
  public:
   /// Nothing when the program was not built (clang or libbpf was missing). Takes away what a slotwired that was killed
   /// has left on the interface; throws std::runtime_error or std::system_error when another one is at work there.
-  static std::unique_ptr<XdpSteering> on_interface(const std::string& interface, const pipeline::Endpoint& own);
+  static std::unique_ptr<XdpSteering> on_interface(const std::string& interface, unsigned vlan,
+                                                   const pipeline::Endpoint& own);
   ~XdpSteering();
   XdpSteering(const XdpSteering&) = delete;
   XdpSteering& operator=(const XdpSteering&) = delete;
