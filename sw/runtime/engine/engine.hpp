@@ -295,8 +295,6 @@ class Engine final : private driver::CardListener {
     std::string kind, name, why;
   } card_chosen_;
   std::string card_wait_;  ///< what was said of why a card that went away is waited for
-  std::unique_ptr<driver::Card> card_;
-  driver::ShardedCard* shards_ = nullptr;  ///< card_, where it has threads
   std::unique_ptr<CaptureTap> capture_;
 
   slot::Fd control_listener_;
@@ -317,6 +315,9 @@ class Engine final : private driver::CardListener {
   std::uint64_t sleeps_ = 0;
   bool recovered_ = false;
   bool stopping_ = false;
+  // Last, so that its threads end before anything goes that they use.
+  std::unique_ptr<driver::Card> card_;
+  driver::ShardedCard* shards_ = nullptr;  ///< card_, where it has threads
 };
 
 }  // namespace slotwire::engine

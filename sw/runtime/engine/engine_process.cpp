@@ -426,6 +426,7 @@ void Engine::request_capture(Client& client, const Json& request, control::Packe
     if (link == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + peer + "'"};
     only = link->index;
   }
+  card_->set_tap(nullptr);  // of a capture that has ended
   capture_ = std::make_unique<CaptureTap>(std::move(packet.fds[0]), only,
                                           number_or(request, "snaplen", std::uint32_t{kMaxCapturedBytes}));
   card_->set_tap(capture_.get());
