@@ -200,6 +200,15 @@ void ShardedCard::clear_route(std::uint16_t link) {
   l.told_reason.clear();
 }
 
+void ShardedCard::poll_always(carriers::Carrier& /*carrier*/) {
+  for (const auto& worker : workers_) {
+    worker->run([&] {
+      worker->shard().poll_always(worker->carrier());
+      worker->watch_carrier(true);
+    });
+  }
+}
+
 bool ShardedCard::link_up(std::uint16_t link) const {
   return links_[link].spread ? links_[link].up() : home_.link_up(link);
 }

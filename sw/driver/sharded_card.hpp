@@ -94,6 +94,8 @@ class ShardedCard final : public Card {
   /// Of a link that is spread each worker's carrier takes the place of `carrier`.
   void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
   void clear_route(std::uint16_t link) override;
+  /// Each worker's own, in the place of `carrier`.
+  void poll_always(carriers::Carrier& carrier) override;
   /// Of a link that is spread: on all workers.
   bool link_up(std::uint16_t link) const override;
   void add_session(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick) override;

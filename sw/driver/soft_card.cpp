@@ -100,7 +100,12 @@ void SoftCard::clear_route(std::uint16_t link) {
   carriers::Carrier* carrier = route.carrier;
   route = {};
   const bool used = std::any_of(routes_.begin(), routes_.end(), [&](const Route& r) { return r.carrier == carrier; });
-  if (!used) std::erase(carriers_, carrier);
+  if (!used && carrier != always_) std::erase(carriers_, carrier);
+}
+
+void SoftCard::poll_always(carriers::Carrier& carrier) {
+  always_ = &carrier;
+  if (std::find(carriers_.begin(), carriers_.end(), &carrier) == carriers_.end()) carriers_.push_back(&carrier);
 }
 
 void SoftCard::on_frame(std::uint16_t link, std::span<const std::byte> frame) {

@@ -44,6 +44,7 @@ class SoftCard : public Card, protected carriers::FrameSink {
   const pipeline::SlotStats& stats(std::uint16_t slot) const override { return pipeline_.stats(slot); }
   void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
   void clear_route(std::uint16_t link) override;
+  void poll_always(carriers::Carrier& carrier) override;
   bool link_up(std::uint16_t link) const override { return pipeline_.is_up(link); }
   void add_session(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick) override {
     bells_.add(session, bells, polled, kick);
@@ -111,6 +112,7 @@ class SoftCard : public Card, protected carriers::FrameSink {
   std::vector<Slot> slots_;
   std::vector<Route> routes_;
   std::vector<carriers::Carrier*> carriers_;  ///< each once
+  carriers::Carrier* always_ = nullptr;       ///< in carriers_, whether a route has it or not
   std::size_t blocked_routes_ = 0;
   FrameTap* tap_ = nullptr;
   std::uint64_t now_us_ = 0;

@@ -431,6 +431,69 @@ class VhostJumbo(VhostTest):
         self.assertEqual(self.carrier(self.right, "dpdk")["port"]["zero_copy"], "off: not with net_virtio_user")
 
 
+class KernelThroughPort(PortTest):
+    """Two hosts with nothing but a port each: what is not the ports' own, the control connection too, goes between the kernels through
+    them. `left` has net_vhost, `right` net_virtio_user."""
+    services = {"right": ["echo"], "left": ["echo-left"]}
+    kernel = {"left": "10.97.0.1", "right": "10.97.0.2"}
+    ports = {"left": "10.97.0.11", "right": "10.97.0.12"}
+    devices = Vhost.devices
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("network namespaces and TAP interfaces need root")
+        self.need_module()
+        self.need("ip")
+        self.directory = tempfile.mkdtemp(prefix="slotwire-test-")
+        os.chmod(self.directory, 0o755)
+        self.addCleanup(shutil.rmtree, self.directory, True)
+        self.processes, self.nodes = [], []
+        self.names = {side: f"swk{os.getpid()}{side[0]}" for side in self.kernel}
+        for side, name in self.names.items():
+            ip("netns", "add", name)
+            self.addCleanup(ip, "netns", "del", name)
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "tuntap", "add", "dev", "host", "mode", "tap")
+            ip("-n", name, "addr", "add", self.kernel[side] + "/24", "dev", "host")
+        self.left = self.add("left", "right")
+        self.right = self.add("right", "left")
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            node.wait_for_link()
+
+    def add(self, name, peer):
+        device = self.devices[name].format(os.path.join(self.directory, "wire"))
+        config = (f'[listen]\ncontrol = "{self.kernel[name]}:7400"\n[dpdk]\nport = "{device}"\nhugepages = false\n'
+                  f'address = "{self.ports[name]}:7401"\nkernel_interface = "host"\n'
+                  f'[[link]]\npeer = "{peer}"\ncontrol = "{self.kernel[peer]}:7400"\ncarrier = "dpdk"\nudp = "{self.ports[peer]}:7401"\n')
+        for service in self.services[peer]:
+            config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
+        node = Node(self.directory, name, config)
+        node.prefix = ["ip", "netns", "exec", self.names[name]]
+        self.nodes.append(node)
+        return node
+
+    def test_the_control_connection_goes_through_the_ports(self):
+        self.both_ways(1000, 3000)
+        for node in self.nodes:
+            port = self.carrier(node, "dpdk")["port"]
+            self.assertEqual(port["kernel_interface"], "host")
+            self.assertGreater(port["to_kernel"], 10)
+            self.assertGreater(port["from_kernel"], 10)
+            with open(f"/proc/{node.status()['pid']}/net/dev") as file:
+                self.assertIn("host:", file.read())
+        # The kernels speak to each other about other things as well, in long frames too.
+        ping = shutil.which("ping")
+        if ping is not None:
+            said = subprocess.run(["ip", "netns", "exec", self.names["left"], ping, "-c", "5", "-i", "0.2", "-s", "1400", "-W", "10",
+                                   self.kernel["right"]], capture_output=True, text=True, timeout=TIMEOUT)
+            self.assertIn(" 0% packet loss", said.stdout, said.stdout + said.stderr)
+
+    def test_a_node_whose_host_is_reached_through_the_port_is_killed_under_load(self):
+        self.killed(self.right, self.left, "echo", "dpdk")
+
+
 class DpdkEncrypted(DpdkTest):
     """Encrypted frames of a port are opened by the kernel's carrier and the reverse, with loss and keys that change."""
     loss = 50
@@ -486,11 +549,11 @@ class DpdkEncryptedWithoutDriver(DpdkTest):
         engine = Process([*self.left.prefix, os.path.join(BIN, "slotwired"), "-c", self.left.config])
         self.processes.append(engine)
         engine.wait_for('its driver is missing.*install librte-crypto-ipsec-mb23 and libipsec-mb1, or set encryption.library = "openssl"')
-        self.assertEqual(engine.wait(), 1, engine.output())
+        self.assertEqual(engine.wait(), status, engine.output())
 
 
 class DpdkMisconfigured(unittest.TestCase):
-    def refused(self, port, more, expected, more_dpdk="", hugepages=False):
+    def refused(self, port, more, expected, more_dpdk="", hugepages=False, status=1):
         if not os.path.exists(MODULE):
             self.skipTest("slotwire-dpdk.so was not built: DPDK is missing (see scripts/install-deps)")
         with tempfile.TemporaryDirectory(prefix="slotwire-test-") as directory:
@@ -510,6 +573,14 @@ class DpdkMisconfigured(unittest.TestCase):
     def test_hugepages_that_are_not_there_are_said(self):
         # More than any host of tests has.
         self.refused("net_null0", "", "64 GiB in hugepages are wanted (dpdk.memory), and free are", 'memory = "64GiB"\n', hugepages=True)
+
+    def test_a_kernel_interface_that_cannot_be_is_said(self):
+        if os.geteuid() != 0:
+            self.skipTest("TAP interfaces need root")
+        self.refused("net_null0", "", "the kernel's interface 'lo': attaching to it: Invalid argument; it is there and is no TAP interface",
+                     'kernel_interface = "lo"\n')
+        self.refused("net_af_packet0,iface=lo", "", "is given but the kernel has the interface under 'net_af_packet0' itself",
+                     'kernel_interface = "host"\n', status=78)
 
     def test_a_ring_too_small_for_long_frames_is_said(self):
         if os.geteuid() != 0:

@@ -147,9 +147,10 @@ struct DpdkConfig {
 
   std::string port;  ///< empty: none
   std::optional<HostPort> address;
-  std::uint32_t prefix = 0;  ///< bits
-  std::string gateway;       ///< empty: none
-  std::uint32_t vlan = 0;    ///< 0: none
+  std::uint32_t prefix = 0;      ///< bits
+  std::string gateway;           ///< empty: none
+  std::string kernel_interface;  ///< empty: none
+  std::uint32_t vlan = 0;        ///< 0: none
   std::uint32_t rx_descriptors = 0, tx_descriptors = 0;
   carriers::ZeroCopy zero_copy = carriers::ZeroCopy::automatic;
   bool hugepages = false;

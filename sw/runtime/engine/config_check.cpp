@@ -123,6 +123,17 @@ class Checker {
               "cannot be together with a card, which works with slotwired's main thread; remove it, or set card.kind = "
               "\"software\"");
     }
+    if (d.kernel_interface.size() > carriers::kMaxInterfaceName ||
+        d.kernel_interface.find_first_of("/ \t\n") != std::string::npos) {
+      problem("dpdk.kernel_interface", "is no name of an interface: at most " +
+                                           std::to_string(carriers::kMaxInterfaceName) +
+                                           " characters, none of them a space or '/'");
+    }
+    if (!d.kernel_interface.empty() && (d.port.rfind("net_af_packet", 0) == 0 || d.port.rfind("net_af_xdp", 0) == 0)) {
+      problem("dpdk.kernel_interface", "is given but the kernel has the interface under '" +
+                                           d.port.substr(0, d.port.find(',')) +
+                                           "' itself, with all that is not the port's; remove it");
+    }
     const auto is_ipv4 = [](const std::string& host) {
       return is_numeric_host(host) && host.find(':') == std::string::npos;
     };

@@ -58,6 +58,8 @@ Engine::Engine(Config config, std::string config_path)
   }
   open_carriers();
   recover();
+  // What the kernel sends and gets through the port may be what links begin with.
+  if (dpdk_ && !config_.dpdk.kernel_interface.empty()) card_->poll_always(*dpdk_);
   if (shards_ != nullptr) shards_->start();
   open_links();
   open_control_socket();
@@ -101,6 +103,7 @@ void Engine::open_dpdk() {
   options.prefix = config.prefix;
   if (!config.gateway.empty()) options.gateway = address_of({config.gateway, 0});
   options.vlan = config.vlan;
+  options.kernel_interface = config.kernel_interface;
   options.mtu = config_.listen.mtu;
   options.rx_descriptors = config.rx_descriptors;
   options.tx_descriptors = config.tx_descriptors;

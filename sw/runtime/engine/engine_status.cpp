@@ -113,6 +113,10 @@ Json Engine::dpdk_json() {
                   {"handed_in", port.handed_in},
                   {"hand_over_dropped", port.hand_over_dropped},
                   {"rx_other", port.rx_other},
+                  {"kernel_interface", port.kernel_interface},
+                  {"to_kernel", port.to_kernel},
+                  {"from_kernel", port.from_kernel},
+                  {"kernel_dropped", port.kernel_dropped},
                   {"arp_answered", port.arp_answered},
                   {"arp_conflicts", port.arp_conflicts}};
   if (sealed_dpdk_) json["encryption"] = {{"library", dpdk_library().name()}, {"why", dpdk_ciphers_why_}};

@@ -20,6 +20,7 @@ inline constexpr std::uint32_t kMinDpdkDescriptors = 64, kMaxDpdkDescriptors = 4
 inline constexpr std::size_t kMaxEalArguments = 32;
 inline constexpr std::size_t kMaxDpdkQueues = 16;
 inline constexpr unsigned kMaxVlan = 4094;
+inline constexpr std::size_t kMaxInterfaceName = 15;  ///< characters of the kernel's
 
 /// What the process as a whole is set up with: the first carrier decides, EAL starts once in a process.
 struct EalOptions {
@@ -34,10 +35,13 @@ struct EalOptions {
 enum class ZeroCopy : std::uint8_t { automatic, off, on };
 
 struct DpdkOptions {
-  std::string device;      ///< a virtual device with its arguments ("net_af_packet0,iface=eth1") or a PCI address
-  Address address;         ///< IPv4 and port, not 0, and none that the kernel has
-  unsigned prefix = 24;    ///< bits of the network's address, 1 to 32
-  Address gateway;         ///< IPv4, its port means nothing; none: peers on the port's own network only
+  std::string device;    ///< a virtual device with its arguments ("net_af_packet0,iface=eth1") or a PCI address
+  Address address;       ///< IPv4 and port, not 0, and none that the kernel has
+  unsigned prefix = 24;  ///< bits of the network's address, 1 to 32
+  Address gateway;       ///< IPv4, its port means nothing; none: peers on the port's own network only
+  /// An interface of the kernel that gets what is not for `address`, and whose frames leave through the port. Empty:
+  /// what is not for `address` is dropped.
+  std::string kernel_interface;
   unsigned vlan = 0;       ///< 1 to kMaxVlan: frames have this tag of 802.1Q, on top of the MTU; 0: none
   std::size_t mtu = 1500;  ///< bytes of the IP packet; room for one line to kMaxDpdkMtu. Same on all nodes
   std::uint32_t rx_descriptors = 1024, tx_descriptors = 512;  ///< kMinDpdkDescriptors to kMaxDpdkDescriptors
@@ -62,9 +66,12 @@ struct DpdkPort {
   /// Frames that arrived at another queue than their slot's: given away, taken, and lost since the other queue did not
   /// keep up. All are 0 where the port steers and peers send to the ports that they were told.
   std::uint64_t handed_out = 0, handed_in = 0, hand_over_dropped = 0;
-  std::uint64_t rx_other = 0;       ///< frames that were not for this address and port; nobody gets them from here
-  std::uint64_t arp_answered = 0;   ///< times that the own MAC address was told
-  std::uint64_t arp_conflicts = 0;  ///< times that another host claimed the own address
+  std::uint64_t rx_other = 0;    ///< frames that were not for this address and port; nobody gets them from here
+  std::string kernel_interface;  ///< that gets those frames instead; empty: none
+  std::uint64_t to_kernel = 0, from_kernel = 0;  ///< frames through it
+  std::uint64_t kernel_dropped = 0;  ///< frames that one end had no room for, or that came while there was no port
+  std::uint64_t arp_answered = 0;    ///< times that the own MAC address was told
+  std::uint64_t arp_conflicts = 0;   ///< times that another host claimed the own address
 };
 
 /// One port and one thread, the one that made it. A link is up once the MAC address of its peer (or of the gateway) is

@@ -20,9 +20,12 @@ namespace {
 /// A port whose other end has gone is opened anew at this interval; the first time after the driver has cleaned up.
 constexpr std::uint64_t kReopenUs = 250'000;
 constexpr const char *kAfXdp = "net_af_xdp", *kProgram = "xdp_prog";
-constexpr std::uint64_t kChangeTag = 2;  // of those of PortQueue's poller
+constexpr std::uint64_t kChangeTag = 2, kKernelTag = 3;  // of those of PortQueue's poller
 /// So often the threads of the other queues are asked whether they have left a port that is to be closed.
 constexpr std::uint64_t kLeaveUs = 1'000;
+/// While there is work the kernel's interface is looked at so often, for so many frames: each costs a system call.
+constexpr std::uint64_t kKernelUs = 20;
+constexpr std::size_t kKernelFrames = 32;
 
 pipeline::Endpoint endpoint_of(const Address& address) {
   sockaddr_in in{};
@@ -109,6 +112,11 @@ PortCarrier::PortCarrier(const DpdkOptions& options) : options_(options) {
   shared_->lines = room / regs::kLineBytes;
   shared_->frame_bytes = regs::kHeaderBytes + shared_->lines * regs::kLineBytes;
   shared_->own = own_;
+  if (!options.kernel_interface.empty()) {
+    kernel_ = std::make_unique<KernelInterface>(options.kernel_interface, own_.mac, options.mtu);
+    kernel_frame_.resize(pipeline::kEthernetBytes + options.mtu);
+    if (!queue_->poller().add(kernel_->fd(), EPOLLIN, kKernelTag)) throw_errno("dpdk: watching the kernel's interface");
+  }
   neighbours_ = std::make_unique<Neighbours>(place, options.max_links);
   links_.resize(options.max_links);
   for (std::size_t i = 1; i < shared_->queues; ++i) others_.push_back(std::make_unique<QueueCarrier>(*shared_, i));
@@ -308,6 +316,10 @@ DpdkPort PortCarrier::port() const {
     port.handed_in += queue.handed_in.load(std::memory_order_relaxed);
     port.hand_over_dropped += queue.hand_over_dropped.load(std::memory_order_relaxed);
   }
+  port.kernel_interface = options_.kernel_interface;
+  port.to_kernel = to_kernel_;
+  port.from_kernel = from_kernel_;
+  port.kernel_dropped = kernel_dropped_;
   port.arp_answered = arp_answered_;
   port.arp_conflicts = arp_conflicts_;
   return port;
@@ -406,10 +418,23 @@ void PortCarrier::ask(std::uint64_t now_us) {
   while (neighbours_->ask(now_us, request)) queue_->send_bytes(request);
 }
 
+/// Sends what the kernel has for the port, where there is one.
+void PortCarrier::take_from_kernel(std::uint64_t now_us) {
+  if (!kernel_ || now_us - kernel_us_ < kKernelUs) return;
+  kernel_us_ = now_us;
+  for (std::size_t i = 0; i < kKernelFrames; ++i) {
+    const std::size_t bytes = kernel_->take(kernel_frame_);
+    if (bytes == 0) return;
+    const bool sent = queue_->attached() && queue_->send_bytes(std::span(kernel_frame_).first(bytes));
+    ++(sent ? from_kernel_ : kernel_dropped_);
+  }
+}
+
 bool PortCarrier::on_other(std::span<const std::byte> frame, std::uint64_t now_us) {
   ArpFrame answer{};
   const Neighbours::Taken taken = neighbours_->take(frame, now_us, answer);
-  if (taken == Neighbours::Taken::not_arp) return false;
+  if (kernel_) ++(kernel_->put(frame) ? to_kernel_ : kernel_dropped_);  // ARP as well: it has addresses of its own
+  if (taken == Neighbours::Taken::not_arp) return kernel_ != nullptr;
   queue_->stay_awake(now_us);
   switch (taken) {
     case Neighbours::Taken::not_arp:
@@ -442,11 +467,13 @@ std::size_t PortCarrier::poll(std::uint64_t now_us, std::size_t max_frames, Fram
   if (reopen_us_ && now_us >= *reopen_us_) reopen(now_us);
   if (reopen_us_) {  // there is no port, or soon there is none
     queue_->detach();
+    take_from_kernel(now_us);
     queue_->end(now_us, reopen_us_, [] { return false; });
     return 0;
   }
   if (const auto due = neighbours_->deadline_us(); due && now_us >= *due) ask(now_us);
   const std::size_t delivered = queue_->work(now_us, max_frames, sink);
+  take_from_kernel(now_us);
   if (!waiting_.empty()) bring_up(sink);
   queue_->end(now_us, neighbours_->deadline_us(), [] { return false; });
   return delivered;

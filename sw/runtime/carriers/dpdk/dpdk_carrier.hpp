@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "carriers/dpdk/dpdk.hpp"
+#include "carriers/dpdk/kernel_interface.hpp"
 #include "carriers/dpdk/port.hpp"
 #include "carriers/dpdk/port_queue.hpp"
 #include "carriers/dpdk/queue_carrier.hpp"
@@ -63,6 +64,7 @@ class PortCarrier final : public DpdkCarrier, private OtherFrames {
   void update_macs();
   bool on_other(std::span<const std::byte> frame, std::uint64_t now_us) override;
   void ask(std::uint64_t now_us);
+  void take_from_kernel(std::uint64_t now_us);
 
   DpdkOptions options_;
   pipeline::Endpoint own_;
@@ -78,7 +80,11 @@ class PortCarrier final : public DpdkCarrier, private OtherFrames {
   std::vector<Link> links_;
   std::vector<std::uint16_t> waiting_;  ///< links that are not up
   std::uint32_t serials_ = 0;
-  std::optional<std::uint64_t> reopen_us_;  ///< the port is lost
+  std::optional<std::uint64_t> reopen_us_;   ///< the port is lost
+  std::unique_ptr<KernelInterface> kernel_;  ///< none: what is nobody's is dropped
+  std::vector<std::byte> kernel_frame_;
+  std::uint64_t kernel_us_ = 0;  ///< when it was looked at last
+  std::uint64_t to_kernel_ = 0, from_kernel_ = 0, kernel_dropped_ = 0;
   std::uint64_t arp_answered_ = 0, arp_conflicts_ = 0;
 };
 

@@ -221,7 +221,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   queues_.resize(std::max<std::size_t>(std::min(wanted, able), 1));
   const auto count = static_cast<std::uint16_t>(queues_.size());
   FlowSteering flow(id_);
-  const bool isolated = flow.isolate();
+  const bool all = !options.kernel_interface.empty();  // the kernel is to have what no rule lets in
+  const bool isolated = !all && flow.isolate();
   rte_eth_conf plain = conf;
   RssSteering rss(id_);
   bool spreads = count > 1 && rss.ask(info, conf);
@@ -233,6 +234,8 @@ void Port::configure(const DpdkOptions& options, const pipeline::Endpoint& own, 
   set_up_queues(options, std::max(data, least), conf);
   must(::rte_eth_dev_start(id_), "starting it");
   started_ = true;
+  if (all)
+    ::rte_eth_allmulticast_enable(id_);  // for its protocols; a driver that cannot has no filter, or a kernel less
   steer(own, static_cast<std::uint16_t>(options.vlan), isolated, spreads ? &rss : nullptr);
 }
 

@@ -34,6 +34,7 @@ SharedPort::SharedPort(const DpdkOptions& options, std::size_t count)
       max_links(options.max_links),
       output_frames(options.output_frames),
       vlan(static_cast<std::uint16_t>(options.vlan)),
+      has_kernel(!options.kernel_interface.empty()),
       gate(count),
       board(count, count > 1 ? options.max_links : 0),
       wakers(count),
@@ -212,15 +213,17 @@ void PortQueue::stay_awake(std::uint64_t now_us) noexcept {
   poller_.wake();
 }
 
-void PortQueue::send_bytes(std::span<const std::byte> frame) noexcept {
+bool PortQueue::send_bytes(std::span<const std::byte> frame) noexcept {
   std::array<rte_mbuf*, 1> buffer{};
-  if (!port_->allocate(index_, buffer)) return;
+  if (!port_->allocate(index_, buffer)) return false;
   std::memcpy(rte_pktmbuf_mtod(buffer[0], std::byte*), frame.data(), frame.size());
   buffer[0]->data_len = static_cast<std::uint16_t>(frame.size());
   buffer[0]->pkt_len = static_cast<std::uint32_t>(frame.size());
   put_tag(*buffer[0]);
   std::size_t refused = 0;
-  if (port_->transmit(index_, buffer, refused) == 0) ::rte_pktmbuf_free(buffer[0]);
+  if (port_->transmit(index_, buffer, refused) == 1) return refused == 0;
+  ::rte_pktmbuf_free(buffer[0]);
+  return false;
 }
 
 void PortQueue::begin() noexcept {
@@ -322,13 +325,17 @@ bool PortQueue::take(rte_mbuf* buffer, bool handed, std::uint64_t now_us, FrameS
     return false;
   }
   if (!take_tag(*buffer)) {
-    count_one(shared_.stats[index_].rx_other);
-    return false;
+    // A kernel behind a port without a VLAN has VLANs of its own: it gets the tag back.
+    rte_mbuf* whole = buffer;
+    if (!shared_.has_kernel || shared_.vlan != 0 || ::rte_vlan_insert(&whole) != 0) {
+      count_one(shared_.stats[index_].rx_other);
+      return false;
+    }
   }
   const auto frame = bytes_of(*buffer);
   const std::optional<pipeline::Datagram> datagram = pipeline::unwrap(shared_.own, frame, shared_.accepted_ports);
   if (!datagram) {
-    if (others_ == nullptr && is_arp(frame)) {
+    if (others_ == nullptr && (shared_.has_kernel || is_arp(frame))) {
       hand_over(owned.release(), 0);
     } else if (others_ == nullptr || !others_->on_other(frame, now_us)) {
       count_one(shared_.stats[index_].rx_other);

@@ -37,6 +37,7 @@ struct SharedPort {
 
   const std::size_t queues, max_links, output_frames;
   const std::uint16_t vlan;
+  const bool has_kernel;                   ///< queue 0 takes what is nobody's
   std::size_t lines = 0, frame_bytes = 0;  ///< of the largest frame
 
   // Behind the gate.
@@ -111,8 +112,8 @@ class PortQueue {
   void stay_awake(std::uint64_t now_us) noexcept;
   void wake() noexcept { poller_.wake(); }
   Poller& poller() noexcept { return poller_; }
-  /// A frame beside those of links: lost when the port is full, as it may be anywhere. Needs the port.
-  void send_bytes(std::span<const std::byte> frame) noexcept;
+  /// A frame beside those of links: lost when the port is full, as it may be anywhere; then false. Needs the port.
+  bool send_bytes(std::span<const std::byte> frame) noexcept;
 
   CarrierCounters& counters() noexcept { return counters_; }
   const CarrierCounters& counters() const noexcept { return counters_; }
