@@ -325,8 +325,12 @@ bool PortQueue::take(rte_mbuf* buffer, bool handed, std::uint64_t now_us, FrameS
     return false;
   }
   if (!take_tag(*buffer)) {
-    count_one(shared_.stats[index_].rx_other);
-    return false;
+    // A kernel behind a port without a VLAN has VLANs of its own: it gets the tag back.
+    rte_mbuf* whole = buffer;
+    if (!shared_.has_kernel || shared_.vlan != 0 || ::rte_vlan_insert(&whole) != 0) {
+      count_one(shared_.stats[index_].rx_other);
+      return false;
+    }
   }
   const auto frame = bytes_of(*buffer);
   const std::optional<pipeline::Datagram> datagram = pipeline::unwrap(shared_.own, frame, shared_.accepted_ports);
