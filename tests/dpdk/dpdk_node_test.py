@@ -94,6 +94,7 @@ class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
     port = "net_af_packet0,iface=wire"
+    hugepages = "false"
     dpdk_extra = ""
     encryption = "none"
     library = {}
@@ -120,7 +121,7 @@ class DpdkTest(PortTest):
             self.need("openssl")
             self.tls = certificates(self.directory, self.tls)
         self.make_wire()
-        self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = false\n'
+        self.left = self.add("left", "right", "dpdk", f'[dpdk]\nport = "{self.port}"\nhugepages = {self.hugepages}\n'
                                                       f'address = "{self.carriers["left"]}:7401"\n{self.dpdk_extra}')
         self.right = self.add("right", "left", "udp", "")
         for node in self.nodes:
@@ -430,6 +431,27 @@ class VhostJumbo(VhostTest):
         self.assertEqual((carrier["rx_malformed"], carrier["rx_unknown_peer"], carrier["tx_dropped"]), (0, 0, 0))
         self.assertGreater(carrier["tx_bytes"] / carrier["tx_frames"], 1500, "frames are short")
         self.assertEqual(self.carrier(self.right, "dpdk")["port"]["zero_copy"], "off: not with net_virtio_user")
+
+
+class Hugepages(DpdkTest):
+    """With memory from hugepages, where the host has them free."""
+    memory_mib = 64
+
+    def setUp(self):
+        free = 0
+        for path in glob.glob("/sys/kernel/mm/hugepages/hugepages-*kB"):
+            with open(path + "/free_hugepages") as file:
+                free += int(file.read()) * int(re.search(r"hugepages-(\d+)kB$", path).group(1)) // 1024
+        if free < self.memory_mib:
+            self.skipTest(f"{self.memory_mib} MiB in hugepages are needed, {free} MiB are free (vm.nr_hugepages)")
+        self.hugepages = f'true\nmemory = "{self.memory_mib}MiB"'
+        super().setUp()
+
+    def test_calls_with_memory_from_hugepages(self):
+        self.both_ways(2000, 3000)
+        with open(f"/proc/{self.left.status()['pid']}/smaps_rollup") as file:
+            huge = sum(int(line.split()[1]) for line in file if line.startswith(("Private_Hugetlb", "Shared_Hugetlb")))
+        self.assertGreater(huge, 1024, "KiB of hugepages")
 
 
 class KernelThroughPort(PortTest):
