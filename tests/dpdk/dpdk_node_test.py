@@ -23,6 +23,7 @@ WIRE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_wire.py")
 
 class PortTest(NodeTest):
     """What nodes with ports are made to do, whatever the ports are."""
+    hugepages = "false"
 
     def need_module(self):
         if not os.path.exists(MODULE):
@@ -94,7 +95,6 @@ class DpdkTest(PortTest):
     """`left` has the port, `right` the kernel."""
     loss = 0  # of a thousand, each way
     port = "net_af_packet0,iface=wire"
-    hugepages = "false"
     dpdk_extra = ""
     encryption = "none"
     library = {}
@@ -342,7 +342,7 @@ class VhostTest(PortTest):
     def add_node(self, name, peer):
         device = self.devices[name].format(os.path.join(self.directory, "wire"))
         config = (f'[listen]\ncontrol = "{self.addresses[name]}:7400"\nmtu = {self.mtu}\n'
-                  f'[dpdk]\nport = "{device}"\nhugepages = false\naddress = "{self.ports[name]}:7401"\n'
+                  f'[dpdk]\nport = "{device}"\nhugepages = {self.hugepages}\naddress = "{self.ports[name]}:7401"\n'
                   f'[[link]]\npeer = "{peer}"\ncontrol = "{self.addresses[peer]}:7400"\ncarrier = "dpdk"\nudp = "{self.ports[peer]}:7401"\n')
         for service in self.services[peer]:
             config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'
@@ -433,25 +433,39 @@ class VhostJumbo(VhostTest):
         self.assertEqual(self.carrier(self.right, "dpdk")["port"]["zero_copy"], "off: not with net_virtio_user")
 
 
-class Hugepages(DpdkTest):
-    """With memory from hugepages, where the host has them free."""
-    memory_mib = 64
+class Hugepages:
+    """Memory from hugepages, where the host has them free."""
+    hugepages = 'true\nmemory = "64MiB"'
 
     def setUp(self):
-        free = 0
+        needed, free = 64 * self.ports_here, 0
         for path in glob.glob("/sys/kernel/mm/hugepages/hugepages-*kB"):
             with open(path + "/free_hugepages") as file:
                 free += int(file.read()) * int(re.search(r"hugepages-(\d+)kB$", path).group(1)) // 1024
-        if free < self.memory_mib:
-            self.skipTest(f"{self.memory_mib} MiB in hugepages are needed, {free} MiB are free (vm.nr_hugepages)")
-        self.hugepages = f'true\nmemory = "{self.memory_mib}MiB"'
+        if free < needed:
+            self.skipTest(f"{needed} MiB in hugepages are needed, {free} MiB are free (vm.nr_hugepages)")
         super().setUp()
+
+    def hugepages_kib(self, node):
+        with open(f"/proc/{node.status()['pid']}/smaps_rollup") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Hugetlb", "Shared_Hugetlb")))
+
+
+class DpdkHugepages(Hugepages, DpdkTest):
+    ports_here = 1
 
     def test_calls_with_memory_from_hugepages(self):
         self.both_ways(2000, 3000)
-        with open(f"/proc/{self.left.status()['pid']}/smaps_rollup") as file:
-            huge = sum(int(line.split()[1]) for line in file if line.startswith(("Private_Hugetlb", "Shared_Hugetlb")))
-        self.assertGreater(huge, 1024, "KiB of hugepages")
+        self.assertGreater(self.hugepages_kib(self.left), 1024)
+
+
+class VhostHugepages(Hugepages, VhostTest):
+    ports_here = 2
+
+    def test_calls_over_shared_hugepages(self):
+        self.both_ways(2000, 3000)
+        for node in self.nodes:
+            self.assertGreater(self.hugepages_kib(node), 1024)
 
 
 class KernelThroughPort(PortTest):

@@ -73,7 +73,8 @@ void start_eal(const EalOptions& options, bool pci) {
                                      "-m",
                                      std::to_string(std::max<std::size_t>(options.memory >> 20, 1))};
   if (options.hugepages) {
-    arguments.emplace_back("--in-memory");
+    // In one file: net_virtio_user shows it to its other end, which takes eight at most.
+    arguments.insert(arguments.end(), {"--in-memory", "--single-file-segments"});
   } else {
     arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
   }
