@@ -53,7 +53,7 @@ class Shard final : public SoftCard {
   }
 
   /// `words` of the session are this shard's from now on, and no others. The session is added when it is not known.
-  void own_words(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, slot::BellWords words);
+  void own_words(std::uint32_t session, slot::BellPage& page, slot::PolledPage& polled, slot::BellWords words);
   /// Bell `local` of the session, in a word of this shard, leads to `slot` of shard `place`.
   void lead(std::uint32_t session, std::size_t local, std::uint16_t slot, Place place);
   /// It leads nowhere any more.

@@ -102,7 +102,7 @@ static_assert(std::atomic<std::uint32_t>::is_always_lock_free && std::atomic<std
 
 /// Receive ring n (card to driver) stands at 2 n, transmit ring n at 2 n + 1.
 inline constexpr std::size_t kRingsAt = kHeaderBytes;
-inline constexpr std::size_t kEntriesAt = kRingsAt + 2 * kMaxQueues * sizeof(Ring);
+inline constexpr std::size_t kEntriesAt = kRingsAt + 2 * std::size_t{kMaxQueues} * sizeof(Ring);
 static_assert(kEntriesAt % kPositionBytes == 0);
 
 constexpr std::size_t memory_bytes(std::uint32_t queues) {

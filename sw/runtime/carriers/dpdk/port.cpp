@@ -249,7 +249,8 @@ void Port::set_up_queues(const DpdkOptions& options, std::size_t buffer_bytes, c
   // Of the received ones every thread may hold some back, and some may be on their way from one to another.
   const std::size_t others = queues() - 1, cached = (2 + others) * kPoolCache;
   const auto socket = static_cast<unsigned>(std::max(::rte_eth_dev_socket_id(id_), 0));
-  for (std::uint16_t i = 0; i < queues(); ++i) {
+  const auto count = static_cast<std::uint16_t>(queues());
+  for (std::uint16_t i = 0; i < count; ++i) {
     Queue& queue = queues_[i];
     queue.rx_pool = make_pool("rx", i, kept + rx + 2 * kDpdkBurst + cached + others * kHandOverFrames, buffer_bytes);
     queue.tx_pool = make_pool("tx", i, tx + options.output_frames + 2 * kDpdkBurst + cached, buffer_bytes);

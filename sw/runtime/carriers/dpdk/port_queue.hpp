@@ -33,7 +33,7 @@ inline void count_one(std::atomic<std::uint64_t>& counter) noexcept {
 /// the gate is closed and nobody is inside.
 struct SharedPort {
   /// `options` are checked. Throws std::system_error.
-  SharedPort(const DpdkOptions& options, std::size_t queues);
+  SharedPort(const DpdkOptions& options, std::size_t count);
 
   const std::size_t queues, max_links, output_frames;
   const bool has_kernel;  ///< queue 0 takes what is nobody's

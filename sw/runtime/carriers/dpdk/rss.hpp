@@ -31,10 +31,10 @@ struct RssTable {
 
   /// The queue that a datagram arrives at.
   std::size_t queue_of(const pipeline::Endpoint& from, const pipeline::Endpoint& to) const;
-  /// For each of `queues` queues the first of the kRssPorts UDP ports from that of `own` on that leads there, for
+  /// For each of `count` queues the first of the kRssPorts UDP ports from that of `own` on that leads there, for
   /// datagrams of `peer`. Empty: for one of them there is none.
   std::vector<std::uint16_t> ports(const pipeline::Endpoint& peer, const pipeline::Endpoint& own,
-                                   std::size_t queues) const;
+                                   std::size_t count) const;
 };
 
 /// The spreading of one port, with as many queues as it is set up with.
