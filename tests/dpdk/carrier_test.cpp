@@ -118,6 +118,15 @@ TEST_F(DpdkCarrierTest, SilentPeersAreToldDownAndComeUpWhenTheyAnswer) {
   EXPECT_EQ(carrier_->port().arp_answered, 1U);
 }
 
+TEST_F(DpdkCarrierTest, TheFrameBehindThePeersAnswerIsTaken) {
+  carrier_->add_link(3, Address::parse(kPeerText));
+  // Both are in the port before it is looked at.
+  put_on(arp_of_peer(kPeer, port_, false));
+  put_on(datagram(86));
+  ASSERT_TRUE(pump_until([&] { return sink_.count == 1; }));
+  EXPECT_TRUE(sink_.is_up(3));
+}
+
 TEST_F(DpdkCarrierTest, AnotherHostWithTheOwnAddressIsCounted) {
   Endpoint thief = kPeer;
   thief.ip = port_.ip;

@@ -430,7 +430,7 @@ void PortCarrier::take_from_kernel(std::uint64_t now_us) {
   }
 }
 
-bool PortCarrier::on_other(std::span<const std::byte> frame, std::uint64_t now_us) {
+bool PortCarrier::on_other(std::span<const std::byte> frame, std::uint64_t now_us, FrameSink& sink) {
   ArpFrame answer{};
   const Neighbours::Taken taken = neighbours_->take(frame, now_us, answer);
   if (kernel_) ++(kernel_->put(frame) ? to_kernel_ : kernel_dropped_);  // ARP as well: it has addresses of its own
@@ -455,6 +455,7 @@ bool PortCarrier::on_other(std::span<const std::byte> frame, std::uint64_t now_u
       update_macs();
       break;
   }
+  if (!waiting_.empty()) bring_up(sink);
   return true;
 }
 

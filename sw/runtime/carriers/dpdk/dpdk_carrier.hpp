@@ -62,7 +62,7 @@ class PortCarrier final : public DpdkCarrier, private OtherFrames {
   void tell_others(std::uint16_t number, const std::string& reason);
   void bring_up(FrameSink& sink);
   void update_macs();
-  bool on_other(std::span<const std::byte> frame, std::uint64_t now_us) override;
+  bool on_other(std::span<const std::byte> frame, std::uint64_t now_us, FrameSink& sink) override;
   void ask(std::uint64_t now_us);
   void take_from_kernel(std::uint64_t now_us);
 

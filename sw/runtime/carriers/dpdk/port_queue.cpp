@@ -337,7 +337,7 @@ bool PortQueue::take(rte_mbuf* buffer, bool handed, std::uint64_t now_us, FrameS
   if (!datagram) {
     if (others_ == nullptr && (shared_.has_kernel || is_arp(frame))) {
       hand_over(owned.release(), 0);
-    } else if (others_ == nullptr || !others_->on_other(frame, now_us)) {
+    } else if (others_ == nullptr || !others_->on_other(frame, now_us, sink)) {
       count_one(shared_.stats[index_].rx_other);
     }
     return false;

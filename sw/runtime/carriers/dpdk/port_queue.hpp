@@ -59,8 +59,8 @@ struct SharedPort {
 class OtherFrames {
  public:
   virtual ~OtherFrames() = default;
-  /// False: nobody's.
-  virtual bool on_other(std::span<const std::byte> frame, std::uint64_t now_us) = 0;
+  /// False: nobody's. Links that come up by it do so before the next frame is looked at.
+  virtual bool on_other(std::span<const std::byte> frame, std::uint64_t now_us, FrameSink& sink) = 0;
 };
 
 /// One thread.
