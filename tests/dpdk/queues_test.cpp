@@ -121,7 +121,9 @@ TEST_F(DpdkQueues, APortThatIsLostIsLeftByAllThreadsAndComesBack) {
         << first.ups << " and " << second.ups << " times up in round " << round;
     // Traffic on both queues, both ways, until the port goes: then what is under way is lost.
     for (Runner* const runner : {&first, &second, others[0].get(), others[1].get()}) runner->to_send = 50;
-    ASSERT_TRUE(wait_for([&] { return second.frames > 0 && others[1]->frames > 0; }));
+    ASSERT_TRUE(wait_for([&] { return second.frames > 0 && others[1]->frames > 0; }))
+        << second.frames << " and " << others[1]->frames << " frames arrived in round " << round
+        << "; left to send: " << second.to_send << " and " << others[1]->to_send;
     second.to_send = 1'000'000;
     for (auto& other : others) other.reset();
     vhost.reset();

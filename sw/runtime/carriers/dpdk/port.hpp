@@ -72,6 +72,8 @@ class Port {
   /// At most out.size() frames; the caller, or any other thread, frees them. Two pools a queue: a frame that was
   /// received is never sent.
   std::size_t receive(std::size_t queue, std::span<rte_mbuf*> out) noexcept;
+  /// Whether an interrupt may stay away though a frame is there: then it is looked for now and then.
+  bool may_stay_silent() const noexcept;
   /// Empty buffers for frames to send: all or none.
   bool allocate(std::size_t queue, std::span<rte_mbuf*> out) noexcept;
   /// Payload from which on lines need not be copied, if allocate_lines() has a buffer for them; it is all or none, too.

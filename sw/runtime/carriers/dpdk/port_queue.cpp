@@ -62,6 +62,7 @@ void PortQueue::attach() noexcept {
   awake_ = true;
   empty_polls_ = 0;
   if (bell_ != nullptr) bell_->mute();
+  looks_ = bell_ != nullptr && port_->may_stay_silent();
   poller_.wake();
 }
 
@@ -74,7 +75,7 @@ void PortQueue::detach() noexcept {
   if (bell_ != nullptr) poller_.remove(bell_->fd());
   bell_ = nullptr;
   port_ = nullptr;
-  awake_ = false;
+  awake_ = looks_ = false;
 }
 
 void PortQueue::set_link(std::uint16_t link, const pipeline::Endpoint& peer, const LinkPorts& ports) {

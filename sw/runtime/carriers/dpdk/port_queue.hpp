@@ -98,7 +98,8 @@ class PortQueue {
   /// `deadline_us`: when the caller has something to do. `pending()`: whether somebody left it something to do.
   template <class Pending>
   void end(std::uint64_t now_us, std::optional<std::uint64_t> deadline_us, Pending pending) noexcept {
-    poller_.arm(now_us, earliest(deadline_us, retry_us_));
+    if (looks_ && now_us >= look_us_) look_us_ = now_us + kLookUs;
+    poller_.arm(now_us, earliest(earliest(deadline_us, retry_us_), looks_ ? std::optional(look_us_) : std::nullopt));
     if (busy()) return poller_.wake();
     if (shared_.queues > 1) {
       shared_.wakers[index_].fall_asleep();
@@ -129,6 +130,9 @@ class PortQueue {
                                                std::optional<std::uint64_t> b) noexcept {
     return a && b ? std::min(*a, *b) : a ? a : b;
   }
+
+  /// Between two looks at a port whose bell may stay silent.
+  static constexpr std::uint64_t kLookUs = 250'000;
 
   bool busy() const noexcept;
   bool has_handed() const noexcept;
@@ -161,6 +165,8 @@ class PortQueue {
   bool awake_ = false;                ///< fd() is kept readable: own frames came not long ago, and the bell is mute
   std::uint64_t seen_us_ = 0;         ///< when the last of them came
   unsigned empty_polls_ = 0;
+  bool looks_ = false;  ///< at look_us_, whether the bell rang or not
+  std::uint64_t look_us_ = 0;
   bool asleep_ = false;        ///< others have to ring
   bool handed_first_ = false;  ///< each comes first in turn, so that none starves the other
   std::size_t next_ring_ = 0;  ///< the queue whose frames are looked for next
