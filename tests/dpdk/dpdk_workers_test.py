@@ -3,7 +3,7 @@ import os
 import re
 import unittest
 
-from dpdk_node_test import DpdkTest
+from dpdk_node_test import DpdkTest, VhostTest
 from nodes import TIMEOUT, run
 
 
@@ -131,6 +131,34 @@ class TwoWorkers(WorkersTest):
         self.assertEqual(self.left.stop(), 0)
         self.assertRegex(engine.output(), "stopped$")
         self.assertNotIn("could not be delivered", engine.output())
+
+
+class WorkersAtBothEnds(VhostTest):
+    """Two threads each, joined by two pairs of queues: each end tells the other its ports."""
+    devices = {"left": "net_vhost0,iface={},queues=2", "right": "net_virtio_user0,path={},queues=2,cq=1"}
+
+    def setUp(self):
+        usable = sorted(os.sched_getaffinity(0))
+        if len(usable) < 2:
+            self.skipTest("2 CPUs are needed, this process may use 1")
+        self.hugepages = f"false\nlcores = {usable[:2]}"
+        super().setUp()
+
+    def test_workers_at_both_ends_have_their_slots(self):
+        self.serve(["echo", "--echo"], self.right)
+        self.serve(["echo-left", "--echo"], self.left)
+        calls = [self.start(["bench", service, "-n", "2000", "-s", "700"], node)
+                 for service, node in (("echo", self.left), ("echo-left", self.right)) for _ in range(4)]
+        for call in calls:
+            self.assertEqual(call.wait(3 * TIMEOUT), 0, call.output())
+            self.assertIn("2000 answered, 0 failed, 0 wrong, 0 answered twice", call.output())
+        for node in self.nodes:
+            for worker in node.status()["workers"]:
+                self.assertGreater(worker["rx_lines"], 1000, worker)
+                self.assertGreater(worker["tx_lines"], 1000, worker)
+
+    def test_a_node_with_workers_is_killed_beside_another(self):
+        self.killed(self.right, self.left, "echo", "dpdk")
 
 
 if __name__ == "__main__":
