@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "pipeline/pipeline.hpp"
+#include "core/pipeline/pipeline.hpp"
 
 namespace {
 using namespace slotwire;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "carriers/dpdk/dpdk.hpp"
-#include "carriers/link_keys.hpp"
+#include "core/carriers/dpdk/dpdk.hpp"
+#include "core/carriers/link_keys.hpp"
 
 namespace {
 

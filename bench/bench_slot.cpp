@@ -5,11 +5,11 @@
 #include <thread>
 #include <vector>
 
-#include "pipeline/crc32c.hpp"
-#include "slot/bell.hpp"
-#include "slot/memory.hpp"
-#include "slot/record.hpp"
-#include "slot/waiter.hpp"
+#include "core/pipeline/crc32c.hpp"
+#include "core/slot/bell.hpp"
+#include "core/slot/memory.hpp"
+#include "core/slot/record.hpp"
+#include "core/slot/waiter.hpp"
 
 namespace {
 using namespace slotwire;

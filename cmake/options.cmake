@@ -2,7 +2,7 @@
 find_package(Threads REQUIRED)
 add_library(slotwire_options INTERFACE)
 target_compile_options(slotwire_options INTERFACE -Wall -Wextra -Wconversion -Werror)
-target_include_directories(slotwire_options INTERFACE ${PROJECT_SOURCE_DIR}/sw/runtime ${PROJECT_SOURCE_DIR}/sw)
+target_include_directories(slotwire_options INTERFACE ${PROJECT_SOURCE_DIR}/sw)
 target_compile_definitions(slotwire_options INTERFACE SLOTWIRE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(slotwire_options INTERFACE Threads::Threads)
 # Time limits of tests are multiplied by this: programs under the thread sanitizer run many times slower.

@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "pipeline/pipeline.hpp"
+#include "core/pipeline/pipeline.hpp"
 #include "sim/network.hpp"
 
 namespace slotwire::sim {

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/pipeline.hpp"
+#include "core/pipeline/pipeline.hpp"
+#include "core/slot/memory.hpp"
 #include "sim/random.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::sim {
 

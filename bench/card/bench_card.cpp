@@ -17,8 +17,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include "core/pipeline/frame.hpp"
 #include "pcie_model.hpp"
-#include "pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/lockstep/program.hpp"
 

@@ -22,8 +22,8 @@
 #include <cstdio>
 #include <cstring>
 
-#include "carriers/dpdk/dpdk_carrier.hpp"
-#include "carriers/dpdk/eal.hpp"
+#include "core/carriers/dpdk/dpdk_carrier.hpp"
+#include "core/carriers/dpdk/eal.hpp"
 
 namespace {
 

@@ -18,8 +18,8 @@
 #include <memory>
 #include <vector>
 
-#include "carriers/dpdk/dpdk_carrier.hpp"
-#include "pipeline/frame.hpp"
+#include "core/carriers/dpdk/dpdk_carrier.hpp"
+#include "core/pipeline/frame.hpp"
 
 namespace {
 

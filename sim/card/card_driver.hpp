@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "pipeline/pipeline.hpp"
+#include "core/pipeline/pipeline.hpp"
 #include "sim/card/ethernet.hpp"
 #include "sim/card/sim_core.hpp"
 

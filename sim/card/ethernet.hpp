@@ -1,6 +1,6 @@
 // The codec of the card's port under the simulation's names.
 #pragma once
-#include "pipeline/ethernet.hpp"
+#include "core/pipeline/ethernet.hpp"
 
 namespace slotwire::sim {
 

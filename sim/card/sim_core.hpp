@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 #include "sim/card/card_model.hpp"
 #include "sim/card/frame_queue.hpp"
 #include "sim/random.hpp"

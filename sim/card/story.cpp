@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/ethernet.hpp"
 

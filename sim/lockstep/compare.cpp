@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <map>
 
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 #include "sim/lockstep/implementation.hpp"
 
 namespace slotwire::lockstep {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 
 namespace slotwire::lockstep {
 namespace {

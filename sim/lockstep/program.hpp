@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "pipeline/pipeline.hpp"
+#include "core/pipeline/pipeline.hpp"
 #include "sim/card/ethernet.hpp"
 #include "sim/random.hpp"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 
 namespace slotwire::lockstep {
 namespace {

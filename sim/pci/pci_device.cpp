@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 
 namespace slotwire::sim {
 namespace {

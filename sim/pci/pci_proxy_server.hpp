@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "core/slot/memory.hpp"
 #include "sim/pci/pci_device.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::sim {
 

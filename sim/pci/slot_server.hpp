@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "driver/pcie/vfio_user_protocol.hpp"
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
+#include "driver/bus/pcie/vfio_user_protocol.hpp"
 
 namespace slotwire::sim {
 

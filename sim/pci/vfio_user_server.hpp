@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "driver/pcie/vfio_user_protocol.hpp"
+#include "core/slot/memory.hpp"
+#include "driver/bus/pcie/vfio_user_protocol.hpp"
 #include "sim/pci/pci_device.hpp"
 #include "sim/pci/slot_server.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::sim {
 

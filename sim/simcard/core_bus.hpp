@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "driver/host_bus.hpp"
+#include "driver/bus/host_bus.hpp"
 #include "sim/card/card_driver.hpp"
 
 namespace slotwire::sim {

@@ -1,6 +1,6 @@
 // A card's host port, by the name that the simulation knows it by.
 #pragma once
-#include "driver/host_port.hpp"
+#include "driver/bus/host_port.hpp"
 
 namespace slotwire::sim {
 using driver::HostPort;

@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "driver/host_bus.hpp"
+#include "core/slot/memory.hpp"
+#include "driver/bus/host_bus.hpp"
 #include "driver/pmd/host_queues.hpp"
 #include "sim/card/frame_queue.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::sim {
 

@@ -12,7 +12,7 @@
 #include <optional>
 #include <string_view>
 
-#include "driver/bus_server.hpp"
+#include "driver/bus/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
 #include "sim/pci/pci_proxy_server.hpp"

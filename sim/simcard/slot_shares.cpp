@@ -4,6 +4,8 @@
 #include <exception>
 #include <utility>
 
+#include "core/slot/publish.hpp"
+
 namespace slotwire::sim {
 
 std::string SlotShares::share(const driver::vfio_user::ShareSlot& asked, ShareFds fds) {
@@ -57,8 +59,8 @@ bool SlotShares::take_all() {
     const auto delivered = relay_.take(static_cast<std::uint16_t>(slot), served.row, served.other);
     if (!delivered) return any;
     if (*delivered == 0 && released == served.row.in_head) continue;
-    driver::show_marks(served.other.marks(), served.own.marks(), served.wake.get(), served.signalled,
-                       served.row.in_head, served.row.out_tail);
+    slot::publish_marks(served.other.marks(), served.own.marks(), served.wake.get(), served.signalled,
+                        served.row.in_head, served.row.out_tail);
     any = true;
   }
   return any;

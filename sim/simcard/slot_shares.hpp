@@ -8,7 +8,7 @@
 #pragma once
 #include <map>
 
-#include "driver/slot_relay.hpp"
+#include "driver/relay/slot_relay.hpp"
 #include "sim/pci/slot_server.hpp"
 #include "sim/simcard/core_bus.hpp"
 

@@ -20,9 +20,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "driver/tap.hpp"
+#include "core/slot/memory.hpp"
+#include "driver/bus/tap.hpp"
 #include "sim/simcard/checksum.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::sim {
 namespace {

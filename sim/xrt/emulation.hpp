@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "core/slot/memory.hpp"
 #include "sim/xrt/rpc.hpp"
 #include "sim/xrt/xrt_shell.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::sim {
 

@@ -1,6 +1,6 @@
 // A simulated XRT shell as a window of registers: what a driver on XRT sees, without XRT.
 #pragma once
-#include "driver/window_port.hpp"
+#include "driver/bus/window_port.hpp"
 #include "sim/xrt/xrt_shell.hpp"
 
 namespace slotwire::sim {

@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 #include "sim/axi/check.hpp"
 #include "sim/card/frame_queue.hpp"
 #include "sim/random.hpp"

@@ -9,10 +9,10 @@
 #include <string>
 #include <string_view>
 
-#include "carriers/carrier.hpp"
-#include "pipeline/pipeline.hpp"
-#include "slot/bell.hpp"
-#include "slot/memory.hpp"
+#include "core/carriers/carrier.hpp"
+#include "core/pipeline/pipeline.hpp"
+#include "core/slot/bell.hpp"
+#include "core/slot/memory.hpp"
 
 namespace slotwire::driver {
 

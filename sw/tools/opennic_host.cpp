@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "driver/bar_window.hpp"
-#include "driver/window_check.hpp"
-#include "driver/window_host.hpp"
+#include "driver/bus/bar_window.hpp"
+#include "driver/bus/window_check.hpp"
+#include "driver/bus/window_host.hpp"
 
 namespace {
 

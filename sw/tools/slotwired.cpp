@@ -5,8 +5,8 @@
 #include <exception>
 #include <string>
 
-#include "engine/config.hpp"
-#include "engine/engine.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/engine.hpp"
 
 namespace {
 

@@ -9,9 +9,9 @@
 
 #include <unistd.h>
 
-#include "driver/window_host.hpp"
-#include "driver/xrt/watchdog.hpp"
-#include "driver/xrt/xrt_window.hpp"
+#include "driver/bus/window_host.hpp"
+#include "driver/bus/xrt/watchdog.hpp"
+#include "driver/bus/xrt/xrt_window.hpp"
 
 namespace {
 

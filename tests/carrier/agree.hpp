@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "carriers/link_keys.hpp"
+#include "core/carriers/link_keys.hpp"
 
 namespace slotwire::test {
 

@@ -1,4 +1,4 @@
-#include "carriers/backoff.hpp"
+#include "core/carriers/backoff.hpp"
 
 #include <gtest/gtest.h>
 

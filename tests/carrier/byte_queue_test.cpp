@@ -1,4 +1,4 @@
-#include "carriers/byte_queue.hpp"
+#include "core/carriers/byte_queue.hpp"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "carriers/frame_cipher.hpp"
+#include "core/carriers/frame_cipher.hpp"
 #include "hex.hpp"
 
 namespace slotwire::test {

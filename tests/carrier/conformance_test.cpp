@@ -4,9 +4,9 @@
 #include <memory>
 #include <system_error>
 
-#include "carriers/loopback.hpp"
-#include "carriers/tcp.hpp"
-#include "carriers/udp.hpp"
+#include "core/carriers/loopback.hpp"
+#include "core/carriers/tcp.hpp"
+#include "core/carriers/udp.hpp"
 #include "sealed_pair.hpp"
 #include "test_certificates.hpp"
 

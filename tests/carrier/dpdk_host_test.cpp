@@ -1,5 +1,5 @@
 // What a host has for DPDK, read from a tree of files like the kernel's.
-#include "carriers/dpdk/host.hpp"
+#include "core/carriers/dpdk/host.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "carriers/carrier.hpp"
+#include "core/carriers/carrier.hpp"
 
 namespace slotwire::test {
 

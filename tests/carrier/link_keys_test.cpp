@@ -1,5 +1,5 @@
 // Keys and encrypted frames: docs/protocol.md, E1 to E6.
-#include "carriers/link_keys.hpp"
+#include "core/carriers/link_keys.hpp"
 
 #include <gtest/gtest.h>
 

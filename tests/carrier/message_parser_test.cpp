@@ -2,7 +2,7 @@
 
 #include <random>
 
-#include "carriers/message_stream.hpp"
+#include "core/carriers/message_stream.hpp"
 
 namespace slotwire::carriers {
 namespace {

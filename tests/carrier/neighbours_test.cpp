@@ -1,5 +1,5 @@
 // ARP as a port of its own needs it.
-#include "carriers/neighbours.hpp"
+#include "core/carriers/neighbours.hpp"
 
 #include <gtest/gtest.h>
 

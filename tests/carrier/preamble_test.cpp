@@ -1,4 +1,4 @@
-#include "carriers/preamble.hpp"
+#include "core/carriers/preamble.hpp"
 
 #include <gtest/gtest.h>
 

@@ -11,9 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "carriers/dpdk/gate.hpp"
-#include "carriers/dpdk/link_board.hpp"
-#include "carriers/dpdk/spsc_ring.hpp"
+#include "core/carriers/dpdk/gate.hpp"
+#include "core/carriers/dpdk/link_board.hpp"
+#include "core/carriers/dpdk/spsc_ring.hpp"
 
 namespace slotwire::test {
 namespace {

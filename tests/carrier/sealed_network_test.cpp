@@ -9,7 +9,7 @@
 #include <set>
 #include <utility>
 
-#include "carriers/link_keys.hpp"
+#include "core/carriers/link_keys.hpp"
 #include "hex.hpp"
 #include "sim/world.hpp"
 

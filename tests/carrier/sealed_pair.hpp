@@ -1,8 +1,8 @@
 // Any pair of carriers of datagrams with encryption on top, for what every carrier must do.
 #pragma once
 #include "agree.hpp"
-#include "carriers/sealed.hpp"
 #include "conformance.hpp"
+#include "core/carriers/sealed.hpp"
 
 namespace slotwire::test {
 

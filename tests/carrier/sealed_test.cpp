@@ -1,12 +1,12 @@
 // Encrypted links over a carrier of datagrams: when they are up, and that nothing passes beside the keys.
-#include "carriers/sealed.hpp"
+#include "core/carriers/sealed.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "agree.hpp"
-#include "carriers/udp.hpp"
+#include "core/carriers/udp.hpp"
 #include "harness.hpp"
 
 namespace slotwire::test {

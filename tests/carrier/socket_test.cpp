@@ -1,4 +1,4 @@
-#include "carriers/socket.hpp"
+#include "core/carriers/socket.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "carriers/stream.hpp"
+#include "core/carriers/stream.hpp"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -12,7 +12,7 @@
 #include <random>
 #include <vector>
 
-#include "carriers/message_stream.hpp"
+#include "core/carriers/message_stream.hpp"
 #include "test_certificates.hpp"
 
 namespace slotwire::test {

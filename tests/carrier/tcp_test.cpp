@@ -1,4 +1,4 @@
-#include "carriers/tcp.hpp"
+#include "core/carriers/tcp.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

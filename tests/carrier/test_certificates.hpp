@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "carriers/tls.hpp"
+#include "core/carriers/tls.hpp"
 
 namespace slotwire::test {
 

@@ -1,4 +1,4 @@
-#include "carriers/udp.hpp"
+#include "core/carriers/udp.hpp"
 
 #include <gtest/gtest.h>
 #include <linux/udp.h>

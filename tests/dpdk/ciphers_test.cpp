@@ -6,8 +6,8 @@
 
 #include "carrier/agree.hpp"
 #include "carrier/cipher_conformance.hpp"
-#include "carriers/dpdk/dpdk.hpp"
-#include "carriers/link_keys.hpp"
+#include "core/carriers/dpdk/dpdk.hpp"
+#include "core/carriers/link_keys.hpp"
 
 namespace slotwire::test {
 namespace {

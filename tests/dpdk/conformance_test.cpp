@@ -4,8 +4,8 @@
 
 #include <array>
 
+#include "core/pipeline/ethernet.hpp"
 #include "forgetful.hpp"
-#include "pipeline/ethernet.hpp"
 #include "ports.hpp"
 #include "queues_as_one.hpp"
 

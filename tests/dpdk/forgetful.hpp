@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "carriers/carrier.hpp"
+#include "core/carriers/carrier.hpp"
 
 namespace slotwire::test {
 

@@ -13,8 +13,8 @@
 #include <csignal>
 
 #include "carrier/harness.hpp"
+#include "core/pipeline/frame.hpp"
 #include "forgetful.hpp"
-#include "pipeline/frame.hpp"
 #include "ports.hpp"
 
 namespace slotwire::test {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "carriers/dpdk/dpdk.hpp"
-#include "pipeline/ethernet.hpp"
+#include "core/carriers/dpdk/dpdk.hpp"
+#include "core/pipeline/ethernet.hpp"
 
 namespace slotwire::test {
 

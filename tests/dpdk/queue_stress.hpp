@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "carrier/harness.hpp"
-#include "carriers/dpdk/dpdk.hpp"
+#include "core/carriers/dpdk/dpdk.hpp"
 
 namespace slotwire::test {
 

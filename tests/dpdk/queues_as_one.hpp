@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "carrier/harness.hpp"
-#include "carriers/dpdk/dpdk.hpp"
-#include "carriers/socket.hpp"
+#include "core/carriers/dpdk/dpdk.hpp"
+#include "core/carriers/socket.hpp"
 
 namespace slotwire::test {
 

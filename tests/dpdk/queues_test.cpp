@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "carrier/harness.hpp"
-#include "carriers/dpdk/port.hpp"
+#include "core/carriers/dpdk/port.hpp"
 #include "ports.hpp"
 #include "queue_stress.hpp"
 #include "queues_as_one.hpp"

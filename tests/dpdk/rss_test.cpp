@@ -1,7 +1,7 @@
 // Ports that spread by a hash: the hash against what was published with it and against one worked out bit by bit, the
 // choice of UDP ports, and the set-up of a port. No driver without a NIC spreads for real: what one does with the table
 // is what is computed here.
-#include "carriers/dpdk/rss.hpp"
+#include "core/carriers/dpdk/rss.hpp"
 
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>
@@ -11,7 +11,7 @@
 #include <random>
 #include <vector>
 
-#include "carriers/dpdk/dpdk_carrier.hpp"
+#include "core/carriers/dpdk/dpdk_carrier.hpp"
 
 namespace slotwire::test {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "carrier/harness.hpp"
-#include "pipeline/ethernet.hpp"
+#include "core/pipeline/ethernet.hpp"
 
 namespace slotwire::test {
 

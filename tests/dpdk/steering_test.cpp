@@ -9,7 +9,7 @@
 #include <functional>
 
 #include "carrier/harness.hpp"
-#include "carriers/dpdk/flow.hpp"
+#include "core/carriers/dpdk/flow.hpp"
 #include "ports.hpp"
 #include "queues_as_one.hpp"
 #include "steering_frames.hpp"

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "carrier/conformance.hpp"
-#include "carriers/udp.hpp"
+#include "core/carriers/udp.hpp"
 #include "ports.hpp"
 #include "steering_frames.hpp"
 

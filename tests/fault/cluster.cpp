@@ -19,7 +19,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "control/packet_socket.hpp"
+#include "runtime/control/packet_socket.hpp"
 
 namespace slotwire::fault {
 namespace {

@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "cluster.hpp"
-#include "control/packet_socket.hpp"
-#include "slot/bell.hpp"
-#include "slot/memory.hpp"
-#include "slot/waiter.hpp"
+#include "core/slot/bell.hpp"
+#include "core/slot/memory.hpp"
+#include "core/slot/waiter.hpp"
+#include "runtime/control/packet_socket.hpp"
 
 namespace {
 

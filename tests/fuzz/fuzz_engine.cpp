@@ -24,8 +24,8 @@
 #include <string_view>
 #include <thread>
 
-#include "engine/config.hpp"
-#include "engine/engine.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/engine.hpp"
 
 namespace {
 

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <span>
 
-#include "pipeline/crc32c.hpp"
-#include "pipeline/frame.hpp"
+#include "core/pipeline/crc32c.hpp"
+#include "core/pipeline/frame.hpp"
 
 namespace {
 

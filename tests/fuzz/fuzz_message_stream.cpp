@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "carriers/message_stream.hpp"
-#include "carriers/preamble.hpp"
+#include "core/carriers/message_stream.hpp"
+#include "core/carriers/preamble.hpp"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "slot/memory.hpp"
-#include "slot/record.hpp"
+#include "core/slot/memory.hpp"
+#include "core/slot/record.hpp"
 
 namespace {
 

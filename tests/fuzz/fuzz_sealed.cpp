@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "carriers/link_keys.hpp"
+#include "core/carriers/link_keys.hpp"
 
 namespace {
 

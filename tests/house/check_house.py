@@ -8,35 +8,53 @@ import subprocess
 import sys
 from pathlib import Path
 
-# A part may include itself and the parts named here (docs/architecture.md, "Parts and the direction of their dependencies").
+# The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
+# the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
+CORE = {"core/regs", "core/slot", "core/pipeline", "core/carriers"}
+CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"}
+ENGINE = {"runtime/engine" + room for room in ("", "/config", "/host", "/recovery", "/services", "/sessions", "/slots", "/status")}
 ALLOWED = {
-    "slot": {"regs"},
-    "pipeline": {"slot", "regs"},
-    "control": {"slot", "regs"},
-    "carriers": {"pipeline", "slot", "regs"},
-    "driver": {"carriers", "pipeline", "slot", "regs"},
-    "engine": {"driver", "carriers", "pipeline", "control", "slot", "regs"},
-    "client": {"control", "slot", "regs"},
-    "tools": {"engine", "client", "driver", "carriers", "pipeline", "control", "slot", "regs"},
-    "sim": {"driver", "pipeline", "slot", "regs"},  # of driver only what a card and its driver say to each other
-    "regs": set(),
+    "core/regs": set(),
+    "core/slot": {"core/regs"},
+    "core/pipeline": {"core/slot", "core/regs"},
+    "core/carriers": {"core/pipeline", "core/slot", "core/regs"},
+    "driver": CORE,
+    "driver/soft": CORE | {"driver"},
+    "driver/bus": CORE | {"driver", "driver/relay"},
+    "driver/relay": CORE | {"driver", "driver/soft", "driver/bus"},
+    "driver/sharded": CORE | {"driver", "driver/soft"},
+    "driver/pmd": CORE | {"driver"},
+    "runtime/control": {"core/slot", "core/regs"},
+    "runtime/client": {"runtime/control", "core/slot", "core/regs"},
+    **{room: CORE | CARDS | ENGINE | {"runtime/control"} for room in ENGINE},
+    "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client"},
+    "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
+FLOORS = ("core", "driver", "runtime", "tools", "sim")
 # These two depend on the standard library alone; the named files also on the system calls that memory and sleeping need.
-STANDARD_ONLY = {"slot", "pipeline"}
-SYSTEM_FILES = {"slot/memory.cpp", "slot/waiter.cpp"}
+STANDARD_ONLY = {"core/slot", "core/pipeline"}
+SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 MAX_LINES = 900
 
 
+def room_of(folder: str) -> str | None:
+    """The room that a folder under sw/ belongs to: the deepest one that is known."""
+    while folder and folder not in ALLOWED:
+        folder = folder.rpartition("/")[0]
+    return folder or None
+
+
 def part_of(path: Path, root: Path) -> str | None:
-    relative = path.relative_to(root).parts
-    if relative[:2] == ("sw", "runtime") and len(relative) > 3:
-        return relative[2]
-    if relative[0] == "sw" and relative[1] in ("driver", "tools"):
-        return relative[1]
-    return "sim" if relative[0] == "sim" else None
+    relative = path.relative_to(root)
+    if relative.parts[0] == "sim":
+        return "sim"
+    if relative.parts[0] != "sw" or len(relative.parts) < 3 or "include" in relative.parts:
+        return None
+    folder = "/".join(relative.parts[1:-1])
+    return room_of(folder) or folder
 
 
 def check(root: Path) -> list[str]:
@@ -63,11 +81,11 @@ def check(root: Path) -> list[str]:
             problems.append(f"{name}: '{part}' is a part that tests/house/check_house.py does not know")
             continue
         for kind, included in INCLUDE.findall(text):
-            target = included.split("/")[0]
-            if kind == '"' and target in ALLOWED and target != part and target not in ALLOWED[part]:
+            target = room_of(included.rpartition("/")[0]) if included.split("/")[0] in FLOORS else None
+            if kind == '"' and target and target != part and target not in ALLOWED[part]:
                 problems.append(f"{name}: includes {included}; {part} must not depend on {target}")
             if part in STANDARD_ONLY and kind == "<":
-                key = str(Path(*name.parts[2:]))
+                key = str(Path(*name.parts[1:]))
                 system = "/" in included or included.endswith(".h")
                 if system and included not in INTRINSICS and key not in SYSTEM_FILES:
                     problems.append(f"{name}: includes <{included}>; {part} depends on the standard library alone")

@@ -18,13 +18,13 @@ class House(unittest.TestCase):
             return check(Path(directory))
 
     def test_a_sound_file_passes(self):
-        self.assertEqual(self.broken("sw/runtime/pipeline/x.hpp", '#pragma once\n#include <vector>\n#include "slot/ring.hpp"\n'), [])
+        self.assertEqual(self.broken("sw/core/pipeline/x.hpp", '#pragma once\n#include <vector>\n#include "core/slot/ring.hpp"\n'), [])
 
     def test_an_arrow_against_the_direction_is_found(self):
-        self.assertIn("must not depend on", self.broken("sw/runtime/slot/x.cpp", '#include "engine/config.hpp"\n')[0])
+        self.assertIn("must not depend on", self.broken("sw/core/slot/x.cpp", '#include "runtime/engine/config/config.hpp"\n')[0])
 
     def test_a_system_header_in_the_pipeline_is_found(self):
-        self.assertIn("standard library alone", self.broken("sw/runtime/pipeline/x.cpp", "#include <sys/socket.h>\n")[0])
+        self.assertIn("standard library alone", self.broken("sw/core/pipeline/x.cpp", "#include <sys/socket.h>\n")[0])
 
     def test_a_missing_guard_is_found(self):
         self.assertIn("include guard", self.broken("sw/driver/x.hpp", "int x();\n")[0])

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/lockstep/program.hpp"
 

@@ -10,11 +10,11 @@
 #include <cstring>
 #include <filesystem>
 
-#include "control/packet_socket.hpp"
+#include "core/slot/bell.hpp"
+#include "core/slot/record.hpp"
+#include "core/slot/waiter.hpp"
 #include "ends.hpp"
-#include "slot/bell.hpp"
-#include "slot/record.hpp"
-#include "slot/waiter.hpp"
+#include "runtime/control/packet_socket.hpp"
 
 namespace slotwire::test {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "carriers/message_stream.hpp"
+#include "core/carriers/message_stream.hpp"
 #include "relay.hpp"
 #include "traffic.hpp"
 

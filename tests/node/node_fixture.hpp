@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 #include "test_certificates.hpp"
 
 namespace slotwire::test {

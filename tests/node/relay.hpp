@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 namespace slotwire::test {
 

@@ -5,10 +5,10 @@
 #include <array>
 #include <memory>
 
+#include "core/pipeline/ethernet.hpp"
 #include "dpdk/forgetful.hpp"
 #include "dpdk/ports.hpp"
 #include "dpdk/queues_as_one.hpp"
-#include "pipeline/ethernet.hpp"
 #include "sim_card.hpp"
 
 namespace slotwire::test {

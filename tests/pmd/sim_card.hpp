@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 namespace slotwire::test {
 

@@ -12,7 +12,7 @@
 
 #include "Vrtl_classifier.h"
 #include "bench.hpp"
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 
 namespace slotwire::rtl_test {
 namespace {

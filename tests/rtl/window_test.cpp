@@ -8,7 +8,7 @@
 #include "Vrtl_window.h"
 #include "Vrtl_window_frames.h"
 #include "bench.hpp"
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 
 namespace slotwire::rtl_test {
 namespace {

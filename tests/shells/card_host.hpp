@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "driver/window_port.hpp"
+#include "driver/bus/window_port.hpp"
 
 namespace slotwire::sim {
 

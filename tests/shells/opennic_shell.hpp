@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "driver/bank_window.hpp"
+#include "driver/bus/bank_window.hpp"
 #include "sim/axi/check.hpp"
 #include "sim/card/frame_queue.hpp"
 #include "sim/random.hpp"

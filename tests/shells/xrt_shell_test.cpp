@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "card_host.hpp"
-#include "driver/window_frames.hpp"
+#include "driver/bus/window_frames.hpp"
 #include "sim/xrt/shell_window.hpp"
 #include "sim/xrt/xrt_shell.hpp"
 

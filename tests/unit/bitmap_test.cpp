@@ -1,5 +1,5 @@
 // The set of slot numbers against std::set.
-#include "pipeline/bitmap.hpp"
+#include "core/pipeline/bitmap.hpp"
 
 #include <gtest/gtest.h>
 

@@ -15,7 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "capture_support.hpp"
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 #include "tools/pcapng.hpp"
 
 namespace {

@@ -1,6 +1,6 @@
 // CRC-32C against the vectors of RFC 3720 (B.4), against the bit-by-bit definition, and its versions against each
 // other.
-#include "pipeline/crc32c.hpp"
+#include "core/pipeline/crc32c.hpp"
 
 #include <algorithm>
 #include <ostream>

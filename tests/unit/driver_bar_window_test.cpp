@@ -1,5 +1,5 @@
 // A window that is mapped, and what a window must show: a file stands for the BAR.
-#include "driver/bar_window.hpp"
+#include "driver/bus/bar_window.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "driver/window_check.hpp"
+#include "driver/bus/window_check.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::driver {

@@ -1,5 +1,5 @@
 // The card's end of the socket: drivers that do what they like, in front of a card made of variables.
-#include "driver/bus_server.hpp"
+#include "driver/bus/bus_server.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "driver/socket_bus_protocol.hpp"
+#include "driver/bus/socket_bus_protocol.hpp"
 #include "sim_model_port.hpp"
 #include "temporary_directory.hpp"
 

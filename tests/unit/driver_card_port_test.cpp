@@ -1,5 +1,5 @@
 // The port of a card: whose MAC addresses it believes, and which links it takes.
-#include "driver/card_port.hpp"
+#include "driver/relay/card_port.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Which card a node has, in each situation that a host can be in; and the client of the vfio-user protocol.
-#include "driver/choose_card.hpp"
+#include "driver/bus/choose_card.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,9 +12,9 @@
 #include <stdexcept>
 #include <thread>
 
-#include "driver/bus_server.hpp"
-#include "driver/pcie/pcie_bus.hpp"
-#include "driver/pcie/vfio_user_function.hpp"
+#include "driver/bus/bus_server.hpp"
+#include "driver/bus/pcie/pcie_bus.hpp"
+#include "driver/bus/pcie/vfio_user_function.hpp"
 #include "driver_fake_pci.hpp"
 #include "sim/pci/vfio_user_server.hpp"
 #include "sim_model_port.hpp"

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "driver/pcie/pci_function.hpp"
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
+#include "driver/bus/pcie/pci_function.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::test {

@@ -1,5 +1,5 @@
 // Places for rings in a card's memory: aligned, never given out twice, and whole again when all are back.
-#include "driver/line_allocator.hpp"
+#include "driver/relay/line_allocator.hpp"
 
 #include <gtest/gtest.h>
 

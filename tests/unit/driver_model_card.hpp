@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "driver/host_bus.hpp"
-#include "regs/regs.hpp"
-#include "slot/memory.hpp"
+#include "core/regs/regs.hpp"
+#include "core/slot/memory.hpp"
+#include "driver/bus/host_bus.hpp"
 
 namespace slotwire::test {
 

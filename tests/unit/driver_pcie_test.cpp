@@ -1,5 +1,5 @@
 // The bus to a card that is a PCI function: which accesses it makes, in which order, and what it notices.
-#include "driver/pcie/pcie_bus.hpp"
+#include "driver/bus/pcie/pcie_bus.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "driver/pcie/mapped_bars.hpp"
-#include "driver/pcie/stores.hpp"
-#include "driver/pcie/sysfs_function.hpp"
-#include "driver/pcie/vfio_function.hpp"
+#include "driver/bus/pcie/mapped_bars.hpp"
+#include "driver/bus/pcie/stores.hpp"
+#include "driver/bus/pcie/sysfs_function.hpp"
+#include "driver/bus/pcie/vfio_function.hpp"
 #include "driver_fake_pci.hpp"
 
 namespace slotwire::driver {

@@ -1,6 +1,6 @@
 // The relay between processes and a card: rows, lines and marks over a host bus, and what comes of those that cannot
 // be.
-#include "driver/relay_card.hpp"
+#include "driver/relay/relay_card.hpp"
 
 #include <gtest/gtest.h>
 

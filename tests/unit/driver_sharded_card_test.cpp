@@ -1,12 +1,12 @@
 // A card whose slots are sharded over threads.
-#include "driver/sharded_card.hpp"
+#include "driver/sharded/sharded_card.hpp"
 
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
-#include "carriers/loopback.hpp"
+#include "core/carriers/loopback.hpp"
 #include "driver_sharded_support.hpp"
 
 namespace slotwire::driver::test {

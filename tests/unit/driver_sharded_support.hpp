@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "driver/sharded_card.hpp"
+#include "driver/sharded/sharded_card.hpp"
 
 namespace slotwire::driver::test {
 

@@ -1,5 +1,5 @@
 // The way to a card behind a socket, with a card at the other end that does what the test wants.
-#include "driver/socket_bus.hpp"
+#include "driver/bus/socket_bus.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "driver/socket_bus_protocol.hpp"
+#include "driver/bus/socket_bus_protocol.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::driver {

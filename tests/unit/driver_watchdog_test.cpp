@@ -1,5 +1,5 @@
 // The watchdog of calls into XRT: it ends the process when one does not return, and leaves it alone else.
-#include "driver/xrt/watchdog.hpp"
+#include "driver/bus/xrt/watchdog.hpp"
 
 #include <gtest/gtest.h>
 

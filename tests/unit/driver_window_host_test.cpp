@@ -1,5 +1,5 @@
 // How often a card that tells nothing by itself is looked at, and what slotwired hears of it.
-#include "driver/window_host.hpp"
+#include "driver/bus/window_host.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 #include <thread>
 
-#include "driver/socket_bus.hpp"
+#include "driver/bus/socket_bus.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::driver {

@@ -1,5 +1,5 @@
 // A card behind a window of registers: what reaches the window, and in which order.
-#include "driver/window_port.hpp"
+#include "driver/bus/window_port.hpp"
 
 #include <gtest/gtest.h>
 

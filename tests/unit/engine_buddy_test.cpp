@@ -1,5 +1,5 @@
 // The buddy allocator against a plain model, at its limits, and without heap allocation after construction.
-#include "engine/buddy.hpp"
+#include "runtime/engine/slots/buddy.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The configuration: what is accepted, what is refused with which words, and that the reference page is the table.
-#include "engine/config.hpp"
+#include "runtime/engine/config/config.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // Who the peer is, and noticing that it ended.
-#include "engine/credentials.hpp"
+#include "runtime/engine/sessions/credentials.hpp"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -13,7 +13,7 @@
 #include <array>
 #include <csignal>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 namespace slotwire::engine {
 namespace {

@@ -1,5 +1,5 @@
 // The static directory: lookups, reloads, limits.
-#include "engine/directory.hpp"
+#include "runtime/engine/services/directory.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The keeper: descriptors outlive the process that stored them, one slotwired at a time, nothing is left behind.
-#include "engine/keeper.hpp"
+#include "runtime/engine/recovery/keeper.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -20,11 +20,11 @@
 #include <functional>
 #include <optional>
 
-#include "engine/config.hpp"
-#include "engine/credentials.hpp"
-#include "engine/file_lock.hpp"
-#include "engine/keeper_protocol.hpp"
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/recovery/file_lock.hpp"
+#include "runtime/engine/recovery/keeper_protocol.hpp"
+#include "runtime/engine/sessions/credentials.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::engine {

@@ -1,5 +1,5 @@
 // The log's lines, its file, and the limit for lines that repeat.
-#include "engine/log.hpp"
+#include "runtime/engine/host/log.hpp"
 
 #include <gtest/gtest.h>
 

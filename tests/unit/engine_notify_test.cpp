@@ -1,5 +1,5 @@
 // What the service manager hears.
-#include "engine/notify.hpp"
+#include "runtime/engine/host/notify.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -11,7 +11,7 @@
 #include <cstring>
 #include <ctime>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::engine {

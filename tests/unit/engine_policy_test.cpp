@@ -1,5 +1,5 @@
 // Who may serve and connect.
-#include "engine/policy.hpp"
+#include "runtime/engine/services/policy.hpp"
 
 #include <grp.h>
 #include <gtest/gtest.h>

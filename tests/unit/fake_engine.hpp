@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "control/packet_socket.hpp"
-#include "regs/regs.hpp"
-#include "slot/memory.hpp"
-#include "slot/waiter.hpp"
+#include "core/regs/regs.hpp"
+#include "core/slot/memory.hpp"
+#include "core/slot/waiter.hpp"
+#include "runtime/control/packet_socket.hpp"
 
 namespace slotwire::test {
 

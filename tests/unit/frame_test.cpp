@@ -1,5 +1,5 @@
 // The link header on the wire and the CRC of a frame.
-#include "pipeline/frame.hpp"
+#include "core/pipeline/frame.hpp"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "pipeline/crc32c.hpp"
+#include "core/pipeline/crc32c.hpp"
 
 namespace {
 using namespace slotwire;

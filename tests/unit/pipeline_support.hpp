@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "pipeline/pipeline.hpp"
+#include "core/pipeline/pipeline.hpp"
 
 namespace slotwire::testing {
 

@@ -1,5 +1,5 @@
 // The generated constants and names, as code uses them.
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 
 #include <cctype>
 #include <cstring>

@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-#include "driver/host_port.hpp"
+#include "driver/bus/host_port.hpp"
 
 namespace slotwire::test {
 

@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::sim {

@@ -1,5 +1,5 @@
 // Bells, the waiter, and the board of all sessions' bells.
-#include "slot/bell.hpp"
+#include "core/slot/bell.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +12,8 @@
 #include <set>
 #include <thread>
 
-#include "driver/bell_board.hpp"
-#include "slot/waiter.hpp"
+#include "core/slot/waiter.hpp"
+#include "driver/soft/bell_board.hpp"
 
 namespace {
 using namespace slotwire;

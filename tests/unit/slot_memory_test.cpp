@@ -1,5 +1,5 @@
 // Space files: seals, mirrored mappings, and descriptors that are not what they should be.
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
 // Records in a mirrored ring.
-#include "slot/record.hpp"
+#include "core/slot/record.hpp"
 
 #include <gtest/gtest.h>
 
 #include <random>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 namespace {
 using namespace slotwire;

@@ -1,5 +1,5 @@
 // Marks and the two ends of a ring.
-#include "slot/ring.hpp"
+#include "core/slot/ring.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-/* XRT's library sleeps for ten seconds when it loads an xclbin in emulation. Loaded before it (LD_PRELOAD) by the tests alone,
- * this makes them a few hundred microseconds. */
+/* XRT's library sleeps for ten seconds when it loads an xclbin in emulation. Loaded before it (LD_PRELOAD) by the tests
+ * alone, this makes them a few hundred microseconds. */
 #include <time.h>
 
 unsigned int sleep(unsigned int seconds);

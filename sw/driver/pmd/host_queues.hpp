@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 
 namespace slotwire::driver::host_queues {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/slot/memory.hpp"
 #include "driver/pmd/host_queues.hpp"
-#include "slot/memory.hpp"
 
 namespace slotwire::driver {
 

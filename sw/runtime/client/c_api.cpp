@@ -4,7 +4,7 @@
 #include <string>
 #include <type_traits>
 
-#include "client/context.hpp"
+#include "runtime/client/context.hpp"
 #include "slotwire.h"
 
 using slotwire::client::Deadline;

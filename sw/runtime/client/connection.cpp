@@ -1,4 +1,4 @@
-#include "client/connection.hpp"
+#include "runtime/client/connection.hpp"
 
 #include <poll.h>
 
@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "client/whole_number.hpp"
+#include "runtime/client/whole_number.hpp"
 
 namespace slotwire::client {
 namespace {

@@ -11,8 +11,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "client/session.hpp"
-#include "slot/record.hpp"
+#include "core/slot/record.hpp"
+#include "runtime/client/session.hpp"
 
 namespace slotwire::client {
 

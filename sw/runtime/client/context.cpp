@@ -1,4 +1,4 @@
-#include "client/context.hpp"
+#include "runtime/client/context.hpp"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "client/whole_number.hpp"
+#include "runtime/client/whole_number.hpp"
 
 namespace slotwire::client {
 

@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "client/connection.hpp"
-#include "client/session.hpp"
+#include "runtime/client/connection.hpp"
+#include "runtime/client/session.hpp"
 
 namespace slotwire::client {
 

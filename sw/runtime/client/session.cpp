@@ -1,4 +1,4 @@
-#include "client/session.hpp"
+#include "runtime/client/session.hpp"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -11,8 +11,8 @@
 #include <ctime>
 #include <utility>
 
-#include "client/whole_number.hpp"
-#include "slot/waiter.hpp"
+#include "core/slot/waiter.hpp"
+#include "runtime/client/whole_number.hpp"
 
 namespace slotwire::client {
 namespace {

@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "control/packet_socket.hpp"
-#include "slot/bell.hpp"
-#include "slot/memory.hpp"
-#include "slot/waiter.hpp"
+#include "core/slot/bell.hpp"
+#include "core/slot/memory.hpp"
+#include "core/slot/waiter.hpp"
+#include "runtime/control/packet_socket.hpp"
 #include "slotwire.h"
 
 namespace slotwire::client {

@@ -1,4 +1,4 @@
-#include "control/packet_socket.hpp"
+#include "runtime/control/packet_socket.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>

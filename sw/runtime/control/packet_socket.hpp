@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 namespace slotwire::control {
 

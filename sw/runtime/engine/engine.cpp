@@ -1,4 +1,4 @@
-#include "engine/engine.hpp"
+#include "runtime/engine/engine.hpp"
 
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <system_error>
 
-#include "carriers/dpdk/host.hpp"
-#include "driver/poll_loop.hpp"
+#include "core/carriers/dpdk/host.hpp"
+#include "driver/sharded/poll_loop.hpp"
 
 namespace slotwire::engine {
 namespace {

@@ -2,8 +2,8 @@
 // E6; docs/control.md has the messages.
 #include <algorithm>
 
-#include "engine/engine.hpp"
-#include "engine/hex.hpp"
+#include "runtime/engine/engine.hpp"
+#include "runtime/engine/hex.hpp"
 
 namespace slotwire::engine {
 

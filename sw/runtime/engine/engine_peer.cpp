@@ -3,8 +3,8 @@
 #include <charconv>
 #include <random>
 
-#include "engine/engine.hpp"
-#include "engine/hex.hpp"
+#include "runtime/engine/engine.hpp"
+#include "runtime/engine/hex.hpp"
 
 namespace slotwire::engine {
 namespace {

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <random>
 
-#include "engine/engine.hpp"
-#include "engine/hex.hpp"
-#include "slot/waiter.hpp"
+#include "core/slot/waiter.hpp"
+#include "runtime/engine/engine.hpp"
+#include "runtime/engine/hex.hpp"
 
 namespace slotwire::engine {
 namespace {

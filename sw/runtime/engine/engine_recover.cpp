@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <random>
 
-#include "driver/relay_card.hpp"
-#include "engine/engine.hpp"
+#include "driver/relay/relay_card.hpp"
+#include "runtime/engine/engine.hpp"
 
 namespace slotwire::engine {
 namespace {

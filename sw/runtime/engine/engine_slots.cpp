@@ -3,7 +3,7 @@
 #include <random>
 #include <system_error>
 
-#include "engine/engine.hpp"
+#include "runtime/engine/engine.hpp"
 
 namespace slotwire::engine {
 namespace {

@@ -1,5 +1,5 @@
 // What the engine tells about itself: the node, its links, sessions and slots.
-#include "engine/engine.hpp"
+#include "runtime/engine/engine.hpp"
 
 namespace slotwire::engine {
 namespace {

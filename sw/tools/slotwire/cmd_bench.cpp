@@ -19,7 +19,7 @@
 #include <system_error>
 #include <vector>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/histogram.hpp"
 #include "tools/slotwire/text.hpp"

@@ -13,8 +13,8 @@
 #include <optional>
 #include <system_error>
 
-#include "engine/capture_tap.hpp"
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
+#include "runtime/engine/status/capture_tap.hpp"
 #include "tools/pcapng.hpp"
 #include "tools/slotwire/control_client.hpp"
 #include "tools/slotwire/text.hpp"

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "slot/waiter.hpp"
+#include "core/slot/waiter.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/run_program.hpp"
 

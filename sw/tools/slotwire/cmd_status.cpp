@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "regs/regs.hpp"
+#include "core/regs/regs.hpp"
 #include "tools/slotwire/control_client.hpp"
 #include "tools/slotwire/text.hpp"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "control/packet_socket.hpp"
+#include "runtime/control/packet_socket.hpp"
 #include "tools/slotwire/common.hpp"
 
 namespace slotwire::cli {

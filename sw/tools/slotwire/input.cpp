@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 #include "tools/slotwire/common.hpp"
 
 namespace slotwire::cli {

@@ -12,7 +12,7 @@
 #include <csignal>
 #include <system_error>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 extern "C" char** environ;
 

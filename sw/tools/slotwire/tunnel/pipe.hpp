@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 #include "tools/slotwire/common.hpp"
 
 namespace slotwire::cli {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "slot/memory.hpp"
+#include "core/slot/memory.hpp"
 
 namespace slotwire::cli {
 

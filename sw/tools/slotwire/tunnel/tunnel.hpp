@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "slot/waiter.hpp"
+#include "core/slot/waiter.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/tunnel/access_log.hpp"
 #include "tools/slotwire/tunnel/pipe.hpp"

@@ -1,0 +1,66 @@
+#include "core/carriers/message_stream.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace slotwire::carriers {
+namespace {
+
+constexpr std::size_t kReadBytes = std::size_t{16} << 10;
+
+}  // namespace
+
+std::size_t MessageParser::feed(std::span<const std::byte> bytes) {
+  std::size_t taken = 0;
+  while (taken < bytes.size() && !failed_ && !complete()) {
+    if (prefix_bytes_ < kPrefixBytes) {
+      length_ = length_ << 8U | std::to_integer<std::uint32_t>(bytes[taken++]);
+      if (++prefix_bytes_ == kPrefixBytes) failed_ = length_ == 0 || length_ > max_message_;
+      continue;
+    }
+    const auto piece = bytes.subspan(taken, std::min(bytes.size() - taken, length_ - body_.size()));
+    body_.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    taken += piece.size();
+  }
+  return taken;
+}
+
+std::optional<std::string> MessageParser::next() {
+  if (failed_ || !complete()) return std::nullopt;
+  std::optional<std::string> message(std::move(body_));
+  body_.clear();
+  prefix_bytes_ = 0;
+  length_ = 0;
+  return message;
+}
+
+SendResult MessageStream::send(std::string_view message) {
+  if (message.empty() || message.size() > max_message_) return SendResult::too_long;
+  const auto state = stream_.state();
+  if (state == StreamState::finishing || state == StreamState::closed) return SendResult::closed;
+  const auto length = static_cast<std::uint32_t>(message.size());
+  std::array<std::byte, 4> prefix{};
+  for (std::size_t i = 0; i < prefix.size(); ++i) prefix[i] = static_cast<std::byte>(length >> (24 - 8 * i));
+  if (!stream_.write({prefix, std::as_bytes(std::span(message))})) return SendResult::no_room;
+  stream_.flush();
+  return SendResult::sent;
+}
+
+std::optional<std::string> MessageStream::next() {
+  for (;;) {
+    begin_ += parser_.feed(std::span<const std::byte>(input_).subspan(begin_, end_ - begin_));
+    if (parser_.failed()) {
+      stream_.close("the peer announced a message of " + std::to_string(parser_.refused_length()) +
+                    " bytes, allowed are 1 to " + std::to_string(max_message_) +
+                    "; does the port belong to a node's control connection?");
+      return std::nullopt;
+    }
+    if (auto message = parser_.next()) return message;
+    if (input_.empty()) input_.resize(kReadBytes);
+    begin_ = 0;
+    end_ = stream_.read(input_);
+    if (end_ == 0) return std::nullopt;
+  }
+}
+
+}  // namespace slotwire::carriers

@@ -1,0 +1,210 @@
+#include "core/carriers/tls.hpp"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <stdexcept>
+
+#include "core/carriers/socket.hpp"
+
+namespace slotwire::carriers {
+namespace {
+
+constexpr unsigned kNameFlags = X509_CHECK_FLAG_NO_WILDCARDS;
+
+std::string openssl_text() {
+  std::string text;
+  while (const unsigned long code = ERR_get_error()) {
+    const char* reason = ERR_reason_error_string(code);
+    if (!text.empty()) text += ", ";
+    if (reason != nullptr) {
+      text += reason;
+    } else {
+      std::array<char, 256> buffer{};
+      ERR_error_string_n(code, buffer.data(), buffer.size());
+      text += buffer.data();
+    }
+  }
+  return text.empty() ? "no detail from OpenSSL" : text;
+}
+
+// A BIO over a socket that OpenSSL does not own. OpenSSL's own calls write(), which kills a process that does not
+// ignore SIGPIPE when the peer is gone.
+int bio_write(BIO* bio, const char* data, int size) {
+  const int fd = static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+  BIO_clear_retry_flags(bio);
+  const ssize_t put = ::send(fd, data, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (put < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
+  return static_cast<int>(put);
+}
+
+int bio_read(BIO* bio, char* data, int size) {
+  const int fd = static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+  BIO_clear_retry_flags(bio);
+  const ssize_t got = ::recv(fd, data, static_cast<std::size_t>(size), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
+  if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+  return static_cast<int>(got);
+}
+
+long bio_ctrl(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_EOF) return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+struct MethodFree {
+  void operator()(BIO_METHOD* method) const noexcept { BIO_meth_free(method); }
+};
+
+const BIO_METHOD* socket_method() {
+  static const std::unique_ptr<BIO_METHOD, MethodFree> method = [] {
+    std::unique_ptr<BIO_METHOD, MethodFree> made(
+        BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "slotwire socket"));
+    if (made) {
+      BIO_meth_set_write(made.get(), bio_write);
+      BIO_meth_set_read(made.get(), bio_read);
+      BIO_meth_set_ctrl(made.get(), bio_ctrl);
+    }
+    return made;
+  }();
+  return method.get();
+}
+
+}  // namespace
+
+void TlsContext::Free::operator()(ssl_ctx_st* context) const noexcept {
+  SSL_CTX_free(context);
+}
+void TlsSession::Free::operator()(ssl_st* ssl) const noexcept {
+  SSL_free(ssl);
+}
+
+TlsContext::TlsContext(const TlsFiles& files) : context_(SSL_CTX_new(TLS_method())) {
+  ERR_clear_error();
+  SSL_CTX* context = context_.get();
+  if (context == nullptr) throw std::runtime_error("TLS: cannot make a context: " + openssl_text());
+  if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1) {
+    throw std::runtime_error("TLS: this OpenSSL has no TLS 1.3: " + openssl_text());
+  }
+  if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1) {
+    throw std::runtime_error("TLS: certificate '" + files.certificate + "' cannot be used (" + openssl_text() +
+                             "); give a readable PEM file");
+  }
+  if (SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1 ||
+      SSL_CTX_check_private_key(context) != 1) {
+    throw std::runtime_error("TLS: key '" + files.key + "' cannot be used (" + openssl_text() +
+                             "); give a readable PEM file that belongs to the certificate '" + files.certificate + "'");
+  }
+  if (SSL_CTX_load_verify_locations(context, files.ca.c_str(), nullptr) != 1) {
+    throw std::runtime_error("TLS: CA '" + files.ca + "' cannot be used (" + openssl_text() +
+                             "); give a readable PEM file with the certificates that peers are checked against");
+  }
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // Connections live for days: a ticket to resume one saves nothing and would be written into a stream nobody reads
+  // yet.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 0);
+}
+
+std::unique_ptr<TlsSession> TlsSession::create(const TlsContext& context, int fd, Role role,
+                                               const std::string& peer_name) {
+  auto session = std::make_unique<TlsSession>(Key{});
+  session->ssl_.reset(SSL_new(context.native()));
+  const BIO_METHOD* method = socket_method();
+  BIO* bio = session->ssl_ && method != nullptr ? BIO_new(method) : nullptr;
+  if (bio == nullptr) return nullptr;
+  // The descriptor itself is what the BIO carries; nothing is read through it.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)));
+  BIO_set_init(bio, 1);
+  SSL* ssl = session->ssl_.get();
+  SSL_set_bio(ssl, bio, bio);  // the SSL owns it now
+  if (!peer_name.empty()) {
+    SSL_set_hostflags(ssl, kNameFlags);
+    if (SSL_set1_host(ssl, peer_name.c_str()) != 1) return nullptr;
+    session->peer_name_ = peer_name;
+  }
+  if (role == Role::client) {
+    SSL_set_connect_state(ssl);
+  } else {
+    SSL_set_accept_state(ssl);
+  }
+  return session;
+}
+
+TlsResult TlsSession::result(int returned) {
+  if (returned > 0) return TlsResult::ok;
+  const int saved = errno;
+  switch (SSL_get_error(ssl_.get(), returned)) {
+    case SSL_ERROR_WANT_READ:
+      return TlsResult::want_read;
+    case SSL_ERROR_WANT_WRITE:
+      return TlsResult::want_write;
+    case SSL_ERROR_ZERO_RETURN:
+      error_ = "the peer closed the connection";
+      return TlsResult::closed;
+    case SSL_ERROR_SYSCALL:
+      error_ = saved == 0 ? "the peer closed the connection" : "the connection broke: " + errno_text(saved);
+      return TlsResult::closed;
+    default:
+      break;
+  }
+  if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    ERR_clear_error();
+    error_ = "the peer closed the connection without saying so";
+    return TlsResult::closed;
+  }
+  error_ = "TLS: " + openssl_text();
+  const long verdict = SSL_get_verify_result(ssl_.get());
+  if (verdict != X509_V_OK) {
+    error_ += std::string(" (") + X509_verify_cert_error_string(verdict) + ")";
+    error_ += peer_name_.empty()
+                  ? "; the peer's certificate must be signed by the CA of this node"
+                  : "; the peer's certificate must be signed by the CA of this node and name '" + peer_name_ + "'";
+  }
+  return TlsResult::failed;
+}
+
+TlsResult TlsSession::handshake() {
+  ERR_clear_error();
+  errno = 0;
+  return result(SSL_do_handshake(ssl_.get()));
+}
+
+TlsResult TlsSession::read(std::span<std::byte> into, std::size_t& count) {
+  ERR_clear_error();
+  errno = 0;
+  return result(SSL_read_ex(ssl_.get(), into.data(), into.size(), &count));
+}
+
+TlsResult TlsSession::write(std::span<const std::byte> from, std::size_t& count) {
+  ERR_clear_error();
+  errno = 0;
+  return result(SSL_write_ex(ssl_.get(), from.data(), from.size(), &count));
+}
+
+void TlsSession::shutdown() {
+  ERR_clear_error();
+  if (SSL_is_init_finished(ssl_.get()) == 1) SSL_shutdown(ssl_.get());
+  ERR_clear_error();
+}
+
+bool TlsSession::pending() const {
+  return SSL_pending(ssl_.get()) > 0;
+}
+
+bool TlsSession::peer_is(const std::string& node) const {
+  X509* certificate = SSL_get0_peer_certificate(ssl_.get());
+  return certificate != nullptr && !node.empty() &&
+         X509_check_host(certificate, node.data(), node.size(), kNameFlags, nullptr) == 1;
+}
+
+}  // namespace slotwire::carriers

@@ -1,0 +1,98 @@
+// The kernel UDP carrier: one socket for all links, one datagram a frame, in batches.
+#pragma once
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/carriers/carrier.hpp"
+#include "core/carriers/poller.hpp"
+#include "core/carriers/socket.hpp"
+
+namespace slotwire::carriers {
+
+struct UdpOptions {
+  Address bind;            ///< port 0: the kernel picks one, see local_address()
+  std::size_t mtu = 1500;  ///< bytes of the IP packet, headers included; room for one line to 65535. Same on all nodes
+  std::size_t socket_buffer = std::size_t{4} << 20;  ///< bytes asked for, each way; the kernel may give less
+  std::size_t output_limit = std::size_t{1}
+                             << 20;  ///< bytes of frames kept while the kernel's buffer is full; at least one frame
+  std::size_t max_links = 1024;      ///< at most 65536
+  bool gso = true;                   ///< hand runs of frames to the kernel in one piece (UDP_SEGMENT) where it can
+  bool gro = true;                   ///< take runs of frames from the kernel in one piece (UDP_GRO) where it can
+};
+
+/// A link is up as soon as it is added: whether the peer is there only frames can tell. Errors that the network reports
+/// (connection refused, no route) cost the frame and nothing else. Frames are lost, doubled and reordered as UDP does.
+class UdpCarrier final : public Carrier {
+ public:
+  /// Throws std::invalid_argument (an option out of range) or std::system_error (socket; the text says what to do).
+  explicit UdpCarrier(const UdpOptions& options);
+  ~UdpCarrier() override;
+
+  /// Frames from `peer` are those of `link`, and the reverse. `link` is 0..max_links-1. Throws std::invalid_argument
+  /// when the link or the address is taken, or the address is of the other family or has port 0.
+  void add_link(std::uint16_t link, const Address& peer);
+  /// Forgets the link and what waits for it. Does nothing when it is not there.
+  void remove_link(std::uint16_t link);
+
+  Address local_address() const { return Address::bound_to(socket_.get()); }
+  /// What is in use, for people: "gso gro", "gro zero-checksum", ... or "none".
+  std::string features() const;
+
+  std::string_view name() const override { return "udp"; }
+  std::size_t lines_per_frame() const override { return lines_; }
+  /// The output buffer is shared by all links: so is this room.
+  std::size_t room(std::uint16_t link) const override;
+  void send(std::span<const pipeline::TxFrame> frames) override;
+  std::size_t poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) override;
+  int fd() const override { return poller_.fd(); }
+  const CarrierCounters& counters() const override { return counters_; }
+
+ private:
+  enum class State : std::uint8_t { none, added, up };
+  struct Link {
+    State state = State::none;
+    bool gso = false;  ///< off for good once the kernel refused a run on this link's route
+    Address peer;
+  };
+  struct Transmit;
+  struct Receive;
+
+  void open_socket(const UdpOptions& options);
+  bool sendable(const pipeline::TxFrame& frame) const noexcept;
+  std::size_t build(std::span<const pipeline::TxFrame> frames, std::size_t from);
+  std::size_t frame_run(std::span<const pipeline::TxFrame> frames, std::size_t from) const;
+  std::size_t submit(std::span<const pipeline::TxFrame> frames, std::size_t messages, std::size_t end);
+  void drop(std::size_t frames) noexcept { counters_.tx_dropped += frames; }
+  void keep(std::span<const pipeline::TxFrame> frames);
+  void flush_kept();
+  void set_blocked(bool blocked) noexcept;
+  bool receive(std::size_t max_messages);
+  std::size_t deliver(std::size_t& budget, FrameSink& sink);
+  const std::uint16_t* link_of(const Address& peer) const;
+
+  UdpOptions options_;
+  std::size_t lines_, frame_bytes_;
+  bool gso_ = false, gro_ = false, zero_checksum_ = false, blocked_ = false;
+  Fd socket_;
+  Poller poller_;
+  std::vector<Link> links_;
+  std::unordered_map<Address, std::uint16_t, AddressHash> by_address_;
+  std::vector<std::uint16_t> added_;
+  std::unique_ptr<Transmit> transmit_;
+  std::unique_ptr<Receive> receive_;
+  struct Kept {
+    std::uint16_t link;
+    std::size_t bytes;
+  };
+  std::vector<std::byte> kept_bytes_;  ///< frames that the kernel had no room for, oldest first
+  std::vector<Kept> kept_;
+  CarrierCounters counters_;
+};
+
+}  // namespace slotwire::carriers

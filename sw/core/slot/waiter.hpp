@@ -1,0 +1,40 @@
+// Waiting: spin briefly, then yield for a bounded time, then sleep. See "Waiting" in docs/decisions.md for why.
+#pragma once
+#include <chrono>
+#include <cstdint>
+
+#include "core/slot/memory.hpp"
+
+namespace slotwire::slot {
+
+/// How long a waiter stays awake. Zero for both: sleeps at once.
+struct WaitPolicy {
+  std::chrono::nanoseconds spin{2000};    ///< busy, with the CPU's pause hint
+  std::chrono::nanoseconds yield{50000};  ///< then giving the processor to whoever is ready
+};
+
+/// One wait. Ask next() after every unsuccessful look; when it says sleep, arm and sleep. Belongs to one thread.
+class Waiter {
+ public:
+  enum class Step { again, sleep };
+
+  explicit Waiter(WaitPolicy policy) : policy_(policy) {}
+  /// Spends a little time in the way that fits how long this wait has lasted; Step::sleep when it is time to sleep.
+  Step next();
+  /// Something was found: the next wait starts anew.
+  void reset() { looks_ = 0; }
+
+ private:
+  WaitPolicy policy_;
+  std::uint32_t looks_ = 0;
+  std::chrono::steady_clock::time_point start_{};
+};
+
+/// Creates a non-blocking eventfd. Throws std::system_error.
+Fd create_event();
+/// Makes an eventfd readable. Never blocks; an eventfd that is full is readable already.
+void signal_event(int fd);
+/// Makes an eventfd not readable. Never blocks.
+void drain_event(int fd);
+
+}  // namespace slotwire::slot

@@ -1,0 +1,67 @@
+#include "driver/soft/bell_board.hpp"
+
+#include <algorithm>
+
+namespace slotwire::driver {
+
+void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick,
+                    slot::BellWords words) {
+  if (session >= entries_.size()) entries_.resize(session + 1);
+  entries_[session] = Entry{&bells, &polled, kick, words, false, 0, {}};
+  polled.polled.fetch_and(~words, std::memory_order_seq_cst);
+}
+
+void BellBoard::own(std::uint32_t session, slot::BellWords words) {
+  Entry& entry = entries_[session];
+  entry.polled->polled.fetch_and(~(entry.words & ~words), std::memory_order_seq_cst);
+  entry.words = words;
+  if (entry.active) entry.polled->polled.fetch_or(words, std::memory_order_seq_cst);
+}
+
+void BellBoard::remove(std::uint32_t session) {
+  if (session >= entries_.size()) return;
+  std::erase(active_, session);  // POLLED may stay: nobody rings any more
+  entries_[session] = Entry{};
+}
+
+void BellBoard::set(std::uint32_t session, std::size_t local, std::uint32_t slot) {
+  Entry& entry = entries_[session];
+  if (local >= slot::kMaxSessionSlots) return;
+  if (local >= entry.slots.size()) entry.slots.resize(local + 1, kNoSlot);
+  entry.slots[local] = slot;
+}
+
+void BellBoard::activate(std::uint32_t session, std::uint64_t now_us) {
+  if (session >= entries_.size() || entries_[session].bells == nullptr) return;
+  Entry& entry = entries_[session];
+  if (entry.kick >= 0) slot::drain_event(entry.kick);
+  entry.last_us = now_us;
+  if (entry.active) return;
+  entry.active = true;
+  entry.polled->polled.fetch_or(entry.words, std::memory_order_seq_cst);
+  active_.push_back(session);
+}
+
+bool BellBoard::demote(Entry& entry) {
+  entry.polled->polled.fetch_and(~entry.words, std::memory_order_seq_cst);
+  if (slot::bell_pending(*entry.bells, entry.words)) {
+    entry.polled->polled.fetch_or(entry.words, std::memory_order_seq_cst);
+    return false;
+  }
+  entry.active = false;
+  return true;
+}
+
+bool BellBoard::prepare_sleep() {
+  for (std::size_t i = 0; i < active_.size();) {
+    if (demote(entries_[active_[i]])) {
+      active_[i] = active_.back();
+      active_.pop_back();
+    } else {
+      ++i;
+    }
+  }
+  return active_.empty();
+}
+
+}  // namespace slotwire::driver

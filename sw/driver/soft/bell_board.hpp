@@ -1,0 +1,80 @@
+// The doorbells of all sessions of a soft card: polls the bells of sessions that are busy, and no others.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/slot/bell.hpp"
+#include "core/slot/waiter.hpp"
+
+namespace slotwire::driver {
+
+/// Belongs to one thread. Sessions are numbered by the caller, densely. The bells of a session may be shared by boards
+/// of several threads; each word belongs to one of them, which alone takes its bells and says whether it is polled.
+class BellBoard {
+ public:
+  static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+
+  /// A session whose bells were silent for `demote_us` is polled no longer and must kick.
+  explicit BellBoard(std::uint64_t demote_us) : demote_us_(demote_us) {}
+
+  /// `words` are this board's, and not polled. `kick` is emptied by activate(); -1: by somebody else.
+  void add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick,
+           slot::BellWords words = slot::kAllBellWords);
+  /// From now on `words` of a session that was added are this board's, and no others.
+  void own(std::uint32_t session, slot::BellWords words);
+  void remove(std::uint32_t session);
+  void set(std::uint32_t session, std::size_t local, std::uint32_t slot);
+  /// The session kicked: polled from now on.
+  void activate(std::uint32_t session, std::uint64_t now_us);
+
+  /// Calls `each(slot)` for every bell that rang and leads to a slot. Returns whether any did.
+  template <typename Each>
+  bool poll(std::uint64_t now_us, Each&& each) {
+    bool any = false;
+    for (std::size_t i = 0; i < active_.size();) {
+      Entry& entry = entries_[active_[i]];
+      bool rang = false;
+      const auto take = [&](std::size_t local) {
+        rang = true;
+        // The page is the process's: a bell may lead nowhere.
+        if (local < entry.slots.size() && entry.slots[local] != kNoSlot) each(entry.slots[local]);
+      };
+      slot::take_bells(*entry.bells, take, entry.words);
+      if (rang) {
+        entry.last_us = now_us;
+        any = true;
+      } else if (now_us - entry.last_us > demote_us_ && demote(entry)) {
+        active_[i] = active_.back();
+        active_.pop_back();
+        continue;
+      }
+      ++i;
+    }
+    return any;
+  }
+
+  /// Demotes every session. False if a bell rang meanwhile: then nothing may sleep yet.
+  bool prepare_sleep();
+  std::size_t active() const { return active_.size(); }
+
+ private:
+  struct Entry {
+    slot::BellPage* bells = nullptr;
+    slot::PolledPage* polled = nullptr;
+    int kick = -1;
+    slot::BellWords words = 0;
+    bool active = false;
+    std::uint64_t last_us = 0;
+    std::vector<std::uint32_t> slots;  ///< by local index
+  };
+
+  /// Stops polling unless a bell rang in the very moment.
+  static bool demote(Entry& entry);
+
+  std::uint64_t demote_us_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> active_;
+};
+
+}  // namespace slotwire::driver

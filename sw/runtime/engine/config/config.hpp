@@ -1,0 +1,258 @@
+// The configuration of slotwired. docs/configuration.md is the reference; it is generated from the table in
+// config_keys.cpp.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/carriers/dpdk/dpdk.hpp"
+#include "core/carriers/frame_cipher.hpp"
+#include "driver/bus/choose_card.hpp"
+#include "runtime/engine/config/config_values.hpp"
+
+namespace slotwire::engine {
+
+inline constexpr std::size_t kMaxConfigBytes = 1 << 20;  ///< a larger file is refused, it is not a configuration
+inline constexpr std::size_t kMaxProblemsReported = 50;  ///< further problems are only counted
+inline constexpr std::uint16_t kDefaultControlPort = 7400;
+inline constexpr std::uint16_t kDefaultUdpPort = 7401;
+inline constexpr std::uint16_t kDefaultTcpPort = 7402;
+
+/// A configuration that cannot be used. what() holds one line for each problem:
+/// `file:line:column: key 'x.y': what is wrong; what is expected`.
+class ConfigError : public std::runtime_error {
+ public:
+  explicit ConfigError(std::vector<std::string> problems);
+  /// One line for each problem, at most kMaxProblemsReported and one that counts the rest.
+  const std::vector<std::string>& problems() const { return problems_; }
+
+ private:
+  std::vector<std::string> problems_;
+};
+
+/// Where something stands in a configuration file, from 1; line 0 when it was not written down (a default).
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+};
+
+enum class LinkCarrier : std::uint8_t { udp, tcp, card, dpdk };
+constexpr std::string_view carrier_name(LinkCarrier carrier) {
+  switch (carrier) {
+    case LinkCarrier::udp:
+      return "udp";
+    case LinkCarrier::tcp:
+      return "tcp";
+    case LinkCarrier::card:
+      return "card";
+    case LinkCarrier::dpdk:
+      return "dpdk";
+  }
+  return "unknown";
+}
+enum class Action : std::uint8_t { serve, connect };
+/// How two slots of one node are joined: one ring that both map, or two with the engine copying between them.
+enum class Isolation : std::uint8_t { shared, strict };
+enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, off };
+
+struct NodeConfig {
+  std::string name;
+  std::string run_dir;
+  std::string control_socket;
+  std::uint32_t control_socket_mode = 0;  ///< permission bits
+  bool recover = false;
+};
+
+/// Bytes.
+struct MemoryConfig {
+  std::uint64_t slot_memory = 0;
+  std::uint64_t ring = 0;
+  std::uint64_t max_ring = 0;
+};
+
+struct LimitsConfig {
+  std::uint32_t slots = 0;
+  std::uint32_t sessions = 0;
+  std::uint32_t slots_per_session = 0;
+  std::uint64_t memory_per_session = 0;  ///< bytes
+  std::uint32_t services = 0;
+  std::uint32_t services_per_session = 0;
+  std::uint32_t pending_opens = 0;
+  std::uint64_t control_message = 0;  ///< bytes
+  std::uint32_t backlog = 0;
+  std::uint32_t links = 0;
+  std::chrono::microseconds linger{};
+  std::chrono::microseconds handshake{};
+};
+
+struct WaitConfig {
+  std::chrono::microseconds spin{};
+  std::chrono::microseconds yield{};
+};
+
+struct ProtocolConfig {
+  std::chrono::microseconds retransmit{};
+  std::chrono::microseconds retransmit_max{};
+  std::chrono::microseconds ack_delay{};
+  std::chrono::microseconds sweep{};
+};
+
+/// Who computes AES-GCM.
+enum class CipherChoice : std::uint8_t { automatic, openssl, dpdk };
+
+/// Of links with encryption.
+struct EncryptionConfig {
+  CipherChoice library = CipherChoice::automatic;  ///< of links over carrier dpdk; OpenSSL computes all others
+  std::uint32_t rekey_frames = 0;
+  std::chrono::microseconds rekey_after{};
+};
+
+/// Absent addresses: not listening. Hosts are numeric; port 0 lets the kernel choose one.
+struct ListenConfig {
+  std::optional<HostPort> control;
+  std::optional<HostPort> udp;
+  std::optional<HostPort> tcp;
+  std::uint32_t mtu = 0;  ///< bytes of an IP packet
+};
+
+/// A card that carries links.
+struct CardConfig {
+  std::optional<driver::CardKind> chosen;  ///< as written; kind() is what holds
+  std::string xrt;                         ///< socket of slotwire-xrt-host
+  std::string socket;                      ///< of whoever serves a card, as a simulated one
+  std::string vfio_user;                   ///< of a simulated card that is a PCI function
+  std::string pci;                         ///< PCI address; empty: the only card there is
+  bool sysfs = false;                      ///< BARs from sysfs instead of VFIO
+  bool allow_no_iommu = false;
+  std::chrono::microseconds give_up{};  ///< 0: never
+  std::optional<HostPort> address;
+
+  driver::CardKind kind() const {
+    if (chosen) return *chosen;
+    if (!socket.empty()) return driver::CardKind::socket;
+    if (!vfio_user.empty()) return driver::CardKind::vfio_user;
+    return address ? driver::CardKind::automatic : driver::CardKind::software;
+  }
+};
+
+/// A network port of the node's own, driven by DPDK.
+struct DpdkConfig {
+  static constexpr std::uint32_t kAnyLcore = ~std::uint32_t{0};
+
+  std::string port;  ///< empty: none
+  std::optional<HostPort> address;
+  std::uint32_t prefix = 0;      ///< bits
+  std::string gateway;           ///< empty: none
+  std::string kernel_interface;  ///< empty: none
+  std::uint32_t vlan = 0;        ///< 0: none
+  std::uint32_t rx_descriptors = 0, tx_descriptors = 0;
+  carriers::ZeroCopy zero_copy = carriers::ZeroCopy::automatic;
+  bool hugepages = false;
+  std::uint64_t memory = 0;  ///< bytes
+  std::uint32_t lcore = kAnyLcore;
+  std::vector<std::uint32_t> lcores;  ///< CPUs of the workers; empty: no workers
+  std::vector<std::string> eal;
+};
+
+/// Paths of PEM files: all three given, or all empty (no TLS).
+struct TlsConfig {
+  std::string certificate;
+  std::string key;
+  std::string ca;
+
+  bool enabled() const { return !certificate.empty(); }
+};
+
+struct LogConfig {
+  LogLevel level = LogLevel::info;
+  std::string file;  ///< empty: standard error
+};
+
+struct LinkConfig {
+  std::string peer;
+  std::optional<HostPort> control;  ///< always there when dial is true
+  LinkCarrier carrier = LinkCarrier::udp;
+  /// Data addresses of the peer. Where not written: control's host with the default port, or absent when there is no
+  /// control address either (then the host that the peer dials from is the one).
+  std::optional<HostPort> udp;
+  std::optional<HostPort> tcp;
+  bool dial = false;
+  carriers::CipherSuite encryption = carriers::CipherSuite::none;  ///< of frames; what runs over TCP has TLS instead
+  Position at;
+};
+
+struct DirectoryConfig {
+  std::string file;  ///< empty: none
+  std::uint32_t services = 0;
+  std::uint32_t nodes_per_service = 0;
+};
+
+struct ServiceConfig {
+  std::string name;
+  std::vector<std::string> nodes;  ///< in the order to try them
+  Position at;
+};
+
+/// One [[allow]] rule, names not resolved yet (policy.hpp does that). A number in users or groups is kept as decimal
+/// text.
+struct AllowConfig {
+  Action action = Action::connect;
+  std::string service;  ///< pattern
+  std::vector<std::string> users;
+  std::vector<std::string> groups;
+  std::vector<std::string> nodes;
+  Isolation isolation = Isolation::shared;
+  Position at;
+};
+
+/// A whole, checked configuration: every value is in its range and no two contradict each other. A plain value; reading
+/// it from several threads is fine as long as none writes.
+struct Config {
+  std::string source;  ///< the file's name, for messages
+  NodeConfig node;
+  MemoryConfig memory;
+  LimitsConfig limits;
+  WaitConfig wait;
+  ProtocolConfig protocol;
+  EncryptionConfig encryption;
+  ListenConfig listen;
+  CardConfig card;
+  DpdkConfig dpdk;
+  TlsConfig tls;
+  LogConfig log;
+  DirectoryConfig directory;
+  std::vector<LinkConfig> links;
+  std::vector<ServiceConfig> services;
+  std::vector<AllowConfig> allow;
+};
+
+/// Reads and checks a configuration. `source` names it in messages; relative paths in it are taken from `base` (as they
+/// stand when it is empty). Throws ConfigError with every problem found.
+Config parse_config(std::string_view text, const std::string& source, const std::filesystem::path& base = {});
+/// The same from a file of at most kMaxConfigBytes; relative paths are taken from the file's directory.
+Config load_config(const std::filesystem::path& path);
+
+/// Reads a directory file: [[service]] tables and nothing else. Throws ConfigError.
+std::vector<ServiceConfig> parse_services(std::string_view text, const std::string& source);
+std::vector<ServiceConfig> load_services(const std::filesystem::path& path);
+
+/// docs/configuration.md: every key with its type, default, range and meaning, in Markdown.
+std::string config_reference();
+
+/// `file:line:column: key 'x.y': text`, the form of every problem.
+std::string format_problem(const std::string& source, Position at, const std::string& key, const std::string& text);
+
+/// Paths of the sockets and files that belong to a node; they and no others are in its run_dir.
+std::filesystem::path keeper_socket_path(const std::filesystem::path& run_dir, std::string_view node);
+std::filesystem::path keeper_lock_path(const std::filesystem::path& run_dir, std::string_view node);
+
+/// Longest path that a unix socket address takes.
+inline constexpr std::size_t kMaxSocketPath = 107;
+
+}  // namespace slotwire::engine

@@ -1,0 +1,309 @@
+#include "runtime/engine/config/config_check.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "core/carriers/dpdk/dpdk.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+constexpr std::uint32_t kDefaultSlotsPerSession = 1024;
+constexpr std::uint64_t kDefaultMemoryPerSession = 128ULL << 20;
+constexpr std::uint32_t kDefaultServicesPerSession = 64;
+constexpr std::uint64_t kRingsPerSlot = 2;
+
+class Checker {
+ public:
+  Checker(const Config& config, const Positions& positions, Problems& problems)
+      : config_(config), positions_(positions), problems_(problems) {}
+
+  void run() {
+    paths();
+    sizes();
+    timers();
+    card();
+    dpdk();
+    tls();
+    links();
+    encryption();
+    services();
+    rules();
+  }
+
+ private:
+  Position at(const std::string& key, Position otherwise = {1, 1}) const {
+    const auto found = positions_.find(key);
+    return found == positions_.end() ? otherwise : found->second;
+  }
+
+  void problem(const std::string& key, const std::string& text) { problems_.add(at(key), key, text); }
+
+  void not_over(const std::string& key, std::uint64_t value, const std::string& other, std::uint64_t limit,
+                std::string (*format)(std::uint64_t)) {
+    if (value > limit) {
+      problem(key, "is " + format(value) + ", more than " + other + " = " + format(limit) +
+                       "; lower the first or raise '" + other + "'");
+    }
+  }
+
+  void paths() {
+    const auto too_long = [](const std::string& path) { return path.size() > kMaxSocketPath; };
+    if (too_long(config_.node.control_socket)) {
+      problem("node.control_socket", "the path " + config_.node.control_socket + " is longer than " +
+                                         std::to_string(kMaxSocketPath) +
+                                         " bytes; give a shorter run_dir, name or control_socket");
+    }
+    if (too_long(keeper_socket_path(config_.node.run_dir, config_.node.name).string())) {
+      problem("node.run_dir", "is too long for the keeper's socket in it (" + std::to_string(kMaxSocketPath) +
+                                  " bytes); give a shorter run_dir or name");
+    }
+  }
+
+  void sizes() {
+    const auto& m = config_.memory;
+    const auto& l = config_.limits;
+    const auto number = [](std::uint64_t n) { return std::to_string(n); };
+    not_over("memory.ring", m.ring, "memory.max_ring", m.max_ring, format_size);
+    if (m.slot_memory < kRingsPerSlot * m.max_ring) {
+      problem("memory.slot_memory", "is " + format_size(m.slot_memory) +
+                                        ", too little for one slot with two rings of " + format_size(m.max_ring) +
+                                        "; raise it or lower 'memory.max_ring'");
+    }
+    not_over("limits.memory_per_session", l.memory_per_session, "memory.slot_memory", m.slot_memory, format_size);
+    not_over("limits.slots_per_session", l.slots_per_session, "limits.slots", l.slots, number);
+    not_over("limits.services_per_session", l.services_per_session, "limits.services", l.services, number);
+  }
+
+  void timers() {
+    const auto& p = config_.protocol;
+    const auto longer = [&](const std::string& key, std::chrono::microseconds value, const std::string& other,
+                            std::chrono::microseconds limit) {
+      if (value > limit) {
+        problem(key, "is " + format_duration(value) + ", longer than " + other + " = " + format_duration(limit) +
+                         "; shorten the first or lengthen '" + other + "'");
+      }
+    };
+    longer("protocol.retransmit", p.retransmit, "protocol.retransmit_max", p.retransmit_max);
+    longer("protocol.sweep", p.sweep, "protocol.retransmit", p.retransmit);
+    if (p.ack_delay >= p.retransmit) {
+      problem("protocol.ack_delay", "is " + format_duration(p.ack_delay) +
+                                        ", not shorter than protocol.retransmit = " + format_duration(p.retransmit) +
+                                        ", so every line would be sent twice; shorten it");
+    }
+  }
+
+  void card() {
+    const auto& c = config_.card;
+    if (c.kind() != driver::CardKind::software && !c.address) {
+      problem("card.address", "is missing although there is a card; give its IPv4 address and UDP port");
+    }
+    if (!c.chosen && !c.socket.empty() && !c.vfio_user.empty()) {
+      problem("card.kind", "is missing although there are 'card.socket' and 'card.vfio_user'; say which of them it is");
+    }
+    if (c.kind() == driver::CardKind::socket && c.socket.empty()) {
+      problem("card.kind",
+              "is \"socket\" but 'card.socket' is missing; give the path of the socket of what serves the card");
+    }
+    if (c.kind() == driver::CardKind::vfio_user && c.vfio_user.empty()) {
+      problem("card.kind",
+              "is \"vfio-user\" but 'card.vfio_user' is missing; give the path of the simulated card's socket");
+    }
+  }
+
+  void dpdk() {
+    const auto& d = config_.dpdk;
+    if (!d.lcores.empty() && d.port.empty()) {
+      problem("dpdk.lcores",
+              "is given but there is no port whose queues they would serve; set 'dpdk.port', or remove it");
+    }
+    if (!d.lcores.empty() && config_.card.kind() != driver::CardKind::software) {
+      problem("dpdk.lcores",
+              "cannot be together with a card, which works with slotwired's main thread; remove it, or set card.kind = "
+              "\"software\"");
+    }
+    if (d.kernel_interface.size() > carriers::kMaxInterfaceName ||
+        d.kernel_interface.find_first_of("/ \t\n") != std::string::npos) {
+      problem("dpdk.kernel_interface", "is no name of an interface: at most " +
+                                           std::to_string(carriers::kMaxInterfaceName) +
+                                           " characters, none of them a space or '/'");
+    }
+    if (!d.kernel_interface.empty() && (d.port.rfind("net_af_packet", 0) == 0 || d.port.rfind("net_af_xdp", 0) == 0)) {
+      problem("dpdk.kernel_interface", "is given but the kernel has the interface under '" +
+                                           d.port.substr(0, d.port.find(',')) +
+                                           "' itself, with all that is not the port's; remove it");
+    }
+    const auto is_ipv4 = [](const std::string& host) {
+      return is_numeric_host(host) && host.find(':') == std::string::npos;
+    };
+    if (!d.address) {
+      if (!d.port.empty()) problem("dpdk.address", "is missing although there is a port; give it an IPv4 address");
+      return;
+    }
+    if (d.port.empty()) problem("dpdk.port", "is missing although there is an address; name the port");
+    if (!is_ipv4(d.address->host) || d.address->port == 0) {
+      problem("dpdk.address",
+              "is " + to_string(*d.address) + "; expected is an IPv4 address and a port from 1 to 65535");
+    }
+    if (!d.gateway.empty() && !is_ipv4(d.gateway)) {
+      problem("dpdk.gateway", "is \"" + printable(d.gateway) + "\"; expected is an IPv4 address");
+    }
+    if (config_.listen.mtu > carriers::kMaxDpdkMtu) {
+      problem("listen.mtu", "is " + std::to_string(config_.listen.mtu) + ", but a port carries IP packets of at most " +
+                                std::to_string(carriers::kMaxDpdkMtu) + " bytes; lower it on all nodes");
+    }
+  }
+
+  void tls() {
+    const auto& t = config_.tls;
+    const bool any = !t.certificate.empty() || !t.key.empty() || !t.ca.empty();
+    if (!any) return;
+    for (const auto& [key, value] : {std::pair<std::string, const std::string&>{"tls.certificate", t.certificate},
+                                     {"tls.key", t.key},
+                                     {"tls.ca", t.ca}}) {
+      if (value.empty()) problem(key, "is missing although other keys of [tls] are given; give all three or none");
+    }
+  }
+
+  void links() {
+    if (config_.links.size() > config_.limits.links) {
+      problem("limits.links", "is " + std::to_string(config_.limits.links) + " but there are " +
+                                  std::to_string(config_.links.size()) + " [[link]] tables; raise it or remove links");
+    }
+    std::set<std::string> peers;
+    for (std::size_t i = 0; i < config_.links.size(); ++i) link(i, config_.links[i], peers);
+  }
+
+  void link(std::size_t index, const LinkConfig& link, std::set<std::string>& peers) {
+    const auto add = [&](const std::string& name, const std::string& text) {
+      problems_.add(at("link#" + std::to_string(index) + "." + name, link.at), "link." + name, text);
+    };
+    if (link.peer.empty()) return;  // a problem already
+    if (link.peer == config_.node.name)
+      add("peer", "is this node itself; name another node, a node needs no link to itself");
+    if (!peers.insert(link.peer).second) {
+      add("peer", "node '" + link.peer + "' has a link already; keep one [[link]] for each peer");
+    }
+    if (link.dial && !link.control) {
+      add("control", "is missing although this node dials '" + link.peer +
+                         "'; give the peer's control address, or dial = false and listen for it");
+    }
+    if (!link.dial && !config_.listen.control) {
+      add("dial", "is false (the peer dials) but nothing listens; set 'listen.control', or dial = true");
+    }
+    if (link.carrier == LinkCarrier::udp && !config_.listen.udp) {
+      add("carrier", "is \"udp\" but this node has no UDP carrier; set 'listen.udp', or use carrier = \"tcp\"");
+    }
+    if (link.carrier == LinkCarrier::card && !config_.card.address) {
+      add("carrier", "is \"card\" but the card has no address; set 'card.address', or use carrier = \"udp\"");
+    }
+    if (link.carrier == LinkCarrier::dpdk && config_.dpdk.port.empty()) {
+      add("carrier", "is \"dpdk\" but there is no port; set 'dpdk.port' and 'dpdk.address', or use carrier = \"udp\"");
+    }
+    if (link.encryption != carriers::CipherSuite::none) {
+      if (!config_.tls.enabled()) {
+        add("encryption",
+            "is \"" + std::string(carriers::suite_name(link.encryption)) +
+                "\" but the control connection, which brings the keys, has no TLS; set 'tls.certificate', "
+                "'tls.key' and 'tls.ca', or encryption = \"none\"");
+      }
+      if (link.carrier == LinkCarrier::dpdk && !config_.dpdk.lcores.empty()) {
+        add("encryption",
+            "is \"" + std::string(carriers::suite_name(link.encryption)) +
+                "\" but the link's slots are divided among the threads of 'dpdk.lcores', and the frames of an "
+                "encrypted "
+                "link are numbered by one; remove 'dpdk.lcores', use carrier = \"udp\" or \"tcp\" for this link, or "
+                "encryption = \"none\"");
+      }
+      if (link.carrier == LinkCarrier::card) {
+        add("encryption",
+            "is \"" + std::string(carriers::suite_name(link.encryption)) +
+                "\" but the link runs over a card, whose pipeline does not encrypt; use carrier = \"udp\", "
+                "\"dpdk\" or \"tcp\", or encryption = \"none\"");
+      }
+    }
+    if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
+      add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");
+    }
+  }
+
+  void encryption() {
+    const bool used = std::any_of(config_.links.begin(), config_.links.end(), [](const LinkConfig& link) {
+      return link.carrier == LinkCarrier::dpdk && link.encryption != carriers::CipherSuite::none;
+    });
+    if (config_.encryption.library == CipherChoice::dpdk && !used) {
+      problem("encryption.library",
+              "is \"dpdk\" but no encrypted link has carrier = \"dpdk\", and on others OpenSSL computes; remove it");
+    }
+  }
+
+  void services() {
+    const auto& d = config_.directory;
+    if (config_.services.size() > d.services) {
+      problem("directory.services", "is " + std::to_string(d.services) + " but there are " +
+                                        std::to_string(config_.services.size()) +
+                                        " [[service]] tables; raise it or remove services");
+    }
+    std::set<std::string> names;
+    for (const auto& service : config_.services) {
+      if (!service.name.empty() && !names.insert(service.name).second) {
+        problems_.add(service.at, "service.name",
+                      "'" + service.name + "' is there twice; keep one [[service]] with all its nodes");
+      }
+      if (service.nodes.size() > d.nodes_per_service) {
+        problems_.add(service.at, "service.nodes",
+                      "has " + std::to_string(service.nodes.size()) +
+                          " nodes, more than directory.nodes_per_service = " + std::to_string(d.nodes_per_service) +
+                          "; raise that or remove nodes");
+      }
+    }
+  }
+
+  void rules() {
+    for (const auto& rule : config_.allow) {
+      if (rule.users.empty() && rule.groups.empty() && rule.nodes.empty()) {
+        problems_.add(
+            rule.at, "allow.users",
+            "the rule allows nobody anything; give users, groups or nodes (users = [\"*\"] for every local user)");
+      }
+      if (rule.action == Action::serve && !rule.nodes.empty()) {
+        problems_.add(rule.at, "allow.nodes",
+                      "a process of another node cannot serve here; remove it, or action = \"connect\"");
+      }
+    }
+  }
+
+  const Config& config_;
+  const Positions& positions_;
+  Problems& problems_;
+};
+
+}  // namespace
+
+void complete(Config& config, const Positions& positions) {
+  const auto absent = [&](const std::string& key) { return positions.count(key) == 0; };
+  if (absent("node.control_socket") && !config.node.name.empty()) {
+    config.node.control_socket = (std::filesystem::path(config.node.run_dir) / (config.node.name + ".sock")).string();
+  }
+  auto& limits = config.limits;
+  if (absent("limits.slots_per_session")) limits.slots_per_session = std::min(kDefaultSlotsPerSession, limits.slots);
+  if (absent("limits.memory_per_session")) {
+    limits.memory_per_session = std::min(kDefaultMemoryPerSession, config.memory.slot_memory);
+  }
+  if (absent("limits.services_per_session")) {
+    limits.services_per_session = std::min(kDefaultServicesPerSession, limits.services);
+  }
+  for (std::size_t i = 0; i < config.links.size(); ++i) {
+    auto& link = config.links[i];
+    if (absent("link#" + std::to_string(i) + ".dial")) link.dial = config.node.name < link.peer;
+    if (link.control && !link.udp) link.udp = HostPort{link.control->host, kDefaultUdpPort};
+    if (link.control && !link.tcp) link.tcp = HostPort{link.control->host, kDefaultTcpPort};
+  }
+}
+
+void check_contradictions(const Config& config, const Positions& positions, Problems& problems) {
+  Checker(config, positions, problems).run();
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,398 @@
+#include "runtime/engine/config/config_keys.hpp"
+
+#include <array>
+
+#include "core/carriers/dpdk/dpdk.hpp"
+#include "core/carriers/dpdk/host.hpp"
+#include "core/regs/regs.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+constexpr std::uint64_t operator""_KiB(unsigned long long n) {
+  return n << 10;
+}
+constexpr std::uint64_t operator""_MiB(unsigned long long n) {
+  return n << 20;
+}
+constexpr std::uint64_t operator""_GiB(unsigned long long n) {
+  return n << 30;
+}
+constexpr std::uint64_t operator""_us(unsigned long long n) {
+  return n;
+}
+constexpr std::uint64_t operator""_ms(unsigned long long n) {
+  return n * 1000;
+}
+constexpr std::uint64_t operator""_s(unsigned long long n) {
+  return n * 1'000'000;
+}
+
+/// A session names its slots by their bit in the bell page.
+constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
+/// The largest ring that the slot table can describe.
+constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
+static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
+
+constexpr std::array<Section, 15> kSections{{
+    {"node", false, "Who this node is and where its files are.", nullptr},
+    {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
+    {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
+     nullptr},
+    {"wait", false, "How the proxy waits: it spins, then yields, then sleeps. An idle node sleeps.", nullptr},
+    {"protocol", false, "Timers of the link protocol.", nullptr},
+    {"encryption", false,
+     "Keys of links with `encryption`. A key is changed while frames flow, without a pause; while the control "
+     "connection "
+     "is down the old one serves on, for 4294967296 frames at most.",
+     nullptr},
+    {"listen", false,
+     "Addresses for other nodes. One that is absent is not listened on; a node without any links needs none.", nullptr},
+    {"card", false,
+     "A card that carries links: it sends and receives on its own, and slotwired relays between it and the processes. "
+     "Links over other carriers are served in software beside it. Where the card is software, its links run over UDP "
+     "at its address.",
+     nullptr},
+    {"dpdk", false,
+     "A network port that slotwired drives itself with DPDK; links with carrier = \"dpdk\" run over it. It has an "
+     "address of its own, which no interface of the node may have, and answers ARP for it. Peers reach it as any UDP "
+     "carrier: their `[[link]]` has its address as `udp`.",
+     nullptr},
+    {"tls", false, "Certificates of control connections and stream carriers: all three keys or none.", nullptr},
+    {"log", false, "Where the log goes. The file is opened again on SIGHUP.", nullptr},
+    {"directory", false, "Which nodes serve what, beyond the `[[service]]` tables.", nullptr},
+    {"link", true, "A persistent connection to one other node.",
+     [](Config& c, Position at) { c.links.emplace_back().at = at; }},
+    {"service", true, "The nodes that serve a service, in the order to try them. Also the form of `directory.file`.",
+     [](Config& c, Position at) { c.services.emplace_back().at = at; }},
+    {"allow", true,
+     "Who may do what. Without any rule, root and the user that slotwired runs as may serve and connect, and linked "
+     "nodes may connect. With rules, only what a rule allows is allowed; the first that fits decides the isolation. "
+     "A rule needs `users`, `groups` or `nodes`, and fits whoever is in any of them.",
+     [](Config& c, Position at) { c.allow.emplace_back().at = at; }},
+}};
+
+// The table is laid out by hand: clang-format 14 does not understand these lambdas.
+// clang-format off
+const std::array kKeys = std::to_array<Key>({
+    {"node", "name", Kind::node_name, true, "", 0, 0, "", "", "The node's name, the same everywhere.",
+     [](Config& c) -> auto& { return c.node.name; }},
+    {"node", "run_dir", Kind::path, false, "\"/run/slotwire\"", 0, 0, "", "",
+     "Directory of the node's sockets. Only slotwired's user and root may write to it.",
+     [](Config& c) -> auto& { return c.node.run_dir; }},
+    {"node", "control_socket", Kind::path, false, "", 0, 0, "", "`run_dir`/`name`.sock",
+     "Socket that processes connect to, at most 107 bytes long.",
+     [](Config& c) -> auto& { return c.node.control_socket; }},
+    {"node", "control_socket_mode", Kind::mode, false, "\"0666\"", 0, 0, "", "",
+     "Permissions of the control socket. Who may do what is decided by `[[allow]]`, not by this mode.",
+     [](Config& c) -> auto& { return c.node.control_socket_mode; }},
+    {"node", "recover", Kind::boolean, false, "true", 0, 0, "", "",
+     "Take over the slots and sessions that a slotwired left which was killed.",
+     [](Config& c) -> auto& { return c.node.recover; }},
+
+    {"memory", "slot_memory", Kind::power_size, false, "\"256MiB\"", 64_KiB, 64_GiB, "", "", "Total of all rings.",
+     [](Config& c) -> auto& { return c.memory.slot_memory; }},
+    {"memory", "ring", Kind::power_size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
+     "Ring for each direction where the process does not say.", [](Config& c) -> auto& { return c.memory.ring; }},
+    {"memory", "max_ring", Kind::power_size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "",
+     "Largest ring that a process gets.", [](Config& c) -> auto& { return c.memory.max_ring; }},
+
+    {"limits", "slots", Kind::count, false, "4096", 1, regs::kMaxSlots - 1, "", "", "Slots of the node.",
+     [](Config& c) -> auto& { return c.limits.slots; }},
+    {"limits", "sessions", Kind::count, false, "1024", 1, 65535, "", "", "Connected processes.",
+     [](Config& c) -> auto& { return c.limits.sessions; }},
+    {"limits", "slots_per_session", Kind::count, false, "", 1, kMaxSlotsPerSession, "",
+     "1024, or `slots` if smaller", "Slots of one process.",
+     [](Config& c) -> auto& { return c.limits.slots_per_session; }},
+    {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "128MiB, or `slot_memory` if smaller",
+     "Slot memory of one process.", [](Config& c) -> auto& { return c.limits.memory_per_session; }},
+    {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "",
+     "Services that processes of the node serve.", [](Config& c) -> auto& { return c.limits.services; }},
+    {"limits", "services_per_session", Kind::count, false, "", 1, 65535, "", "64, or `services` if smaller",
+     "Services that one process serves.", [](Config& c) -> auto& { return c.limits.services_per_session; }},
+    {"limits", "pending_opens", Kind::count, false, "1024", 1, 65535, "", "",
+     "Connections that are being opened at one time.", [](Config& c) -> auto& { return c.limits.pending_opens; }},
+    {"limits", "control_message", Kind::size, false, "\"64KiB\"", 1_KiB, 16_MiB, "", "",
+     "Largest message on a control connection.", [](Config& c) -> auto& { return c.limits.control_message; }},
+    {"limits", "backlog", Kind::count, false, "256", 1, 65535, "", "",
+     "Opened connections that wait in a serving process until it takes them.",
+     [](Config& c) -> auto& { return c.limits.backlog; }},
+    {"limits", "links", Kind::count, false, "64", 1, 4096, "", "", "Links to other nodes.",
+     [](Config& c) -> auto& { return c.limits.links; }},
+    {"limits", "linger", Kind::duration, false, "\"30s\"", 1_ms, 3600_s, "", "",
+     "How long a closing slot may go on sending what is in its ring.",
+     [](Config& c) -> auto& { return c.limits.linger; }},
+    {"limits", "handshake", Kind::duration, false, "\"5s\"", 10_ms, 60_s, "", "",
+     "How long a peer may take to say who it is.", [](Config& c) -> auto& { return c.limits.handshake; }},
+
+    {"wait", "spin", Kind::duration, false, "\"2us\"", 0_us, 1_ms, "", "",
+     "How long the proxy looks again at once. On few cores keep it short.",
+     [](Config& c) -> auto& { return c.wait.spin; }},
+    {"wait", "yield", Kind::duration, false, "\"50us\"", 0_us, 10_ms, "", "",
+     "How long after that it looks between giving up the core.", [](Config& c) -> auto& { return c.wait.yield; }},
+
+    {"protocol", "retransmit", Kind::duration, false, "\"10ms\"", 100_us, 10_s, "", "",
+     "First wait for an acknowledgement before lines are sent again; doubled each time.",
+     [](Config& c) -> auto& { return c.protocol.retransmit; }},
+    {"protocol", "retransmit_max", Kind::duration, false, "\"1s\"", 100_us, 60_s, "", "", "Longest such wait.",
+     [](Config& c) -> auto& { return c.protocol.retransmit_max; }},
+    {"protocol", "ack_delay", Kind::duration, false, "\"1ms\"", 0_us, 1_s, "", "",
+     "How long an acknowledgement waits for a frame that can carry it.",
+     [](Config& c) -> auto& { return c.protocol.ack_delay; }},
+    {"protocol", "sweep", Kind::duration, false, "\"500us\"", 10_us, 1_s, "", "",
+     "How often the timers are looked at.", [](Config& c) -> auto& { return c.protocol.sweep; }},
+
+    {"encryption", "rekey_frames", Kind::count, false, "16777216", 64, 1U << 31U, "", "",
+     "A key is changed after so many frames were sent under it.",
+     [](Config& c) -> auto& { return c.encryption.rekey_frames; }},
+    {"encryption", "rekey_after", Kind::duration, false, "\"1h\"", 1_s, 86400_s, "", "",
+     "And so long after the first frame under it. A link on which nothing is sent keeps its key.",
+     [](Config& c) -> auto& { return c.encryption.rekey_after; }},
+    {"encryption", "library", Kind::choice, false, "\"auto\"", 0, 0, "auto|openssl|dpdk", "",
+     "Who computes AES-GCM on links with carrier = \"dpdk\"; on other links OpenSSL does. `auto` takes DPDK's driver "
+     "crypto_aesni_gcm where it, its library and the processor's instructions are there, else OpenSSL; `slotwire status` says which, and "
+     "why. With `dpdk` slotwired does not start without it.", [](Config& c,
+     std::size_t choice) { c.encryption.library = static_cast<CipherChoice>(choice); }},
+
+    {"listen", "control", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "Control connections of other nodes, TCP. Usual: `\"0.0.0.0:7400\"`.",
+     [](Config& c) -> auto& { return c.listen.control; }},
+    {"listen", "udp", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "The UDP carrier; links over UDP need it. Usual: `\"0.0.0.0:7401\"`.",
+     [](Config& c) -> auto& { return c.listen.udp; }},
+    {"listen", "tcp", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "The TCP carrier; links over TCP that the peer dials need it. Usual: `\"0.0.0.0:7402\"`.",
+     [](Config& c) -> auto& { return c.listen.tcp; }},
+    {"listen", "mtu", Kind::count, false, "1500", 576, 65535, "", "",
+     "Largest IP packet in bytes that all paths to the peers carry.",
+     [](Config& c) -> auto& { return c.listen.mtu; }},
+
+    {"card", "kind", Kind::choice, false, "", 0, 0, "auto|xrt|pcie|vfio-user|socket|software",
+     "`socket` or `vfio-user` if that key is given, else `auto` if `address` is, else `software`",
+     "How the card is reached. `auto` tries XRT, then PCIe, and is software if neither is there; any other must be there.",
+     [](Config& c, std::size_t choice) { c.card.chosen = static_cast<driver::CardKind>(choice); }},
+    {"card", "xrt", Kind::path, false, "\"/run/slotwire-xrt/0.sock\"", 0, 0, "", "",
+     "Socket of slotwire-xrt-host, which has an Alveo card open through XRT.",
+     [](Config& c) -> auto& { return c.card.xrt; }},
+    {"card", "pci", Kind::text, false, "", 0, 0, "", "the only card there is",
+     "PCI address of the card, as `lspci -D` shows it.", [](Config& c) -> auto& { return c.card.pci; }},
+    {"card", "pci_access", Kind::choice, false, "\"vfio\"", 0, 0, "vfio|sysfs", "",
+     "How the card's BARs are mapped. `sysfs` has no interrupts and nothing holds the card back: for development.",
+     [](Config& c, std::size_t choice) { c.card.sysfs = choice == 1; }},
+    {"card", "allow_no_iommu", Kind::boolean, false, "false", 0, 0, "", "",
+     "Take a card that no IOMMU holds back from the memory of others.",
+     [](Config& c) -> auto& { return c.card.allow_no_iommu; }},
+    {"card", "give_up", Kind::duration, false, "\"30s\"", 0_us, 3600_s, "", "",
+     "How long a card that went away is waited for before its links go over UDP at `address`; 0: for ever. "
+     "Connections over it end then; with a card that comes back in time they go on if it kept its memory.",
+     [](Config& c) -> auto& { return c.card.give_up; }},
+    {"card", "vfio_user", Kind::path, false, "", 0, 0, "", "none",
+     "Socket of a simulated card that is a PCI function (slotwire-simcard --vfio-user).",
+     [](Config& c) -> auto& { return c.card.vfio_user; }},
+    {"card", "socket", Kind::path, false, "", 0, 0, "", "none",
+     "Socket of a program that serves a card (slotwire-simcard --bus, slotwire-opennic-host).",
+     [](Config& c) -> auto& { return c.card.socket; }},
+    {"card", "address", Kind::listen_address, false, "", 0, 0, "", "none",
+     "The card's own IPv4 address and UDP port; an interface of this node must have the address. "
+     "Usual: the address of the card's interface, port 7401.",
+     [](Config& c) -> auto& { return c.card.address; }},
+
+    {"dpdk", "port", Kind::text, false, "", 0, 0, "", "no port",
+     "The port: a virtual device of DPDK with its arguments (`\"net_af_xdp0,iface=eth1\"`: an interface that is "
+     "shared with the kernel), or the PCI address of a NIC that is bound to vfio-pci (`\"0000:01:00.0\"`).",
+     [](Config& c) -> auto& { return c.dpdk.port; }},
+    {"dpdk", "address", Kind::listen_address, false, "", 0, 0, "", "none",
+     "The port's own IPv4 address and UDP port, which must not be 0. Usual port: 7401.",
+     [](Config& c) -> auto& { return c.dpdk.address; }},
+    {"dpdk", "prefix", Kind::count, false, "24", 1, 32, "", "",
+     "Bits of the network's part of the address: peers in it are asked for themselves (ARP), others reached through the gateway.",
+     [](Config& c) -> auto& { return c.dpdk.prefix; }},
+    {"dpdk", "gateway", Kind::text, false, "", 0, 0, "", "none: peers in the port's network only",
+     "IPv4 address of the router, in the port's network.", [](Config& c) -> auto& { return c.dpdk.gateway; }},
+    {"dpdk", "kernel_interface", Kind::text, false, "", 0, 0, "", "none: what is not for the port's address is dropped",
+     "An interface of the kernel (TAP) that gets all that comes to the port and is not for its address, and whose frames leave through the "
+     "port; made if it is not there. Not with net_af_packet and net_af_xdp, where the kernel has its frames anyway.",
+     [](Config& c) -> auto& { return c.dpdk.kernel_interface; }},
+    {"dpdk", "vlan", Kind::count, false, "", 1, carriers::kMaxVlan, "", "none: frames have no tag",
+     "VLAN of the port's frames: they are sent with this tag (802.1Q), and no others are taken.",
+     [](Config& c) -> auto& { return c.dpdk.vlan; }},
+    {"dpdk", "rx_descriptors", Kind::count, false, "1024", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
+     "Frames that may wait in the port until slotwired takes them.", [](Config& c) -> auto& { return c.dpdk.rx_descriptors; }},
+    {"dpdk", "tx_descriptors", Kind::count, false, "512", carriers::kMinDpdkDescriptors, carriers::kMaxDpdkDescriptors, "", "",
+     "Frames that may wait in the port until they are sent.", [](Config& c) -> auto& { return c.dpdk.tx_descriptors; }},
+    {"dpdk", "zero_copy", Kind::choice, false, "\"auto\"", 0, 0, "auto|off|on", "",
+     "Whether lines are sent from where they are in slot memory instead of copied into the port's buffers first. `auto`: with drivers "
+     "that are known to do it right, from the length on at which it was measured to pay. `on`: always, and slotwired does not start where "
+     "the driver cannot. Encrypted frames are never sent from slot memory.", [](Config& c,
+     std::size_t choice) { c.dpdk.zero_copy = static_cast<carriers::ZeroCopy>(choice); }},
+    {"dpdk", "hugepages", Kind::boolean, false, "true", 0, 0, "", "",
+     "Take DPDK's memory from hugepages. Without them it is slower, and NICs cannot be used.",
+     [](Config& c) -> auto& { return c.dpdk.hugepages; }},
+    {"dpdk", "memory", Kind::size, false, "\"128MiB\"", 32_MiB, 64_GiB, "", "",
+     "Memory that DPDK takes, for all buffers.", [](Config& c) -> auto& { return c.dpdk.memory; }},
+    {"dpdk", "lcore", Kind::count, false, "", 0, carriers::kMaxCpu, "", "any that slotwired may run on",
+     "CPU that slotwired is bound to; with `lcores` its main thread.", [](Config& c) -> auto& { return c.dpdk.lcore; }},
+    {"dpdk", "lcores", Kind::cpu_list, false, "", 1, carriers::kMaxDpdkQueues, "", "none: everything runs in one thread",
+     "CPUs, each with a thread and a pair of queues of the port of its own, among which the slots of links over the port are "
+     "divided: `[2, 3]`. Such links cannot be encrypted. Everything else stays in the main thread.",
+     [](Config& c) -> auto& { return c.dpdk.lcores; }},
+    {"dpdk", "eal", Kind::text_list, false, "", 1, carriers::kMaxEalArguments, "", "none",
+     "Further arguments of DPDK's set-up (EAL), each a text of its own: `[\"--iova-mode=va\"]`.",
+     [](Config& c) -> auto& { return c.dpdk.eal; }},
+
+    {"tls", "certificate", Kind::path, false, "", 0, 0, "", "no TLS",
+     "This node's certificate chain, PEM; its name is the node's.",
+     [](Config& c) -> auto& { return c.tls.certificate; }},
+    {"tls", "key", Kind::path, false, "", 0, 0, "", "no TLS", "The certificate's private key, PEM.",
+     [](Config& c) -> auto& { return c.tls.key; }},
+    {"tls", "ca", Kind::path, false, "", 0, 0, "", "no TLS", "Certificates that peers must be signed by, PEM.",
+     [](Config& c) -> auto& { return c.tls.ca; }},
+
+    {"log", "level", Kind::choice, false, "\"info\"", 0, 0, "trace|debug|info|warn|error|off", "",
+     "Least important lines that are written.", [](Config& c,
+     std::size_t choice) { c.log.level = static_cast<LogLevel>(choice); }},
+    {"log", "file", Kind::path, false, "", 0, 0, "", "standard error", "File that lines are appended to.",
+     [](Config& c) -> auto& { return c.log.file; }},
+
+    {"directory", "file", Kind::path, false, "", 0, 0, "", "none",
+     "File with `[[service]]` tables, read again on SIGHUP.", [](Config& c) -> auto& { return c.directory.file; }},
+    {"directory", "services", Kind::count, false, "16384", 1, 1'000'000, "", "",
+     "Services that the directory holds at most, from both sources.",
+     [](Config& c) -> auto& { return c.directory.services; }},
+    {"directory", "nodes_per_service", Kind::count, false, "64", 1, 4096, "", "", "Nodes of one service at most.",
+     [](Config& c) -> auto& { return c.directory.nodes_per_service; }},
+
+    {"link", "peer", Kind::node_name, true, "", 0, 0, "", "", "Name of the other node.",
+     [](Config& c) -> auto& { return c.links.back().peer; }},
+    {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
+     "Where the peer listens for control connections.", [](Config& c) -> auto& { return c.links.back().control; }},
+    {"link", "carrier", Kind::choice, false, "\"udp\"", 0, 0, "udp|tcp|card|dpdk", "",
+     "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire.", [](Config& c,
+     std::size_t choice) { c.links.back().carrier = static_cast<LinkCarrier>(choice); }},
+    {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
+     "Where the peer's UDP carrier, card or DPDK port is.", [](Config& c) -> auto& { return c.links.back().udp; }},
+    {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
+     "Where the peer's TCP carrier is.", [](Config& c) -> auto& { return c.links.back().tcp; }},
+    {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
+     "Whether this node makes the connections; the other one waits for them.",
+     [](Config& c) -> auto& { return c.links.back().dial; }},
+    {"link", "encryption", Kind::choice, false, "\"none\"", 0, 0, "none|aes-128-gcm|aes-256-gcm", "",
+     "Whether frames are encrypted and authenticated on carriers \"udp\" and \"dpdk\", and how. Both nodes must say the same. Needs "
+     "`[tls]`, since keys come over the control connection. Not for carrier = \"card\": a card's pipeline does not encrypt. A link over "
+     "\"tcp\" has TLS where `[tls]` is given, and needs `[tls]` if this is not \"none\".", [](Config& c,
+     std::size_t choice) { c.links.back().encryption = static_cast<carriers::CipherSuite>(choice); }},
+
+    {"service", "name", Kind::service_name, true, "", 0, 0, "", "", "Name of the service.",
+     [](Config& c) -> auto& { return c.services.back().name; }},
+    {"service", "nodes", Kind::node_list, true, "", 1, 4096, "", "", "Nodes that serve it.",
+     [](Config& c) -> auto& { return c.services.back().nodes; }},
+
+    {"allow", "action", Kind::choice, true, "", 0, 0, "serve|connect", "", "What is allowed.", [](Config& c,
+     std::size_t choice) { c.allow.back().action = static_cast<Action>(choice); }},
+    {"allow", "service", Kind::service_pattern, true, "", 0, 0, "", "", "Services that the rule is about.",
+     [](Config& c) -> auto& { return c.allow.back().service; }},
+    {"allow", "users", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+     "Local users that may: names or numbers, or `\"*\"` for all.",
+     [](Config& c) -> auto& { return c.allow.back().users; }},
+    {"allow", "groups", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+     "Local groups whose members may: names or numbers.", [](Config& c) -> auto& { return c.allow.back().groups; }},
+    {"allow", "nodes", Kind::node_patterns, false, "", 1, 4096, "", "no node",
+     "Linked nodes whose processes may connect, or `\"*\"` for all; that node's own policy decides which processes.",
+     [](Config& c) -> auto& { return c.allow.back().nodes; }},
+    {"allow", "isolation", Kind::choice, false, "\"shared\"", 0, 0, "shared|strict", "",
+     "For two slots of this node: `shared` joins them by one ring that both map, `strict` copies and shares nothing.",
+     [](Config& c, std::size_t choice) { c.allow.back().isolation = static_cast<Isolation>(choice); }},
+});
+// clang-format on
+
+std::string quoted_list(std::string_view choices) {
+  std::string out;
+  for (const auto choice : split_choices(choices)) {
+    if (!out.empty()) out += ", ";
+    out += '"';
+    out += choice;
+    out += '"';
+  }
+  return out;
+}
+
+std::string range(const Key& key, std::string (*format)(std::uint64_t)) {
+  return key.max == 0 ? "" : " from " + format(key.min) + " to " + format(key.max);
+}
+
+}  // namespace
+
+std::span<const Section> config_sections() {
+  return kSections;
+}
+std::span<const Key> config_keys() {
+  return kKeys;
+}
+
+const Key* find_key(std::string_view section, std::string_view name) {
+  for (const Key& key : kKeys) {
+    if (key.section == section && key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> split_choices(std::string_view choices) {
+  std::vector<std::string_view> out;
+  while (!choices.empty()) {
+    const auto bar = std::min(choices.find('|'), choices.size());
+    out.push_back(choices.substr(0, bar));
+    choices.remove_prefix(std::min(bar + 1, choices.size()));
+  }
+  return out;
+}
+
+std::string describe_expected(const Key& key) {
+  const auto number = [](std::uint64_t n) { return std::to_string(n); };
+  const auto duration = [](std::uint64_t us) {
+    return format_duration(std::chrono::microseconds(static_cast<std::int64_t>(us)));
+  };
+  switch (key.kind) {
+    case Kind::text:
+      return "a text";
+    case Kind::path:
+      return "a path";
+    case Kind::node_name:
+      return "1 to 63 of a-z, 0-9 and '-'";
+    case Kind::service_name:
+      return "1 to 63 of A-Z, a-z, 0-9 and '._/-'";
+    case Kind::service_pattern:
+      return "a service's name, with '*' for any characters and '?' for any one";
+    case Kind::power_size:
+      return "a power of two" + range(key, format_size) + ", such as \"64KiB\"";
+    case Kind::size:
+      return "a size" + range(key, format_size) + ", such as \"64KiB\"";
+    case Kind::duration:
+      return "a duration" + range(key, duration) + ", such as \"10ms\"";
+    case Kind::count:
+      return "a whole number" + range(key, number);
+    case Kind::boolean:
+      return "true or false";
+    case Kind::mode:
+      return "octal permissions from \"0600\" to \"0777\"";
+    case Kind::listen_address:
+      return "\"address:port\" with a numeric address, port 0 to let the kernel choose";
+    case Kind::peer_address:
+      return "\"host:port\", port 1 to 65535";
+    case Kind::choice:
+      return "one of " + quoted_list(key.choices);
+    case Kind::cpu_list:
+      return "a list of" + range(key, number).substr(5) + " different CPUs, numbers from 0 to " +
+             number(carriers::kMaxCpu);
+    case Kind::text_list:
+      return "a list of" + range(key, number).substr(5) + " texts";
+    case Kind::node_list:
+      return "a list of" + range(key, number).substr(5) + " node names";
+    case Kind::node_patterns:
+      return "a list of" + range(key, number).substr(5) + " node names, or [\"*\"]";
+    case Kind::principal_list:
+      return "a list of" + range(key, number).substr(5) + " names or numbers";
+  }
+  return "";
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,39 @@
+// Tells the service manager how slotwired is doing (the sd_notify protocol), without a library for it.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "core/slot/memory.hpp"
+#include "runtime/engine/result.hpp"
+
+namespace slotwire::engine {
+
+inline constexpr std::size_t kMaxStatusBytes = 1024;  ///< a longer status is cut
+
+/// Sends one datagram for each call; never blocks. Without a service manager every call succeeds and does nothing.
+/// One thread at a time.
+class ServiceNotifier {
+ public:
+  /// `address` is the value of NOTIFY_SOCKET: a path, or '@' and an abstract name; empty: no service manager.
+  /// Throws std::runtime_error when it is neither or too long.
+  explicit ServiceNotifier(std::string_view address);
+  /// From NOTIFY_SOCKET of the environment.
+  static ServiceNotifier from_environment();
+
+  bool enabled() const { return static_cast<bool>(socket_); }
+  /// Start-up or a reload is done; `status` as in status(), left out when empty.
+  Result<void> ready(std::string_view status = {});
+  /// A reload begins; ready() ends it.
+  Result<void> reloading();
+  Result<void> stopping();
+  /// One line for people; line breaks become blanks.
+  Result<void> status(std::string_view text);
+
+ private:
+  Result<void> send(const std::string& message);
+
+  slot::Fd socket_;
+  std::string address_;  ///< as in sun_path: an abstract name begins with a zero byte
+};
+
+}  // namespace slotwire::engine

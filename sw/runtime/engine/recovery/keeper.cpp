@@ -1,0 +1,259 @@
+#include "runtime/engine/recovery/keeper.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/recovery/file_lock.hpp"
+#include "runtime/engine/recovery/keeper_process.hpp"
+#include "runtime/engine/recovery/keeper_protocol.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+constexpr int kListenBacklog = 16;
+/// A keeper that ends just while it is asked is replaced; more than a few in a row means that keepers cannot live here.
+constexpr int kMaxAttempts = 4;
+constexpr int kLockRetryMs = 5;
+
+[[noreturn]] void fail(const std::string& what, int error) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+/// The keeper's place, checked: whoever else may write there could put a keeper of its own in the way.
+slot::Fd open_run_dir(const std::filesystem::path& run_dir) {
+  slot::Fd dir(::open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir)
+    fail("the directory " + run_dir.string() + " (node.run_dir) cannot be opened; create it for slotwired's user",
+         errno);
+  struct stat info {};
+  if (::fstat(dir.get(), &info) != 0) fail("the directory " + run_dir.string() + " cannot be examined", errno);
+  if ((info.st_uid != ::geteuid() && info.st_uid != 0) || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    throw std::runtime_error("others may write to the directory " + run_dir.string() +
+                             " (node.run_dir); give it to slotwired's user, mode 0755");
+  }
+  return dir;
+}
+
+FileLock acquire_lock(const slot::Fd& dir, const std::filesystem::path& path, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    if (auto lock = FileLock::try_acquire(dir.get(), path.filename().string(), true)) return std::move(*lock);
+    if (errno != EWOULDBLOCK) fail("the lock " + path.string() + " cannot be taken", errno);
+    if (std::chrono::steady_clock::now() >= deadline) {
+      throw std::runtime_error("another slotwired has been starting for too long (it holds " + path.string() +
+                               "); end it, then start again");
+    }
+    ::poll(nullptr, 0, kLockRetryMs);
+  }
+}
+
+sockaddr_un address_of(const std::filesystem::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string& name = path.native();
+  if (name.size() > kMaxSocketPath) {
+    throw std::runtime_error("the path " + name + " is longer than " + std::to_string(kMaxSocketPath) +
+                             " bytes; give a shorter node.run_dir or node.name");
+  }
+  std::memcpy(address.sun_path, name.data(), name.size());
+  return address;
+}
+
+void set_timeout(int socket, std::chrono::milliseconds timeout) {
+  const timeval value{static_cast<time_t>(timeout.count() / 1000),
+                      static_cast<suseconds_t>(timeout.count() % 1000 * 1000)};
+  ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
+  ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof(value));
+}
+
+slot::Fd new_socket(int flags) {
+  slot::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
+  if (!socket) fail("a socket for the keeper cannot be made", errno);
+  return socket;
+}
+
+/// Nothing when no keeper listens there.
+std::optional<slot::Fd> connect_to(const std::filesystem::path& path, std::chrono::milliseconds timeout) {
+  slot::Fd socket = new_socket(0);
+  set_timeout(socket.get(), timeout);
+  const sockaddr_un address = address_of(path);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return socket;
+  if (errno == ENOENT || errno == ECONNREFUSED) return std::nullopt;
+  fail("the keeper at " + path.string() + " cannot be reached; end the process slotwire-keeper of this node", errno);
+}
+
+/// The name must be free: the caller holds the lock and has seen that nobody listens.
+void start(const slot::Fd& dir, const std::filesystem::path& socket_path, const std::filesystem::path& lock_path,
+           const KeeperOptions& options) {
+  ::unlinkat(dir.get(), socket_path.filename().c_str(), 0);
+  const slot::Fd listener = new_socket(SOCK_NONBLOCK);
+  // Before bind(), which makes the file with this mode: there is no moment in which others could connect.
+  ::fchmod(listener.get(), 0600);
+  const sockaddr_un address = address_of(socket_path);
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::listen(listener.get(), kListenBacklog) != 0) {
+    fail("the keeper's socket " + socket_path.string() + " cannot be made", errno);
+  }
+  start_keeper_process(listener, dir, socket_path.filename().string(), lock_path.filename().string(), options);
+}
+
+void check_owner(int socket, const std::filesystem::path& path) {
+  ucred who{};
+  socklen_t size = sizeof(who);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || who.uid != ::geteuid()) {
+    throw std::runtime_error("the keeper at " + path.string() + " belongs to user " + std::to_string(who.uid) +
+                             "; run slotwired as that user, or end that keeper");
+  }
+}
+
+}  // namespace
+
+struct Keeper::Answer {
+  KeeperReply reply;
+  std::vector<slot::Fd> fds;
+};
+
+NodeInUse::NodeInUse(const std::string& node, pid_t pid)
+    : std::runtime_error("another slotwired runs as node " + node + " (pid " + std::to_string(pid) +
+                         "); stop it, or give this one another node.name"),
+      pid_(pid) {}
+
+Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& node, const KeeperOptions& options) {
+  raise_open_files_limit();
+  const auto socket_path = keeper_socket_path(run_dir, node);
+  const auto lock_path = keeper_lock_path(run_dir, node);
+  const slot::Fd dir = open_run_dir(run_dir);
+  const FileLock lock = acquire_lock(dir, lock_path, options.timeout);
+  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+    auto socket = connect_to(socket_path, options.timeout);
+    if (!socket) {
+      start(dir, socket_path, lock_path, options);
+      socket = connect_to(socket_path, options.timeout);
+      if (!socket) continue;
+    }
+    check_owner(socket->get(), socket_path);
+    KeeperReply greeting;
+    std::vector<slot::Fd> none;
+    const auto received = receive_datagram(socket->get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0);
+    if (received == Received::closed) continue;  // it was about to end
+    if (received == Received::nothing) {
+      throw std::runtime_error("the keeper at " + socket_path.string() +
+                               " does not answer; end the process slotwire-keeper "
+                               "of this node (what it keeps is lost)");
+    }
+    if (received == Received::malformed || greeting.magic != kKeeperMagic || greeting.version != kKeeperVersion) {
+      throw std::runtime_error("the keeper at " + socket_path.string() +
+                               " is of another version; stop the other slotwired "
+                               "in an orderly way first, or end the process slotwire-keeper of this node");
+    }
+    if (greeting.status == static_cast<std::uint16_t>(KeeperStatus::busy)) throw NodeInUse(node, greeting.pid);
+    Keeper keeper(std::move(*socket), greeting.pid, options.timeout);
+    keeper.fetch();
+    return keeper;
+  }
+  throw std::runtime_error("no keeper stays alive at " + socket_path.string() +
+                           "; check the limits of processes and memory");
+}
+
+void Keeper::fetch() {
+  std::uint64_t next = 0;
+  for (;;) {
+    auto answer = ask(static_cast<std::uint16_t>(KeeperOp::list), next, {});
+    if (!answer) throw std::runtime_error("what the keeper holds cannot be fetched: " + answer.error().text);
+    auto& [reply, fds] = answer.value();
+    if (reply.status == static_cast<std::uint16_t>(KeeperStatus::end)) return;
+    // Rising tags are what makes this loop end.
+    if (reply.status != static_cast<std::uint16_t>(KeeperStatus::ok) || reply.tag < next || fds.empty()) {
+      throw std::runtime_error(
+          "the keeper lists its entries out of order; end the process slotwire-keeper of this node");
+    }
+    const std::uint64_t tag = reply.tag;
+    kept_.push_back({tag, std::move(fds)});
+    if (tag == std::numeric_limits<std::uint64_t>::max()) return;
+    next = tag + 1;
+  }
+}
+
+Result<Keeper::Answer> Keeper::ask(std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
+  if (!socket_) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
+  KeeperRequest request;
+  request.op = op;
+  request.tag = tag;
+  if (!send_datagram(socket_.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) {
+    const int error = errno;
+    // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
+    if (error == EBADF) return Error{"a descriptor to be kept is not open"};
+    socket_.reset();
+    return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
+  }
+  Answer answer;
+  switch (receive_datagram(socket_.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds, 0)) {
+    case Received::message:
+      return answer;
+    case Received::nothing:
+      // An answer that comes later would be taken for that of the next request.
+      socket_.reset();
+      return Error{"the keeper did not answer within " + std::to_string(timeout_.count()) + " ms; restart slotwired"};
+    case Received::closed:
+      socket_.reset();
+      return Error{"the keeper has ended; restart slotwired to have its slots kept again"};
+    case Received::malformed:
+      socket_.reset();
+      return Error{"the keeper's answer came incomplete; raise the limit of open files (LimitNOFILE)"};
+  }
+  return Error{"the keeper's answer cannot be read"};
+}
+
+Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
+  if (fds.empty() || fds.size() > kMaxFdsPerTag) {
+    return Error{"1 to " + std::to_string(kMaxFdsPerTag) + " descriptors can be kept under a tag, not " +
+                 std::to_string(fds.size())};
+  }
+  const auto answer = ask(static_cast<std::uint16_t>(KeeperOp::store), tag, fds);
+  if (!answer) return answer.error();
+  switch (static_cast<KeeperStatus>(answer.value().reply.status)) {
+    case KeeperStatus::ok:
+      return {};
+    case KeeperStatus::exists:
+      return Error{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
+    case KeeperStatus::full:
+      return Error{"the keeper is full; raise the limit of open files (LimitNOFILE), or lower limits.slots"};
+    default:
+      return Error{"the keeper refused tag " + std::to_string(tag)};
+  }
+}
+
+Result<void> Keeper::remove(std::uint64_t tag) {
+  const auto answer = ask(static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  if (!answer) return answer.error();
+  if (answer.value().reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) return {};
+  return Error{"the keeper has nothing under tag " + std::to_string(tag)};
+}
+
+Result<void> Keeper::quit() {
+  const auto answer = ask(static_cast<std::uint16_t>(KeeperOp::quit), 0, {});
+  if (!answer) return answer.error();
+  // Its end of the connection closes when its process ends, together with all that it held.
+  pollfd wait{socket_.get(), POLLIN, 0};
+  const int ready = ::poll(&wait, 1, static_cast<int>(timeout_.count()));
+  socket_.reset();
+  if (ready != 1)
+    return Error{"the keeper did not end within " + std::to_string(timeout_.count()) + " ms; end process " +
+                 std::to_string(pid_)};
+  return {};
+}
+
+}  // namespace slotwire::engine

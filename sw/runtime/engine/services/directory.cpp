@@ -1,0 +1,82 @@
+#include "runtime/engine/services/directory.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace slotwire::engine {
+
+StaticDirectory::StaticDirectory(std::vector<ServiceConfig> services, DirectoryConfig limits)
+    : services_(std::move(services)), limits_(std::move(limits)), table_(build(services_, limits_)) {}
+
+StaticDirectory::Table StaticDirectory::build(const std::vector<ServiceConfig>& services,
+                                              const DirectoryConfig& limits) {
+  std::vector<std::string> problems;
+  Table table;
+  const auto add = [&](const std::vector<ServiceConfig>& from, const std::string& source) {
+    std::set<std::string> seen;
+    for (const auto& service : from) {
+      if (!seen.insert(service.name).second) {
+        problems.push_back(
+            format_problem(source, service.at, "service.name",
+                           "'" + service.name + "' is there twice; keep one [[service]] with all its nodes"));
+      }
+      auto& nodes = table[service.name];
+      for (const auto& node : service.nodes) {
+        if (std::find(nodes.begin(), nodes.end(), node) == nodes.end()) nodes.push_back(node);
+      }
+      if (nodes.size() > limits.nodes_per_service) {
+        problems.push_back(format_problem(
+            source, service.at, "service.nodes",
+            "'" + service.name + "' has " + std::to_string(nodes.size()) +
+                " nodes, more than directory.nodes_per_service = " + std::to_string(limits.nodes_per_service) +
+                "; raise that or remove nodes"));
+      }
+    }
+  };
+  add(services, "configuration");
+  if (!limits.file.empty()) add(load_services(limits.file), limits.file);
+  if (table.size() > limits.services) {
+    problems.push_back((limits.file.empty() ? std::string("configuration") : limits.file) + ": " +
+                       std::to_string(table.size()) + " services, more than directory.services = " +
+                       std::to_string(limits.services) + "; raise that or remove services");
+  }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+  return table;
+}
+
+Directory::LookupId StaticDirectory::lookup(std::string_view service, Answer answer) {
+  Whereabouts whereabouts{Knowledge::none, {}, version_};
+  if (const auto found = table_.find(service); found != table_.end()) {
+    whereabouts.knowledge = Knowledge::known;
+    whereabouts.nodes = found->second;
+  }
+  const LookupId id = ++last_lookup_;
+  answer(whereabouts);
+  return id;
+}
+
+void StaticDirectory::cancel(LookupId) {}
+
+Result<void> StaticDirectory::reload() {
+  return replace(services_, limits_);
+}
+
+Result<void> StaticDirectory::replace(std::vector<ServiceConfig> services, DirectoryConfig limits) {
+  Table table;
+  try {
+    table = build(services, limits);
+  } catch (const ConfigError& error) {
+    return Error{std::string("the directory stays as it was: ") + error.what()};
+  }
+  services_ = std::move(services);
+  limits_ = std::move(limits);
+  if (table == table_) return {};
+  table_ = std::move(table);
+  ++version_;
+  // A copy, so that whoever is called may set another.
+  if (const Changed changed = changed_) changed(version_);
+  return {};
+}
+
+}  // namespace slotwire::engine
