@@ -10,6 +10,7 @@
 //
 // The protocol is docs/protocol.md, addresses and tables docs/registers.md, and how this works docs/card.md. Time is counted
 // outside, so that a test can hold it.
+`include "sw_assert.svh"
 
 module slotwire_core #(
   parameter int unsigned Slots = 64,  // Rows of the slot table, 16 to 4096, a power of two.
@@ -163,6 +164,8 @@ module slotwire_core #(
     end
     wr_hold_host_q <= wr_host;
   end
+  // What makes the differences of these two, here, in the host's part and in the writer, mean what they say.
+  `SW_ASSUME(NoWriteIsDoneTwice, 8'(issued_q - done_q) <= 8'(WritesMax))
 
   // ---- the host -----------------------------------------------------------------------------------------------------------
 
@@ -230,7 +233,8 @@ module slotwire_core #(
   logic [9:0]  send_lines;
   logic [31:0] send_seq, send_ack, send_base, send_peer_ip;
   logic [47:0] send_peer_mac;
-  logic [7:0]  send_after, written;
+  logic        decided;
+  logic [7:0]  received, written;
   logic        reads_idle, writer_idle, verdict_valid, verdict_ready;
   logic [15:0] verdict_slot;
   logic [9:0]  verdict_skip, verdict_take;
@@ -259,8 +263,8 @@ module slotwire_core #(
     .error_slot_i(error_slot), .tx_valid_o(send_valid), .tx_ready_i(send_ready), .tx_slot_o(send_slot), .tx_type_o(send_type),
     .tx_lines_o(send_lines), .tx_seq_o(send_seq), .tx_ack_o(send_ack), .tx_credit_o(send_credit),
     .tx_peer_slot_o(send_peer_slot), .tx_epoch_o(send_epoch), .tx_base_o(send_base), .tx_order_o(send_order),
-    .tx_peer_ip_o(send_peer_ip), .tx_peer_port_o(send_peer_port), .tx_peer_mac_o(send_peer_mac), .tx_after_o(send_after),
-    .tx_idle_i(reads_idle), .verdict_valid_o(verdict_valid), .verdict_ready_i(verdict_ready), .verdict_slot_o(verdict_slot),
+    .tx_peer_ip_o(send_peer_ip), .tx_peer_port_o(send_peer_port), .tx_peer_mac_o(send_peer_mac), .tx_decided_o(decided),
+    .tx_idle_i(reads_idle), .received_o(received), .verdict_valid_o(verdict_valid), .verdict_ready_i(verdict_ready), .verdict_slot_o(verdict_slot),
     .verdict_skip_o(verdict_skip), .verdict_take_o(verdict_take), .verdict_at_o(verdict_at), .verdict_base_o(verdict_base),
     .verdict_order_o(verdict_order), .writer_idle_i(writer_idle), .pub_valid_o(pub_valid), .pub_tail_valid_o(pub_tail_valid),
     .pub_slot_o(pub_slot), .pub_head_o(pub_head), .pub_tail_o(pub_tail), .pub_room_i(pub_room), .event_o(event_now),
@@ -276,7 +280,7 @@ module slotwire_core #(
     .frame_ready_o(send_ready), .frame_slot_i(send_slot), .frame_type_i(send_type), .frame_lines_i(send_lines),
     .frame_seq_i(send_seq), .frame_ack_i(send_ack), .frame_credit_i(send_credit), .frame_peer_slot_i(send_peer_slot),
     .frame_epoch_i(send_epoch), .frame_base_i(send_base), .frame_order_i(send_order), .frame_peer_ip_i(send_peer_ip),
-    .frame_peer_port_i(send_peer_port), .frame_peer_mac_i(send_peer_mac), .frame_after_i(send_after), .written_i(written),
+    .frame_peer_port_i(send_peer_port), .frame_peer_mac_i(send_peer_mac), .decided_i(decided), .received_i(received), .written_i(written),
     .mem_valid_o(tx_rd_valid), .mem_ready_i(tx_rd_ready), .mem_addr_o(tx_rd_addr),
     .mem_rsp_valid_i(mem_rsp_valid_i && !owner_host), .mem_rsp_data_i, .mem_rsp_err_i, .tx_tvalid_o(ours_tvalid),
     .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .error_valid_o(error_valid),

@@ -92,8 +92,8 @@ module slotwire_rows #(
   output logic [31:0]             tx_peer_ip_o,
   output logic [15:0]             tx_peer_port_o,
   output logic [47:0]             tx_peer_mac_o,
-  output logic [7:0]              tx_after_o,  // Leaves after so many received frames (mod 256) are written to memory.
   input  logic                    tx_idle_i,  // No frame between here and the reads of its lines.
+  output logic                    tx_decided_o,  // A frame was decided on; it may still wait here.
 
   // Verdicts on received frames, one each, in order.
   output logic        verdict_valid_o,
@@ -104,6 +104,7 @@ module slotwire_rows #(
   output logic [31:0] verdict_at_o,
   output logic [31:0] verdict_base_o,
   output logic [3:0]  verdict_order_o,
+  output logic [7:0]  received_o,  // Verdicts that were given, mod 256.
   input  logic        writer_idle_i,  // All verdicts were carried out and published.
 
   // Proxy marks to publish.
@@ -518,7 +519,6 @@ module slotwire_rows #(
     logic [31:0] peer_ip;
     logic [15:0] peer_port;
     logic [47:0] peer_mac;
-    logic [7:0]  after_frames;
   } frame_t;
   typedef struct packed {
     logic [15:0] slot;
@@ -550,7 +550,6 @@ module slotwire_rows #(
     frame.peer_ip = rule_link.peer_ip;
     frame.peer_port = rule_link.peer_port;
     frame.peer_mac = {rule_link.peer_mac_high, rule_link.peer_mac_low};
-    frame.after_frames = received_q;
     verdict.slot = c5_slot;
     verdict.skip = rule_skip;
     verdict.take = rule_take;
@@ -577,7 +576,8 @@ module slotwire_rows #(
   assign tx_peer_ip_o = frame_out.peer_ip;
   assign tx_peer_port_o = frame_out.peer_port;
   assign tx_peer_mac_o = frame_out.peer_mac;
-  assign tx_after_o = frame_out.after_frames;
+  assign tx_decided_o = rule_tx;
+  assign received_o = received_q;
 
   sw_fifo #(.Width($bits(verdict)), .Depth(VerdictDepth)) u_verdicts (
     .clk_i, .rst_ni, .wvalid_i(rule_rx && (verdict_kept_valid || !verdict_ready_i)), .wready_o(verdict_room),

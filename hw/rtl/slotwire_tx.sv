@@ -36,8 +36,11 @@ module slotwire_tx #(
   input  logic [31:0] frame_peer_ip_i,
   input  logic [15:0] frame_peer_port_i,
   input  logic [47:0] frame_peer_mac_i,
-  input  logic [7:0]  frame_after_i,
-  input  logic [7:0]  written_i,  // Received frames whose lines are in memory, mod 256.
+
+  // What a frame acknowledges is in memory before the frame leaves.
+  input logic       decided_i,  // A frame was decided on; it comes in this clock or later.
+  input logic [7:0] received_i,  // Verdicts on received frames before it, mod 256.
+  input logic [7:0] written_i,  // Verdicts that were carried out, mod 256.
 
   output logic                   mem_valid_o,
   input  logic                   mem_ready_i,
@@ -60,6 +63,7 @@ module slotwire_tx #(
 );
 
   localparam int unsigned Jobs = 16;
+  localparam int unsigned Decided = 32;  // At least Jobs and what slotwire_rows holds (TxDepth).
 
   // ---- reading ------------------------------------------------------------------------------------------------------------
 
@@ -120,7 +124,6 @@ module slotwire_tx #(
     logic [31:0] peer_ip;
     logic [15:0] peer_port;
     logic [47:0] peer_mac;
-    logic [7:0]  after_frames;
   } job_t;
 
   job_t        job_in, job;
@@ -140,7 +143,6 @@ module slotwire_tx #(
     job_in.peer_ip = frame_peer_ip_i;
     job_in.peer_port = frame_peer_port_i;
     job_in.peer_mac = frame_peer_mac_i;
-    job_in.after_frames = frame_after_i;
   end
   // The first 18 bytes of the link header, byte 0 in bits 7:0.
   logic [143:0] fields;
@@ -230,10 +232,12 @@ module slotwire_tx #(
   logic       drop_q;  // They are not sent.
   logic       lines_turn, held, may_start, error_room;
   logic [2:0] error_count;
-  logic [7:0] behind;
   assign lines_turn = send_left_q != '0;
-  assign behind = written_i - header.job.after_frames;
-  assign held = behind[7];  // What the frame acknowledges is not in memory yet.
+  logic       may_leave;
+  sw_fence #(.Depth(Decided), .Pending(64)) u_acknowledged (
+    .clk_i, .rst_ni, .enter_i(decided_i), .begun_i(received_i), .ended_i(written_i), .one_ended_i(1'b0),
+    .may_leave_o(may_leave), .leave_i(header_pop));
+  assign held = !may_leave;  // What the frame acknowledges is not in memory yet.
   assign may_start = header_valid && !lines_turn && !held && (!header.bad || error_room);
   assign header_pop = may_start && (header.bad || tx_tready_i);
   sw_fifo #(.Width(16), .Depth(4)) u_errors (
@@ -273,7 +277,6 @@ module slotwire_tx #(
 
   logic unused;
   assign unused = &{1'b0, job_room, job_valid, header_room, header_count, payload_room, payload_count,
-                    index[31:MemLineBits], behind[6:0],
-                    error_count};
+                    index[31:MemLineBits], error_count};
 
 endmodule

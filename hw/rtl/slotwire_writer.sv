@@ -98,17 +98,17 @@ module slotwire_writer #(
   // What is to be told when memory has the lines.
   logic        moves_q, moves, done_valid, done_pop, done_moves;
   logic [31:0] tail_q, tail;
-  logic [7:0]  done_after, ahead, written_q;
+  logic [7:0]  written_q;
   logic        reached;
   logic [4:0]  done_count;
   assign moves = active_q ? moves_q : verdict_take_i != '0;
   assign tail = active_q ? tail_q : verdict_at_i + 32'(verdict_take_i);
-  sw_fifo #(.Width(1 + 16 + 32 + 8), .Depth(Frames)) u_done (
-    .clk_i, .rst_ni, .wvalid_i(step && last), .wready_o(done_room), .wdata_i({moves, slot, tail, issued_i}),
-    .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o, done_after}),
-    .count_o(done_count));
-  assign ahead = done_i - done_after;
-  assign reached = !ahead[7] || (ahead == 8'hff && one_done_i);
+  sw_fifo #(.Width(1 + 16 + 32), .Depth(Frames)) u_done (
+    .clk_i, .rst_ni, .wvalid_i(step && last), .wready_o(done_room), .wdata_i({moves, slot, tail}),
+    .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o}), .count_o(done_count));
+  sw_fence #(.Depth(Frames), .Pending(64)) u_in_memory (
+    .clk_i, .rst_ni, .enter_i(step && last), .begun_i(issued_i), .ended_i(done_i), .one_ended_i(one_done_i),
+    .may_leave_o(reached), .leave_i(done_pop));
   assign pub_valid_o = done_valid && reached && done_moves;
   assign done_pop = done_valid && reached && (!done_moves || pub_ready_i);
 
@@ -120,6 +120,6 @@ module slotwire_writer #(
   assign idle_o = !active_q && !verdict_valid_i && done_count == '0;
 
   logic unused;
-  assign unused = &{1'b0, index[31:MemLineBits], ahead[6:0]};
+  assign unused = &{1'b0, index[31:MemLineBits]};
 
 endmodule
