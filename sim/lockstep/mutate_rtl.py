@@ -46,7 +46,7 @@ MUTANTS = [
     ("a frame is one line short of the link's most", "slotwire_rules", "n2 = link2.lines_per_frame[9:0];", "n2 = link2.lines_per_frame[9:0] - 10'd1;"),
     ("a faulted slot is not told of again", "slotwire_rules", "told_again2 = row2.state == Faulted && type2 != ResetFrame;", "told_again2 = 1'b0;"),
     ("the ring does not wrap when it is sent", "slotwire_tx", "assign mask = ~(32'hffff_ffff << order);", "assign mask = ~(32'hffff_fffe << order);"),
-    ("the last line is not in the CRC", "slotwire_tx", "assign state = job.lines == '0 ? header_crc : stepped ^ line_crc;", "assign state = job.lines == '0 ? header_crc : last ? stepped : stepped ^ line_crc;"),
+    ("the last line is not in the CRC", "slotwire_tx", "assign state = job.head.lines == '0 ? header_crc : stepped ^ line_crc;", "assign state = job.head.lines == '0 ? header_crc : last ? stepped : stepped ^ line_crc;"),
     ("the IPv4 checksum counts a byte too many", "slotwire_tx", "assign sum = ip_sum + 20'd50", "assign sum = ip_sum + 20'd51"),
     ("the CRC of a received frame is not looked at", "slotwire_rx", ".wdata_i(state != expected_q)", ".wdata_i(1'b0)"),
     ("a frame of half a line is taken", "slotwire_rx", "payload_bytes_q[5:0] != '0 ||", "payload_bytes_q[4:0] != '0 ||"),
@@ -56,7 +56,7 @@ MUTANTS = [
     ("OUT_TAIL is shown before its lines are in memory", "slotwire_writer", ".begun_i(issued_i)", ".begun_i(done_i)"),
     ("a doorbell overtakes the lines before it", "slotwire_host", ".begun_i(issued_i)", ".begun_i(done_i)"),
     ("two operations of one slot at a time", "slotwire_rows", "(c5_valid && c5_slot[SlotW-1:0] == slot_of[i]);", "1'b0;"),
-    ("a slot that had its turn is not queued again", "slotwire_rules", "ready && (!queued3 || kind3 == OpTx) && kind3 != OpInit;", "ready && !queued3 && kind3 != OpInit;"),
+    ("a slot that had its turn is not queued again", "slotwire_rules", "ready && (!queued3 || kind3 == slotwire_pkg::OpTx) && kind3 != slotwire_pkg::OpInit;", "ready && !queued3 && kind3 != slotwire_pkg::OpInit;"),
     ("a register of the sweep goes on through a reset", "slotwire_rows", "      timer_clocks_q <= '0;\n      timer_slot_q <= '0;", "      timer_clocks_q <= timer_clocks_q;\n      timer_slot_q <= '0;"),
 ]
 

@@ -14,4 +14,4 @@ foreach file [glob [file join $rtl slotwire_*.sv] [file join $rtl sw_crc*.sv] [f
   }
 }
 # OpenNIC's script sets the include directories from this variable afterwards.
-lappend include_dirs [file join $rtl prim]
+lappend include_dirs $rtl [file join $rtl prim]
