@@ -60,7 +60,7 @@ def narrow_rules(text, bits, lines):
 
 def main():
     tree, bits, lines = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    package, types, rules = (tree / "hw/rtl" / name for name in ("slotwire_pkg.sv", "slotwire_types.svh", "slotwire_rules.sv"))
+    package, types, rules = (tree / "hw/rtl" / name for name in ("gen/slotwire_pkg.sv", "slotwire_types.svh", "slotwire_rules.sv"))
     package.write_text(narrow_package(package.read_text(), bits))
     types.write_text(narrow_types(types.read_text(), bits, lines))
     rules.write_text(narrow_rules(rules.read_text(), bits, lines))
