@@ -427,4 +427,7 @@ package slotwire_pkg;
   localparam int unsigned RecordFirstBit = 0;  // First part of a message.
   localparam int unsigned RecordLastBit = 1;  // Last part of a message.
 
+  // What is not described there, but the same for all modules.
+`include "slotwire_types.svh"
+
 endpackage
