@@ -61,9 +61,9 @@ PeerProcess peer_process(const Json& json) {
   return {number_or(json, "pid", 0U), number_or(json, "uid", 0U), json.value("name", std::string())};
 }
 
-pipeline::LinkConfig link_figures(const ProtocolConfig& protocol) {
+pipeline::LinkParameters link_figures(const ProtocolConfig& protocol) {
   const auto us = [](std::chrono::microseconds t) { return static_cast<pipeline::Microseconds>(t.count()); };
-  pipeline::LinkConfig config;
+  pipeline::LinkParameters config;
   config.retransmit_us = us(protocol.retransmit);
   config.retransmit_max_us = us(protocol.retransmit_max);
   config.ack_delay_us = us(protocol.ack_delay);
@@ -104,14 +104,14 @@ void Engine::watch_control(Link& link) {
 void Engine::dial(Link& link) {
   link.retry.reset();
   const std::uint64_t now = monotonic_us();
-  carriers::StreamOptions options;
+  carriers::TcpStreamOptions options;
   options.output_limit = 4 * kMaxPeerMessage;
   options.tls = tls_;
   options.peer_name = link.config.peer;
-  carriers::Stream stream;
+  carriers::TcpStream stream;
   try {
-    stream = carriers::Stream::connect(address_of(*link.config.control), options,
-                                       now + static_cast<std::uint64_t>(config_.limits.handshake.count()));
+    stream = carriers::TcpStream::connect(address_of(*link.config.control), options,
+                                          now + static_cast<std::uint64_t>(config_.limits.handshake.count()));
   } catch (const std::exception& error) {
     return control_lost(link, error.what());
   }
@@ -153,13 +153,13 @@ void Engine::accept_caller() {
     }
     const std::uint64_t now = monotonic_us();
     const std::uint64_t deadline = now + static_cast<std::uint64_t>(config_.limits.handshake.count());
-    carriers::StreamOptions options;
+    carriers::TcpStreamOptions options;
     options.output_limit = 4 * kMaxPeerMessage;
     options.tls = tls_;
     const std::uint64_t id = ++last_id_;
-    Caller caller{id,
-                  carriers::MessageStream(carriers::Stream::accept(std::move(*fd), options, deadline), kMaxPeerMessage),
-                  from, deadline, -1};
+    Caller caller{
+        id, carriers::MessageStream(carriers::TcpStream::accept(std::move(*fd), options, deadline), kMaxPeerMessage),
+        from, deadline, -1};
     caller.watched_fd = caller.stream.stream().fd();
     if (caller.watched_fd < 0) continue;
     reactor_.add(caller.watched_fd, caller.stream.stream().events(), [this, id](std::uint32_t) { on_caller(id); });
@@ -311,7 +311,7 @@ bool Engine::take_hello(Link& link, const Json& hello, const carriers::Address& 
 void Engine::route(Link& link, const Json& hello, const carriers::Address& from) {
   carriers::Token token = link.token;
   if (!link.config.dial && !parse_hex(hello.value("token", std::string()), token)) token = {};
-  pipeline::LinkConfig figures = link_figures(config_.protocol);
+  pipeline::LinkParameters figures = link_figures(config_.protocol);
   const auto address = [&](const std::optional<HostPort>& configured, const char* port_key) {
     return data_address(configured, hello, port_key, from);
   };

@@ -64,7 +64,7 @@ void Engine::recover() {
   options.links = std::size_t{config_.limits.links} + 1;
   options.sweep_us = static_cast<std::uint32_t>(config_.protocol.sweep.count());
   open_card(options);
-  pipeline::LinkConfig figures;
+  pipeline::LinkParameters figures;
   card_->set_route(loop_link_, *loopback_, figures);
   loopback_->add_link(loop_link_);
 
