@@ -25,6 +25,8 @@ constexpr std::size_t kPacketQueue = 64;
 constexpr std::int64_t kRetryNs = 50'000'000;
 /// An engine that does not answer a hello or a resume in this time is not one.
 constexpr sw_timeout_ms kHelloMs = 5000;
+/// Longer timeouts are cut to this, which is longer than any process lives.
+constexpr sw_timeout_ms kLongestTimeout = sw_timeout_ms{1} << 40;
 
 int status_of(const std::string& code) {
   if (code == "refused") return SW_REFUSED;
@@ -62,22 +64,31 @@ std::int64_t monotonic_ns() {
   return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
 }
 
-Deadline::Deadline(sw_timeout_ms timeout) : never_(timeout < 0), immediate_(timeout == 0) {
-  constexpr sw_timeout_ms kLongest = sw_timeout_ms{1} << 40;
-  if (timeout > 0) at_ns_ = monotonic_ns() + (std::min(timeout, kLongest) * 1'000'000);
+std::int64_t Deadline::end_ns() const {
+  return monotonic_ns() + (std::min(timeout_, kLongestTimeout) * 1'000'000);
+}
+
+bool Deadline::passed() const {
+  if (never()) return false;
+  if (immediate()) return true;
+  start();
+  return monotonic_ns() >= at_ns_;
 }
 
 int Deadline::poll_ms() const {
-  if (never_) return -1;
-  if (immediate_) return 0;
+  if (never()) return -1;
+  if (immediate()) return 0;
+  start();
   const std::int64_t left = at_ns_ - monotonic_ns();
   constexpr std::int64_t kLongestMs = 3'600'000;
   return left <= 0 ? 0 : static_cast<int>(std::min((left + 999'999) / 1'000'000, kLongestMs));
 }
 
 std::int64_t Deadline::left_ms() const {
-  if (never_) return -1;
-  return std::max<std::int64_t>(1, immediate_ ? 1 : (at_ns_ - monotonic_ns()) / 1'000'000);
+  if (never()) return -1;
+  if (immediate()) return 1;
+  if (at_ns_ == 0) return std::min(timeout_, kLongestTimeout);
+  return std::max<std::int64_t>(1, (at_ns_ - monotonic_ns()) / 1'000'000);
 }
 
 Session::Session(std::string socket_path, std::string name, SessionEvents& events)
