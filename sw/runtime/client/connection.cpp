@@ -35,7 +35,7 @@ ConnectionInfo parse_info(const Json& json) {
   return info;
 }
 
-Connection::Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
+Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
                        std::uint64_t max_message)
     : session_(session), info_(std::move(info)), policy_(policy), max_message_(max_message), link_up_(info_.link_up) {
   if (fds.size() != (info_.direct ? 4U : 3U))

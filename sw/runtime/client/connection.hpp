@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "core/slot/record.hpp"
+#include "runtime/client/engine_session.hpp"
 #include "runtime/client/given_up.hpp"
 #include "runtime/client/held_messages.hpp"
-#include "runtime/client/session.hpp"
 
 namespace slotwire::client {
 
@@ -36,7 +36,7 @@ ConnectionInfo parse_info(const Json& json);
 class Connection {
  public:
   /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
-  Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
+  Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
              std::uint64_t max_message);
 
   const ConnectionInfo& info() const { return info_; }
@@ -122,7 +122,7 @@ class Connection {
   bool wanted(const Incoming& incoming);
   Failure stash(Incoming incoming);
 
-  Session& session_;
+  EngineSession& session_;
   ConnectionInfo info_;
   slot::WaitPolicy policy_;
   std::uint64_t max_message_;

@@ -70,9 +70,9 @@ class SessionEvents {
 };
 
 /// One thread.
-class Session {
+class EngineSession {
  public:
-  Session(std::string socket_path, std::string name, SessionEvents& events);
+  EngineSession(std::string socket_path, std::string name, SessionEvents& events);
 
   /// Says hello. A Failure with SW_OK when that worked.
   Failure open();
