@@ -90,7 +90,7 @@ class Card {
   // --- links ---
 
   /// Lets `link` run over `carrier` (which must outlive the link). Replaces the carrier that it had.
-  virtual void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) = 0;
+  virtual void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) = 0;
   virtual void clear_route(std::uint16_t link) = 0;
   /// Polls `carrier` from now on, also while no link runs over it: it has other work.
   virtual void poll_always(carriers::Carrier& carrier) = 0;

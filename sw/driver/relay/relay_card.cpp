@@ -575,7 +575,7 @@ bool RelayCard::take_event(std::uint32_t event) {
 // ---- links
 // ------------------------------------------------------------------------------------------------------------
 
-void RelayCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) {
+void RelayCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) {
   clear_route(link);
   if (auto* port = dynamic_cast<CardPort*>(&carrier)) {
     if (link >= info_.links) {

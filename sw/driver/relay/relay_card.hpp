@@ -56,7 +56,7 @@ class RelayCard final : public SoftCard {
   void look(std::uint16_t slot) override;
   bool drained(std::uint16_t slot) const override;
   const pipeline::SlotStats& stats(std::uint16_t slot) const override;
-  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override;
   bool poll(std::uint64_t now_us) override;
@@ -74,7 +74,7 @@ class RelayCard final : public SoftCard {
   };
   struct CardLink {
     CardPort* port = nullptr;
-    pipeline::LinkConfig config;
+    pipeline::LinkParameters config;
     bool up = false;
   };
 

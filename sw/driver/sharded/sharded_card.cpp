@@ -173,7 +173,7 @@ void ShardedCard::set_tap(FrameTap* tap) {
 
 // --- links ---
 
-void ShardedCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) {
+void ShardedCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) {
   SpreadLink& l = links_[link];
   if (!l.spread) return home_.set_route(link, carrier, config);
   clear_route(link);

@@ -92,7 +92,7 @@ class ShardedCard final : public Card {
   const pipeline::SlotStats& stats(std::uint16_t slot) const override;
   void refresh(std::span<const std::uint16_t> slots) override;
   /// Of a link that is spread each worker's carrier takes the place of `carrier`.
-  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   /// Each worker's own, in the place of `carrier`.
   void poll_always(carriers::Carrier& carrier) override;

@@ -83,9 +83,9 @@ bool SoftCard::drained(std::uint16_t slot) const {
   return row.in_head == row.in_tail;
 }
 
-void SoftCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) {
+void SoftCard::set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) {
   SoftCard::clear_route(link);
-  pipeline::LinkConfig fitted = config;
+  pipeline::LinkParameters fitted = config;
   fitted.lines_per_frame = static_cast<std::uint16_t>(carrier.lines_per_frame_of(link));
   pipeline_.set_link(link, fitted);
   routes_[link].carrier = &carrier;

@@ -42,7 +42,7 @@ class SoftCard : public Card, protected carriers::FrameSink {
   bool drained(std::uint16_t slot) const override;
   const regs::SlotRow& row(std::uint16_t slot) const override { return pipeline_.row(slot); }
   const pipeline::SlotStats& stats(std::uint16_t slot) const override { return pipeline_.stats(slot); }
-  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   void poll_always(carriers::Carrier& carrier) override;
   bool link_up(std::uint16_t link) const override { return pipeline_.is_up(link); }

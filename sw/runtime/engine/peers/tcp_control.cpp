@@ -7,7 +7,7 @@ namespace {
 
 class TcpControlChannel final : public ControlChannel {
  public:
-  TcpControlChannel(carriers::Stream stream, bool proves)
+  TcpControlChannel(carriers::TcpStream stream, bool proves)
       : messages_(std::move(stream), kMaxPeerMessage), proves_(proves) {}
 
   Sent send(std::string_view message) override {
@@ -38,8 +38,8 @@ class TcpControlChannel final : public ControlChannel {
   bool proves_;
 };
 
-carriers::StreamOptions options_for(const std::shared_ptr<const carriers::TlsContext>& tls) {
-  carriers::StreamOptions options;
+carriers::TcpStreamOptions options_for(const std::shared_ptr<const carriers::TlsContext>& tls) {
+  carriers::TcpStreamOptions options;
   options.output_limit = 4 * kMaxPeerMessage;
   options.tls = tls;
   return options;
@@ -54,10 +54,10 @@ TcpControlNetwork::TcpControlNetwork(const std::optional<HostPort>& listen,
 }
 
 std::unique_ptr<ControlChannel> TcpControlNetwork::dial(const LinkConfig& link, std::uint64_t deadline_us) {
-  carriers::StreamOptions options = options_for(tls_);
+  carriers::TcpStreamOptions options = options_for(tls_);
   options.peer_name = link.peer;
-  return std::make_unique<TcpControlChannel>(carriers::Stream::connect(address_of(*link.control), options, deadline_us),
-                                             tls_ != nullptr);
+  return std::make_unique<TcpControlChannel>(
+      carriers::TcpStream::connect(address_of(*link.control), options, deadline_us), tls_ != nullptr);
 }
 
 std::optional<ControlNetwork::Incoming> TcpControlNetwork::accept(std::uint64_t deadline_us) {
@@ -66,7 +66,7 @@ std::optional<ControlNetwork::Incoming> TcpControlNetwork::accept(std::uint64_t 
   std::optional<carriers::Fd> fd = listener_->accept(&incoming.from);
   if (!fd) return std::nullopt;
   incoming.channel = std::make_unique<TcpControlChannel>(
-      carriers::Stream::accept(std::move(*fd), options_for(tls_), deadline_us), tls_ != nullptr);
+      carriers::TcpStream::accept(std::move(*fd), options_for(tls_), deadline_us), tls_ != nullptr);
   return incoming;
 }
 

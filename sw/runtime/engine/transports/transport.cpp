@@ -15,9 +15,9 @@ std::string Transport::encryption(const LinkInfo& link) const {
   return std::string(carriers::suite_name(link.config->encryption));
 }
 
-pipeline::LinkConfig link_figures(const ProtocolConfig& protocol) {
+pipeline::LinkParameters link_figures(const ProtocolConfig& protocol) {
   const auto us = [](std::chrono::microseconds t) { return static_cast<pipeline::Microseconds>(t.count()); };
-  pipeline::LinkConfig config;
+  pipeline::LinkParameters config;
   config.retransmit_us = us(protocol.retransmit);
   config.retransmit_max_us = us(protocol.retransmit_max);
   config.ack_delay_us = us(protocol.ack_delay);

@@ -83,7 +83,7 @@ class Transport {
 };
 
 /// Timers of links, from the configuration.
-pipeline::LinkConfig link_figures(const ProtocolConfig& protocol);
+pipeline::LinkParameters link_figures(const ProtocolConfig& protocol);
 
 /// A configured address as the carriers take it. Throws std::runtime_error.
 carriers::Address address_of(const HostPort& at);

@@ -28,7 +28,7 @@ std::vector<driver::ShardWorkerPlace> TransportSet::workers() {
 }
 
 void TransportSet::route_loopback(NodeCard& card, std::uint16_t link) {
-  card.card().set_route(link, loopback_, pipeline::LinkConfig{});
+  card.card().set_route(link, loopback_, pipeline::LinkParameters{});
   loopback_.add_link(link);
 }
 

@@ -1,4 +1,4 @@
-#include "core/carriers/stream.hpp"
+#include "core/carriers/tcp_stream.hpp"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -23,20 +23,20 @@ using carriers::Fd;
 using carriers::Listener;
 using carriers::MessageStream;
 using carriers::SendResult;
-using carriers::Stream;
-using carriers::StreamOptions;
-using carriers::StreamState;
+using carriers::TcpStream;
+using carriers::TcpStreamOptions;
+using carriers::TcpStreamState;
 using carriers::TlsContext;
 
 constexpr std::chrono::seconds kPatience{20};
 constexpr std::uint64_t kDeadline = 1'000'000;  // of a clock that only the tests move
 
 /// Drives streams when their descriptors are ready for what they ask for, at a time that stands still, until `done`.
-bool drive(const std::vector<Stream*>& streams, const std::function<bool()>& done) {
+bool drive(const std::vector<TcpStream*>& streams, const std::function<bool()>& done) {
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while (!done()) {
     std::vector<pollfd> entries;
-    for (const Stream* stream : streams) {
+    for (const TcpStream* stream : streams) {
       const std::uint32_t events = stream->events();
       const int wanted = ((events & EPOLLIN) != 0 ? POLLIN : 0) | ((events & EPOLLOUT) != 0 ? POLLOUT : 0);
       entries.push_back({stream->fd(), static_cast<short>(wanted), 0});
@@ -65,7 +65,7 @@ std::vector<std::byte> random_bytes(std::size_t size) {
   return bytes;
 }
 
-class CarrierStream : public testing::TestWithParam<bool> {
+class CarrierTcpStream : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     if (!GetParam()) return;
@@ -73,15 +73,15 @@ class CarrierStream : public testing::TestWithParam<bool> {
     client_tls_ = certificates_->context("node-a");
     server_tls_ = certificates_->context("node-b");
   }
-  StreamOptions options(const std::shared_ptr<const TlsContext>& tls, const std::string& peer = {}) const {
-    StreamOptions result;
+  TcpStreamOptions options(const std::shared_ptr<const TlsContext>& tls, const std::string& peer = {}) const {
+    TcpStreamOptions result;
     result.tls = tls;
     result.peer_name = peer;
     return result;
   }
-  void connect(const StreamOptions& client, const StreamOptions& server) {
-    client_ = Stream::connect(listener_.address(), client, kDeadline);
-    server_ = Stream::accept(wait_accept(listener_), server, kDeadline);
+  void connect(const TcpStreamOptions& client, const TcpStreamOptions& server) {
+    client_ = TcpStream::connect(listener_.address(), client, kDeadline);
+    server_ = TcpStream::accept(wait_accept(listener_), server, kDeadline);
   }
   void connect() {
     connect(options(client_tls_, "node-b"), options(server_tls_));
@@ -89,7 +89,7 @@ class CarrierStream : public testing::TestWithParam<bool> {
         << client_.reason() << server_.reason();
   }
   /// Reads from `stream` into `got` whatever there is.
-  static void take(Stream& stream, std::vector<std::byte>& got) {
+  static void take(TcpStream& stream, std::vector<std::byte>& got) {
     std::array<std::byte, 3000> buffer;
     while (const std::size_t count = stream.read(buffer)) got.insert(got.end(), buffer.begin(), buffer.begin() + count);
   }
@@ -97,15 +97,15 @@ class CarrierStream : public testing::TestWithParam<bool> {
   std::unique_ptr<TestCertificates> certificates_;
   std::shared_ptr<const TlsContext> client_tls_, server_tls_;
   Listener listener_{Address::parse("127.0.0.1:0")};
-  Stream client_, server_;
+  TcpStream client_, server_;
 };
 
-TEST_P(CarrierStream, CarriesManyBytesBothWaysAtOnce) {
+TEST_P(CarrierTcpStream, CarriesManyBytesBothWaysAtOnce) {
   connect();
   const auto there = random_bytes(3'000'001), back = random_bytes(2'000'003);
   std::vector<std::byte> got_there, got_back;
   std::size_t sent_there = 0, sent_back = 0;
-  const auto push = [](Stream& stream, const std::vector<std::byte>& bytes, std::size_t& sent) {
+  const auto push = [](TcpStream& stream, const std::vector<std::byte>& bytes, std::size_t& sent) {
     const std::size_t count = std::min({stream.space(), bytes.size() - sent, std::size_t{300'000}});
     ASSERT_TRUE(stream.write({std::span(bytes).subspan(sent, count)}));
     sent += count;
@@ -129,8 +129,8 @@ TEST_P(CarrierStream, CarriesManyBytesBothWaysAtOnce) {
   EXPECT_TRUE(got_back == back);
 }
 
-TEST_P(CarrierStream, OutputIsBoundedAndAllOrNothing) {
-  StreamOptions small = options(client_tls_);
+TEST_P(CarrierTcpStream, OutputIsBoundedAndAllOrNothing) {
+  TcpStreamOptions small = options(client_tls_);
   small.output_limit = 1000;
   connect(small, options(server_tls_));
   const auto bytes = random_bytes(600);
@@ -147,7 +147,7 @@ TEST_P(CarrierStream, OutputIsBoundedAndAllOrNothing) {
   EXPECT_EQ(client_.space(), 1000U);
 }
 
-TEST_P(CarrierStream, FinishDeliversEverythingFirst) {
+TEST_P(CarrierTcpStream, FinishDeliversEverythingFirst) {
   connect();
   const auto bytes = random_bytes(1'500'000);
   ASSERT_TRUE(client_.write({bytes}));
@@ -165,18 +165,18 @@ TEST_P(CarrierStream, FinishDeliversEverythingFirst) {
   EXPECT_EQ(client_.reason(), "that was all");
 }
 
-TEST_P(CarrierStream, FinishEndsAtItsDeadlineThoughThePeerDoesNotClose) {
+TEST_P(CarrierTcpStream, FinishEndsAtItsDeadlineThoughThePeerDoesNotClose) {
   connect();
   client_.finish("bye", 500);
   client_.drive(499);
-  EXPECT_EQ(client_.state(), StreamState::finishing);
+  EXPECT_EQ(client_.state(), TcpStreamState::finishing);
   EXPECT_EQ(client_.deadline_us(), 500U);
   client_.drive(500);
   EXPECT_TRUE(client_.is_closed());
   EXPECT_EQ(client_.reason(), "bye");
 }
 
-TEST_P(CarrierStream, APeerThatGoesAwayClosesIt) {
+TEST_P(CarrierTcpStream, APeerThatGoesAwayClosesIt) {
   connect();
   server_.close("gone");
   std::vector<std::byte> got;
@@ -191,10 +191,10 @@ TEST_P(CarrierStream, APeerThatGoesAwayClosesIt) {
   EXPECT_EQ(client_.read(got), 0U);
 }
 
-TEST_P(CarrierStream, WritingToAPeerThatIsGoneRaisesNoSignal) {
+TEST_P(CarrierTcpStream, WritingToAPeerThatIsGoneRaisesNoSignal) {
   connect();
   const auto bytes = random_bytes(100'000);
-  server_ = Stream();  // no orderly end: the descriptor just closes
+  server_ = TcpStream();  // no orderly end: the descriptor just closes
   ASSERT_TRUE(drive({&client_}, [&] {
     client_.write({std::span(bytes).first(std::min(bytes.size(), client_.space()))});
     client_.flush();
@@ -203,7 +203,7 @@ TEST_P(CarrierStream, WritingToAPeerThatIsGoneRaisesNoSignal) {
   EXPECT_NE(client_.reason().find("broke"), std::string::npos) << client_.reason();
 }
 
-TEST_P(CarrierStream, MessagesGoBothWays) {
+TEST_P(CarrierTcpStream, MessagesGoBothWays) {
   connect();
   MessageStream client(std::move(client_), 100'000), server(std::move(server_), 100'000);
   std::vector<std::string> sent, got;
@@ -222,8 +222,8 @@ TEST_P(CarrierStream, MessagesGoBothWays) {
   EXPECT_EQ(answer, "answer");
 }
 
-TEST_P(CarrierStream, MessagesOutsideTheLimitsAreNotSent) {
-  StreamOptions small = options(client_tls_);
+TEST_P(CarrierTcpStream, MessagesOutsideTheLimitsAreNotSent) {
+  TcpStreamOptions small = options(client_tls_);
   small.output_limit = 300;
   connect(small, options(server_tls_));
   MessageStream client(std::move(client_), 200);
@@ -235,7 +235,7 @@ TEST_P(CarrierStream, MessagesOutsideTheLimitsAreNotSent) {
   EXPECT_EQ(client.send("x"), SendResult::closed);
 }
 
-TEST_P(CarrierStream, AHostileLengthClosesTheMessageStream) {
+TEST_P(CarrierTcpStream, AHostileLengthClosesTheMessageStream) {
   for (const std::byte first : {std::byte{0x00}, std::byte{0xFF}}) {
     connect();
     const std::array prefix{first, first, first, first, std::byte{'x'}};
@@ -250,10 +250,10 @@ TEST_P(CarrierStream, AHostileLengthClosesTheMessageStream) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Streams, CarrierStream, testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(Streams, CarrierTcpStream, testing::Bool(),
                          [](const auto& info) { return info.param ? "tls" : "plain"; });
 
-class CarrierTls : public CarrierStream {};
+class CarrierTls : public CarrierTcpStream {};
 
 TEST_P(CarrierTls, ANameThatIsNotThePeersIsRefused) {
   connect(options(client_tls_, "node-c"), options(server_tls_));
@@ -295,7 +295,7 @@ TEST_P(CarrierTls, AClientWithoutTlsIsRefused) {
 TEST_P(CarrierTls, ASilentPeerIsGivenUpAtTheDeadline) {
   connect(options(nullptr), options(server_tls_));
   server_.drive(kDeadline - 1);
-  EXPECT_EQ(server_.state(), StreamState::handshaking);
+  EXPECT_EQ(server_.state(), TcpStreamState::handshaking);
   EXPECT_EQ(server_.deadline_us(), kDeadline);
   server_.drive(kDeadline);
   EXPECT_TRUE(server_.is_closed());
@@ -333,7 +333,7 @@ TEST(CarrierStreamConnect, RefusalSaysWhoRefused) {
     const Listener listener(Address::parse("127.0.0.1:0"));
     address = listener.address();
   }
-  Stream stream = Stream::connect(address, {}, kDeadline);
+  TcpStream stream = TcpStream::connect(address, {}, kDeadline);
   if (!stream.is_closed()) {
     ASSERT_TRUE(drive({&stream}, [&] { return stream.is_closed(); }));
   }
@@ -342,7 +342,7 @@ TEST(CarrierStreamConnect, RefusalSaysWhoRefused) {
 }
 
 TEST(CarrierStreamConnect, NoAddressIsSaid) {
-  const Stream stream = Stream::connect(Address(), {}, kDeadline);
+  const TcpStream stream = TcpStream::connect(Address(), {}, kDeadline);
   EXPECT_TRUE(stream.is_closed());
   EXPECT_NE(stream.reason().find("configure"), std::string::npos);
 }

@@ -30,22 +30,26 @@ struct Failure {
 /// Nanoseconds of CLOCK_MONOTONIC.
 std::int64_t monotonic_ns();
 
-/// When a wait ends. From the milliseconds of the C ABI: 0 at once, negative never.
+/// When a wait ends. From the milliseconds of the C ABI: 0 at once, negative never. The time runs from start(), or from
+/// the first question that needs it, so that what need not wait reads no clock.
 class Deadline {
  public:
-  explicit Deadline(sw_timeout_ms timeout);
-  bool never() const { return never_; }
-  bool passed() const { return !never_ && monotonic_ns() >= at_ns_; }
-  bool immediate() const { return immediate_; }
+  explicit Deadline(sw_timeout_ms timeout) : timeout_(timeout) {}
+  bool never() const { return timeout_ < 0; }
+  bool immediate() const { return timeout_ == 0; }
+  void start() const {
+    if (timeout_ > 0 && at_ns_ == 0) at_ns_ = end_ns();
+  }
+  bool passed() const;
   /// For poll(2): whole milliseconds, rounded up; -1: no limit.
   int poll_ms() const;
   /// Milliseconds left, at least 1; -1: no limit.
   std::int64_t left_ms() const;
 
  private:
-  bool never_ = false;
-  bool immediate_ = false;
-  std::int64_t at_ns_ = 0;
+  std::int64_t end_ns() const;
+  sw_timeout_ms timeout_;
+  mutable std::int64_t at_ns_ = 0;  ///< 0: not started
 };
 
 /// What the session tells of slots; called from within process() and request().
@@ -66,9 +70,9 @@ class SessionEvents {
 };
 
 /// One thread.
-class Session {
+class EngineSession {
  public:
-  Session(std::string socket_path, std::string name, SessionEvents& events);
+  EngineSession(std::string socket_path, std::string name, SessionEvents& events);
 
   /// Says hello. A Failure with SW_OK when that worked.
   Failure open();

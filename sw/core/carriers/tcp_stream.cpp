@@ -1,4 +1,4 @@
-#include "core/carriers/stream.hpp"
+#include "core/carriers/tcp_stream.hpp"
 
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kDiscardBytes = std::size_t{64} << 10;
 constexpr int kKeepAliveProbes = 3;
 
-void set_stream_options(int fd, const StreamOptions& options) noexcept {
+void set_stream_options(int fd, const TcpStreamOptions& options) noexcept {
   // None of these is vital, and a socketpair (tests, local tools) has none of them: failures are ignored.
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.peer_timeout_ms != 0) {
@@ -31,9 +31,9 @@ void set_stream_options(int fd, const StreamOptions& options) noexcept {
 
 }  // namespace
 
-Stream Stream::start(Fd fd, const StreamOptions& options, std::uint64_t deadline_us, StreamState state,
-                     TlsSession::Role role) {
-  Stream stream;
+TcpStream TcpStream::start(Fd fd, const TcpStreamOptions& options, std::uint64_t deadline_us, TcpStreamState state,
+                           TlsSession::Role role) {
+  TcpStream stream;
   stream.output_ = ByteQueue(options.output_limit);
   stream.deadline_us_ = deadline_us;
   stream.state_ = state;
@@ -46,8 +46,8 @@ Stream Stream::start(Fd fd, const StreamOptions& options, std::uint64_t deadline
   return stream;
 }
 
-Stream Stream::connect(const Address& to, const StreamOptions& options, std::uint64_t deadline_us) {
-  Stream failed;
+TcpStream TcpStream::connect(const Address& to, const TcpStreamOptions& options, std::uint64_t deadline_us) {
+  TcpStream failed;
   if (!to.valid()) {
     failed.reason_ = "no address to connect to; configure the peer's address";
     return failed;
@@ -62,54 +62,54 @@ Stream Stream::connect(const Address& to, const StreamOptions& options, std::uin
     failed.reason_ = "cannot connect to " + to.to_string() + ": " + errno_text(errno);
     return failed;
   }
-  Stream stream = start(std::move(fd), options, deadline_us, StreamState::connecting, TlsSession::Role::client);
+  TcpStream stream = start(std::move(fd), options, deadline_us, TcpStreamState::connecting, TlsSession::Role::client);
   stream.target_ = to.to_string();
   return stream;
 }
 
-Stream Stream::accept(Fd connected, const StreamOptions& options, std::uint64_t deadline_us) {
+TcpStream TcpStream::accept(Fd connected, const TcpStreamOptions& options, std::uint64_t deadline_us) {
   if (!connected) return {};
   set_stream_options(connected.get(), options);
-  const auto state = options.tls ? StreamState::handshaking : StreamState::open;
+  const auto state = options.tls ? TcpStreamState::handshaking : TcpStreamState::open;
   return start(std::move(connected), options, deadline_us, state, TlsSession::Role::server);
 }
 
-std::uint32_t Stream::events() const noexcept {
+std::uint32_t TcpStream::events() const noexcept {
   const auto in = static_cast<std::uint32_t>(EPOLLIN);
   const auto out = static_cast<std::uint32_t>(EPOLLOUT);
   switch (state_) {
-    case StreamState::connecting:
+    case TcpStreamState::connecting:
       return out;
-    case StreamState::handshaking:
+    case TcpStreamState::handshaking:
       return handshake_wants_write_ ? out : in;
-    case StreamState::open:
-    case StreamState::finishing: {
+    case TcpStreamState::open:
+    case TcpStreamState::finishing: {
       const bool writing = !output_.empty() && !write_wants_read_;
       return in | (writing || read_wants_write_ ? out : 0U);
     }
-    case StreamState::closed:
+    case TcpStreamState::closed:
       break;
   }
   return 0;
 }
 
-std::optional<std::uint64_t> Stream::deadline_us() const noexcept {
-  if (state_ == StreamState::open || state_ == StreamState::closed) return std::nullopt;
+std::optional<std::uint64_t> TcpStream::deadline_us() const noexcept {
+  if (state_ == TcpStreamState::open || state_ == TcpStreamState::closed) return std::nullopt;
   return deadline_us_;
 }
 
-void Stream::drive(std::uint64_t now_us) {
-  if (state_ == StreamState::connecting) connected();
-  if (state_ == StreamState::handshaking) handshake();
-  if (state_ == StreamState::open) flush();
-  if (state_ == StreamState::finishing) drain();
+void TcpStream::drive(std::uint64_t now_us) {
+  if (state_ == TcpStreamState::connecting) connected();
+  if (state_ == TcpStreamState::handshaking) handshake();
+  if (state_ == TcpStreamState::open) flush();
+  if (state_ == TcpStreamState::finishing) drain();
   const auto deadline = deadline_us();
   if (!deadline || now_us < *deadline) return;
   switch (state_) {
-    case StreamState::connecting:
+    case TcpStreamState::connecting:
       close("no answer from " + target_ + " in time; is the peer up and does a firewall let the port through?");
       break;
-    case StreamState::handshaking:
+    case TcpStreamState::handshaking:
       close("the TLS handshake was not finished in time; does the peer speak TLS on this port?");
       break;
     default:
@@ -118,7 +118,7 @@ void Stream::drive(std::uint64_t now_us) {
   }
 }
 
-void Stream::connected() {
+void TcpStream::connected() {
   pollfd entry{fd_.get(), POLLOUT, 0};
   if (::poll(&entry, 1, 0) <= 0) return;
   int error = 0;
@@ -128,30 +128,30 @@ void Stream::connected() {
     close("cannot connect to " + target_ + ": " + errno_text(error));
     return;
   }
-  state_ = tls_ ? StreamState::handshaking : StreamState::open;
+  state_ = tls_ ? TcpStreamState::handshaking : TcpStreamState::open;
 }
 
-void Stream::handshake() {
+void TcpStream::handshake() {
   const TlsResult result = tls_->handshake();
   handshake_wants_write_ = result == TlsResult::want_write;
   if (result == TlsResult::ok) {
-    state_ = StreamState::open;
+    state_ = TcpStreamState::open;
   } else {
     note(result);
   }
 }
 
-void Stream::note(TlsResult result) {
+void TcpStream::note(TlsResult result) {
   if (result == TlsResult::closed || result == TlsResult::failed) close(tls_->error());
 }
 
-bool Stream::write(std::initializer_list<std::span<const std::byte>> parts) {
-  if (state_ == StreamState::finishing || state_ == StreamState::closed) return false;
+bool TcpStream::write(std::initializer_list<std::span<const std::byte>> parts) {
+  if (state_ == TcpStreamState::finishing || state_ == TcpStreamState::closed) return false;
   return output_.append(parts);
 }
 
-void Stream::flush() {
-  while ((state_ == StreamState::open || state_ == StreamState::finishing) && !output_.empty()) {
+void TcpStream::flush() {
+  while ((state_ == TcpStreamState::open || state_ == TcpStreamState::finishing) && !output_.empty()) {
     const auto piece = output_.front();
     if (tls_) {
       std::size_t count = 0;
@@ -171,12 +171,12 @@ void Stream::flush() {
   }
 }
 
-std::size_t Stream::space() const noexcept {
-  return state_ == StreamState::finishing || state_ == StreamState::closed ? 0 : output_.space();
+std::size_t TcpStream::space() const noexcept {
+  return state_ == TcpStreamState::finishing || state_ == TcpStreamState::closed ? 0 : output_.space();
 }
 
-std::size_t Stream::read(std::span<std::byte> into) {
-  if (into.empty() || (state_ != StreamState::open && state_ != StreamState::finishing)) return 0;
+std::size_t TcpStream::read(std::span<std::byte> into) {
+  if (into.empty() || (state_ != TcpStreamState::open && state_ != TcpStreamState::finishing)) return 0;
   if (tls_) {
     std::size_t count = 0;
     const TlsResult result = tls_->read(into, count);
@@ -201,19 +201,19 @@ std::size_t Stream::read(std::span<std::byte> into) {
   }
 }
 
-void Stream::finish(std::string_view reason, std::uint64_t deadline_us) {
-  if (state_ != StreamState::open) return close(reason);
+void TcpStream::finish(std::string_view reason, std::uint64_t deadline_us) {
+  if (state_ != TcpStreamState::open) return close(reason);
   finish_reason_ = reason;
   deadline_us_ = deadline_us;
-  state_ = StreamState::finishing;
+  state_ = TcpStreamState::finishing;
   drain();
 }
 
 // Closing a socket with unread bytes resets the connection, and a reset may overtake what was sent last; so the peer's
 // end is read first.
-void Stream::drain() {
+void TcpStream::drain() {
   flush();
-  if (state_ != StreamState::finishing || !output_.empty()) return;
+  if (state_ != TcpStreamState::finishing || !output_.empty()) return;
   if (!std::exchange(sent_end_, true)) {
     if (tls_) tls_->shutdown();
     ::shutdown(fd_.get(), SHUT_WR);
@@ -224,13 +224,13 @@ void Stream::drain() {
     if (count == 0) break;
     total += count;
   }
-  if (state_ == StreamState::closed) reason_ = finish_reason_;
+  if (state_ == TcpStreamState::closed) reason_ = finish_reason_;
 }
 
-void Stream::close(std::string_view reason) {
-  if (state_ == StreamState::closed) return;
-  if (tls_ && state_ == StreamState::open) tls_->shutdown();
-  state_ = StreamState::closed;
+void TcpStream::close(std::string_view reason) {
+  if (state_ == TcpStreamState::closed) return;
+  if (tls_ && state_ == TcpStreamState::open) tls_->shutdown();
+  state_ = TcpStreamState::closed;
   reason_ = reason;
   output_.clear();
   tls_.reset();

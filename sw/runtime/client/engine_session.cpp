@@ -1,4 +1,4 @@
-#include "runtime/client/session.hpp"
+#include "runtime/client/engine_session.hpp"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -25,6 +25,8 @@ constexpr std::size_t kPacketQueue = 64;
 constexpr std::int64_t kRetryNs = 50'000'000;
 /// An engine that does not answer a hello or a resume in this time is not one.
 constexpr sw_timeout_ms kHelloMs = 5000;
+/// Longer timeouts are cut to this, which is longer than any process lives.
+constexpr sw_timeout_ms kLongestTimeout = sw_timeout_ms{1} << 40;
 
 int status_of(const std::string& code) {
   if (code == "refused") return SW_REFUSED;
@@ -62,25 +64,34 @@ std::int64_t monotonic_ns() {
   return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
 }
 
-Deadline::Deadline(sw_timeout_ms timeout) : never_(timeout < 0), immediate_(timeout == 0) {
-  constexpr sw_timeout_ms kLongest = sw_timeout_ms{1} << 40;
-  if (timeout > 0) at_ns_ = monotonic_ns() + (std::min(timeout, kLongest) * 1'000'000);
+std::int64_t Deadline::end_ns() const {
+  return monotonic_ns() + (std::min(timeout_, kLongestTimeout) * 1'000'000);
+}
+
+bool Deadline::passed() const {
+  if (never()) return false;
+  if (immediate()) return true;
+  start();
+  return monotonic_ns() >= at_ns_;
 }
 
 int Deadline::poll_ms() const {
-  if (never_) return -1;
-  if (immediate_) return 0;
+  if (never()) return -1;
+  if (immediate()) return 0;
+  start();
   const std::int64_t left = at_ns_ - monotonic_ns();
   constexpr std::int64_t kLongestMs = 3'600'000;
   return left <= 0 ? 0 : static_cast<int>(std::min((left + 999'999) / 1'000'000, kLongestMs));
 }
 
 std::int64_t Deadline::left_ms() const {
-  if (never_) return -1;
-  return std::max<std::int64_t>(1, immediate_ ? 1 : (at_ns_ - monotonic_ns()) / 1'000'000);
+  if (never()) return -1;
+  if (immediate()) return 1;
+  if (at_ns_ == 0) return std::min(timeout_, kLongestTimeout);
+  return std::max<std::int64_t>(1, (at_ns_ - monotonic_ns()) / 1'000'000);
 }
 
-Session::Session(std::string socket_path, std::string name, SessionEvents& events)
+EngineSession::EngineSession(std::string socket_path, std::string name, SessionEvents& events)
     : path_(std::move(socket_path)),
       name_(std::move(name)),
       events_(events),
@@ -95,7 +106,7 @@ Session::Session(std::string socket_path, std::string name, SessionEvents& event
   }
 }
 
-Failure Session::connect_socket() {
+Failure EngineSession::connect_socket() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path_.size() >= sizeof address.sun_path) return {SW_INVALID, "the control socket's path is too long: " + path_};
@@ -118,7 +129,7 @@ Failure Session::connect_socket() {
   return {};
 }
 
-Failure Session::open() {
+Failure EngineSession::open() {
   if (Failure failure = connect_socket(); failure.status != SW_OK) return failure;
   Json answer;
   std::vector<slot::Fd> fds;
@@ -128,11 +139,11 @@ Failure Session::open() {
   return failure;
 }
 
-Json Session::hello_message() const {
+Json EngineSession::hello_message() const {
   return {{"op", "hello"}, {"version", kControlVersion}, {"name", name_}};
 }
 
-Failure Session::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
+Failure EngineSession::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
   try {
     if (fds.size() != 3)
       throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
@@ -155,12 +166,12 @@ Failure Session::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
   return {};
 }
 
-Json Session::resume_message(Json slots) const {
+Json EngineSession::resume_message(Json slots) const {
   return {
       {"op", "resume"}, {"version", kControlVersion}, {"session", id_}, {"token", token_}, {"slots", std::move(slots)}};
 }
 
-void Session::bye() {
+void EngineSession::bye() {
   if (!socket_ && id_ != 0 && connect_socket().status == SW_OK) {
     // A restarted engine still holds what this process had and has not come back for: it holds nothing any more.
     Json message = resume_message(Json::array());
@@ -172,11 +183,11 @@ void Session::bye() {
   socket_.reset();
 }
 
-void Session::post(const Json& message) {
+void EngineSession::post(const Json& message) {
   if (socket_ && !socket_->send(message.dump())) lost_engine();
 }
 
-Failure Session::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
+Failure EngineSession::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
   while (resuming_ != Resuming::no && step(deadline)) {
   }
   if (!attached()) return gone_failure();
@@ -200,7 +211,7 @@ Failure Session::request(Json message, const Deadline& deadline, Json& answer, s
   return failure_in(answer);
 }
 
-bool Session::step(const Deadline& deadline) {
+bool EngineSession::step(const Deadline& deadline) {
   control::Packet packet;
   const control::PacketSocket::Got got = socket_->receive(packet);
   if (got == control::PacketSocket::Got::packet) {
@@ -219,11 +230,11 @@ bool Session::step(const Deadline& deadline) {
   return socket_ != nullptr;
 }
 
-Failure Session::gone_failure() const {
+Failure EngineSession::gone_failure() const {
   return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
 }
 
-Failure Session::start(Json message, std::uint64_t& id) {
+Failure EngineSession::start(Json message, std::uint64_t& id) {
   if (!attached()) return gone_failure();
   id = ++last_request_;
   message["id"] = id;
@@ -237,7 +248,7 @@ Failure Session::start(Json message, std::uint64_t& id) {
 
 /// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event or the
 /// answer to start().
-bool Session::take(control::Packet& packet) {
+bool EngineSession::take(control::Packet& packet) {
   Json message = Json::parse(packet.text, nullptr, false);
   if (!message.is_object()) return true;
   if (message.contains("ev")) {
@@ -269,7 +280,7 @@ bool Session::take(control::Packet& packet) {
   return true;
 }
 
-void Session::handle_event(const Json& event, std::vector<slot::Fd> fds) {
+void EngineSession::handle_event(const Json& event, std::vector<slot::Fd> fds) {
   try {
     const std::string kind = event.at("ev").get<std::string>();
     if (kind == "accepted") {
@@ -286,7 +297,7 @@ void Session::handle_event(const Json& event, std::vector<slot::Fd> fds) {
   }
 }
 
-void Session::process() {
+void EngineSession::process() {
   slot::drain_event(pending_.get());
   if (!socket_) {
     try_resume();
@@ -305,7 +316,7 @@ void Session::process() {
   }
 }
 
-void Session::lost_engine() {
+void EngineSession::lost_engine() {
   socket_.reset();
   waiting_for_ = 0;
   resuming_ = Resuming::no;
@@ -316,19 +327,19 @@ void Session::lost_engine() {
   if (!unanswered.empty()) slot::signal_event(pending_.get());
 }
 
-void Session::not_taken_back() {
+void EngineSession::not_taken_back() {
   lost_engine();
   next_try_ns_ = monotonic_ns() + kRetryNs;
 }
 
-void Session::arm_timer(std::int64_t ns) {
+void EngineSession::arm_timer(std::int64_t ns) {
   itimerspec timer{};
   timer.it_value.tv_sec = ns / 1'000'000'000;
   timer.it_value.tv_nsec = ns % 1'000'000'000;
   ::timerfd_settime(timer_.get(), 0, &timer, nullptr);
 }
 
-void Session::try_resume() {
+void EngineSession::try_resume() {
   const std::int64_t now = monotonic_ns();
   if (now < next_try_ns_) return;
   next_try_ns_ = now + kRetryNs;
@@ -337,7 +348,7 @@ void Session::try_resume() {
   ask_back(Resuming::resume, resume_message(events_.held()));
 }
 
-void Session::ask_back(Resuming what, Json message) {
+void EngineSession::ask_back(Resuming what, Json message) {
   resuming_ = what;
   resume_request_ = ++last_request_;
   message["id"] = resume_request_;
@@ -346,7 +357,7 @@ void Session::ask_back(Resuming what, Json message) {
   if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) not_taken_back();
 }
 
-void Session::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
+void EngineSession::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
   Failure failure = failure_in(answer);
   if (resuming_ == Resuming::resume) {
     // The engine started anew and knows nothing of what there was.
@@ -363,7 +374,7 @@ void Session::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
   serve_again();
 }
 
-Failure Session::take_closed(const Json& answer) {
+Failure EngineSession::take_closed(const Json& answer) {
   try {
     for (const Json& closed : answer.value("closed", Json::array())) {
       events_.on_closed(whole_number<std::uint32_t>(closed.at("local")), closed.at("reason").get<std::string>(), {});
@@ -374,7 +385,7 @@ Failure Session::take_closed(const Json& answer) {
   return {};
 }
 
-void Session::serve_again() {
+void EngineSession::serve_again() {
   for (const auto& [service, backlog] : services_) {
     post(Json{{"op", "serve"}, {"id", 0}, {"service", service}, {"backlog", backlog}});
   }

@@ -16,7 +16,7 @@
 
 namespace slotwire::carriers {
 
-struct StreamOptions {
+struct TcpStreamOptions {
   /// Bytes that wait for the socket at most; write() refuses more.
   std::size_t output_limit = std::size_t{2} << 20;
   /// TLS when set, plain otherwise.
@@ -28,7 +28,7 @@ struct StreamOptions {
   unsigned peer_timeout_ms = 10'000;
 };
 
-enum class StreamState : std::uint8_t {
+enum class TcpStreamState : std::uint8_t {
   connecting,   ///< TCP is being set up
   handshaking,  ///< TLS is being set up
   open,         ///< bytes flow
@@ -39,19 +39,19 @@ enum class StreamState : std::uint8_t {
 /// One thread. Nothing here throws but for want of memory; what goes wrong closes the stream and is told by reason().
 /// How to drive one: watch fd() for events(), call drive() when it is ready or deadline_us() has come, then read()
 /// until 0.
-class Stream {
+class TcpStream {
  public:
   /// Closed from the start.
-  Stream() = default;
+  TcpStream() = default;
 
   /// Starts to connect. The stream closes itself (in drive()) if it is not open by `deadline_us` of drive()'s clock.
-  static Stream connect(const Address& to, const StreamOptions& options, std::uint64_t deadline_us);
+  static TcpStream connect(const Address& to, const TcpStreamOptions& options, std::uint64_t deadline_us);
   /// Takes over a connected socket (as Listener::accept() gives it, or one end of a socketpair), as the TLS server.
-  static Stream accept(Fd connected, const StreamOptions& options, std::uint64_t deadline_us);
+  static TcpStream accept(Fd connected, const TcpStreamOptions& options, std::uint64_t deadline_us);
 
-  StreamState state() const noexcept { return state_; }
-  bool is_open() const noexcept { return state_ == StreamState::open; }
-  bool is_closed() const noexcept { return state_ == StreamState::closed; }
+  TcpStreamState state() const noexcept { return state_; }
+  bool is_open() const noexcept { return state_ == TcpStreamState::open; }
+  bool is_closed() const noexcept { return state_ == TcpStreamState::closed; }
   /// Why it is closed, for people: what happened, and what to do where that is known. Empty while it is not.
   const std::string& reason() const noexcept { return reason_; }
   /// -1 when closed.
@@ -88,8 +88,8 @@ class Stream {
   void close(std::string_view reason);
 
  private:
-  static Stream start(Fd fd, const StreamOptions& options, std::uint64_t deadline_us, StreamState state,
-                      TlsSession::Role role);
+  static TcpStream start(Fd fd, const TcpStreamOptions& options, std::uint64_t deadline_us, TcpStreamState state,
+                         TlsSession::Role role);
   void connected();
   void handshake();
   void drain();
@@ -97,7 +97,7 @@ class Stream {
 
   Fd fd_;
   std::unique_ptr<TlsSession> tls_;
-  StreamState state_ = StreamState::closed;
+  TcpStreamState state_ = TcpStreamState::closed;
   bool read_wants_write_ = false;  ///< TLS cannot read before it has written
   bool write_wants_read_ = false;  ///< and the reverse
   bool handshake_wants_write_ = false;
