@@ -11,7 +11,7 @@ from pathlib import Path
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
 CORE = {"core/regs", "core/slot", "core/pipeline", "core/carriers"}
-CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"}
+CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 ENGINE = {"runtime/engine" + room for room in ("", "/config", "/host", "/recovery", "/services", "/sessions", "/slots", "/status")}
 ALLOWED = {
     "core/regs": set(),
@@ -21,8 +21,9 @@ ALLOWED = {
     "driver": CORE,
     "driver/soft": CORE | {"driver"},
     "driver/bus": CORE | {"driver", "driver/relay"},
-    "driver/relay": CORE | {"driver", "driver/soft", "driver/bus"},
+    "driver/relay": CORE | {"driver", "driver/bus"},
     "driver/sharded": CORE | {"driver", "driver/soft"},
+    "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
     "runtime/control": {"core/slot", "core/regs"},
     "runtime/client": {"runtime/control", "core/slot", "core/regs"},

@@ -62,7 +62,7 @@ Engine::Engine(Config config, std::string config_path)
   if (dpdk_ && !config_.dpdk.kernel_interface.empty()) {
     card_->poll_always(sealed_dpdk_ ? static_cast<carriers::Carrier&>(*sealed_dpdk_) : *dpdk_);
   }
-  if (shards_ != nullptr) shards_->start();
+  card_->start();
   open_links();
   open_control_socket();
   log().info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
@@ -82,7 +82,7 @@ std::unique_ptr<carriers::UdpCarrier> Engine::open_udp(const carriers::Address& 
   options.bind = address;
   options.mtu = config_.listen.mtu;
   // Room for several bursts, whatever the frame size.
-  options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftCard::kBurst * options.mtu);
+  options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftMover::kBurst * options.mtu);
   options.max_links = std::size_t{config_.limits.links} + 1;
   auto udp = std::make_unique<carriers::UdpCarrier>(options);
   log().info("carrier udp on {}: {}", udp->local_address().to_string(), udp->features());
@@ -110,7 +110,7 @@ void Engine::open_dpdk() {
   options.rx_descriptors = config.rx_descriptors;
   options.tx_descriptors = config.tx_descriptors;
   // Room for several bursts.
-  options.output_frames = std::max(options.output_frames, 4 * driver::SoftCard::kBurst);
+  options.output_frames = std::max(options.output_frames, 4 * driver::SoftMover::kBurst);
   options.max_links = std::size_t{config_.limits.links} + 1;
   options.queues = std::max<std::size_t>(config.lcores.size(), 1);
   options.queue_cpus.assign(config.lcores.begin(), config.lcores.end());

@@ -2,15 +2,12 @@
 // lines.
 //
 // One thread runs everything: run() polls the card while there is something to do and sleeps in the reactor otherwise.
-// With dpdk.lcores the slots of links over DPDK are moved by threads of their own (driver/sharded_card.hpp); they run
-// nothing that stands here, but for what on_dpdk() hands to the first of them.
-// engine.cpp        start, loop, stop
-// engine_process.cpp  requests of processes (the control socket)
-// engine_peer.cpp     messages of other engines (the control connection)
-// engine_keys.cpp     keys of encrypted links
-// engine_slots.cpp    the life of a slot: opening, closing, draining
-// engine_recover.cpp  taking up what an earlier life left
-// engine_status.cpp   what it tells about itself
+// With dpdk.lcores the slots of links over DPDK are moved by threads of their own (driver/sharded/shard_worker.hpp);
+// they run nothing that stands here, but for what on_dpdk() hands to the first of them. engine.cpp        start, loop,
+// stop engine_process.cpp  requests of processes (the control socket) engine_peer.cpp     messages of other engines
+// (the control connection) engine_keys.cpp     keys of encrypted links engine_slots.cpp    the life of a slot: opening,
+// closing, draining engine_recover.cpp  taking up what an earlier life left engine_status.cpp   what it tells about
+// itself
 #pragma once
 #include <csignal>
 #include <cstdint>
@@ -30,8 +27,7 @@
 #include "core/carriers/sealed.hpp"
 #include "core/carriers/tcp.hpp"
 #include "core/carriers/udp.hpp"
-#include "driver/relay/card_port.hpp"
-#include "driver/sharded/sharded_card.hpp"
+#include "driver/router/make_card.hpp"
 #include "runtime/control/packet_socket.hpp"
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/host/log.hpp"
@@ -157,12 +153,12 @@ class Engine final : private driver::CardListener {
   /// Runs `f()` in the thread that the DPDK carrier belongs to.
   template <class F>
   void on_dpdk(F&& f) {
-    if (shards_ == nullptr) return f();
-    shards_->run_on(0, std::forward<F>(f));
+    if (card_->workers() == 0) return f();
+    card_->run_on(0, f);
   }
   std::unique_ptr<carriers::SealedCarrier> open_sealed(LinkCarrier kind, carriers::Carrier* below);
-  void open_card(const driver::SoftCardOptions& options);
-  void open_shards(const driver::SoftCardOptions& options);
+  void open_card(const driver::SoftMoverOptions& options);
+  std::vector<driver::WorkerPlace> worker_places();
   void open_links();
   void catch_signals();
   void handle_signal();
@@ -289,7 +285,6 @@ class Engine final : private driver::CardListener {
   std::string dpdk_ciphers_why_;                                       ///< why it is the one, for people
   std::unique_ptr<carriers::SealedCarrier> sealed_udp_, sealed_dpdk_;  ///< over udp_, dpdk_, where some link wants it
   std::unique_ptr<carriers::TcpCarrier> tcp_;
-  std::unique_ptr<driver::CardPort> card_port_;     ///< where the card carries links
   std::unique_ptr<carriers::UdpCarrier> card_udp_;  ///< the card's links where it is software
   struct {
     std::string kind, name, why;
@@ -317,7 +312,6 @@ class Engine final : private driver::CardListener {
   bool stopping_ = false;
   // Last, so that its threads end before anything goes that they use.
   std::unique_ptr<driver::Card> card_;
-  driver::ShardedCard* shards_ = nullptr;  ///< card_, where it has threads
 };
 
 }  // namespace slotwire::engine

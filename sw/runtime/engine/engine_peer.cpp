@@ -321,14 +321,16 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!udp_) throw std::runtime_error("this node does not listen on UDP (listen.udp)");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      card_->set_route(link.index, join(link, *udp_, sealed_udp_), figures);
+      card_->set_route(link.index, driver::OverCarrier{join(link, *udp_, sealed_udp_)}, figures);
       udp_->add_link(link.index, peer);
     } else if (link.config.carrier == LinkCarrier::dpdk) {
       const std::vector<std::uint16_t> ports = ports_of(hello);
       if (link.routed && ports == link.peer_ports) return;
       const carriers::Address peer = address(link.config.udp, "udp_port");
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-      if (!link.routed) card_->set_route(link.index, join(link, *dpdk_, sealed_dpdk_), figures);
+      if (!link.routed) {
+        card_->set_route(link.index, driver::OverCarrier{join(link, *dpdk_, sealed_dpdk_)}, figures);
+      }
       on_dpdk([&] {
         if (link.routed) dpdk_->remove_link(link.index);  // the peer has another number of threads now
         dpdk_->add_link(link.index, peer, ports);
@@ -340,11 +342,10 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
       link.card_peer = peer;
       if (card_udp_) {
-        card_->set_route(link.index, *card_udp_, figures);
+        card_->set_route(link.index, driver::OverCarrier{*card_udp_}, figures);
         card_udp_->add_link(link.index, peer);
       } else {
-        card_->set_route(link.index, *card_port_, figures);
-        card_port_->add_link(link.index, peer);
+        card_->set_route(link.index, driver::OnCard{peer}, figures);
       }
     } else {
       if (link.routed && token == link.token) return;
@@ -355,7 +356,7 @@ void Engine::route(Link& link, const Json& hello, const carriers::Address& from)
       // TCP loses nothing while it stands, and link_up() goes back when it broke: an early timeout would only send
       // again what waits in its buffers.
       figures.retransmit_us = figures.retransmit_max_us;
-      card_->set_route(link.index, *tcp_, figures);
+      card_->set_route(link.index, driver::OverCarrier{*tcp_}, figures);
       tcp_->add_link({link.index, link.config.peer, link.config.dial, peer, token});
     }
     link.token = token;
@@ -388,8 +389,7 @@ bool Engine::on_card_gone(std::string_view why) {
                   "the card went away: " + std::string(why)};
   for (const auto& link : links_) {
     if (!link || link->config.carrier != LinkCarrier::card || !link->routed) continue;
-    card_port_->remove_link(link->index);
-    card_->set_route(link->index, *card_udp_, link_figures(config_.protocol));
+    card_->set_route(link->index, driver::OverCarrier{*card_udp_}, link_figures(config_.protocol));
     card_udp_->add_link(link->index, link->card_peer);
   }
   return true;

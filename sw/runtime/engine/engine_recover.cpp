@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <random>
 
-#include "driver/relay/relay_card.hpp"
 #include "runtime/engine/engine.hpp"
 
 namespace slotwire::engine {
@@ -60,12 +59,12 @@ void Engine::recover() {
       throw std::runtime_error(stored.error().text);
     }
   }
-  driver::SoftCardOptions options;
+  driver::SoftMoverOptions options;
   options.links = std::size_t{config_.limits.links} + 1;
   options.sweep_us = static_cast<std::uint32_t>(config_.protocol.sweep.count());
   open_card(options);
   pipeline::LinkConfig figures;
-  card_->set_route(loop_link_, *loopback_, figures);
+  card_->set_route(loop_link_, driver::OverCarrier{*loopback_}, figures);
   loopback_->add_link(loop_link_);
 
   links_.resize(config_.limits.links);
@@ -75,7 +74,7 @@ void Engine::recover() {
     link->index = link_index(config.peer);
     link->config = config;
     for (std::byte& b : link->token) b = static_cast<std::byte>(random());
-    if (shards_ != nullptr && config.carrier == LinkCarrier::dpdk) shards_->spread(link->index);
+    if (config.carrier == LinkCarrier::dpdk) card_->spread(link->index);
     links_[link->index] = std::move(link);
   }
   if (!recovered_) return;
@@ -214,9 +213,9 @@ bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
   return true;
 }
 
-/// The card of this node: one that relays to a real or simulated card where there is one.
-void Engine::open_card(const driver::SoftCardOptions& options) {
-  auto& listener = static_cast<driver::CardListener&>(*this);
+/// The card of this node: software, with threads of its own where slots over DPDK have them, and a real or simulated
+/// card beside it where there is one.
+void Engine::open_card(const driver::SoftMoverOptions& options) {
   const CardConfig& config = config_.card;
   driver::CardWish wish;
   wish.kind = config.kind();
@@ -226,57 +225,57 @@ void Engine::open_card(const driver::SoftCardOptions& options) {
   wish.pci = config.pci;
   wish.sysfs_access = config.sysfs;
   wish.without_iommu = config.allow_no_iommu;
+  driver::CardParts parts;
+  parts.rows = admin_->rows();
+  parts.soft = options;
+  parts.sessions = config_.limits.sessions;
+  parts.wait = {config_.wait.spin, config_.wait.yield};
+  parts.clock = monotonic_us;
+  parts.workers = worker_places();
   try {
     driver::ChosenCard chosen = driver::choose_card(wish);
     card_chosen_ = {std::string(driver::card_kind_name(chosen.kind)), chosen.name, chosen.why};
     log().info("card: {} ({})", chosen.name, chosen.why);
-    if (!config_.dpdk.lcores.empty()) return open_shards(options);
-    if (!chosen.bus) {
-      card_ = std::make_unique<driver::SoftCard>(admin_->rows(), options, listener);
-      // Links of the card are the same on the wire.
-      if (config.address) card_udp_ = open_udp(address_of(*config.address));
-      return;
+    if (chosen.bus) {
+      driver::HardwareParts& hardware = parts.hardware.emplace();
+      hardware.bus = std::move(chosen.bus);
+      hardware.neighbours = std::make_unique<driver::CardNeighbours>(address_of(*config.address), options.links);
+      hardware.incarnation = admin_->header().incarnation;
+      hardware.give_up_us = static_cast<std::uint64_t>(config.give_up.count());
+      hardware.frame_lines = (config_.listen.mtu - 50) / regs::kLineBytes;
+    } else if (config.address) {
+      card_udp_ = open_udp(address_of(*config.address));  // links of the card are the same on the wire
     }
-    auto relay = std::make_unique<driver::RelayCard>(admin_->rows(), options, listener, std::move(chosen.bus),
-                                                     admin_->header().incarnation,
-                                                     static_cast<std::uint64_t>(config.give_up.count()));
-    const driver::CardInfo& info = relay->info();
-    const std::size_t lines = std::min<std::size_t>(info.max_frame_lines, (config_.listen.mtu - 50) / regs::kLineBytes);
-    card_port_ = std::make_unique<driver::CardPort>(address_of(*config.address), lines, options.links);
-    log().info("card has {} slots, {} links, {} KiB of slot memory, {} lines a frame", info.slots, info.links,
-               std::size_t{info.memory_lines} * regs::kLineBytes >> 10, lines);
-    log().info("card: {}", relay->capabilities().direct_map ? "it serves the slots of processes itself"
-                                                            : "slotwired relays between it and the processes");
-    reactor_.add(relay->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, poll() looks
-    reactor_.add(card_port_->fd(), EPOLLIN, [](std::uint32_t) {});
-    card_ = std::move(relay);
+    card_ = driver::make_card(std::move(parts), static_cast<driver::CardListener&>(*this));
   } catch (const std::exception& error) {
     throw std::runtime_error(std::string("the card (card.kind = \"" + std::string(driver::card_kind_name(wish.kind)) +
                                          "\") cannot be used: ") +
                              error.what());
   }
+  // They only wake the loop: poll() looks.
+  for (const int fd : card_->descriptors()) reactor_.add(fd, EPOLLIN, [](std::uint32_t) {});
+  if (const driver::CardInfo* const info = card_->info()) {
+    log().info("card has {} slots, {} links, {} KiB of slot memory, {} lines a frame", info->slots, info->links,
+               std::size_t{info->memory_lines} * regs::kLineBytes >> 10,
+               std::min<std::size_t>(info->max_frame_lines, (config_.listen.mtu - 50) / regs::kLineBytes));
+    log().info("card: {}", card_->capabilities().direct_map ? "it serves the slots of processes itself"
+                                                            : "slotwired relays between it and the processes");
+  }
+  if (card_->workers() != 0) {
+    log().info("slots of links over DPDK are divided among {} threads of their own", card_->workers());
+  }
 }
 
-/// Software, with a thread for each pair of queues of the port.
-void Engine::open_shards(const driver::SoftCardOptions& options) {
-  std::vector<driver::ShardWorkerPlace> places;
+/// A thread for each pair of queues of the port, where slots over DPDK have threads of their own.
+std::vector<driver::WorkerPlace> Engine::worker_places() {
+  std::vector<driver::WorkerPlace> places;
+  if (config_.dpdk.lcores.empty()) return places;
   for (std::size_t queue = 0; queue < dpdk_->queues(); ++queue) {
     carriers::DpdkCarrier* const dpdk = dpdk_.get();
     places.push_back({&dpdk->queue(queue), [dpdk, queue] { dpdk->enter(queue); },
                       "CPU " + std::to_string(config_.dpdk.lcores[queue])});
   }
-  driver::ShardedCardOptions sharded;
-  sharded.card = options;
-  sharded.sessions = config_.limits.sessions;
-  sharded.wait = {config_.wait.spin, config_.wait.yield};
-  sharded.clock = monotonic_us;
-  auto& listener = static_cast<driver::CardListener&>(*this);
-  auto card = std::make_unique<driver::ShardedCard>(admin_->rows(), sharded, listener, std::move(places));
-  log().info("slots of links over DPDK are divided among {} threads of their own", card->workers());
-  reactor_.add(card->fd(), EPOLLIN, [raw = card.get()](std::uint32_t) { raw->woken(); });
-  shards_ = card.get();
-  card_ = std::move(card);
-  if (config_.card.address) card_udp_ = open_udp(address_of(*config_.card.address));
+  return places;
 }
 
 }  // namespace slotwire::engine

@@ -93,9 +93,9 @@ Json Engine::dpdk_json() {
   const carriers::Carrier& counted = sealed_dpdk_ ? static_cast<const carriers::Carrier&>(*sealed_dpdk_) : *dpdk_;
   carriers::CarrierCounters sum;
   carriers::DpdkPort port;
-  if (shards_ == nullptr) add(sum, counted.counters());
-  for (std::size_t queue = 0; shards_ != nullptr && queue < shards_->workers(); ++queue) {
-    shards_->run_on(queue, [&] { add(sum, dpdk_->queue(queue).counters()); });
+  if (card_->workers() == 0) add(sum, counted.counters());
+  for (std::size_t queue = 0; queue < card_->workers(); ++queue) {
+    card_->run_on(queue, [&] { add(sum, dpdk_->queue(queue).counters()); });
   }
   on_dpdk([&] { port = dpdk_->port(); });
   Json json = carrier_json(counted.name(), sum);
@@ -126,8 +126,8 @@ Json Engine::dpdk_json() {
 /// The threads that move slots of links over DPDK; none: the main thread does.
 Json Engine::workers_json() {
   Json workers = Json::array();
-  for (std::size_t worker = 0; shards_ != nullptr && worker < shards_->workers(); ++worker) {
-    const driver::WorkerReport report = shards_->report(worker);
+  for (std::size_t worker = 0; worker < card_->workers(); ++worker) {
+    const driver::WorkerReport report = card_->report(worker);
     const auto count = [&](regs::Counter counter) { return report.counters[static_cast<std::size_t>(counter)]; };
     workers.push_back({{"queue", worker},
                        {"cpu", config_.dpdk.lcores[worker]},
