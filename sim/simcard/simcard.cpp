@@ -13,6 +13,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/slot/open_files.hpp"
 #include "driver/bus/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
@@ -319,6 +320,7 @@ int main(int argc, char** argv) {
     action.sa_handler = [](int) { slotwire::sim::stopping = true; };
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
+    slotwire::slot::raise_open_files_limit();  // three for each slot that it serves itself
     return slotwire::sim::SimCard(options).run();
   } catch (const std::exception& error) {
     std::cerr << "slotwire-simcard: " << error.what() << '\n';

@@ -32,9 +32,9 @@ ALLOWED = {
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
 FLOORS = ("core", "driver", "runtime", "tools", "sim")
-# These two depend on the standard library alone; the named files also on the system calls that memory and sleeping need.
+# These two depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
 STANDARD_ONLY = {"core/slot", "core/pipeline"}
-SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/waiter.cpp"}
+SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)

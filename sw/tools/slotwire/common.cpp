@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -13,6 +12,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <system_error>
+
+#include "core/slot/open_files.hpp"
 
 namespace slotwire::cli {
 namespace {
@@ -225,10 +226,7 @@ bool StopSignal::wait(std::chrono::microseconds time) const {
 }
 
 void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  slot::raise_open_files_limit();
 }
 
 }  // namespace slotwire::cli
