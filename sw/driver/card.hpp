@@ -104,8 +104,14 @@ class Card {
   virtual void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) = 0;
   /// Takes up memory that an earlier life of the engine made. Throws like open_slot, or std::invalid_argument.
   virtual void adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) = 0;
-  /// The descriptors to keep, valid until close_slot().
+  /// The descriptors that the card has of the slot, valid until close_slot() or take_space_files(). Those of its spaces
+  /// are to be kept and handed to processes; `wake` is there for as long as the slot is open.
   virtual const SlotFiles& files(std::uint16_t slot) const = 0;
+  /// Gives the descriptors of the slot's spaces to the caller, so that an open slot costs this process one descriptor
+  /// and not three: the card has the spaces mapped. None the second time. A card of metal or of a simulation that
+  /// serves processes itself needs them, and gives duplicates each time. `wake` stays with the card. Throws
+  /// std::system_error when a duplicate cannot be had.
+  virtual SlotFiles take_space_files(std::uint16_t slot) = 0;
   /// Unpairs the slot and gives its memory back. What processes have mapped stays theirs until they unmap it.
   virtual void close_slot(std::uint16_t slot) = 0;
 

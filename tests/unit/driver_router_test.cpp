@@ -145,8 +145,9 @@ class NoCarrier final : public carriers::Carrier {
 
 class Router : public testing::Test {
  protected:
-  void start(bool with_hardware, std::size_t with_workers) {
+  void start(bool with_hardware, std::size_t with_workers, bool direct_map = false) {
     RoutedCardParts parts;
+    parts.capabilities.direct_map = direct_map;
     parts.tables = std::make_unique<CardTables>(rows, kLinks, with_workers, listener);
     const SlotTables shared = parts.tables->shared();
     auto make_soft = std::make_unique<Fake<Mover>>("soft", shared, log);
@@ -261,6 +262,7 @@ TEST_F(Router, ASlotBoundOverAnotherMoversLinkMovesThereWithItsBell) {
   card->bind(5, binding(kCardLink));
   EXPECT_EQ(log, (Log{"worker1 close 5", "hardware open 5", "hardware bind 5"}));
   EXPECT_TRUE(workers[1]->leads.empty());
+  EXPECT_EQ(workers[1]->own, 0U) << "the word is free for another thread";
   // One without a place is bound all the same: that faults it, which everybody hears of.
   open(6, kSoftLink);
   hardware->full = true;
@@ -318,6 +320,31 @@ TEST_F(Router, SoftwaresSlotsGoWithTheirLinkToTheCardAndStayThere) {
   soft->up = true;
   EXPECT_TRUE(card->link_up(kOtherLink));
   EXPECT_FALSE(card->link_up(kCardLink));
+}
+
+TEST_F(Router, TheDescriptorsOfASlotsSpacesAreGivenAway) {
+  start(true, 0);
+  open(3, kSoftLink);
+  const SlotFiles taken = card->take_space_files(3);
+  EXPECT_TRUE(taken.own);
+  EXPECT_TRUE(taken.other);
+  EXPECT_FALSE(taken.wake);
+  EXPECT_FALSE(card->files(3).own);
+  EXPECT_FALSE(card->files(3).other);
+  EXPECT_TRUE(card->files(3).wake) << "who moves lines wakes the process";
+  EXPECT_FALSE(card->take_space_files(3).own);
+}
+
+TEST_F(Router, ACardThatServesProcessesKeepsTheDescriptorsOfTheirSlots) {
+  start(true, 0, true);
+  open(3, kCardLink);
+  for (int i = 0; i < 2; ++i) {
+    const SlotFiles taken = card->take_space_files(3);
+    EXPECT_TRUE(taken.own);
+    EXPECT_TRUE(taken.other);
+    EXPECT_NE(taken.own.get(), card->files(3).own.get());
+    EXPECT_TRUE(card->files(3).own);
+  }
 }
 
 TEST_F(Router, WithoutACardNoLinkRunsOnIt) {

@@ -1,5 +1,7 @@
 #include "driver/router/routed_card.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <string>
@@ -24,6 +26,13 @@ SlotMapping make_mapping(unsigned in_order, unsigned out_order, SlotFiles files)
   made.own = slot::Space(files.own.get(), in_order, slot::Access::read_write);
   if (files.other) made.other = slot::Space(files.other.get(), out_order, slot::Access::read_write);
   made.files = std::move(files);
+  return made;
+}
+
+slot::Fd duplicate(const slot::Fd& fd) {
+  if (!fd) return {};
+  slot::Fd made(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!made) carriers::throw_errno("a slot's descriptor cannot be duplicated (raise the limit of open files)");
   return made;
 }
 
@@ -123,6 +132,19 @@ void RoutedCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_
     throw;
   }
   give(slot, to);
+}
+
+SlotFiles RoutedCard::take_space_files(std::uint16_t slot) {
+  SlotFiles& files = tables_.slots[slot].files;
+  SlotFiles taken;
+  if (hardware_ != kNoMover && parts_.capabilities.direct_map) {
+    taken.own = duplicate(files.own);
+    taken.other = duplicate(files.other);
+  } else {
+    taken.own = std::move(files.own);
+    taken.other = std::move(files.other);
+  }
+  return taken;
 }
 
 void RoutedCard::close_slot(std::uint16_t slot) {

@@ -58,6 +58,7 @@ class RoutedCard final : public Card {
   void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) override;
   void adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) override;
   const SlotFiles& files(std::uint16_t slot) const override { return tables_.slots[slot].files; }
+  SlotFiles take_space_files(std::uint16_t slot) override;
   void close_slot(std::uint16_t slot) override;
   void bind(std::uint16_t slot, const pipeline::Binding& binding) override;
   void recover(std::uint16_t slot) override { mover_of(slot).recover(slot); }
