@@ -13,7 +13,9 @@
 #include <system_error>
 
 #include "core/carriers/dpdk/host.hpp"
+#include "core/slot/open_files.hpp"
 #include "driver/sharded/poll_loop.hpp"
+#include "runtime/engine/recovery/descriptor_needs.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -45,7 +47,12 @@ Engine::Engine(Config config, std::string config_path)
       sessions_(config_.limits.sessions),
       started_us_(monotonic_us()) {
   std::filesystem::create_directories(config_.node.run_dir);
-  keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name));
+  const NodeSize size{config_.limits.slots, config_.limits.sessions, config_.links.size()};
+  KeeperOptions keeping;
+  keeping.descriptors = descriptors_kept(size);
+  keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name, keeping));
+  const std::string shortage = descriptor_shortage(size, slot::raise_open_files_limit());
+  if (!shortage.empty()) log().warn("{}", shortage);
   catch_signals();  // after the keeper was started, which has signals of its own
   policy_ = std::make_unique<Policy>(config_, ::getuid());
   directory_ = std::make_unique<StaticDirectory>(config_.services, config_.directory);

@@ -213,6 +213,7 @@ class Engine final : private driver::CardListener {
   void stop_slot(std::uint16_t slot, End end, const std::string& text);
   Json slot_json(std::uint16_t slot);
   /// Descriptors of a slot for its process, in the order of docs/control.md; `temporary` holds those made for it.
+  driver::SlotFiles space_files(std::uint16_t slot);
   std::vector<int> slot_fds(std::uint16_t slot, std::vector<slot::Fd>& temporary);
   Session* serving(const std::string& service);
   std::string peer_text(std::uint16_t slot);

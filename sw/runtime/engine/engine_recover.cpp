@@ -38,12 +38,16 @@ std::uint16_t Engine::link_index(const std::string& peer) {
 }
 
 void Engine::recover() {
-  std::map<std::uint64_t, std::vector<slot::Fd>> kept;
-  for (Keeper::Entry& entry : keeper_->take_kept()) kept.emplace(entry.tag, std::move(entry.fds));
-  const auto admin = kept.find(kAdminTag);
-  if (admin != kept.end() && config_.node.recover) {
+  // One at a time: all of them may be more than this process may open.
+  std::vector<std::uint64_t> kept = keeper_->kept();
+  const auto fetch = [this](std::uint64_t tag) {
+    auto fds = keeper_->fetch(tag);
+    if (!fds) tell(fds.error());
+    return fds ? std::move(fds).value() : std::vector<slot::Fd>();
+  };
+  if (std::binary_search(kept.begin(), kept.end(), kAdminTag) && config_.node.recover) {
     try {
-      admin_ = std::make_unique<Admin>(std::move(admin->second.at(0)), config_.node.name, config_.limits.slots,
+      admin_ = std::make_unique<Admin>(std::move(fetch(kAdminTag).at(0)), config_.node.name, config_.limits.slots,
                                        config_.limits.sessions, config_.memory.slot_memory);
       recovered_ = true;
     } catch (const std::exception& error) {
@@ -51,7 +55,7 @@ void Engine::recover() {
     }
   }
   if (!recovered_) {
-    for (const auto& [tag, fds] : kept) tell(keeper_->remove(tag));
+    for (const std::uint64_t tag : kept) tell(keeper_->remove(tag));
     kept.clear();
     admin_ = std::make_unique<Admin>(config_.node.name, config_.limits.slots, config_.limits.sessions,
                                      config_.memory.slot_memory);
@@ -81,9 +85,10 @@ void Engine::recover() {
 
   std::size_t sessions = 0;
   std::size_t slots = 0;
-  for (auto& [tag, fds] : kept) {
+  for (const std::uint64_t tag : kept) {
     if (kind_of(tag) != kSessionKind) continue;
     const std::uint32_t index = index_of(tag);
+    std::vector<slot::Fd> fds = fetch(tag);
     if (index < sessions_.size() && admin_->sessions()[index].used == 1 && fds.size() == 3) {
       try {
         recover_session(index, fds);
@@ -99,8 +104,9 @@ void Engine::recover() {
   for (std::uint32_t i = 0; i < sessions_.size(); ++i) {
     if (!sessions_[i]) admin_->sessions()[i] = {};
   }
-  for (auto& [tag, fds] : kept) {
+  for (const std::uint64_t tag : kept) {
     if (kind_of(tag) != kSlotKind) continue;
+    std::vector<slot::Fd> fds = fetch(tag);
     if (index_of(tag) < admin_->slots().size() && recover_slot(static_cast<std::uint16_t>(index_of(tag)), fds)) {
       ++slots;
     } else {
@@ -110,7 +116,7 @@ void Engine::recover() {
   // Descriptors without memory are remains of a slot that was just being opened or freed.
   for (std::size_t i = 0; i < admin_->slots().size(); ++i) {
     SlotDescriptor& d = admin_->slots()[i];
-    if (d.pairing == Pairing::none || card_->files(static_cast<std::uint16_t>(i)).own) continue;
+    if (d.pairing == Pairing::none || card_->files(static_cast<std::uint16_t>(i)).wake) continue;
     d = {};
     card_->unbind(static_cast<std::uint16_t>(i));
   }
@@ -181,6 +187,7 @@ bool Engine::recover_slot(std::uint16_t slot, std::vector<slot::Fd>& fds) {
     if (with_output) files.other = std::move(fds[2]);
     if (d.pairing == Pairing::remote) card_->prepare_slot(slot, admin_->rows()[slot].link);
     card_->adopt_slot(slot, d.in_order, d.out_order, std::move(files));
+    static_cast<void>(card_->take_space_files(slot));  // the keeper has them when the process asks
   } catch (const std::exception& error) {
     log().warn("slot {}: not taken over: {}", slot, error.what());
     release_memory(d.in_offset);

@@ -277,12 +277,26 @@ Json Engine::slot_json(std::uint16_t slot) {
        {{"node", get_name(d.peer_node)}, {"name", get_name(d.peer_name)}, {"pid", d.peer_pid}, {"uid", d.peer_uid}}}};
 }
 
+/// Descriptors of a slot's spaces, to hand to a process: those that the card still has, else the keeper's.
+driver::SlotFiles Engine::space_files(std::uint16_t slot) {
+  driver::SlotFiles files = card_->take_space_files(slot);
+  if (files.own) return files;
+  auto kept = keeper_->fetch(slot_tag(slot));
+  if (!kept) throw std::runtime_error(kept.error().text);
+  std::vector<slot::Fd>& fds = kept.value();
+  files.own = std::move(fds[0]);
+  if (fds.size() > 2) files.other = std::move(fds[2]);
+  return files;
+}
+
 std::vector<int> Engine::slot_fds(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
   const SlotDescriptor& d = admin_->slots()[slot];
-  const driver::SlotFiles& files = card_->files(slot);
   const bool direct = d.pairing == Pairing::direct;
-  temporary.push_back(slot::read_only_copy(direct ? card_->files(d.partner).own : files.other));
-  std::vector<int> fds{files.own.get(), temporary.back().get(), files.wake.get()};
+  driver::SlotFiles files = space_files(slot);
+  const driver::SlotFiles partner = direct ? space_files(d.partner) : driver::SlotFiles{};
+  temporary.push_back(slot::read_only_copy(direct ? partner.own : files.other));
+  std::vector<int> fds{files.own.get(), temporary.back().get(), card_->files(slot).wake.get()};
+  temporary.push_back(std::move(files.own));
   if (direct) fds.push_back(card_->files(d.partner).wake.get());
   return fds;
 }
