@@ -18,8 +18,8 @@ function(slotwire_skipped_test name)
 endfunction()
 
 # Where modules that a source names but no SOURCES lists are looked for, by file name.
-set(SLOTWIRE_RTL_DIRS ${PROJECT_SOURCE_DIR}/hw/rtl ${PROJECT_SOURCE_DIR}/hw/rtl/prim
-                      ${PROJECT_SOURCE_DIR}/hw/rtl/axi ${PROJECT_SOURCE_DIR}/sim/rtl
+set(SLOTWIRE_RTL_DIRS ${PROJECT_SOURCE_DIR}/hw/rtl ${PROJECT_SOURCE_DIR}/hw/rtl/gen
+                      ${PROJECT_SOURCE_DIR}/hw/rtl/prim ${PROJECT_SOURCE_DIR}/hw/rtl/axi ${PROJECT_SOURCE_DIR}/sim/rtl
                       ${PROJECT_SOURCE_DIR}/hw/shells/xrt ${PROJECT_SOURCE_DIR}/hw/shells/opennic)
 set(SLOTWIRE_LINT_WAIVERS ${PROJECT_SOURCE_DIR}/hw/lint/waivers.vlt)
 

@@ -60,7 +60,7 @@ class World {
     std::unique_ptr<pipeline::Pipeline> pipe;
     std::vector<End*> by_slot;
     std::vector<bool> up, forced_block, blocked;  ///< by link, which is the number of the node at its other end
-    std::vector<pipeline::LinkConfig> config;
+    std::vector<pipeline::LinkParameters> config;
   };
   enum class What : std::uint8_t {
     act,

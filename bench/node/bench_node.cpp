@@ -1,7 +1,7 @@
 // Round trips and throughput between processes: same node, two nodes over UDP and TCP, beside bare UDP and TCP in the
 // same run.
 //
-//   bench_node [--runs N] [--calls N] [--json FILE]
+//   bench_node [--runs N] [--calls N] [--cases all|calls] [--json FILE]
 //
 // Every figure is the median of several runs with its smallest and largest; floors are what two processes get from the
 // kernel with nothing in between, measured in turn with the rest so that a machine that slows down slows all of them.
@@ -24,6 +24,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "call_cases.hpp"
 #include "cluster.hpp"
 #include "slotwire.h"
 
@@ -37,6 +38,8 @@ using nlohmann::json;
 constexpr std::size_t kSmall = 40;                     // one line with its record header
 constexpr std::size_t kLarge = std::size_t{64} << 10;  // of the throughput cases
 constexpr int kWaitMs = 30'000;
+/// Added to the name of a bare TCP case whose ends collect what they send.
+constexpr const char* kTogether = ", sent together";
 constexpr const char* kEncrypted = "two nodes, udp, aes-256-gcm";
 
 void check(int status, const char* what) {
@@ -260,6 +263,10 @@ double cpu_us(pid_t pid) {
 struct Samples {
   std::map<std::string, std::map<std::string, std::vector<double>>> values;  // case -> metric -> runs
   void add(const std::string& name, const std::string& metric, double value) { values[name][metric].push_back(value); }
+  bool has(const std::string& name, const std::string& metric) const {
+    const auto found = values.find(name);
+    return found != values.end() && found->second.contains(metric);
+  }
 };
 
 double median(std::vector<double> v) {
@@ -283,10 +290,43 @@ int call(const char* socket, const char* service, int count, const std::string& 
   return 0;
 }
 
-int run(int runs, int calls, const std::string& json_path, const std::string& extra) {
+/// Name of the bare TCP case beside the call case `name`.
+std::string bare_case(const std::string& name) {
+  return "bare tcp, " + name;
+}
+
+/// Cases with several calls under way, each beside bare TCP, in turn.
+void run_call_cases(Samples& samples, std::size_t calls, const bench::CallNodes& nodes) {
+  const auto add = [&](const std::string& name, const bench::CallResult& result) {
+    samples.add(name, "calls", result.rate);
+    samples.add(name, "call p50", result.p50);
+    samples.add(name, "call p99", result.p99);
+    samples.add(name, "processor time per call", result.cpu_us);
+    if (result.proxies_us != 0) samples.add(name, "processor time per call, both slotwired", result.proxies_us);
+  };
+  for (const bench::CallShape& shape : bench::call_shapes()) {
+    const std::size_t count = calls * (shape.under_way > 1 ? 10 : 1);
+    add(bare_case(shape.name), bench::measure_bare_calls(shape, count, bench::Sending::each));
+    if (shape.under_way > 1)
+      add(bare_case(shape.name) + kTogether, bench::measure_bare_calls(shape, count, bench::Sending::together));
+    add(shape.name, bench::measure_calls(shape, count, nodes));
+  }
+}
+
+struct Options {
+  int runs = 5;
+  int calls = 20'000;
+  bool only_calls = false;
+  std::string json_path, extra;
+};
+
+int run(const Options& options) {
+  const int runs = options.runs;
+  const int calls = options.calls;
+  const std::string& json_path = options.json_path;
   fault::ClusterOptions udp_options;
   udp_options.slotwired = SLOTWIRE_SLOTWIRED;
-  udp_options.extra = "[log]\nlevel = \"warn\"\n" + extra;
+  udp_options.extra = "[log]\nlevel = \"warn\"\n" + options.extra;
   fault::ClusterOptions tcp_options = udp_options;
   tcp_options.carrier = "tcp";
   fault::ClusterOptions sealed_options = udp_options;
@@ -316,8 +356,12 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
     samples.add(name, "64 KiB messages",
                 static_cast<double>(large_count * kLarge) / caller.one_way(kLarge, large_count));
   };
+  const bench::CallNodes call_nodes{
+      .socket = udp.socket(0), .service = "on-b", .proxies = {udp.pid(0), udp.pid(1)}, .server = servers.front().pid()};
   for (int i = 0; i < runs; ++i) {
     std::fprintf(stderr, "run %d of %d\n", i + 1, runs);
+    run_call_cases(samples, static_cast<std::size_t>(calls), call_nodes);
+    if (options.only_calls) continue;
     round_trip("bare udp", bare_round_trip(SOCK_DGRAM, calls));
     round_trip("bare tcp", bare_round_trip(SOCK_STREAM, calls));
     samples.add("bare tcp", "40-byte messages",
@@ -329,24 +373,30 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
     through(kEncrypted, sealed.socket(0));
     through("two nodes, tcp", tcp.socket(0));
   }
-  // Idle: nothing to do for a while, with everything attached.
-  constexpr int kIdleMs = 5000;
-  const double cpu_before = cpu_us(udp.pid(0)) + cpu_us(udp.pid(1));
-  fault::eventually(kIdleMs, [] { return false; });
-  const double idle = (cpu_us(udp.pid(0)) + cpu_us(udp.pid(1)) - cpu_before) / (2.0 * kIdleMs * 1000) * 100;
-  samples.add("idle", "processor of an idle slotwired", idle);
+  if (!options.only_calls) {
+    // Idle: nothing to do for a while, with everything attached.
+    constexpr int kIdleMs = 5000;
+    const double cpu_before = cpu_us(udp.pid(0)) + cpu_us(udp.pid(1));
+    fault::eventually(kIdleMs, [] { return false; });
+    const double idle = (cpu_us(udp.pid(0)) + cpu_us(udp.pid(1)) - cpu_before) / (2.0 * kIdleMs * 1000) * 100;
+    samples.add("idle", "processor of an idle slotwired", idle);
+  }
 
   json rows = json::array();
   const auto unit_of = [](const std::string& metric) {
-    if (metric == "round-trip calls") return "calls/s";
-    if (metric.starts_with("round-trip")) return "us";
+    if (metric == "round-trip calls" || metric == "calls") return "calls/s";
+    if (metric.starts_with("round-trip") || metric.starts_with("call") || metric.starts_with("processor time"))
+      return "us";
     if (metric.starts_with("64")) return "MB/s";
     return metric.starts_with("processor") ? "%" : "messages/s";
   };
   for (const auto& [name, metrics] : samples.values) {
     for (const auto& [metric, values] : metrics) {
       // What encryption costs is seen beside the same link without it.
+      const std::string bare = bare_case(name);
       const std::string floor_name = name == kEncrypted                 ? "two nodes, udp"
+                                     : samples.values.contains(bare)    ? bare
+                                     : name.starts_with("bare tcp, ")   ? name
                                      : metric.starts_with("round-trip") ? "bare udp"
                                                                         : "bare tcp";
       json row{{"suite", "node"},
@@ -360,13 +410,12 @@ int run(int runs, int calls, const std::string& json_path, const std::string& ex
                {"floor", nullptr},
                {"ratio_to_floor", nullptr},
                {"peers", json::object()}};
-      if (name != "idle" && samples.values[floor_name].contains(metric)) {
+      if (name != "idle" && samples.has(floor_name, metric)) {
         const double floor = median(samples.values[floor_name][metric]);
         row["floor"] = floor;
         row["ratio_to_floor"] = median(values) / floor;
-        for (const char* peer : {"bare udp", "bare tcp"}) {
-          if (peer != name && samples.values[peer].contains(metric))
-            row["peers"][peer] = median(samples.values[peer][metric]);
+        for (const std::string& peer : {std::string("bare udp"), std::string("bare tcp"), bare, bare + kTogether}) {
+          if (peer != name && samples.has(peer, metric)) row["peers"][peer] = median(samples.values[peer][metric]);
         }
       }
       rows.push_back(row);
@@ -387,18 +436,21 @@ int main(int argc, char** argv) {
     if (argc == 4 && std::string(argv[1]) == "--serve") return serve(argv[2], argv[3]);
     if (argc == 6 && std::string(argv[1]) == "--call") return call(argv[2], argv[3], std::stoi(argv[4]), argv[5]);
     CLI::App app{"Round trips and throughput between processes, beside bare UDP and TCP."};
-    int runs = 5;
-    int calls = 20'000;
-    std::string json_path;
-    std::string extra;
+    Options options;
+    std::string cases = "all";
+    std::string& extra = options.extra;
     app.add_option("--config", extra, "more configuration for the nodes, e.g. '[wait]\\nyield = \"0us\"'");
-    app.add_option("--runs", runs, "how often each case is measured")->capture_default_str();
-    app.add_option("--calls", calls, "round trips in one run")->capture_default_str();
-    app.add_option("--json", json_path, "where to write the result; none: standard output");
+    app.add_option("--runs", options.runs, "how often each case is measured")->capture_default_str();
+    app.add_option("--calls", options.calls, "round trips in one run")->capture_default_str();
+    app.add_option("--cases", cases, "which cases: all, or those with several calls under way (calls)")
+        ->check(CLI::IsMember({"all", "calls"}))
+        ->capture_default_str();
+    app.add_option("--json", options.json_path, "where to write the result; none: standard output");
     CLI11_PARSE(app, argc, argv);
     for (std::size_t at = extra.find("\\n"); at != std::string::npos; at = extra.find("\\n"))
       extra.replace(at, 2, "\n");
-    return run(runs, calls, json_path, extra);
+    options.only_calls = cases == "calls";
+    return run(options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_node: %s\n", error.what());
     return 1;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes hw/rtl/sw_crc32c_*.sv: the equations of CRC-32C over a whole line in one clock.
+"""Writes hw/rtl/gen/sw_crc32c_*.sv: the equations of CRC-32C over a whole line in one clock.
 
     generate.py [--check]    --check: exit status 1 when a file is not what would be written
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 POLYNOMIAL = 0x82F63B78  # 0x1EDC6F41 with its bits reversed
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / "hw/rtl"
+TARGET = ROOT / "hw/rtl/gen"
 HEADER_BYTES, CRC_BYTES, LINE_BYTES = 22, 4, 64
 
 

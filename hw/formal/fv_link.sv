@@ -30,15 +30,6 @@ module fv_link (
   `FV_RESET
 
   localparam int unsigned P = 4;  // Position bits, as narrow.py was told.
-  // As in slotwire_rules.sv.
-  localparam logic [3:0] OpInTail = 4'd1;
-  localparam logic [3:0] OpOutHead = 4'd2;
-  localparam logic [3:0] OpRx = 4'd3;
-  localparam logic [3:0] OpTx = 4'd4;
-  localparam logic [3:0] OpTimer = 4'd5;
-  localparam logic [3:0] OpLinkUp = 4'd6;
-  localparam logic [3:0] OpLinkDown = 4'd7;
-  localparam logic [3:0] OpWrite = 4'd8;
   localparam logic [7:0] Bound = 8'(slotwire_pkg::SlotStateBound);
   localparam logic [3:0] Data = 4'(slotwire_pkg::FrameTypeData);
   localparam logic [3:0] ResetFrame = 4'(slotwire_pkg::FrameTypeReset);
@@ -84,13 +75,13 @@ module fv_link (
     allowed = 1'b1;
     binds = 1'b0;
     case (op_i)
-      OpInTail: allowed = !end_i && bound0 && produced <= room;
-      OpOutHead: allowed = end_i && bound1 && row1_q.out_head != row1_q.out_tail;
-      OpRx: allowed = rx.there;
-      OpTx: allowed = 1'b1;
-      OpTimer: allowed = 1'b1;
-      OpLinkUp: allowed = 1'b1;
-      OpLinkDown: allowed = 1'b1;
+      slotwire_pkg::OpInTail: allowed = !end_i && bound0 && produced <= room;
+      slotwire_pkg::OpOutHead: allowed = end_i && bound1 && row1_q.out_head != row1_q.out_tail;
+      slotwire_pkg::OpRx: allowed = rx.there;
+      slotwire_pkg::OpTx: allowed = 1'b1;
+      slotwire_pkg::OpTimer: allowed = 1'b1;
+      slotwire_pkg::OpLinkUp: allowed = 1'b1;
+      slotwire_pkg::OpLinkDown: allowed = 1'b1;
       OpFree: allowed = row.state == Bound;
       OpBind: begin
         // The second end joins the pairing that the first began, unless it was in it already.
@@ -106,11 +97,11 @@ module fv_link (
 
   slotwire_pkg::link_row_t link;
   logic [3:0]   kind;
+  slotwire_pkg::op_t op;
+  slotwire_pkg::tx_head_t tx_head;
+  slotwire_pkg::rx_lines_t rx_lines;
   logic         tx, rx_given, event_given, write;
-  logic [3:0]   tx_type;
-  logic [1:0]   tx_lines, rx_skip, rx_take;
-  logic [P-1:0] tx_seq, tx_ack, rx_at, value;
-  logic [15:0]  tx_credit;
+  logic [P-1:0] value;
   logic [slotwire_pkg::CounterCount-1:0] count;
 
   always_comb begin
@@ -135,28 +126,40 @@ module fv_link (
     end
     link = '0;
     link.up = 8'(end_i ? up1_q : up0_q);
-    if (op_i == OpLinkUp) link.up = 8'd1;
-    if (op_i == OpLinkDown) link.up = 8'd0;
+    if (op_i == slotwire_pkg::OpLinkUp) link.up = 8'd1;
+    if (op_i == slotwire_pkg::OpLinkDown) link.up = 8'd0;
     link.lines_per_frame = 16'd2;
     link.rto_us = P'(1);
     link.rto_max_us = P'(3);
     link.ack_delay_us = P'(1);
-    kind = (op_i == OpFree || op_i == OpBind || op_i == OpTakeOver) ? OpWrite : op_i;
-    value = (op_i == OpInTail) ? row0_q.in_tail + produced : (op_i == OpOutHead) ? row1_q.out_head + P'(1) : rx.seq;
+    kind = op_i;
+    if (op_i == OpFree || op_i == OpBind || op_i == OpTakeOver) kind = slotwire_pkg::OpWrite;
+    value = rx.seq;
+    if (op_i == slotwire_pkg::OpInTail) value = row0_q.in_tail + produced;
+    if (op_i == slotwire_pkg::OpOutHead) value = row1_q.out_head + P'(1);
   end
 
   slotwire_pkg::slot_row_t rule_row;
-  assign rule_row = (kind == OpWrite) ? written : row;
+  assign rule_row = (kind == slotwire_pkg::OpWrite) ? written : row;
+
+  always_comb begin
+    op = '0;
+    op.kind = kind;
+    op.value = value;
+    op.ack = rx.ack;
+    op.credit = 16'(rx.credit);
+    op.src_slot = 16'(end_i ? 0 : 1);
+    op.epoch = 16'(rx.epoch);
+    op.lines = rx.lines;
+    op.frame_type = rx.frame_type;
+    op.may_send = may_send_i;
+  end
 
   slotwire_rules #(.MaxOrder(1), .Links(1)) u_rules (
-    .clk_i, .rst_ni, .valid_i(allowed), .kind_i(kind), .row_i(rule_row), .queued_i(1'b0), .link_i(link), .now_i(now_i),
-    .may_send_i(may_send_i), .value_i(value), .cause_i(8'd0), .target_i(16'd0), .drop_i(1'b0), .damaged_i(1'b0),
-    .crc_bad_i(1'b0), .type_i(rx.frame_type), .slot_beyond_i(1'b0), .src_slot_i(16'(end_i ? 0 : 1)),
-    .epoch_i(16'(rx.epoch)), .ack_i(rx.ack), .credit_i(16'(rx.credit)), .lines_i(rx.lines), .src_ip_i('0), .src_port_i('0),
-    .valid_o(), .kind_o(), .write_o(write), .row_o(new_row), .queued_o(), .push_o(), .link_o(), .tx_o(tx), .tx_type_o(tx_type),
-    .tx_lines_o(tx_lines), .tx_seq_o(tx_seq), .tx_ack_o(tx_ack), .tx_credit_o(tx_credit), .rx_o(rx_given),
-    .rx_skip_o(rx_skip), .rx_take_o(rx_take), .rx_at_o(rx_at), .pub_head_o(), .pub_tail_o(), .event_o(event_given),
-    .count_o(count), .count_again_o());
+    .clk_i, .rst_ni, .valid_i(allowed), .op_i(op), .crc_bad_i(1'b0), .row_i(rule_row), .queued_i(1'b0), .link_i(link),
+    .now_i(now_i), .target_i(16'd0), .valid_o(), .kind_o(), .write_o(write), .row_o(new_row), .queued_o(), .push_o(), .link_o(),
+    .tx_o(tx), .tx_head_o(tx_head), .rx_o(rx_given), .rx_lines_o(rx_lines), .pub_head_o(), .pub_tail_o(),
+    .event_o(event_given), .count_o(count), .count_again_o());
 
   // ---- lines, frames, pairings --------------------------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ module fv_link (
   logic       first_bit, second_bit;
   always_comb begin
     in_ring = in_ring_q;
-    if (allowed && op_i == OpInTail) begin
+    if (allowed && op_i == slotwire_pkg::OpInTail) begin
       in_ring[row0_q.in_tail[0]] = first_bit;
       if (more_i) in_ring[!row0_q.in_tail[0]] = second_bit;
     end
@@ -173,13 +176,13 @@ module fv_link (
 
   always_comb begin
     sent.there = 1'b1;
-    sent.frame_type = tx_type;
+    sent.frame_type = tx_head.frame_type;
     sent.epoch = row.epoch[0];
-    sent.seq = tx_seq;
-    sent.ack = tx_ack;
-    sent.credit = tx_credit[P-1:0];
-    sent.lines = tx_lines;
-    sent.data = tx_seq[0] ? {in_ring[0], in_ring[1]} : in_ring;
+    sent.seq = tx_head.seq;
+    sent.ack = tx_head.ack;
+    sent.credit = tx_head.credit[P-1:0];
+    sent.lines = tx_head.lines;
+    sent.data = tx_head.seq[0] ? {in_ring[0], in_ring[1]} : in_ring;
   end
 
   // A frame's life ends when its positions are a quarter of the circle behind, or its epoch is drawn again.
@@ -222,13 +225,13 @@ module fv_link (
           if (end_i) row1_q <= new_row;
           else row0_q <= new_row;
         end
-        if (op_i == OpLinkUp || op_i == OpLinkDown) begin
-          if (end_i) up1_q <= op_i == OpLinkUp;
-          else up0_q <= op_i == OpLinkUp;
+        if (op_i == slotwire_pkg::OpLinkUp || op_i == slotwire_pkg::OpLinkDown) begin
+          if (end_i) up1_q <= op_i == slotwire_pkg::OpLinkUp;
+          else up0_q <= op_i == slotwire_pkg::OpLinkUp;
         end
         if (rx_given && end_i) begin
-          if (rx_take != 2'd0) out_ring_q[rx_at[0]] <= rx.data[rx_skip[0]];
-          if (rx_take == 2'd2) out_ring_q[!rx_at[0]] <= rx.data[!rx_skip[0]];
+          if (rx_lines.take != 2'd0) out_ring_q[rx_lines.at[0]] <= rx.data[rx_lines.skip[0]];
+          if (rx_lines.take == 2'd2) out_ring_q[!rx_lines.at[0]] <= rx.data[!rx_lines.skip[0]];
         end
         if (tx && keep_i) begin
           if (end_i && pick_i[1]) to0_b_q <= sent;
@@ -257,7 +260,7 @@ module fv_link (
   logic [1:0] in_ones_q;  // 1s that went in.
   logic       takes, gives;
   logic [1:0] in_ones;
-  assign takes = allowed && op_i == OpInTail;
+  assign takes = allowed && op_i == slotwire_pkg::OpInTail;
   assign first_bit = (in_ones_q == 2'd0) ? bit_i : in_ones_q == 2'd1;
   assign in_ones = in_ones_q + 2'(first_bit);
   assign second_bit = (in_ones == 2'd0) ? bit_i : in_ones == 2'd1;
@@ -266,7 +269,7 @@ module fv_link (
   logic       out_bit;
   logic [1:0] out_ones_q;
   logic       broken_q;  // Something else than that came out.
-  assign gives = allowed && op_i == OpOutHead;
+  assign gives = allowed && op_i == slotwire_pkg::OpOutHead;
   assign out_bit = out_ring_q[row1_q.out_head[0]];
   always_ff @(posedge clk_i) begin
     if (!rst_ni || ends_lives) begin

@@ -34,6 +34,11 @@ module fv_slotwire_rows #(
   `FV_RESET
 
   logic rx_ready, db_ready, ctl_done, error_ready;
+  slotwire_pkg::rx_head_t rx;
+  always_comb begin
+    rx = '0;
+    rx.dst_slot = 16'(rx_dst_slot_i);
+  end
 
   slotwire_rows #(
     .Slots(Slots),
@@ -44,19 +49,7 @@ module fv_slotwire_rows #(
     .now_us_i('0),
     .rx_valid_i,
     .rx_ready_o(rx_ready),
-    .rx_drop_i('0),
-    .rx_damaged_i('0),
-    .rx_cause_i('0),
-    .rx_type_i('0),
-    .rx_dst_slot_i(16'(rx_dst_slot_i)),
-    .rx_src_slot_i('0),
-    .rx_epoch_i('0),
-    .rx_seq_i('0),
-    .rx_ack_i('0),
-    .rx_credit_i('0),
-    .rx_lines_i('0),
-    .rx_src_ip_i('0),
-    .rx_src_port_i('0),
+    .rx_i(rx),
     .crc_pop_o(),
     .crc_bad_i('0),
     .db_valid_i,
@@ -88,29 +81,13 @@ module fv_slotwire_rows #(
     .error_slot_i(16'(error_slot_i)),
     .tx_valid_o(),
     .tx_ready_i,
-    .tx_slot_o(),
-    .tx_type_o(),
-    .tx_lines_o(),
-    .tx_seq_o(),
-    .tx_ack_o(),
-    .tx_credit_o(),
-    .tx_peer_slot_o(),
-    .tx_epoch_o(),
-    .tx_base_o(),
-    .tx_order_o(),
-    .tx_peer_ip_o(),
-    .tx_peer_port_o(),
-    .tx_peer_mac_o(),
-    .tx_after_o(),
+    .tx_job_o(),
     .tx_idle_i,
+    .tx_decided_o(),
     .verdict_valid_o(),
     .verdict_ready_i,
-    .verdict_slot_o(),
-    .verdict_skip_o(),
-    .verdict_take_o(),
-    .verdict_at_o(),
-    .verdict_base_o(),
-    .verdict_order_o(),
+    .verdict_o(),
+    .received_o(),
     .writer_idle_i,
     .pub_valid_o(),
     .pub_tail_valid_o(),

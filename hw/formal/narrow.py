@@ -3,9 +3,9 @@
 
     narrow.py TREE POSITION_BITS LINES_BITS
 
-Rewrites TREE/hw/rtl/slotwire_pkg.sv and slotwire_rules.sv in place, by their text: 32-bit positions and times become POSITION_BITS
-wide, the lines of a frame LINES_BITS, and the pipeline registers of the rules wires, so that an operation takes no clock. The
-logic stays what it is; whatever this script does not understand makes it fail.
+Rewrites slotwire_pkg.sv, slotwire_types.svh and slotwire_rules.sv of TREE in place, by their text: 32-bit positions and times become
+POSITION_BITS wide, the lines of a frame LINES_BITS, and the pipeline registers of the rules wires, so that an operation takes no
+clock. The logic stays what it is; whatever this script does not understand makes it fail.
 """
 import re
 import sys
@@ -29,6 +29,11 @@ def narrow_package(text, bits):
     return text
 
 
+def narrow_types(text, bits, lines):
+    text = replace(text, r"logic \[31:0\]", f"logic [{bits - 1}:0]")
+    return replace(text, r"logic \[9:0\]", f"logic [{lines - 1}:0]")
+
+
 def narrow_rules(text, bits, lines):
     text = re.sub(r"//.*", "", text)
     text = replace(text, r"(?s)  logic unused;\n\s*assign unused =.*?;\n", "")
@@ -45,7 +50,7 @@ def narrow_rules(text, bits, lines):
         text = re.sub(rf"\b{old}'(?=[(dh])", f"{new}'", text)
     # Registers become wires.
     def wires(match):
-        body = re.sub(r"^(\s*\w+) <= ", r"\1 = ", match[1], flags=re.M)
+        body = re.sub(r"^(\s*[\w.]+) <= ", r"\1 = ", match[1], flags=re.M)
         return "always_comb begin" + body.replace("rst_ni && ", "") + "\n  end"
     text = replace(text, r"(?s)always_ff @\(posedge clk_i\) begin(.*?)\n  end", wires)
     if "always_ff" in text or "posedge" in text:
@@ -55,8 +60,9 @@ def narrow_rules(text, bits, lines):
 
 def main():
     tree, bits, lines = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    package, rules = tree / "hw/rtl/slotwire_pkg.sv", tree / "hw/rtl/slotwire_rules.sv"
+    package, types, rules = (tree / "hw/rtl" / name for name in ("gen/slotwire_pkg.sv", "slotwire_types.svh", "slotwire_rules.sv"))
     package.write_text(narrow_package(package.read_text(), bits))
+    types.write_text(narrow_types(types.read_text(), bits, lines))
     rules.write_text(narrow_rules(rules.read_text(), bits, lines))
 
 

@@ -39,7 +39,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-SOURCE_DIRS = ["hw/rtl", "hw/rtl/prim", "hw/rtl/axi", "hw/formal/check"]
+SOURCE_DIRS = ["hw/rtl", "hw/rtl/gen", "hw/rtl/prim", "hw/rtl/axi", "hw/formal/check"]
 SKIPPED = 77
 
 

@@ -87,4 +87,5 @@ def emit(description, banner):
         lines += emit_enum(enum)
     for flags in description.flags:
         lines += emit_flags(flags)
-    return "\n".join(lines + ["", "endpackage"]) + "\n"
+    lines += ["", "  // What is not described there, but the same for all modules.", '`include "slotwire_types.svh"', "", "endpackage"]
+    return "\n".join(lines) + "\n"

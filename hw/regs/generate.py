@@ -23,7 +23,7 @@ COMMAND = "python3 hw/regs/generate.py"
 BANNER = (f"Generated from {SOURCE} by {COMMAND}. Do not edit: change that file and run the command.",)
 OUTPUTS = {
     "sw/core/regs/regs.hpp": emit_cpp.emit,
-    "hw/rtl/slotwire_pkg.sv": emit_sv.emit,
+    "hw/rtl/gen/slotwire_pkg.sv": emit_sv.emit,
     "sw/tools/dissector/slotwire_fields.lua": emit_lua.emit,
     "docs/registers.md": emit_doc.emit,
 }

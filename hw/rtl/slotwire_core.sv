@@ -10,6 +10,7 @@
 //
 // The protocol is docs/protocol.md, addresses and tables docs/registers.md, and how this works docs/card.md. Time is counted
 // outside, so that a test can hold it.
+`include "sw_assert.svh"
 
 module slotwire_core #(
   parameter int unsigned Slots = 64,  // Rows of the slot table, 16 to 4096, a power of two.
@@ -163,6 +164,8 @@ module slotwire_core #(
     end
     wr_hold_host_q <= wr_host;
   end
+  // What makes the differences of these two, here, in the host's part and in the writer, mean what they say.
+  `SW_ASSUME(NoWriteIsDoneTwice, 8'(issued_q - done_q) <= 8'(WritesMax))
 
   // ---- the host -----------------------------------------------------------------------------------------------------------
 
@@ -216,26 +219,16 @@ module slotwire_core #(
 
   // ---- rows ---------------------------------------------------------------------------------------------------------------
 
-  logic        frame_valid, frame_ready, frame_drop, frame_damaged, crc_pop, crc_bad;
-  logic [7:0]  frame_cause;
-  logic [3:0]  frame_type;
-  logic [15:0] frame_dst_slot, frame_src_slot, frame_epoch, frame_credit, frame_src_port;
-  logic [31:0] frame_seq, frame_ack, frame_src_ip;
-  logic [9:0]  frame_lines;
+  logic        frame_valid, frame_ready, crc_pop, crc_bad;
+  slotwire_pkg::rx_head_t frame;
   logic        error_valid, error_ready;
   logic [15:0] error_slot;
   logic        send_valid, send_ready;
-  logic [15:0] send_slot, send_credit, send_peer_slot, send_epoch, send_peer_port;
-  logic [3:0]  send_type, send_order;
-  logic [9:0]  send_lines;
-  logic [31:0] send_seq, send_ack, send_base, send_peer_ip;
-  logic [47:0] send_peer_mac;
-  logic [7:0]  send_after, written;
+  slotwire_pkg::tx_job_t send;
+  logic        decided;
+  logic [7:0]  received, written;
   logic        reads_idle, writer_idle, verdict_valid, verdict_ready;
-  logic [15:0] verdict_slot;
-  logic [9:0]  verdict_skip, verdict_take;
-  logic [31:0] verdict_at, verdict_base;
-  logic [3:0]  verdict_order;
+  slotwire_pkg::verdict_t verdict;
   logic        pub_valid, pub_tail_valid, pub_room, init, rows_idle;
   logic [15:0] pub_slot;
   logic [31:0] pub_head, pub_tail;
@@ -246,23 +239,16 @@ module slotwire_core #(
   slotwire_rows #(
     .Slots(Slots), .Links(Links), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .SweepClocks(SweepClocks)
   ) u_rows (
-    .clk_i, .rst_ni, .now_us_i, .rx_valid_i(frame_valid), .rx_ready_o(frame_ready), .rx_drop_i(frame_drop),
-    .rx_damaged_i(frame_damaged), .rx_cause_i(frame_cause), .rx_type_i(frame_type), .rx_dst_slot_i(frame_dst_slot),
-    .rx_src_slot_i(frame_src_slot), .rx_epoch_i(frame_epoch), .rx_seq_i(frame_seq), .rx_ack_i(frame_ack),
-    .rx_credit_i(frame_credit), .rx_lines_i(frame_lines), .rx_src_ip_i(frame_src_ip), .rx_src_port_i(frame_src_port),
+    .clk_i, .rst_ni, .now_us_i, .rx_valid_i(frame_valid), .rx_ready_o(frame_ready), .rx_i(frame),
     .crc_pop_o(crc_pop), .crc_bad_i(crc_bad), .db_valid_i(db_valid), .db_ready_o(db_ready), .db_out_head_i(db_out_head),
     .db_slot_i(db_slot), .db_value_i(db_value), .ctl_valid_i(ctl_valid), .ctl_write_i(ctl_write), .ctl_fault_i(ctl_fault),
     .ctl_link_i(ctl_link), .ctl_slot_i(ctl_slot), .ctl_cause_i(ctl_cause), .ctl_row_i(ctl_row), .ctl_done_o(ctl_done),
     .ctl_row_o(ctl_row_read), .ctl_link_o(ctl_link_read), .link_we_i(link_we), .link_waddr_i(link_waddr),
     .link_wdata_i(link_wdata), .walk_valid_i(walk_valid), .walk_up_i(walk_up), .walk_link_i(walk_link),
     .walk_busy_o(walk_busy), .init_o(init), .init_slot_o(init_slot), .error_valid_i(error_valid), .error_ready_o(error_ready),
-    .error_slot_i(error_slot), .tx_valid_o(send_valid), .tx_ready_i(send_ready), .tx_slot_o(send_slot), .tx_type_o(send_type),
-    .tx_lines_o(send_lines), .tx_seq_o(send_seq), .tx_ack_o(send_ack), .tx_credit_o(send_credit),
-    .tx_peer_slot_o(send_peer_slot), .tx_epoch_o(send_epoch), .tx_base_o(send_base), .tx_order_o(send_order),
-    .tx_peer_ip_o(send_peer_ip), .tx_peer_port_o(send_peer_port), .tx_peer_mac_o(send_peer_mac), .tx_after_o(send_after),
-    .tx_idle_i(reads_idle), .verdict_valid_o(verdict_valid), .verdict_ready_i(verdict_ready), .verdict_slot_o(verdict_slot),
-    .verdict_skip_o(verdict_skip), .verdict_take_o(verdict_take), .verdict_at_o(verdict_at), .verdict_base_o(verdict_base),
-    .verdict_order_o(verdict_order), .writer_idle_i(writer_idle), .pub_valid_o(pub_valid), .pub_tail_valid_o(pub_tail_valid),
+    .error_slot_i(error_slot), .tx_valid_o(send_valid), .tx_ready_i(send_ready), .tx_job_o(send), .tx_decided_o(decided),
+    .tx_idle_i(reads_idle), .received_o(received), .verdict_valid_o(verdict_valid), .verdict_ready_i(verdict_ready),
+    .verdict_o(verdict), .writer_idle_i(writer_idle), .pub_valid_o(pub_valid), .pub_tail_valid_o(pub_tail_valid),
     .pub_slot_o(pub_slot), .pub_head_o(pub_head), .pub_tail_o(pub_tail), .pub_room_i(pub_room), .event_o(event_now),
     .event_slot_o(event_slot), .event_fault_o(event_fault), .count_o(count), .count_tx_lines_o(count_tx_lines),
     .count_again_o(count_again), .count_rx_lines_o(count_rx_lines), .idle_o(rows_idle), .sweep_o(sweep_o));
@@ -273,10 +259,8 @@ module slotwire_core #(
   logic [511:0] ours_tdata;
   slotwire_tx #(.MemLineBits(MemLineBits), .FrameLines(FrameLines)) u_tx (
     .clk_i, .rst_ni, .own_ip_i(own_ip), .own_port_i(own_port), .own_mac_i(own_mac), .frame_valid_i(send_valid),
-    .frame_ready_o(send_ready), .frame_slot_i(send_slot), .frame_type_i(send_type), .frame_lines_i(send_lines),
-    .frame_seq_i(send_seq), .frame_ack_i(send_ack), .frame_credit_i(send_credit), .frame_peer_slot_i(send_peer_slot),
-    .frame_epoch_i(send_epoch), .frame_base_i(send_base), .frame_order_i(send_order), .frame_peer_ip_i(send_peer_ip),
-    .frame_peer_port_i(send_peer_port), .frame_peer_mac_i(send_peer_mac), .frame_after_i(send_after), .written_i(written),
+    .frame_ready_o(send_ready), .job_i(send),
+    .decided_i(decided), .received_i(received), .written_i(written),
     .mem_valid_o(tx_rd_valid), .mem_ready_i(tx_rd_ready), .mem_addr_o(tx_rd_addr),
     .mem_rsp_valid_i(mem_rsp_valid_i && !owner_host), .mem_rsp_data_i, .mem_rsp_err_i, .tx_tvalid_o(ours_tvalid),
     .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .error_valid_o(error_valid),
@@ -307,10 +291,7 @@ module slotwire_core #(
     .clk_i, .rst_ni, .own_ip_i(own_ip), .own_port_i(own_port), .own_mac_i(own_mac), .rx_tvalid_i, .rx_tready_o, .rx_tdata_i,
     .rx_tkeep_i, .rx_tlast_i, .rx_tuser_i, .pass_tvalid_o(pass_tvalid), .pass_tdata_o(pass_tdata), .pass_tkeep_o(pass_tkeep),
     .pass_tlast_o(pass_tlast), .pass_tuser_o(pass_tuser), .frame_valid_o(frame_valid), .frame_ready_i(frame_ready),
-    .frame_drop_o(frame_drop), .frame_damaged_o(frame_damaged), .frame_cause_o(frame_cause), .frame_type_o(frame_type),
-    .frame_dst_slot_o(frame_dst_slot), .frame_src_slot_o(frame_src_slot), .frame_epoch_o(frame_epoch),
-    .frame_seq_o(frame_seq), .frame_ack_o(frame_ack), .frame_credit_o(frame_credit), .frame_lines_o(frame_lines),
-    .frame_src_ip_o(frame_src_ip), .frame_src_port_o(frame_src_port), .crc_pop_i(crc_pop), .crc_bad_o(crc_bad),
+    .frame_o(frame), .crc_pop_i(crc_pop), .crc_bad_o(crc_bad),
     .stored_valid_o(stored_valid), .stored_pop_i(stored_pop), .stored_lines_o(stored_lines), .payload_valid_o(payload_valid),
     .payload_ready_i(payload_ready), .payload_o(payload), .count_damaged_o(count_damaged), .idle_o(rx_idle));
   logic         host_tvalid, host_tlast, host_damaged, host_drop, classifier_idle;
@@ -332,9 +313,8 @@ module slotwire_core #(
   logic [15:0] tail_slot;
   logic [31:0] tail;
   slotwire_writer #(.MemLineBits(MemLineBits)) u_writer (
-    .clk_i, .rst_ni, .verdict_valid_i(verdict_valid), .verdict_ready_o(verdict_ready), .verdict_slot_i(verdict_slot),
-    .verdict_skip_i(verdict_skip), .verdict_take_i(verdict_take), .verdict_at_i(verdict_at), .verdict_base_i(verdict_base),
-    .verdict_order_i(verdict_order), .stored_valid_i(stored_valid), .stored_pop_o(stored_pop), .stored_lines_i(stored_lines),
+    .clk_i, .rst_ni, .verdict_valid_i(verdict_valid), .verdict_ready_o(verdict_ready), .verdict_i(verdict),
+    .stored_valid_i(stored_valid), .stored_pop_o(stored_pop), .stored_lines_i(stored_lines),
     .payload_valid_i(payload_valid), .payload_ready_o(payload_ready), .payload_i(payload), .mem_valid_o(rx_wr_valid),
     .mem_ready_i(rx_wr_ready), .mem_addr_o(rx_wr_addr), .mem_data_o(rx_wr_data), .issued_i(issued_now), .done_i(done_q),
     .one_done_i(mem_wr_done_i), .pub_valid_o(tail_valid), .pub_ready_i(tail_ready), .pub_slot_o(tail_slot), .pub_tail_o(tail),

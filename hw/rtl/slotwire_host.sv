@@ -1,6 +1,7 @@
 // The host's side: line-wide reads and writes in the order in which they arrive, told apart by address (docs/registers.md, card
 // addresses): slot memory, doorbells, marks, tables, control. A doorbell takes effect after the writes to memory that came
 // before it.
+`include "sw_assert.svh"
 
 module slotwire_host #(
   parameter int unsigned Slots = 64,
@@ -162,6 +163,8 @@ module slotwire_host #(
     else if (!behind_by[7]) behind_q <= 1'b0;
     if (wr_valid_o && wr_ready_i) last_write_q <= issued_i + 8'd1;
   end
+  // Compared in every clock until it is done, so it cannot come round the circle.
+  `SW_ASSERT(BehindInRange, !behind_q || 8'(behind_by + 8'd64) <= 8'd65)
 
   // What is neither a read nor a write of memory is taken when nothing is read, so that answers keep their order. A read of proxy
   // marks sees the bindings before it.
@@ -173,16 +176,18 @@ module slotwire_host #(
   // ---- doorbells ----------------------------------------------------------------------------------------------------------
 
   logic       db_push, db_waiting, db_line;
-  logic [7:0] db_after, db_ahead;
+  logic       db_behind;  // The writes before it are done.
   logic [4:0] db_count;
   assign db_line = line == 6'(slotwire_pkg::MarkTail / 64) || line == 6'(slotwire_pkg::MarkHead / 64);
   assign db_push = take && to_process && req_write_i && db_line && word0;
-  sw_fifo #(.Width(1 + SlotW + 32 + 8), .Depth(Doorbells)) u_doorbells (
+  sw_fifo #(.Width(1 + SlotW + 32), .Depth(Doorbells)) u_doorbells (
     .clk_i, .rst_ni, .wvalid_i(db_push), .wready_o(db_room),
-    .wdata_i({line == 6'(slotwire_pkg::MarkHead / 64), page[SlotW-1:0], req_wdata_i[31:0], issued_i}), .rvalid_o(db_waiting),
-    .rready_i(db_ready_i && db_valid_o), .rdata_o({db_out_head_o, db_slot_o, db_value_o, db_after}), .count_o(db_count));
-  assign db_ahead = done_i - db_after;
-  assign db_valid_o = db_waiting && !db_ahead[7];
+    .wdata_i({line == 6'(slotwire_pkg::MarkHead / 64), page[SlotW-1:0], req_wdata_i[31:0]}), .rvalid_o(db_waiting),
+    .rready_i(db_ready_i && db_valid_o), .rdata_o({db_out_head_o, db_slot_o, db_value_o}), .count_o(db_count));
+  sw_fence #(.Depth(Doorbells), .Pending(64)) u_written (
+    .clk_i, .rst_ni, .enter_i(db_push), .begun_i(issued_i), .ended_i(done_i), .one_ended_i(1'b0), .may_leave_o(db_behind),
+    .leave_i(db_ready_i && db_valid_o));
+  assign db_valid_o = db_waiting && db_behind;
 
   // ---- control registers --------------------------------------------------------------------------------------------------
 
@@ -396,6 +401,6 @@ module slotwire_host #(
   assign idle_o = state_q == StIdle && !req_valid_i && quiet && db_count == '0 && !rsp_valid_o;
 
   logic unused;
-  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, db_ahead[6:0], behind_by[6:0]};
+  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, behind_by[6:0]};
 
 endmodule

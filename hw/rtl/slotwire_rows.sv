@@ -25,19 +25,7 @@ module slotwire_rows #(
   // Received frames, in order. The CRC's verdict may come two clocks after the rest.
   input  logic        rx_valid_i,
   output logic        rx_ready_o,
-  input  logic        rx_drop_i,
-  input  logic        rx_damaged_i,
-  input  logic [7:0]  rx_cause_i,
-  input  logic [3:0]  rx_type_i,
-  input  logic [15:0] rx_dst_slot_i,
-  input  logic [15:0] rx_src_slot_i,
-  input  logic [15:0] rx_epoch_i,
-  input  logic [31:0] rx_seq_i,
-  input  logic [31:0] rx_ack_i,
-  input  logic [15:0] rx_credit_i,
-  input  logic [9:0]  rx_lines_i,
-  input  logic [31:0] rx_src_ip_i,
-  input  logic [15:0] rx_src_port_i,
+  input  slotwire_pkg::rx_head_t rx_i,
   output logic        crc_pop_o,
   input  logic        crc_bad_i,
 
@@ -79,31 +67,15 @@ module slotwire_rows #(
   // Frames to send, in order.
   output logic                    tx_valid_o,
   input  logic                    tx_ready_i,
-  output logic [15:0]             tx_slot_o,
-  output logic [3:0]              tx_type_o,
-  output logic [9:0]              tx_lines_o,
-  output logic [31:0]             tx_seq_o,
-  output logic [31:0]             tx_ack_o,
-  output logic [15:0]             tx_credit_o,
-  output logic [15:0]             tx_peer_slot_o,
-  output logic [15:0]             tx_epoch_o,
-  output logic [31:0]             tx_base_o,
-  output logic [3:0]              tx_order_o,
-  output logic [31:0]             tx_peer_ip_o,
-  output logic [15:0]             tx_peer_port_o,
-  output logic [47:0]             tx_peer_mac_o,
-  output logic [7:0]              tx_after_o,  // Leaves after so many received frames (mod 256) are written to memory.
+  output slotwire_pkg::tx_job_t   tx_job_o,
   input  logic                    tx_idle_i,  // No frame between here and the reads of its lines.
+  output logic                    tx_decided_o,  // A frame was decided on; it may still wait here.
 
   // Verdicts on received frames, one each, in order.
   output logic        verdict_valid_o,
   input  logic        verdict_ready_i,
-  output logic [15:0] verdict_slot_o,
-  output logic [9:0]  verdict_skip_o,
-  output logic [9:0]  verdict_take_o,
-  output logic [31:0] verdict_at_o,
-  output logic [31:0] verdict_base_o,
-  output logic [3:0]  verdict_order_o,
+  output slotwire_pkg::verdict_t verdict_o,
+  output logic [7:0]  received_o,  // Verdicts that were given, mod 256.
   input  logic        writer_idle_i,  // All verdicts were carried out and published.
 
   // Proxy marks to publish.
@@ -136,39 +108,6 @@ module slotwire_rows #(
   if (MaxOrder > 15 || FrameLines < 1 || FrameLines > 1023 || SweepClocks < 2 || SweepClocks > 255) begin : gen_check_rest
     $error("slotwire_rows: MaxOrder, FrameLines or SweepClocks is out of range");
   end
-
-  // As in slotwire_rules.sv.
-  localparam logic [3:0] OpInTail = 4'd1;
-  localparam logic [3:0] OpOutHead = 4'd2;
-  localparam logic [3:0] OpRx = 4'd3;
-  localparam logic [3:0] OpTx = 4'd4;
-  localparam logic [3:0] OpTimer = 4'd5;
-  localparam logic [3:0] OpLinkUp = 4'd6;
-  localparam logic [3:0] OpLinkDown = 4'd7;
-  localparam logic [3:0] OpWrite = 4'd8;
-  localparam logic [3:0] OpRead = 4'd9;
-  localparam logic [3:0] OpFault = 4'd10;
-  localparam logic [3:0] OpInit = 4'd11;
-
-  typedef struct packed {
-    logic [3:0]  kind;
-    logic [15:0] slot;
-    logic [31:0] value;
-    logic [31:0] ack;
-    logic [15:0] credit;
-    logic [15:0] src_slot;
-    logic [15:0] epoch;
-    logic [9:0]  lines;
-    logic [3:0]  frame_type;
-    logic [31:0] src_ip;
-    logic [15:0] src_port;
-    logic [7:0]  cause;
-    logic        drop;
-    logic        damaged;
-    logic        beyond;
-    logic        may_send;
-    logic        ctl;
-  } op_t;
 
   localparam int unsigned Sources = 4;
   localparam int unsigned FromRx = 0;
@@ -212,7 +151,7 @@ module slotwire_rows #(
 
   // The operation of the slow ones that waits for its turn.
   logic        slow_valid_q, slow_ctl_q, slow_free, slow_walks;
-  logic [3:0]  slow_kind_q;
+  slotwire_pkg::op_e slow_kind, slow_kind_q;
   logic [15:0] slow_slot_q;
   logic [7:0]  slow_cause_q;
   logic        takes_error, takes_ctl, takes_walk, takes_timer;
@@ -228,7 +167,7 @@ module slotwire_rows #(
   // ---- arbitration --------------------------------------------------------------------------------------------------------
 
   logic c1_valid_q, c2_valid_q, c3_valid_q, c4_valid_q, c5_valid;
-  op_t  c1_q, c2_q;
+  slotwire_pkg::op_t c1_q, c2_q;
   logic [15:0] c3_slot_q, c4_slot_q, c5_slot;
 
   logic [Sources-1:0] request, grant;
@@ -239,9 +178,9 @@ module slotwire_rows #(
   logic               others;
 
   // A row is written only when nothing of the slot's last pairing is under way to or from memory.
-  assign quiesce = (ctl_wanted && ctl_write_i) || (slow_valid_q && slow_kind_q == OpWrite);
+  assign quiesce = (ctl_wanted && ctl_write_i) || (slow_valid_q && slow_kind_q == slotwire_pkg::OpWrite);
 
-  assign slot_of[FromRx] = rx_dst_slot_i[SlotW-1:0];
+  assign slot_of[FromRx] = rx_i.dst_slot[SlotW-1:0];
   assign slot_of[FromDoorbell] = db_slot_i;
   assign slot_of[FromTx] = ready_slot;
   assign slot_of[FromSlow] = slow_slot_q[SlotW-1:0];
@@ -261,7 +200,8 @@ module slotwire_rows #(
     request = request & ~clash;
     others = request != '0;
     // The sweep takes what is left, but does not starve.
-    request[FromSlow] = slow_valid_q && !clash[FromSlow] && (slow_kind_q != OpTimer || !others || timer_clocks_q == '0);
+    request[FromSlow] = slow_valid_q && !clash[FromSlow] &&
+                        (slow_kind_q != slotwire_pkg::OpTimer || !others || timer_clocks_q == '0);
   end
 
   // Which slow one waits next. A row is written when nothing of the slot's last pairing is under way, and then nothing new is.
@@ -271,14 +211,23 @@ module slotwire_rows #(
                      (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i));
   assign takes_walk = slow_free && !takes_error && !takes_ctl && walk_q;
   assign takes_timer = slow_free && !takes_error && !takes_ctl && !walk_q && !init_q && timer_q;
-  assign slow_walks = slow_valid_q && (slow_kind_q == OpInit || slow_kind_q == OpLinkUp || slow_kind_q == OpLinkDown);
+  assign slow_walks = slow_valid_q && (slow_kind_q == slotwire_pkg::OpInit || slow_kind_q == slotwire_pkg::OpLinkUp ||
+                                       slow_kind_q == slotwire_pkg::OpLinkDown);
+  always_comb begin
+    slow_kind = slotwire_pkg::OpTimer;
+    if (takes_error) begin
+      slow_kind = slotwire_pkg::OpFault;
+    end else if (takes_ctl) begin
+      slow_kind = ctl_write_i ? slotwire_pkg::OpWrite : ctl_fault_i ? slotwire_pkg::OpFault : slotwire_pkg::OpRead;
+    end else if (takes_walk) begin
+      slow_kind = init_q ? slotwire_pkg::OpInit : walk_up_q ? slotwire_pkg::OpLinkUp : slotwire_pkg::OpLinkDown;
+    end
+  end
   always_ff @(posedge clk_i) begin
     if (!rst_ni) slow_valid_q <= 1'b0;
     else if (slow_free) slow_valid_q <= takes_error || takes_ctl || takes_walk || takes_timer;
     if (slow_free) begin
-      slow_kind_q <= takes_error ? OpFault :
-                     takes_ctl ? (ctl_write_i ? OpWrite : ctl_fault_i ? OpFault : OpRead) :
-                     takes_walk ? (init_q ? OpInit : walk_up_q ? OpLinkUp : OpLinkDown) : OpTimer;
+      slow_kind_q <= slow_kind;
       slow_slot_q <= takes_error ? error_slot_i : takes_ctl ? ctl_slot_i : takes_walk ? 16'(walk_slot_q) : 16'(timer_slot_q);
       slow_cause_q <= takes_error ? 8'(slotwire_pkg::FaultMemory) : ctl_cause_i;
       slow_ctl_q <= takes_ctl;
@@ -296,38 +245,38 @@ module slotwire_rows #(
     end
   end
 
-  op_t c0;
+  slotwire_pkg::op_t c0;
   logic fuses;
   // A frame right after its doorbell, when no other slot waits for its turn.
   assign fuses = !ready_valid && ready_count == '0 && tx_held_q == '0 && !db_out_head_i;
   always_comb begin
     c0 = '0;
     // Fields that only one source has need no selection.
-    c0.ack = rx_ack_i;
-    c0.credit = rx_credit_i;
-    c0.src_slot = rx_src_slot_i;
-    c0.epoch = rx_epoch_i;
-    c0.lines = rx_lines_i;
-    c0.frame_type = rx_type_i;
-    c0.src_ip = rx_src_ip_i;
-    c0.src_port = rx_src_port_i;
-    c0.drop = rx_drop_i;
-    c0.damaged = rx_damaged_i;
-    c0.beyond = 32'(rx_dst_slot_i) >= Slots;
+    c0.ack = rx_i.ack;
+    c0.credit = rx_i.credit;
+    c0.src_slot = rx_i.src_slot;
+    c0.epoch = rx_i.epoch;
+    c0.lines = rx_i.lines;
+    c0.frame_type = rx_i.frame_type;
+    c0.src_ip = rx_i.src_ip;
+    c0.src_port = rx_i.src_port;
+    c0.drop = rx_i.drop;
+    c0.damaged = rx_i.damaged;
+    c0.beyond = 32'(rx_i.dst_slot) >= Slots;
     c0.may_send = fuses;
-    c0.cause = rx_cause_i;
-    c0.value = rx_seq_i;
+    c0.cause = rx_i.cause;
+    c0.value = rx_i.seq;
     if (grant[FromRx]) begin
-      c0.kind = OpRx;
-      c0.slot = rx_dst_slot_i;
+      c0.kind = slotwire_pkg::OpRx;
+      c0.slot = rx_i.dst_slot;
     end
     if (grant[FromDoorbell]) begin
-      c0.kind = db_out_head_i ? OpOutHead : OpInTail;
+      c0.kind = db_out_head_i ? slotwire_pkg::OpOutHead : slotwire_pkg::OpInTail;
       c0.slot = 16'(db_slot_i);
       c0.value = db_value_i;
     end
     if (grant[FromTx]) begin
-      c0.kind = OpTx;
+      c0.kind = slotwire_pkg::OpTx;
       c0.slot = 16'(ready_slot);
     end
     if (grant[FromSlow]) begin
@@ -384,7 +333,7 @@ module slotwire_rows #(
       walk_up_q <= walk_up_i;
       walk_link_q <= walk_link_i;
     end
-    sweep_o <= rst_ni && ((grant[FromSlow] && slow_kind_q == OpTimer && slow_slot_q == 16'(Slots - 1)) ||
+    sweep_o <= rst_ni && ((grant[FromSlow] && slow_kind_q == slotwire_pkg::OpTimer && slow_slot_q == 16'(Slots - 1)) ||
                           (timer_looked_q && !timer_due && timer_slot_q == SlotW'(Slots - 1)));
   end
 
@@ -415,14 +364,14 @@ module slotwire_rows #(
     c3_ctl_q <= c2_q.ctl;
     c4_ctl_q <= c3_ctl_q;
     c5_ctl_q <= c4_ctl_q;
-    busy_q <= rst_ni ? {busy_q[3:0], grant != '0 && !(grant[FromSlow] && slow_kind_q == OpTimer)} : '0;
+    busy_q <= rst_ni ? {busy_q[3:0], grant != '0 && !(grant[FromSlow] && slow_kind_q == slotwire_pkg::OpTimer)} : '0;
   end
 
   slotwire_pkg::slot_row_t row;
   slotwire_pkg::link_row_t link;
   logic [LinkW-1:0]        link_addr;
-  assign row = (c2_q.kind == OpWrite) ? ctl_row_i : read_row[511:0];
-  assign link_addr = (c2_q.kind == OpRead && ctl_link_i) ? c2_q.slot[LinkW-1:0] : row.link[LinkW-1:0];
+  assign row = (c2_q.kind == slotwire_pkg::OpWrite) ? ctl_row_i : read_row[511:0];
+  assign link_addr = (c2_q.kind == slotwire_pkg::OpRead && ctl_link_i) ? c2_q.slot[LinkW-1:0] : row.link[LinkW-1:0];
 
   // The link table; a link whose row was not written since the reset is down.
   (* ram_style = "distributed" *) logic [255:0] links[Links];
@@ -434,29 +383,23 @@ module slotwire_rows #(
   end
   assign link = link_known_q[link_addr] ? links[link_addr] : '0;
 
-  assign crc_pop_o = c2_valid_q && c2_q.kind == OpRx;
+  assign crc_pop_o = c2_valid_q && c2_q.kind == slotwire_pkg::OpRx;
 
   // ---- the rules ----------------------------------------------------------------------------------------------------------
 
   logic                    rule_tx, rule_rx, rule_tail, push;
-  logic [3:0]              rule_kind, rule_type;
+  slotwire_pkg::op_e       rule_kind;
   slotwire_pkg::link_row_t rule_link;
-  logic [9:0]              rule_lines, rule_skip, rule_take;
-  logic [31:0]             rule_seq, rule_ack, rule_at;
-  logic [15:0]             rule_credit;
+  slotwire_pkg::tx_head_t  rule_head;
+  slotwire_pkg::rx_lines_t rule_lines;
 
   slotwire_rules #(.MaxOrder(MaxOrder), .Links(Links)) u_rules (
     .clk_i, .rst_ni,
-    .valid_i(c2_valid_q), .kind_i(c2_q.kind), .row_i(row), .queued_i(read_row[512]), .link_i(link),
-    .now_i(now_us_i), .may_send_i(c2_q.may_send), .value_i(c2_q.value), .cause_i(c2_q.cause), .target_i(walk_link_q),
-    .drop_i(c2_q.drop), .damaged_i(c2_q.damaged), .crc_bad_i(crc_bad_i), .type_i(c2_q.frame_type),
-    .slot_beyond_i(c2_q.beyond), .src_slot_i(c2_q.src_slot), .epoch_i(c2_q.epoch), .ack_i(c2_q.ack),
-    .credit_i(c2_q.credit), .lines_i(c2_q.lines), .src_ip_i(c2_q.src_ip), .src_port_i(c2_q.src_port),
+    .valid_i(c2_valid_q), .op_i(c2_q), .crc_bad_i(crc_bad_i), .row_i(row), .queued_i(read_row[512]), .link_i(link),
+    .now_i(now_us_i), .target_i(walk_link_q),
     .valid_o(c5_valid), .kind_o(rule_kind), .write_o(write), .row_o(new_row), .queued_o(new_queued),
-    .push_o(push), .link_o(rule_link), .tx_o(rule_tx), .tx_type_o(rule_type), .tx_lines_o(rule_lines), .tx_seq_o(rule_seq),
-    .tx_ack_o(rule_ack), .tx_credit_o(rule_credit), .rx_o(rule_rx), .rx_skip_o(rule_skip), .rx_take_o(rule_take),
-    .rx_at_o(rule_at), .pub_head_o(pub_valid_o), .pub_tail_o(rule_tail), .event_o(event_o), .count_o(count_o),
-    .count_again_o(count_again_o));
+    .push_o(push), .link_o(rule_link), .tx_o(rule_tx), .tx_head_o(rule_head), .rx_o(rule_rx), .rx_lines_o(rule_lines),
+    .pub_head_o(pub_valid_o), .pub_tail_o(rule_tail), .event_o(event_o), .count_o(count_o), .count_again_o(count_again_o));
 
   assign ready_push = push;
   assign push_slot = c5_slot[SlotW-1:0];
@@ -471,8 +414,8 @@ module slotwire_rows #(
   assign pub_tail_o = new_row.out_tail;
   assign event_slot_o = c5_slot;
   assign event_fault_o = new_row.fault;
-  assign count_tx_lines_o = rule_lines;
-  assign count_rx_lines_o = rule_take;
+  assign count_tx_lines_o = rule_head.lines;
+  assign count_rx_lines_o = rule_lines.take;
 
   // ---- timers -------------------------------------------------------------------------------------------------------------
 
@@ -504,93 +447,43 @@ module slotwire_rows #(
 
   // ---- frames and verdicts, past a queue when it is empty -----------------------------------------------------------------
 
-  typedef struct packed {
-    logic [15:0] slot;
-    logic [3:0]  frame_type;
-    logic [9:0]  lines;
-    logic [31:0] seq;
-    logic [31:0] ack;
-    logic [15:0] credit;
-    logic [15:0] peer_slot;
-    logic [15:0] epoch;
-    logic [31:0] base;
-    logic [3:0]  order;
-    logic [31:0] peer_ip;
-    logic [15:0] peer_port;
-    logic [47:0] peer_mac;
-    logic [7:0]  after_frames;
-  } frame_t;
-  typedef struct packed {
-    logic [15:0] slot;
-    logic [9:0]  skip;
-    logic [9:0]  take;
-    logic [31:0] at;
-    logic [31:0] base;
-    logic [3:0]  order;
-  } verdict_t;
-
-  frame_t   frame, frame_kept, frame_out;
-  verdict_t verdict, verdict_kept, verdict_out;
+  slotwire_pkg::tx_job_t  job, job_kept;
+  slotwire_pkg::verdict_t verdict, verdict_kept;
   logic     frame_kept_valid, verdict_kept_valid, frame_room, verdict_room;
   logic [7:0] received_q;  // Verdicts given, mod 256.
   logic [$clog2(TxDepth):0] frame_count;
   logic [$clog2(VerdictDepth):0] verdict_count;
 
   always_comb begin
-    frame.slot = c5_slot;
-    frame.frame_type = rule_type;
-    frame.lines = rule_lines;
-    frame.seq = rule_seq;
-    frame.ack = rule_ack;
-    frame.credit = rule_credit;
-    frame.peer_slot = new_row.peer_slot;
-    frame.epoch = new_row.epoch;
-    frame.base = new_row.in_base;
-    frame.order = new_row.in_order[3:0];
-    frame.peer_ip = rule_link.peer_ip;
-    frame.peer_port = rule_link.peer_port;
-    frame.peer_mac = {rule_link.peer_mac_high, rule_link.peer_mac_low};
-    frame.after_frames = received_q;
+    job.frame.head = rule_head;
+    job.frame.slot = c5_slot;
+    job.frame.peer_slot = new_row.peer_slot;
+    job.frame.epoch = new_row.epoch;
+    job.frame.peer_ip = rule_link.peer_ip;
+    job.frame.peer_port = rule_link.peer_port;
+    job.frame.peer_mac = {rule_link.peer_mac_high, rule_link.peer_mac_low};
+    job.base = new_row.in_base;
+    job.order = new_row.in_order[3:0];
     verdict.slot = c5_slot;
-    verdict.skip = rule_skip;
-    verdict.take = rule_take;
-    verdict.at = rule_at;
+    verdict.lines = rule_lines;
     verdict.base = new_row.out_base;
     verdict.order = new_row.out_order[3:0];
   end
 
-  sw_fifo #(.Width($bits(frame)), .Depth(TxDepth)) u_frames (
-    .clk_i, .rst_ni, .wvalid_i(rule_tx && (frame_kept_valid || !tx_ready_i)), .wready_o(frame_room), .wdata_i(frame),
-    .rvalid_o(frame_kept_valid), .rready_i(tx_ready_i), .rdata_o(frame_kept), .count_o(frame_count));
+  sw_fifo #(.Width($bits(job)), .Depth(TxDepth)) u_frames (
+    .clk_i, .rst_ni, .wvalid_i(rule_tx && (frame_kept_valid || !tx_ready_i)), .wready_o(frame_room), .wdata_i(job),
+    .rvalid_o(frame_kept_valid), .rready_i(tx_ready_i), .rdata_o(job_kept), .count_o(frame_count));
   assign tx_valid_o = frame_kept_valid || rule_tx;
-  assign frame_out = frame_kept_valid ? frame_kept : frame;
-  assign tx_slot_o = frame_out.slot;
-  assign tx_type_o = frame_out.frame_type;
-  assign tx_lines_o = frame_out.lines;
-  assign tx_seq_o = frame_out.seq;
-  assign tx_ack_o = frame_out.ack;
-  assign tx_credit_o = frame_out.credit;
-  assign tx_peer_slot_o = frame_out.peer_slot;
-  assign tx_epoch_o = frame_out.epoch;
-  assign tx_base_o = frame_out.base;
-  assign tx_order_o = frame_out.order;
-  assign tx_peer_ip_o = frame_out.peer_ip;
-  assign tx_peer_port_o = frame_out.peer_port;
-  assign tx_peer_mac_o = frame_out.peer_mac;
-  assign tx_after_o = frame_out.after_frames;
+  assign tx_job_o = frame_kept_valid ? job_kept : job;
+  assign tx_decided_o = rule_tx;
+  assign received_o = received_q;
 
   sw_fifo #(.Width($bits(verdict)), .Depth(VerdictDepth)) u_verdicts (
     .clk_i, .rst_ni, .wvalid_i(rule_rx && (verdict_kept_valid || !verdict_ready_i)), .wready_o(verdict_room),
     .wdata_i(verdict), .rvalid_o(verdict_kept_valid), .rready_i(verdict_ready_i), .rdata_o(verdict_kept),
     .count_o(verdict_count));
   assign verdict_valid_o = verdict_kept_valid || rule_rx;
-  assign verdict_out = verdict_kept_valid ? verdict_kept : verdict;
-  assign verdict_slot_o = verdict_out.slot;
-  assign verdict_skip_o = verdict_out.skip;
-  assign verdict_take_o = verdict_out.take;
-  assign verdict_at_o = verdict_out.at;
-  assign verdict_base_o = verdict_out.base;
-  assign verdict_order_o = verdict_out.order;
+  assign verdict_o = verdict_kept_valid ? verdict_kept : verdict;
 
   // Credits are held from the grant until the frame or verdict has left; one that became no frame gives its credit back.
   logic may_tx_granted, tx_gone, tx_unused, c3_may_q, c4_may_q, c5_may_q;
@@ -601,7 +494,7 @@ module slotwire_rows #(
   logic [3:0] tx_kept;
   assign tx_kept = tx_held_q - 4'(tx_gone) - 4'(tx_unused);
   always_ff @(posedge clk_i) begin
-    c3_may_q <= c2_q.kind == OpTx || (c2_q.kind == OpInTail && c2_q.may_send);
+    c3_may_q <= c2_q.kind == slotwire_pkg::OpTx || (c2_q.kind == slotwire_pkg::OpInTail && c2_q.may_send);
     c4_may_q <= c3_may_q;
     c5_may_q <= c4_may_q;
     if (!rst_ni) begin
@@ -616,7 +509,7 @@ module slotwire_rows #(
   end
 
   assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_busy_o && !init_q && !ctl_valid_i && !error_valid_i &&
-                  !(slow_valid_q && slow_kind_q != OpTimer) &&
+                  !(slow_valid_q && slow_kind_q != slotwire_pkg::OpTimer) &&
                   tx_held_q == '0 && rx_held_q == '0 && busy_q == '0 && !push;
 
   logic unused;

@@ -17,32 +17,17 @@ module slotwire_rules #(
 
   // The operation, with the slot's row and its link's row.
   input logic                        valid_i,
-  input logic [3:0]                  kind_i,  // An Op constant below.
+  input slotwire_pkg::op_t           op_i,
+  input logic                        crc_bad_i,  // OpRx: the frame's CRC is wrong.
   input slotwire_pkg::slot_row_t     row_i,  // For OpWrite: the row that is written.
   input logic                        queued_i,  // The slot stands in the queue of ready slots.
   input slotwire_pkg::link_row_t     link_i,
   input logic [31:0]                 now_i,  // Microseconds.
-  input logic                        may_send_i,  // OpInTail: a frame may be sent at once.
-  input logic [31:0]                 value_i,  // OpInTail, OpOutHead: the mark. OpRx: seq.
-  input logic [7:0]                  cause_i,  // OpFault: the cause. OpRx: counter of the reason to drop it, if drop_i.
   input logic [15:0]                 target_i,  // OpLinkUp, OpLinkDown: the link.
-  // OpRx: what the receive side knows of the frame.
-  input logic                        drop_i,  // Dropped before its slot was looked at; cause_i says why.
-  input logic                        damaged_i,  // Dropped and not counted here (the port marked it).
-  input logic                        crc_bad_i,
-  input logic [3:0]                  type_i,
-  input logic                        slot_beyond_i,  // dst_slot is beyond the table.
-  input logic [15:0]                 src_slot_i,
-  input logic [15:0]                 epoch_i,
-  input logic [31:0]                 ack_i,
-  input logic [15:0]                 credit_i,
-  input logic [9:0]                  lines_i,
-  input logic [31:0]                 src_ip_i,
-  input logic [15:0]                 src_port_i,
 
   // Three clocks later.
   output logic                       valid_o,
-  output logic [3:0]                 kind_o,
+  output slotwire_pkg::op_e          kind_o,
   output logic                       write_o,  // The row is to be written back.
   output slotwire_pkg::slot_row_t    row_o,
   output logic                       queued_o,
@@ -50,16 +35,10 @@ module slotwire_rules #(
   output slotwire_pkg::link_row_t    link_o,
   // A frame to send.
   output logic                       tx_o,
-  output logic [3:0]                 tx_type_o,
-  output logic [9:0]                 tx_lines_o,
-  output logic [31:0]                tx_seq_o,
-  output logic [31:0]                tx_ack_o,
-  output logic [15:0]                tx_credit_o,
-  // The verdict on a received frame: skip lines, then take lines to out_at_o on; the rest is dropped.
+  output slotwire_pkg::tx_head_t     tx_head_o,
+  // The verdict on a received frame.
   output logic                       rx_o,
-  output logic [9:0]                 rx_skip_o,
-  output logic [9:0]                 rx_take_o,
-  output logic [31:0]                rx_at_o,
+  output slotwire_pkg::rx_lines_t    rx_lines_o,
   // Proxy marks to publish.
   output logic                       pub_head_o,
   output logic                       pub_tail_o,  // Only when a slot is bound; else the writer of the lines publishes.
@@ -70,29 +49,15 @@ module slotwire_rules #(
   output logic [9:0]                 count_again_o
 );
 
-  // Operations.
-  localparam logic [3:0] OpNone = 4'd0;
-  localparam logic [3:0] OpInTail = 4'd1;  // A doorbell.
-  localparam logic [3:0] OpOutHead = 4'd2;  // A doorbell.
-  localparam logic [3:0] OpRx = 4'd3;  // A received frame.
-  localparam logic [3:0] OpTx = 4'd4;  // The turn of a ready slot.
-  localparam logic [3:0] OpTimer = 4'd5;  // The timer sweep comes by.
-  localparam logic [3:0] OpLinkUp = 4'd6;
-  localparam logic [3:0] OpLinkDown = 4'd7;
-  localparam logic [3:0] OpWrite = 4'd8;  // The host writes the row: binds or frees the slot.
-  localparam logic [3:0] OpRead = 4'd9;
-  localparam logic [3:0] OpFault = 4'd10;
-  localparam logic [3:0] OpInit = 4'd11;  // After a reset: the slot is free, its marks can still be read.
-
   localparam logic [7:0] Free = 8'(slotwire_pkg::SlotStateFree);
   localparam logic [7:0] Bound = 8'(slotwire_pkg::SlotStateBound);
   localparam logic [7:0] Faulted = 8'(slotwire_pkg::SlotStateFaulted);
   localparam logic [7:0] Reset = 8'(slotwire_pkg::SlotStateReset);
-  localparam logic [3:0] Data = 4'(slotwire_pkg::FrameTypeData);
-  localparam logic [3:0] Ack = 4'(slotwire_pkg::FrameTypeAck);
-  localparam logic [3:0] Nak = 4'(slotwire_pkg::FrameTypeNak);
-  localparam logic [3:0] Probe = 4'(slotwire_pkg::FrameTypeProbe);
-  localparam logic [3:0] ResetFrame = 4'(slotwire_pkg::FrameTypeReset);
+  localparam slotwire_pkg::frame_type_e Data = slotwire_pkg::FrameTypeData;
+  localparam slotwire_pkg::frame_type_e Ack = slotwire_pkg::FrameTypeAck;
+  localparam slotwire_pkg::frame_type_e Nak = slotwire_pkg::FrameTypeNak;
+  localparam slotwire_pkg::frame_type_e Probe = slotwire_pkg::FrameTypeProbe;
+  localparam slotwire_pkg::frame_type_e ResetFrame = slotwire_pkg::FrameTypeReset;
   localparam int unsigned AckNow = slotwire_pkg::RowAckNowBit;
   localparam int unsigned NakNow = slotwire_pkg::RowNakNowBit;
   localparam int unsigned ProbeNow = slotwire_pkg::RowProbeNowBit;
@@ -110,13 +75,14 @@ module slotwire_rules #(
 
   logic is_in1, is_out1;
   logic [31:0] in_tail1, out_head1;
-  assign is_in1 = kind_i == OpInTail;
-  assign is_out1 = kind_i == OpOutHead;
-  assign in_tail1 = is_in1 ? value_i : row_i.in_tail;
-  assign out_head1 = is_out1 ? value_i : row_i.out_head;
+  assign is_in1 = op_i.kind == slotwire_pkg::OpInTail;
+  assign is_out1 = op_i.kind == slotwire_pkg::OpOutHead;
+  assign in_tail1 = is_in1 ? op_i.value : row_i.in_tail;
+  assign out_head1 = is_out1 ? op_i.value : row_i.out_head;
 
   logic                    valid2, queued2, may_send2, drop2, damaged2, crc_bad2, beyond2;
-  logic [3:0]              kind2, type2;
+  slotwire_pkg::op_e kind2;
+  logic [3:0]              type2;
   logic [15:0]             src_slot2, epoch2, target2, src_port2;
   logic [7:0]              cause2;
   logic [9:0]              lines2;
@@ -131,26 +97,26 @@ module slotwire_rules #(
 
   always_ff @(posedge clk_i) begin
     valid2 <= rst_ni && valid_i;
-    kind2 <= kind_i;
+    kind2 <= op_i.kind;
     row2 <= row_i;
     queued2 <= queued_i;
     link2 <= link_i;
     now2 <= now_i;
-    may_send2 <= may_send_i;
-    value2 <= value_i;
-    cause2 <= cause_i;
+    may_send2 <= op_i.may_send;
+    value2 <= op_i.value;
+    cause2 <= op_i.cause;
     target2 <= target_i;
-    drop2 <= drop_i;
-    damaged2 <= damaged_i;
+    drop2 <= op_i.drop;
+    damaged2 <= op_i.damaged;
     crc_bad2 <= crc_bad_i;
-    type2 <= type_i;
-    beyond2 <= slot_beyond_i;
-    src_slot2 <= src_slot_i;
-    epoch2 <= epoch_i;
-    ack2 <= ack_i;
-    lines2 <= lines_i;
-    src_ip2 <= src_ip_i;
-    src_port2 <= src_port_i;
+    type2 <= op_i.frame_type;
+    beyond2 <= op_i.beyond;
+    src_slot2 <= op_i.src_slot;
+    epoch2 <= op_i.epoch;
+    ack2 <= op_i.ack;
+    lines2 <= op_i.lines;
+    src_ip2 <= op_i.src_ip;
+    src_port2 <= op_i.src_port;
 
     in_size2 <= in_size1;
     out_size2 <= out_size1;
@@ -158,25 +124,25 @@ module slotwire_rules #(
     out_used2 <= row_i.out_tail - row_i.out_head;
     in_room2 <= in_size1 + row_i.in_head[16:0] - row_i.in_tail[16:0];
     out_free2 <= out_size1 + row_i.out_head[16:0] - row_i.out_tail[16:0];
-    acked2 <= ack_i - row_i.in_head;
-    known2 <= row_i.out_tail - value_i;
-    moved2 <= value_i - (is_out1 ? row_i.out_head : row_i.in_tail);
+    acked2 <= op_i.ack - row_i.in_head;
+    known2 <= row_i.out_tail - op_i.value;
+    moved2 <= op_i.value - (is_out1 ? row_i.out_head : row_i.in_tail);
     waiting2 <= in_tail1 - row_i.sent;
     window2 <= row_i.limit - row_i.sent;
     flight2 <= row_i.sent - row_i.in_head;
     high2 <= row_i.high - row_i.sent;
     told2 <= row_i.out_tail - row_i.told_ack;
-    reach2 <= value_i + 32'(lines_i) - row_i.told_ack;  // lines not told of once this frame's are taken
+    reach2 <= op_i.value + 32'(op_i.lines) - row_i.told_ack;  // lines not told of once this frame's are taken
     full_limit2 <= out_head1 + 32'(out_size1);  // out_tail + room = out_head + size
     told_room2 <= out_head1 + 32'(out_size1) - row_i.told_limit;
-    new_limit2 <= ack_i + 32'(credit_i);
-    gain2 <= ack_i + 32'(credit_i) - row_i.limit;
-    ack_sent2 <= ack_i - row_i.sent;
+    new_limit2 <= op_i.ack + 32'(op_i.credit);
+    gain2 <= op_i.ack + 32'(op_i.credit) - row_i.limit;
+    ack_sent2 <= op_i.ack - row_i.sent;
     tx_left2 <= row_i.tx_deadline - now_i;
     ack_left2 <= row_i.ack_deadline - now_i;
     at_limit2 <= row_i.limit == row_i.in_head;
     // A timeout doubles before the timer starts anew (R9).
-    backoff2 <= (kind_i == OpTimer && row_i.backoff != 8'd15) ? row_i.backoff[3:0] + 4'd1 : row_i.backoff[3:0];
+    backoff2 <= (op_i.kind == slotwire_pkg::OpTimer && row_i.backoff != 8'd15) ? row_i.backoff[3:0] + 4'd1 : row_i.backoff[3:0];
     sound2 <= row_i.in_order <= 8'(MaxOrder) && row_i.out_order <= 8'(MaxOrder) && 32'(row_i.link) < Links;
   end
 
@@ -255,7 +221,8 @@ module slotwire_rules #(
   assign quarter2 = (row2.out_order < 8'd2) ? 32'd1 : 32'(out_size2[16:2]);
 
   logic                    valid3, queued3, may_send3, bound3, member3, sound3, at_limit3;
-  logic [3:0]              kind3, type3;
+  slotwire_pkg::op_e kind3;
+  logic [3:0]              type3;
   logic [7:0]              cause3, refuse3;
   logic [9:0]              n3, fresh3, skip3;
   logic [31:0]             now3, value3, ack3, timeout3, full_limit3, new_limit3, high3;
@@ -326,15 +293,15 @@ module slotwire_rules #(
   // ---- stage 3: the new row -----------------------------------------------------------------------------------------------
 
   logic taken3, data3, lines3, tx_turn3, sends3, send_data3;
-  logic [3:0] send_type3;
-  assign taken3 = kind3 == OpRx && !refused3;
+  slotwire_pkg::frame_type_e send_type3;
+  assign taken3 = kind3 == slotwire_pkg::OpRx && !refused3;
   assign data3 = taken3 && type3 == Data;
   assign lines3 = data3 && !gap3 && !duplicate3 && !overrun3;
 
   // Whose turn it is, and with what (R4). A doorbell may be followed by its frame at once.
   logic rings3;
-  assign rings3 = kind3 == OpInTail && bound3 && !in_fault3 && moved3;
-  assign tx_turn3 = kind3 == OpTx || (rings3 && may_send3);
+  assign rings3 = kind3 == slotwire_pkg::OpInTail && bound3 && !in_fault3 && moved3;
+  assign tx_turn3 = kind3 == slotwire_pkg::OpTx || (rings3 && may_send3);
   always_comb begin
     sends3 = 1'b0;
     send_type3 = Ack;
@@ -391,7 +358,7 @@ module slotwire_rules #(
     to_ack = 1'b0;
     count = '0;
 
-    if (kind3 == OpInTail && bound3) begin
+    if (kind3 == slotwire_pkg::OpInTail && bound3) begin
       write = 1'b1;
       if (in_fault3) begin
         stop = 1'b1;
@@ -404,7 +371,7 @@ module slotwire_rules #(
       end
     end
 
-    if (kind3 == OpOutHead && bound3) begin
+    if (kind3 == slotwire_pkg::OpOutHead && bound3) begin
       write = 1'b1;
       if (out_fault3) begin
         stop = 1'b1;
@@ -419,7 +386,7 @@ module slotwire_rules #(
       end
     end
 
-    if (kind3 == OpRx) begin
+    if (kind3 == slotwire_pkg::OpRx) begin
       write = 1'b1;
       if (refused3) begin
         write = told_again3;
@@ -505,7 +472,7 @@ module slotwire_rules #(
       end
     end
 
-    if (kind3 == OpTimer && (row3.flags[TxTimer] || row3.flags[AckTimer])) begin
+    if (kind3 == slotwire_pkg::OpTimer && (row3.flags[TxTimer] || row3.flags[AckTimer])) begin
       write = 1'b1;
       if (!link3.up[0]) begin
         flags[TxTimer] = 1'b0;
@@ -527,7 +494,7 @@ module slotwire_rules #(
       end
     end
 
-    if (kind3 == OpLinkUp && member3) begin
+    if (kind3 == slotwire_pkg::OpLinkUp && member3) begin
       write = 1'b1;
       if (bound3) begin
         go_back = 1'b1;
@@ -544,24 +511,24 @@ module slotwire_rules #(
       end
     end
 
-    if (kind3 == OpLinkDown && member3) begin
+    if (kind3 == slotwire_pkg::OpLinkDown && member3) begin
       write = 1'b1;
       flags[TxTimer] = 1'b0;
       flags[AckTimer] = 1'b0;
     end
 
-    if (kind3 == OpFault && bound3) begin
+    if (kind3 == slotwire_pkg::OpFault && bound3) begin
       write = 1'b1;
       stop = 1'b1;
     end
 
-    if (kind3 == OpInit) begin
+    if (kind3 == slotwire_pkg::OpInit) begin
       write = 1'b1;
       row.state = Free;
       flags = '0;
     end
 
-    if (kind3 == OpWrite) begin
+    if (kind3 == slotwire_pkg::OpWrite) begin
       write = 1'b1;
       flags = '0;
       if (bound3) begin
@@ -594,7 +561,7 @@ module slotwire_rules #(
     if (tx_turn3) begin
       write = 1'b1;
       ready = 1'b0;
-      if (kind3 == OpInTail && !sends3) ready = 1'b1;  // no turn after all (its link is down): as with any doorbell
+      if (kind3 == slotwire_pkg::OpInTail && !sends3) ready = 1'b1;  // no turn after all (its link is down): as with any doorbell
       if (sends3) begin
         flags[AckNow] = 1'b0;
         flags[NakNow] = 1'b0;
@@ -649,31 +616,31 @@ module slotwire_rules #(
   always_ff @(posedge clk_i) begin
     valid_o <= live3;
     kind_o <= kind3;
-    write_o <= live3 && (write || kind3 == OpTx);
+    write_o <= live3 && (write || kind3 == slotwire_pkg::OpTx);
     row_o <= row;
     link_o <= link3;
-    push_o <= live3 && ready && (!queued3 || kind3 == OpTx) && kind3 != OpInit;
-    queued_o <= (kind3 == OpTx) ? ready : (kind3 == OpInit) ? 1'b0 : (queued3 || ready);
+    push_o <= live3 && ready && (!queued3 || kind3 == slotwire_pkg::OpTx) && kind3 != slotwire_pkg::OpInit;
+    queued_o <= (kind3 == slotwire_pkg::OpTx) ? ready : (kind3 == slotwire_pkg::OpInit) ? 1'b0 : (queued3 || ready);
     tx_o <= live3 && sends3;
-    tx_type_o <= send_type3;
-    tx_lines_o <= send_data3 ? n3 : '0;
-    tx_seq_o <= row3.sent;
-    tx_ack_o <= row3.out_tail;
-    tx_credit_o <= out_free3[15:0];
-    rx_o <= live3 && kind3 == OpRx;
-    rx_skip_o <= lines3 ? skip3 : '0;
-    rx_take_o <= lines3 ? fresh3 : '0;
-    rx_at_o <= row3.out_tail;
+    tx_head_o.frame_type <= send_type3;
+    tx_head_o.lines <= send_data3 ? n3 : '0;
+    tx_head_o.seq <= row3.sent;
+    tx_head_o.ack <= row3.out_tail;
+    tx_head_o.credit <= out_free3[15:0];
+    rx_o <= live3 && kind3 == slotwire_pkg::OpRx;
+    rx_lines_o.skip <= lines3 ? skip3 : '0;
+    rx_lines_o.take <= lines3 ? fresh3 : '0;
+    rx_lines_o.at <= row3.out_tail;
     pub_head_o <= live3 && head;
     pub_tail_o <= live3 && tail;
-    event_o <= live3 && (stop || (kind3 == OpWrite && bound3 && (!sound3 || !sized3)));
+    event_o <= live3 && (stop || (kind3 == slotwire_pkg::OpWrite && bound3 && (!sound3 || !sized3)));
     count_o <= live3 ? count : '0;
     count_again_o <= send_data3 ? again : '0;
   end
 
   // Row fields, link fields and decoded bits that no rule looks at.
   logic unused;
-  assign unused = &{1'b0, OpNone, OpRead, link3.reserved, link3.reserved_end, link3.up[7:1], link3.lines_per_frame[15:10],
+  assign unused = &{1'b0, op_i.slot, op_i.ctl, link3.reserved, link3.reserved_end, link3.up[7:1], link3.lines_per_frame[15:10],
                     refuse3[7:5], out_free3[16]};
 
 endmodule

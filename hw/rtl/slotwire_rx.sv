@@ -35,19 +35,7 @@ module slotwire_rx #(
   // A frame of ours, after its last beat.
   output logic         frame_valid_o,
   input  logic         frame_ready_i,
-  output logic         frame_drop_o,  // Dropped before its slot is looked at, for frame_cause_o.
-  output logic         frame_damaged_o,  // Dropped because the port marked it.
-  output logic [7:0]   frame_cause_o,
-  output logic [3:0]   frame_type_o,
-  output logic [15:0]  frame_dst_slot_o,
-  output logic [15:0]  frame_src_slot_o,
-  output logic [15:0]  frame_epoch_o,
-  output logic [31:0]  frame_seq_o,
-  output logic [31:0]  frame_ack_o,
-  output logic [15:0]  frame_credit_o,
-  output logic [9:0]   frame_lines_o,  // Lines that the frame has; as many stand in the payload FIFO unless it is dropped.
-  output logic [31:0]  frame_src_ip_o,
-  output logic [15:0]  frame_src_port_o,
+  output slotwire_pkg::rx_head_t frame_o,
 
   // The CRC's verdict on each frame, in the same order, two clocks after the frame.
   input  logic         crc_pop_i,
@@ -163,23 +151,7 @@ module slotwire_rx #(
 
   // ---- the frame as it comes in -------------------------------------------------------------------------------------------
 
-  typedef struct packed {
-    logic        drop;
-    logic        damaged;
-    logic [7:0]  cause;
-    logic [3:0]  frame_type;
-    logic [15:0] dst_slot;
-    logic [15:0] src_slot;
-    logic [15:0] epoch;
-    logic [31:0] seq;
-    logic [31:0] ack;
-    logic [15:0] credit;
-    logic [9:0]  lines;
-    logic [31:0] src_ip;
-    logic [15:0] src_port;
-  } frame_t;
-
-  frame_t      now, kept_q, ending;
+  slotwire_pkg::rx_head_t now, kept_q, ending;
   logic        ours, ours_q, beat, ends, stores, cut_short;
   logic [9:0]  stored, stored_q;  // Lines of this frame in the payload FIFO, before this beat.
   logic [31:0] crc_field, crc_field_q;
@@ -272,7 +244,6 @@ module slotwire_rx #(
 
   // ---- queues -------------------------------------------------------------------------------------------------------------
 
-  frame_t     out;
   logic       frame_room, stored_room, payload_room;
   logic [5:0] frame_count, stored_count;
   logic [CountW-1:0] payload_count;
@@ -284,27 +255,13 @@ module slotwire_rx #(
 
   sw_fifo #(.Width($bits(ending)), .Depth(Frames)) u_frames (
     .clk_i, .rst_ni, .wvalid_i(ends), .wready_o(frame_room), .wdata_i(ending), .rvalid_o(frame_valid_o),
-    .rready_i(frame_ready_i), .rdata_o(out), .count_o(frame_count));
+    .rready_i(frame_ready_i), .rdata_o(frame_o), .count_o(frame_count));
   sw_fifo #(.Width(10), .Depth(Frames)) u_stored (
     .clk_i, .rst_ni, .wvalid_i(ends), .wready_o(stored_room), .wdata_i(stored + 10'(stores)), .rvalid_o(stored_valid_o),
     .rready_i(stored_pop_i), .rdata_o(stored_lines_o), .count_o(stored_count));
   sw_fifo_ram #(.Width(512), .Depth(PayloadLines)) u_payload (
     .clk_i, .rst_ni, .wvalid_i(stores), .wready_o(payload_room), .wdata_i(data_q), .rvalid_o(payload_valid_o),
     .rready_i(payload_ready_i), .rdata_o(payload_o), .count_o(payload_count));
-
-  assign frame_drop_o = out.drop;
-  assign frame_damaged_o = out.damaged;
-  assign frame_cause_o = out.cause;
-  assign frame_type_o = out.frame_type;
-  assign frame_dst_slot_o = out.dst_slot;
-  assign frame_src_slot_o = out.src_slot;
-  assign frame_epoch_o = out.epoch;
-  assign frame_seq_o = out.seq;
-  assign frame_ack_o = out.ack;
-  assign frame_credit_o = out.credit;
-  assign frame_lines_o = out.lines;
-  assign frame_src_ip_o = out.src_ip;
-  assign frame_src_port_o = out.src_port;
 
   assign count_damaged_o = ends && user_q;
   assign idle_o = !valid_q && first_q && !beat2_q && frame_count == '0 && stored_count == '0 && crc_count == '0;

@@ -23,21 +23,12 @@ module slotwire_tx #(
 
   input  logic        frame_valid_i,
   output logic        frame_ready_o,
-  input  logic [15:0] frame_slot_i,
-  input  logic [3:0]  frame_type_i,
-  input  logic [9:0]  frame_lines_i,
-  input  logic [31:0] frame_seq_i,
-  input  logic [31:0] frame_ack_i,
-  input  logic [15:0] frame_credit_i,
-  input  logic [15:0] frame_peer_slot_i,
-  input  logic [15:0] frame_epoch_i,
-  input  logic [31:0] frame_base_i,
-  input  logic [3:0]  frame_order_i,
-  input  logic [31:0] frame_peer_ip_i,
-  input  logic [15:0] frame_peer_port_i,
-  input  logic [47:0] frame_peer_mac_i,
-  input  logic [7:0]  frame_after_i,
-  input  logic [7:0]  written_i,  // Received frames whose lines are in memory, mod 256.
+  input  slotwire_pkg::tx_job_t job_i,
+
+  // What a frame acknowledges is in memory before the frame leaves.
+  input logic       decided_i,  // A frame was decided on; it comes in this clock or later.
+  input logic [7:0] received_i,  // Verdicts on received frames before it, mod 256.
+  input logic [7:0] written_i,  // Verdicts that were carried out, mod 256.
 
   output logic                   mem_valid_o,
   input  logic                   mem_ready_i,
@@ -60,6 +51,10 @@ module slotwire_tx #(
 );
 
   localparam int unsigned Jobs = 16;
+  localparam int unsigned Decided = 32;  // At least Jobs and what slotwire_rows holds (TxDepth).
+
+  slotwire_pkg::tx_frame_t job_in;
+  assign job_in = job_i.frame;
 
   // ---- reading ------------------------------------------------------------------------------------------------------------
 
@@ -76,9 +71,9 @@ module slotwire_tx #(
   logic        payload_pop;
 
   assign start = frame_valid_i && !more_q;
-  assign at = more_q ? at_q : frame_seq_i;
-  assign base = more_q ? base_q : frame_base_i;
-  assign order = more_q ? order_q : frame_order_i;
+  assign at = more_q ? at_q : job_in.head.seq;
+  assign base = more_q ? base_q : job_i.base;
+  assign order = more_q ? order_q : job_i.order;
   assign mask = ~(32'hffff_ffff << order);
   assign index = base | (at & mask);
   assign mem_addr_o = index[MemLineBits-1:0];
@@ -93,55 +88,26 @@ module slotwire_tx #(
       more_q <= 1'b0;
       reserved_q <= '0;
     end else begin
-      if (issue) more_q <= more_q ? left_q != 10'd1 : frame_lines_i > 10'd1;
+      if (issue) more_q <= more_q ? left_q != 10'd1 : job_in.head.lines > 10'd1;
       reserved_q <= reserved_q + CountW'(issue) - CountW'(payload_pop) - CountW'(rsp_empty);
     end
     if (issue) begin
       at_q <= at + 32'd1;
-      left_q <= (more_q ? left_q : frame_lines_i) - 10'd1;
+      left_q <= (more_q ? left_q : job_in.head.lines) - 10'd1;
       if (!more_q) begin
-        base_q <= frame_base_i;
-        order_q <= frame_order_i;
+        base_q <= job_i.base;
+        order_q <= job_i.order;
       end
     end
   end
 
   // ---- the frames whose lines are on their way ----------------------------------------------------------------------------
 
-  typedef struct packed {
-    logic [15:0] slot;
-    logic [3:0]  frame_type;
-    logic [9:0]  lines;
-    logic [31:0] seq;
-    logic [31:0] ack;
-    logic [15:0] credit;
-    logic [15:0] peer_slot;
-    logic [15:0] epoch;
-    logic [31:0] peer_ip;
-    logic [15:0] peer_port;
-    logic [47:0] peer_mac;
-    logic [7:0]  after_frames;
-  } job_t;
-
-  job_t        job_in, job;
+  slotwire_pkg::tx_frame_t job;
   logic [31:0] header_crc_in, header_crc;  // The CRC's state behind the link header.
   logic [19:0] ip_sum_in, ip_sum;  // Of the IPv4 header, but for its length.
   logic       job_valid, job_pop;
   logic [4:0] job_count;
-  always_comb begin
-    job_in.slot = frame_slot_i;
-    job_in.frame_type = frame_type_i;
-    job_in.lines = frame_lines_i;
-    job_in.seq = frame_seq_i;
-    job_in.ack = frame_ack_i;
-    job_in.credit = frame_credit_i;
-    job_in.peer_slot = frame_peer_slot_i;
-    job_in.epoch = frame_epoch_i;
-    job_in.peer_ip = frame_peer_ip_i;
-    job_in.peer_port = frame_peer_port_i;
-    job_in.peer_mac = frame_peer_mac_i;
-    job_in.after_frames = frame_after_i;
-  end
   // The first 18 bytes of the link header, byte 0 in bits 7:0.
   logic [143:0] fields;
   function automatic logic [15:0] swap16(input logic [15:0] value);
@@ -150,13 +116,13 @@ module slotwire_tx #(
   function automatic logic [31:0] swap32(input logic [31:0] value);
     swap32 = {value[7:0], value[15:8], value[23:16], value[31:24]};
   endfunction
-  assign fields = {swap16(frame_credit_i), swap32(frame_ack_i), swap32(frame_seq_i), swap16(frame_epoch_i),
-                   swap16(frame_slot_i), swap16(frame_peer_slot_i), 8'd0, 4'(slotwire_pkg::Version), frame_type_i};
+  assign fields = {swap16(job_in.head.credit), swap32(job_in.head.ack), swap32(job_in.head.seq), swap16(job_in.epoch),
+                   swap16(job_in.slot), swap16(job_in.peer_slot), 8'd0, 4'(slotwire_pkg::Version), job_in.head.frame_type};
   sw_crc32c_header u_header (.header_i(fields), .crc_o(header_crc_in));
   // The constant part of the IPv4 header's checksum with the card's own address.
   logic [18:0] own_sum_q;
   always_ff @(posedge clk_i) own_sum_q <= 19'h4500 + 19'h4000 + 19'h4011 + 19'(own_ip_i[31:16]) + 19'(own_ip_i[15:0]);
-  assign ip_sum_in = 20'(own_sum_q) + 20'(frame_peer_ip_i[31:16]) + 20'(frame_peer_ip_i[15:0]);
+  assign ip_sum_in = 20'(own_sum_q) + 20'(job_in.peer_ip[31:16]) + 20'(job_in.peer_ip[15:0]);
   sw_fifo #(.Width($bits(job_in) + 32 + 20), .Depth(Jobs)) u_jobs (
     .clk_i, .rst_ni, .wvalid_i(frame_ready_o), .wready_o(job_room), .wdata_i({job_in, header_crc_in, ip_sum_in}),
     .rvalid_o(job_valid), .rready_i(job_pop), .rdata_o({job, header_crc, ip_sum}), .count_o(job_count));
@@ -167,14 +133,14 @@ module slotwire_tx #(
   logic [9:0]  taken_q;  // Lines of the job that came.
   logic        starts, last, bad_q, bad;
   assign starts = taken_q == '0;
-  assign last = 10'(taken_q + 10'd1) >= job.lines;
+  assign last = 10'(taken_q + 10'd1) >= job.head.lines;
   assign job_pop = mem_rsp_valid_i && last;
-  assign rsp_empty = mem_rsp_valid_i && job.lines == '0;
+  assign rsp_empty = mem_rsp_valid_i && job.head.lines == '0;
 
   sw_crc32c_line u_line (.line_i(mem_rsp_data_i), .crc_o(line_crc));
   sw_crc32c_step u_step (.state_i(starts ? header_crc : state_q), .crc_o(stepped));
-  assign state = job.lines == '0 ? header_crc : stepped ^ line_crc;
-  assign bad = (mem_rsp_err_i && job.lines != '0) || (!starts && bad_q);
+  assign state = job.head.lines == '0 ? header_crc : stepped ^ line_crc;
+  assign bad = (mem_rsp_err_i && job.head.lines != '0) || (!starts && bad_q);
   always_ff @(posedge clk_i) begin
     if (!rst_ni) taken_q <= '0;
     else if (mem_rsp_valid_i) taken_q <= last ? '0 : taken_q + 10'd1;
@@ -187,29 +153,20 @@ module slotwire_tx #(
   // The sum of the IPv4 header with the frame's length, its carries added once.
   logic [19:0] sum;
   logic [16:0] folded;
-  assign sum = ip_sum + 20'd50 + 20'({job.lines, 6'd0});
+  assign sum = ip_sum + 20'd50 + 20'({job.head.lines, 6'd0});
   assign folded = 17'(sum[15:0]) + 17'(sum[19:16]);
 
   // ---- sending ------------------------------------------------------------------------------------------------------------
 
-  typedef struct packed {
-    logic        bad;
-    logic [31:0] crc;
-    logic [16:0] folded;  // The sum for the IPv4 checksum, its carries added once.
-    job_t        job;
-  } header_t;
-  header_t header_in, header;
-  logic    header_valid, header_pop, header_room;
-  logic [4:0] header_count;
-  always_comb begin
-    header_in.bad = bad;
-    header_in.crc = ~state;
-    header_in.folded = folded;
-    header_in.job = job;
-  end
-  sw_fifo #(.Width($bits(header_in)), .Depth(Jobs)) u_headers (
-    .clk_i, .rst_ni, .wvalid_i(job_pop), .wready_o(header_room), .wdata_i(header_in), .rvalid_o(header_valid),
-    .rready_i(header_pop), .rdata_o(header), .count_o(header_count));
+  slotwire_pkg::tx_frame_t header;
+  logic        header_bad;
+  logic [31:0] crc;
+  logic [16:0] header_sum;  // The sum for the IPv4 checksum, its carries added once.
+  logic        header_valid, header_pop, header_room;
+  logic [4:0]  header_count;
+  sw_fifo #(.Width($bits(header) + 1 + 32 + 17), .Depth(Jobs)) u_headers (
+    .clk_i, .rst_ni, .wvalid_i(job_pop), .wready_o(header_room), .wdata_i({bad, ~state, folded, job}),
+    .rvalid_o(header_valid), .rready_i(header_pop), .rdata_o({header_bad, crc, header_sum, header}), .count_o(header_count));
 
   // A frame enters only when there is room for its header, too.
   logic [4:0] jobs_held_q;
@@ -230,50 +187,51 @@ module slotwire_tx #(
   logic       drop_q;  // They are not sent.
   logic       lines_turn, held, may_start, error_room;
   logic [2:0] error_count;
-  logic [7:0] behind;
   assign lines_turn = send_left_q != '0;
-  assign behind = written_i - header.job.after_frames;
-  assign held = behind[7];  // What the frame acknowledges is not in memory yet.
-  assign may_start = header_valid && !lines_turn && !held && (!header.bad || error_room);
-  assign header_pop = may_start && (header.bad || tx_tready_i);
+  logic       may_leave;
+  sw_fence #(.Depth(Decided), .Pending(64)) u_acknowledged (
+    .clk_i, .rst_ni, .enter_i(decided_i), .begun_i(received_i), .ended_i(written_i), .one_ended_i(1'b0),
+    .may_leave_o(may_leave), .leave_i(header_pop));
+  assign held = !may_leave;  // What the frame acknowledges is not in memory yet.
+  assign may_start = header_valid && !lines_turn && !held && (!header_bad || error_room);
+  assign header_pop = may_start && (header_bad || tx_tready_i);
   sw_fifo #(.Width(16), .Depth(4)) u_errors (
-    .clk_i, .rst_ni, .wvalid_i(header_pop && header.bad), .wready_o(error_room), .wdata_i(header.job.slot),
+    .clk_i, .rst_ni, .wvalid_i(header_pop && header_bad), .wready_o(error_room), .wdata_i(header.slot),
     .rvalid_o(error_valid_o), .rready_i(error_ready_i), .rdata_o(error_slot_o), .count_o(error_count));
   assign payload_pop = lines_turn && payload_valid && (drop_q || tx_tready_i);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) send_left_q <= '0;
-    else if (header_pop) send_left_q <= header.job.lines;
+    else if (header_pop) send_left_q <= header.head.lines;
     else if (payload_pop) send_left_q <= send_left_q - 10'd1;
-    if (header_pop) drop_q <= header.bad;
+    if (header_pop) drop_q <= header_bad;
   end
 
   logic [15:0] checksum;
-  assign checksum = ~(header.folded[15:0] + 16'(header.folded[16]));
+  assign checksum = ~(header_sum[15:0] + 16'(header_sum[16]));
 
   logic [15:0] udp_length;
-  assign udp_length = 16'd30 + {header.job.lines, 6'd0};
+  assign udp_length = 16'd30 + {header.head.lines, 6'd0};
   // The first line of the frame as it goes over the wire, the first byte in the most significant place.
   logic [511:0] first;
-  assign first = {header.job.peer_mac, own_mac_i, 16'h0800, 16'h4500, 16'(udp_length + 16'd20), 16'h0000, 16'h4000, 16'h4011,
-                  checksum, own_ip_i, header.job.peer_ip, own_port_i, header.job.peer_port, udp_length, 16'h0000,
-                  4'(slotwire_pkg::Version), header.job.frame_type, 8'd0, header.job.peer_slot, header.job.slot,
-                  header.job.epoch, header.job.seq, header.job.ack, header.job.credit, header.crc};
+  assign first = {header.peer_mac, own_mac_i, 16'h0800, 16'h4500, 16'(udp_length + 16'd20), 16'h0000, 16'h4000, 16'h4011,
+                  checksum, own_ip_i, header.peer_ip, own_port_i, header.peer_port, udp_length, 16'h0000,
+                  4'(slotwire_pkg::Version), header.head.frame_type, 8'd0, header.peer_slot, header.slot,
+                  header.epoch, header.head.seq, header.head.ack, header.head.credit, crc};
   logic [511:0] first_beat;
   for (genvar i = 0; i < 64; i++) begin : gen_bytes
     assign first_beat[i*8+:8] = first[(63-i)*8+:8];
   end
 
-  assign tx_tvalid_o = lines_turn ? payload_valid && !drop_q : header_valid && !held && !header.bad;
+  assign tx_tvalid_o = lines_turn ? payload_valid && !drop_q : header_valid && !held && !header_bad;
   assign tx_tdata_o = lines_turn ? payload : first_beat;
-  assign tx_tlast_o = lines_turn ? send_left_q == 10'd1 : header.job.lines == '0;
+  assign tx_tlast_o = lines_turn ? send_left_q == 10'd1 : header.head.lines == '0;
 
   assign reads_idle_o = !more_q && job_count == '0 && !frame_valid_i;
   assign idle_o = jobs_held_q == '0 && !lines_turn && !frame_valid_i && reserved_q == '0 && !error_valid_o;
 
   logic unused;
   assign unused = &{1'b0, job_room, job_valid, header_room, header_count, payload_room, payload_count,
-                    index[31:MemLineBits], behind[6:0],
-                    error_count};
+                    index[31:MemLineBits], error_count};
 
 endmodule

@@ -9,12 +9,7 @@ module slotwire_writer #(
 
   input  logic        verdict_valid_i,
   output logic        verdict_ready_o,
-  input  logic [15:0] verdict_slot_i,
-  input  logic [9:0]  verdict_skip_i,  // Lines that are dropped first,
-  input  logic [9:0]  verdict_take_i,  // then lines that are written; what is left is dropped.
-  input  logic [31:0] verdict_at_i,
-  input  logic [31:0] verdict_base_i,
-  input  logic [3:0]  verdict_order_i,
+  input  slotwire_pkg::verdict_t verdict_i,
 
   input  logic         stored_valid_i,
   output logic         stored_pop_o,
@@ -57,13 +52,13 @@ module slotwire_writer #(
   logic        done_room;
 
   assign begins = verdict_valid_i && stored_valid_i && !active_q;
-  assign skip = active_q ? skip_q : verdict_skip_i;
-  assign take = active_q ? take_q : verdict_take_i;
+  assign skip = active_q ? skip_q : verdict_i.lines.skip;
+  assign take = active_q ? take_q : verdict_i.lines.take;
   assign left = active_q ? left_q : stored_lines_i;
-  assign at = active_q ? at_q : verdict_at_i;
-  assign base = active_q ? base_q : verdict_base_i;
-  assign order = active_q ? order_q : verdict_order_i;
-  assign slot = active_q ? slot_q : verdict_slot_i;
+  assign at = active_q ? at_q : verdict_i.lines.at;
+  assign base = active_q ? base_q : verdict_i.base;
+  assign order = active_q ? order_q : verdict_i.order;
+  assign slot = active_q ? slot_q : verdict_i.slot;
   assign present = active_q || begins;
   assign last = left <= 10'd1;
   assign able = present && done_room && (left == '0 || payload_valid_i);
@@ -91,24 +86,24 @@ module slotwire_writer #(
       order_q <= order;
       slot_q <= slot;
       moves_q <= take != '0 && (!active_q || moves_q);
-      tail_q <= active_q ? tail_q : verdict_at_i + 32'(verdict_take_i);
+      tail_q <= active_q ? tail_q : verdict_i.lines.at + 32'(verdict_i.lines.take);
     end
   end
 
   // What is to be told when memory has the lines.
   logic        moves_q, moves, done_valid, done_pop, done_moves;
   logic [31:0] tail_q, tail;
-  logic [7:0]  done_after, ahead, written_q;
+  logic [7:0]  written_q;
   logic        reached;
   logic [4:0]  done_count;
-  assign moves = active_q ? moves_q : verdict_take_i != '0;
-  assign tail = active_q ? tail_q : verdict_at_i + 32'(verdict_take_i);
-  sw_fifo #(.Width(1 + 16 + 32 + 8), .Depth(Frames)) u_done (
-    .clk_i, .rst_ni, .wvalid_i(step && last), .wready_o(done_room), .wdata_i({moves, slot, tail, issued_i}),
-    .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o, done_after}),
-    .count_o(done_count));
-  assign ahead = done_i - done_after;
-  assign reached = !ahead[7] || (ahead == 8'hff && one_done_i);
+  assign moves = active_q ? moves_q : verdict_i.lines.take != '0;
+  assign tail = active_q ? tail_q : verdict_i.lines.at + 32'(verdict_i.lines.take);
+  sw_fifo #(.Width(1 + 16 + 32), .Depth(Frames)) u_done (
+    .clk_i, .rst_ni, .wvalid_i(step && last), .wready_o(done_room), .wdata_i({moves, slot, tail}),
+    .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o}), .count_o(done_count));
+  sw_fence #(.Depth(Frames), .Pending(64)) u_in_memory (
+    .clk_i, .rst_ni, .enter_i(step && last), .begun_i(issued_i), .ended_i(done_i), .one_ended_i(one_done_i),
+    .may_leave_o(reached), .leave_i(done_pop));
   assign pub_valid_o = done_valid && reached && done_moves;
   assign done_pop = done_valid && reached && (!done_moves || pub_ready_i);
 
@@ -120,6 +115,6 @@ module slotwire_writer #(
   assign idle_o = !active_q && !verdict_valid_i && done_count == '0;
 
   logic unused;
-  assign unused = &{1'b0, index[31:MemLineBits], ahead[6:0]};
+  assign unused = &{1'b0, index[31:MemLineBits]};
 
 endmodule

@@ -31,7 +31,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-SOURCE_DIRS = ["hw/rtl", "hw/rtl/prim", "hw/rtl/axi"]
+SOURCE_DIRS = ["hw/rtl", "hw/rtl/gen", "hw/rtl/prim", "hw/rtl/axi"]
 FIGURES = ["luts", "lutram", "ffs", "ramb36", "uram", "path_ns", "levels"]
 LUTRAM = {"RAM32X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM128X1D": 4,
           "RAM256X1D": 8, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM512X1S": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1}

@@ -238,7 +238,7 @@ void Coverage::time_passed(const Deed& deed) {
     hit("R9 timeout: window probed", b.sent == b.in_head);
     hit("R9 timeout exactly on time", b.tx_deadline == deed.now);
     hit("R9 backoff at its end", b.backoff == 15);
-    const pipeline::LinkConfig& figures = deed.figures[b.link];
+    const pipeline::LinkParameters& figures = deed.figures[b.link];
     hit("R9 timeout at its longest", std::uint64_t{figures.retransmit_us} << a.backoff > figures.retransmit_max_us &&
                                          a.tx_deadline - deed.now == figures.retransmit_max_us);
   }

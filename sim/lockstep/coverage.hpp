@@ -24,7 +24,7 @@ struct Deed {
   const Snapshot& after;
   const std::vector<SentFrame>& sent;
   const std::vector<bool>& up;  ///< by link, after the step
-  const std::vector<pipeline::LinkConfig>& figures;
+  const std::vector<pipeline::LinkParameters>& figures;
   Microseconds now;  ///< after the step
 };
 

@@ -139,13 +139,13 @@ Program Generator::run() {
     const auto link = static_cast<std::uint16_t>(random_.below(options_.links));
     if (peers_[link]) continue;
     used_links_.push_back(link);
-    peers_[link] = std::make_unique<Peer>(
-        link,
-        pipeline::LinkConfig{.lines_per_frame = static_cast<std::uint16_t>(random_.between(1, options_.frame_lines)),
-                             .retransmit_us = random_.between(100, 20'000),
-                             .retransmit_max_us = 1'000'000,
-                             .ack_delay_us = random_.below(2'000)},
-        options_.max_order, now_);
+    peers_[link] = std::make_unique<Peer>(link,
+                                          pipeline::LinkParameters{.lines_per_frame = static_cast<std::uint16_t>(
+                                                                       random_.between(1, options_.frame_lines)),
+                                                                   .retransmit_us = random_.between(100, 20'000),
+                                                                   .retransmit_max_us = 1'000'000,
+                                                                   .ack_delay_us = random_.below(2'000)},
+                                          options_.max_order, now_);
     random_figures(link);
     emit(LinkUp{link});
   }

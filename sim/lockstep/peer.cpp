@@ -19,7 +19,7 @@ T take(std::deque<T>& queue, sim::Random& random, unsigned disorder_permille) {
 
 }  // namespace
 
-Peer::Peer(std::uint16_t link, const pipeline::LinkConfig& figures, unsigned max_order, Microseconds now)
+Peer::Peer(std::uint16_t link, const pipeline::LinkParameters& figures, unsigned max_order, Microseconds now)
     : link_(link),
       rows_(kSlots),
       ends_(kSlots),

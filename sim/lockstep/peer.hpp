@@ -22,7 +22,7 @@ class Peer {
   static constexpr std::size_t kSlots = 64;
   static constexpr std::size_t kMaxInFlight = 64;  ///< frames each way; the oldest are lost beyond
 
-  Peer(std::uint16_t link, const pipeline::LinkConfig& figures, unsigned max_order, Microseconds now);
+  Peer(std::uint16_t link, const pipeline::LinkParameters& figures, unsigned max_order, Microseconds now);
 
   /// Binds its slot as the counterpart of `bind`.
   void bind(const Bind& bind, std::uint32_t fill, const Habits& habits, Microseconds now);

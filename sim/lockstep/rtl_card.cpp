@@ -47,7 +47,7 @@ void RtlCard::start(const Program& program) {
   links_.assign(program.links, {});
   core_->reset();
   driver_->configure(own_endpoint());
-  const pipeline::LinkConfig figures;
+  const pipeline::LinkParameters figures;
   for (const std::uint16_t link : numbers(program.links)) {
     const sim::Endpoint peer = peer_endpoint(link);
     regs::LinkRow& row = links_[link];

@@ -174,7 +174,7 @@ class Run {
   GoldenCard golden_;
   Batch batch_;
   std::vector<bool> up_;
-  std::vector<pipeline::LinkConfig> figures_;
+  std::vector<pipeline::LinkParameters> figures_;
   Microseconds now_;
   Snapshot before_, after_;
   Observation part_, expected_, seen_;

@@ -67,7 +67,7 @@ class SoftwareCard final : public Implementation {
 
   const regs::SlotRow& row(std::uint16_t slot) const { return rows_[slot]; }
   bool up(std::uint16_t link) const { return up_[link]; }
-  const pipeline::LinkConfig& figures(std::uint16_t link) const { return figures_[link]; }
+  const pipeline::LinkParameters& figures(std::uint16_t link) const { return figures_[link]; }
 
  private:
   static constexpr unsigned kMaxRounds = 1'000;  ///< of transmitting and looking at timers, at one time
@@ -217,7 +217,7 @@ class SoftwareCard final : public Implementation {
   std::size_t sent_ = 0;  ///< frames since the last rest
   std::vector<regs::SlotRow> rows_;
   std::vector<Rings> rings_;
-  std::vector<pipeline::LinkConfig> figures_;
+  std::vector<pipeline::LinkParameters> figures_;
   std::vector<bool> up_;
   std::unique_ptr<P> pipe_;
   Observation observation_;

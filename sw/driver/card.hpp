@@ -138,7 +138,7 @@ class Card {
   /// that such a card has stay with it, since nobody else knows what it took from the peer. Throws std::runtime_error
   /// or std::invalid_argument, saying what to do, when the link cannot run so: OnCard on a card without hardware, a
   /// link number or an address that the hardware cannot have.
-  virtual void set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) = 0;
+  virtual void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) = 0;
   virtual void clear_route(std::uint16_t link) = 0;
   /// Divides the slots of `link` among the workers from now on; before any of them is opened or adopted. Without
   /// workers nothing changes.

@@ -78,7 +78,7 @@ class Mover {
 
   /// Replaces the route that the link had with this mover. Throws std::runtime_error, saying what to do, when the mover
   /// cannot carry the link on such a route.
-  virtual void set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) = 0;
+  virtual void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) = 0;
   /// Clearing the route of a link that has none is not an error.
   virtual void clear_route(std::uint16_t link) = 0;
   virtual bool link_up(std::uint16_t link) const = 0;

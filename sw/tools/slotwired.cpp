@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
       return 0;
     }
-    slotwire::engine::Engine engine(std::move(config), path);
+    slotwire::engine::Engine engine(std::move(config));
     return engine.run();
   } catch (const slotwire::engine::ConfigError& error) {
     std::fprintf(stderr, "slotwired: the configuration cannot be used:\n%s\n", error.what());

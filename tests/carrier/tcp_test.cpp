@@ -15,10 +15,10 @@ namespace {
 
 using carriers::Address;
 using carriers::Listener;
-using carriers::Stream;
 using carriers::TcpCarrier;
 using carriers::TcpLink;
 using carriers::TcpOptions;
+using carriers::TcpStream;
 using carriers::Token;
 using carriers::Welcome;
 
@@ -51,9 +51,9 @@ class CarrierTcp : public testing::Test {
   static std::vector<std::byte> greeting(const std::string& node, int value) {
     return carriers::encode_preamble({node, token(value)});
   }
-  Stream raw() { return Stream::connect(carrier_->local_address(), {}, kForever); }
+  TcpStream raw() { return TcpStream::connect(carrier_->local_address(), {}, kForever); }
   /// Lets the carrier run, and the raw stream with it, until `done`.
-  bool run(Stream& stream, const std::function<bool()>& done) {
+  bool run(TcpStream& stream, const std::function<bool()>& done) {
     const auto end = std::chrono::steady_clock::now() + kPatience;
     while (!done()) {
       pollfd entries[2] = {{carrier_->fd(), POLLIN, 0}, {stream.fd(), POLLIN, 0}};
@@ -66,7 +66,7 @@ class CarrierTcp : public testing::Test {
     return true;
   }
   /// Waits for the welcome on `stream`.
-  std::optional<Welcome> welcome(Stream& stream) {
+  std::optional<Welcome> welcome(TcpStream& stream) {
     std::array<std::byte, carriers::kWelcomeBytes> bytes{};
     std::size_t have = 0;
     const bool came = run(stream, [&] {
@@ -75,7 +75,7 @@ class CarrierTcp : public testing::Test {
     });
     return came && have == bytes.size() ? carriers::decode_welcome(bytes) : std::nullopt;
   }
-  bool run_until_closed(Stream& stream) {
+  bool run_until_closed(TcpStream& stream) {
     std::array<std::byte, 100> scrap;
     return run(stream, [&] {
       while (stream.read(scrap) != 0) {
@@ -90,7 +90,7 @@ class CarrierTcp : public testing::Test {
 
 TEST_F(CarrierTcp, AcceptsAGreetingByteByByteAndFramesRightBehindIt) {
   start();
-  Stream peer = raw();
+  TcpStream peer = raw();
   auto bytes = greeting("node-b", 1);
   for (const auto byte : bytes) {
     ASSERT_TRUE(peer.write({std::span(&byte, 1)}));
@@ -113,7 +113,7 @@ TEST_F(CarrierTcp, RefusesAWrongTokenNodeVersionAndProtocol) {
       {Bytes(40, std::byte{'G'}), std::nullopt},
   };
   for (const auto& [bytes, expected] : cases) {
-    Stream peer = raw();
+    TcpStream peer = raw();
     ASSERT_TRUE(peer.write({bytes}));
     EXPECT_EQ(welcome(peer), expected);
     EXPECT_TRUE(run_until_closed(peer));
@@ -125,10 +125,10 @@ TEST_F(CarrierTcp, RefusesAWrongTokenNodeVersionAndProtocol) {
 
 TEST_F(CarrierTcp, ANewConnectionReplacesTheOldOne) {
   start();
-  Stream first = raw();
+  TcpStream first = raw();
   ASSERT_TRUE(first.write({greeting("node-b", 1)}));
   ASSERT_EQ(welcome(first), Welcome::accepted);
-  Stream second = raw();
+  TcpStream second = raw();
   ASSERT_TRUE(second.write({greeting("node-b", 1)}));
   ASSERT_EQ(welcome(second), Welcome::accepted);
   EXPECT_TRUE(run_until_closed(first));
@@ -142,10 +142,10 @@ TEST_F(CarrierTcp, ANewConnectionReplacesTheOldOne) {
 
 TEST_F(CarrierTcp, AWrongTokenDoesNotReplaceAGoodConnection) {
   start();
-  Stream good = raw();
+  TcpStream good = raw();
   ASSERT_TRUE(good.write({greeting("node-b", 1)}));
   ASSERT_EQ(welcome(good), Welcome::accepted);
-  Stream bad = raw();
+  TcpStream bad = raw();
   ASSERT_TRUE(bad.write({greeting("node-b", 2)}));
   ASSERT_EQ(welcome(bad), Welcome::refused);
   EXPECT_EQ(sink_.events.size(), 1U);
@@ -154,7 +154,7 @@ TEST_F(CarrierTcp, AWrongTokenDoesNotReplaceAGoodConnection) {
 
 TEST_F(CarrierTcp, AHostileFrameLengthCutsTheLinkAndIsCounted) {
   start();
-  Stream peer = raw();
+  TcpStream peer = raw();
   ASSERT_TRUE(peer.write({greeting("node-b", 1)}));
   ASSERT_EQ(welcome(peer), Welcome::accepted);
   const std::array bad{std::byte{0xFF}, std::byte{0xFF}};
@@ -168,12 +168,12 @@ TEST_F(CarrierTcp, SilentStrangersNeitherLockOutNorStay) {
   TcpOptions few = options("node-a", true);
   few.max_pending = 3;
   start(few);
-  std::vector<Stream> strangers;
+  std::vector<TcpStream> strangers;
   for (int i = 0; i < 6; ++i) {
     strangers.push_back(raw());
     ASSERT_TRUE(run(strangers.back(), [&] { return strangers.back().is_open(); }));
   }
-  Stream peer = raw();
+  TcpStream peer = raw();
   ASSERT_TRUE(peer.write({greeting("node-b", 1)}));
   ASSERT_EQ(welcome(peer), Welcome::accepted);
   EXPECT_GE(carrier_->counters().rx_unknown_peer, 3U) << "the oldest gave way";
@@ -186,7 +186,7 @@ TEST_F(CarrierTcp, SilentStrangersNeitherLockOutNorStay) {
 
 TEST_F(CarrierTcp, OutOfDescriptorsItPausesAndThenAccepts) {
   start();
-  Stream peer = raw();
+  TcpStream peer = raw();
   ASSERT_TRUE(peer.write({greeting("node-b", 1)}));
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -259,7 +259,7 @@ TEST_F(CarrierTcp, DialledLinkRefusesAnotherProtocol) {
   dialler.poll(now_us(), 64, sink);
   pollfd entry{other.fd(), POLLIN, 0};
   ASSERT_EQ(::poll(&entry, 1, 20'000), 1);
-  Stream answer = Stream::accept(std::move(*other.accept()), {}, kForever);
+  TcpStream answer = TcpStream::accept(std::move(*other.accept()), {}, kForever);
   const std::string text = "HTTP/1.1 400 Bad Request\r\n\r\n";
   ASSERT_TRUE(answer.write({std::as_bytes(std::span(text))}));
   answer.flush();

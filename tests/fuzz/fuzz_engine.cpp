@@ -57,7 +57,7 @@ class EngineUnderTest {
                         << "\"\nudp = \"127.0.0.1:0\"\n"
                         << "[[link]]\npeer = \"peer\"\nudp = \"127.0.0.1:9\"\ndial = false\n"
                         << "[[service]]\nname = \"far\"\nnodes = [\"peer\"]\n";
-    engine_ = std::make_unique<slotwire::engine::Engine>(slotwire::engine::load_config(path), path);
+    engine_ = std::make_unique<slotwire::engine::Engine>(slotwire::engine::load_config(path));
     thread_ = std::thread([this] { engine_->run(); });
   }
   ~EngineUnderTest() {

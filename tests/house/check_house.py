@@ -10,14 +10,17 @@ from pathlib import Path
 
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
-CORE = {"core/regs", "core/slot", "core/pipeline", "core/carriers"}
+CORE = {"core", "core/regs", "core/slot", "core/pipeline", "core/carriers"}
 CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
-ENGINE = {"runtime/engine" + room for room in ("", "/config", "/host", "/recovery", "/services", "/sessions", "/slots", "/status")}
+# The engine's rooms from the ground up: each may include those before it.
+ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
+ENGINE = {"runtime/engine/" + room for room in ENGINE_ORDER} | {"runtime/engine"}
 ALLOWED = {
+    "core": set(),
     "core/regs": set(),
     "core/slot": {"core/regs"},
     "core/pipeline": {"core/slot", "core/regs"},
-    "core/carriers": {"core/pipeline", "core/slot", "core/regs"},
+    "core/carriers": {"core", "core/pipeline", "core/slot", "core/regs"},
     "driver": CORE,
     "driver/soft": CORE | {"driver"},
     "driver/bus": CORE | {"driver", "driver/relay"},
@@ -25,9 +28,12 @@ ALLOWED = {
     "driver/sharded": CORE | {"driver", "driver/soft"},
     "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
-    "runtime/control": {"core/slot", "core/regs"},
-    "runtime/client": {"runtime/control", "core/slot", "core/regs"},
-    **{room: CORE | CARDS | ENGINE | {"runtime/control"} for room in ENGINE},
+    "runtime/control": {"core", "core/slot", "core/regs"},
+    "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
+    **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
+       for i, room in enumerate(ENGINE_ORDER)},
+    "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control"},
+    "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
     "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
@@ -51,7 +57,7 @@ def room_of(folder: str) -> str | None:
 def part_of(path: Path, root: Path) -> str | None:
     relative = path.relative_to(root)
     if relative.parts[0] == "sim":
-        return "sim"
+        return "sim/engine" if relative.parts[1] == "engine" else "sim"
     if relative.parts[0] != "sw" or len(relative.parts) < 3 or "include" in relative.parts:
         return None
     folder = "/".join(relative.parts[1:-1])

@@ -7,12 +7,14 @@
 #include <utility>
 #include <vector>
 
+#include "card_fixture.hpp"
 #include "core/pipeline/frame.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/lockstep/program.hpp"
 
 namespace {
 using namespace slotwire;
+using lockstep::Card;
 using sim::Line;
 using sim::SimCardDriver;
 
@@ -21,51 +23,6 @@ lockstep::Bytes one_line(std::uint16_t slot, std::uint32_t seq) {
   build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = 1}, bytes);
   return bytes;
 }
-
-class Card : public testing::Test {
- protected:
-  void SetUp() override { power_on({}); }
-  void power_on(sim::SimCoreOptions options) {
-    options.kind = sim::find_card(16, false, false);
-    ASSERT_NE(options.kind, nullptr);
-    driver.reset();
-    core = std::make_unique<sim::SimCore>(options);
-    driver = std::make_unique<SimCardDriver>(*core);
-    core->reset();
-    ASSERT_TRUE(driver->configure(lockstep::own_endpoint()));
-    regs::LinkRow link{};
-    link.lines_per_frame = 22;
-    link.rto_us = 10'000;
-    link.rto_max_us = 1'000'000;
-    link.ack_delay_us = 1'000;
-    link.peer_ip = lockstep::peer_endpoint(0).ip;
-    link.peer_port = lockstep::peer_endpoint(0).port;
-    link.peer_mac_high = static_cast<std::uint32_t>(lockstep::peer_endpoint(0).mac >> 16);
-    link.peer_mac_low = static_cast<std::uint16_t>(lockstep::peer_endpoint(0).mac & 0xffff);
-    link.up = 1;
-    ASSERT_TRUE(driver->write_link(0, link));
-    ASSERT_TRUE(driver->command(regs::CardCommand::link_up, 0));
-  }
-  void bind(std::uint16_t slot, unsigned order = 4) {
-    regs::SlotRow row{};
-    row.state = static_cast<std::uint8_t>(regs::SlotState::bound);
-    row.in_order = row.out_order = static_cast<std::uint8_t>(order);
-    row.peer_slot = 2;
-    row.limit = 1U << order;
-    row.in_base = 2048U * slot;
-    row.out_base = row.in_base + 1024;
-    ASSERT_TRUE(driver->write_row(slot, row));
-  }
-  std::uint64_t counter(regs::CardCounter which) {
-    std::array<std::uint64_t, regs::kCounterCount> counters{};
-    std::array<std::uint64_t, regs::kCardCounterCount> card{};
-    EXPECT_TRUE(driver->read_counters(counters, card)) << driver->error();
-    return card[static_cast<std::size_t>(which)];
-  }
-
-  std::unique_ptr<sim::SimCore> core;
-  std::unique_ptr<SimCardDriver> driver;
-};
 
 TEST_F(Card, SaysWhatItIs) {
   const auto c = driver->probe();

@@ -60,6 +60,116 @@ TEST_P(Calls, ManyAreUnderWayAtOnceAndAreAnsweredInAnyOrder) {
   }
 }
 
+TEST_P(Calls, AsObjectsTakeTheirOwnAnswersAndKeepTheOthers) {
+  Ends e = ends();
+  std::vector<Call> calls;
+  for (const char* const text : {"a", "b", "c", "d"}) {
+    Result<Call> call = e.client.begin_call(3, text, kPatience);
+    ASSERT_TRUE(call) << call.error().text;
+    calls.push_back(*std::move(call));
+  }
+  EXPECT_EQ(calls[0].answer(Deadline::now()).status(), Status::again);
+  EXPECT_TRUE(calls[0].is_under_way());
+  std::vector<Request> requests;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    Result<Message> message = e.server.receive(kPatience);
+    ASSERT_TRUE(message) << message.error().text;
+    requests.emplace_back(*std::move(message));
+    EXPECT_EQ(requests.back().id(), calls[i].id());
+    EXPECT_EQ(requests.back().method(), 3);
+  }
+  ASSERT_TRUE(e.server.send("between", kPatience));
+  for (auto request = requests.rbegin(); request != requests.rend(); ++request) {
+    if (request->text() == "b") {
+      request->reply_error(17, "not b");
+    } else {
+      request->reply("answer to " + std::string(request->text()));
+    }
+    EXPECT_TRUE(request->delivered());
+  }
+  const Result<Message> first = calls[0].answer(kPatience);
+  ASSERT_TRUE(first) << first.error().text;
+  EXPECT_EQ(first->text(), "answer to a");
+  EXPECT_FALSE(calls[0].is_under_way());
+  EXPECT_EQ(calls[0].answer(kPatience).status(), Status::invalid) << "an answer is taken once";
+  const Result<Message> second = calls[1].answer(kPatience);
+  EXPECT_EQ(second.status(), Status::remote_error);
+  EXPECT_EQ(second.error().code, 17);
+  EXPECT_EQ(second.error().text, "not b");
+  const Result<Message> between = e.client.receive(kPatience);
+  ASSERT_TRUE(between) << between.error().text;
+  EXPECT_EQ(between->text(), "between");
+  const Result<Message> last = calls[3].answer(Deadline::now());
+  ASSERT_TRUE(last) << last.error().text;
+  EXPECT_EQ(last->text(), "answer to d");
+  calls.erase(calls.begin() + 2);  // its answer is here already: it is dropped
+  EXPECT_EQ(e.client.receive(Deadline::now()).status(), Status::again);
+}
+
+TEST_P(Calls, AsObjectsAreCancelledWhenTheyGo) {
+  Ends e = ends();
+  std::uint32_t id = 0;
+  {
+    Result<Call> call = e.client.begin_call(3, "never mind", kPatience);
+    ASSERT_TRUE(call) << call.error().text;
+    id = call->id();
+    EXPECT_EQ(call->answer(1ms).status(), Status::timed_out);
+    const Call moved = *std::move(call);
+    EXPECT_FALSE(call->is_under_way());
+    EXPECT_TRUE(moved.is_under_way());
+  }
+  Result<Message> message = e.server.receive(kPatience);
+  ASSERT_TRUE(message) << message.error().text;
+  Request request(*std::move(message));
+  EXPECT_EQ(request.id(), id);
+  ASSERT_TRUE(e.server.wait(Interest::readable, kPatience));
+  EXPECT_TRUE(request.is_abandoned());
+  request.reply("nobody waits for it");  // is not sent
+  ASSERT_TRUE(e.server.send("after it", kPatience));
+  const Result<Message> next = e.client.receive(kPatience);
+  ASSERT_TRUE(next) << next.error().text;
+  EXPECT_EQ(next->text(), "after it");
+}
+
+TEST_P(Calls, FailWhenTheRequestGoesUnanswered) {
+  Ends e = ends();
+  Result<Call> call = e.client.begin_call(3, "hello?", kPatience);
+  ASSERT_TRUE(call) << call.error().text;
+  {
+    Result<Message> message = e.server.receive(kPatience);
+    ASSERT_TRUE(message) << message.error().text;
+    Request request(*std::move(message));
+    const Request moved = std::move(request);
+    EXPECT_FALSE(moved.answered());
+  }
+  const Result<Message> answer = call->answer(kPatience);
+  EXPECT_EQ(answer.status(), Status::remote_error);
+  EXPECT_EQ(answer.error().code, Request::kUnanswered);
+  EXPECT_EQ(e.client.receive(Deadline::now()).status(), Status::again) << "it failed twice";
+}
+
+// A cancelled request is found however much arrived before its cancellation, and each record is looked at once.
+TEST_P(Calls, ThatAreCancelledAreFoundBehindOtherMessages) {
+  Ends e = ends();
+  Result<Call> call = e.client.begin_call(3, "q", kPatience);
+  ASSERT_TRUE(call) << call.error().text;
+  const Result<Message> request = e.server.receive(kPatience);
+  ASSERT_TRUE(request) << request.error().text;
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(e.client.send(std::to_string(i), kPatience));
+    (void)e.server.is_cancelled(request->id());
+  }
+  EXPECT_FALSE(e.server.is_cancelled(request->id()));
+  call->cancel();
+  while (!e.server.is_cancelled(request->id())) ASSERT_TRUE(e.server.wait(Interest::readable, kPatience));
+  for (int i = 0; i < 20; ++i) {
+    const Result<Message> message = e.server.receive(kPatience);
+    ASSERT_TRUE(message) << message.error().text;
+    EXPECT_EQ(message->text(), std::to_string(i));
+  }
+  EXPECT_TRUE(e.server.is_cancelled(request->id()));
+}
+
 TEST_P(Calls, ToAHandlerBringItsAnswerOrItsError) {
   ServerThread server(server_node().socket(), "svc", [](Request& request) {
     if (request.method() == 1) return request.reply("one");

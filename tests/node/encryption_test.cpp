@@ -237,11 +237,11 @@ TEST_F(Encryption, LinesGoOnWithoutTheControlConnection) {
 class Impostor {
  public:
   Impostor(Cluster& cluster, const std::string& name, const Node& node) {
-    carriers::StreamOptions options;
+    carriers::TcpStreamOptions options;
     options.tls = std::make_shared<carriers::TlsContext>(cluster.certificate(name));
     options.peer_name = node.name();
     stream_ = std::make_unique<carriers::MessageStream>(
-        carriers::Stream::connect(carriers::Address::parse(node.address() + ":7400"), options, ~std::uint64_t{0}),
+        carriers::TcpStream::connect(carriers::Address::parse(node.address() + ":7400"), options, ~std::uint64_t{0}),
         std::size_t{1} << 20U);
     say({{"type", "hello"},
          {"version", 1},

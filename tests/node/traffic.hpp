@@ -106,9 +106,13 @@ inline void check_traffic(const Node& client_node, const Node& server_node, std:
     return true;
   }));
   ASSERT_TRUE(another->send("new", kPatience));
-  Result<Connection> accepted = service->accept(kPatience);
-  ASSERT_TRUE(accepted) << accepted.error().text;
-  EXPECT_TRUE(accepted->receive(kPatience));
+  // On a busy machine a connect may have been given up after the server had it: that connection comes first, and ends.
+  bool received = false;
+  while (!received) {
+    Result<Connection> accepted = service->accept(kPatience);
+    ASSERT_TRUE(accepted) << accepted.error().text;
+    received = static_cast<bool>(accepted->receive(kPatience));
+  }
 }
 
 }  // namespace slotwire::test

@@ -86,7 +86,7 @@ class Relay : public testing::Test {
   Relay() { directory_.write("arp", "head\n127.0.0.2 0x1 0x2 02:10:ab:cd:ef:01 * eth0\n"); }
 
   void start(std::uint64_t life = kLife, std::uint64_t give_up_us = 0) {
-    CardParts parts;
+    CardComposition parts;
     parts.rows = rows_;
     parts.soft.links = 4;
     parts.hardware =

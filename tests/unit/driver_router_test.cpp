@@ -64,7 +64,7 @@ class Fake : public Base {
   bool drained(std::uint16_t) const override { return true; }
   const regs::SlotRow& row(std::uint16_t slot) const override { return tables_.rows[slot]; }
   const pipeline::SlotStats& stats(std::uint16_t) const override { return stats_; }
-  void set_route(std::uint16_t link, const Route&, const pipeline::LinkConfig&) override { note("route", link); }
+  void set_route(std::uint16_t link, const Route&, const pipeline::LinkParameters&) override { note("route", link); }
   void clear_route(std::uint16_t link) override { note("clear", link); }
   bool link_up(std::uint16_t) const override { return up; }
   void poll_always(carriers::Carrier&) override { note("poll_always", 0); }

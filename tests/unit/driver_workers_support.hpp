@@ -286,9 +286,9 @@ class Engine {
   const Ends* waiting = &nobody;  ///< ends of processes that `done` of until() uses
 
  private:
-  static CardParts parts(std::vector<regs::SlotRow>& rows, QueueWire& wire, slot::WaitPolicy wait,
-                         std::optional<HardwareParts> hardware) {
-    CardParts parts;
+  static CardComposition parts(std::vector<regs::SlotRow>& rows, QueueWire& wire, slot::WaitPolicy wait,
+                               std::optional<HardwareParts> hardware) {
+    CardComposition parts;
     parts.hardware = std::move(hardware);
     parts.rows = rows;
     parts.soft.links = 4;

@@ -488,7 +488,7 @@ TEST(Workers, OneThatCannotBeginIsToldAtTheStart) {
   std::vector<SlotRow> rows(16);
   Listener listener;
   QueueWire wire(2);
-  CardParts parts;
+  CardComposition parts;
   parts.rows = rows;
   parts.clock = now_us;
   std::atomic<int> entered{0};
@@ -497,7 +497,7 @@ TEST(Workers, OneThatCannotBeginIsToldAtTheStart) {
   const std::unique_ptr<Card> card = make_card(std::move(parts), listener);
   EXPECT_THROW(card->start(), std::out_of_range);
   EXPECT_EQ(entered, 1);
-  CardParts without_clock;
+  CardComposition without_clock;
   without_clock.rows = rows;
   without_clock.workers = {{&wire.queue(0), nullptr, "CPU 0"}};
   EXPECT_THROW(make_card(std::move(without_clock), listener), std::invalid_argument);

@@ -175,13 +175,13 @@ nodes = ["*"]
   EXPECT_EQ(c.directory.nodes_per_service, 25U);
   ASSERT_EQ(c.links.size(), 2U);
   EXPECT_EQ(c.links[0].peer, "c");
-  EXPECT_EQ(c.links[0].carrier, LinkCarrier::udp);
+  EXPECT_EQ(c.links[0].carrier, "udp");
   EXPECT_EQ(c.links[0].encryption, carriers::CipherSuite::aes_128_gcm);
   EXPECT_EQ(c.links[1].encryption, carriers::CipherSuite::none);
   EXPECT_TRUE(c.links[0].dial) << "b sorts before c";
   EXPECT_EQ(c.links[0].udp, (HostPort{"c.example", kDefaultUdpPort}));
   EXPECT_EQ(c.links[0].tcp, (HostPort{"c.example", kDefaultTcpPort}));
-  EXPECT_EQ(c.links[1].carrier, LinkCarrier::tcp);
+  EXPECT_EQ(c.links[1].carrier, "tcp");
   EXPECT_FALSE(c.links[1].dial) << "a sorts before b";
   EXPECT_FALSE(c.links[1].control);
   EXPECT_EQ(c.links[1].tcp, (HostPort{"10.0.0.1", 1}));

@@ -12,7 +12,7 @@ from pathlib import Path
 
 SOURCE_TREE = Path(sys.argv.pop(1))
 DESCRIPTION = "hw/regs/slotwire.toml"
-GENERATED = ("sw/core/regs/regs.hpp", "hw/rtl/slotwire_pkg.sv", "sw/tools/dissector/slotwire_fields.lua", "docs/registers.md")
+GENERATED = ("sw/core/regs/regs.hpp", "hw/rtl/gen/slotwire_pkg.sv", "sw/tools/dissector/slotwire_fields.lua", "docs/registers.md")
 
 
 class Generator(unittest.TestCase):

@@ -3,5 +3,7 @@ slotwire_test(slot_test LABEL unit
                       ${CMAKE_CURRENT_SOURCE_DIR}/slot_record_test.cpp
               DEPENDS slotwire_slot)
 # The bell board alone, not the whole driver: it needs nothing but bells.
-slotwire_test(bell_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_test.cpp ${PROJECT_SOURCE_DIR}/sw/driver/soft/bell_board.cpp
+slotwire_test(bell_test LABEL unit
+              SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_test.cpp ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_interleaving_test.cpp
+                      ${PROJECT_SOURCE_DIR}/sw/driver/soft/bell_board.cpp
               DEPENDS slotwire_slot)

@@ -37,12 +37,13 @@ struct Session {
 
 TEST(SlotBell, TakesEveryBellOnce) {
   Session session;
-  std::set<std::size_t> rung;
+  std::set<std::size_t> rung, words;
   std::mt19937 random(1);
   for (int i = 0; i < 300; ++i) {
     const std::size_t local = random() % slot::kMaxSessionSlots;
     rung.insert(local);
-    EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, local)) << "nobody polls: kick";
+    EXPECT_EQ(slot::ring_bell(session.bells, session.polled, local), words.insert(local / 64).second)
+        << "nobody polls: the first bell of a word kicks, the others find it rung";
   }
   EXPECT_TRUE(slot::bell_pending(session.bells));
   std::set<std::size_t> taken;
@@ -84,6 +85,18 @@ TEST(SlotBell, AWordIsPolledOrKickedByItself) {
   EXPECT_EQ(taken(slot::bell_word(64)), (std::set<std::size_t>{64, 127}));
   EXPECT_EQ(taken(slot::bell_word(64)), std::set<std::size_t>{});
   EXPECT_EQ(taken(slot::kAllBellWords), (std::set<std::size_t>{63, 128}));
+}
+
+TEST(SlotBell, KicksOnceUntilTheWordIsTaken) {
+  Session session;
+  EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, 5));
+  EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 5));
+  EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 6));
+  EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, 64)) << "another word may be another thread's";
+  slot::take_bells(
+      session.bells, [](std::size_t) {}, slot::bell_word(5));
+  EXPECT_TRUE(slot::ring_bell(session.bells, session.polled, 6));
+  EXPECT_FALSE(slot::ring_bell(session.bells, session.polled, 64));
 }
 
 TEST(SlotEvent, SignalsAddUpAndDrainAtOnce) {
@@ -221,6 +234,41 @@ TEST(BellBoard, BoardsOfTwoThreadsShareASession) {
   EXPECT_EQ(a.polled.polled.load(), slot::bell_word(0) | slot::bell_word(64));
 }
 
+// A process that rang while a proxy polled did not kick. The next proxy, or the board that the word goes to, must find
+// the bell by itself.
+TEST(BellBoard, TakesUpBellsFromBefore) {
+  const auto rung = [](BellBoard& board) {
+    std::vector<std::uint32_t> slots;
+    board.poll(1, [&](std::uint32_t slot) { slots.push_back(slot); });
+    return slots;
+  };
+  Session a;
+  a.polled.polled = slot::kAllBellWords;
+  EXPECT_FALSE(slot::ring_bell(a.bells, a.polled, 7));
+  BellBoard next(100);
+  next.add(0, a.bells, a.polled, a.kick.get());
+  next.set(0, 7, 70);
+  EXPECT_EQ(next.active(), 1U);
+  EXPECT_FALSE(next.prepare_sleep());
+  EXPECT_EQ(rung(next), std::vector<std::uint32_t>{70});
+  EXPECT_TRUE(next.prepare_sleep());
+
+  Session b;
+  BellBoard from(100), to(100);
+  from.add(0, b.bells, b.polled, -1, 0);
+  to.add(0, b.bells, b.polled, -1, 0);
+  from.own(0, slot::bell_word(7));
+  from.activate(0, 1);
+  EXPECT_FALSE(slot::ring_bell(b.bells, b.polled, 7));
+  from.own(0, 0);
+  EXPECT_EQ(b.polled.polled.load(), 0U);
+  EXPECT_EQ(to.active(), 0U) << "the word is not its own yet";
+  to.own(0, slot::bell_word(7));
+  to.set(0, 7, 71);
+  EXPECT_EQ(b.polled.polled.load(), slot::bell_word(7));
+  EXPECT_EQ(rung(to), std::vector<std::uint32_t>{71});
+}
+
 // Producers ring while the engine demotes and sleeps, as often as it can: every line that was produced is seen, and the
 // engine's sleep ends by a kick. A lost wake-up leaves the engine asleep until its patience ends.
 TEST(BellBoard, NoWakeUpIsLost) {
@@ -230,7 +278,7 @@ TEST(BellBoard, NoWakeUpIsLost) {
   std::array<std::atomic<std::uint32_t>, kProducers> tails{}, heads{};
   for (std::uint32_t i = 0; i < kProducers; ++i) {
     board.add(i, sessions[i].bells, sessions[i].polled, sessions[i].kick.get());
-    board.set(i, i * 100, i);
+    for (const std::size_t local : {0U, 1U, 64U}) board.set(i, local, i);
   }
   std::atomic<bool> lost{false};
   std::array<std::atomic<std::uint32_t>, kProducers> kicks{};
@@ -239,7 +287,9 @@ TEST(BellBoard, NoWakeUpIsLost) {
     producers.emplace_back([&, i] {
       for (std::uint32_t n = 1; n <= kRings && !lost; ++n) {
         tails[i].store(n);
-        if (slot::ring_bell(sessions[i].bells, sessions[i].polled, i * 100)) {
+        // Two bells of one word and one of another, so that most of them find the summary bit set.
+        constexpr std::size_t kLocals[] = {0, 1, 64};
+        if (slot::ring_bell(sessions[i].bells, sessions[i].polled, kLocals[n % 3])) {
           ++kicks[i];
           slot::signal_event(sessions[i].kick.get());
         }

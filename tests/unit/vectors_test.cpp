@@ -107,7 +107,7 @@ class Exchange {
   }
 
  private:
-  static constexpr pipeline::LinkConfig kLink{
+  static constexpr pipeline::LinkParameters kLink{
       .lines_per_frame = 4, .retransmit_us = 10'000, .retransmit_max_us = 40'000, .ack_delay_us = 1'000};
   pipeline::SlotMemory memory() { return {{in_.data(), kOrder, false}, {out_.data(), kOrder, false}}; }
   std::vector<std::string> drain() {

@@ -17,25 +17,25 @@ logic fv_known3_q, fv_known4_q, fv_init_done, fv_init3_q, fv_init4_q, fv_init5_q
 assign fv_mine = {c5_valid && c5_slot[SlotW-1:0] == chosen, c4_valid_q && c4_slot_q[SlotW-1:0] == chosen,
                   c3_valid_q && c3_slot_q[SlotW-1:0] == chosen, c2_valid_q && c2_q.slot[SlotW-1:0] == chosen,
                   c1_valid_q && c1_q.slot[SlotW-1:0] == chosen};
-assign fv_turn = {fv_kind_tx_q, c2_q.kind == OpTx, c1_q.kind == OpTx} & fv_mine;
+assign fv_turn = {fv_kind_tx_q, c2_q.kind == slotwire_pkg::OpTx, c1_q.kind == slotwire_pkg::OpTx} & fv_mine;
 always_ff @(posedge clk_i) begin
-  fv_kind_tx_q <= {fv_kind_tx_q[1:0], c2_q.kind == OpTx};
+  fv_kind_tx_q <= {fv_kind_tx_q[1:0], c2_q.kind == slotwire_pkg::OpTx};
   fv_known3_q <= read_row[512];
   fv_known4_q <= fv_known3_q;
-  fv_init3_q <= c2_q.kind == OpInit;
+  fv_init3_q <= c2_q.kind == slotwire_pkg::OpInit;
   fv_init4_q <= fv_init3_q;
   fv_init5_q <= fv_init4_q;
 end
-assign fv_init_on_way = (slow_valid_q && slow_kind_q == OpInit && slow_slot_q[SlotW-1:0] == chosen) ||
-                        (fv_mine[0] && c1_q.kind == OpInit) || (fv_mine[1] && c2_q.kind == OpInit) ||
+assign fv_init_on_way = (slow_valid_q && slow_kind_q == slotwire_pkg::OpInit && slow_slot_q[SlotW-1:0] == chosen) ||
+                        (fv_mine[0] && c1_q.kind == slotwire_pkg::OpInit) || (fv_mine[1] && c2_q.kind == slotwire_pkg::OpInit) ||
                         (fv_mine[2] && fv_init3_q) || (fv_mine[3] && fv_init4_q) || (fv_mine[4] && fv_init5_q);
 assign fv_init_done = !init_q || !walk_q || walk_slot_q > chosen;
 `SW_ASSERT(OneOperation, (fv_mine & (fv_mine - 5'd1)) == '0)
 `SW_ASSERT(TurnHasLeftTheQueue, fv_turn == '0 || !chosen_stands)
 `SW_ASSERT(NobodyStandsAtFirst, !init_q || !chosen_stands)
 `SW_ASSERT(TableIsTrue, fv_mine != '0 || !fv_init_done || fv_init_on_way || chosen_bit_q == chosen_stands)
-`SW_ASSERT(KnownAt1, !fv_mine[0] || fv_turn[0] || c1_q.kind == OpInit || read_bit_q == chosen_stands)
-`SW_ASSERT(KnownAt2, !fv_mine[1] || fv_turn[1] || c2_q.kind == OpInit || out_bit_q == chosen_stands)
+`SW_ASSERT(KnownAt1, !fv_mine[0] || fv_turn[0] || c1_q.kind == slotwire_pkg::OpInit || read_bit_q == chosen_stands)
+`SW_ASSERT(KnownAt2, !fv_mine[1] || fv_turn[1] || c2_q.kind == slotwire_pkg::OpInit || out_bit_q == chosen_stands)
 `SW_ASSERT(KnownAt3, !fv_mine[2] || fv_turn[2] || fv_init3_q || fv_known3_q == chosen_stands)
 `SW_ASSERT(KnownAt4, !fv_mine[3] || fv_turn[3] || fv_init4_q || fv_known4_q == chosen_stands)
 `SW_ASSERT(KnownAt5, !fv_mine[4] || new_queued == (push || (chosen_stands && !fv_turn[4])))
@@ -50,7 +50,7 @@ logic       fv_rx_may, fv_db_may, fv_tx_may, fv_slow_may;
 assign fv_rx_may = rx_valid_i && rx_room && !quiesce && !init_q;
 assign fv_db_may = db_valid_i && !quiesce && !init_q;
 assign fv_tx_may = ready_valid && tx_room && !quiesce && !init_q;
-assign fv_slow_may = slow_valid_q && slow_kind_q != OpTimer;
+assign fv_slow_may = slow_valid_q && slow_kind_q != slotwire_pkg::OpTimer;
 always_ff @(posedge clk_i) begin
   fv_rx_wait_q <= rst_ni && fv_rx_may && !grant[FromRx] ? fv_rx_wait_q + 6'd1 : '0;
   fv_db_wait_q <= rst_ni && fv_db_may && !grant[FromDoorbell] ? fv_db_wait_q + 6'd1 : '0;
@@ -65,5 +65,5 @@ end
 // That what is granted finds room for its verdict is not looked at: the room is filled later than a search gets.
 
 `SW_COVER(Waits, chosen_stands && tx_held_q == 4'(TxDepth))
-`SW_COVER(TurnAndAgain, push && push_slot == chosen && rule_kind == OpTx)
+`SW_COVER(TurnAndAgain, push && push_slot == chosen && rule_kind == slotwire_pkg::OpTx)
 `SW_COVER(AllSourcesAsk, request == '1)

@@ -15,13 +15,13 @@ set work [file rootname [file normalize $xo]]
 
 create_project -force $name $work.project -part $part
 # The package comes first.
-read_verilog -sv [concat [file join $rtl slotwire_pkg.sv] [glob [file join $rtl slotwire_core.sv] [file join $rtl slotwire_counters.sv] \
+read_verilog -sv [concat [file join $rtl gen slotwire_pkg.sv] [glob [file join $rtl slotwire_core.sv] [file join $rtl slotwire_counters.sv] \
   [file join $rtl slotwire_host.sv] [file join $rtl slotwire_marks.sv] [file join $rtl slotwire_r*.sv] [file join $rtl slotwire_tx.sv] \
-  [file join $rtl slotwire_writer.sv] [file join $rtl sw_crc*.sv] [file join $rtl prim *.sv] [file join $rtl axi *.sv]] \
+  [file join $rtl slotwire_writer.sv] [file join $rtl gen sw_crc*.sv] [file join $rtl prim *.sv] [file join $rtl axi *.sv]] \
   [file join $here $name.sv]]
-add_files -norecurse [glob [file join $rtl prim *.svh]]
+add_files -norecurse [glob [file join $rtl *.svh] [file join $rtl prim *.svh]]
 set_property file_type {Verilog Header} [get_files *.svh]
-set_property include_dirs [file join $rtl prim] [current_fileset]
+set_property include_dirs [list $rtl [file join $rtl prim]] [current_fileset]
 set_property top $name [current_fileset]
 set_property generic "BuildId=32'h$build_id" [current_fileset]
 update_compile_order -fileset sources_1

@@ -37,7 +37,7 @@ std::optional<std::string> MessageParser::next() {
 SendResult MessageStream::send(std::string_view message) {
   if (message.empty() || message.size() > max_message_) return SendResult::too_long;
   const auto state = stream_.state();
-  if (state == StreamState::finishing || state == StreamState::closed) return SendResult::closed;
+  if (state == TcpStreamState::finishing || state == TcpStreamState::closed) return SendResult::closed;
   const auto length = static_cast<std::uint32_t>(message.size());
   std::array<std::byte, 4> prefix{};
   for (std::size_t i = 0; i < prefix.size(); ++i) prefix[i] = static_cast<std::byte>(length >> (24 - 8 * i));

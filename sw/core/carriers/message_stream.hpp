@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/carriers/stream.hpp"
+#include "core/carriers/tcp_stream.hpp"
 
 namespace slotwire::carriers {
 
@@ -46,12 +46,12 @@ enum class SendResult : std::uint8_t {
   closed     ///< see stream().reason()
 };
 
-/// One thread. Drive it like a Stream: watch stream().fd() for stream().events(), call drive(), then next() until none
-/// (or until enough, and then again without waiting for the descriptor).
+/// One thread. Drive it like a TcpStream: watch stream().fd() for stream().events(), call drive(), then next() until
+/// none (or until enough, and then again without waiting for the descriptor).
 class MessageStream {
  public:
   /// Messages of 1..max_message bytes both ways. `stream`'s output_limit should hold at least one of them and 4 bytes.
-  MessageStream(Stream stream, std::size_t max_message)
+  MessageStream(TcpStream stream, std::size_t max_message)
       : stream_(std::move(stream)), max_message_(max_message), parser_(max_message) {}
 
   SendResult send(std::string_view message);
@@ -60,11 +60,11 @@ class MessageStream {
   std::optional<std::string> next();
   void drive(std::uint64_t now_us) { stream_.drive(now_us); }
 
-  Stream& stream() noexcept { return stream_; }
-  const Stream& stream() const noexcept { return stream_; }
+  TcpStream& stream() noexcept { return stream_; }
+  const TcpStream& stream() const noexcept { return stream_; }
 
  private:
-  Stream stream_;
+  TcpStream stream_;
   std::size_t max_message_;
   MessageParser parser_;
   std::vector<std::byte> input_;  ///< read and not yet parsed: [begin_, end_)

@@ -17,7 +17,7 @@
 namespace slotwire::carriers {
 namespace {
 
-struct HostPort {
+struct AddressParts {
   std::string host;
   std::uint16_t port = 0;
   bool bracketed = false;
@@ -28,8 +28,8 @@ struct HostPort {
                            "; expected \"10.0.0.1:7401\" or \"[::1]:7401\"");
 }
 
-HostPort split(std::string_view text) {
-  HostPort result;
+AddressParts split(std::string_view text) {
+  AddressParts result;
   std::string_view port;
   if (!text.empty() && text.front() == '[') {
     const auto close = text.find(']');
@@ -54,7 +54,7 @@ HostPort split(std::string_view text) {
 }
 
 Address lookup(std::string_view text, int flags, int family) {
-  const HostPort parts = split(text);
+  const AddressParts parts = split(text);
   addrinfo hints{};
   hints.ai_family = parts.bracketed && family == AF_UNSPEC ? AF_INET6 : family;
   hints.ai_socktype = SOCK_DGRAM;  // one result an address, not one a protocol
@@ -75,7 +75,7 @@ Address lookup(std::string_view text, int flags, int family) {
 }  // namespace
 
 Address Address::parse(std::string_view text) {
-  const HostPort parts = split(text);
+  const AddressParts parts = split(text);
   // inet_pton, not getaddrinfo: the latter also takes "1" and "0x7f.1", which nobody means in a configuration.
   in_addr four{};
   if (!parts.bracketed && inet_pton(AF_INET, parts.host.c_str(), &four) != 1) {

@@ -50,8 +50,8 @@ TcpCarrier::TcpCarrier(TcpOptions options)
   }
 }
 
-StreamOptions TcpCarrier::stream_options(std::string peer) const {
-  StreamOptions result;
+TcpStreamOptions TcpCarrier::stream_options(std::string peer) const {
+  TcpStreamOptions result;
   result.output_limit = std::max(options_.output_limit, kPreambleMax);
   result.tls = options_.tls;
   result.peer_name = std::move(peer);
@@ -153,7 +153,7 @@ void TcpCarrier::send(std::span<const pipeline::TxFrame> frames) {
 }
 
 /// Tells the poller what `stream` waits for. `fresh`: the stream is new to it.
-bool TcpCarrier::watch(Stream& stream, std::uint32_t& watched, std::uint64_t tag, bool fresh) {
+bool TcpCarrier::watch(TcpStream& stream, std::uint32_t& watched, std::uint64_t tag, bool fresh) {
   if (stream.is_closed()) return true;
   const std::uint32_t wanted = stream.events();
   if (!fresh && wanted == watched) return true;
@@ -239,7 +239,7 @@ void TcpCarrier::dial(Link& link) {
   link.phase = Phase::dialling;
   link.frames.clear();
   link.welcome_bytes = 0;
-  link.stream = Stream::connect(link.config.address, stream_options(link.config.peer_node), link.dial_us);
+  link.stream = TcpStream::connect(link.config.address, stream_options(link.config.peer_node), link.dial_us);
   const auto preamble = encode_preamble({options_.node, link.config.token});
   link.stream.write({preamble});
   note_deadline(link.dial_us);
@@ -360,7 +360,7 @@ void TcpCarrier::accept() {
     const std::size_t index = free_pending();
     auto& pending = pending_[index].emplace();
     pending.deadline_us = now_us_ + options_.handshake_us;
-    pending.stream = Stream::accept(std::move(*fd), stream_options({}), pending.deadline_us);
+    pending.stream = TcpStream::accept(std::move(*fd), stream_options({}), pending.deadline_us);
     note_deadline(pending.deadline_us);
     if (!watch(pending.stream, pending.watched, kPendingTag | index, true)) pending_[index].reset();
   }
@@ -387,7 +387,7 @@ void TcpCarrier::refuse(Pending& pending, Welcome status) {
 void TcpCarrier::drive_pending(std::size_t index, FrameSink& sink) {
   if (index >= pending_.size() || !pending_[index]) return;
   Pending& pending = *pending_[index];
-  const bool stranger = pending.stream.state() == StreamState::handshaking;
+  const bool stranger = pending.stream.state() == TcpStreamState::handshaking;
   pending.stream.drive(now_us_);
   if (stranger && pending.stream.is_closed()) ++counters_.rx_unknown_peer;  // TLS says that it is none of ours
   auto state = PreambleReader::State::more;

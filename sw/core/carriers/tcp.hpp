@@ -11,7 +11,7 @@
 #include "core/carriers/carrier.hpp"
 #include "core/carriers/poller.hpp"
 #include "core/carriers/preamble.hpp"
-#include "core/carriers/stream.hpp"
+#include "core/carriers/tcp_stream.hpp"
 
 namespace slotwire::carriers {
 
@@ -85,7 +85,7 @@ class TcpCarrier final : public Carrier {
     std::uint64_t dial_us = 0;  ///< when to dial, while down
     std::uint64_t up_us = 0;    ///< when it came up
     std::uint32_t watched = 0;  ///< events that the poller looks for
-    Stream stream;
+    TcpStream stream;
     FrameReader frames;
     std::array<std::byte, kWelcomeBytes> welcome{};
     std::size_t welcome_bytes = 0;
@@ -93,16 +93,16 @@ class TcpCarrier final : public Carrier {
   };
   /// An accepted connection that has not shown yet whose it is, or that was refused and is being told so.
   struct Pending {
-    Stream stream;
+    TcpStream stream;
     PreambleReader reader;
     std::uint32_t watched = 0;
     std::uint64_t deadline_us = 0;  ///< dropped then, whatever it is doing
   };
 
-  StreamOptions stream_options(std::string peer) const;
+  TcpStreamOptions stream_options(std::string peer) const;
   Link* find(std::uint16_t link) const noexcept { return link < links_.size() ? links_[link].get() : nullptr; }
   void ready(Link& link);
-  bool watch(Stream& stream, std::uint32_t& watched, std::uint64_t tag, bool fresh);
+  bool watch(TcpStream& stream, std::uint32_t& watched, std::uint64_t tag, bool fresh);
   void timers();
   void note_deadline(std::optional<std::uint64_t> deadline);
   void dial(Link& link);

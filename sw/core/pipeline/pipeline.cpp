@@ -74,7 +74,7 @@ Pipeline::Pipeline(std::span<SlotRow> rows, std::size_t links)
     links_.push_back(Link{{}, false, false, Bitmap(rows.size()), Bitmap(rows.size())});
 }
 
-void Pipeline::set_link(std::uint16_t link, const LinkConfig& config) {
+void Pipeline::set_link(std::uint16_t link, const LinkParameters& config) {
   const auto refuse = [&](const std::string& what) {
     throw std::invalid_argument("link " + std::to_string(link) + ": " + what);
   };
@@ -243,7 +243,7 @@ void Pipeline::update_timer_bit(std::uint16_t slot) {
 }
 
 Microseconds Pipeline::timeout_of(const SlotRow& row) const {
-  const LinkConfig& config = links_[row.link].config;
+  const LinkParameters& config = links_[row.link].config;
   const std::uint64_t doubled = std::uint64_t{config.retransmit_us} << row.backoff;
   return static_cast<Microseconds>(std::min<std::uint64_t>(doubled, config.retransmit_max_us));
 }

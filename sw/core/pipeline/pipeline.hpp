@@ -30,7 +30,7 @@ inline constexpr std::uint16_t kMaxLinesPerFrame = 1023;
 inline constexpr Microseconds kMaxTimeout = 1U << 30;
 
 /// What a link needs to know of its carrier and its distance. All fields may change at any time.
-struct LinkConfig {
+struct LinkParameters {
   std::uint16_t lines_per_frame = 22;          ///< 1..kMaxLinesPerFrame lines; 22 fill an Ethernet frame of 1500 bytes
   Microseconds retransmit_us = 10'000;         ///< first retransmission timeout, 1..retransmit_max_us
   Microseconds retransmit_max_us = 1'000'000;  ///< doubling stops here; ..kMaxTimeout
@@ -88,7 +88,7 @@ class Pipeline {
   // --- control port (the engine) ---
 
   /// Sets a link's figures. The link starts down. Throws std::invalid_argument, saying what is out of range.
-  void set_link(std::uint16_t link, const LinkConfig& config);
+  void set_link(std::uint16_t link, const LinkParameters& config);
   /// Frames may flow (again): every slot of the link takes up at its marks. Costs a walk over the link's slots.
   void link_up(std::uint16_t link, Microseconds now);
   /// Frames do not flow: nothing is sent, no timer runs, nothing is lost.
@@ -143,7 +143,7 @@ class Pipeline {
 
  private:
   struct Link {
-    LinkConfig config;
+    LinkParameters config;
     bool up = false;
     bool blocked = false;
     Bitmap members;  ///< slots bound over this link

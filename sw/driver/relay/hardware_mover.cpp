@@ -340,7 +340,7 @@ bool HardwareMover::take_event(const CardRegisters::Event& event) {
 
 // --- links ---
 
-void HardwareMover::set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) {
+void HardwareMover::set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) {
   const auto* on_card = std::get_if<OnCard>(&route);
   if (on_card == nullptr) throw std::invalid_argument("a link on the card needs a neighbour");
   clear_route(link);

@@ -64,7 +64,7 @@ class HardwareMover final : public Mover, private NeighbourListener {
   bool drained(std::uint16_t slot) const override;
   const regs::SlotRow& row(std::uint16_t slot) const override { return rows_[slot]; }
   const pipeline::SlotStats& stats(std::uint16_t slot) const override { return stats_[slot]; }
-  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override { return links_[link].up && reached_; }
   bool poll(std::uint64_t now_us) override;
@@ -83,7 +83,7 @@ class HardwareMover final : public Mover, private NeighbourListener {
   struct Link {
     bool routed = false;
     bool up = false;  ///< the way to the neighbour is known
-    pipeline::LinkConfig config;
+    pipeline::LinkParameters config;
   };
 
   // hardware_reach.cpp: the card comes and goes

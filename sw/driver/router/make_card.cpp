@@ -10,7 +10,7 @@
 namespace slotwire::driver {
 namespace {
 
-void add_hardware(RoutedCardParts& made, CardParts& parts, CardListener& listener) {
+void add_hardware(RoutedCardParts& made, CardComposition& parts, CardListener& listener) {
   HardwareParts& hardware = *parts.hardware;
   HardwareOptions options;
   options.links = parts.soft.links;
@@ -25,7 +25,7 @@ void add_hardware(RoutedCardParts& made, CardParts& parts, CardListener& listene
   made.hardware = std::move(mover);
 }
 
-void add_workers(RoutedCardParts& made, CardParts& parts, std::vector<SlotCopy>& copies, CardListener& listener) {
+void add_workers(RoutedCardParts& made, CardComposition& parts, std::vector<SlotCopy>& copies, CardListener& listener) {
   CardTables& tables = *made.tables;
   tables.inbox = std::make_unique<Inbox>(parts.rows.size(), parts.sessions);
   tables.inboxes = {tables.inbox.get()};
@@ -42,7 +42,7 @@ void add_workers(RoutedCardParts& made, CardParts& parts, std::vector<SlotCopy>&
 
 }  // namespace
 
-std::unique_ptr<Card> make_card(CardParts parts, CardListener& listener) {
+std::unique_ptr<Card> make_card(CardComposition parts, CardListener& listener) {
   if (parts.workers.size() > RoutedCard::kMaxWorkers) {
     throw std::invalid_argument("a card has at most " + std::to_string(RoutedCard::kMaxWorkers) + " workers");
   }

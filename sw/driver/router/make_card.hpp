@@ -30,7 +30,7 @@ struct HardwareParts {
 };
 
 /// What a card is made of.
-struct CardParts {
+struct CardComposition {
   /// Admin memory, one row a slot; outlives the card. Rows that are bound in it are taken up by adopt_slot() and
   /// recover().
   std::span<regs::SlotRow> rows;
@@ -45,6 +45,6 @@ struct CardParts {
 /// `listener` outlives the card. Up to Card::start() everything happens in the calling thread. Throws
 /// std::runtime_error, saying what is wrong with the hardware and what to do; std::invalid_argument, for parts that do
 /// not fit together; std::system_error, when descriptors cannot be had.
-std::unique_ptr<Card> make_card(CardParts parts, CardListener& listener);
+std::unique_ptr<Card> make_card(CardComposition parts, CardListener& listener);
 
 }  // namespace slotwire::driver

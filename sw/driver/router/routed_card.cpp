@@ -177,7 +177,7 @@ void RoutedCard::refresh(std::span<const std::uint16_t> slots) {
 
 // --- links ---
 
-void RoutedCard::set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) {
+void RoutedCard::set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) {
   clear_route(link);
   if (std::holds_alternative<OnCard>(route)) {
     if (hardware_ == kNoMover) throw std::invalid_argument("there is no card for the link to run on");

@@ -70,7 +70,7 @@ class RoutedCard final : public Card {
   const pipeline::SlotStats& stats(std::uint16_t slot) const override { return mover_of(slot).stats(slot); }
   void refresh(std::span<const std::uint16_t> slots) override;
 
-  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   void spread(std::uint16_t link) override;
   void poll_always(carriers::Carrier& carrier) override;

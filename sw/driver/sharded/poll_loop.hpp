@@ -1,6 +1,10 @@
 // The loop of a thread that moves lines: it polls while there is something to do, waits a little, then sleeps.
 #pragma once
-#include "core/slot/waiter.hpp"
+#include <sched.h>
+
+#include <chrono>
+
+#include "driver/sharded/poll_waiter.hpp"
 
 namespace slotwire::driver {
 
@@ -11,11 +15,14 @@ namespace slotwire::driver {
 ///   void sleep()          sleeps until somebody wakes it or a timer of its own is due
 template <class Thread>
 void run_poll_loop(Thread& thread, slot::WaitPolicy policy) {
-  slot::Waiter waiter(policy);
+  PollWaiter waiter(policy);
   while (!thread.stopping()) {
-    if (thread.step()) waiter.reset();
-    if (thread.look_around()) continue;
-    if (waiter.next() == slot::Waiter::Step::again) continue;
+    const bool busy = thread.step();
+    if (busy) waiter.reset();
+    if (thread.look_around() || busy) continue;
+    const PollWaiter::Step next = waiter.next(std::chrono::steady_clock::now().time_since_epoch());
+    if (next == PollWaiter::Step::yield) ::sched_yield();
+    if (next != PollWaiter::Step::sleep) continue;
     if (!thread.prepare_sleep()) continue;
     // What came before everybody was asked has to be seen; what comes from now on wakes.
     if (thread.step()) continue;

@@ -294,7 +294,7 @@ void ShardWorker::set_tap(FrameTap* tap) {
 
 // --- links, in the card's thread ---
 
-void ShardWorker::set_route(std::uint16_t link, const Route& /*route*/, const pipeline::LinkConfig& config) {
+void ShardWorker::set_route(std::uint16_t link, const Route& /*route*/, const pipeline::LinkParameters& config) {
   in_thread([&] {
     news_.link_states[link] = {};
     soft_.set_route(link, OverCarrier{*place_.carrier}, config);

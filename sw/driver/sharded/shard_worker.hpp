@@ -85,7 +85,7 @@ class ShardWorker final : public Worker, private CardListener {
   const pipeline::SlotStats& stats(std::uint16_t slot) const override { return copies_[slot].stats; }
   void refresh(std::span<const std::uint16_t> slots) override;
   /// Over the worker's own carrier, whatever the route names.
-  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override { return links_.up(link); }
   void poll_always(carriers::Carrier& carrier) override;

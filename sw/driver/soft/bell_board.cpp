@@ -7,14 +7,27 @@ namespace slotwire::driver {
 void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, slot::BellWords words) {
   if (session >= entries_.size()) entries_.resize(session + 1);
   entries_[session] = Entry{&bells, &polled, words, false, 0, {}};
-  polled.polled.fetch_and(~words, std::memory_order_seq_cst);
+  take_up(session);
 }
 
 void BellBoard::own(std::uint32_t session, slot::BellWords words) {
   Entry& entry = entries_[session];
   entry.polled->polled.fetch_and(~(entry.words & ~words), std::memory_order_seq_cst);
   entry.words = words;
-  if (entry.active) entry.polled->polled.fetch_or(words, std::memory_order_seq_cst);
+  if (entry.active) {
+    slot::start_polling(*entry.polled, words);
+  } else {
+    take_up(session);
+  }
+}
+
+/// Who rang before these words were this board's may have seen them polled, by a proxy that died or by another board,
+/// and nobody kicks for a bell that is set already.
+void BellBoard::take_up(std::uint32_t session) {
+  Entry& entry = entries_[session];
+  if (slot::stop_polling(*entry.bells, *entry.polled, entry.words)) return;
+  entry.active = true;
+  active_.push_back(session);
 }
 
 void BellBoard::remove(std::uint32_t session) {
@@ -36,18 +49,13 @@ void BellBoard::activate(std::uint32_t session, std::uint64_t now_us) {
   entry.last_us = now_us;
   if (entry.active) return;
   entry.active = true;
-  entry.polled->polled.fetch_or(entry.words, std::memory_order_seq_cst);
+  slot::start_polling(*entry.polled, entry.words);
   active_.push_back(session);
 }
 
 bool BellBoard::demote(Entry& entry) {
-  entry.polled->polled.fetch_and(~entry.words, std::memory_order_seq_cst);
-  if (slot::bell_pending(*entry.bells, entry.words)) {
-    entry.polled->polled.fetch_or(entry.words, std::memory_order_seq_cst);
-    return false;
-  }
-  entry.active = false;
-  return true;
+  entry.active = !slot::stop_polling(*entry.bells, *entry.polled, entry.words);
+  return !entry.active;
 }
 
 bool BellBoard::prepare_sleep() {

@@ -17,9 +17,9 @@ class BellBoard {
   /// A session whose bells were silent for `demote_us` is polled no longer and must kick.
   explicit BellBoard(std::uint64_t demote_us) : demote_us_(demote_us) {}
 
-  /// `words` are this board's, and not polled.
+  /// `words` are this board's; they are polled if a bell of them is set already.
   void add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, slot::BellWords words);
-  /// From now on `words` of a session that was added are this board's, and no others.
+  /// From now on `words` of a session that was added are this board's, and no others; polled as for add().
   void own(std::uint32_t session, slot::BellWords words);
   void remove(std::uint32_t session);
   void set(std::uint32_t session, std::size_t local, std::uint32_t slot);
@@ -68,6 +68,8 @@ class BellBoard {
 
   /// Stops polling unless a bell rang in the very moment.
   static bool demote(Entry& entry);
+  /// Begins with words that may have bells from before.
+  void take_up(std::uint32_t session);
 
   std::uint64_t demote_us_;
   std::vector<Entry> entries_;

@@ -63,12 +63,12 @@ bool SoftMover::drained(std::uint16_t slot) const {
   return row.in_head == row.in_tail;
 }
 
-void SoftMover::set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) {
+void SoftMover::set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) {
   const auto* over = std::get_if<OverCarrier>(&route);
   if (over == nullptr) throw std::invalid_argument("a link in software needs a carrier");
   carriers::Carrier& carrier = over->carrier;
   clear_route(link);
-  pipeline::LinkConfig fitted = config;
+  pipeline::LinkParameters fitted = config;
   fitted.lines_per_frame = static_cast<std::uint16_t>(carrier.lines_per_frame_of(link));
   pipeline_.set_link(link, fitted);
   routes_[link].carrier = &carrier;

@@ -42,7 +42,7 @@ class SoftMover final : public Mover, private carriers::FrameSink {
   const regs::SlotRow& row(std::uint16_t slot) const override { return pipeline_.row(slot); }
   const pipeline::SlotStats& stats(std::uint16_t slot) const override { return pipeline_.stats(slot); }
   /// Throws std::invalid_argument for a route that is not over a carrier, and as Pipeline::set_link().
-  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkConfig& config) override;
+  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override { return pipeline_.is_up(link); }
   void poll_always(carriers::Carrier& carrier) override;

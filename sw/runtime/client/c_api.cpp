@@ -20,9 +20,14 @@ std::string& last_error() {
   static thread_local std::string text;
   return text;
 }
+/// Whether last_error() holds a text: most calls have none, and neither set nor clear one.
+constinit thread_local bool has_text = false;
 
 int report(const Failure& failure) {
-  last_error() = failure.text;
+  if (has_text || !failure.text.empty()) {
+    last_error() = failure.text;
+    has_text = !failure.text.empty();
+  }
   return failure.status;
 }
 
@@ -347,6 +352,18 @@ int sw_start_call(sw_connection* connection, uint16_t method, const void* data, 
       context_of(connection),
       [&] { return connection->end->start_call(method, bytes(data, length), Deadline(timeout), *id); },
       needed_for(data, length), id);
+}
+
+int sw_call_answer(sw_connection* connection, uint32_t id, sw_timeout_ms timeout, sw_message* reply) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        sw_message message{};
+        Failure failure = connection->end->answer_of(id, Deadline(timeout), message);
+        to_caller(message, reply);
+        return failure;
+      },
+      reply);
 }
 
 int sw_cancel_call(sw_connection* connection, uint32_t id) {

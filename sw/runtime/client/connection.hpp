@@ -7,19 +7,17 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "core/slot/record.hpp"
-#include "runtime/client/session.hpp"
+#include "runtime/client/engine_session.hpp"
+#include "runtime/client/given_up.hpp"
+#include "runtime/client/held_messages.hpp"
 
 namespace slotwire::client {
 
 /// Method number that the library answers by itself: slotwire ping.
 inline constexpr std::uint16_t kPingMethod = 0xffff;
-/// Calls given up whose late answers are still dropped; the oldest are forgotten beyond it.
-inline constexpr std::size_t kMaxAbandonedCalls = 1024;
 /// Messages kept for receive() while a call waits for its answer.
 inline constexpr std::size_t kMaxInbox = 4096;
 
@@ -34,18 +32,11 @@ struct ConnectionInfo {
 /// Reads a slot of docs/control.md. Throws Json::exception.
 ConnectionInfo parse_info(const Json& json);
 
-/// A message as the library holds it until it is released: lines of the ring, or a copy.
-struct Held {
-  std::uint32_t lines = 0;  ///< in the ring; 0: the data is in `copy`
-  bool released = false;
-  std::vector<std::byte> copy;
-};
-
 /// One thread.
 class Connection {
  public:
   /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
-  Connection(Session& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
+  Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
              std::uint64_t max_message);
 
   const ConnectionInfo& info() const { return info_; }
@@ -78,6 +69,9 @@ class Connection {
   Failure call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply);
   Failure start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
                      std::uint32_t& id);
+  /// Waits for the answer to call `id`; what arrives meanwhile is kept for receive(). The call stays under way when
+  /// this fails with a status that may pass.
+  Failure answer_of(std::uint32_t id, const Deadline& deadline, sw_message& reply);
   Failure cancel(std::uint32_t id);
   bool is_cancelled(std::uint32_t id);
   void interrupt();
@@ -108,24 +102,27 @@ class Connection {
 
   Failure send_parts(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
   Failure may_send();
-  void hold_lines(std::uint32_t lines, bool released);
   Incoming as_copy(const slot::RecordHeader& header, std::vector<std::byte> data);
   void notify_written();
   void notify_consumed(std::uint32_t lines);
   void free_released();
   std::optional<Incoming> next_incoming(Failure& failure);
+  /// Takes the answer to call `id` from what was kept for receive().
+  std::optional<Incoming> take_kept_answer(std::uint32_t id);
+  Failure take_answer(const Incoming& answer, sw_message& reply);
+  Failure wait_for_records(const Deadline& deadline);
+  void ask_to_be_woken(int what);
   Failure end_failure();
   Failure broken(const std::string& text);
   Failure wait_failure() const;
   static void hand_out(const Incoming& incoming, sw_message& out);
-  void answer_ping(const Incoming& ping);
   void give_up_call(std::uint32_t id);
   void drop(Held* held);
   std::optional<slot::RecordView> next_stream_record(Failure& failure);
   bool wanted(const Incoming& incoming);
   Failure stash(Incoming incoming);
 
-  Session& session_;
+  EngineSession& session_;
   ConnectionInfo info_;
   slot::WaitPolicy policy_;
   std::uint64_t max_message_;
@@ -139,16 +136,15 @@ class Connection {
   std::uint32_t wanted_lines_ = 1;  ///< free lines that the last refused send needs
   std::size_t loan_ = 0;
   bool loaned_ = false;
-  std::uint32_t held_lines_ = 0;                             ///< lines after the head that were handed out
-  std::deque<std::unique_ptr<Held>> held_;                   ///< lines after the head, in order
-  std::unordered_map<Held*, std::unique_ptr<Held>> copies_;  ///< messages that are not in the ring
+  HeldMessages held_;
   std::deque<Incoming> inbox_;
   Assembly assembly_;
   std::size_t stream_offset_ = 0;  ///< bytes of the stream record at the head that were read
   bool stream_ended_ = false;
   std::uint32_t next_call_ = 0;
-  std::unordered_set<std::uint32_t> abandoned_, cancelled_;
-  std::deque<std::uint32_t> abandoned_order_;
+  GivenUpCalls given_up_;
+  CancelledRequests cancelled_;
+  slot::Position scanned_ = 0;  ///< is_cancelled() has looked at all records before it
   std::atomic<bool> interrupted_{false};
   std::uint32_t idle_looks_ = 0;
   bool link_up_ = true;

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "runtime/client/connection.hpp"
-#include "runtime/client/session.hpp"
+#include "runtime/client/engine_session.hpp"
 
 namespace slotwire::client {
 
@@ -49,7 +49,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
                                    sw_connection*& out);
   void close(sw_connection* connection);
 
-  slotwire::client::Session& session() { return session_; }
+  slotwire::client::EngineSession& session() { return session_; }
   const slotwire::slot::WaitPolicy& policy() const { return policy_; }
   bool here() const { return owner_ == slotwire::client::this_thread(); }
   void adopt() { owner_ = slotwire::client::this_thread(); }
@@ -76,7 +76,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   };
 
   const void* owner_;
-  slotwire::client::Session session_;
+  slotwire::client::EngineSession session_;
   slotwire::slot::WaitPolicy policy_;
   std::uint64_t max_message_;
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index

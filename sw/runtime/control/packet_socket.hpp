@@ -19,21 +19,34 @@ struct Packet {
   std::vector<slot::Fd> fds;
 };
 
-/// One end of a connected control socket. Non-blocking. One thread.
-class PacketSocket {
+/// One end of a control socket, as those see it who need not know what is under it.
+class PacketChannel {
+ public:
+  enum class Got { packet, nothing, closed, too_long };
+
+  virtual ~PacketChannel() = default;
+  /// Readable (epoll) when receive() has something.
+  virtual int fd() const = 0;
+  virtual Got receive(Packet& packet) = 0;
+  /// Sends or queues. `fds` are duplicated if the packet has to wait. False: the peer does not read and the queue is
+  /// full, or it has ended.
+  virtual bool send(const std::string& text, const std::vector<int>& fds) = 0;
+  /// Sends what waits; call when the channel is writable. False as send().
+  virtual bool flush() = 0;
+  virtual bool waiting() const = 0;
+};
+
+/// Over a connected SOCK_SEQPACKET socket. Non-blocking. One thread.
+class PacketSocket final : public PacketChannel {
  public:
   /// `max_text` bytes of text a packet; `max_queue` packets wait when the peer does not read.
   PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue);
 
-  int fd() const { return socket_.get(); }
-  enum class Got { packet, nothing, closed, too_long };
-  Got receive(Packet& packet);
-  /// Sends or queues. `fds` are duplicated if the packet has to wait. False: the peer does not read and the queue is
-  /// full, or it has gone.
-  bool send(const std::string& text, const std::vector<int>& fds = {});
-  /// Sends what waits; call when the socket is writable. False as send().
-  bool flush();
-  bool waiting() const { return !queue_.empty(); }
+  int fd() const override { return socket_.get(); }
+  Got receive(Packet& packet) override;
+  bool send(const std::string& text, const std::vector<int>& fds = {}) override;
+  bool flush() override;
+  bool waiting() const override { return !queue_.empty(); }
 
  private:
   enum class Sent { yes, full, gone };

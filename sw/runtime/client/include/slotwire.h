@@ -223,6 +223,9 @@ SW_API int sw_call(sw_connection* connection, uint16_t method, const void* data,
 /* Several calls at once: start, then receive answers with sw_receive, by id. */
 SW_API int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length,
                          sw_timeout_ms timeout, uint32_t* id);
+/* The answer to one of them: waits as sw_call does, and keeps what arrives meanwhile for sw_receive, the answers to
+ * other calls included. After SW_TIMED_OUT and the like the call is still under way: ask again, or sw_cancel_call(). */
+SW_API int sw_call_answer(sw_connection* connection, uint32_t id, sw_timeout_ms timeout, sw_message* reply);
 SW_API int sw_cancel_call(sw_connection* connection, uint32_t id);
 /* Makes a sw_call that is under way in the owner's thread return SW_CANCELLED. Any thread; async-signal-safe. */
 SW_API void sw_interrupt(sw_connection* connection);

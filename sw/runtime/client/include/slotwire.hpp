@@ -18,7 +18,8 @@
 // Waiting: a function that may wait takes a Deadline. A duration is a timeout (0: do not wait, again at once), a
 // steady_clock::time_point is a time, Deadline::never() is no limit. The resolution is 1 ms, rounded up.
 //
-// Lifetimes, inner before outer, as local variables are destroyed anyway: Message and Loan before their Connection;
+// Lifetimes, inner before outer, as local variables are destroyed anyway: Message, Loan, Call and Request before their
+// Connection;
 // Connection, Service and Poller before their Context. Moving any of them keeps the others valid.
 #pragma once
 
@@ -115,6 +116,8 @@ class Message {
 
  private:
   friend class Connection;
+  friend class Call;
+  friend class Request;
   Message(sw_connection* connection, const sw_message& message) : connection_(connection), message_(message) {}
   sw_connection* connection_ = nullptr;
   sw_message message_{};
@@ -232,16 +235,182 @@ class Stream {
   sw_connection* connection_;
 };
 
+// ---- calls ----
+
+namespace detail {
+
+/// What a call of the C ABI gave: the reply, or why there is none.
+inline Error remote_error_of(const Message& answer) {
+  return Error{Status::remote_error, std::string(answer.text()), answer.code()};
+}
+inline Result<Peer> peer_of(const sw_connection* connection) {
+  sw_peer peer;
+  SW_INIT(peer);
+  if (const int status = sw_connection_peer(connection, &peer); status != SW_OK) return error_of(status);
+  return Peer{peer.node, peer.service, peer.name, peer.pid, peer.uid, peer.slot, peer.direct != 0, peer.link_up != 0};
+}
+
+}  // namespace detail
+
+/// A call under way, made by Connection::begin_call(). One that goes before its answer was taken is cancelled: the
+/// server is told, and a late answer is dropped.
+class Call {
+ public:
+  Call(Call&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)), id_(other.id_) {}
+  Call& operator=(Call&& other) noexcept {
+    if (this != &other) {
+      cancel();
+      connection_ = std::exchange(other.connection_, nullptr);
+      id_ = other.id_;
+    }
+    return *this;
+  }
+  ~Call() { cancel(); }
+
+  /// Its answer; once. Other messages that arrive meanwhile, answers to other calls too, are kept. again (with
+  /// Deadline::now()), timed_out, cancelled, link_down, engine_gone: it is still under way, ask again or let it go.
+  /// remote_error: the server said no. invalid: the answer was taken, or the call cancelled.
+  Result<Message> answer(Deadline deadline) {
+    if (connection_ == nullptr)
+      return Error{Status::invalid, "the answer to this call was taken, or it was cancelled", 0};
+    sw_message message;
+    SW_INIT(message);
+    const int status = sw_call_answer(connection_, id_, deadline.ms(), &message);
+    if (status != SW_OK && status != SW_REMOTE_ERROR) return detail::error_of(status);
+    Message answer(std::exchange(connection_, nullptr), message);
+    if (status == SW_REMOTE_ERROR) return detail::remote_error_of(answer);
+    return answer;
+  }
+  /// Whether the answer can still be asked for.
+  bool is_under_way() const { return connection_ != nullptr; }
+  /// The number that the server sees as Request::id().
+  std::uint32_t id() const { return id_; }
+  void cancel() {
+    if (connection_ != nullptr) sw_cancel_call(std::exchange(connection_, nullptr), id_);
+  }
+
+ private:
+  friend class Connection;
+  Call(sw_connection* connection, std::uint32_t id) : connection_(connection), id_(id) {}
+  sw_connection* connection_;
+  std::uint32_t id_;
+};
+
+/// A request to be answered, made of a message of Kind::request. Its bytes lie in the ring and go with it. One that
+/// goes without an answer fails: its caller gets the error kUnanswered.
+class Request {
+ public:
+  /// Code of the error that the caller of a request without an answer gets. Method and code 65535 are the library's.
+  static constexpr std::uint16_t kUnanswered = 65535;
+
+  explicit Request(Message message)
+      : message_(std::move(message)),
+        connection_(message_.connection_),
+        id_(message_.id()),
+        open_(message_.kind() == Kind::request && connection_ != nullptr),
+        begun_(std::chrono::steady_clock::now()) {}
+  Request(Request&& other) noexcept
+      : message_(std::move(other.message_)),
+        connection_(other.connection_),
+        id_(other.id_),
+        open_(std::exchange(other.open_, false)),
+        begun_(other.begun_),
+        kept_(std::exchange(other.kept_, std::nullopt)) {}
+  Request& operator=(Request&& other) noexcept {
+    if (this != &other) {
+      fail();
+      message_ = std::move(other.message_);
+      connection_ = other.connection_;
+      id_ = other.id_;
+      open_ = std::exchange(other.open_, false);
+      begun_ = other.begun_;
+      kept_ = std::exchange(other.kept_, std::nullopt);
+    }
+    return *this;
+  }
+  ~Request() { fail(); }
+
+  std::uint32_t id() const { return id_; }
+  std::uint16_t method() const { return message_.code(); }
+  std::span<const std::byte> data() const { return message_.data(); }
+  std::string_view text() const { return message_.text(); }
+  /// Time that the caller still waits; none: for ever. Below 0: it has given up. (Without the time that the request was
+  /// on its way.)
+  std::optional<std::chrono::microseconds> time_left() const {
+    const std::optional<std::chrono::microseconds> left = message_.time_left();
+    if (!left) return std::nullopt;
+    return *left - std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun_);
+  }
+  /// The caller has cancelled it. Looks at what has arrived, without taking it.
+  bool is_cancelled() const { return connection_ != nullptr && sw_is_cancelled(connection_, id_) == 1; }
+  /// The caller cancelled it, or its deadline has passed: the answer is not wanted any more.
+  bool is_abandoned() const {
+    if (is_cancelled()) return true;
+    const auto left = time_left();
+    return left && left->count() <= 0;
+  }
+  Result<Peer> peer() const { return detail::peer_of(connection_); }
+
+  /// Answers; the first answer counts. It is sent now if there is room. If not it is kept: deliver() sends it.
+  void reply(Data data) { answer(std::nullopt, data); }
+  /// Answers with an error: a code of the service's own, and a text for people.
+  void reply_error(std::uint16_t code, std::string_view text) { answer(code, text); }
+  /// There was an answer, sent or kept.
+  bool answered() const { return !open_; }
+  /// Sends an answer that was kept. again, timed_out, too_large (longer than the ring, with Deadline::now()): it is
+  /// kept on. Any other error is the connection's, and the answer is dropped.
+  Result<void> deliver(Deadline deadline) {
+    if (!kept_) return {};
+    const int status = send(kept_->error, kept_->bytes, deadline);
+    if (status != SW_AGAIN && status != SW_TIMED_OUT && status != SW_TOO_LARGE && status != SW_LINK_DOWN &&
+        status != SW_ENGINE_GONE) {
+      kept_.reset();
+    }
+    return detail::result_of(status);
+  }
+  bool delivered() const { return !open_ && !kept_; }
+  /// Gives the room of the request's bytes back; an answer that is kept stays.
+  void release() { message_.release(); }
+  /// Lets it go without an answer: nobody waits for one.
+  void drop() {
+    open_ = false;
+    kept_.reset();
+  }
+
+ private:
+  struct Answer {
+    std::optional<std::uint16_t> error;
+    std::vector<std::byte> bytes;
+  };
+  int send(std::optional<std::uint16_t> error, std::span<const std::byte> bytes, Deadline deadline) {
+    if (!error) return sw_reply(connection_, id_, bytes.data(), bytes.size(), deadline.ms());
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return sw_reply_error(connection_, id_, *error, text.c_str(), deadline.ms());
+  }
+  void answer(std::optional<std::uint16_t> error, Data data) {
+    if (!std::exchange(open_, false) || is_abandoned()) return;
+    const std::span<const std::byte> bytes(data.data(), data.size());
+    const int status = send(error, bytes, Deadline::now());
+    if (status == SW_AGAIN || status == SW_TOO_LARGE) kept_ = Answer{error, {bytes.begin(), bytes.end()}};
+  }
+  void fail() {
+    if (open_) reply_error(kUnanswered, "the server gave no answer");
+    if (kept_) (void)deliver(Deadline::now());
+  }
+
+  Message message_;
+  sw_connection* connection_;
+  std::uint32_t id_;
+  bool open_;  ///< not answered
+  std::chrono::steady_clock::time_point begun_;
+  std::optional<Answer> kept_;  ///< found no room
+};
+
 /// One end of a connection. Sending and receiving make no system call while the other side keeps up. Destroying it
 /// closes in good order: what was sent is still delivered.
 class Connection {
  public:
-  Result<Peer> peer() const {
-    sw_peer peer;
-    SW_INIT(peer);
-    if (const int status = sw_connection_peer(handle_.get(), &peer); status != SW_OK) return detail::error_of(status);
-    return Peer{peer.node, peer.service, peer.name, peer.pid, peer.uid, peer.slot, peer.direct != 0, peer.link_up != 0};
-  }
+  Result<Peer> peer() const { return detail::peer_of(handle_.get()); }
 
   /// Sends a one-way message of any length, from 0 bytes up to what the peer accepts (ContextOptions::max_message). One
   /// that is longer than the ring is cut and put together again, and needs a deadline; if it is cut off half-way the
@@ -277,12 +446,18 @@ class Connection {
     const int status = sw_call(handle_.get(), method, data.data(), data.size(), deadline.ms(), &message);
     if (status == SW_OK) return Message(handle_.get(), message);
     if (status != SW_REMOTE_ERROR) return detail::error_of(status);
-    const Message answer(handle_.get(), message);
-    return Error{Status::remote_error, std::string(answer.text()), answer.code()};
+    return detail::remote_error_of(Message(handle_.get(), message));
   }
-  /// Starts a call, for many at once; its number. Its answer comes from receive(), as Kind::reply or Kind::error with
-  /// this number. The deadline is how long to wait for room, and what the server is told; nobody watches it afterwards:
-  /// cancel() when it is over.
+  /// Begins a call, for many at once. The deadline is how long to wait for room, and what the server is told; it does
+  /// not end the call, letting the Call go does.
+  Result<Call> begin_call(std::uint16_t method, Data data, Deadline deadline) {
+    const Result<std::uint32_t> id = start_call(method, data, deadline);
+    if (!id) return id.error();
+    return Call(handle_.get(), *id);
+  }
+  /// The same by number, for programs that keep account of their calls themselves. The answer comes from receive(), as
+  /// Kind::reply or Kind::error with this number. The deadline is how long to wait for room, and what the server is
+  /// told; nobody watches it afterwards: cancel() when it is over.
   Result<std::uint32_t> start_call(std::uint16_t method, Data data, Deadline deadline) {
     std::uint32_t id = 0;
     const int status = sw_start_call(handle_.get(), method, data.data(), data.size(), deadline.ms(), &id);

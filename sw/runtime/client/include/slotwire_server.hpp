@@ -13,58 +13,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "slotwire.hpp"
 
 namespace slotwire {
-
-/// One request while its handler runs; its bytes lie in the ring and go with it.
-class Request {
- public:
-  std::uint16_t method() const { return message_.code(); }
-  std::span<const std::byte> data() const { return message_.data(); }
-  std::string_view text() const { return message_.text(); }
-  /// Time that the caller still waits; none: for ever. Below 0: it has given up. (Without the time that the request was
-  /// on its way.)
-  std::optional<std::chrono::microseconds> time_left() const {
-    if (!message_.time_left()) return std::nullopt;
-    return *message_.time_left() -
-           std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun_);
-  }
-  /// The caller cancelled it, or its deadline has passed: the answer is not wanted any more.
-  bool is_abandoned() const {
-    const auto left = time_left();
-    return (left && left->count() <= 0) || connection_.is_cancelled(message_.id());
-  }
-  Result<Peer> peer() const { return connection_.peer(); }
-
-  /// Answers; the first answer counts. A handler that returns without one has the caller told so.
-  void reply(Data data) {
-    const std::byte* bytes = data.data();
-    if (!answered_) answer_.assign(bytes, bytes + data.size());
-    answered_ = true;
-  }
-  /// Answers with an error: a code of the service's own (65535 is the library's), and a text for people.
-  void reply_error(std::uint16_t code, std::string_view text) {
-    if (!answered_) error_ = code;
-    reply(text);
-  }
-  bool answered() const { return answered_; }
-
- private:
-  friend class Server;
-  Request(Connection& connection, Message message)
-      : connection_(connection), message_(std::move(message)), begun_(std::chrono::steady_clock::now()) {}
-  Connection& connection_;
-  Message message_;
-  std::chrono::steady_clock::time_point begun_;
-  std::vector<std::byte> answer_;
-  std::optional<std::uint16_t> error_;
-  bool answered_ = false;
-};
 
 struct ServerOptions {
   std::size_t max_connections = 1024;  ///< more are closed at once
@@ -83,7 +36,7 @@ class Server {
  public:
   using Handler = std::function<void(Request&)>;
   /// Code of the error that answers a request whose handler did not.
-  static constexpr std::uint16_t kNoAnswer = 65535;
+  static constexpr std::uint16_t kNoAnswer = Request::kUnanswered;
 
   /// Errors as of Context::open() and Context::serve().
   static Result<Server> open(const ContextOptions& context, const std::string& service, Handler handler,
@@ -118,14 +71,9 @@ class Server {
   Context& context() { return state_->context; }
 
  private:
-  struct Answer {
-    std::uint32_t id = 0;
-    std::optional<std::uint16_t> error;
-    std::vector<std::byte> bytes;
-  };
   struct Client {
     Connection connection;
-    std::optional<Answer> waiting;  ///< for room in the ring
+    std::optional<Request> waiting;  ///< for room in the ring
     bool ended = false;
   };
   // In this order: connections go before the poller and the context.
@@ -170,32 +118,30 @@ class Server {
     }
   }
 
+  /// False: no more requests of this client now.
   bool answer(Client& client, Message message) {
-    const std::uint32_t id = message.id();
-    Request request(client.connection, std::move(message));
-    if (request.is_abandoned()) return true;
+    Request request(std::move(message));
+    if (request.is_cancelled()) {
+      request.drop();
+      return true;
+    }
     state_->handler(request);
-    if (!request.answered_) request.reply_error(kNoAnswer, "the server's handler gave no answer");
-    if (request.is_abandoned()) return true;
-    client.waiting = Answer{id, request.error_, std::move(request.answer_)};
+    if (!request.answered()) request.reply_error(kNoAnswer, "the server's handler gave no answer");
+    if (request.delivered()) return true;
+    request.release();
+    client.waiting = std::move(request);
     return deliver(client);
   }
 
   /// False: it waits for room, or the connection has ended.
   bool deliver(Client& client) {
-    const Answer& answer = *client.waiting;
-    const auto send = [&](Deadline deadline) {
-      if (!answer.error) return client.connection.reply(answer.id, answer.bytes, deadline);
-      return client.connection.reply_error(
-          answer.id, *answer.error,
-          std::string(reinterpret_cast<const char*>(answer.bytes.data()), answer.bytes.size()), deadline);
-    };
-    Result<void> sent = send(Deadline::now());
-    if (sent.status() == Status::too_large) sent = send(state_->options.long_answer);
+    Result<void> sent = client.waiting->deliver(Deadline::now());
+    if (sent.status() == Status::too_large) sent = client.waiting->deliver(state_->options.long_answer);
     if (sent.status() == Status::again) {
       (void)state_->poller.set(client.connection, Interest::writable);
       return false;
     }
+    if (!sent) client.waiting->drop();
     client.waiting.reset();
     client.ended = !sent;
     return sent.ok();

@@ -11,6 +11,7 @@
 #include "core/carriers/dpdk/host.hpp"
 #include "runtime/engine/config/config_check.hpp"
 #include "runtime/engine/config/config_keys.hpp"
+#include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -109,6 +110,8 @@ class Reader {
         return name(text, valid_service_pattern(text));
       case Kind::text:
         return name(text, !text.empty());
+      case Kind::transport:
+        return name(text, find_transport_kind(text) != nullptr);
       case Kind::path:
         if (text.empty()) return "is empty";
         field<std::string>() = base_.empty() ? text : (base_ / text).lexically_normal().string();

@@ -42,20 +42,6 @@ struct Position {
   std::uint32_t column = 0;
 };
 
-enum class LinkCarrier : std::uint8_t { udp, tcp, card, dpdk };
-constexpr std::string_view carrier_name(LinkCarrier carrier) {
-  switch (carrier) {
-    case LinkCarrier::udp:
-      return "udp";
-    case LinkCarrier::tcp:
-      return "tcp";
-    case LinkCarrier::card:
-      return "card";
-    case LinkCarrier::dpdk:
-      return "dpdk";
-  }
-  return "unknown";
-}
 enum class Action : std::uint8_t { serve, connect };
 /// How two slots of one node are joined: one ring that both map, or two with the engine copying between them.
 enum class Isolation : std::uint8_t { shared, strict };
@@ -177,7 +163,7 @@ struct LogConfig {
 struct LinkConfig {
   std::string peer;
   std::optional<HostPort> control;  ///< always there when dial is true
-  LinkCarrier carrier = LinkCarrier::udp;
+  std::string carrier = "udp";      ///< name of a transport (transport_kind.hpp)
   /// Data addresses of the peer. Where not written: control's host with the default port, or absent when there is no
   /// control address either (then the host that the peer dials from is the one).
   std::optional<HostPort> udp;

@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "core/carriers/dpdk/dpdk.hpp"
+#include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -23,11 +23,9 @@ class Checker {
     paths();
     sizes();
     timers();
-    card();
-    dpdk();
+    transports();
     tls();
     links();
-    encryption();
     services();
     rules();
   }
@@ -94,59 +92,11 @@ class Checker {
     }
   }
 
-  void card() {
-    const auto& c = config_.card;
-    if (c.kind() != driver::CardKind::software && !c.address) {
-      problem("card.address", "is missing although there is a card; give its IPv4 address and UDP port");
-    }
-    if (!c.chosen && !c.socket.empty() && !c.vfio_user.empty()) {
-      problem("card.kind", "is missing although there are 'card.socket' and 'card.vfio_user'; say which of them it is");
-    }
-    if (c.kind() == driver::CardKind::socket && c.socket.empty()) {
-      problem("card.kind",
-              "is \"socket\" but 'card.socket' is missing; give the path of the socket of what serves the card");
-    }
-    if (c.kind() == driver::CardKind::vfio_user && c.vfio_user.empty()) {
-      problem("card.kind",
-              "is \"vfio-user\" but 'card.vfio_user' is missing; give the path of the simulated card's socket");
-    }
-  }
-
-  void dpdk() {
-    const auto& d = config_.dpdk;
-    if (!d.lcores.empty() && d.port.empty()) {
-      problem("dpdk.lcores",
-              "is given but there is no port whose queues they would serve; set 'dpdk.port', or remove it");
-    }
-    if (d.kernel_interface.size() > carriers::kMaxInterfaceName ||
-        d.kernel_interface.find_first_of("/ \t\n") != std::string::npos) {
-      problem("dpdk.kernel_interface", "is no name of an interface: at most " +
-                                           std::to_string(carriers::kMaxInterfaceName) +
-                                           " characters, none of them a space or '/'");
-    }
-    if (!d.kernel_interface.empty() && (d.port.rfind("net_af_packet", 0) == 0 || d.port.rfind("net_af_xdp", 0) == 0)) {
-      problem("dpdk.kernel_interface", "is given but the kernel has the interface under '" +
-                                           d.port.substr(0, d.port.find(',')) +
-                                           "' itself, with all that is not the port's; remove it");
-    }
-    const auto is_ipv4 = [](const std::string& host) {
-      return is_numeric_host(host) && host.find(':') == std::string::npos;
-    };
-    if (!d.address) {
-      if (!d.port.empty()) problem("dpdk.address", "is missing although there is a port; give it an IPv4 address");
-      return;
-    }
-    if (d.port.empty()) problem("dpdk.port", "is missing although there is an address; name the port");
-    if (!is_ipv4(d.address->host) || d.address->port == 0) {
-      problem("dpdk.address",
-              "is " + to_string(*d.address) + "; expected is an IPv4 address and a port from 1 to 65535");
-    }
-    if (!d.gateway.empty() && !is_ipv4(d.gateway)) {
-      problem("dpdk.gateway", "is \"" + printable(d.gateway) + "\"; expected is an IPv4 address");
-    }
-    if (config_.listen.mtu > carriers::kMaxDpdkMtu) {
-      problem("listen.mtu", "is " + std::to_string(config_.listen.mtu) + ", but a port carries IP packets of at most " +
-                                std::to_string(carriers::kMaxDpdkMtu) + " bytes; lower it on all nodes");
+  void transports() {
+    for (const TransportKind& kind : transport_kinds()) {
+      if (kind.check_node != nullptr) {
+        kind.check_node(config_, [&](const std::string& key, const std::string& text) { problem(key, text); });
+      }
     }
   }
 
@@ -187,14 +137,8 @@ class Checker {
     if (!link.dial && !config_.listen.control) {
       add("dial", "is false (the peer dials) but nothing listens; set 'listen.control', or dial = true");
     }
-    if (link.carrier == LinkCarrier::udp && !config_.listen.udp) {
-      add("carrier", "is \"udp\" but this node has no UDP carrier; set 'listen.udp', or use carrier = \"tcp\"");
-    }
-    if (link.carrier == LinkCarrier::card && !config_.card.address) {
-      add("carrier", "is \"card\" but the card has no address; set 'card.address', or use carrier = \"udp\"");
-    }
-    if (link.carrier == LinkCarrier::dpdk && config_.dpdk.port.empty()) {
-      add("carrier", "is \"dpdk\" but there is no port; set 'dpdk.port' and 'dpdk.address', or use carrier = \"udp\"");
+    if (const TransportKind* kind = find_transport_kind(link.carrier); kind != nullptr && kind->check_link != nullptr) {
+      kind->check_link(config_, link, add);
     }
     if (link.encryption != carriers::CipherSuite::none) {
       if (!config_.tls.enabled()) {
@@ -203,33 +147,6 @@ class Checker {
                 "\" but the control connection, which brings the keys, has no TLS; set 'tls.certificate', "
                 "'tls.key' and 'tls.ca', or encryption = \"none\"");
       }
-      if (link.carrier == LinkCarrier::dpdk && !config_.dpdk.lcores.empty()) {
-        add("encryption",
-            "is \"" + std::string(carriers::suite_name(link.encryption)) +
-                "\" but the link's slots are divided among the threads of 'dpdk.lcores', and the frames of an "
-                "encrypted "
-                "link are numbered by one; remove 'dpdk.lcores', use carrier = \"udp\" or \"tcp\" for this link, or "
-                "encryption = \"none\"");
-      }
-      if (link.carrier == LinkCarrier::card) {
-        add("encryption",
-            "is \"" + std::string(carriers::suite_name(link.encryption)) +
-                "\" but the link runs over a card, whose pipeline does not encrypt; use carrier = \"udp\", "
-                "\"dpdk\" or \"tcp\", or encryption = \"none\"");
-      }
-    }
-    if (link.carrier == LinkCarrier::tcp && !link.dial && !config_.listen.tcp) {
-      add("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");
-    }
-  }
-
-  void encryption() {
-    const bool used = std::any_of(config_.links.begin(), config_.links.end(), [](const LinkConfig& link) {
-      return link.carrier == LinkCarrier::dpdk && link.encryption != carriers::CipherSuite::none;
-    });
-    if (config_.encryption.library == CipherChoice::dpdk && !used) {
-      problem("encryption.library",
-              "is \"dpdk\" but no encrypted link has carrier = \"dpdk\", and on others OpenSSL computes; remove it");
     }
   }
 

@@ -5,6 +5,7 @@
 #include "core/carriers/dpdk/dpdk.hpp"
 #include "core/carriers/dpdk/host.hpp"
 #include "core/regs/regs.hpp"
+#include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -266,9 +267,9 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.links.back().peer; }},
     {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
      "Where the peer listens for control connections.", [](Config& c) -> auto& { return c.links.back().control; }},
-    {"link", "carrier", Kind::choice, false, "\"udp\"", 0, 0, "udp|tcp|card|dpdk", "",
-     "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire.", [](Config& c,
-     std::size_t choice) { c.links.back().carrier = static_cast<LinkCarrier>(choice); }},
+    {"link", "carrier", Kind::transport, false, "\"udp\"", 0, 0, "", "",
+     "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire.",
+     [](Config& c) -> auto& { return c.links.back().carrier; }},
     {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
      "Where the peer's UDP carrier, card or DPDK port is.", [](Config& c) -> auto& { return c.links.back().udp; }},
     {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
@@ -380,6 +381,14 @@ std::string describe_expected(const Key& key) {
       return "\"host:port\", port 1 to 65535";
     case Kind::choice:
       return "one of " + quoted_list(key.choices);
+    case Kind::transport: {
+      std::string names;
+      for (const TransportKind& kind : transport_kinds()) {
+        if (!names.empty()) names += ", ";
+        names.append("\"").append(kind.name).append("\"");
+      }
+      return "one of " + names;
+    }
     case Kind::cpu_list:
       return "a list of" + range(key, number).substr(5) + " different CPUs, numbers from 0 to " +
              number(carriers::kMaxCpu);

@@ -31,6 +31,7 @@ enum class Kind : std::uint8_t {
   listen_address,
   peer_address,
   choice,
+  transport,       ///< name of a transport
   cpu_list,        ///< numbers of CPUs
   text_list,       ///< texts that are not empty
   node_list,       ///< node names

@@ -12,7 +12,7 @@
 #include <unordered_map>
 
 #include "runtime/engine/config/config.hpp"
-#include "runtime/engine/result.hpp"
+#include "runtime/engine/host/result.hpp"
 
 namespace slotwire::engine {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "core/slot/memory.hpp"
-#include "runtime/engine/result.hpp"
+#include "runtime/engine/host/result.hpp"
 
 namespace slotwire::engine {
 

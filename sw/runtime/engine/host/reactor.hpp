@@ -11,32 +11,25 @@
 #include <utility>
 
 #include "core/slot/memory.hpp"
+#include "runtime/engine/host/event_loop.hpp"
 
 namespace slotwire::engine {
 
 /// Microseconds of CLOCK_MONOTONIC.
 std::uint64_t monotonic_us();
 
-/// One thread. Handlers may add and remove anything, themselves included.
-class Reactor {
+/// The event loop over epoll and CLOCK_MONOTONIC. One thread.
+class Reactor final : public EventLoop {
  public:
-  using Handler = std::function<void(std::uint32_t events)>;
-  using TimerId = std::pair<std::uint64_t, std::uint64_t>;
-
   /// Throws std::system_error.
   Reactor();
 
-  /// Calls `handler` when `fd` (not owned, remove it before it is closed) is ready for `events` (EPOLLIN, EPOLLOUT;
-  /// level-triggered). Throws std::system_error when the kernel refuses.
-  void add(int fd, std::uint32_t events, Handler handler);
-  void modify(int fd, std::uint32_t events);
-  /// Does nothing when the descriptor is not there.
-  void remove(int fd);
-
-  /// Calls `action` once, `delay_us` from now.
-  TimerId after(std::uint64_t delay_us, std::function<void()> action);
-  /// Does nothing when it ran already.
-  void cancel(TimerId timer);
+  std::uint64_t now_us() const override { return monotonic_us(); }
+  void add(int fd, std::uint32_t events, Handler handler) override;
+  void modify(int fd, std::uint32_t events) override;
+  void remove(int fd) override;
+  TimerId after(std::uint64_t delay_us, std::function<void()> action) override;
+  void cancel(TimerId timer) override;
 
   /// Waits at most `timeout_us` (none: until something happens) and calls what is due. Returns whether anything was.
   bool run(std::optional<std::uint64_t> timeout_us);

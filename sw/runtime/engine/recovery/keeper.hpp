@@ -15,7 +15,8 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
-#include "runtime/engine/result.hpp"
+#include "runtime/engine/host/result.hpp"
+#include "runtime/engine/recovery/descriptor_store.hpp"
 
 namespace slotwire::engine {
 
@@ -45,7 +46,7 @@ class NodeInUse : public std::runtime_error {
 /// The connection to a node's keeper, and with it the right to be that node: one process has it at a time. It ends with
 /// the object or the process; the keeper then waits for the next one. One thread at a time; calls wait for the keeper's
 /// answer, some microseconds, at most `timeout`.
-class Keeper {
+class Keeper final : public DescriptorStore {
  public:
   /// What a slotwired stored under one tag: 1 to 4 descriptors, close-on-exec, in the order stored.
   struct Entry {
@@ -67,16 +68,16 @@ class Keeper {
   const std::vector<std::uint64_t>& kept() const { return kept_; }
   /// Duplicates of the descriptors under a tag, which the keeper keeps all the same. Takes some microseconds, and as
   /// many descriptors of this process as there are.
-  Result<std::vector<slot::Fd>> fetch(std::uint64_t tag);
+  Result<std::vector<slot::Fd>> fetch(std::uint64_t tag) override;
   /// All that a slotwired before this one stored, at once, by rising tag; kept() is empty then. Throws
   /// std::runtime_error when it cannot be had.
   std::vector<Entry> take_kept();
 
   /// Keeps duplicates of 1 to 4 descriptors under a tag that is not in use.
-  [[nodiscard]] Result<void> store(std::uint64_t tag, std::span<const int> fds);
+  [[nodiscard]] Result<void> store(std::uint64_t tag, std::span<const int> fds) override;
   /// Closes the keeper's duplicates under the tag. The result may be left: fails only when there is nothing under the
   /// tag, or when the keeper is gone, which fd() tells too.
-  Result<void> remove(std::uint64_t tag);
+  Result<void> remove(std::uint64_t tag) override;
   /// Ends the keeper and with it all it holds; its files are gone on return, and its processes have nothing open any
   /// more.
   Result<void> quit();

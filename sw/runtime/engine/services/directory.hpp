@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "runtime/engine/config/config.hpp"
-#include "runtime/engine/result.hpp"
+#include "runtime/engine/host/result.hpp"
 
 namespace slotwire::engine {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
-#include "runtime/engine/result.hpp"
+#include "runtime/engine/host/result.hpp"
 
 namespace slotwire::engine {
 

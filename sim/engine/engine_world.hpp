@@ -1,0 +1,36 @@
+// Two whole engines in simulated time: their rooms, a control connection that breaks, a wire that loses frames,
+// processes that come and go, and invariants checked after every step.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/node.hpp"
+#include "runtime/engine/services/directory.hpp"
+#include "sim/engine/sim_loop.hpp"
+#include "sim/engine/sim_machine.hpp"
+#include "sim/engine/sim_process.hpp"
+#include "sim/engine/sim_transport.hpp"
+#include "sim/random.hpp"
+
+namespace slotwire::sim {
+
+struct EngineRun {
+  std::uint64_t seed = 1;
+  unsigned steps = 300;
+};
+
+/// What a run did, and what it violated.
+struct EngineResult {
+  std::uint64_t hash = 0;
+  std::uint64_t steps = 0, restarts = 0, opened = 0, lines = 0, cuts = 0;
+  std::optional<std::string> violation;
+  std::vector<std::string> events;  ///< the last ones before the violation
+};
+
+EngineResult run_engines(const EngineRun& run);
+
+}  // namespace slotwire::sim

@@ -1,0 +1,207 @@
+// Messages: sent whole or in parts, received in place or put together.
+#include <algorithm>
+#include <utility>
+
+#include "runtime/client/connection.hpp"
+
+namespace slotwire::client {
+
+using slot::RecordHeader;
+using slot::RecordKind;
+
+Failure Connection::may_send() {
+  if (loaned_) return {SW_BUSY, "a loan is open on this connection: commit or abandon it first"};
+  return end_failure();
+}
+
+Failure Connection::send(RecordHeader header, std::span<const std::byte> data, const Deadline& deadline) {
+  if (Failure failure = may_send(); failure.status != SW_OK) return failure;
+  header.flags = slot::kWhole;
+  if (writer_.write(header, data)) {
+    notify_written();
+    return {};
+  }
+  if (Failure end = end_failure(); end.status != SW_OK) return end;
+  const bool fits = data.size() <= writer_.capacity();
+  if (deadline.immediate()) {
+    if (!fits) {
+      return {SW_TOO_LARGE, "a message of " + std::to_string(data.size()) + " bytes does not fit the ring (" +
+                                std::to_string(writer_.capacity()) +
+                                "): send it with a timeout, or connect with a larger in_bytes"};
+    }
+    wanted_lines_ = static_cast<std::uint32_t>(slot::record_lines(data.size()));
+    return wait(SW_WRITABLE, deadline, [] { return false; });
+  }
+  if (data.size() > writer_.capacity() / 4) return send_parts(header, data, deadline);
+  const auto lines = static_cast<std::uint32_t>(slot::record_lines(data.size()));
+  if (Failure failure = wait(SW_WRITABLE, deadline, [&] { return writer_.producer().writable(lines) >= lines; });
+      failure.status != SW_OK) {
+    return failure;
+  }
+  writer_.write(header, data);
+  notify_written();
+  return {};
+}
+
+Failure Connection::send_parts(RecordHeader header, std::span<const std::byte> data, const Deadline& deadline) {
+  const std::size_t part = writer_.capacity() / 4;
+  for (std::size_t offset = 0; offset < data.size();) {
+    const std::size_t n = std::min(part, data.size() - offset);
+    const auto lines = static_cast<std::uint32_t>(slot::record_lines(n));
+    Failure failure = wait(SW_WRITABLE, deadline, [&] { return writer_.producer().writable(lines) >= lines; });
+    if (failure.status != SW_OK) {
+      if (offset == 0) return failure;
+      if (end_.status == SW_OK)
+        broken("a message of " + std::to_string(data.size()) + " bytes was cut off half-way (" + failure.text + ")");
+      return failure;
+    }
+    header.flags = static_cast<std::uint8_t>((offset == 0 ? slot::kFirstPart : 0) |
+                                             (offset + n == data.size() ? slot::kLastPart : 0));
+    writer_.write(header, data.subspan(offset, n));
+    notify_written();
+    offset += n;
+  }
+  return {};
+}
+
+Failure Connection::loan(std::size_t length, std::span<std::byte>& out) {
+  if (Failure failure = may_send(); failure.status != SW_OK) return failure;
+  if (length > writer_.capacity()) {
+    return {SW_TOO_LARGE, "a loan of " + std::to_string(length) + " bytes does not fit the ring (" +
+                              std::to_string(writer_.capacity()) + "): connect with a larger in_bytes"};
+  }
+  const std::optional<std::span<std::byte>> place = writer_.reserve(length);
+  if (!place) {
+    wanted_lines_ = static_cast<std::uint32_t>(slot::record_lines(length));
+    return wait(SW_WRITABLE, Deadline(0), [] { return false; });
+  }
+  out = *place;
+  loan_ = length;
+  loaned_ = true;
+  return {};
+}
+
+Failure Connection::commit(RecordHeader header) {
+  if (!loaned_) return {SW_INVALID, "there is no loan to commit on this connection"};
+  if (header.length > loan_) return {SW_INVALID, "more bytes are committed than were loaned"};
+  loaned_ = false;
+  header.flags = slot::kWhole;
+  writer_.commit(header);
+  notify_written();
+  return {};
+}
+
+void Connection::free_released() {
+  const std::uint32_t lines = held_.take_released();
+  if (lines == 0) return;
+  reader_.consumer().release(lines);
+  // So that it stays within a ring of the head, however rarely is_cancelled() is asked.
+  const slot::Position head = reader_.consumer().head();
+  if (scanned_ - head > other_.lines()) scanned_ = head;
+  notify_consumed(lines);
+}
+
+Connection::Incoming Connection::as_copy(const RecordHeader& header, std::vector<std::byte> data) {
+  Held& held = held_.hold_copy(std::move(data));
+  return {header, held.copy, &held};
+}
+
+void Connection::drop(Held* held) {
+  held_.release(*held);
+  free_released();
+}
+
+/// The next message that has arrived as a whole. None with SW_OK in `failure`: nothing yet.
+std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) {
+  while (const std::optional<slot::RecordView> view = reader_.peek(held_.lines())) {
+    const RecordHeader& header = view->header;
+    if (header.kind == RecordKind::stream || header.kind == RecordKind::end_of_stream) {
+      failure = {SW_INVALID, "the peer uses this connection as a byte stream: use sw_read"};
+      return std::nullopt;
+    }
+    if (header.flags == slot::kWhole && !assembly_.open) {
+      return Incoming{header, view->payload, &held_.hold_lines(view->lines)};
+    }
+    const bool first = (header.flags & slot::kFirstPart) != 0;
+    if (first == assembly_.open ||
+        (!first && (header.kind != assembly_.header.kind || header.id != assembly_.header.id))) {
+      failure = broken("the peer sent the parts of a message out of order");
+      return std::nullopt;
+    }
+    if (first) assembly_ = {true, header, {}};
+    if (assembly_.data.size() + header.length > max_message_) {
+      failure = broken("the peer sent a message of more than " + std::to_string(max_message_) +
+                       " bytes (sw_options.max_message)");
+      failure.status = SW_TOO_LARGE;
+      return std::nullopt;
+    }
+    assembly_.data.insert(assembly_.data.end(), view->payload.begin(), view->payload.end());
+    drop(&held_.hold_lines(view->lines));
+    if ((header.flags & slot::kLastPart) != 0) {
+      assembly_.open = false;
+      return as_copy(assembly_.header, std::exchange(assembly_.data, {}));
+    }
+  }
+  if (reader_.broken()) failure = end_failure();
+  return std::nullopt;
+}
+
+/// Is the message for the program; pings and late answers are not.
+bool Connection::wanted(const Incoming& incoming) {
+  const RecordHeader& header = incoming.header;
+  switch (header.kind) {
+    case RecordKind::reply:
+    case RecordKind::error:
+      return !given_up_.take(header.id);
+    case RecordKind::request:
+      if (header.code != kPingMethod) return true;
+      // A ping that finds no room is dropped: the one who pings counts it as lost.
+      if (writer_.write({.kind = RecordKind::reply, .id = header.id}, incoming.data)) notify_written();
+      return false;
+    case RecordKind::cancel:
+      cancelled_.add(header.id);
+      return true;
+    default:
+      return true;
+  }
+}
+
+void Connection::hand_out(const Incoming& incoming, sw_message& out) {
+  out.kind = static_cast<std::uint32_t>(incoming.header.kind);
+  out.data = incoming.data.data();
+  out.length = incoming.data.size();
+  out.id = incoming.header.id;
+  out.code = incoming.header.code;
+  out.deadline_us = incoming.header.deadline_us == 0 ? -1 : static_cast<std::int64_t>(incoming.header.deadline_us);
+  out.owner = incoming.held;
+}
+
+Failure Connection::receive(const Deadline& deadline, sw_message& out) {
+  while (true) {
+    if (!inbox_.empty()) {
+      hand_out(inbox_.front(), out);
+      inbox_.pop_front();
+      return {};
+    }
+    Failure failure;
+    if (const std::optional<Incoming> incoming = next_incoming(failure)) {
+      if (wanted(*incoming)) {
+        hand_out(*incoming, out);
+        return {};
+      }
+      drop(incoming->held);
+      continue;
+    }
+    if (failure.status != SW_OK) return failure;
+    if (failure = wait_for_records(deadline); failure.status != SW_OK) return failure;
+  }
+}
+
+void Connection::release(sw_message& message) {
+  if (message.owner == nullptr) return;
+  drop(static_cast<Held*>(message.owner));
+  message.owner = nullptr;
+  message.data = nullptr;
+}
+
+}  // namespace slotwire::client

@@ -1,0 +1,92 @@
+// Waiting for a connection: awake for a while, then asleep on the wake descriptor.
+#include <poll.h>
+
+#include <array>
+
+#include "runtime/client/connection.hpp"
+
+namespace slotwire::client {
+namespace {
+
+/// Looks without waiting between two looks at the control socket, so that a process that only polls learns of a peer
+/// that died.
+constexpr std::uint32_t kLooksPerControl = 64;
+
+}  // namespace
+
+bool Connection::holds(int what) {
+  if (end_.status != SW_OK || reader_.broken() || writer_.producer().broken()) return true;
+  if ((what & SW_READABLE) != 0 && (!inbox_.empty() || reader_.peek(held_.lines()) || reader_.broken())) return true;
+  return (what & SW_WRITABLE) != 0 && writer_.producer().writable(wanted_lines_) >= wanted_lines_;
+}
+
+void Connection::ask_to_be_woken(int what) {
+  wait_number_ += slot::kWaitStep;
+  if (wait_number_ == 0) wait_number_ = slot::kWaitStep;
+  const std::uint32_t bits =
+      ((what & SW_READABLE) != 0 ? slot::kWaitReadable : 0U) | ((what & SW_WRITABLE) != 0 ? slot::kWaitWritable : 0U);
+  own_.marks().wait.store(wait_number_ | bits, std::memory_order_seq_cst);
+}
+
+bool Connection::arm(int what) {
+  ask_to_be_woken(what);
+  if (!holds(what)) return true;
+  disarm();
+  return false;
+}
+
+void Connection::disarm() {
+  own_.marks().wait.store(0, std::memory_order_relaxed);
+  slot::drain_event(wake_.get());
+}
+
+Failure Connection::wait_failure() const {
+  const std::string where = "connection to '" + info_.service + "' (slot " + std::to_string(info_.slot) + ")";
+  if (!info_.direct && !session_.attached())
+    return {SW_ENGINE_GONE, where + ": slotwired is away; what was sent waits in the ring"};
+  if (!link_up_)
+    return {SW_LINK_DOWN, where + ": the link to node '" + info_.node + "' is down (" + link_text_ +
+                              "); what was sent waits in the ring"};
+  return {SW_TIMED_OUT, where + ": nothing happened in time"};
+}
+
+Failure Connection::wait(int what, const Deadline& deadline, const std::function<bool()>& condition) {
+  slot::Waiter waiter(policy_);
+  while (true) {
+    if (condition()) return {};
+    if (interrupted_.load() && interrupted_.exchange(false)) return {SW_CANCELLED, "interrupted"};
+    if (Failure end = end_failure(); end.status != SW_OK) return end;
+    if (deadline.immediate()) {
+      if (++idle_looks_ % kLooksPerControl == 0) session_.process();
+      return {SW_AGAIN, {}};
+    }
+    deadline.start();
+    if (waiter.next() == slot::Waiter::Step::again) continue;
+    if (deadline.passed()) return wait_failure();
+    // Tell the other side that this one sleeps, look once more, sleep.
+    ask_to_be_woken(what);
+    if (!condition() && !interrupted_) {
+      std::array<pollfd, 2> fds{{{wake_.get(), POLLIN, 0}, {session_.fd(), POLLIN, 0}}};
+      ::poll(fds.data(), fds.size(), deadline.poll_ms());
+      if (fds[1].revents != 0) session_.process();
+    }
+    disarm();
+    waiter.reset();
+  }
+}
+
+Failure Connection::wait_for_records(const Deadline& deadline) {
+  return wait(SW_READABLE, deadline, [&] { return reader_.peek(held_.lines()).has_value() || reader_.broken(); });
+}
+
+Failure Connection::flush(const Deadline& deadline) {
+  return wait(SW_WRITABLE, deadline,
+              [&] { return writer_.producer().outstanding() == 0 && !writer_.producer().broken(); });
+}
+
+void Connection::interrupt() {
+  interrupted_ = true;
+  slot::signal_event(wake_.get());
+}
+
+}  // namespace slotwire::client

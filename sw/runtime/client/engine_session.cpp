@@ -1,0 +1,394 @@
+#include "runtime/client/engine_session.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include "core/slot/waiter.hpp"
+#include "runtime/client/whole_number.hpp"
+
+namespace slotwire::client {
+namespace {
+
+constexpr int kControlVersion = 1;
+/// Text of one packet at most; the engine's own limit is limits.control_message.
+constexpr std::size_t kMaxPacket = std::size_t{1} << 20;
+constexpr std::size_t kPacketQueue = 64;
+/// Between two attempts to come back to an engine that went away.
+constexpr std::int64_t kRetryNs = 50'000'000;
+/// An engine that does not answer a hello or a resume in this time is not one.
+constexpr sw_timeout_ms kHelloMs = 5000;
+/// Longer timeouts are cut to this, which is longer than any process lives.
+constexpr sw_timeout_ms kLongestTimeout = sw_timeout_ms{1} << 40;
+
+int status_of(const std::string& code) {
+  if (code == "refused") return SW_REFUSED;
+  if (code == "quota") return SW_REFUSED;
+  if (code == "no_service") return SW_NO_SERVICE;
+  if (code == "no_memory") return SW_NO_MEMORY;
+  if (code == "link_down") return SW_LINK_DOWN;
+  if (code == "timed_out") return SW_TIMED_OUT;
+  if (code == "peer_gone") return SW_PEER_DIED;
+  if (code == "version") return SW_VERSION;
+  if (code == "busy") return SW_BUSY;
+  if (code == "no_session") return SW_LOST;
+  if (code == "restarting") return SW_ENGINE_GONE;
+  return SW_INVALID;
+}
+
+/// What an answer says went wrong.
+Failure failure_in(const Json& answer) {
+  const auto error = answer.find("error");
+  if (error == answer.end()) return {};
+  const auto text_of = [&](const char* key, const char* otherwise) {
+    const bool there = error->is_object() && error->contains(key) && (*error)[key].is_string();
+    return there ? (*error)[key].get<std::string>() : std::string(otherwise);
+  };
+  const std::string code = text_of("code", "");
+  if (code.empty()) return {SW_VERSION, "slotwired's answer cannot be understood: an error without a code"};
+  return {status_of(code), text_of("text", "refused without a reason")};
+}
+
+}  // namespace
+
+std::int64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
+}
+
+std::int64_t Deadline::end_ns() const {
+  return monotonic_ns() + (std::min(timeout_, kLongestTimeout) * 1'000'000);
+}
+
+bool Deadline::passed() const {
+  if (never()) return false;
+  if (immediate()) return true;
+  start();
+  return monotonic_ns() >= at_ns_;
+}
+
+int Deadline::poll_ms() const {
+  if (never()) return -1;
+  if (immediate()) return 0;
+  start();
+  const std::int64_t left = at_ns_ - monotonic_ns();
+  constexpr std::int64_t kLongestMs = 3'600'000;
+  return left <= 0 ? 0 : static_cast<int>(std::min((left + 999'999) / 1'000'000, kLongestMs));
+}
+
+std::int64_t Deadline::left_ms() const {
+  if (never()) return -1;
+  if (immediate()) return 1;
+  if (at_ns_ == 0) return std::min(timeout_, kLongestTimeout);
+  return std::max<std::int64_t>(1, (at_ns_ - monotonic_ns()) / 1'000'000);
+}
+
+EngineSession::EngineSession(std::string socket_path, std::string name, SessionEvents& events)
+    : path_(std::move(socket_path)),
+      name_(std::move(name)),
+      events_(events),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      pending_(slot::create_event()),
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  for (const int fd : {pending_.get(), timer_.get()}) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+  }
+}
+
+Failure EngineSession::connect_socket() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path_.size() >= sizeof address.sun_path) return {SW_INVALID, "the control socket's path is too long: " + path_};
+  std::memcpy(address.sun_path, path_.data(), path_.size());
+  slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return {SW_NO_MEMORY, "cannot create a socket: " + std::string(std::strerror(errno))};
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    const int error = errno;
+    if (error == EACCES) {
+      return {SW_REFUSED, "not permitted to use the control socket " + path_ + " (see node.control_socket_mode)"};
+    }
+    return {SW_ENGINE_GONE, "slotwired cannot be reached at " + path_ + " (" + std::strerror(error) +
+                                "): start it, or name its socket by SLOTWIRE_SOCKET"};
+  }
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd.get();
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event);
+  socket_ = std::make_unique<control::PacketSocket>(std::move(fd), kMaxPacket, kPacketQueue);
+  return {};
+}
+
+Failure EngineSession::open() {
+  if (Failure failure = connect_socket(); failure.status != SW_OK) return failure;
+  Json answer;
+  std::vector<slot::Fd> fds;
+  Failure failure = request(hello_message(), Deadline(kHelloMs), answer, fds);
+  if (failure.status == SW_OK) failure = take_hello(answer, std::move(fds));
+  if (failure.status != SW_OK) socket_.reset();
+  return failure;
+}
+
+Json EngineSession::hello_message() const {
+  return {{"op", "hello"}, {"version", kControlVersion}, {"name", name_}};
+}
+
+Failure EngineSession::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
+  try {
+    if (fds.size() != 3)
+      throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (const std::string wrong = slot::check_sealed_file(fds[i].get(), regs::kPageBytes); !wrong.empty()) {
+        throw std::invalid_argument(wrong);
+      }
+    }
+    bells_ = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
+    polled_ = slot::map_file(fds[1].get(), regs::kPageBytes, slot::Access::read_only);
+    kick_ = std::move(fds[2]);
+    id_ = whole_number<std::uint64_t>(answer.at("session"));
+    token_ = answer.at("token").get<std::string>();
+    node_ = answer.at("node").get<std::string>();
+    policy_.spin = std::chrono::microseconds(number_or(answer, "spin_us", std::int32_t{2}));
+    policy_.yield = std::chrono::microseconds(number_or(answer, "yield_us", std::int32_t{50}));
+  } catch (const std::exception& error) {
+    return {SW_VERSION, "the program at " + path_ + " does not answer like slotwired: " + error.what()};
+  }
+  return {};
+}
+
+Json EngineSession::resume_message(Json slots) const {
+  return {
+      {"op", "resume"}, {"version", kControlVersion}, {"session", id_}, {"token", token_}, {"slots", std::move(slots)}};
+}
+
+void EngineSession::bye() {
+  if (!socket_ && id_ != 0 && connect_socket().status == SW_OK) {
+    // A restarted engine still holds what this process had and has not come back for: it holds nothing any more.
+    Json message = resume_message(Json::array());
+    message["id"] = 0;
+    socket_->send(message.dump());
+  }
+  if (!socket_) return;
+  socket_->send(Json{{"op", "bye"}}.dump());
+  socket_.reset();
+}
+
+void EngineSession::post(const Json& message) {
+  if (socket_ && !socket_->send(message.dump())) lost_engine();
+}
+
+Failure EngineSession::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
+  while (resuming_ != Resuming::no && step(deadline)) {
+  }
+  if (!attached()) return gone_failure();
+  const std::uint64_t id = ++last_request_;
+  message["id"] = id;
+  waiting_for_ = id;
+  answer_.reset();
+  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+    lost_engine();
+    return gone_failure();
+  }
+  while (!answer_) {
+    if (step(deadline)) continue;
+    if (!socket_) return gone_failure();
+    waiting_for_ = 0;
+    return {SW_TIMED_OUT, "slotwired did not answer '" + message["op"].get<std::string>() + "' in time"};
+  }
+  answer = std::move(answer_->first);
+  fds = std::move(answer_->second);
+  answer_.reset();
+  return failure_in(answer);
+}
+
+bool EngineSession::step(const Deadline& deadline) {
+  control::Packet packet;
+  const control::PacketSocket::Got got = socket_->receive(packet);
+  if (got == control::PacketSocket::Got::packet) {
+    if (!take(packet)) slot::signal_event(pending_.get());
+    return socket_ != nullptr;
+  }
+  if (got != control::PacketSocket::Got::nothing) {
+    lost_engine();
+    return false;
+  }
+  if (deadline.passed()) return false;
+  pollfd wait{socket_->fd(), POLLIN, 0};
+  if (socket_->waiting()) wait.events |= POLLOUT;
+  ::poll(&wait, 1, deadline.poll_ms());
+  if (socket_->waiting() && !socket_->flush()) lost_engine();
+  return socket_ != nullptr;
+}
+
+Failure EngineSession::gone_failure() const {
+  return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
+}
+
+Failure EngineSession::start(Json message, std::uint64_t& id) {
+  if (!attached()) return gone_failure();
+  id = ++last_request_;
+  message["id"] = id;
+  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+    lost_engine();
+    return gone_failure();
+  }
+  started_.insert(id);
+  return {};
+}
+
+/// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event or the
+/// answer to start().
+bool EngineSession::take(control::Packet& packet) {
+  Json message = Json::parse(packet.text, nullptr, false);
+  if (!message.is_object()) return true;
+  if (message.contains("ev")) {
+    handle_event(message, std::move(packet.fds));
+    return false;
+  }
+  const auto number = message.find("id");
+  const std::uint64_t id = number != message.end() && number->is_number_unsigned() ? number->get<std::uint64_t>() : 0;
+  if (started_.erase(id) != 0) {
+    try {
+      events_.on_answer(id, failure_in(message), message, std::move(packet.fds));
+    } catch (const Json::exception& error) {
+      events_.on_answer(id, {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()}, {},
+                        {});
+    }
+    return false;
+  }
+  if (resuming_ != Resuming::no && id == resume_request_) {
+    on_resume_answer(message, std::move(packet.fds));
+    return false;
+  }
+  if (id == waiting_for_ && id != 0) {
+    waiting_for_ = 0;
+    answer_.emplace(std::move(message), std::move(packet.fds));
+  } else if (message.contains("local") && message["local"].is_number_unsigned() && socket_) {
+    // A connection that was opened after its connect had been given up: nobody holds it.
+    socket_->send(Json{{"op", "close"}, {"id", 0}, {"local", message["local"]}}.dump());
+  }
+  return true;
+}
+
+void EngineSession::handle_event(const Json& event, std::vector<slot::Fd> fds) {
+  try {
+    const std::string kind = event.at("ev").get<std::string>();
+    if (kind == "accepted") {
+      events_.on_accepted(event, std::move(fds));
+    } else if (kind == "closed") {
+      events_.on_closed(whole_number<std::uint32_t>(event.at("local")), event.at("reason").get<std::string>(),
+                        event.value("text", std::string()));
+    } else if (kind == "link") {
+      events_.on_link(event.at("node").get<std::string>(), event.at("up").get<bool>(),
+                      event.value("text", std::string()));
+    }
+  } catch (const Json::exception&) {
+    // An event of a later engine that this library does not understand changes nothing here.
+  }
+}
+
+void EngineSession::process() {
+  slot::drain_event(pending_.get());
+  if (!socket_) {
+    try_resume();
+  } else if (resuming_ != Resuming::no && monotonic_ns() >= resume_until_ns_) {
+    not_taken_back();
+  }
+  while (socket_) {
+    control::Packet packet;
+    const control::PacketSocket::Got got = socket_->receive(packet);
+    if (got == control::PacketSocket::Got::nothing) {
+      if (socket_->waiting() && !socket_->flush()) lost_engine();
+      return;
+    }
+    if (got != control::PacketSocket::Got::packet) return lost_engine();
+    take(packet);
+  }
+}
+
+void EngineSession::lost_engine() {
+  socket_.reset();
+  waiting_for_ = 0;
+  resuming_ = Resuming::no;
+  next_try_ns_ = 0;
+  arm_timer(kRetryNs);
+  const std::set<std::uint64_t> unanswered = std::exchange(started_, {});
+  for (const std::uint64_t id : unanswered) events_.on_answer(id, gone_failure(), {}, {});
+  if (!unanswered.empty()) slot::signal_event(pending_.get());
+}
+
+void EngineSession::not_taken_back() {
+  lost_engine();
+  next_try_ns_ = monotonic_ns() + kRetryNs;
+}
+
+void EngineSession::arm_timer(std::int64_t ns) {
+  itimerspec timer{};
+  timer.it_value.tv_sec = ns / 1'000'000'000;
+  timer.it_value.tv_nsec = ns % 1'000'000'000;
+  ::timerfd_settime(timer_.get(), 0, &timer, nullptr);
+}
+
+void EngineSession::try_resume() {
+  const std::int64_t now = monotonic_ns();
+  if (now < next_try_ns_) return;
+  next_try_ns_ = now + kRetryNs;
+  arm_timer(kRetryNs);
+  if (connect_socket().status != SW_OK) return;
+  ask_back(Resuming::resume, resume_message(events_.held()));
+}
+
+void EngineSession::ask_back(Resuming what, Json message) {
+  resuming_ = what;
+  resume_request_ = ++last_request_;
+  message["id"] = resume_request_;
+  resume_until_ns_ = monotonic_ns() + (kHelloMs * 1'000'000);
+  arm_timer(kHelloMs * 1'000'000);
+  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) not_taken_back();
+}
+
+void EngineSession::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
+  Failure failure = failure_in(answer);
+  if (resuming_ == Resuming::resume) {
+    // The engine started anew and knows nothing of what there was.
+    if (failure.status == SW_LOST || failure.status == SW_REFUSED) return ask_back(Resuming::hello, hello_message());
+    if (failure.status == SW_OK) failure = take_closed(answer);
+  } else if (failure.status == SW_OK) {
+    failure = take_hello(answer, std::move(fds));
+    // Told only now: whoever learns that a connection is lost can go on with new ones.
+    if (failure.status == SW_OK) events_.on_lost();
+  }
+  if (failure.status != SW_OK) return not_taken_back();
+  resuming_ = Resuming::no;
+  arm_timer(0);
+  serve_again();
+}
+
+Failure EngineSession::take_closed(const Json& answer) {
+  try {
+    for (const Json& closed : answer.value("closed", Json::array())) {
+      events_.on_closed(whole_number<std::uint32_t>(closed.at("local")), closed.at("reason").get<std::string>(), {});
+    }
+  } catch (const Json::exception& error) {
+    return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
+  }
+  return {};
+}
+
+void EngineSession::serve_again() {
+  for (const auto& [service, backlog] : services_) {
+    post(Json{{"op", "serve"}, {"id", 0}, {"service", service}, {"backlog", backlog}});
+  }
+}
+
+}  // namespace slotwire::client

@@ -1,0 +1,54 @@
+#include "runtime/client/held_messages.hpp"
+
+#include <utility>
+
+namespace slotwire::client {
+
+Held& HeldMessages::take_free() {
+  if (free_ == nullptr) return all_.emplace_back();
+  Held& held = *std::exchange(free_, free_->next);
+  held.next = nullptr;
+  held.released = false;
+  return held;
+}
+
+void HeldMessages::put_free(Held& held) {
+  held.next = std::exchange(free_, &held);
+}
+
+Held& HeldMessages::hold_lines(std::uint32_t lines) {
+  Held& held = take_free();
+  held.lines = lines;
+  (last_ == nullptr ? first_ : last_->next) = &held;
+  last_ = &held;
+  lines_ += lines;
+  return held;
+}
+
+Held& HeldMessages::hold_copy(std::vector<std::byte> data) {
+  Held& held = take_free();
+  held.lines = 0;
+  held.copy = std::move(data);
+  return held;
+}
+
+void HeldMessages::release(Held& held) {
+  held.released = true;
+  if (held.lines != 0) return;
+  held.copy = {};
+  put_free(held);
+}
+
+std::uint32_t HeldMessages::take_released() {
+  std::uint32_t lines = 0;
+  while (first_ != nullptr && first_->released) {
+    Held& held = *std::exchange(first_, first_->next);
+    lines += held.lines;
+    put_free(held);
+  }
+  if (first_ == nullptr) last_ = nullptr;
+  lines_ -= lines;
+  return lines;
+}
+
+}  // namespace slotwire::client

@@ -1,0 +1,95 @@
+// The one codec of the control messages: every side writes and reads them through it.
+//
+// Reading is safe for text of any origin: its depth is bounded before it is parsed, nothing throws, and what is wrong
+// is said by name. Written text is always valid UTF-8.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/result.hpp"
+#include "runtime/control/messages.hpp"
+
+namespace slotwire::control {
+
+/// Objects and lists within each other in one message, at most; a deeper text is refused before it is parsed.
+inline constexpr std::size_t kMaxDepth = 8;
+
+/// Parses a text of any origin. An Error: not JSON, not UTF-8, or deeper than kMaxDepth.
+core::Result<Json> parse_json(std::string_view text);
+
+// ---- a process's request ----
+
+/// A request as it came. `id` is 0 when nobody waits for the answer.
+struct RequestPacket {
+  std::uint64_t id = 0;
+  bool has_id = false;
+  Request request;
+};
+/// Why a packet is no request, with the id that the answer takes.
+struct InvalidRequest {
+  std::uint64_t id = 0;
+  bool unknown = false;  ///< it is well formed, but there is no request of this name
+  std::string text;
+};
+std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text);
+std::string encode_request(std::uint64_t id, const Request& request);
+
+// ---- the engine's answers and events ----
+
+namespace detail {
+std::string dump(const Json& json);
+template <class M>
+Json to_json(const M& message) {
+  Json json = Json::object();
+  FieldWriter writer(json);
+  M::fields(message, writer);
+  return json;
+}
+template <class M>
+core::Result<M> from_json(const Json& json) {
+  M message;
+  FieldReader reader(json);
+  M::fields(message, reader);
+  if (!reader.problem().empty()) return core::Error{reader.problem()};
+  return message;
+}
+std::string answer(std::uint64_t id, Json json);
+}  // namespace detail
+
+/// An answer with the fields of `message`.
+template <class M>
+std::string encode_answer(std::uint64_t id, const M& message) {
+  return detail::answer(id, detail::to_json(message));
+}
+/// An answer that is a document for people and scripts (status, slots, sessions, links of a capture).
+inline std::string encode_document(std::uint64_t id, Json document) {
+  return detail::answer(id, std::move(document));
+}
+std::string encode_refusal(std::uint64_t id, const Refusal& refusal);
+std::string encode_event(const Event& event);
+
+/// A packet of the engine, as its process reads it.
+struct Answer {
+  std::uint64_t id = 0;
+  std::optional<Refusal> refusal;  ///< the request was refused
+  Json fields;                     ///< of the answer; read them with decode_answer()
+};
+struct UnknownEvent {};  ///< of a later release; ignored
+using FromEngine = std::variant<Answer, Event, UnknownEvent>;
+core::Result<FromEngine> decode_from_engine(std::string_view text);
+/// The fields of an answer as the message that was asked for.
+template <class M>
+core::Result<M> decode_answer(const Answer& answer) {
+  return detail::from_json<M>(answer.fields);
+}
+
+// ---- between engines ----
+
+std::string encode_peer(const PeerMessage& message);
+core::Result<PeerMessage> decode_peer(std::string_view text);
+
+}  // namespace slotwire::control

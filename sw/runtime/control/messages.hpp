@@ -1,0 +1,495 @@
+// The control messages, each defined once: between a process (or a tool) and its engine, and between two engines.
+// docs/control.md describes them for people; codec.hpp writes and reads them.
+//
+// A message is a plain struct. Its fields() lists every field with its key and its limits, for writing and reading
+// alike: must() is a field that has to be there, may() one that keeps its default when it is absent. Reading ignores
+// keys that are not listed, and refuses a field of another type, length or range.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "runtime/control/fields.hpp"
+
+namespace slotwire::control {
+
+/// Version of both protocols. A hello or resume of another version is read no further than its version.
+inline constexpr std::int64_t kVersion = 1;
+
+inline constexpr std::size_t kMaxName = 63;          ///< bytes of the name of a node or a process; longer ones are cut
+inline constexpr std::size_t kMaxServiceText = 255;  ///< bytes; what a service may be called is for the engine to say
+inline constexpr std::size_t kMaxText = 1000;        ///< bytes of a text for people; longer ones are cut
+inline constexpr std::size_t kMaxCode = 32;          ///< bytes of the code of an error
+inline constexpr std::size_t kTokenBytes = 16;
+inline constexpr std::size_t kMaxHeldSlots = 4096;   ///< slots of one session
+inline constexpr std::size_t kMaxPorts = 16;         ///< UDP ports of a node over DPDK
+inline constexpr std::size_t kMaxSyncPairs = 65536;  ///< pairs in one sync
+inline constexpr std::size_t kMaxPage = 128;         ///< rows in one answer to "slots" or "sessions"
+inline constexpr std::size_t kMaxKeyText = 64;       ///< bytes of the hexadecimal text of a key
+
+using Token = std::array<std::byte, kTokenBytes>;
+
+/// Why a connection ended.
+enum class End : std::uint8_t { none = 0, closed, died, fault, peer_fault, lost };
+std::string_view end_name(End end);
+/// An unknown name of a later release is `died`.
+End end_from_name(std::string_view name);
+
+/// A request that cannot be met: `code` is one of docs/control.md, `text` is for people. Thrown by the engine's rooms
+/// while they handle a request; the boundary of the room that took the request turns it into an answer.
+struct Refusal {
+  std::string code;
+  std::string text;
+};
+
+/// A process, as the engine of its node describes it.
+struct ProcessInfo {
+  std::string name;
+  std::uint32_t pid = 0;
+  std::uint32_t uid = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("name", m.name, cut(kMaxName));
+    v.may("pid", m.pid);
+    v.may("uid", m.uid);
+  }
+};
+
+// ---- requests of processes and tools ----
+
+struct Hello {
+  static constexpr std::string_view kName = "hello";
+  std::int64_t version = kVersion;
+  std::string name = "unnamed";
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    if (!v.version("version", m.version, kVersion)) return;
+    v.may("name", m.name, cut(kMaxName));
+  }
+};
+
+struct Resume {
+  static constexpr std::string_view kName = "resume";
+  std::int64_t version = kVersion;
+  std::uint64_t session = 0;
+  std::string token;                 ///< hexadecimal; a wrong one is another session's, not an invalid message
+  std::vector<std::uint32_t> slots;  ///< local indices that the process still holds
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    if (!v.version("version", m.version, kVersion)) return;
+    v.must("session", m.session);
+    v.must("token", m.token, cut(2 * kTokenBytes + 1));
+    v.must("slots", m.slots, kMaxHeldSlots);
+  }
+};
+
+struct Serve {
+  static constexpr std::string_view kName = "serve";
+  std::string service;
+  std::uint32_t backlog = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxServiceText));
+    v.may("backlog", m.backlog);
+  }
+};
+
+struct Unserve {
+  static constexpr std::string_view kName = "unserve";
+  std::string service;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxServiceText));
+  }
+};
+
+struct Connect {
+  static constexpr std::string_view kName = "connect";
+  std::string service;
+  std::uint64_t in_bytes = 0, out_bytes = 0;  ///< sizes of the rings; 0: the node's default
+  std::int64_t timeout_ms = 10'000;           ///< the engine clamps it
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxServiceText));
+    v.may("in_bytes", m.in_bytes);
+    v.may("out_bytes", m.out_bytes);
+    v.may("timeout_ms", m.timeout_ms);
+  }
+};
+
+struct Close {
+  static constexpr std::string_view kName = "close";
+  std::uint32_t local = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("local", m.local);
+  }
+};
+
+struct Bye {
+  static constexpr std::string_view kName = "bye";
+  template <class Self, class V>
+  static void fields(Self&, V&) {}
+};
+
+struct StatusRequest {
+  static constexpr std::string_view kName = "status";
+  template <class Self, class V>
+  static void fields(Self&, V&) {}
+};
+
+struct SlotsRequest {
+  static constexpr std::string_view kName = "slots";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxPage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
+struct SessionsRequest {
+  static constexpr std::string_view kName = "sessions";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxPage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
+struct CaptureRequest {
+  static constexpr std::string_view kName = "capture";
+  std::string link;           ///< a peer; empty: all links
+  std::uint32_t snaplen = 0;  ///< bytes kept of each frame; 0: all
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("link", m.link, at_most(kMaxName));
+    v.may("snaplen", m.snaplen);
+  }
+};
+
+struct Cut {
+  static constexpr std::string_view kName = "cut";
+  std::string link;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("link", m.link, at_most(kMaxName));
+  }
+};
+
+using Request = std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest,
+                             SessionsRequest, CaptureRequest, Cut>;
+
+// ---- answers of the engine ----
+
+struct HelloAnswer {
+  std::uint64_t session = 0;
+  std::string token;
+  std::string node;
+  std::uint32_t spin_us = 2, yield_us = 50;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("session", m.session);
+    v.must("token", m.token, at_most(2 * kTokenBytes));
+    v.must("node", m.node, at_most(kMaxName));
+    v.may("spin_us", m.spin_us);
+    v.may("yield_us", m.yield_us);
+  }
+};
+
+/// One slot of a process that came back whose peer has gone meanwhile.
+struct ClosedSlot {
+  std::uint32_t local = 0;
+  End reason = End::died;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("local", m.local);
+    v.named("reason", m.reason, end_name, end_from_name);
+  }
+};
+
+struct ResumeAnswer {
+  std::string node;
+  std::vector<ClosedSlot> closed;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("node", m.node, at_most(kMaxName));
+    v.may("closed", m.closed, kMaxHeldSlots);
+  }
+};
+
+/// The other end of a slot, as its process is told of it.
+struct PeerInfo {
+  std::string node;
+  std::string name;
+  std::uint32_t pid = 0;
+  std::uint32_t uid = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("node", m.node, cut(kMaxName));
+    v.must("name", m.name, cut(kMaxName));
+    v.must("pid", m.pid);
+    v.must("uid", m.uid);
+  }
+};
+
+/// A slot, as its process is told of it: the answer to connect, and part of the event `accepted`.
+struct SlotInfo {
+  std::uint16_t slot = 0;
+  std::uint32_t local = 0;
+  std::uint8_t in_order = 0, out_order = 0;
+  std::string service;
+  bool direct = false;
+  bool link_up = true;
+  PeerInfo peer;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("slot", m.slot);
+    v.must("local", m.local);
+    v.must("in_order", m.in_order);
+    v.must("out_order", m.out_order);
+    v.must("service", m.service, at_most(kMaxName));
+    v.must("direct", m.direct);
+    v.may("link_up", m.link_up);
+    v.must("peer", m.peer);
+  }
+};
+
+/// An answer without fields.
+struct Done {
+  template <class Self, class V>
+  static void fields(Self&, V&) {}
+};
+
+// ---- events of the engine ----
+
+struct Accepted {
+  static constexpr std::string_view kName = "accepted";
+  SlotInfo slot;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    SlotInfo::fields(m.slot, v);
+  }
+};
+
+struct Closed {
+  static constexpr std::string_view kName = "closed";
+  std::uint32_t local = 0;
+  End reason = End::died;
+  std::string text;  ///< may be empty
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("local", m.local);
+    v.named("reason", m.reason, end_name, end_from_name);
+    v.unless_empty("text", m.text, cut(kMaxText));
+  }
+};
+
+struct LinkEvent {
+  static constexpr std::string_view kName = "link";
+  std::string node;
+  bool up = false;
+  std::string text;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("node", m.node, at_most(kMaxName));
+    v.must("up", m.up);
+    v.may("text", m.text, cut(kMaxText));
+  }
+};
+
+using Event = std::variant<Accepted, Closed, LinkEvent>;
+
+// ---- between two engines ----
+
+struct PeerHello {
+  static constexpr std::string_view kName = "hello";
+  std::int64_t version = kVersion;
+  std::string node;
+  std::uint64_t incarnation = 0;     ///< hexadecimal on the wire
+  std::uint16_t udp_port = 0;        ///< 0: none
+  std::uint16_t tcp_port = 0;        ///< 0: none
+  std::vector<std::byte> token;      ///< kTokenBytes, of the node that dials; else absent
+  std::string encryption = "none";   ///< of the link's frames
+  std::vector<std::uint16_t> ports;  ///< UDP ports that the sender wants the link's frames on; empty: udp_port alone
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    if (!v.version("version", m.version, kVersion)) return v.may("node", m.node, cut(kMaxName));
+    v.must("node", m.node, at_most(kMaxName));
+    v.hex64("incarnation", m.incarnation);
+    v.may("udp_port", m.udp_port);
+    v.may("tcp_port", m.tcp_port);
+    v.hex_unless_empty("token", m.token, kTokenBytes);
+    v.may("encryption", m.encryption, at_most(kMaxCode));
+    v.list_unless_empty("ports", m.ports, kMaxPorts);
+  }
+};
+
+struct PeerError {
+  static constexpr std::string_view kName = "error";
+  std::string text;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("text", m.text, cut(kMaxText));
+  }
+};
+
+/// One pairing, as the sender of a sync sees it. On the wire: [slot of the receiver, slot of the sender, epoch].
+struct SyncPair {
+  std::uint16_t receiver_slot = 0;
+  std::uint16_t sender_slot = 0;
+  std::uint16_t epoch = 0;
+};
+
+struct Sync {
+  static constexpr std::string_view kName = "sync";
+  std::vector<SyncPair> pairs;
+  bool last = true;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.triples("pairs", m.pairs, kMaxSyncPairs);
+    v.must("last", m.last);
+  }
+};
+
+struct Open {
+  static constexpr std::string_view kName = "open";
+  std::uint64_t id = 0;
+  std::string service;
+  std::uint16_t slot = 0, epoch = 0;
+  std::uint8_t in_order = 0, out_order = 0;  ///< of the sender
+  ProcessInfo from;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("id", m.id);
+    v.must("service", m.service, cut(kMaxName));
+    v.must("slot", m.slot);
+    v.must("epoch", m.epoch);
+    v.must("in_order", m.in_order);
+    v.must("out_order", m.out_order);
+    v.must("from", m.from);
+  }
+};
+
+struct Opened {
+  static constexpr std::string_view kName = "opened";
+  std::uint64_t id = 0;
+  std::uint16_t slot = 0;
+  ProcessInfo to;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("id", m.id);
+    v.must("slot", m.slot);
+    v.must("to", m.to);
+  }
+};
+
+struct Refused {
+  static constexpr std::string_view kName = "refused";
+  std::uint64_t id = 0;
+  std::string code;
+  std::string text;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("id", m.id);
+    v.must("code", m.code, cut(kMaxCode));
+    v.must("text", m.text, cut(kMaxText));
+  }
+};
+
+struct PeerClose {
+  static constexpr std::string_view kName = "close";
+  static constexpr std::int32_t kUnknownSlot = -1;
+  std::int32_t slot = kUnknownSlot;  ///< of the receiver
+  std::uint16_t from_slot = 0;
+  std::uint16_t epoch = 0;
+  End reason = End::closed;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("slot", m.slot);
+    v.must("from_slot", m.from_slot);
+    v.must("epoch", m.epoch);
+    v.named("reason", m.reason, end_name, end_from_name);
+  }
+};
+
+struct Key {
+  static constexpr std::string_view kName = "key";
+  std::uint32_t key = 0;  ///< its id
+  std::string suite;
+  std::string secret, salt;  ///< hexadecimal; how long they are is for the suite to say
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("key", m.key);
+    v.must("suite", m.suite, at_most(kMaxCode));
+    v.must("secret", m.secret, at_most(kMaxKeyText));
+    v.must("salt", m.salt, at_most(kMaxKeyText));
+  }
+};
+
+struct KeyTaken {
+  static constexpr std::string_view kName = "key_taken";
+  std::uint32_t key = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("key", m.key);
+  }
+};
+
+struct Ping {
+  static constexpr std::string_view kName = "ping";
+  template <class Self, class V>
+  static void fields(Self&, V&) {}
+};
+
+struct Pong {
+  static constexpr std::string_view kName = "pong";
+  template <class Self, class V>
+  static void fields(Self&, V&) {}
+};
+
+/// A message of a later release, which the receiver ignores.
+struct UnknownMessage {
+  std::string type;  ///< at most kMaxCode bytes
+};
+
+using PeerMessage = std::variant<PeerHello, PeerError, Sync, Open, Opened, Refused, PeerClose, Key, KeyTaken, Ping,
+                                 Pong, UnknownMessage>;
+
+}  // namespace slotwire::control

@@ -1,0 +1,418 @@
+#include "runtime/engine/peers/peer_table.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+
+#include "runtime/engine/peers/key_exchange.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+constexpr std::uint64_t kFirstBackoffUs = 50'000;
+constexpr std::uint64_t kMaxBackoffUs = 2'000'000;
+/// A peer that was not heard of for so long is taken for dead, though its connection does not say so: three pings.
+constexpr std::uint64_t kSilenceUs = 3'000'000;
+/// Pairs in one sync message: about 20 bytes each.
+constexpr std::size_t kSyncPairs = 16384;
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+}  // namespace
+
+PeerTable::PeerTable(PeerParts parts)
+    : parts_(parts),
+      peers_(parts_.config.limits.links),
+      callers_(parts_.network, parts_.loop, parts_.log,
+               static_cast<std::uint64_t>(parts_.config.limits.handshake.count()),
+               [this](std::unique_ptr<ControlChannel>& channel, const control::PeerHello& hello,
+                      const carriers::Address& from) { return introduce(channel, hello, from); }) {
+  for (const LinkConfig& config : parts_.config.links) {
+    auto peer = std::make_unique<Peer>();
+    peer->link = {number_of(config.peer), &config};
+    peer->transport = parts_.transports.find(config.carrier);
+    if (peer->transport == nullptr) {
+      throw std::runtime_error("the link to node '" + config.peer + "' wants carrier = \"" + config.carrier +
+                               "\", which this node does not have");
+    }
+    peers_[peer->link.index] = std::move(peer);
+  }
+}
+
+/// The number that the link to `peer` had in an earlier life, since rows in admin memory name it, or a free one.
+std::uint16_t PeerTable::number_of(const std::string& peer) {
+  AdminHeader& header = parts_.admin.header();
+  const std::size_t links = std::min<std::size_t>(parts_.config.limits.links, kMaxAdminLinks);
+  std::size_t free = links;
+  for (std::size_t i = 0; i < links; ++i) {
+    const std::string_view name = get_name(header.links[i]);
+    if (name == peer) return static_cast<std::uint16_t>(i);
+    if (name.empty() && free == links) free = i;
+  }
+  if (free == links) {
+    throw std::runtime_error("more [[link]] tables than limits.links allows (" + std::to_string(links) + ")");
+  }
+  set_name(header.links[free], peer);
+  return static_cast<std::uint16_t>(free);
+}
+
+void PeerTable::use(SlotTable& slots, OpenHandler& opens) {
+  slots_ = &slots;
+  opens_ = &opens;
+}
+
+void PeerTable::start() {
+  callers_.listen();
+  for (const auto& peer : peers_) {
+    if (peer && peer->link.config->dial) dial(*peer);
+  }
+}
+
+void PeerTable::flush() {
+  for (const auto& peer : peers_) {
+    if (peer && peer->control) peer->control->drive(parts_.loop.now_us());
+  }
+}
+
+Peer* PeerTable::find(std::string_view node) {
+  for (const auto& peer : peers_) {
+    if (peer && peer->name() == node) return peer.get();
+  }
+  return nullptr;
+}
+
+std::vector<LinkInfo> PeerTable::links_of(std::string_view transport) const {
+  std::vector<LinkInfo> links;
+  for (const auto& peer : peers_) {
+    if (peer && peer->link.config->carrier == transport) links.push_back(peer->link);
+  }
+  return links;
+}
+
+// ---- connecting ----
+
+void PeerTable::dial(Peer& peer) {
+  peer.retry.reset();
+  const std::uint64_t now = parts_.loop.now_us();
+  try {
+    peer.control = parts_.network.dial(*peer.link.config,
+                                       now + static_cast<std::uint64_t>(parts_.config.limits.handshake.count()));
+  } catch (const std::exception& error) {
+    return lost(peer, error.what());
+  }
+  say_hello(peer, data_address(peer.link.config->udp, 0, {}));
+  if (!peer.control) return;
+  peer.control->drive(now);
+  if (peer.control->closed()) return lost(peer, peer.control->reason());
+  watch(peer);
+}
+
+/// `to`: where frames of the link go, if that is known yet.
+void PeerTable::say_hello(Peer& peer, const carriers::Address& to) {
+  control::PeerHello hello;
+  hello.node = parts_.config.node.name;
+  hello.incarnation = parts_.admin.header().incarnation;
+  hello.encryption = carriers::suite_name(peer.link.config->encryption);
+  peer.transport->fill_hello(peer.link, to, hello);
+  peer.control->send(control::encode_peer(hello));
+}
+
+std::string PeerTable::introduce(std::unique_ptr<ControlChannel>& channel, const control::PeerHello& hello,
+                                 const carriers::Address& from) {
+  const std::string& own = parts_.config.node.name;
+  Peer* const peer = find(hello.node);
+  if (peer == nullptr) return "node '" + own + "' has no [[link]] with peer = \"" + hello.node + "\"";
+  if (peer->link.config->dial) {
+    return "node '" + own + "' dials this link itself; set dial = false for it on one of the two nodes";
+  }
+  if (!channel->peer_is(hello.node)) return "the certificate does not name node '" + hello.node + "'";
+  // The newest connection is the one: the peer has restarted before the old one was seen to end.
+  if (peer->control) lost(*peer, "its node connected anew");
+  peer->control = std::move(channel);
+  say_hello(*peer, data_address(peer->link.config->udp, hello.udp_port, from));
+  if (!take_hello(*peer, hello, from)) return {};
+  watch(*peer);
+  on_ready(peer->link.index);  // more may have come with the hello
+  return {};
+}
+
+void PeerTable::watch(Peer& peer) {
+  if (!peer.control || peer.control->fd() < 0) return;
+  const int fd = peer.control->fd();
+  if (peer.watched_fd == fd) return parts_.loop.modify(fd, peer.control->events());
+  peer.watched_fd = fd;
+  const std::uint16_t link = peer.link.index;
+  parts_.loop.add(fd, peer.control->events(), [this, link](std::uint32_t) { on_ready(link); });
+}
+
+void PeerTable::lost(Peer& peer, const std::string& why) {
+  const bool was_up = peer.control_up;
+  if (peer.watched_fd >= 0) parts_.loop.remove(peer.watched_fd);
+  peer.watched_fd = -1;
+  peer.control.reset();
+  peer.control_up = false;
+  peer.reason = why;
+  if (was_up) {
+    parts_.log->warn("link to '{}': control connection lost: {}; lines go on as long as the carrier does", peer.name(),
+                     why);
+    opens_->on_peer_lost(peer, "the link to node '" + peer.name() + "' went down: " + why);
+    slots_->tell_link(peer.link.index, event_of(peer));
+  } else {
+    parts_.log.limited("link " + peer.name(), spdlog::level::warn, "link to '" + peer.name() + "': " + why);
+  }
+  retry_later(peer);
+}
+
+void PeerTable::retry_later(Peer& peer) {
+  if (!peer.link.config->dial || peer.retry || stopping_) return;
+  peer.backoff_us = peer.backoff_us == 0 ? kFirstBackoffUs : std::min(peer.backoff_us * 2, kMaxBackoffUs);
+  const std::uint16_t link = peer.link.index;
+  peer.retry = parts_.loop.after(peer.backoff_us, [this, link] { dial(*peers_[link]); });
+}
+
+/// Tells the peer why, and drops the connection.
+void PeerTable::refuse(Peer& peer, const std::string& why) {
+  peer.control->send(control::encode_peer(control::PeerError{why}));
+  lost(peer, why);
+}
+
+void PeerTable::cut(Peer& peer) {
+  peer.transport->cut(peer.link.index);
+  lost(peer, "cut by request");
+}
+
+void PeerTable::tick() {
+  const std::uint64_t now = parts_.loop.now_us();
+  for (const auto& peer : peers_) {
+    if (!peer) continue;
+    if (peer->control_up && now - peer->heard_us > kSilenceUs) {
+      lost(*peer, "nothing was heard from it for 3 s");
+    } else if (peer->control_up) {
+      send(peer->link.index, control::Ping{});
+    } else if (peer->control) {
+      on_ready(peer->link.index);  // connecting or shaking hands: its own deadline ends it
+    }
+  }
+  tend_keys();
+  callers_.sweep(now);
+}
+
+// ---- messages ----
+
+void PeerTable::send(std::uint16_t link, const control::PeerMessage& message) {
+  Peer* const peer = at(link);
+  if (peer == nullptr || !peer->control || !peer->control_up) return;
+  switch (peer->control->send(control::encode_peer(message))) {
+    case ControlChannel::Sent::no_room:
+      return lost(*peer, "it does not read its control connection");
+    case ControlChannel::Sent::too_long:
+      parts_.log->error("a control message to '{}' is too long and was not sent", peer->name());
+      break;
+    case ControlChannel::Sent::sent:
+    case ControlChannel::Sent::closed:
+      break;
+  }
+  watch(*peer);
+}
+
+void PeerTable::on_ready(std::uint16_t link) {
+  Peer& peer = *peers_[link];
+  if (!peer.control) return;
+  peer.control->drive(parts_.loop.now_us());
+  while (peer.control) {
+    const std::optional<std::string> text = peer.control->next();
+    if (!text) break;
+    peer.heard_us = parts_.loop.now_us();
+    if (!handle(peer, *text)) return;
+  }
+  if (!peer.control) return;
+  if (peer.control->closed()) return lost(peer, peer.control->reason());
+  watch(peer);
+}
+
+/// The boundary of what a peer can do: whatever is wrong with its message costs its connection and nothing else.
+bool PeerTable::handle(Peer& peer, const std::string& text) {
+  const Result<control::PeerMessage> message = control::decode_peer(text);
+  if (!message.ok()) {
+    lost(peer, "it sent a message that cannot be understood: " + message.error().text);
+    return false;
+  }
+  try {
+    if (const auto* hello = std::get_if<control::PeerHello>(&message.value())) {
+      return take_hello(peer, *hello, carriers::Address());
+    }
+    if (const auto* error = std::get_if<control::PeerError>(&message.value())) {
+      lost(peer, "it said: " + error->text);
+      return false;
+    }
+    if (!peer.control_up) {
+      lost(peer, "it did not begin with a hello");
+      return false;
+    }
+    dispatch(peer, message.value());
+  } catch (const Refusal& refusal) {
+    lost(peer, "it sent " + refusal.text);
+  } catch (const std::exception& error) {
+    lost(peer, std::string("a message of it could not be handled: ") + error.what());
+  }
+  return peer.control != nullptr;
+}
+
+void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
+  std::visit(
+      Overloaded{[&](const control::Open& m) { opens_->on_open(peer, m); },
+                 [&](const control::Opened& m) { opens_->on_opened(peer, m); },
+                 [&](const control::Refused& m) { opens_->on_refused(peer, m); },
+                 [&](const control::PeerClose& m) { slots_->peer_closed(peer.link.index, m); },
+                 [&](const control::Sync& m) { take_sync(peer, m); }, [&](const control::Key& m) { take_key(peer, m); },
+                 [&](const control::KeyTaken& m) { take_key_taken(peer, m); },
+                 [&](const control::Ping&) { send(peer.link.index, control::Pong{}); }, [](const control::Pong&) {},
+                 [](const control::PeerHello&) {}, [](const control::PeerError&) {},
+                 [&](const control::UnknownMessage& m) {
+                   parts_.log.limited("type", spdlog::level::warn,
+                                      "node '" + peer.name() + "' sent a message of unknown type '" + m.type + "'");
+                 }},
+      message);
+}
+
+bool PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {
+  const std::string own = "node '" + parts_.config.node.name + "' ";
+  if (hello.version != control::kVersion) {
+    refuse(peer, own + "speaks version " + std::to_string(control::kVersion) +
+                     " of the control protocol, the other node version " + std::to_string(hello.version) +
+                     "; install releases of slotwired that match");
+    return false;
+  }
+  if (hello.node != peer.name()) {
+    const std::optional<HostPort>& at = peer.link.config->control;
+    lost(peer, "the node at " + (at ? to_string(*at) : "the other end") + " is '" + hello.node + "', not '" +
+                   peer.name() + "'");
+    return false;
+  }
+  if (const std::string mismatch = peer.transport->mismatch(peer.link, hello); !mismatch.empty()) {
+    refuse(peer, own + mismatch);
+    return false;
+  }
+  const bool anew = peer.incarnation != 0 && peer.incarnation != hello.incarnation;
+  peer.incarnation = hello.incarnation;
+  peer.control_up = true;
+  peer.backoff_us = 0;
+  peer.heard_us = parts_.loop.now_us();
+  peer.synced.clear();
+  ++peer.control_connects;
+  parts_.log->info("link to '{}': control connection up{}", peer.name(), parts_.network.protection());
+  if (anew) {
+    parts_.log->warn("node '{}' started anew and has lost its slots: connections with it end", peer.name());
+    slots_->link_lost(peer.link.index, "node '" + peer.name() + "' started anew");
+  }
+  route(peer, hello, from);
+  restart_keys(peer);
+  send_sync(peer);
+  slots_->tell_link(peer.link.index, event_of(peer));
+  return peer.control != nullptr;
+}
+
+void PeerTable::route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {
+  try {
+    peer.transport->route(peer.link, hello, from);
+  } catch (const std::exception& error) {
+    peer.reason = error.what();
+    parts_.log->error("link to '{}': no carrier: {}", peer.name(), error.what());
+  }
+}
+
+void PeerTable::carrier_changed(std::uint16_t link, bool up, std::string_view reason) {
+  Peer* const peer = at(link);
+  if (peer == nullptr) return;
+  peer->carrier_up = up;
+  if (!up) peer->reason = std::string(reason);
+  parts_.log->info("link to '{}': carrier {} {}{}{}", peer->name(), peer->link.config->carrier, up ? "up" : "down",
+                   reason.empty() ? "" : ": ", reason);
+  slots_->tell_link(link, event_of(*peer));
+}
+
+void PeerTable::tell_links(std::uint32_t session) {
+  for (const auto& peer : peers_) {
+    if (peer) slots_->tell_link(peer->link.index, event_of(*peer), session);
+  }
+}
+
+void PeerTable::send_sync(Peer& peer) {
+  const std::vector<control::SyncPair> pairs = slots_->pairs_of(peer.link.index);
+  std::size_t sent = 0;
+  do {
+    control::Sync message;
+    const std::size_t some = std::min(kSyncPairs, pairs.size() - sent);
+    const auto from = pairs.begin() + static_cast<std::ptrdiff_t>(sent);
+    message.pairs.assign(from, from + static_cast<std::ptrdiff_t>(some));
+    sent += some;
+    message.last = sent == pairs.size();
+    send(peer.link.index, message);
+  } while (sent < pairs.size());
+}
+
+void PeerTable::take_sync(Peer& peer, const control::Sync& message) {
+  for (const control::SyncPair& pair : message.pairs) {
+    if (peer.synced.size() >= slots_->count()) break;
+    peer.synced.emplace(pair.receiver_slot, pair.epoch);
+  }
+  if (!message.last) return;
+  // What this node has and the peer has not ended while the two could not talk.
+  slots_->keep_only(peer.link.index, [&](std::uint16_t slot, std::uint16_t epoch) {
+    return peer.synced.contains({slot, epoch});
+  });
+  peer.synced.clear();
+}
+
+// ---- keys ----
+
+/// The control connection is new: both ends change their keys.
+void PeerTable::restart_keys(Peer& peer) {
+  carriers::LinkKeys* const keys = peer.transport->keys(peer.link.index);
+  if (keys == nullptr) return;
+  keys->restart();
+  if (!peer.carrier_up) peer.reason = "its peer has not taken a key yet";
+  tend_keys(peer);
+}
+
+void PeerTable::tend_keys() {
+  for (const auto& peer : peers_) {
+    if (peer) tend_keys(*peer);
+  }
+}
+
+/// While there is no control connection, everything waits.
+void PeerTable::tend_keys(Peer& peer) {
+  carriers::LinkKeys* const keys = peer.transport->keys(peer.link.index);
+  if (keys == nullptr || !peer.control_up) return;
+  const bool random = engine::tend_keys(*keys, parts_.loop.now_us(), [&](const control::PeerMessage& message) {
+    send(peer.link.index, message);
+    return peer.control_up;
+  });
+  if (!random) {
+    parts_.log.limited("keys", spdlog::level::err,
+                       "the system has no random bytes for keys; encrypted links go on with the ones they have");
+  }
+}
+
+void PeerTable::take_key(Peer& peer, const control::Key& message) {
+  carriers::LinkKeys* const keys = peer.transport->keys(peer.link.index);
+  if (keys == nullptr) throw Refusal{"bad_request", "a key for a link without encryption"};
+  const Result<std::optional<control::KeyTaken>> taken = engine::take_key(*keys, message, parts_.loop.now_us());
+  if (!taken.ok()) throw Refusal{"bad_request", taken.error().text};
+  if (taken.value()) send(peer.link.index, *taken.value());
+}
+
+void PeerTable::take_key_taken(Peer& peer, const control::KeyTaken& message) {
+  carriers::LinkKeys* const keys = peer.transport->keys(peer.link.index);
+  if (keys == nullptr || !keys->taken(message.key)) {
+    throw Refusal{"bad_request", "an answer to a key that was not offered"};
+  }
+  parts_.log->debug("link to '{}': frames are sealed under key {:08x}", peer.name(), message.key);
+  peer.transport->wake_keys(peer.link.index);
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,130 @@
+#include "runtime/engine/process_requests.hpp"
+
+#include <unistd.h>
+
+#include <optional>
+#include <set>
+#include <utility>
+#include <variant>
+
+namespace slotwire::engine {
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+/// What only an operator may do. Throws Refusal.
+void check_admin(const Client& client, const std::string& what) {
+  if (client.who.uid == 0 || client.who.uid == ::getuid()) return;
+  throw Refusal{"refused", "only root and the user that slotwired runs as may " + what};
+}
+
+}  // namespace
+
+Session& ProcessRequests::session_of(const Client& client, std::string_view request) {
+  if (client.session == kNoSession) {
+    throw Refusal{"no_session", "'" + std::string(request) + "' needs a session: send 'hello' first"};
+  }
+  return rooms_.sessions.at(client.session);
+}
+
+void ProcessRequests::on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd> fds) {
+  const std::uint64_t id = packet.id;
+  std::visit(Overloaded{[&](const control::Hello& r) {
+                          if (!packet.has_id) throw Refusal{"bad_request", "in 'hello': 'id' is missing"};
+                          hub_->hello(client, id, r);
+                        },
+                        [&](const control::Resume& r) { resume(client, id, r); },
+                        [&](const control::Serve& r) {
+                          rooms_.connector.serve(session_of(client, r.kName), r);
+                          hub_->answer(client, id, control::Done{});
+                        },
+                        [&](const control::Unserve& r) {
+                          rooms_.connector.unserve(session_of(client, r.kName), r);
+                          hub_->answer(client, id, control::Done{});
+                        },
+                        [&](const control::Connect& r) {
+                          Session& session = session_of(client, r.kName);
+                          if (!packet.has_id) throw Refusal{"bad_request", "in 'connect': 'id' is missing"};
+                          rooms_.connector.connect(session, id, r);
+                        },
+                        [&](const control::Close& r) { close(client, id, r); },
+                        [&](const control::Bye& r) { session_of(client, r.kName).said_bye = true; },
+                        [&](const control::StatusRequest&) { hub_->answer_document(client, id, rooms_.status.node()); },
+                        [&](const control::SlotsRequest& r) {
+                          hub_->answer_document(client, id, rooms_.status.slots(r.from, r.max));
+                        },
+                        [&](const control::SessionsRequest& r) {
+                          hub_->answer_document(client, id, rooms_.status.sessions(r.from, r.max));
+                        },
+                        [&](const control::CaptureRequest& r) { capture(client, id, r, std::move(fds)); },
+                        [&](const control::Cut& r) { cut(client, id, r); }},
+             packet.request);
+}
+
+void ProcessRequests::resume(Client& client, std::uint64_t id, const control::Resume& request) {
+  Session& session = hub_->resume(client, request);
+  // What the process closed or never heard of while the engine was away.
+  std::set<std::uint32_t> held(request.slots.begin(), request.slots.end());
+  control::ResumeAnswer answer;
+  answer.node = rooms_.config.node.name;
+  const std::vector<std::uint32_t> slots = session.slots;
+  for (std::uint32_t local = 0; local < slots.size(); ++local) {
+    if (slots[local] == kNoSlotIndex) continue;
+    const auto slot = static_cast<std::uint16_t>(slots[local]);
+    const SlotDescriptor& d = rooms_.slots.descriptor(slot);
+    if (!held.contains(local)) {
+      rooms_.slots.begin_close(slot, End::closed);
+    } else if (d.phase == Phase::peer_gone) {
+      answer.closed.push_back({local, d.end});
+    }
+    held.erase(local);
+  }
+  for (const std::uint32_t local : held) answer.closed.push_back({local, End::lost});
+  hub_->answer(client, id, answer);
+  rooms_.peers.tell_links(session.index);  // links may have come or gone before it was back
+}
+
+void ProcessRequests::close(Client& client, std::uint64_t id, const control::Close& request) {
+  const Session& session = session_of(client, request.kName);
+  if (request.local >= session.slots.size() || session.slots[request.local] == kNoSlotIndex) {
+    throw Refusal{"bad_request", "there is no slot with local index " + std::to_string(request.local)};
+  }
+  rooms_.slots.begin_close(static_cast<std::uint16_t>(session.slots[request.local]), End::closed);
+  hub_->answer(client, id, control::Done{});
+}
+
+void ProcessRequests::capture(Client& client, std::uint64_t id, const control::CaptureRequest& request,
+                              std::vector<slot::Fd> fds) {
+  check_admin(client, "capture");
+  if (fds.size() != 1) {
+    throw Refusal{"bad_request", "'capture' comes with exactly one descriptor, a SOCK_SEQPACKET socket"};
+  }
+  std::optional<std::uint16_t> only;
+  if (!request.link.empty()) {
+    const Peer* const peer = rooms_.peers.find(request.link);
+    if (peer == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + request.link + "'"};
+    only = peer->link.index;
+  }
+  if (!rooms_.capture.start(std::move(fds[0]), only, request.snaplen)) {
+    throw Refusal{"busy", "another capture is running on this node"};
+  }
+  control::Json links = control::Json::array();
+  for (const auto& peer : rooms_.peers.all()) {
+    if (peer) links.push_back({{"link", peer->link.index}, {"peer", peer->name()}});
+  }
+  links.push_back({{"link", rooms_.loop_link}, {"peer", rooms_.config.node.name}});
+  hub_->answer_document(client, id, {{"links", std::move(links)}});
+}
+
+void ProcessRequests::cut(Client& client, std::uint64_t id, const control::Cut& request) {
+  check_admin(client, "cut a link");
+  Peer* const peer = rooms_.peers.find(request.link);
+  if (peer == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + request.link + "'"};
+  rooms_.peers.cut(*peer);
+  hub_->answer(client, id, control::Done{});
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,48 @@
+// What survives slotwired: descriptors under tags, in the keeper. The tags have their one format here.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/slot/memory.hpp"
+#include "runtime/engine/host/result.hpp"
+
+namespace slotwire::engine {
+
+/// What lies under a tag of the keeper. The numbers are kept over releases: a restarted slotwired of a later one reads
+/// them.
+enum class KeptKind : std::uint32_t {
+  admin = 1,    ///< the file of admin memory; index 0
+  session = 2,  ///< bell page, polled page, kick eventfd; index of the session
+  slot = 3,     ///< space file A, wake eventfd, and space file B where there is one; number of the slot
+};
+
+/// A tag: the kind in the upper half, the index in the lower.
+struct KeptTag {
+  KeptKind kind;
+  std::uint32_t index;
+
+  static KeptTag of_admin() { return {KeptKind::admin, 0}; }
+  static KeptTag of_session(std::uint32_t index) { return {KeptKind::session, index}; }
+  static KeptTag of_slot(std::uint16_t slot) { return {KeptKind::slot, slot}; }
+  static KeptTag from_number(std::uint64_t number) {
+    return {static_cast<KeptKind>(number >> 32U), static_cast<std::uint32_t>(number)};
+  }
+  std::uint64_t number() const { return (static_cast<std::uint64_t>(kind) << 32U) | index; }
+};
+
+/// Keeps duplicates of descriptors over the death of slotwired. One thread.
+class DescriptorStore {
+ public:
+  virtual ~DescriptorStore() = default;
+  /// Keeps duplicates of 1 to 4 descriptors under a tag that is not in use.
+  [[nodiscard]] virtual Result<void> store(std::uint64_t tag, std::span<const int> fds) = 0;
+  /// Closes the duplicates under the tag. The result may be left: it fails only when there is nothing under the tag, or
+  /// when the keeper has ended.
+  virtual Result<void> remove(std::uint64_t tag) = 0;
+  /// Duplicates of the descriptors under the tag, in the order stored; they stay kept. Fails when there is nothing
+  /// under the tag, when the keeper has ended, or when this process may not open so many files.
+  virtual Result<std::vector<slot::Fd>> fetch(std::uint64_t tag) = 0;
+};
+
+}  // namespace slotwire::engine

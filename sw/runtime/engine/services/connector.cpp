@@ -1,0 +1,316 @@
+#include "runtime/engine/services/connector.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+#include <vector>
+
+#include "runtime/engine/config/config_values.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+/// Longest wait that a connect may ask for.
+constexpr std::int64_t kMaxConnectMs = 3'600'000;
+/// How long processes of an earlier life may take to come back.
+constexpr std::uint64_t kComeBackUs = 5'000'000;
+
+const std::string& checked_name(const std::string& service) {
+  if (!valid_service_name(service)) {
+    throw Refusal{"bad_request", "a service's name has 1 to 63 of A-Z a-z 0-9 . _ / -; this one has not"};
+  }
+  return service;
+}
+
+control::ProcessInfo process_info(const SessionRecord& record) {
+  return {std::string(get_name(record.name)), static_cast<std::uint32_t>(record.pid), record.uid};
+}
+
+}  // namespace
+
+Connector::Connector(ConnectorParts parts) : parts_(parts), started_us_(parts.loop.now_us()) {
+  parts_.slots.on_abandoned([this](std::uint16_t slot, End end) { abandoned(slot, end); });
+}
+
+void Connector::serve(Session& session, const control::Serve& request) {
+  const std::string& service = checked_name(request.service);
+  const Decision decision = parts_.policy.may_serve(parts_.sessions.record(session.index).uid, session.gids, service);
+  if (!decision.allowed) throw Refusal{"refused", decision.reason};
+  parts_.services.serve(session.index, service, parts_.sessions.who(session.index));
+}
+
+void Connector::unserve(Session& session, const control::Unserve& request) {
+  parts_.services.unserve(session.index, checked_name(request.service));
+}
+
+/// A process that serves it here, in turn; processes that have not come back after a restart are left out.
+Session* Connector::serving(const std::string& service) {
+  const auto attached = [&](std::uint32_t index) {
+    Session* const session = parts_.sessions.find(index);
+    return session != nullptr && session->channel != nullptr;
+  };
+  const std::optional<std::uint32_t> index = parts_.services.next(service, attached);
+  return index ? parts_.sessions.find(*index) : nullptr;
+}
+
+/// Was this engine restarted so lately that processes may serve what they have not told again yet?
+bool Connector::coming_back() const {
+  if (!parts_.recovered || parts_.loop.now_us() - started_us_ >= kComeBackUs) return false;
+  const auto all = parts_.sessions.all();
+  return std::any_of(all.begin(), all.end(), [](const auto& session) { return session && !session->channel; });
+}
+
+Refusal Connector::still_coming_back() const {
+  return {"restarting", "slotwired of node '" + parts_.config.node.name +
+                            "' was restarted and not all of its processes are back; try again in a moment"};
+}
+
+/// Order of the smallest ring that holds `bytes`; 0 bytes: the default.
+unsigned Connector::ring_order(std::uint64_t bytes) const {
+  const MemoryConfig& memory = parts_.config.memory;
+  if (bytes == 0) bytes = memory.ring;
+  if (bytes > memory.max_ring) {
+    throw Refusal{"bad_request", "a ring of " + std::to_string(bytes) + " bytes is more than memory.max_ring allows (" +
+                                     std::to_string(memory.max_ring) + ")"};
+  }
+  const std::uint64_t lines = std::max<std::uint64_t>(bytes / regs::kLineBytes, regs::kPageBytes / regs::kLineBytes);
+  return static_cast<unsigned>(std::bit_width(std::bit_ceil(lines)) - 1);
+}
+
+void Connector::connect(Session& session, std::uint64_t request_id, const control::Connect& request) {
+  const std::string& service = checked_name(request.service);
+  const unsigned in_order = ring_order(request.in_bytes);
+  const unsigned out_order = ring_order(request.out_bytes);
+  const Decision decision = parts_.policy.may_connect(parts_.sessions.record(session.index).uid, session.gids, service);
+  if (!decision.allowed) throw Refusal{"refused", decision.reason};
+  if (Session* to = serving(service); to != nullptr) {
+    return connect_here(session, *to, request_id, service, in_order, out_order, decision.isolation);
+  }
+  Whereabouts where;
+  parts_.directory.lookup(service, [&](const Whereabouts& answer) { where = answer; });
+  std::string down;
+  for (const std::string& node : where.nodes) {
+    if (node == parts_.config.node.name) continue;
+    const Peer* const peer = parts_.peers.find(node);
+    if (peer != nullptr && peer->usable())
+      return connect_there(session, *peer, request_id, request, in_order, out_order);
+    down += down.empty() ? "" : "; ";
+    down += peer == nullptr ? "there is no [[link]] to node '" + node + "'"
+                            : "the link to node '" + node + "' is down: " + peer->reason;
+  }
+  if (!down.empty()) throw Refusal{"link_down", down};
+  if (coming_back()) throw still_coming_back();
+  throw Refusal{"no_service", where.nodes.empty()
+                                  ? "no process here serves '" + service +
+                                        "', and no [[service]] in the configuration of node '" +
+                                        parts_.config.node.name + "' names a node for it"
+                                  : "no process on node '" + parts_.config.node.name + "' serves '" + service + "'"};
+}
+
+void Connector::connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service,
+                             unsigned in_order, unsigned out_order, Isolation isolation) {
+  const Pairing pairing = isolation == Isolation::strict ? Pairing::strict : Pairing::direct;
+  const std::uint16_t a = parts_.slots.open({.session = from.index,
+                                             .link = std::nullopt,
+                                             .in_order = in_order,
+                                             .out_order = out_order,
+                                             .pairing = pairing,
+                                             .service = service,
+                                             .acceptor = false});
+  std::uint16_t b = 0;
+  try {
+    b = parts_.slots.open({.session = to.index,
+                           .link = std::nullopt,
+                           .in_order = out_order,
+                           .out_order = in_order,
+                           .pairing = pairing,
+                           .service = service,
+                           .acceptor = true});
+  } catch (const Refusal&) {
+    parts_.slots.discard(a);
+    throw;
+  }
+  parts_.slots.pair_here(a, b, pairing);
+  std::vector<slot::Fd> temporary;
+  const control::Event accepted = control::Accepted{parts_.slots.info(b)};
+  if (!parts_.sessions.send(to, accepted, parts_.slots.descriptors(b, temporary))) {
+    parts_.slots.discard_pair(a, b);
+    throw Refusal{"busy", parts_.sessions.who(to.index) + " serves '" + service +
+                              "' but does not take connections (its control socket is full)"};
+  }
+  parts_.sessions.send(from, control::encode_answer(request_id, parts_.slots.info(a)),
+                       parts_.slots.descriptors(a, temporary));
+}
+
+void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t request_id,
+                              const control::Connect& request, unsigned in_order, unsigned out_order) {
+  if (opens_.size() >= parts_.config.limits.pending_opens) {
+    throw Refusal{"busy",
+                  std::to_string(opens_.size()) + " connections are being opened already (limits.pending_opens)"};
+  }
+  const std::uint16_t slot = parts_.slots.open({.session = from.index,
+                                                .link = peer.link.index,
+                                                .in_order = in_order,
+                                                .out_order = out_order,
+                                                .pairing = Pairing::remote,
+                                                .service = request.service,
+                                                .acceptor = false});
+  const SessionRecord& record = parts_.sessions.record(from.index);
+  const std::uint64_t id = ++last_id_;
+  const auto wait_ms = std::clamp<std::int64_t>(request.timeout_ms, 1, kMaxConnectMs);
+  PendingOpen open;
+  open.session = from.index;
+  open.session_id = record.id;
+  open.request_id = request_id;
+  open.slot = slot;
+  open.link = peer.link.index;
+  open.epoch = parts_.slots.random_epoch();
+  open.service = request.service;
+  open.timer = parts_.loop.after(static_cast<std::uint64_t>(wait_ms) * 1000, [this, id] { late(id); });
+  opens_.emplace(id, open);
+  parts_.peers.send(peer.link.index, control::Open{.id = id,
+                                                   .service = request.service,
+                                                   .slot = slot,
+                                                   .epoch = open.epoch,
+                                                   .in_order = static_cast<std::uint8_t>(in_order),
+                                                   .out_order = static_cast<std::uint8_t>(out_order),
+                                                   .from = process_info(record)});
+}
+
+/// The peer may open its end yet: it is told to drop it.
+void Connector::tell_peer_closed(const PendingOpen& open, End reason) {
+  parts_.peers.send(
+      open.link,
+      control::PeerClose{
+          .slot = control::PeerClose::kUnknownSlot, .from_slot = open.slot, .epoch = open.epoch, .reason = reason});
+}
+
+/// Frees the slot of a connect that came to nothing, and tells its process if that is still there.
+void Connector::refuse(const PendingOpen& open, const Refusal& refusal) {
+  if (parts_.slots.is_opening(open.slot)) parts_.slots.discard(open.slot);
+  if (!parts_.sessions.is(open.session, open.session_id)) return;
+  parts_.sessions.send(parts_.sessions.at(open.session), control::encode_refusal(open.request_id, refusal));
+}
+
+void Connector::late(std::uint64_t id) {
+  const auto found = opens_.find(id);
+  if (found == opens_.end()) return;
+  const PendingOpen open = found->second;
+  opens_.erase(found);
+  tell_peer_closed(open, End::closed);
+  const Peer* const peer = parts_.peers.at(open.link);
+  refuse(open, {"timed_out", "node '" + (peer == nullptr ? std::string() : peer->name()) + "' did not open '" +
+                                 open.service + "' in time"});
+}
+
+void Connector::abandoned(std::uint16_t slot, End end) {
+  const auto found =
+      std::find_if(opens_.begin(), opens_.end(), [&](const auto& entry) { return entry.second.slot == slot; });
+  if (found == opens_.end()) return;
+  const PendingOpen open = found->second;
+  opens_.erase(found);
+  parts_.loop.cancel(open.timer);
+  tell_peer_closed(open, end);
+}
+
+void Connector::on_peer_lost(const Peer& peer, const std::string& text) {
+  std::vector<std::uint64_t> failed;
+  for (const auto& [id, open] : opens_) {
+    if (open.link == peer.link.index) failed.push_back(id);
+  }
+  for (const std::uint64_t id : failed) {
+    const PendingOpen open = opens_.at(id);
+    opens_.erase(id);
+    parts_.loop.cancel(open.timer);
+    refuse(open, {"link_down", text});
+  }
+}
+
+void Connector::on_open(const Peer& peer, const control::Open& message) {
+  try {
+    accept(peer, message);
+  } catch (const Refusal& refusal) {
+    parts_.log.limited(
+        "refused " + message.service, spdlog::level::info,
+        "a connection from node '" + peer.name() + "' to '" + message.service + "' was refused: " + refusal.text);
+    parts_.peers.send(peer.link.index, control::Refused{.id = message.id, .code = refusal.code, .text = refusal.text});
+  }
+}
+
+void Connector::accept(const Peer& peer, const control::Open& message) {
+  const std::string& own = parts_.config.node.name;
+  const auto out_of_range = [&](unsigned order) {
+    return order < slot::Space::kFirstMirroredOrder || order > regs::kMaxRingOrder ||
+           (std::uint64_t{regs::kLineBytes} << order) > parts_.config.memory.max_ring;
+  };
+  if (out_of_range(message.in_order) || out_of_range(message.out_order)) {
+    throw Refusal{"bad_request", "rings of 2^" + std::to_string(message.in_order) + " and 2^" +
+                                     std::to_string(message.out_order) + " lines are out of the range of node '" + own +
+                                     "' (memory.max_ring)"};
+  }
+  if (const Decision decision = parts_.policy.may_connect_remote(peer.name(), message.service); !decision.allowed) {
+    throw Refusal{"refused", decision.reason};
+  }
+  Session* const to = serving(message.service);
+  if (to == nullptr && coming_back()) throw still_coming_back();
+  if (to == nullptr) {
+    throw Refusal{"no_service", "no process on node '" + own + "' serves '" + message.service + "'"};
+  }
+  const std::uint16_t slot = parts_.slots.open({.session = to->index,
+                                                .link = peer.link.index,
+                                                .in_order = message.out_order,
+                                                .out_order = message.in_order,
+                                                .pairing = Pairing::remote,
+                                                .service = message.service,
+                                                .acceptor = true});
+  parts_.slots.pair_remote(slot, {.link = peer.link.index,
+                                  .slot = message.slot,
+                                  .epoch = message.epoch,
+                                  .node = peer.name(),
+                                  .process = message.from});
+  std::vector<slot::Fd> temporary;
+  const control::Event accepted = control::Accepted{parts_.slots.info(slot)};
+  if (!parts_.sessions.send(*to, accepted, parts_.slots.descriptors(slot, temporary))) {
+    parts_.slots.discard(slot);
+    throw Refusal{"busy", parts_.sessions.who(to->index) + " on node '" + own + "' serves '" + message.service +
+                              "' but does not take connections"};
+  }
+  parts_.peers.send(
+      peer.link.index,
+      control::Opened{.id = message.id, .slot = slot, .to = process_info(parts_.sessions.record(to->index))});
+}
+
+/// The connect that an answer is for; none when it was given up meanwhile, and the peer told.
+std::optional<Connector::PendingOpen> Connector::take_pending(const Peer& peer, std::uint64_t id) {
+  const auto found = opens_.find(id);
+  if (found == opens_.end() || found->second.link != peer.link.index) return std::nullopt;
+  PendingOpen open = found->second;
+  opens_.erase(found);
+  parts_.loop.cancel(open.timer);
+  return open;
+}
+
+void Connector::on_refused(const Peer& peer, const control::Refused& message) {
+  if (const std::optional<PendingOpen> open = take_pending(peer, message.id)) {
+    refuse(*open, {message.code, message.text});
+  }
+}
+
+void Connector::on_opened(const Peer& peer, const control::Opened& message) {
+  const std::optional<PendingOpen> open = take_pending(peer, message.id);
+  if (!open) return;
+  parts_.slots.pair_remote(
+      open->slot,
+      {.link = open->link, .slot = message.slot, .epoch = open->epoch, .node = peer.name(), .process = message.to});
+  if (parts_.sessions.is(open->session, open->session_id)) {
+    std::vector<slot::Fd> temporary;
+    if (parts_.sessions.send(parts_.sessions.at(open->session),
+                             control::encode_answer(open->request_id, parts_.slots.info(open->slot)),
+                             parts_.slots.descriptors(open->slot, temporary))) {
+      return;
+    }
+  }
+  parts_.slots.begin_close(open->slot, End::died);
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,88 @@
+// Connections between processes: who serves a service, whether it may be connected to, and the pairing of the two
+// slots, on this node or with another one.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "runtime/control/codec.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/host/event_loop.hpp"
+#include "runtime/engine/host/node_log.hpp"
+#include "runtime/engine/peers/peer_table.hpp"
+#include "runtime/engine/services/directory.hpp"
+#include "runtime/engine/services/policy.hpp"
+#include "runtime/engine/services/service_table.hpp"
+#include "runtime/engine/sessions/session_table.hpp"
+#include "runtime/engine/slots/slot_table.hpp"
+
+namespace slotwire::engine {
+
+/// What the connector needs. All of it outlives the connector.
+struct ConnectorParts {
+  const Config& config;
+  EventLoop& loop;
+  NodeLog& log;
+  SessionTable& sessions;
+  SlotTable& slots;
+  PeerTable& peers;
+  ServiceTable& services;
+  Policy& policy;
+  Directory& directory;
+  bool recovered = false;  ///< an earlier life was taken up: its processes may be about to come back
+};
+
+/// One thread.
+class Connector final : public OpenHandler {
+ public:
+  explicit Connector(ConnectorParts parts);
+
+  /// A process serves a service. Throws Refusal.
+  void serve(Session& session, const control::Serve& request);
+  void unserve(Session& session, const control::Unserve& request);
+  /// A process connects to a service. Answered at once, or when the other node has answered. Throws Refusal.
+  void connect(Session& session, std::uint64_t request_id, const control::Connect& request);
+  /// Connections that wait for another node.
+  std::size_t pending() const { return opens_.size(); }
+
+  void on_open(const Peer& peer, const control::Open& message) override;
+  void on_opened(const Peer& peer, const control::Opened& message) override;
+  void on_refused(const Peer& peer, const control::Refused& message) override;
+  void on_peer_lost(const Peer& peer, const std::string& text) override;
+
+ private:
+  /// A connect of a process here that waits for another node.
+  struct PendingOpen {
+    std::uint32_t session = 0;
+    std::uint64_t session_id = 0;
+    std::uint64_t request_id = 0;
+    std::uint16_t slot = 0;
+    std::uint16_t link = 0;
+    std::uint16_t epoch = 0;
+    std::string service;
+    EventLoop::TimerId timer;
+  };
+
+  Session* serving(const std::string& service);
+  bool coming_back() const;
+  Refusal still_coming_back() const;
+  unsigned ring_order(std::uint64_t bytes) const;
+  void connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service, unsigned in_order,
+                    unsigned out_order, Isolation isolation);
+  void connect_there(Session& from, const Peer& peer, std::uint64_t request_id, const control::Connect& request,
+                     unsigned in_order, unsigned out_order);
+  void accept(const Peer& peer, const control::Open& message);
+  std::optional<PendingOpen> take_pending(const Peer& peer, std::uint64_t id);
+  void late(std::uint64_t id);
+  void abandoned(std::uint16_t slot, End end);
+  void tell_peer_closed(const PendingOpen& open, End reason);
+  void refuse(const PendingOpen& open, const Refusal& refusal);
+
+  ConnectorParts parts_;
+  std::uint64_t started_us_;
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, PendingOpen> opens_;
+};
+
+}  // namespace slotwire::engine

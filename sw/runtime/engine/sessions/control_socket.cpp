@@ -1,0 +1,96 @@
+#include "runtime/engine/sessions/control_socket.hpp"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace slotwire::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kBacklog = 256;
+/// Packets that wait for a process that does not read its control socket, beyond the backlog of connections.
+constexpr std::size_t kPacketQueue = 64;
+/// Where processes look that name no socket.
+constexpr const char* kDefaultName = "slotwire.sock";
+
+}  // namespace
+
+ControlSocket::ControlSocket(const Config& config, EventLoop& loop, ProcessHub& hub)
+    : config_(config), loop_(loop), hub_(hub) {
+  listen();
+  loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+  offer_as_default();
+}
+
+ControlSocket::~ControlSocket() {
+  loop_.remove(listener_.get());
+}
+
+void ControlSocket::listen() {
+  const std::string& path = config_.node.control_socket;
+  listener_ = slot::Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    throw std::runtime_error("node.control_socket: the path is too long: " + path);
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  fs::create_directories(fs::path(path).parent_path());
+  ::unlink(path.c_str());
+  const mode_t mask = ::umask(0777 & ~config_.node.control_socket_mode);
+  const int bound = ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int bind_error = errno;
+  ::umask(mask);
+  if (bound != 0 || ::listen(listener_.get(), kBacklog) != 0) {
+    throw std::system_error(
+        bound != 0 ? bind_error : errno, std::generic_category(),
+        "cannot listen on the control socket " + path + " (may slotwired write into its directory?)");
+  }
+}
+
+/// The first node of a run_dir is found under the default name.
+void ControlSocket::offer_as_default() {
+  const fs::path own = config_.node.control_socket;
+  const fs::path link = fs::path(config_.node.run_dir) / kDefaultName;
+  if (own == link || own.parent_path() != link.parent_path()) return;
+  std::error_code error;
+  if (fs::is_symlink(link, error) && (fs::read_symlink(link, error) == own.filename() || !fs::exists(link, error))) {
+    fs::remove(link, error);
+  }
+  fs::create_symlink(own.filename(), link, error);  // another node has it already: that is no error
+}
+
+void ControlSocket::withdraw() {
+  const fs::path own = config_.node.control_socket;
+  ::unlink(own.c_str());
+  const fs::path link = fs::path(config_.node.run_dir) / kDefaultName;
+  std::error_code error;
+  if (own.parent_path() == link.parent_path() && fs::read_symlink(link, error) == own.filename()) {
+    fs::remove(link, error);
+  }
+}
+
+void ControlSocket::accept() {
+  while (true) {
+    slot::Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd) return;
+    if (!hub_.has_room()) continue;
+    Result<PeerCredentials> who = peer_credentials(fd.get());
+    if (!who.ok()) continue;  // it has ended already
+    hub_.add(std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message,
+                                                     kPacketQueue + config_.limits.backlog),
+             std::move(who).value());
+  }
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,36 @@
+// The Unix socket that processes and tools reach the engine at.
+#pragma once
+#include <cstdint>
+
+#include "core/slot/memory.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/host/event_loop.hpp"
+#include "runtime/engine/sessions/process_hub.hpp"
+
+namespace slotwire::engine {
+
+/// Listens at node.control_socket, and at run_dir/slotwire.sock where no other node does. One thread.
+class ControlSocket {
+ public:
+  /// Throws std::exception with what to do. The caller holds the node's keeper, so a socket that lies there is a
+  /// leftover.
+  ControlSocket(const Config& config, EventLoop& loop, ProcessHub& hub);
+  ~ControlSocket();
+  ControlSocket(const ControlSocket&) = delete;
+  ControlSocket& operator=(const ControlSocket&) = delete;
+
+  /// Nobody finds the node any more.
+  void withdraw();
+
+ private:
+  void listen();
+  void offer_as_default();
+  void accept();
+
+  const Config& config_;
+  EventLoop& loop_;
+  ProcessHub& hub_;
+  slot::Fd listener_;
+};
+
+}  // namespace slotwire::engine

@@ -1,0 +1,457 @@
+#include "runtime/engine/slots/slot_table.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <system_error>
+
+namespace slotwire::engine {
+namespace {
+
+std::uint64_t ring_bytes(unsigned order) {
+  return std::uint64_t{regs::kLineBytes} << order;
+}
+
+BuddyAllocator make_allocator(const Config& config) {
+  const std::optional<unsigned> space = BuddyAllocator::order_for(config.memory.slot_memory);
+  if (!space) throw std::runtime_error("memory.slot_memory is larger than the allocator's largest space");
+  return BuddyAllocator(*space);
+}
+
+unsigned block_order(unsigned ring_order) {
+  return *BuddyAllocator::order_for(ring_bytes(ring_order));
+}
+
+}  // namespace
+
+SlotTable::SlotTable(SlotParts parts)
+    : parts_(std::move(parts)), memory_(make_allocator(parts_.config)), by_link_(parts_.admin.slots().size()) {}
+
+std::uint64_t SlotTable::bytes_of(const SlotDescriptor& d) {
+  return ring_bytes(d.in_order) + (d.out_offset != kNoOffset ? ring_bytes(d.out_order) : 0);
+}
+
+bool SlotTable::is_paired(std::uint16_t slot) const {
+  return static_cast<regs::SlotState>(parts_.card.row(slot).state) != regs::SlotState::free;
+}
+
+void SlotTable::release_memory(std::uint64_t offset) {
+  if (offset == kNoOffset) return;
+  if (const BuddyError error = memory_.release(offset); error != BuddyError::none) {
+    parts_.log->error("slot memory at {}: {}", offset, describe(error));
+  }
+}
+
+/// Slot numbers are taken in turn: a number that was just freed is the last to be used again.
+std::uint16_t SlotTable::next_free() {
+  const auto slots = static_cast<std::uint32_t>(count());
+  while (parts_.admin.slots()[next_slot_].pairing != Pairing::none) next_slot_ = (next_slot_ + 1) % slots;
+  const auto slot = static_cast<std::uint16_t>(next_slot_);
+  next_slot_ = (next_slot_ + 1) % slots;
+  return slot;
+}
+
+std::uint16_t SlotTable::open(const SlotWish& wish) {
+  Session& owner = parts_.sessions.at(wish.session);
+  const bool with_output = wish.pairing != Pairing::direct;
+  const std::uint64_t bytes = ring_bytes(wish.in_order) + (with_output ? ring_bytes(wish.out_order) : 0);
+  parts_.sessions.check_quota(owner, bytes);
+  if (used_ >= parts_.config.limits.slots) {
+    throw Refusal{"no_memory", "all " + std::to_string(parts_.config.limits.slots) + " slots of node '" +
+                                   parts_.config.node.name + "' are in use (limits.slots)"};
+  }
+  const std::optional<std::uint64_t> in_offset = memory_.allocate(block_order(wish.in_order));
+  std::optional<std::uint64_t> out_offset;
+  if (with_output && in_offset) out_offset = memory_.allocate(block_order(wish.out_order));
+  if (!in_offset || (with_output && !out_offset)) {
+    if (in_offset) release_memory(*in_offset);
+    const BuddyStats stats = memory_.stats();
+    throw Refusal{"no_memory", "no slot memory for " + std::to_string(bytes >> 10U) +
+                                   " KiB: " + std::to_string(stats.free_bytes >> 10U) + " KiB of " +
+                                   std::to_string(stats.total_bytes >> 10U) + " KiB are free, the largest piece is " +
+                                   std::to_string(stats.largest_free_bytes >> 10U) + " KiB (raise memory.slot_memory)"};
+  }
+  const std::uint16_t slot = next_free();
+  try {
+    if (wish.link) parts_.card.prepare_slot(slot, *wish.link);
+    parts_.card.open_slot(slot, wish.in_order, wish.out_order, with_output);
+    keep(slot);
+  } catch (const std::exception& error) {
+    parts_.card.close_slot(slot);
+    release_memory(*in_offset);
+    if (out_offset) release_memory(*out_offset);
+    throw Refusal{"no_memory", error.what()};
+  }
+  SlotDescriptor& d = at(slot);
+  d = {};
+  d.in_order = static_cast<std::uint8_t>(wish.in_order);
+  d.out_order = static_cast<std::uint8_t>(wish.out_order);
+  d.acceptor = wish.acceptor ? 1 : 0;
+  d.session = wish.session;
+  d.in_offset = *in_offset;
+  d.out_offset = out_offset.value_or(kNoOffset);
+  d.opened_us = parts_.clock.now_us();
+  set_name(d.service, wish.service);
+  d.pairing = Pairing::opening;
+  d.local = parts_.sessions.take_slot(owner, slot, bytes);
+  ++used_;
+  return slot;
+}
+
+void SlotTable::keep(std::uint16_t slot) {
+  const driver::SlotFiles& files = parts_.card.files(slot);
+  std::vector<int> fds{files.own.get(), files.wake.get()};
+  if (files.other) fds.push_back(files.other.get());
+  if (const auto kept = parts_.store.store(KeptTag::of_slot(slot).number(), fds); !kept.ok()) {
+    throw std::runtime_error(kept.error().text);
+  }
+}
+
+void SlotTable::bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch) {
+  const SlotDescriptor& d = descriptor(slot);
+  parts_.card.bind(slot, {.link = link,
+                          .peer_slot = peer_slot,
+                          .epoch = epoch,
+                          .in_order = d.in_order,
+                          .out_order = d.out_order,
+                          .credit = std::uint32_t{1} << d.in_order,
+                          .marks = {}});
+}
+
+void SlotTable::pair_remote(std::uint16_t slot, const RemoteEnd& peer) {
+  SlotDescriptor& d = at(slot);
+  d.peer_pid = peer.process.pid;
+  d.peer_uid = peer.process.uid;
+  set_name(d.peer_name, peer.process.name);
+  set_name(d.peer_node, peer.node);
+  bind(slot, peer.link, peer.slot, peer.epoch);
+  d.pairing = Pairing::remote;
+  by_link_.add(peer.link, slot);
+}
+
+void SlotTable::pair_here(std::uint16_t a, std::uint16_t b, Pairing pairing) {
+  const std::uint16_t epoch = random_epoch();
+  const auto join = [&](std::uint16_t slot, std::uint16_t partner) {
+    SlotDescriptor& d = at(slot);
+    const SessionRecord& peer = parts_.sessions.record(descriptor(partner).session);
+    d.partner = partner;
+    d.has_partner = 1;
+    d.peer_pid = static_cast<std::uint32_t>(peer.pid);
+    d.peer_uid = peer.uid;
+    set_name(d.peer_name, get_name(peer.name));
+    set_name(d.peer_node, parts_.config.node.name);
+    if (pairing == Pairing::strict) bind(slot, parts_.loop_link, partner, epoch);
+    d.pairing = pairing;
+  };
+  join(a, b);
+  join(b, a);
+}
+
+void SlotTable::discard(std::uint16_t slot) {
+  at(slot).has_partner = 0;
+  free(slot);
+}
+
+void SlotTable::discard_pair(std::uint16_t a, std::uint16_t b) {
+  discard(b);
+  discard(a);
+}
+
+void SlotTable::disown(std::uint16_t slot) {
+  SlotDescriptor& d = at(slot);
+  if (d.session == kNoSession) return;
+  parts_.sessions.drop_slot(d.session, d.local, bytes_of(d));
+  d.session = kNoSession;
+}
+
+void SlotTable::free(std::uint16_t slot) {
+  SlotDescriptor& d = at(slot);
+  disown(slot);
+  by_link_.remove(slot);
+  parts_.card.close_slot(slot);
+  release_memory(d.in_offset);
+  release_memory(d.out_offset);
+  d = {};
+  parts_.log.note(parts_.store.remove(KeptTag::of_slot(slot).number()));
+  std::erase_if(draining_, [&](const Draining& entry) { return entry.slot == slot; });
+  --used_;
+}
+
+void SlotTable::drain(std::uint16_t slot) {
+  parts_.card.look(slot);  // the process's last marks, whether their bell was taken or not
+  draining_.push_back({slot, parts_.clock.now_us() + static_cast<std::uint64_t>(parts_.config.limits.linger.count())});
+}
+
+void SlotTable::begin_close(std::uint16_t slot, End end) {
+  SlotDescriptor& d = at(slot);
+  if (d.phase == Phase::draining) return;
+  disown(slot);
+  if (d.pairing == Pairing::opening) {
+    if (abandoned_) abandoned_(slot, end);
+    return free(slot);
+  }
+  if (d.phase == Phase::peer_gone) return free(slot);
+  d.end = end;
+  if (d.pairing == Pairing::direct) {
+    const std::uint16_t partner = d.partner;
+    const bool has_partner = d.has_partner != 0;
+    free(slot);
+    // What was written stays readable: the partner has the ring mapped.
+    if (has_partner) peer_ended(partner, end);
+    return;
+  }
+  d.phase = Phase::draining;
+  drain(slot);
+}
+
+void SlotTable::check_draining(std::uint64_t now_us) {
+  std::vector<std::uint16_t> done;
+  for (const Draining& entry : draining_) {
+    const regs::SlotRow& row = parts_.card.row(entry.slot);
+    const bool moving =
+        static_cast<regs::SlotState>(row.state) == regs::SlotState::bound && !parts_.card.drained(entry.slot);
+    if (!moving && (!is_remote(entry.slot) || parts_.peers.can_tell(row.link))) {
+      done.push_back(entry.slot);
+    } else if (now_us > entry.deadline_us) {
+      parts_.log->warn("slot {}: {} lines to {} were not delivered within limits.linger and are given up", entry.slot,
+                       row.in_tail - row.in_head, peer_text(entry.slot));
+      done.push_back(entry.slot);
+    }
+  }
+  for (const std::uint16_t slot : done) {
+    // An earlier one in the list may have been its partner and have taken it along.
+    if (descriptor(slot).phase == Phase::draining) finish_close(slot);
+  }
+}
+
+void SlotTable::finish_close(std::uint16_t slot) {
+  const SlotDescriptor d = descriptor(slot);
+  const regs::SlotRow row = parts_.card.row(slot);
+  free(slot);
+  if (d.pairing == Pairing::strict) {
+    if (d.has_partner != 0) peer_ended(d.partner, d.end);
+    return;
+  }
+  if (static_cast<regs::SlotState>(row.state) == regs::SlotState::free) return;  // the peer had ended before
+  parts_.peers.tell_close(row.link, {.slot = row.peer_slot, .from_slot = slot, .epoch = row.epoch, .reason = d.end});
+}
+
+void SlotTable::tell_closed(const SlotDescriptor& d, const std::string& text) {
+  if (d.session == kNoSession) return;
+  parts_.sessions.send(parts_.sessions.at(d.session),
+                       control::Event(control::Closed{.local = d.local, .reason = d.end, .text = text}));
+}
+
+void SlotTable::peer_ended(std::uint16_t slot, End end, const std::string& text) {
+  SlotDescriptor& d = at(slot);
+  d.has_partner = 0;
+  if (d.phase == Phase::draining) return free(slot);
+  if (d.phase == Phase::peer_gone) return;
+  parts_.card.unbind(slot);
+  by_link_.remove(slot);
+  d.phase = Phase::peer_gone;
+  d.end = end;
+  if (d.session == kNoSession) return free(slot);
+  tell_closed(d, text);
+}
+
+/// This slot was faulted: its own process and the peer are told, each its side of it.
+void SlotTable::stop(std::uint16_t slot, End end, const std::string& text) {
+  SlotDescriptor& d = at(slot);
+  const regs::SlotRow row = parts_.card.row(slot);
+  if (d.pairing == Pairing::remote) {
+    parts_.peers.tell_close(row.link,
+                            {.slot = row.peer_slot, .from_slot = slot, .epoch = row.epoch, .reason = End::peer_fault});
+  } else if (d.has_partner != 0) {
+    peer_ended(d.partner, End::peer_fault, "the peer's slot was faulted by the proxy");
+    d.has_partner = 0;
+  }
+  if (d.phase != Phase::open) return;  // draining: check_draining() sees that nothing moves any more
+  d.phase = Phase::peer_gone;
+  d.end = end;
+  tell_closed(d, text);
+}
+
+void SlotTable::faulted(std::uint16_t slot, regs::Fault fault) {
+  const SlotDescriptor& d = descriptor(slot);
+  if (fault == regs::Fault::peer_reset) {
+    return peer_ended(slot, End::peer_fault, "the peer's slot was faulted by its proxy");
+  }
+  const regs::SlotRow& row = parts_.card.row(slot);
+  const std::string what = fault == regs::Fault::in_tail    ? "IN_TAIL was moved to where it cannot be"
+                           : fault == regs::Fault::out_head ? "OUT_HEAD was moved to where it cannot be"
+                                                            : std::string(regs::name(fault));
+  const std::string owner = d.session != kNoSession && parts_.sessions.find(d.session) != nullptr
+                                ? parts_.sessions.who(d.session)
+                                : "a process that ended";
+  parts_.log.limited("fault", spdlog::level::warn,
+                     "slot " + std::to_string(slot) + " of " + owner + " faulted: " + what + " (IN_TAIL " +
+                         std::to_string(row.in_tail) + ", IN_HEAD " + std::to_string(row.in_head) + ", OUT_TAIL " +
+                         std::to_string(row.out_tail) + ", OUT_HEAD " + std::to_string(row.out_head) +
+                         " were the last good marks); no other slot is affected");
+  stop(slot, End::fault, what);
+}
+
+std::vector<control::SyncPair> SlotTable::pairs_of(std::uint16_t link) const {
+  std::vector<control::SyncPair> pairs;
+  for (const std::uint16_t slot : by_link_.of(link)) {
+    if (!is_paired(slot)) continue;
+    const regs::SlotRow& row = parts_.card.row(slot);
+    pairs.push_back({row.peer_slot, slot, row.epoch});
+  }
+  return pairs;
+}
+
+void SlotTable::keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has) {
+  const std::span<const std::uint16_t> now = by_link_.of(link);
+  for (const std::uint16_t slot : std::vector<std::uint16_t>(now.begin(), now.end())) {
+    if (!is_remote(slot) || descriptor(slot).phase == Phase::peer_gone || !is_paired(slot)) continue;
+    if (!has(slot, parts_.card.row(slot).epoch)) peer_ended(slot, End::died);
+  }
+}
+
+void SlotTable::link_lost(std::uint16_t link, const std::string& text) {
+  const std::span<const std::uint16_t> now = by_link_.of(link);
+  for (const std::uint16_t slot : std::vector<std::uint16_t>(now.begin(), now.end())) {
+    if (is_remote(slot) && descriptor(slot).phase != Phase::peer_gone) peer_ended(slot, End::lost, text);
+  }
+}
+
+void SlotTable::peer_closed(std::uint16_t link, const control::PeerClose& close) {
+  for (const std::uint16_t slot : by_link_.of(link)) {
+    if (close.slot != control::PeerClose::kUnknownSlot && close.slot != slot) continue;
+    const regs::SlotRow& row = parts_.card.row(slot);
+    if (!is_paired(slot) || row.peer_slot != close.from_slot || row.epoch != close.epoch) continue;
+    return peer_ended(slot, close.reason);
+  }
+}
+
+void SlotTable::tell_link(std::uint16_t link, const control::LinkEvent& event, std::optional<std::uint32_t> only) {
+  std::set<std::uint32_t> told;
+  for (const std::uint16_t slot : by_link_.of(link)) {
+    const SlotDescriptor& d = descriptor(slot);
+    if (d.session == kNoSession || (only && d.session != *only) || !told.insert(d.session).second) continue;
+    parts_.sessions.send(parts_.sessions.at(d.session), control::Event(event));
+  }
+}
+
+std::uint64_t SlotTable::undelivered_lines() const {
+  std::uint64_t lines = 0;
+  for (const Draining& d : draining_) lines += parts_.card.row(d.slot).in_tail - parts_.card.row(d.slot).in_head;
+  return lines;
+}
+
+std::string SlotTable::peer_text(std::uint16_t slot) const {
+  const SlotDescriptor& d = descriptor(slot);
+  return "'" + std::string(get_name(d.peer_name)) + "' (pid " + std::to_string(d.peer_pid) + ") on node '" +
+         std::string(get_name(d.peer_node)) + "'";
+}
+
+control::SlotInfo SlotTable::info(std::uint16_t slot) const {
+  const SlotDescriptor& d = descriptor(slot);
+  control::SlotInfo info;
+  info.slot = slot;
+  info.local = d.local;
+  info.in_order = d.in_order;
+  info.out_order = d.out_order;
+  info.service = get_name(d.service);
+  info.direct = d.pairing == Pairing::direct;
+  info.link_up = !is_remote(slot) || parts_.peers.usable(parts_.card.row(slot).link);
+  info.peer = {std::string(get_name(d.peer_node)), std::string(get_name(d.peer_name)), d.peer_pid, d.peer_uid};
+  return info;
+}
+
+/// Descriptors of a slot's spaces, to hand to a process: those that the card still has, else the store's.
+driver::SlotFiles SlotTable::space_files(std::uint16_t slot) {
+  driver::SlotFiles files = parts_.card.take_space_files(slot);
+  if (files.own) return files;
+  auto kept = parts_.store.fetch(KeptTag::of_slot(slot).number());
+  if (!kept) throw std::runtime_error(kept.error().text);
+  std::vector<slot::Fd>& fds = kept.value();
+  files.own = std::move(fds.at(0));
+  if (fds.size() > 2) files.other = std::move(fds[2]);
+  return files;
+}
+
+std::vector<int> SlotTable::descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
+  const SlotDescriptor& d = descriptor(slot);
+  driver::SlotFiles files = space_files(slot);
+  const bool direct = d.pairing == Pairing::direct;
+  const driver::SlotFiles partner = direct ? space_files(d.partner) : driver::SlotFiles{};
+  temporary.push_back(slot::read_only_copy(direct ? partner.own : files.other));
+  std::vector<int> fds{files.own.get(), temporary.back().get(), parts_.card.files(slot).wake.get()};
+  temporary.push_back(std::move(files.own));
+  if (direct) fds.push_back(parts_.card.files(d.partner).wake.get());
+  return fds;
+}
+
+bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
+                        const std::function<bool(std::uint16_t)>& has_link) {
+  if (slot >= count()) return false;
+  SlotDescriptor& d = at(slot);
+  const bool with_output = d.pairing == Pairing::remote || d.pairing == Pairing::strict;
+  if ((!with_output && d.pairing != Pairing::direct) || fds.size() != (with_output ? 3U : 2U) ||
+      d.in_order > regs::kMaxRingOrder || d.out_order > regs::kMaxRingOrder) {
+    return false;
+  }
+  if (memory_.claim(d.in_offset, block_order(d.in_order)) != BuddyError::none) return false;
+  if (with_output && memory_.claim(d.out_offset, block_order(d.out_order)) != BuddyError::none) {
+    release_memory(d.in_offset);
+    return false;
+  }
+  try {
+    driver::SlotFiles files;
+    files.own = std::move(fds[0]);
+    files.wake = std::move(fds[1]);
+    if (with_output) files.other = std::move(fds[2]);
+    if (d.pairing == Pairing::remote) parts_.card.prepare_slot(slot, parts_.admin.rows()[slot].link);
+    parts_.card.adopt_slot(slot, d.in_order, d.out_order, std::move(files));
+    static_cast<void>(parts_.card.take_space_files(slot));  // the store has them when the process asks
+  } catch (const std::exception& error) {
+    parts_.log->warn("slot {}: not taken over: {}", slot, error.what());
+    release_memory(d.in_offset);
+    release_memory(d.out_offset);
+    return false;
+  }
+  ++used_;
+  if (Session* owner = d.session == kNoSession ? nullptr : parts_.sessions.find(d.session);
+      owner != nullptr && d.local < slot::kMaxSessionSlots) {
+    parts_.sessions.retake_slot(*owner, slot, d.local, bytes_of(d));
+  } else {
+    d.session = kNoSession;
+  }
+  const regs::SlotRow& row = parts_.card.row(slot);
+  if (d.pairing == Pairing::remote && is_paired(slot)) by_link_.add(row.link, slot);
+  if (!with_output || static_cast<regs::SlotState>(row.state) != regs::SlotState::bound) return true;
+  if (row.link != parts_.loop_link && !has_link(row.link)) {
+    parts_.log->warn("slot {}: its link is no longer in the configuration; the connection is lost", slot);
+    peer_ended(slot, End::lost, "the link is no longer configured");
+    return true;
+  }
+  parts_.card.recover(slot);
+  return true;
+}
+
+void SlotTable::finish_recovery() {
+  // Descriptors without memory are remains of a slot that was just being opened or freed.
+  for (std::size_t i = 0; i < count(); ++i) {
+    const auto slot = static_cast<std::uint16_t>(i);
+    SlotDescriptor& d = at(slot);
+    if (d.pairing == Pairing::none || parts_.card.files(slot).wake) continue;
+    d = {};
+    parts_.card.unbind(slot);
+  }
+  // Slots whose owner did not survive are closed like those of any process that died.
+  for (std::size_t i = 0; i < count(); ++i) {
+    const auto slot = static_cast<std::uint16_t>(i);
+    const SlotDescriptor& d = descriptor(slot);
+    if (d.pairing == Pairing::none) continue;
+    if (d.phase == Phase::draining) {
+      drain(slot);
+    } else if (d.session == kNoSession) {
+      begin_close(slot, End::died);
+    }
+  }
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,176 @@
+// The life of every slot: opened, paired, drained, closed. Owns slot memory and the descriptors in admin memory.
+//
+//   open() -> opening -> pair_remote() or pair_here() -> paired -> begin_close() -> draining -> free
+//                 \-> free                                     \-> peer_ended() -> peer_gone -> begin_close() -> free
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "driver/card.hpp"
+#include "runtime/control/messages.hpp"
+#include "runtime/engine/admin/admin.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/host/node_log.hpp"
+#include "runtime/engine/recovery/descriptor_store.hpp"
+#include "runtime/engine/sessions/session_table.hpp"
+#include "runtime/engine/slots/buddy.hpp"
+#include "runtime/engine/slots/link_slots.hpp"
+
+namespace slotwire::engine {
+
+/// What the slots need of the control connections. Called from within the table's functions; must not call back.
+class CloseTeller {
+ public:
+  virtual ~CloseTeller() = default;
+  /// Tells the peer of `link` that a pairing ends.
+  virtual void tell_close(std::uint16_t link, const control::PeerClose& close) = 0;
+  /// Whether the peer can be told now.
+  virtual bool can_tell(std::uint16_t link) const = 0;
+  /// Whether lines flow over the link and its peer can be told.
+  virtual bool usable(std::uint16_t link) const = 0;
+};
+
+/// What the slot table needs. All of it outlives the table.
+struct SlotParts {
+  const Config& config;
+  Admin& admin;
+  driver::Card& card;
+  const EventLoop& clock;
+  DescriptorStore& store;
+  SessionTable& sessions;
+  CloseTeller& peers;
+  NodeLog& log;
+  RandomBits random;
+  std::uint16_t loop_link = 0;  ///< the link that strict pairs run over
+};
+
+/// How a new slot is asked for.
+struct SlotWish {
+  std::uint32_t session = 0;
+  std::optional<std::uint16_t> link;  ///< that it will be paired over; none: within the node
+  unsigned in_order = 0, out_order = 0;
+  Pairing pairing = Pairing::none;  ///< what it will become: remote, direct or strict
+  std::string_view service;
+  bool acceptor = false;
+};
+
+/// The other end of a pairing over a link.
+struct RemoteEnd {
+  std::uint16_t link = 0;
+  std::uint16_t slot = 0;
+  std::uint16_t epoch = 0;
+  std::string_view node;
+  control::ProcessInfo process;
+};
+
+/// One thread, the card's. Slots are numbers 0..limits.slots-1.
+class SlotTable {
+ public:
+  /// Called when a slot closes that is still opening, before it is freed.
+  using Abandoned = std::function<void(std::uint16_t slot, End end)>;
+
+  explicit SlotTable(SlotParts parts);
+  void on_abandoned(Abandoned abandoned) { abandoned_ = std::move(abandoned); }
+
+  // --- opening and pairing ---
+
+  /// Makes a slot with its memory. It is `opening` until it is paired; discard() gives it back. Throws Refusal (quota,
+  /// no_memory).
+  std::uint16_t open(const SlotWish& wish);
+  /// Pairs with a slot of another node.
+  void pair_remote(std::uint16_t slot, const RemoteEnd& peer);
+  /// Pairs two slots of this node, which were opened for `pairing` (direct or strict).
+  void pair_here(std::uint16_t a, std::uint16_t b, Pairing pairing);
+  /// Frees a slot that nobody was told of.
+  void discard(std::uint16_t slot);
+  /// Frees both ends of a pair of this node that nobody was told of.
+  void discard_pair(std::uint16_t a, std::uint16_t b);
+  std::uint16_t random_epoch() { return static_cast<std::uint16_t>(parts_.random()); }
+
+  // --- closing ---
+
+  /// The slot's process gives it up: what it wrote is delivered first (for limits.linger at most), then its peer told.
+  void begin_close(std::uint16_t slot, End end);
+  /// Finishes slots that are drained, or for whom it has taken too long.
+  void check_draining(std::uint64_t now_us);
+  /// The peer has ended: the process is told, and may read what has arrived.
+  void peer_ended(std::uint16_t slot, End end, const std::string& text = {});
+  /// The card faulted the slot.
+  void faulted(std::uint16_t slot, regs::Fault fault);
+
+  // --- what the peer of a link says ---
+
+  /// The slots of this link that are paired, for a sync.
+  std::vector<control::SyncPair> pairs_of(std::uint16_t link) const;
+  /// Ends every pairing of the link that `has` says the peer has not.
+  void keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has);
+  /// The peer started anew: every pairing of the link ends as lost.
+  void link_lost(std::uint16_t link, const std::string& text);
+  /// The peer closes a pairing. One that has ended already is not an error: both ends may close at once.
+  void peer_closed(std::uint16_t link, const control::PeerClose& close);
+  /// Tells the sessions with slots on the link, or one of them, whether it is usable.
+  void tell_link(std::uint16_t link, const control::LinkEvent& event, std::optional<std::uint32_t> only = std::nullopt);
+
+  // --- looking ---
+
+  const SlotDescriptor& descriptor(std::uint16_t slot) const { return parts_.admin.slots()[slot]; }
+  bool is_opening(std::uint16_t slot) const { return descriptor(slot).pairing == Pairing::opening; }
+  std::size_t count() const { return parts_.admin.slots().size(); }
+  std::size_t used() const { return used_; }
+  std::size_t draining() const { return draining_.size(); }
+  BuddyStats memory() const { return memory_.stats(); }
+  /// Lines of draining slots that were not delivered yet.
+  std::uint64_t undelivered_lines() const;
+  /// A slot as its process is told of it.
+  control::SlotInfo info(std::uint16_t slot) const;
+  /// Descriptors of a slot for its process, in the order of docs/control.md; `temporary` holds those made for it.
+  std::vector<int> descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary);
+  /// "'name' (pid 42) on node 'b'".
+  std::string peer_text(std::uint16_t slot) const;
+
+  // --- taking up an earlier life ---
+
+  /// Takes up a slot from its descriptors. False: it cannot be, and its descriptors may be dropped. `has_link`: which
+  /// links are configured.
+  bool recover(std::uint16_t slot, std::vector<slot::Fd>& fds, const std::function<bool(std::uint16_t)>& has_link);
+  /// After all slots were recovered: clears remains, and goes on with what was ending.
+  void finish_recovery();
+
+ private:
+  driver::SlotFiles space_files(std::uint16_t slot);
+  struct Draining {
+    std::uint16_t slot = 0;
+    std::uint64_t deadline_us = 0;
+  };
+
+  SlotDescriptor& at(std::uint16_t slot) { return parts_.admin.slots()[slot]; }
+  bool is_remote(std::uint16_t slot) const { return descriptor(slot).pairing == Pairing::remote; }
+  static std::uint64_t bytes_of(const SlotDescriptor& d);
+  std::uint16_t next_free();
+  void release_memory(std::uint64_t offset);
+  void keep(std::uint16_t slot);
+  void bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch);
+  void disown(std::uint16_t slot);
+  void free(std::uint16_t slot);
+  void drain(std::uint16_t slot);
+  void finish_close(std::uint16_t slot);
+  void stop(std::uint16_t slot, End end, const std::string& text);
+  void tell_closed(const SlotDescriptor& d, const std::string& text);
+  /// The card has a pairing for it, faulted or not.
+  bool is_paired(std::uint16_t slot) const;
+
+  SlotParts parts_;
+  Abandoned abandoned_;
+  BuddyAllocator memory_;
+  LinkSlots by_link_;
+  std::vector<Draining> draining_;
+  std::uint32_t next_slot_ = 0;
+  std::size_t used_ = 0;
+};
+
+}  // namespace slotwire::engine

@@ -1,0 +1,218 @@
+#include "runtime/engine/status/status_report.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace slotwire::engine {
+namespace {
+
+using control::Json;
+
+std::string_view pairing_name(Pairing pairing) {
+  switch (pairing) {
+    case Pairing::none:
+      return "none";
+    case Pairing::opening:
+      return "opening";
+    case Pairing::remote:
+      return "remote";
+    case Pairing::direct:
+      return "direct";
+    case Pairing::strict:
+      return "strict";
+  }
+  return "unknown";
+}
+
+std::string_view phase_name(const SlotDescriptor& d) {
+  switch (d.phase) {
+    case Phase::open:
+      return "open";
+    case Phase::draining:
+      return "draining";
+    case Phase::peer_gone:
+      return control::end_name(d.end);
+  }
+  return "unknown";
+}
+
+Json keys_json(const carriers::LinkKeys& keys) {
+  const carriers::LinkKeyCounters& c = keys.counters();
+  return Json{{"library", keys.library().name()},
+              {"tx_key", keys.tx_key()},
+              {"tx_key_frames", keys.tx_frames()},
+              {"tx_keys", c.tx_keys},
+              {"rx_keys", c.rx_keys},
+              {"sealed", c.sealed},
+              {"not_sealed", c.not_sealed},
+              {"opened", c.opened},
+              {"clear", c.clear},
+              {"too_short", c.too_short},
+              {"no_key", c.no_key},
+              {"too_old", c.too_old},
+              {"replayed", c.replayed},
+              {"forged", c.forged}};
+}
+
+/// Gathers what `show(i)` returns for indices from `from` on, until `max` rows or `end`.
+template <class Has, class Show>
+Json page(const char* name, std::uint64_t from, std::uint64_t max, std::size_t end, Has has, Show show) {
+  max = std::min<std::uint64_t>(max, control::kMaxPage);
+  Json rows = Json::array();
+  std::int64_t next = -1;
+  for (std::uint64_t i = from; i < end; ++i) {
+    if (!has(static_cast<std::size_t>(i))) continue;
+    if (rows.size() == max) {
+      next = static_cast<std::int64_t>(i);
+      break;
+    }
+    rows.push_back(show(static_cast<std::size_t>(i)));
+  }
+  return Json{{name, std::move(rows)}, {"next", next}};
+}
+
+}  // namespace
+
+Json StatusReport::links() {
+  Json links = Json::array();
+  for (const auto& peer : parts_.peers.all()) {
+    if (!peer) continue;
+    Json link{{"peer", peer->name()},
+              {"link", peer->link.index},
+              {"carrier", peer->link.config->carrier},
+              {"up", peer->usable()},
+              {"carrier_up", peer->carrier_up},
+              {"control_up", peer->control_up},
+              {"dials", peer->link.config->dial},
+              {"reason", peer->usable() ? std::string() : peer->reason},
+              {"control_connects", peer->control_connects},
+              {"encryption", peer->transport->encryption(peer->link)}};
+    if (const carriers::LinkKeys* const keys = peer->transport->keys(peer->link.index)) link["keys"] = keys_json(*keys);
+    links.push_back(std::move(link));
+  }
+  return links;
+}
+
+Json StatusReport::services() {
+  Json services = Json::array();
+  parts_.services.each(control::kMaxPage, [&](const std::string& name, std::size_t processes) {
+    services.push_back({{"service", name}, {"processes", processes}});
+  });
+  return services;
+}
+
+Json StatusReport::counters() {
+  Json counters = Json::object();
+  for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
+    const auto counter = static_cast<regs::Counter>(i);
+    counters[std::string(regs::name(counter))] = parts_.card.card().counter(counter);
+  }
+  return counters;
+}
+
+/// The threads that move slots of some links; none: the main thread moves all.
+Json StatusReport::workers() {
+  Json workers = Json::array();
+  for (std::size_t worker = 0; worker < parts_.card.workers(); ++worker) {
+    const driver::WorkerReport report = parts_.card.report(worker);
+    const auto count = [&](regs::Counter counter) { return report.counters[static_cast<std::size_t>(counter)]; };
+    workers.push_back({{"queue", worker},
+                       {"cpu", parts_.config.dpdk.lcores[worker]},
+                       {"slots", report.slots},
+                       {"sleeps", report.sleeps},
+                       {"tx_frames", count(regs::Counter::tx_frames)},
+                       {"tx_lines", count(regs::Counter::tx_lines)},
+                       {"rx_frames", count(regs::Counter::rx_frames)},
+                       {"rx_lines", count(regs::Counter::rx_lines)}});
+  }
+  return workers;
+}
+
+Json StatusReport::node() {
+  driver::Card& card = parts_.card.card();
+  card.refresh({});
+  const BuddyStats memory = parts_.slots.memory();
+  const NodeCard::Chosen& chosen = parts_.card.chosen();
+  return Json{
+      {"node", parts_.config.node.name},
+      {"version", SLOTWIRE_VERSION},
+      {"pid", ::getpid()},
+      {"uptime_s", (parts_.clock.now_us() - started_us_) / 1'000'000},
+      {"card", card.capabilities().kind},
+      {"card_chosen", {{"kind", chosen.kind}, {"name", chosen.name}, {"why", chosen.why}}},
+      {"recovered", parts_.recovered},
+      {"lives", parts_.admin.header().lives},
+      {"sleeps", parts_.sleeps},
+      {"workers", workers()},
+      {"slots",
+       {{"used", parts_.slots.used()}, {"limit", parts_.config.limits.slots}, {"draining", parts_.slots.draining()}}},
+      {"sessions", {{"used", parts_.sessions.used()}, {"limit", parts_.sessions.limit()}}},
+      {"memory",
+       {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
+      {"links", links()},
+      {"services", services()},
+      {"service_count", parts_.services.size()},
+      {"counters", counters()},
+      {"carriers", parts_.transports.report()}};
+}
+
+Json StatusReport::slot_row(std::uint16_t slot) {
+  const SlotDescriptor& d = parts_.slots.descriptor(slot);
+  const regs::SlotRow& row = parts_.card.card().row(slot);
+  const pipeline::SlotStats& stats = parts_.card.card().stats(slot);
+  Json entry{{"slot", slot},
+             {"pairing", pairing_name(d.pairing)},
+             {"state", phase_name(d)},
+             {"service", get_name(d.service)},
+             {"acceptor", d.acceptor != 0},
+             {"peer_node", get_name(d.peer_node)},
+             {"peer_name", get_name(d.peer_name)},
+             {"peer_pid", d.peer_pid},
+             {"in_lines", 1U << d.in_order},
+             {"out_lines", 1U << d.out_order}};
+  if (d.session != kNoSession && parts_.sessions.find(d.session) != nullptr) {
+    entry["pid"] = parts_.sessions.record(d.session).pid;
+    entry["name"] = get_name(parts_.sessions.record(d.session).name);
+  }
+  if (static_cast<regs::SlotState>(row.state) != regs::SlotState::free) {
+    entry["peer_slot"] = row.peer_slot;
+    entry["epoch"] = row.epoch;
+    entry["fault"] = regs::name(static_cast<regs::Fault>(row.fault));
+    entry["marks"] = {
+        {"in_tail", row.in_tail}, {"in_head", row.in_head}, {"out_tail", row.out_tail}, {"out_head", row.out_head}};
+    entry["tx_lines"] = stats.tx_lines;
+    entry["tx_lines_again"] = stats.tx_lines_again;
+    entry["rx_lines"] = stats.rx_lines;
+  }
+  return entry;
+}
+
+Json StatusReport::slots(std::uint64_t from, std::uint64_t max) {
+  const auto has = [&](std::size_t i) {
+    return parts_.slots.descriptor(static_cast<std::uint16_t>(i)).pairing != Pairing::none;
+  };
+  std::vector<std::uint16_t> shown;
+  for (std::size_t i = from; i < parts_.slots.count() && shown.size() < std::min<std::uint64_t>(max, control::kMaxPage);
+       ++i) {
+    if (has(i)) shown.push_back(static_cast<std::uint16_t>(i));
+  }
+  parts_.card.card().refresh(shown);
+  return page("slots", from, max, parts_.slots.count(), has,
+              [&](std::size_t i) { return slot_row(static_cast<std::uint16_t>(i)); });
+}
+
+Json StatusReport::sessions(std::uint64_t from, std::uint64_t max) {
+  const auto has = [&](std::size_t i) { return parts_.sessions.find(static_cast<std::uint32_t>(i)) != nullptr; };
+  return page("sessions", from, max, parts_.sessions.limit(), has, [&](std::size_t i) {
+    const auto index = static_cast<std::uint32_t>(i);
+    const Session& session = parts_.sessions.at(index);
+    const SessionRecord& record = parts_.sessions.record(index);
+    return Json{{"session", record.id},     {"name", get_name(record.name)},          {"pid", record.pid},
+                {"uid", record.uid},        {"attached", session.channel != nullptr}, {"slots", session.slot_count},
+                {"memory", session.memory}, {"services", parts_.services.of(index)}};
+  });
+}
+
+}  // namespace slotwire::engine

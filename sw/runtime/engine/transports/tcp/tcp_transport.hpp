@@ -1,0 +1,40 @@
+// Links over TCP, with TLS 1.3 where [tls] is set.
+#pragma once
+#include <map>
+#include <memory>
+
+#include "core/carriers/tcp.hpp"
+#include "runtime/engine/transports/transport.hpp"
+
+namespace slotwire::engine {
+
+extern const TransportKind kTcpTransport;
+
+class TcpTransport final : public Transport {
+ public:
+  explicit TcpTransport(const TransportContext& context);
+
+  std::string_view name() const override { return "tcp"; }
+  void use_card(NodeCard& card, std::span<const LinkInfo> links) override;
+  void fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) override;
+  /// TLS is there, or the connection would not be: nothing to compare.
+  std::string mismatch(const LinkInfo&, const control::PeerHello&) const override { return {}; }
+  void route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) override;
+  std::string encryption(const LinkInfo&) const override { return tls_ ? "tls" : "none"; }
+  void cut(std::uint16_t link) override;
+  void report(nlohmann::json& carriers) override;
+
+ private:
+  struct Route {
+    carriers::Token token{};
+    bool routed = false;
+  };
+
+  const Config& config_;
+  bool tls_;
+  std::unique_ptr<carriers::TcpCarrier> carrier_;
+  NodeCard* card_ = nullptr;
+  std::map<std::uint16_t, Route> routes_;  ///< by link; what this node dials with is drawn at start
+};
+
+}  // namespace slotwire::engine

@@ -1,0 +1,69 @@
+#include "runtime/engine/transports/udp/udp_transport.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "driver/soft/soft_mover.hpp"
+#include "runtime/engine/cards/node_card.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+void check_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
+  if (!config.listen.udp) {
+    report("carrier",
+           "is \"" + link.carrier + "\" but this node has no UDP carrier; set 'listen.udp', or use carrier = \"tcp\"");
+  }
+}
+
+std::unique_ptr<Transport> open(const TransportContext& context) {
+  if (!context.config.listen.udp) return nullptr;
+  return std::make_unique<UdpTransport>(context);
+}
+
+}  // namespace
+
+constinit const TransportKind kUdpTransport = {.name = "udp", .check_link = check_link, .open = open};
+
+std::unique_ptr<carriers::UdpCarrier> open_udp_carrier(const TransportContext& context,
+                                                       const carriers::Address& address) {
+  carriers::UdpOptions options;
+  options.bind = address;
+  options.mtu = context.config.listen.mtu;
+  // Room for several bursts, whatever the frame size.
+  options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftMover::kBurst * options.mtu);
+  options.max_links = std::size_t{context.config.limits.links} + 1;
+  auto udp = std::make_unique<carriers::UdpCarrier>(options);
+  context.log->info("carrier udp on {}: {}", udp->local_address().to_string(), udp->features());
+  context.loop.add(udp->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
+  return udp;
+}
+
+UdpTransport::UdpTransport(const TransportContext& context)
+    : config_(context.config),
+      carrier_(open_udp_carrier(context, address_of(*context.config.listen.udp))),
+      sealed_(context, name(), *carrier_) {}
+
+void UdpTransport::use_card(NodeCard& card, std::span<const LinkInfo> /*links*/) {
+  card_ = &card;
+}
+
+void UdpTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address& /*peer*/, control::PeerHello& hello) {
+  hello.udp_port = carrier_->local_address().port();
+}
+
+void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
+  if (routed_.contains(link.index)) return;
+  const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
+  if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+  sealed_.join(link, nullptr);
+  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol));
+  carrier_->add_link(link.index, peer);
+  routed_.insert(link.index);
+}
+
+void UdpTransport::report(nlohmann::json& carriers) {
+  carriers.push_back(carrier_report(sealed_.carrier().name(), sealed_.carrier().counters()));
+}
+
+}  // namespace slotwire::engine
