@@ -44,7 +44,8 @@ NodeCard::NodeCard(CardParts parts) {
     if (chosen.bus) {
       driver::HardwareParts& hardware = made.hardware.emplace();
       hardware.bus = std::move(chosen.bus);
-      hardware.neighbours = std::make_unique<driver::CardNeighbours>(address_of(*parts.config.card.address), links);
+      hardware.neighbours = std::make_unique<driver::CardNeighbours>(
+          carriers::Address::parse(to_string(*parts.config.card.address)), links);
       hardware.incarnation = parts.admin.header().incarnation;
       hardware.give_up_us = static_cast<std::uint64_t>(parts.config.card.give_up.count());
       hardware.frame_lines = (parts.config.listen.mtu - kHeaderBytesInMtu) / regs::kLineBytes;
