@@ -11,7 +11,7 @@ from pathlib import Path
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
 CORE = {"core", "core/regs", "core/slot", "core/pipeline", "core/carriers"}
-CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"}
+CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
 ENGINE = {"runtime/engine/" + room for room in ENGINE_ORDER} | {"runtime/engine"}
@@ -24,8 +24,9 @@ ALLOWED = {
     "driver": CORE,
     "driver/soft": CORE | {"driver"},
     "driver/bus": CORE | {"driver", "driver/relay"},
-    "driver/relay": CORE | {"driver", "driver/soft", "driver/bus"},
+    "driver/relay": CORE | {"driver", "driver/bus"},
     "driver/sharded": CORE | {"driver", "driver/soft"},
+    "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
@@ -37,9 +38,9 @@ ALLOWED = {
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
 FLOORS = ("core", "driver", "runtime", "tools", "sim")
-# These two depend on the standard library alone; the named files also on the system calls that memory and sleeping need.
+# These two depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
 STANDARD_ONLY = {"core/slot", "core/pipeline"}
-SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/waiter.cpp"}
+SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
