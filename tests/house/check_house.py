@@ -64,6 +64,25 @@ def part_of(path: Path, root: Path) -> str | None:
     return room_of(folder) or folder
 
 
+# Written by programs; their tables and lists are what they are.
+GENERATED_PAGES = {"docs/configuration.md", "docs/registers.md", "docs/synthesis.md"}
+MAX_COLUMNS = 120
+
+
+def check_page(name: str, text: str) -> list[str]:
+    """Prose wraps; tables, code and what a program wrote between <!-- begin and <!-- end do not."""
+    problems = []
+    code = generated = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("```"):
+            code = not code
+        if line.startswith("<!--"):
+            generated = "begin" in line or (generated and "end" not in line)
+        if len(line) > MAX_COLUMNS and not code and not generated and not line.lstrip().startswith(("|", "<", "[")):
+            problems.append(f"{name}:{number}: prose of {len(line)} columns; at most {MAX_COLUMNS}")
+    return problems
+
+
 def check(root: Path) -> list[str]:
     problems = []
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
@@ -72,6 +91,10 @@ def check(root: Path) -> list[str]:
     else:
         files = [path for path in root.rglob("*") if path.is_file() and not any(p.startswith("build") for p in path.parts)]
     sources = [path for path in files if path.suffix in (".cpp", ".hpp", ".h", ".c") and path.exists()]
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if path.suffix == ".md" and path.exists() and name not in GENERATED_PAGES:
+            problems += check_page(name, path.read_text(encoding="utf-8"))
     for path in sources:
         text = path.read_text(encoding="utf-8")
         name = path.relative_to(root)
