@@ -1,12 +1,17 @@
 // slotwired: the engine of a node.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 
+#include "core/carriers/tls.hpp"
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/engine.hpp"
+#include "runtime/engine/services/directory.hpp"
+#include "runtime/engine/services/policy.hpp"
 
 namespace {
 
@@ -35,6 +40,12 @@ int main(int argc, char** argv) {
     }
     slotwire::engine::Config config = slotwire::engine::load_config(path);
     if (check) {
+      // What a start would refuse beyond the file itself.
+      slotwire::engine::Policy(config, ::getuid());
+      slotwire::engine::StaticDirectory(config.services, config.directory);
+      if (config.tls.enabled()) {
+        slotwire::carriers::TlsContext({config.tls.certificate, config.tls.key, config.tls.ca});
+      }
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
       return 0;
     }

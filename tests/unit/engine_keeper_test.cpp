@@ -266,6 +266,9 @@ TEST_F(EngineKeeper, IsAProcessOfItsOwn) {
   std::string name;
   std::getline(std::ifstream(proc / "comm"), name);
   EXPECT_EQ(name, "slotwire-keeper");
+  std::string command_line;
+  std::getline(std::ifstream(proc / "cmdline"), command_line, '\0');
+  EXPECT_EQ(command_line.substr(0, 22), "slotwire-keeper: node ") << "what ps shows";
   EXPECT_NE(getsid(keeper.pid()), getsid(0)) << "a session of its own";
   EXPECT_NE(getsid(keeper.pid()), keeper.pid()) << "but it does not lead it, so it gets no terminal";
   EXPECT_EQ(std::filesystem::read_symlink(proc / "cwd"), "/");

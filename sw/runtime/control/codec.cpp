@@ -80,10 +80,23 @@ End end_from_name(std::string_view name) {
   return found == kEndNames.end() ? End::died : static_cast<End>(found - kEndNames.begin());
 }
 
+/// Texts of others end up in logs and on terminals: control characters in them would forge lines there.
+void make_printable(Json& json) {
+  if (json.is_string()) {
+    for (char& c : json.get_ref<std::string&>()) {
+      constexpr unsigned char kDelete = 0x7f;
+      if (static_cast<unsigned char>(c) < ' ' || static_cast<unsigned char>(c) == kDelete) c = '?';
+    }
+  } else if (json.is_structured()) {
+    for (Json& inner : json) make_printable(inner);
+  }
+}
+
 core::Result<Json> parse_json(std::string_view text) {
   if (too_deep(text)) return core::Error{"it is nested deeper than " + std::to_string(kMaxDepth) + " levels"};
   Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded()) return core::Error{"it is not valid JSON in UTF-8"};
+  make_printable(json);
   return json;
 }
 

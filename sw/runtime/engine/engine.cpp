@@ -44,6 +44,17 @@ Engine::Engine(Config config)
   KeeperOptions keeping;
   keeping.descriptors = descriptors_kept(size);
   keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name, keeping));
+  try {
+    open(size);
+  } catch (const std::exception&) {
+    // Nothing is kept for the next start but what was there before.
+    if (keeper_->kept().empty()) log_.note(keeper_->quit());
+    throw;
+  }
+}
+
+/// Everything but the keeper, which outlives it.
+void Engine::open(const NodeSize& size) {
   const std::string shortage = descriptor_shortage(size, slot::raise_open_files_limit());
   if (!shortage.empty()) log_->warn("{}", shortage);
   catch_signals();  // after the keeper was started, which has signals of its own

@@ -15,6 +15,7 @@
 #include "runtime/engine/host/reactor.hpp"
 #include "runtime/engine/node.hpp"
 #include "runtime/engine/peers/tcp_control.hpp"
+#include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/recovery/keeper.hpp"
 #include "runtime/engine/services/directory.hpp"
 #include "runtime/engine/sessions/control_socket.hpp"
@@ -35,6 +36,7 @@ class Engine {
 
  private:
   struct Loop;
+  void open(const NodeSize& size);
   void catch_signals();
   void handle_signals();
   void reload();

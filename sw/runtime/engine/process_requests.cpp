@@ -1,5 +1,6 @@
 #include "runtime/engine/process_requests.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <optional>
@@ -51,7 +52,10 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                           rooms_.connector.connect(session, id, r);
                         },
                         [&](const control::Close& r) { close(client, id, r); },
-                        [&](const control::Bye& r) { session_of(client, r.kName).said_bye = true; },
+                        [&](const control::Bye& r) {
+                          session_of(client, r.kName).said_bye = true;
+                          hub_->leave(client);
+                        },
                         [&](const control::StatusRequest&) { hub_->answer_document(client, id, rooms_.status.node()); },
                         [&](const control::SlotsRequest& r) {
                           hub_->answer_document(client, id, rooms_.status.slots(r.from, r.max));
@@ -101,6 +105,11 @@ void ProcessRequests::capture(Client& client, std::uint64_t id, const control::C
   check_admin(client, "capture");
   if (fds.size() != 1) {
     throw Refusal{"bad_request", "'capture' comes with exactly one descriptor, a SOCK_SEQPACKET socket"};
+  }
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fds[0].get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
+    throw Refusal{"bad_request", "the descriptor that comes with 'capture' is no SOCK_SEQPACKET socket"};
   }
   std::optional<std::uint16_t> only;
   if (!request.link.empty()) {

@@ -360,6 +360,11 @@ std::vector<std::string> bounded(std::vector<std::string> problems) {
 }
 
 std::string read_file(const std::filesystem::path& path) {
+  // Opening a FIFO would wait for whoever writes into it.
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
+    throw ConfigError({path.string() + ": is not a regular file; give a file"});
+  }
   std::ifstream file(path, std::ios::binary);
   std::string text(kMaxConfigBytes + 1, '\0');
   // A directory opens but does not read; both are the same to whoever gave the path.

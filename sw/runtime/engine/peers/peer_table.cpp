@@ -13,6 +13,8 @@ constexpr std::uint64_t kFirstBackoffUs = 50'000;
 constexpr std::uint64_t kMaxBackoffUs = 2'000'000;
 /// A peer that was not heard of for so long is taken for dead, though its connection does not say so: three pings.
 constexpr std::uint64_t kSilenceUs = 3'000'000;
+/// Messages of one peer handled at a time, so that one peer cannot keep the others waiting.
+constexpr int kMessagesAtOnce = 16;
 /// Pairs in one sync message: about 20 bytes each.
 constexpr std::size_t kSyncPairs = 16384;
 
@@ -222,7 +224,12 @@ void PeerTable::on_ready(std::uint16_t link) {
   Peer& peer = *peers_[link];
   if (!peer.control) return;
   peer.control->drive(parts_.loop.now_us());
-  while (peer.control) {
+  for (int handled = 0; peer.control; ++handled) {
+    if (handled == kMessagesAtOnce) {
+      // What is left has been read from the connection already, so nothing else would come back to it.
+      parts_.loop.after(0, [this, link] { on_ready(link); });
+      break;
+    }
     const std::optional<std::string> text = peer.control->next();
     if (!text) break;
     peer.heard_us = parts_.loop.now_us();
@@ -242,6 +249,10 @@ bool PeerTable::handle(Peer& peer, const std::string& text) {
   }
   try {
     if (const auto* hello = std::get_if<control::PeerHello>(&message.value())) {
+      if (peer.control_up) {
+        lost(peer, "it said hello twice");
+        return false;
+      }
       return take_hello(peer, *hello, carriers::Address());
     }
     if (const auto* error = std::get_if<control::PeerError>(&message.value())) {

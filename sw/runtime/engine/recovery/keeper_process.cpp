@@ -14,7 +14,12 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <fstream>
+#include <iterator>
 #include <new>
+#include <span>
+#include <sstream>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -60,6 +65,30 @@ bool close_all_but(slot::Fd& a, slot::Fd& b) {
   return ::close_range(high + 1, UINT_MAX, 0) == 0;
 }
 
+/// Where this process's command line lies in its memory; empty when the kernel does not say.
+std::span<char> command_line() {
+  std::ifstream file("/proc/self/stat");
+  std::string stat{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return {};
+  // proc(5): arg_start and arg_end are fields 48 and 49, and the third one follows the name.
+  constexpr int kArgStart = 48, kFirstAfterName = 3;
+  std::istringstream fields(stat.substr(name_end + 1));
+  std::string skipped;
+  for (int field = kFirstAfterName; field < kArgStart; ++field) fields >> skipped;
+  std::uintptr_t start = 0, end = 0;
+  if (!(fields >> start >> end) || start == 0 || end <= start) return {};
+  return {reinterpret_cast<char*>(start), end - start};
+}
+
+/// What `ps` shows: without this, the command line of the slotwired that the keeper was forked from.
+void show_as(const std::string& title) {
+  const std::span<char> shown = command_line();
+  if (shown.empty()) return;
+  std::fill(shown.begin(), shown.end(), '\0');
+  std::copy_n(title.begin(), std::min(title.size(), shown.size() - 1), shown.begin());
+}
+
 [[noreturn]] void keeper_main(int listener, int dir, const std::string& socket_name, const std::string& lock_name,
                               const KeeperOptions& options) noexcept {
   ::prctl(PR_SET_NAME, kProcessName);
@@ -70,6 +99,8 @@ bool close_all_but(slot::Fd& a, slot::Fd& b) {
   if (!close_all_but(own_listener, own_dir) || ::chdir("/") != 0) ::_exit(1);
   slot::raise_open_files_limit();
   try {
+    // The socket's name begins with the node's, which has no dots.
+    show_as(std::string(kProcessName) + ": node " + socket_name.substr(0, socket_name.find('.')));
     KeeperProcess(std::move(own_listener), std::move(own_dir), socket_name, lock_name, options).run();
   } catch (...) {
     ::_exit(1);

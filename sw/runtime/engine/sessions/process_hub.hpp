@@ -54,6 +54,8 @@ class ProcessHub {
   void hello(Client& client, std::uint64_t request_id, const control::Hello& request);
   /// A client takes its session up again; its slots are in `table`'s hands until it is attached. Throws Refusal.
   Session& resume(Client& client, const control::Resume& request);
+  /// The client said goodbye: its session and its connection end.
+  void leave(const Client& client) { drop(client.id, "it said goodbye"); }
   /// The session has ended: its connection goes.
   void forget_session(std::uint32_t session);
 
