@@ -34,7 +34,9 @@ using pipeline::Endpoint;
 constexpr std::uint64_t kBroadcast = 0xffff'ffff'ffff;
 /// Longest wait for an answer; frames may be lost.
 constexpr double kAnswerUs = 1e6;
-volatile std::sig_atomic_t stopping = 0;
+// A signal handler sets it, in whatever thread the signal arrives.
+std::atomic<bool> stopping{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only set what takes no lock");
 
 double now_us() {
   timespec now{};
@@ -190,7 +192,7 @@ class HopEnd final : public End {
 };
 
 int relay(End& memory, End& port) {
-  while (stopping == 0) {
+  while (!stopping) {
     if (memory.take()) port.send();
     if (port.take()) memory.send();
   }
@@ -199,21 +201,21 @@ int relay(End& memory, End& port) {
 
 int answer(End& end, bool sleep) {
   bool woken = true;
-  while (stopping == 0) {
+  while (!stopping) {
     const bool taken = end.take();
     if (taken && !woken) std::fprintf(stderr, "bench_dpdk_end: a frame was there and did not wake it\n");
     if (taken) end.send();
-    woken = taken || !sleep || end.sleep() || stopping != 0;
+    woken = taken || !sleep || end.sleep() || stopping;
   }
   return 0;
 }
 
 int ask(End& end, int calls, unsigned pause_us) {
-  while (!end.ready() && stopping == 0) {
+  while (!end.ready() && !stopping) {
   }
   std::vector<double> us;
   int lost = 0;
-  for (int i = -calls / 10; i < calls && stopping == 0; ++i) {  // the first ones to get warm
+  for (int i = -calls / 10; i < calls && !stopping; ++i) {  // the first ones to get warm
     const double pause_end = now_us() + pause_us;
     if (pause_us != 0) ::usleep(pause_us / 2);
     while (now_us() < pause_end) end.take();  // awake again before it asks
@@ -256,7 +258,7 @@ int main(int argc, char** argv) {
     app.add_option("--pause", pause_us, "microseconds before each");
     CLI11_PARSE(app, argc, argv);
     std::signal(SIGPIPE, SIG_IGN);
-    std::signal(SIGTERM, [](int) { stopping = 1; });
+    std::signal(SIGTERM, [](int) { stopping = true; });
     std::unique_ptr<End> end;
     if (options.device.empty()) {
       end = std::make_unique<HopEnd>(hop, false);

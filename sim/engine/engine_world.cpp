@@ -10,7 +10,7 @@
 
 #include <spdlog/sinks/null_sink.h>
 
-#include "driver/soft/soft_card.hpp"
+#include "driver/router/make_card.hpp"
 
 namespace slotwire::sim {
 namespace {
@@ -124,9 +124,10 @@ class EngineWorld {
         .tls = nullptr,
         .random = [this] { return random_.bits32(); },
         .make_card = [](engine::Admin& admin, driver::CardListener& listener) -> std::unique_ptr<driver::Card> {
-          driver::SoftCardOptions options;
-          options.links = 3;
-          return std::make_unique<driver::SoftCard>(admin.rows(), options, listener);
+          driver::CardComposition card;
+          card.rows = admin.rows();
+          card.soft.links = 3;
+          return driver::make_card(std::move(card), listener);
         }});
     node.node->start();
     node.next_tick_us = timeline_.now_us() + 250'000;

@@ -24,6 +24,14 @@ core::Result<void> SimStore::remove(std::uint64_t tag) {
   return {};
 }
 
+core::Result<std::vector<slot::Fd>> SimStore::fetch(std::uint64_t tag) {
+  const auto found = kept_.find(tag);
+  if (found == kept_.end()) return core::Error{"there is nothing under tag " + std::to_string(tag)};
+  std::vector<slot::Fd> fds;
+  for (const slot::Fd& fd : found->second) fds.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  return fds;
+}
+
 engine::KeptDescriptors SimStore::take() const {
   engine::KeptDescriptors all;
   for (const auto& [tag, fds] : kept_) {

@@ -27,6 +27,7 @@ class SimStore final : public engine::DescriptorStore {
  public:
   core::Result<void> store(std::uint64_t tag, std::span<const int> fds) override;
   core::Result<void> remove(std::uint64_t tag) override;
+  core::Result<std::vector<slot::Fd>> fetch(std::uint64_t tag) override;
   /// Duplicates of everything, as a new engine gets them.
   engine::KeptDescriptors take() const;
   void clear() { kept_.clear(); }

@@ -79,7 +79,7 @@ void SimTransport::route(const engine::LinkInfo& link, const control::PeerHello&
                          const carriers::Address& /*from*/) {
   if (!routed_.insert(link.index).second) return;
   sealed_.join(link, nullptr);
-  card_->card().set_route(link.index, sealed_.carrier(), engine::link_figures(config_.protocol));
+  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, engine::link_figures(config_.protocol));
   carrier_.add_link(link.index);
 }
 

@@ -24,7 +24,7 @@ constexpr std::uint64_t strobes_of(std::size_t from, std::size_t bytes) {
 
 }  // namespace
 
-PciDevice::PciDevice(HostPort& card, const PciGeometry& geometry, std::function<void()> reset_card)
+PciDevice::PciDevice(AccessPort& card, const PciGeometry& geometry, std::function<void()> reset_card)
     : card_(card), geometry_(geometry), reset_card_(std::move(reset_card)) {
   const std::uint64_t most_lines = ((std::uint64_t{1} << regs::kCardAddressBits) - regs::kCardMemory) / kLine;
   const std::uint64_t most_slots = (regs::kCardProxyPages - regs::kCardProcessPages) / regs::kPageBytes;
@@ -255,7 +255,7 @@ bool PciDevice::move_write() {
     const std::size_t from = std::max<std::size_t>(line, at_),
                       to = std::min<std::size_t>(line + kLine, at_ + data_.size());
     const std::span<const std::byte> piece = std::span(data_).subspan(from - at_, to - from);
-    HostPort::Bytes bytes{};
+    AccessPort::Bytes bytes{};
     std::memcpy(bytes.data() + from % kLine, piece.data(), piece.size());
     std::uint64_t strobes = strobes_of(from % kLine, piece.size());
     if (is_table(static_cast<std::uint32_t>(line))) {
@@ -306,7 +306,7 @@ bool PciDevice::move_read() {
     moved = true;
   }
   while (answered_ < lines_done_ && card_.answered()) {
-    const HostPort::Reply reply = card_.take_answer();
+    const AccessPort::Reply reply = card_.take_answer();
     // Where there is nothing a host reads ones.
     if (reply.error) {
       data_.insert(data_.end(), kLine, std::byte{0xff});

@@ -56,7 +56,7 @@ class PciDevice {
 
   /// `reset_card` resets the card behind the port (its memory and marks stay). Throws std::invalid_argument for sizes
   /// that cannot be.
-  PciDevice(HostPort& card, const PciGeometry& geometry, std::function<void()> reset_card);
+  PciDevice(AccessPort& card, const PciGeometry& geometry, std::function<void()> reset_card);
 
   // --- configuration space ---
 
@@ -115,7 +115,7 @@ class PciDevice {
   bool move_read();
   void deliver();
 
-  HostPort& card_;
+  AccessPort& card_;
   PciGeometry geometry_;
   std::function<void()> reset_card_;
   MessageSink* sink_ = nullptr;
@@ -137,7 +137,7 @@ class PciDevice {
   // A row that is not whole yet.
   std::uint32_t gathered_at_ = 0;
   std::uint64_t gathered_bytes_ = 0;  ///< a bit for each byte that is there; 0: no row
-  HostPort::Bytes gathered_{};
+  AccessPort::Bytes gathered_{};
 };
 
 }  // namespace slotwire::sim

@@ -5,7 +5,7 @@
 
 namespace slotwire::sim {
 
-class CorePort final : public HostPort {
+class CorePort final : public AccessPort {
  public:
   explicit CorePort(SimCore& core) : core_(core) {}
   bool write(std::uint32_t address, const Bytes& data, std::uint64_t strobes) override {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/slot/open_files.hpp"
 #include "driver/bus/bus_server.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
@@ -25,7 +27,9 @@
 namespace slotwire::sim {
 namespace {
 
-volatile std::sig_atomic_t stopping = 0;
+// A signal handler sets it, in whatever thread the signal arrives.
+std::atomic<bool> stopping{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only set what takes no lock");
 
 struct Options {
   std::string bus;
@@ -137,7 +141,7 @@ class SimCard {
     std::fflush(stdout);
     const auto start = std::chrono::steady_clock::now();
     const std::uint64_t first_clock = core_.now();
-    while (stopping == 0 && (options_.clocks == 0 || core_.now() < options_.clocks)) {
+    while (!stopping && (options_.clocks == 0 || core_.now() < options_.clocks)) {
       bool any = wire_.poll();
       if (host_) any |= host_->poll();
       if (queues_) any |= queues_->poll(port_free());
@@ -313,9 +317,10 @@ int main(int argc, char** argv) {
     app.add_option("--trace-to", options.trace_to, "last clock in it");
     CLI11_PARSE(app, argc, argv);
     struct sigaction action {};
-    action.sa_handler = [](int) { slotwire::sim::stopping = 1; };
+    action.sa_handler = [](int) { slotwire::sim::stopping = true; };
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
+    slotwire::slot::raise_open_files_limit();  // three for each slot that it serves itself
     return slotwire::sim::SimCard(options).run();
   } catch (const std::exception& error) {
     std::cerr << "slotwire-simcard: " << error.what() << '\n';

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -16,7 +17,9 @@
 namespace slotwire::sim {
 namespace {
 
-volatile std::sig_atomic_t stopping = 0;
+// A signal handler sets it, in whatever thread the signal arrives.
+std::atomic<bool> stopping{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only set what takes no lock");
 
 /// Clocks between two looks at the world outside.
 constexpr std::uint64_t kBurst = 64;
@@ -27,7 +30,7 @@ constexpr int kIdleMs = 1;
 constexpr std::uint64_t kIdleClocks = 40;
 
 int run(XrtShell& shell, Emulation& emulation, Wire& wire) {
-  while (stopping == 0 && !emulation.ended()) {
+  while (!stopping && !emulation.ended()) {
     bool any = emulation.poll();
     while (!shell.wire_out().empty()) {
       wire.send(shell.wire_out().front().bytes);
@@ -77,7 +80,7 @@ int start(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (*reported) options.version = version;
   struct sigaction action {};
-  action.sa_handler = [](int) { stopping = 1; };
+  action.sa_handler = [](int) { stopping = true; };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);

@@ -1,15 +1,21 @@
 // A card: anything that holds slot memory and marks and runs a pipeline. The engine knows no other kind of proxy.
+// make_card() (driver/router/make_card.hpp) composes one of what a node has.
 //
 // Thread rules: a card belongs to the engine's thread; all calls come from it, and so do those of the listener.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
 
 #include "core/carriers/carrier.hpp"
+#include "core/carriers/socket.hpp"
 #include "core/pipeline/pipeline.hpp"
 #include "core/slot/bell.hpp"
 #include "core/slot/memory.hpp"
@@ -18,7 +24,7 @@ namespace slotwire::driver {
 
 /// What a card is and can do.
 struct Capabilities {
-  std::string kind;        ///< "soft", "sim", "pcie", "xrt"
+  std::string kind;        ///< "soft": software alone; "relay": a card of metal or of a simulation, and software
   std::size_t slots = 0;   ///< slots that it has
   bool direct_map = true;  ///< processes may map slots and doorbells themselves; else the engine relays
 };
@@ -29,6 +35,38 @@ struct SlotFiles {
   slot::Fd other;  ///< space file B: proxy page and output ring; absent for a direct pair
   slot::Fd wake;   ///< eventfd that wakes the process
 };
+
+/// What a card of metal or of a simulation says of itself, checked. Immutable while the card is used.
+struct CardInfo {
+  std::uint32_t slots = 0;            ///< 1..regs::kMaxSlots
+  std::uint32_t links = 0;            ///< link numbers 0..links-1
+  std::uint32_t max_order = 0;        ///< its largest ring has 2^max_order lines
+  std::uint32_t memory_lines = 0;     ///< slot memory, lines of 64 bytes
+  std::uint32_t max_frame_lines = 0;  ///< most lines in a frame
+  std::uint32_t vectors = 0;          ///< interrupt vectors
+  bool operator==(const CardInfo&) const = default;
+};
+
+/// What a worker, a thread of a card, does and has; for people.
+struct WorkerReport {
+  std::string name;          ///< "CPU 2"
+  std::uint64_t sleeps = 0;  ///< since its start
+  std::size_t slots = 0;     ///< open
+  std::array<std::uint64_t, regs::kCounterCount> counters{};
+};
+
+// How the frames of a link travel.
+
+/// Over a carrier, which must outlive the link's route. Where the link is spread over workers, each worker's own
+/// carrier takes its place.
+struct OverCarrier {
+  carriers::Carrier& carrier;
+};
+/// On the card of metal or of a simulation itself, to this neighbour: the IPv4 address and UDP port of the peer.
+struct OnCard {
+  carriers::Address neighbour;
+};
+using Route = std::variant<OverCarrier, OnCard>;
 
 /// What a capture sees of each frame, when the frame leaves or arrives. A card with several threads calls it in each of
 /// them, one at a time.
@@ -66,8 +104,14 @@ class Card {
   virtual void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) = 0;
   /// Takes up memory that an earlier life of the engine made. Throws like open_slot, or std::invalid_argument.
   virtual void adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) = 0;
-  /// The descriptors to keep, valid until close_slot().
+  /// The descriptors that the card has of the slot, valid until close_slot() or take_space_files(). Those of its spaces
+  /// are to be kept and handed to processes; `wake` is there for as long as the slot is open.
   virtual const SlotFiles& files(std::uint16_t slot) const = 0;
+  /// Gives the descriptors of the slot's spaces to the caller, so that an open slot costs this process one descriptor
+  /// and not three: the card has the spaces mapped. None the second time. A card of metal or of a simulation that
+  /// serves processes itself needs them, and gives duplicates each time. `wake` stays with the card. Throws
+  /// std::system_error when a duplicate cannot be had.
+  virtual SlotFiles take_space_files(std::uint16_t slot) = 0;
   /// Unpairs the slot and gives its memory back. What processes have mapped stays theirs until they unmap it.
   virtual void close_slot(std::uint16_t slot) = 0;
 
@@ -89,10 +133,18 @@ class Card {
 
   // --- links ---
 
-  /// Lets `link` run over `carrier` (which must outlive the link). Replaces the carrier that it had.
-  virtual void set_route(std::uint16_t link, carriers::Carrier& carrier, const pipeline::LinkParameters& config) = 0;
+  /// Lets `link` run on `route`, in the place of the route that it had; the link starts down. Slots in software that
+  /// are bound over a link that moves to the card of metal or of a simulation move there, too, at their marks; slots
+  /// that such a card has stay with it, since nobody else knows what it took from the peer. Throws std::runtime_error
+  /// or std::invalid_argument, saying what to do, when the link cannot run so: OnCard on a card without hardware, a
+  /// link number or an address that the hardware cannot have.
+  virtual void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) = 0;
   virtual void clear_route(std::uint16_t link) = 0;
-  /// Polls `carrier` from now on, also while no link runs over it: it has other work.
+  /// Divides the slots of `link` among the workers from now on; before any of them is opened or adopted. Without
+  /// workers nothing changes.
+  virtual void spread(std::uint16_t link) = 0;
+  /// Polls `carrier` from now on, also while no link runs over it: it has other work. With workers: each polls its own
+  /// carrier in the place of `carrier`.
   virtual void poll_always(carriers::Carrier& carrier) = 0;
   virtual bool link_up(std::uint16_t link) const = 0;
 
@@ -113,6 +165,13 @@ class Card {
 
   // --- running ---
 
+  /// Begins the threads of the workers, if there are any. Throws std::exception, of the first that cannot begin its
+  /// work. Up to here everything happens in the calling thread.
+  virtual void start() {}
+  /// Descriptors that become readable (epoll, level-triggered) when poll() has something to do, beside those of
+  /// carriers and the sessions' kicks. They only wake the caller: poll() and prepare_sleep() empty them. They stay the
+  /// same, and open, for as long as the card lives.
+  virtual std::span<const int> descriptors() const = 0;
   /// Does what there is to do at `now_us` (the caller's clock, 64-bit microseconds). Returns whether there was
   /// anything.
   virtual bool poll(std::uint64_t now_us) = 0;
@@ -124,7 +183,28 @@ class Card {
   // --- what it counts ---
 
   virtual std::uint64_t counter(regs::Counter counter) const = 0;
+  /// Shows every frame that passes through this process to `tap` from now on; null: to nobody. Frames of a card of
+  /// metal or of a simulation do not pass through here.
   virtual void set_tap(FrameTap* tap) = 0;
+  /// The card of metal or of a simulation; null: there is none.
+  virtual const CardInfo* info() const = 0;
+
+  // --- workers: threads that move the slots of links that are spread ---
+
+  virtual std::size_t workers() const = 0;
+  /// Of worker 0..workers()-1. Throws std::runtime_error when the worker has ended or does not answer, as every call
+  /// that needs it.
+  virtual WorkerReport report(std::size_t worker) = 0;
+  /// Runs `f()` in the thread of worker 0..workers()-1 and waits until it has run. Throws what `f` throws, else as
+  /// report().
+  template <class F>
+  void run_on(std::size_t worker, F&& f) {
+    run_on_worker(
+        worker, [](void* what) { (*static_cast<std::remove_reference_t<F>*>(what))(); }, &f);
+  }
+
+ protected:
+  virtual void run_on_worker(std::size_t worker, void (*invoke)(void*), void* what) = 0;
 };
 
 }  // namespace slotwire::driver

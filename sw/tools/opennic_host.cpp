@@ -1,6 +1,7 @@
 // slotwire-opennic-host: the process that has the window of a card in OpenNIC mapped and serves it to slotwired on a
 // socket.
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -15,10 +16,10 @@ namespace {
 
 constexpr int kExitUnusable = 2;  ///< the device or the socket
 
-volatile std::sig_atomic_t stopping = 0;
+std::atomic<bool> stopping{false};
 
 void stop(int /*signal*/) {
-  stopping = 1;
+  stopping.store(true, std::memory_order_release);
 }
 
 int serve(int argc, char** argv) {

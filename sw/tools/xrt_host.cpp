@@ -1,5 +1,6 @@
 // slotwire-xrt-host: the process that has an Alveo card open through XRT and serves it to slotwired on a socket.
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -17,10 +18,10 @@ namespace {
 
 constexpr int kExitUnusable = 2;  ///< the device, the xclbin or the socket
 
-volatile std::sig_atomic_t stopping = 0;
+std::atomic<bool> stopping{false};
 
 void stop(int /*signal*/) {
-  stopping = 1;
+  stopping.store(true, std::memory_order_release);
 }
 
 /// In emulation XRT writes to a device process that is gone.

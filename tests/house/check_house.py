@@ -11,7 +11,7 @@ from pathlib import Path
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
 CORE = {"core", "core/regs", "core/slot", "core/pipeline", "core/carriers"}
-CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"}
+CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
 ENGINE = {"runtime/engine/" + room for room in ENGINE_ORDER} | {"runtime/engine"}
@@ -24,8 +24,9 @@ ALLOWED = {
     "driver": CORE,
     "driver/soft": CORE | {"driver"},
     "driver/bus": CORE | {"driver", "driver/relay"},
-    "driver/relay": CORE | {"driver", "driver/soft", "driver/bus"},
+    "driver/relay": CORE | {"driver", "driver/bus"},
     "driver/sharded": CORE | {"driver", "driver/soft"},
+    "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
@@ -37,9 +38,9 @@ ALLOWED = {
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
 FLOORS = ("core", "driver", "runtime", "tools", "sim")
-# These two depend on the standard library alone; the named files also on the system calls that memory and sleeping need.
+# These two depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
 STANDARD_ONLY = {"core/slot", "core/pipeline"}
-SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/waiter.cpp"}
+SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
@@ -63,6 +64,25 @@ def part_of(path: Path, root: Path) -> str | None:
     return room_of(folder) or folder
 
 
+# Written by programs; their tables and lists are what they are.
+GENERATED_PAGES = {"docs/configuration.md", "docs/registers.md", "docs/synthesis.md"}
+MAX_COLUMNS = 120
+
+
+def check_page(name: str, text: str) -> list[str]:
+    """Prose wraps; tables, code and what a program wrote between <!-- begin and <!-- end do not."""
+    problems = []
+    code = generated = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("```"):
+            code = not code
+        if line.startswith("<!--"):
+            generated = "begin" in line or (generated and "end" not in line)
+        if len(line) > MAX_COLUMNS and not code and not generated and not line.lstrip().startswith(("|", "<", "[")):
+            problems.append(f"{name}:{number}: prose of {len(line)} columns; at most {MAX_COLUMNS}")
+    return problems
+
+
 def check(root: Path) -> list[str]:
     problems = []
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
@@ -71,6 +91,10 @@ def check(root: Path) -> list[str]:
     else:
         files = [path for path in root.rglob("*") if path.is_file() and not any(p.startswith("build") for p in path.parts)]
     sources = [path for path in files if path.suffix in (".cpp", ".hpp", ".h", ".c") and path.exists()]
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if path.suffix == ".md" and path.exists() and name not in GENERATED_PAGES:
+            problems += check_page(name, path.read_text(encoding="utf-8"))
     for path in sources:
         text = path.read_text(encoding="utf-8")
         name = path.relative_to(root)

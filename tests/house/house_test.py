@@ -32,6 +32,11 @@ class House(unittest.TestCase):
     def test_a_long_file_is_found(self):
         self.assertIn("one subject", self.broken("sw/driver/x.cpp", "\n" * 901)[0])
 
+    def test_prose_that_does_not_wrap_is_found(self):
+        long = "word " * 30
+        self.assertIn("prose of", self.broken("docs/x.md", long + "\n")[0])
+        self.assertEqual(self.broken("docs/x.md", "| " + long + "|\n\n```\n" + long + "\n```\n"), [])
+
     def test_an_unknown_part_is_found(self):
         self.assertIn("does not know", self.broken("sw/runtime/attic/x.cpp", "\n")[0])
 

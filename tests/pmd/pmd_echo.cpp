@@ -2,6 +2,7 @@
 // n above 0) and goes back to its sender from there. Says "ready", and at its end how many frames each queue had.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -14,7 +15,9 @@ namespace slotwire::test {
 namespace {
 
 constexpr std::uint16_t kQueues = 4;
-volatile std::sig_atomic_t stopping = 0;
+// A signal handler sets it, in whatever thread the signal arrives.
+std::atomic<bool> stopping{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only set what takes no lock");
 
 /// Who sent it becomes who gets it; sums stay right, as only places change.
 void turn_around(rte_mbuf& frame) {
@@ -42,7 +45,7 @@ void run(const std::string& path, std::uint16_t first_port) {
   std::printf("ready\n");
   std::fflush(stdout);
   std::array<unsigned long, kQueues> echoed{};
-  while (stopping == 0) {
+  while (!stopping) {
     for (std::uint16_t queue = 0; queue < kQueues; ++queue) {
       for (rte_mbuf* frame : port.take(queue)) {
         const Frame bytes = bytes_of(frame);
@@ -72,8 +75,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: pmd_echo PATH FIRST_PORT\n");
     return 2;
   }
-  std::signal(SIGTERM, [](int) { slotwire::test::stopping = 1; });
-  std::signal(SIGINT, [](int) { slotwire::test::stopping = 1; });
+  std::signal(SIGTERM, [](int) { slotwire::test::stopping = true; });
+  std::signal(SIGINT, [](int) { slotwire::test::stopping = true; });
   try {
     slotwire::test::run(argv[1], static_cast<std::uint16_t>(std::atoi(argv[2])));
   } catch (const std::exception& error) {

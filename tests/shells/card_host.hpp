@@ -19,7 +19,7 @@ class CardHost {
       : number_(number), port_(window, memory_lines) {}
 
   void write32(std::size_t address, std::uint32_t value) {
-    driver::HostPort::Bytes line{};
+    driver::AccessPort::Bytes line{};
     std::memcpy(line.data() + address % regs::kLineBytes, &value, sizeof value);
     port_.write(static_cast<std::uint32_t>(address / regs::kLineBytes * regs::kLineBytes), line,
                 std::uint64_t{0xf} << address % regs::kLineBytes);
@@ -27,14 +27,14 @@ class CardHost {
   std::uint32_t read32(std::size_t address) {
     port_.read_words(static_cast<std::uint32_t>(address / regs::kLineBytes * regs::kLineBytes),
                      static_cast<std::uint16_t>(1U << address % regs::kLineBytes / 4));
-    const driver::HostPort::Reply reply = port_.take_answer();
+    const driver::AccessPort::Reply reply = port_.take_answer();
     std::uint32_t value = 0;
     std::memcpy(&value, reply.data.data() + address % regs::kLineBytes, sizeof value);
     return reply.error ? 0xdeadbeef : value;
   }
   template <typename Row>
   void write_row(std::size_t address, const Row& row) {
-    driver::HostPort::Bytes line{};
+    driver::AccessPort::Bytes line{};
     std::memcpy(line.data(), &row, sizeof row);
     port_.write(static_cast<std::uint32_t>(address), line, ~std::uint64_t{0});
   }
@@ -75,7 +75,7 @@ class CardHost {
   void produce(std::uint32_t end) {
     const std::uint32_t released = read32(regs::kCardProxyPages + kSlot * regs::kPageBytes + regs::kInHead);
     while (produced != end && produced - released < kRing) {
-      driver::HostPort::Bytes line{};
+      driver::AccessPort::Bytes line{};
       for (std::size_t i = 0; i < line.size(); ++i) line[i] = byte(number_, produced, i);
       port_.write(static_cast<std::uint32_t>(regs::kCardMemory + (kInBase + produced % kRing) * regs::kLineBytes), line,
                   ~std::uint64_t{0});
@@ -88,7 +88,7 @@ class CardHost {
     const std::uint32_t delivered = read32(regs::kCardProxyPages + kSlot * regs::kPageBytes + regs::kOutTail);
     for (; consumed != delivered; ++consumed) {
       port_.read(static_cast<std::uint32_t>(regs::kCardMemory + (kOutBase + consumed % kRing) * regs::kLineBytes));
-      const driver::HostPort::Reply reply = port_.take_answer();
+      const driver::AccessPort::Reply reply = port_.take_answer();
       for (std::size_t i = 0; i < reply.data.size(); ++i) {
         if (reply.data[i] != byte(peer, consumed, i)) return false;
       }

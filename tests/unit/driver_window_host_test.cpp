@@ -35,8 +35,6 @@ TEST(PollPace, LooksWithoutAPauseWhileSomethingGoesOnAndRarerAndRarerElse) {
   EXPECT_EQ(pace.next(false, now + PollPace::kBusy), PollPace::kFirst);
 }
 
-volatile std::sig_atomic_t stopping = 0;
-
 /// A card with the pending register and some memory.
 class ModelWindow final : public WindowDevice {
  public:
@@ -68,11 +66,12 @@ TEST(WindowHost, ServesADriverAndTellsItOfInterrupts) {
   window.registers[static_cast<std::uint32_t>(regs::kWindowCapabilities)] = regs::kCapMagicValue;
   WindowHost host(window, 64, path, "");
   struct Serving {
-    explicit Serving(WindowHost& host) : thread([&host] { host.run(stopping); }) {}
+    explicit Serving(WindowHost& host) : thread([this, &host] { host.run(stopping); }) {}
     ~Serving() {
-      stopping = 1;
+      stopping = true;
       thread.join();
     }
+    std::atomic<bool> stopping{false};
     std::thread thread;
   };
   {

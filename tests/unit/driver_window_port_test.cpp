@@ -40,12 +40,12 @@ class ModelWindow final : public WindowDevice {
   std::function<void(std::uint32_t)> on_read;
 };
 
-HostPort::Bytes line_of(std::uint8_t value) {
-  HostPort::Bytes line;
+AccessPort::Bytes line_of(std::uint8_t value) {
+  AccessPort::Bytes line;
   line.fill(std::byte{value});
   return line;
 }
-std::uint32_t word(const HostPort::Reply& reply, std::size_t n) {
+std::uint32_t word(const AccessPort::Reply& reply, std::size_t n) {
   std::uint32_t value = 0;
   std::memcpy(&value, reply.data.data() + 4 * n, sizeof value);
   return value;
@@ -111,7 +111,7 @@ TEST_F(WindowPortTest, ReadsSeeTheWritesBeforeThemAndNotThoseAfter) {
 TEST_F(WindowPortTest, OnlyWordsThatAreWantedAreRead) {
   window.registers[static_cast<std::uint32_t>(regs::kWindowControl + regs::kCtlMoved)] = 77;
   ASSERT_TRUE(port.read_words(card(regs::kCardControl + regs::kCtlMoved), 1));
-  const HostPort::Reply reply = port.take_answer();
+  const AccessPort::Reply reply = port.take_answer();
   EXPECT_FALSE(reply.error);
   EXPECT_EQ(word(reply, 0), 77U);
   EXPECT_EQ(window.take_log(), "r" + std::to_string(regs::kWindowControl + regs::kCtlMoved) + " ");
@@ -148,7 +148,7 @@ TEST_F(WindowPortTest, BothHalvesOfACounterAreOfOneMoment) {
     window.registers[at + 4] = 1;
   };
   ASSERT_TRUE(port.read_words(card(regs::kCardCapabilities + regs::kCapCounters), 3));
-  const HostPort::Reply reply = port.take_answer();
+  const AccessPort::Reply reply = port.take_answer();
   EXPECT_EQ(word(reply, 0), 0U);
   EXPECT_EQ(word(reply, 1), 1U);
 }

@@ -213,6 +213,14 @@ TEST(EngineConfig, TheKindOfCardFollowsFromWhatIsSaidOfIt) {
   EXPECT_EQ(kind("kind = \"software\"\nsocket = \"/tmp/x\""), CardKind::software);
 }
 
+TEST(EngineConfig, ACardMayStandBesideThreadsOfAPort) {
+  const Config c = parse(
+      "node.name = \"b\"\ndpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\ndpdk.lcores = [0]\n"
+      "card.socket = \"/x\"\ncard.address = \"10.0.0.2:7401\"");
+  EXPECT_EQ(c.card.kind(), driver::CardKind::socket);
+  EXPECT_EQ(c.dpdk.lcores.size(), 1U);
+}
+
 TEST(EngineConfig, EveryProblemIsReportedAtOnceWithItsPlace) {
   const auto lines = problems(
       "[node]\n"
@@ -368,10 +376,6 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"LcoresTooHigh", "dpdk.lcores = [1024]", "has 1024; expected"},
         Refused{"LcoresNegative", "dpdk.lcores = [-1]", "has -1; expected"},
         Refused{"LcoresText", "dpdk.lcores = [\"0\"]", "has an entry of another kind"},
-        Refused{"LcoresAndCard",
-                "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\ndpdk.lcores = [0]\n"
-                "card.socket = \"/x\"\ncard.address = \"10.0.0.2:7401\"",
-                "cannot be together with a card"},
         Refused{"LcoresAndEncryption",
                 "dpdk.port = \"net_tap0\"\ndpdk.address = \"10.0.0.1:7401\"\ndpdk.lcores = [0]\n"
                 "tls.certificate = \"/c\"\ntls.key = \"/k\"\ntls.ca = \"/a\"\n[[link]]\npeer = \"c\"\n"

@@ -22,6 +22,7 @@
 
 #include "core/slot/memory.hpp"
 #include "runtime/engine/config/config.hpp"
+#include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/recovery/file_lock.hpp"
 #include "runtime/engine/recovery/keeper_protocol.hpp"
 #include "runtime/engine/sessions/credentials.hpp"
@@ -290,6 +291,108 @@ TEST_F(EngineKeeper, LimitsHold) {
   EXPECT_FALSE(store(keeper, 3, fd).ok()) << "a third tag";
   ASSERT_TRUE(keeper.remove(1).ok());
   EXPECT_TRUE(keeper.store(3, two).ok()) << "removing makes room";
+}
+
+// ---- more than one process may keep
+
+TEST_F(EngineKeeper, SeveralProcessesKeepWhatOneMayNot) {
+  KeeperOptions options;
+  options.max_descriptors = 8;
+  options.descriptors = 20;
+  constexpr std::uint64_t kEntries = 20;
+  {
+    auto keeper = attach(options);
+    EXPECT_EQ(keeper.processes(), 3U);
+    for (std::uint64_t tag = 0; tag < kEntries; ++tag) {
+      ASSERT_TRUE(store(keeper, tag, memory_with(std::to_string(tag))).ok()) << tag;
+    }
+    EXPECT_FALSE(store(keeper, 19, memory_with("again")).ok()) << "a tag in another process";
+    for (std::uint64_t tag = kEntries; tag < 24; ++tag) ASSERT_TRUE(store(keeper, tag, memory_with("more")).ok());
+    const auto full = store(keeper, 24, memory_with("too much"));
+    ASSERT_FALSE(full.ok());
+    EXPECT_NE(full.error().text.find("full"), std::string::npos);
+    for (std::uint64_t tag = kEntries; tag < 24; ++tag) ASSERT_TRUE(keeper.remove(tag).ok());
+    ASSERT_TRUE(keeper.remove(3).ok());
+    ASSERT_TRUE(store(keeper, 3, memory_with("3")).ok()) << "removing makes room";
+  }
+  // The next one wants none of them for itself, and finds them all.
+  auto keeper = attach();
+  EXPECT_EQ(keeper.processes(), 3U);
+  ASSERT_EQ(keeper.kept().size(), kEntries);
+  EXPECT_TRUE(std::is_sorted(keeper.kept().begin(), keeper.kept().end()));
+  for (const std::uint64_t tag : keeper.kept()) {
+    const auto fds = keeper.fetch(tag);
+    ASSERT_TRUE(fds.ok()) << fds.error().text;
+    ASSERT_EQ(content(fds.value()[0]), std::to_string(tag));
+  }
+  EXPECT_THROW(attach(), NodeInUse);
+  EXPECT_EQ(keeper.take_kept().size(), kEntries);
+  EXPECT_TRUE(keeper.kept().empty());
+  EXPECT_TRUE(keeper.fetch(7).ok()) << "it is kept all the same";
+  ASSERT_TRUE(keeper.remove(7).ok());
+  EXPECT_FALSE(keeper.fetch(7).ok());
+  EXPECT_FALSE(keeper.remove(7).ok());
+  EXPECT_TRUE(keeper.quit().ok());
+  EXPECT_TRUE(std::filesystem::is_empty(dir_.path())) << "files are left behind";
+}
+
+// A process that may open 200 files keeps 390.
+TEST_F(EngineKeeper, TheLimitOfOpenFilesBoundsNeitherSide) {
+  constexpr std::uint64_t kLimit = 200, kEntries = 390;
+  const auto limited = [] {
+    const rlimit low{kLimit, kLimit};
+    return setrlimit(RLIMIT_NOFILE, &low) == 0;
+  };
+  Holder first([&] {
+    if (!limited()) return false;
+    static auto keeper = attach({.descriptors = kEntries});
+    for (std::uint64_t tag = 0; tag < kEntries; ++tag) {
+      if (!store(keeper, tag, memory_with(std::to_string(tag))).ok()) return false;
+    }
+    return keeper.processes() == 3;
+  });
+  ASSERT_TRUE(first.ok());
+  first.kill();
+  Holder second([&] {
+    if (!limited()) return false;
+    static auto keeper = attach({.descriptors = kEntries});
+    if (keeper.kept().size() != kEntries) return false;
+    for (const std::uint64_t tag : keeper.kept()) {
+      const auto fds = keeper.fetch(tag);
+      if (!fds.ok() || content(fds.value()[0]) != std::to_string(tag)) return false;
+    }
+    return true;
+  });
+  EXPECT_TRUE(second.ok());
+}
+
+TEST_F(EngineKeeper, AProcessThatDiesTakesItsOwnEntriesAlone) {
+  KeeperOptions options;
+  options.max_descriptors = 1;
+  options.descriptors = 2;
+  {
+    auto keeper = attach(options);
+    ASSERT_TRUE(store(keeper, 1, memory_with("a")).ok());
+    ASSERT_TRUE(store(keeper, 2, memory_with("b")).ok());
+    const auto watch = PidFd::open(keeper.pid());
+    ASSERT_TRUE(watch.ok());
+    ASSERT_EQ(kill(keeper.pid(), SIGKILL), 0);
+    ASSERT_TRUE(readable(watch.value().fd()));
+    EXPECT_FALSE(keeper.fetch(1).ok());
+    EXPECT_TRUE(keeper.fetch(2).ok());
+  }
+  auto keeper = attach(options);
+  EXPECT_EQ(keeper.kept(), (std::vector<std::uint64_t>{2}));
+  EXPECT_TRUE(store(keeper, 1, memory_with("a")).ok());
+}
+
+TEST(DescriptorNeeds, SaysWhatIsMissingAndWhatToDo) {
+  EXPECT_EQ(descriptor_shortage({15'000, 512, 8}, 20'000), "");
+  EXPECT_EQ(descriptor_shortage({15'000, 100, 0}, 15'756), "");
+  EXPECT_EQ(descriptor_shortage({15'000, 100, 0}, 15'755),
+            "limits.slots = 15000 and limits.sessions = 100 need 15756 descriptors, and this process may open 15755: "
+            "raise LimitNOFILE (or ulimit -Hn) to 15756, or lower limits.slots to 14999");
+  EXPECT_NE(descriptor_shortage({10, 1024, 0}, 1024).find("or lower limits.sessions"), std::string::npos);
 }
 
 TEST_F(EngineKeeper, ABadDescriptorHarmsNothing) {

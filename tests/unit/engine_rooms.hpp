@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "driver/soft/soft_card.hpp"
+#include "driver/router/make_card.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
 #include "runtime/engine/slots/slot_table.hpp"
 #include "sim/engine/sim_loop.hpp"
@@ -40,7 +40,15 @@ inline Config room_config(const std::string& more = {}) {
       "test");
 }
 
-/// Sessions and slots over a soft card.
+/// A card in software alone.
+inline std::unique_ptr<driver::Card> software_card(Admin& admin, driver::CardListener& listener, std::size_t links) {
+  driver::CardComposition made;
+  made.rows = admin.rows();
+  made.soft.links = links;
+  return driver::make_card(std::move(made), listener);
+}
+
+/// Sessions and slots over a card in software.
 class Rooms {
  public:
   explicit Rooms(Config given = room_config())
@@ -49,7 +57,8 @@ class Rooms {
         loop(timeline),
         log(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_st>()), loop),
         processes(timeline),
-        card(admin.rows(), card_options(), listener),
+        owned_card(software_card(admin, listener, 3)),
+        card(*owned_card),
         sessions({config, admin, card, loop, store, processes, log, [this] { return ++random_bits; }},
                  [this](Session& session, End end) {
                    const std::vector<std::uint32_t> held = session.slots;
@@ -102,19 +111,13 @@ class Rooms {
   sim::SimStore store;
   sim::SimProcesses processes;
   QuietCard listener;
-  driver::SoftCard card;
+  std::unique_ptr<driver::Card> owned_card;
+  driver::Card& card;
   RecordingPeers peers;
   std::uint32_t random_bits = 0;
   SessionTable sessions;
   SlotTable slots;
   std::vector<std::shared_ptr<sim::PacketPipe>> pipes;
-
- private:
-  static driver::SoftCardOptions card_options() {
-    driver::SoftCardOptions options;
-    options.links = 3;
-    return options;
-  }
 };
 
 /// The code of the Refusal that `action` throws; empty when it throws none.

@@ -69,7 +69,8 @@ TEST(SessionTable, TakesUpAnEarlierLife) {
   KeptDescriptors kept = rooms.store.take();
   // A second life on the same memory; the card is new too.
   sim::SimLoop loop(rooms.timeline);
-  driver::SoftCard card(rooms.admin.rows(), {}, rooms.listener);
+  const std::unique_ptr<driver::Card> owned_card = software_card(rooms.admin, rooms.listener, 64);
+  driver::Card& card = *owned_card;
   bool ended = false;
   SessionTable later(
       {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
@@ -95,7 +96,8 @@ TEST(SessionTable, ADetachedProcessThatEndsIsSeen) {
   rooms.attach(100);
   KeptDescriptors kept = rooms.store.take();
   sim::SimLoop loop(rooms.timeline);
-  driver::SoftCard card(rooms.admin.rows(), {}, rooms.listener);
+  const std::unique_ptr<driver::Card> owned_card = software_card(rooms.admin, rooms.listener, 64);
+  driver::Card& card = *owned_card;
   bool ended = false;
   SessionTable later(
       {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},

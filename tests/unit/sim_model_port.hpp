@@ -7,14 +7,14 @@
 #include <map>
 #include <vector>
 
-#include "driver/bus/host_port.hpp"
+#include "driver/bus/access_port.hpp"
 
 namespace slotwire::test {
 
 inline constexpr std::uint32_t kAddressEnd = std::uint32_t{1} << regs::kCardAddressBits;
 
 /// Takes `room` accesses at a time and answers when clocked.
-class ModelPort final : public driver::HostPort {
+class ModelPort final : public driver::AccessPort {
  public:
   bool write(std::uint32_t address, const Bytes& data, std::uint64_t strobes) override {
     check(address);

@@ -133,7 +133,7 @@ Interleavings take_over(const Functions& f, std::vector<std::size_t> slots, std:
       preemptions);
 }
 
-/// Two boards with a word each; a third thread hears the kick and passes it on, as ShardedCard::on_kick() does.
+/// Two boards with a word each; a third thread hears the kick and passes it on, as SessionBells::on_kick() does.
 Interleavings two_boards(const Functions& f, std::size_t preemptions) {
   World w;
   constexpr BellWords kWords[2] = {slot::bell_word(0), slot::bell_word(64)};

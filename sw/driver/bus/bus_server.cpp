@@ -24,7 +24,7 @@ constexpr std::size_t kAddressEnd = std::size_t{1} << regs::kCardAddressBits;
 
 }  // namespace
 
-BusServer::BusServer(std::string path, HostPort& card) : path_(std::move(path)), card_(card) {
+BusServer::BusServer(std::string path, AccessPort& card) : path_(std::move(path)), card_(card) {
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
   if (path_.empty() || path_.size() >= sizeof at.sun_path) {
@@ -111,7 +111,7 @@ bool BusServer::take_access() {
     } else {
       const std::size_t from = std::max<std::size_t>(line * kLine, message.address);
       const std::size_t to = std::min<std::size_t>((line + 1) * kLine, message.address + length);
-      HostPort::Bytes data{};
+      AccessPort::Bytes data{};
       std::memcpy(data.data() + from % kLine, in_.data() + taken_ + sizeof message + (from - message.address),
                   to - from);
       const std::uint64_t ones = to - from == kLine ? ~std::uint64_t{0} : (std::uint64_t{1} << (to - from)) - 1;
@@ -129,7 +129,7 @@ bool BusServer::take_access() {
 bool BusServer::take_answers() {
   bool any = false;
   while (card_.answered()) {
-    const HostPort::Reply answer = card_.take_answer();
+    const AccessPort::Reply answer = card_.take_answer();
     any = true;
     if (stale_answers_ != 0) {
       --stale_answers_;

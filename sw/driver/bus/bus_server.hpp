@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
-#include "driver/bus/host_port.hpp"
+#include "driver/bus/access_port.hpp"
 
 namespace slotwire::driver {
 
@@ -20,7 +20,7 @@ class BusServer {
   static constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
   /// Listens on `path` (an old socket there is replaced, anything else is left). Throws std::runtime_error.
-  BusServer(std::string path, HostPort& card);
+  BusServer(std::string path, AccessPort& card);
   ~BusServer();
   BusServer(const BusServer&) = delete;
   BusServer& operator=(const BusServer&) = delete;
@@ -55,7 +55,7 @@ class BusServer {
   void drop(const char* why);
 
   std::string path_;
-  HostPort& card_;
+  AccessPort& card_;
   slot::Fd listener_, driver_;
   std::vector<std::byte> in_, out_;
   std::size_t taken_ = 0;       ///< bytes of in_ that the card has

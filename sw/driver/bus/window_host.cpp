@@ -68,9 +68,9 @@ bool WindowHost::carry_frames() {
   return any;
 }
 
-void WindowHost::run(const volatile std::sig_atomic_t& stopping) {
+void WindowHost::run(const std::atomic<bool>& stopping) {
   PollPace pace;
-  while (stopping == 0) {
+  while (!stopping.load(std::memory_order_acquire)) {
     bool any = bus_.poll();
     if (any) told_ = false;  // it may have cleared what it was told of
     port_.flush();

@@ -3,8 +3,8 @@
 //
 // Thread rules: one thread.
 #pragma once
+#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,8 +42,10 @@ class WindowHost {
   /// std::runtime_error.
   WindowHost(WindowDevice& window, std::uint32_t memory_lines, const std::string& bus, const std::string& interface);
 
-  /// Until `stopping` is set.
-  void run(const volatile std::sig_atomic_t& stopping);
+  /// Serves until `stopping` is true, and notices within PollPace::kLast. Another thread or a signal handler may set
+  /// it: std::atomic<bool> takes no lock.
+  void run(const std::atomic<bool>& stopping);
+  static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only set what takes no lock");
 
  private:
   bool tell();

@@ -87,7 +87,7 @@ bool WindowPort::read_words(std::uint32_t address, std::uint16_t words) {
   return true;
 }
 
-HostPort::Reply WindowPort::take_answer() {
+AccessPort::Reply WindowPort::take_answer() {
   if (answers_.empty()) do_reads();
   const Reply reply = answers_.front();
   answers_.pop_front();
@@ -119,7 +119,7 @@ void WindowPort::do_reads() {
   }
 }
 
-HostPort::Reply WindowPort::read_registers(const Read& read) {
+AccessPort::Reply WindowPort::read_registers(const Read& read) {
   Reply reply;
   const bool counters = read.address >= regs::kCardCapabilities + regs::kCapCounters &&
                         read.address < regs::kCardCapabilities + regs::kPageBytes;

@@ -1,7 +1,7 @@
 // A card behind a shell's window of 32-bit registers (docs/registers.md, hw/rtl/axi/sw_window.sv) as a host port: card
 // addresses become registers, and slot memory is reached as the shell has it.
 //
-// Thread rules: as HostPort's, one thread.
+// Thread rules: as AccessPort's, one thread.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "driver/bus/host_port.hpp"
+#include "driver/bus/access_port.hpp"
 
 namespace slotwire::driver {
 
@@ -31,7 +31,7 @@ class WindowDevice {
 /// The register that shows the word at a card address other than slot memory; none: the window does not show it.
 std::optional<std::uint32_t> window_offset(std::uint32_t address);
 
-class WindowPort final : public HostPort {
+class WindowPort final : public AccessPort {
  public:
   /// Reads that wait to be done together, lines.
   static constexpr std::size_t kMaxReads = 1024;

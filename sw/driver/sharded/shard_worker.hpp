@@ -1,22 +1,24 @@
-// A thread with a shard: it moves the lines of the shard's slots, runs what the engine's thread hands it, and tells
-// what happened. It waits for nobody.
+// A mover with a thread of its own: it moves the lines of its slots, takes the bells in its words, runs what the card's
+// thread hands it, and tells what happened. It waits for nobody.
 #pragma once
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "driver/sharded/shard.hpp"
+#include "driver/sharded/spread_links.hpp"
+#include "driver/sharded/thread_bells.hpp"
+#include "driver/soft/soft_mover.hpp"
 
 namespace slotwire::driver {
 
 /// What a worker is made of.
-struct ShardWorkerPlace {
+struct WorkerPlace {
   /// Of the links that are spread over the workers; used in the worker's thread only, outlives the worker.
   carriers::Carrier* carrier = nullptr;
   /// First thing in the worker's thread. May throw std::exception.
@@ -24,68 +26,79 @@ struct ShardWorkerPlace {
   std::string name;  ///< for people: "CPU 2"
 };
 
-/// The last that happened on a shard, as its thread wrote it: states, not a queue, so nothing can overflow. A number in
-/// `slots` or `links` says that there is something new; what, is read in the shard's thread.
-struct ShardNews {
-  struct LinkState {
-    bool up = false;
-    std::uint32_t changes = 0;  ///< since the link has its carrier; 0: nothing was told yet
-    std::string reason;         ///< of `up`
-    std::string down_reason;    ///< why it went down last
-  };
-  ShardNews(std::size_t slot_count, std::size_t link_count)
-      : slots(slot_count), links(link_count), faults(slot_count, regs::Fault::none), link_states(link_count) {}
-
-  NumberSet slots;                  ///< faulted, or drained after ShardWorker::watch()
-  NumberSet links;                  ///< up, down or down for another reason
-  std::vector<regs::Fault> faults;  ///< by slot; none: nothing to tell
-  std::vector<LinkState> link_states;
+/// What workers of a card have in common.
+struct WorkerOptions {
+  SoftMoverOptions soft;
+  slot::WaitPolicy wait;               ///< of the workers, and of the card's thread that waits for one
+  std::uint64_t (*clock)() = nullptr;  ///< microseconds, the clock of Card::poll()
 };
 
-class ShardWorker final : private CardListener {
+/// The last that happened in a worker, as its thread wrote it: states, not a queue, so nothing can overflow. A number
+/// in `slots` or `links` says that there is something new; what, is read in the worker's thread.
+struct WorkerNews {
+  WorkerNews(std::size_t slot_count, std::size_t link_count)
+      : slots(slot_count), links(link_count), faults(slot_count, regs::Fault::none), link_states(link_count) {}
+
+  NumberSet slots;                  ///< faulted, or drained after it was watched
+  NumberSet links;                  ///< up, down or down for another reason
+  std::vector<regs::Fault> faults;  ///< by slot; none: nothing to tell
+  std::vector<WorkerLink> link_states;
+};
+
+/// row(), stats() and counter() are copies: a row is right but for its marks, which like stats() and counter() are as
+/// of the last look(), fault or refresh().
+class ShardWorker final : public Worker, private CardListener {
  public:
-  /// How long run() waits for a thread that does not begin with what it is to do; it is lost then.
+  /// How long a call waits for a thread that does not begin with what it is to do; it is lost then.
   static constexpr std::chrono::milliseconds kCallLimit{20'000};
 
-  /// `all` as Shard takes it; the shard of the engine's thread is number 0. `clock` gives microseconds like poll().
-  ShardWorker(ShardWorkerPlace place, Shard::Place number, const std::vector<Shard*>& all, std::size_t sessions,
-              std::span<regs::SlotRow> rows, const SoftCardOptions& options, slot::WaitPolicy wait,
-              std::uint64_t (*clock)());
+  /// Thread `number` of a card with the inboxes `all`, to which the caller adds inbox(). Faults are told to `listener`
+  /// and links to `links`, as worker `number - 1`, both in poll(); `copies` is a table by slot number. All outlive
+  /// this.
+  ShardWorker(WorkerPlace place, ThreadNumber number, const SlotTables& tables, std::span<SlotCopy> copies,
+              const Inboxes& all, std::size_t sessions, const WorkerOptions& options, CardListener& listener,
+              SpreadLinks& links);
   ~ShardWorker() override;
   ShardWorker(const ShardWorker&) = delete;
   ShardWorker& operator=(const ShardWorker&) = delete;
 
-  // --- the engine's thread ---
+  /// What other threads leave for this one.
+  Inbox& inbox() { return inbox_; }
 
-  Shard& shard() { return shard_; }
-  ShardNews& news() { return news_; }
-  const std::string& name() const { return place_.name; }
-  carriers::Carrier& carrier() { return *place_.carrier; }
-  /// Begins the thread; returns when it has entered. Throws what `enter` threw, or std::system_error.
-  void start();
-  /// Ends the thread. Then, as before start(), everything may be called directly.
-  void stop() noexcept;
-  /// Runs `f()` in the worker's thread and waits for it; directly where there is no thread. `f` may throw: so does
-  /// this, and std::runtime_error when the thread ended or does not answer.
-  template <class F>
-  void run(F&& f) {
-    if (!thread_.joinable()) return f();
-    Call call;
-    call.what = &f;
-    call.invoke = [](void* what) { (*static_cast<std::remove_reference_t<F>*>(what))(); };
-    hand_over(call);
-  }
-  /// Throws std::runtime_error when the thread ended by an error.
-  void check() const;
-  std::uint64_t sleeps() const noexcept { return sleeps_.load(std::memory_order_relaxed); }
+  // --- the card's thread ---
 
-  // --- its own thread, or run() ---
+  void start() override;
+  void stop() noexcept override;
+  void run(void (*invoke)(void*), void* what) override;
+  WorkerReport report() override;
 
-  /// Tells in the news when the slot has nothing left to send, or stopped.
-  void watch(std::uint16_t slot);
-  void unwatch(std::uint16_t slot);
-  /// Whether fd() of the carrier ends a sleep: not before somebody polls it.
-  void watch_carrier(bool watched) noexcept { carrier_watched_ = watched; }
+  void open(std::uint16_t slot, unsigned in_order, unsigned out_order) override;
+  void close(std::uint16_t slot) override;
+  void bind(std::uint16_t slot, const pipeline::Binding& binding) override;
+  void recover(std::uint16_t slot) override;
+  void unbind(std::uint16_t slot) override;
+  void fault(std::uint16_t slot, regs::Fault cause) override;
+  /// A slot that is not drained is watched: poll() has something to do once it is.
+  void look(std::span<const std::uint16_t> slots, std::uint64_t now_us) override;
+  bool drained(std::uint16_t slot) const override;
+  const regs::SlotRow& row(std::uint16_t slot) const override { return copies_[slot].row; }
+  const pipeline::SlotStats& stats(std::uint16_t slot) const override { return copies_[slot].stats; }
+  void refresh(std::span<const std::uint16_t> slots) override;
+  /// Over the worker's own carrier, whatever the route names.
+  void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
+  void clear_route(std::uint16_t link) override;
+  bool link_up(std::uint16_t link) const override { return links_.up(link); }
+  void poll_always(carriers::Carrier& carrier) override;
+  bool poll(std::uint64_t now_us) override;
+  bool prepare_sleep() override { return true; }  // what comes is told through the inbox of the card's thread
+  std::uint32_t timer_us(std::uint64_t /*now_us*/) const override { return pipeline::Pipeline::kNoTimer; }
+  std::uint64_t counter(regs::Counter counter) const override { return counters_[static_cast<std::size_t>(counter)]; }
+  void set_tap(FrameTap* tap) override;
+
+  void lead(const SessionWords& words, std::size_t local, std::uint16_t slot, ThreadNumber where) override;
+  void lead_nowhere(const SessionWords& words, std::size_t local, std::uint16_t slot) override;
+  void remove_session(std::uint32_t session) override;
+  void kicked(std::uint32_t session) override { inbox_.kicked(session); }
 
  private:
   struct Call {
@@ -95,23 +108,50 @@ class ShardWorker final : private CardListener {
   };
   struct Loop;
 
-  void on_fault(std::uint16_t slot, regs::Fault fault) override;
-  void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  // The card's thread.
+  template <class F>
+  void in_thread(F&& f) {
+    run([](void* what) { (*static_cast<std::remove_reference_t<F>*>(what))(); }, &f);
+  }
+  template <class F>
+  void at(std::uint16_t slot, F&& f);
+  void check() const;
   void hand_over(Call& call);
   bool withdraw(Call& call) noexcept;
+  bool take_news();
+
+  // The worker's thread, or in_thread().
+  void on_fault(std::uint16_t slot, regs::Fault fault) override;
+  void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  void copy(std::uint16_t slot);
+  void watch(std::uint16_t slot);
   bool serve() noexcept;
   void see_drained();
   void thread_main() noexcept;
   void fail(const std::string& why) noexcept;
 
-  ShardWorkerPlace place_;
-  const std::vector<Shard*>& all_;
+  // Of the card's thread.
+  WorkerPlace place_;
+  const ThreadNumber number_;
+  const Inboxes& all_;
   slot::WaitPolicy wait_;
   std::uint64_t (*clock_)();
-  ShardNews news_;
-  Shard shard_;
+  CardListener& listener_;
+  SpreadLinks& links_;
+  std::vector<bool> open_;  ///< by slot
+  std::size_t open_slots_ = 0;
+  std::array<std::uint64_t, regs::kCounterCount> counters_{};
+
+  // Of the worker's thread; of the card's where there is none.
+  std::span<SlotCopy> copies_;  ///< the card's thread reads those of open slots between calls
+  SoftMover soft_;
+  ThreadBells bells_;
   std::vector<std::uint16_t> watched_;
-  bool carrier_watched_ = false;
+  bool carrier_watched_ = false;  ///< the carrier's descriptor ends a sleep: not before somebody polls it
+
+  // Of both.
+  Inbox inbox_;
+  WorkerNews news_;
   std::atomic<Call*> call_{nullptr};
   std::atomic<std::uint64_t> answered_{0};
   std::atomic<bool> caller_waits_{false}, stopping_{false}, failed_{false};

@@ -4,10 +4,9 @@
 
 namespace slotwire::driver {
 
-void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick,
-                    slot::BellWords words) {
+void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, slot::BellWords words) {
   if (session >= entries_.size()) entries_.resize(session + 1);
-  entries_[session] = Entry{&bells, &polled, kick, words, false, 0, {}};
+  entries_[session] = Entry{&bells, &polled, words, false, 0, {}};
   take_up(session);
 }
 
@@ -47,7 +46,6 @@ void BellBoard::set(std::uint32_t session, std::size_t local, std::uint32_t slot
 void BellBoard::activate(std::uint32_t session, std::uint64_t now_us) {
   if (session >= entries_.size() || entries_[session].bells == nullptr) return;
   Entry& entry = entries_[session];
-  if (entry.kick >= 0) slot::drain_event(entry.kick);
   entry.last_us = now_us;
   if (entry.active) return;
   entry.active = true;

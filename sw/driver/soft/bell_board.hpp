@@ -1,11 +1,10 @@
-// The doorbells of all sessions of a soft card: polls the bells of sessions that are busy, and no others.
+// The doorbells of all sessions whose bells one thread takes: polls the bells of sessions that are busy, and no others.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "core/slot/bell.hpp"
-#include "core/slot/waiter.hpp"
 
 namespace slotwire::driver {
 
@@ -18,15 +17,13 @@ class BellBoard {
   /// A session whose bells were silent for `demote_us` is polled no longer and must kick.
   explicit BellBoard(std::uint64_t demote_us) : demote_us_(demote_us) {}
 
-  /// `words` are this board's; they are polled if a bell of them is set already. `kick` is emptied by activate(); -1:
-  /// by somebody else.
-  void add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick,
-           slot::BellWords words = slot::kAllBellWords);
+  /// `words` are this board's; they are polled if a bell of them is set already.
+  void add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, slot::BellWords words);
   /// From now on `words` of a session that was added are this board's, and no others; polled as for add().
   void own(std::uint32_t session, slot::BellWords words);
   void remove(std::uint32_t session);
   void set(std::uint32_t session, std::size_t local, std::uint32_t slot);
-  /// The session kicked: polled from now on.
+  /// The session kicked, and its kick descriptor was emptied: polled from now on.
   void activate(std::uint32_t session, std::uint64_t now_us);
 
   /// Calls `each(slot)` for every bell that rang and leads to a slot. Returns whether any did.
@@ -63,7 +60,6 @@ class BellBoard {
   struct Entry {
     slot::BellPage* bells = nullptr;
     slot::PolledPage* polled = nullptr;
-    int kick = -1;
     slot::BellWords words = 0;
     bool active = false;
     std::uint64_t last_us = 0;

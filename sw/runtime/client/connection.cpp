@@ -3,8 +3,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "runtime/client/whole_number.hpp"
-
 namespace slotwire::client {
 namespace {
 
@@ -18,20 +16,19 @@ std::uint32_t quarter(std::uint32_t lines) {
 
 }  // namespace
 
-ConnectionInfo parse_info(const Json& json) {
+ConnectionInfo info_of(const control::SlotInfo& slot) {
   ConnectionInfo info;
-  info.slot = whole_number<std::uint32_t>(json.at("slot"));
-  info.local = whole_number<std::uint32_t>(json.at("local"));
-  info.in_order = whole_number<unsigned>(json.at("in_order"));
-  info.out_order = whole_number<unsigned>(json.at("out_order"));
-  info.direct = json.at("direct").get<bool>();
-  info.link_up = json.value("link_up", true);
-  info.service = json.at("service").get<std::string>();
-  const Json& peer = json.at("peer");
-  info.node = peer.at("node").get<std::string>();
-  info.name = peer.value("name", std::string());
-  info.pid = number_or(peer, "pid", std::uint32_t{0});
-  info.uid = number_or(peer, "uid", std::uint32_t{0});
+  info.slot = slot.slot;
+  info.local = slot.local;
+  info.in_order = slot.in_order;
+  info.out_order = slot.out_order;
+  info.direct = slot.direct;
+  info.link_up = slot.link_up;
+  info.service = slot.service;
+  info.node = slot.peer.node;
+  info.name = slot.peer.name;
+  info.pid = slot.peer.pid;
+  info.uid = slot.peer.uid;
   return info;
 }
 

@@ -29,8 +29,7 @@ struct ConnectionInfo {
   std::string service, node, name;
   std::uint32_t pid = 0, uid = 0;
 };
-/// Reads a slot of docs/control.md. Throws Json::exception.
-ConnectionInfo parse_info(const Json& json);
+ConnectionInfo info_of(const control::SlotInfo& slot);
 
 /// One thread.
 class Connection {

@@ -9,8 +9,6 @@
 #include <system_error>
 #include <utility>
 
-#include "runtime/client/whole_number.hpp"
-
 namespace slotwire::client {
 
 const void* this_thread() {
@@ -31,12 +29,31 @@ constexpr int kEventsAtOnce = 64;
 /// More busy connections than this are not spun over: looking at all of them takes longer than a wake-up.
 constexpr std::size_t kMaxSpun = 256;
 
-int status_of_end(const std::string& reason) {
-  if (reason == "closed") return SW_PEER_CLOSED;
-  if (reason == "fault") return SW_FAULTED;
-  if (reason == "peer_fault") return SW_BROKEN;
-  if (reason == "lost") return SW_LOST;
+int status_of_end(control::End reason) {
+  switch (reason) {
+    case control::End::closed:
+      return SW_PEER_CLOSED;
+    case control::End::fault:
+      return SW_FAULTED;
+    case control::End::peer_fault:
+      return SW_BROKEN;
+    case control::End::lost:
+      return SW_LOST;
+    case control::End::none:
+    case control::End::died:
+      break;
+  }
   return SW_PEER_DIED;
+}
+
+control::Connect connect_message(const std::string& service, const sw_connect_options& options,
+                                 const Deadline& deadline) {
+  control::Connect message;
+  message.service = service;
+  message.in_bytes = options.in_bytes;
+  message.out_bytes = options.out_bytes;
+  if (!deadline.never()) message.timeout_ms = deadline.left_ms();
+  return message;
 }
 
 std::string end_text(const ConnectionInfo& info, int status, const std::string& text) {
@@ -67,7 +84,6 @@ std::string end_text(const ConnectionInfo& info, int status, const std::string& 
 using slotwire::client::Connection;
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
-using slotwire::client::Json;
 
 sw_context::sw_context(std::string socket, std::string name, std::uint64_t max_message)
     : owner_(slotwire::client::this_thread()),
@@ -98,10 +114,11 @@ Failure sw_context::serve(const std::string& name, std::size_t backlog, sw_servi
   // In place before the request: a connection may be accepted together with the answer.
   sw_service* const raw = service.get();
   services_[name] = std::move(service);
-  Json answer;
+  slotwire::control::Answer answer;
   std::vector<slotwire::slot::Fd> fds;
-  Failure failure = session_.request(Json{{"op", "serve"}, {"service", name}, {"backlog", raw->backlog}},
-                                     Deadline(5000), answer, fds);
+  Failure failure =
+      session_.request(slotwire::control::Serve{.service = name, .backlog = static_cast<std::uint32_t>(raw->backlog)},
+                       Deadline(5000), answer, fds);
   if (failure.status != SW_OK) {
     services_.erase(name);
     return failure;
@@ -113,16 +130,16 @@ Failure sw_context::serve(const std::string& name, std::size_t backlog, sw_servi
 
 void sw_context::unserve(sw_service* service) {
   session_.services().erase(service->name);
-  Json answer;
+  slotwire::control::Answer answer;
   std::vector<slotwire::slot::Fd> fds;
-  session_.request(Json{{"op", "unserve"}, {"service", service->name}}, Deadline(5000), answer, fds);
+  session_.request(slotwire::control::Unserve{service->name}, Deadline(5000), answer, fds);
   const std::deque<sw_connection*> waiting = service->waiting;
   for (sw_connection* connection : waiting) close(connection);
   services_.erase(service->name);
 }
 
-sw_connection* sw_context::make(const Json& slot, std::vector<slotwire::slot::Fd> fds) {
-  const slotwire::client::ConnectionInfo info = slotwire::client::parse_info(slot);
+sw_connection* sw_context::make(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds) {
+  const slotwire::client::ConnectionInfo info = slotwire::client::info_of(slot);
   auto connection = std::make_unique<sw_connection>();
   connection->context = this;
   connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, max_message_);
@@ -139,12 +156,10 @@ sw_connection* sw_context::make(const Json& slot, std::vector<slotwire::slot::Fd
 Failure sw_context::connect(const std::string& service, const sw_connect_options& options, const Deadline& deadline,
                             sw_connection*& out) {
   while (true) {
-    Json answer;
+    slotwire::control::Answer answer;
     std::vector<slotwire::slot::Fd> fds;
-    Json message{
-        {"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
-    if (!deadline.never()) message["timeout_ms"] = deadline.left_ms();
-    Failure failure = session_.request(message, deadline, answer, fds);
+    Failure failure =
+        session_.request(slotwire::client::connect_message(service, options, deadline), deadline, answer, fds);
     if (failure.status == SW_OK) return take_slot(answer, std::move(fds), out);
     // A link that is down, or an engine that is being restarted, comes back: that is worth waiting for.
     if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() ||
@@ -158,15 +173,15 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
   }
 }
 
-Failure sw_context::take_slot(const Json& answer, std::vector<slotwire::slot::Fd> fds, sw_connection*& out) {
+Failure sw_context::take_slot(const slotwire::control::Answer& answer, std::vector<slotwire::slot::Fd> fds,
+                              sw_connection*& out) {
+  const auto slot = slotwire::control::decode_answer<slotwire::control::SlotInfo>(answer);
+  if (!slot.ok()) return {SW_VERSION, "slotwired's answer cannot be understood: " + slot.error().text};
   try {
-    out = make(answer, std::move(fds));
+    out = make(slot.value(), std::move(fds));
     return {};
-  } catch (const Json::exception& error) {
-    return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
   } catch (const std::exception& error) {
-    if (answer.contains("local") && answer["local"].is_number_unsigned())
-      tell_closed(answer["local"].get<std::uint32_t>());
+    tell_closed(slot.value().local);
     return {SW_NO_MEMORY, std::string("the slot cannot be mapped: ") + error.what()};
   }
 }
@@ -177,16 +192,14 @@ Failure sw_context::start_connect(const std::string& service, const sw_connect_o
     return {SW_BUSY, std::to_string(slotwire::client::kMaxConnecting) +
                          " connections are being opened: take outcomes by sw_connected() first"};
   }
-  Json message{
-      {"op", "connect"}, {"service", service}, {"in_bytes", options.in_bytes}, {"out_bytes", options.out_bytes}};
-  if (!deadline.never()) message["timeout_ms"] = deadline.left_ms();
   std::uint64_t id = 0;
-  Failure failure = session_.start(std::move(message), id);
+  Failure failure = session_.start(slotwire::client::connect_message(service, options, deadline), id);
   if (failure.status == SW_OK) connecting_[id] = token;
   return failure;
 }
 
-void sw_context::on_answer(std::uint64_t id, Failure failure, const Json& answer, std::vector<slotwire::slot::Fd> fds) {
+void sw_context::on_answer(std::uint64_t id, Failure failure, const slotwire::control::Answer& answer,
+                           std::vector<slotwire::slot::Fd> fds) {
   const auto found = connecting_.find(id);
   if (found == connecting_.end()) return;
   Outcome outcome{found->second, std::move(failure), nullptr};
@@ -221,7 +234,7 @@ Failure sw_context::accept(sw_service& service, const Deadline& deadline, sw_con
 }
 
 void sw_context::tell_closed(std::uint32_t local) {
-  session_.post(Json{{"op", "close"}, {"id", 0}, {"local", local}});
+  session_.post(slotwire::control::Close{local});
 }
 
 void sw_context::close(sw_connection* connection) {
@@ -237,23 +250,20 @@ void sw_context::close(sw_connection* connection) {
   std::erase_if(lost_, [&](const auto& entry) { return entry.get() == connection; });
 }
 
-void sw_context::on_accepted(const Json& event, std::vector<slotwire::slot::Fd> fds) {
-  const auto found = services_.find(event.value("service", std::string()));
-  const std::uint32_t local = slotwire::client::whole_number<std::uint32_t>(event.at("local"));
+void sw_context::on_accepted(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds) {
+  const auto found = services_.find(slot.service);
   if (found == services_.end() || found->second->waiting.size() >= found->second->backlog) {
-    tell_closed(local);  // not served (any more), or more than it can take: the peer sees the connection closed
+    tell_closed(slot.local);  // not served (any more), or more than it can take: the peer sees the connection closed
     return;
   }
   try {
-    found->second->waiting.push_back(make(event, std::move(fds)));
-  } catch (const Json::exception&) {
-    throw;
+    found->second->waiting.push_back(make(slot, std::move(fds)));
   } catch (const std::exception&) {
-    tell_closed(local);
+    tell_closed(slot.local);
   }
 }
 
-void sw_context::on_closed(std::uint32_t local, const std::string& reason, const std::string& text) {
+void sw_context::on_closed(std::uint32_t local, slotwire::control::End reason, const std::string& text) {
   const auto found = connections_.find(local);
   if (found == connections_.end()) return;
   const int status = slotwire::client::status_of_end(reason);

@@ -55,16 +55,16 @@ struct sw_context final : private slotwire::client::SessionEvents {
   void adopt() { owner_ = slotwire::client::this_thread(); }
 
  private:
-  void on_accepted(const slotwire::client::Json& event, std::vector<slotwire::slot::Fd> fds) override;
-  void on_closed(std::uint32_t local, const std::string& reason, const std::string& text) override;
+  void on_accepted(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds) override;
+  void on_closed(std::uint32_t local, slotwire::control::End reason, const std::string& text) override;
   void on_link(const std::string& node, bool up, const std::string& text) override;
   void on_lost() override;
-  void on_answer(std::uint64_t id, slotwire::client::Failure failure, const slotwire::client::Json& answer,
+  void on_answer(std::uint64_t id, slotwire::client::Failure failure, const slotwire::control::Answer& answer,
                  std::vector<slotwire::slot::Fd> fds) override;
   std::vector<std::uint32_t> held() const override;
 
-  sw_connection* make(const slotwire::client::Json& slot, std::vector<slotwire::slot::Fd> fds);
-  slotwire::client::Failure take_slot(const slotwire::client::Json& answer, std::vector<slotwire::slot::Fd> fds,
+  sw_connection* make(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds);
+  slotwire::client::Failure take_slot(const slotwire::control::Answer& answer, std::vector<slotwire::slot::Fd> fds,
                                       sw_connection*& out);
   void tell_closed(std::uint32_t local);
 

@@ -12,12 +12,10 @@
 #include <utility>
 
 #include "core/slot/waiter.hpp"
-#include "runtime/client/whole_number.hpp"
 
 namespace slotwire::client {
 namespace {
 
-constexpr int kControlVersion = 1;
 /// Text of one packet at most; the engine's own limit is limits.control_message.
 constexpr std::size_t kMaxPacket = std::size_t{1} << 20;
 constexpr std::size_t kPacketQueue = 64;
@@ -44,16 +42,16 @@ int status_of(const std::string& code) {
 }
 
 /// What an answer says went wrong.
-Failure failure_in(const Json& answer) {
-  const auto error = answer.find("error");
-  if (error == answer.end()) return {};
-  const auto text_of = [&](const char* key, const char* otherwise) {
-    const bool there = error->is_object() && error->contains(key) && (*error)[key].is_string();
-    return there ? (*error)[key].get<std::string>() : std::string(otherwise);
-  };
-  const std::string code = text_of("code", "");
-  if (code.empty()) return {SW_VERSION, "slotwired's answer cannot be understood: an error without a code"};
-  return {status_of(code), text_of("text", "refused without a reason")};
+Failure failure_in(const control::Answer& answer) {
+  if (!answer.refusal) return {};
+  if (answer.refusal->code.empty()) {
+    return {SW_VERSION, "slotwired's answer cannot be understood: an error without a code"};
+  }
+  return {status_of(answer.refusal->code), answer.refusal->text};
+}
+
+std::string_view name_of(const control::Request& request) {
+  return std::visit([](const auto& message) { return message.kName; }, request);
 }
 
 }  // namespace
@@ -131,20 +129,19 @@ Failure EngineSession::connect_socket() {
 
 Failure EngineSession::open() {
   if (Failure failure = connect_socket(); failure.status != SW_OK) return failure;
-  Json answer;
+  control::Answer answer;
   std::vector<slot::Fd> fds;
-  Failure failure = request(hello_message(), Deadline(kHelloMs), answer, fds);
+  Failure failure =
+      request(control::Hello{.version = control::kVersion, .name = name_}, Deadline(kHelloMs), answer, fds);
   if (failure.status == SW_OK) failure = take_hello(answer, std::move(fds));
   if (failure.status != SW_OK) socket_.reset();
   return failure;
 }
 
-Json EngineSession::hello_message() const {
-  return {{"op", "hello"}, {"version", kControlVersion}, {"name", name_}};
-}
-
-Failure EngineSession::take_hello(const Json& answer, std::vector<slot::Fd> fds) {
+Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slot::Fd> fds) {
+  const core::Result<control::HelloAnswer> hello = control::decode_answer<control::HelloAnswer>(answer);
   try {
+    if (!hello.ok()) throw std::invalid_argument(hello.error().text);
     if (fds.size() != 3)
       throw std::invalid_argument("it sent " + std::to_string(fds.size()) + " descriptors instead of 3");
     for (std::size_t i = 0; i < 2; ++i) {
@@ -155,47 +152,44 @@ Failure EngineSession::take_hello(const Json& answer, std::vector<slot::Fd> fds)
     bells_ = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
     polled_ = slot::map_file(fds[1].get(), regs::kPageBytes, slot::Access::read_only);
     kick_ = std::move(fds[2]);
-    id_ = whole_number<std::uint64_t>(answer.at("session"));
-    token_ = answer.at("token").get<std::string>();
-    node_ = answer.at("node").get<std::string>();
-    policy_.spin = std::chrono::microseconds(number_or(answer, "spin_us", std::int32_t{2}));
-    policy_.yield = std::chrono::microseconds(number_or(answer, "yield_us", std::int32_t{50}));
+    id_ = hello.value().session;
+    token_ = hello.value().token;
+    node_ = hello.value().node;
+    policy_.spin = std::chrono::microseconds(hello.value().spin_us);
+    policy_.yield = std::chrono::microseconds(hello.value().yield_us);
   } catch (const std::exception& error) {
     return {SW_VERSION, "the program at " + path_ + " does not answer like slotwired: " + error.what()};
   }
   return {};
 }
 
-Json EngineSession::resume_message(Json slots) const {
-  return {
-      {"op", "resume"}, {"version", kControlVersion}, {"session", id_}, {"token", token_}, {"slots", std::move(slots)}};
+control::Resume EngineSession::resume_message(std::vector<std::uint32_t> slots) const {
+  return {.version = control::kVersion, .session = id_, .token = token_, .slots = std::move(slots)};
 }
 
 void EngineSession::bye() {
   if (!socket_ && id_ != 0 && connect_socket().status == SW_OK) {
     // A restarted engine still holds what this process had and has not come back for: it holds nothing any more.
-    Json message = resume_message(Json::array());
-    message["id"] = 0;
-    socket_->send(message.dump());
+    socket_->send(control::encode_request(0, resume_message({})));
   }
   if (!socket_) return;
-  socket_->send(Json{{"op", "bye"}}.dump());
+  socket_->send(control::encode_request(0, control::Bye{}));
   socket_.reset();
 }
 
-void EngineSession::post(const Json& message) {
-  if (socket_ && !socket_->send(message.dump())) lost_engine();
+void EngineSession::post(const control::Request& request) {
+  if (socket_ && !socket_->send(control::encode_request(0, request))) lost_engine();
 }
 
-Failure EngineSession::request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds) {
+Failure EngineSession::request(const control::Request& request, const Deadline& deadline, control::Answer& answer,
+                               std::vector<slot::Fd>& fds) {
   while (resuming_ != Resuming::no && step(deadline)) {
   }
   if (!attached()) return gone_failure();
   const std::uint64_t id = ++last_request_;
-  message["id"] = id;
   waiting_for_ = id;
   answer_.reset();
-  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+  if (!socket_->send(control::encode_request(id, request))) {
     lost_engine();
     return gone_failure();
   }
@@ -203,7 +197,7 @@ Failure EngineSession::request(Json message, const Deadline& deadline, Json& ans
     if (step(deadline)) continue;
     if (!socket_) return gone_failure();
     waiting_for_ = 0;
-    return {SW_TIMED_OUT, "slotwired did not answer '" + message["op"].get<std::string>() + "' in time"};
+    return {SW_TIMED_OUT, "slotwired did not answer '" + std::string(name_of(request)) + "' in time"};
   }
   answer = std::move(answer_->first);
   fds = std::move(answer_->second);
@@ -234,11 +228,10 @@ Failure EngineSession::gone_failure() const {
   return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
 }
 
-Failure EngineSession::start(Json message, std::uint64_t& id) {
+Failure EngineSession::start(const control::Request& request, std::uint64_t& id) {
   if (!attached()) return gone_failure();
   id = ++last_request_;
-  message["id"] = id;
-  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+  if (!socket_->send(control::encode_request(id, request))) {
     lost_engine();
     return gone_failure();
   }
@@ -249,51 +242,41 @@ Failure EngineSession::start(Json message, std::uint64_t& id) {
 /// Returns true when the packet was the awaited answer (or one that came too late), false when it was an event or the
 /// answer to start().
 bool EngineSession::take(control::Packet& packet) {
-  Json message = Json::parse(packet.text, nullptr, false);
-  if (!message.is_object()) return true;
-  if (message.contains("ev")) {
-    handle_event(message, std::move(packet.fds));
+  core::Result<control::FromEngine> message = control::decode_from_engine(packet.text);
+  // What a later engine says and this library does not understand changes nothing here.
+  if (!message.ok()) return true;
+  if (const auto* event = std::get_if<control::Event>(&message.value())) {
+    handle_event(*event, std::move(packet.fds));
     return false;
   }
-  const auto number = message.find("id");
-  const std::uint64_t id = number != message.end() && number->is_number_unsigned() ? number->get<std::uint64_t>() : 0;
+  auto* const answer = std::get_if<control::Answer>(&message.value());
+  if (answer == nullptr) return false;
+  const std::uint64_t id = answer->id;
   if (started_.erase(id) != 0) {
-    try {
-      events_.on_answer(id, failure_in(message), message, std::move(packet.fds));
-    } catch (const Json::exception& error) {
-      events_.on_answer(id, {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()}, {},
-                        {});
-    }
+    events_.on_answer(id, failure_in(*answer), *answer, std::move(packet.fds));
     return false;
   }
   if (resuming_ != Resuming::no && id == resume_request_) {
-    on_resume_answer(message, std::move(packet.fds));
+    on_resume_answer(*answer, std::move(packet.fds));
     return false;
   }
   if (id == waiting_for_ && id != 0) {
     waiting_for_ = 0;
-    answer_.emplace(std::move(message), std::move(packet.fds));
-  } else if (message.contains("local") && message["local"].is_number_unsigned() && socket_) {
+    answer_.emplace(std::move(*answer), std::move(packet.fds));
+  } else if (const auto late = control::decode_answer<control::Close>(*answer); late.ok()) {
     // A connection that was opened after its connect had been given up: nobody holds it.
-    socket_->send(Json{{"op", "close"}, {"id", 0}, {"local", message["local"]}}.dump());
+    post(late.value());
   }
   return true;
 }
 
-void EngineSession::handle_event(const Json& event, std::vector<slot::Fd> fds) {
-  try {
-    const std::string kind = event.at("ev").get<std::string>();
-    if (kind == "accepted") {
-      events_.on_accepted(event, std::move(fds));
-    } else if (kind == "closed") {
-      events_.on_closed(whole_number<std::uint32_t>(event.at("local")), event.at("reason").get<std::string>(),
-                        event.value("text", std::string()));
-    } else if (kind == "link") {
-      events_.on_link(event.at("node").get<std::string>(), event.at("up").get<bool>(),
-                      event.value("text", std::string()));
-    }
-  } catch (const Json::exception&) {
-    // An event of a later engine that this library does not understand changes nothing here.
+void EngineSession::handle_event(const control::Event& event, std::vector<slot::Fd> fds) {
+  if (const auto* accepted = std::get_if<control::Accepted>(&event)) {
+    events_.on_accepted(accepted->slot, std::move(fds));
+  } else if (const auto* closed = std::get_if<control::Closed>(&event)) {
+    events_.on_closed(closed->local, closed->reason, closed->text);
+  } else if (const auto* link = std::get_if<control::LinkEvent>(&event)) {
+    events_.on_link(link->node, link->up, link->text);
   }
 }
 
@@ -348,20 +331,21 @@ void EngineSession::try_resume() {
   ask_back(Resuming::resume, resume_message(events_.held()));
 }
 
-void EngineSession::ask_back(Resuming what, Json message) {
+void EngineSession::ask_back(Resuming what, const control::Request& request) {
   resuming_ = what;
   resume_request_ = ++last_request_;
-  message["id"] = resume_request_;
   resume_until_ns_ = monotonic_ns() + (kHelloMs * 1'000'000);
   arm_timer(kHelloMs * 1'000'000);
-  if (!socket_->send(message.dump(-1, ' ', false, Json::error_handler_t::replace))) not_taken_back();
+  if (!socket_->send(control::encode_request(resume_request_, request))) not_taken_back();
 }
 
-void EngineSession::on_resume_answer(const Json& answer, std::vector<slot::Fd> fds) {
+void EngineSession::on_resume_answer(const control::Answer& answer, std::vector<slot::Fd> fds) {
   Failure failure = failure_in(answer);
   if (resuming_ == Resuming::resume) {
     // The engine started anew and knows nothing of what there was.
-    if (failure.status == SW_LOST || failure.status == SW_REFUSED) return ask_back(Resuming::hello, hello_message());
+    if (failure.status == SW_LOST || failure.status == SW_REFUSED) {
+      return ask_back(Resuming::hello, control::Hello{.version = control::kVersion, .name = name_});
+    }
     if (failure.status == SW_OK) failure = take_closed(answer);
   } else if (failure.status == SW_OK) {
     failure = take_hello(answer, std::move(fds));
@@ -374,20 +358,16 @@ void EngineSession::on_resume_answer(const Json& answer, std::vector<slot::Fd> f
   serve_again();
 }
 
-Failure EngineSession::take_closed(const Json& answer) {
-  try {
-    for (const Json& closed : answer.value("closed", Json::array())) {
-      events_.on_closed(whole_number<std::uint32_t>(closed.at("local")), closed.at("reason").get<std::string>(), {});
-    }
-  } catch (const Json::exception& error) {
-    return {SW_VERSION, std::string("slotwired's answer cannot be understood: ") + error.what()};
-  }
+Failure EngineSession::take_closed(const control::Answer& answer) {
+  const core::Result<control::ResumeAnswer> resumed = control::decode_answer<control::ResumeAnswer>(answer);
+  if (!resumed.ok()) return {SW_VERSION, "slotwired's answer cannot be understood: " + resumed.error().text};
+  for (const control::ClosedSlot& closed : resumed.value().closed) events_.on_closed(closed.local, closed.reason, {});
   return {};
 }
 
 void EngineSession::serve_again() {
   for (const auto& [service, backlog] : services_) {
-    post(Json{{"op", "serve"}, {"id", 0}, {"service", service}, {"backlog", backlog}});
+    post(control::Serve{.service = service, .backlog = backlog});
   }
 }
 

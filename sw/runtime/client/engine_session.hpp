@@ -5,7 +5,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,12 +13,11 @@
 #include "core/slot/bell.hpp"
 #include "core/slot/memory.hpp"
 #include "core/slot/waiter.hpp"
+#include "runtime/control/codec.hpp"
 #include "runtime/control/packet_socket.hpp"
 #include "slotwire.h"
 
 namespace slotwire::client {
-
-using Json = nlohmann::json;
 
 /// A status of the C ABI and a sentence for people.
 struct Failure {
@@ -57,16 +55,17 @@ class SessionEvents {
  public:
   virtual ~SessionEvents() = default;
   /// Somebody connected to a service of this process.
-  virtual void on_accepted(const Json& event, std::vector<slot::Fd> fds) = 0;
+  virtual void on_accepted(const control::SlotInfo& slot, std::vector<slot::Fd> fds) = 0;
   /// The connection with this local index ended, for `reason` (docs/control.md).
-  virtual void on_closed(std::uint32_t local, const std::string& reason, const std::string& text) = 0;
+  virtual void on_closed(std::uint32_t local, control::End reason, const std::string& text) = 0;
   virtual void on_link(const std::string& node, bool up, const std::string& text) = 0;
   /// The engine kept nothing: every connection is lost; the session is a new one.
   virtual void on_lost() = 0;
   /// Local indices of the connections that this process still holds.
   virtual std::vector<std::uint32_t> held() const = 0;
   /// The answer to request `id` of start(); `failure` says why there is none.
-  virtual void on_answer(std::uint64_t id, Failure failure, const Json& answer, std::vector<slot::Fd> fds) = 0;
+  virtual void on_answer(std::uint64_t id, Failure failure, const control::Answer& answer,
+                         std::vector<slot::Fd> fds) = 0;
 };
 
 /// One thread.
@@ -81,12 +80,13 @@ class EngineSession {
 
   /// Sends a request and waits for its answer, at most until `deadline`; events that come meanwhile are handled. While
   /// the session is being resumed it first waits for that. On SW_OK `answer` and `fds` are what the engine said.
-  Failure request(Json message, const Deadline& deadline, Json& answer, std::vector<slot::Fd>& fds);
+  Failure request(const control::Request& request, const Deadline& deadline, control::Answer& answer,
+                  std::vector<slot::Fd>& fds);
   /// Sends a request without waiting: its answer goes to SessionEvents::on_answer with this id. SW_ENGINE_GONE while
   /// there is no session with the engine.
-  Failure start(Json message, std::uint64_t& id);
+  Failure start(const control::Request& request, std::uint64_t& id);
   /// Sends a message whose answer nobody waits for (its id is 0).
-  void post(const Json& message);
+  void post(const control::Request& request);
   /// Handles what the engine has sent; comes back to an engine that was restarted, step by step. Never waits.
   void process();
   /// Readable when process() has something to do, or events were handled inside request() that the caller has not seen.
@@ -111,23 +111,22 @@ class EngineSession {
   enum class Resuming { no, resume, hello };
 
   Failure connect_socket();
-  Json hello_message() const;
   /// Takes what the engine answered to a hello.
-  Failure take_hello(const Json& answer, std::vector<slot::Fd> fds);
-  Json resume_message(Json slots) const;
+  Failure take_hello(const control::Answer& answer, std::vector<slot::Fd> fds);
+  control::Resume resume_message(std::vector<std::uint32_t> slots) const;
   Failure gone_failure() const;
   void lost_engine();
   /// lost_engine(), and no further try before kRetryNs are over.
   void not_taken_back();
   void try_resume();
   /// Sends a message of coming back; its answer goes to on_resume_answer().
-  void ask_back(Resuming what, Json message);
-  void on_resume_answer(const Json& answer, std::vector<slot::Fd> fds);
-  Failure take_closed(const Json& answer);
+  void ask_back(Resuming what, const control::Request& request);
+  void on_resume_answer(const control::Answer& answer, std::vector<slot::Fd> fds);
+  Failure take_closed(const control::Answer& answer);
   /// Handles one packet or waits for one until `deadline`. False: the engine has gone, or the deadline passed.
   bool step(const Deadline& deadline);
   bool take(control::Packet& packet);
-  void handle_event(const Json& event, std::vector<slot::Fd> fds);
+  void handle_event(const control::Event& event, std::vector<slot::Fd> fds);
   void serve_again();
   /// Wakes process() after `ns`; 0: not at all.
   void arm_timer(std::int64_t ns);
@@ -149,7 +148,7 @@ class EngineSession {
   std::int64_t resume_until_ns_ = 0;  ///< an engine that has not answered by then is given up
   std::uint64_t waiting_for_ = 0;
   std::set<std::uint64_t> started_;  ///< requests whose answers go to on_answer
-  std::optional<std::pair<Json, std::vector<slot::Fd>>> answer_;
+  std::optional<std::pair<control::Answer, std::vector<slot::Fd>>> answer_;
 };
 
 }  // namespace slotwire::client

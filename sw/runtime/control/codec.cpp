@@ -165,7 +165,7 @@ core::Result<FromEngine> decode_from_engine(std::string_view text) {
   if (const auto id = json.find("id"); id != json.end() && id->is_number_unsigned())
     answer.id = id->get<std::uint64_t>();
   if (const auto error = json.find("error"); error != json.end()) {
-    Refusal refusal{"unknown", "slotwired refused and did not say why"};
+    Refusal refusal{{}, "refused without a reason"};
     if (error->is_object()) {
       if (const std::string* code = text_at(*error, "code")) refusal.code = *code;
       if (const std::string* why = text_at(*error, "text")) refusal.text = *why;

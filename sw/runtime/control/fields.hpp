@@ -145,6 +145,8 @@ class FieldReader {
   void hex_unless_empty(const char* key, std::vector<std::byte>& value, std::size_t bytes) {
     const Json* found = find(key, false);
     if (found == nullptr) return;
+    value.clear();
+    if (found->is_string() && found->get_ref<const std::string&>().empty()) return;
     value.resize(bytes);
     if (!found->is_string() || !parse_hex(found->get_ref<const std::string&>(), value)) {
       value.clear();

@@ -235,7 +235,7 @@ struct ResumeAnswer {
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
-    v.must("node", m.node, at_most(kMaxName));
+    v.may("node", m.node, at_most(kMaxName));
     v.may("closed", m.closed, kMaxHeldSlots);
   }
 };

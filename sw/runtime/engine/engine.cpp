@@ -9,7 +9,9 @@
 #include <random>
 #include <utility>
 
+#include "core/slot/open_files.hpp"
 #include "driver/sharded/poll_loop.hpp"
+#include "runtime/engine/recovery/descriptor_needs.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -23,9 +25,10 @@ constexpr std::uint64_t kStopUs = 2'000'000;
 /// Between two looks at slots that drain during a stop.
 constexpr std::uint64_t kStopPauseUs = 500;
 
-KeptDescriptors take_kept(Keeper& keeper) {
+/// Tags alone: all descriptors at once may be more than this process may open.
+KeptDescriptors tags_of(const Keeper& keeper) {
   KeptDescriptors kept;
-  for (Keeper::Entry& entry : keeper.take_kept()) kept.emplace(entry.tag, std::move(entry.fds));
+  for (const std::uint64_t tag : keeper.kept()) kept.try_emplace(tag);
   return kept;
 }
 
@@ -37,7 +40,12 @@ Engine::Engine(Config config)
       log_(log_file_.shared(), reactor_),
       notifier_(ServiceNotifier::from_environment()) {
   std::filesystem::create_directories(config_.node.run_dir);
-  keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name));
+  const NodeSize size{config_.limits.slots, config_.limits.sessions, config_.links.size()};
+  KeeperOptions keeping;
+  keeping.descriptors = descriptors_kept(size);
+  keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name, keeping));
+  const std::string shortage = descriptor_shortage(size, slot::raise_open_files_limit());
+  if (!shortage.empty()) log_->warn("{}", shortage);
   catch_signals();  // after the keeper was started, which has signals of its own
   directory_ = std::make_unique<StaticDirectory>(config_.services, config_.directory);
   if (config_.tls.enabled()) {
@@ -50,7 +58,7 @@ Engine::Engine(Config config)
       .loop = reactor_,
       .log = log_,
       .store = *keeper_,
-      .kept = take_kept(*keeper_),
+      .kept = tags_of(*keeper_),
       .processes = processes_,
       .network = *network_,
       .directory = *directory_,

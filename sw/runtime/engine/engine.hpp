@@ -2,7 +2,7 @@
 // node's rooms (node.hpp) here, and the loop that moves lines runs here.
 //
 // One thread runs everything: run() polls the card while there is something to do and sleeps in the reactor otherwise.
-// With dpdk.lcores the slots of links over DPDK are moved by threads of their own (driver/sharded/sharded_card.hpp).
+// With dpdk.lcores the slots of links over DPDK are moved by threads of their own (driver/sharded/shard_worker.hpp).
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -6,12 +6,21 @@
 
 namespace slotwire::engine {
 
+/// The descriptors under a tag that is kept; none, and a line in the log, when they cannot be had.
+std::vector<slot::Fd> Recovery::take(std::uint64_t tag) {
+  if (std::vector<slot::Fd>& had = kept_.at(tag); !had.empty()) return std::move(had);
+  auto fetched = store_.fetch(tag);
+  if (fetched) return std::move(fetched).value();
+  log_.note(fetched.error());
+  return {};
+}
+
 std::unique_ptr<Admin> Recovery::take_admin() {
   const auto& limits = config_.limits;
-  if (const auto admin = kept_.find(KeptTag::of_admin().number());
-      admin != kept_.end() && !admin->second.empty() && config_.node.recover) {
+  const std::uint64_t admin_tag = KeptTag::of_admin().number();
+  if (kept_.contains(admin_tag) && config_.node.recover) {
     try {
-      auto taken = std::make_unique<Admin>(std::move(admin->second[0]), config_.node.name, limits.slots,
+      auto taken = std::make_unique<Admin>(std::move(take(admin_tag).at(0)), config_.node.name, limits.slots,
                                            limits.sessions, config_.memory.slot_memory);
       recovered_ = true;
       return taken;
@@ -33,10 +42,11 @@ void Recovery::take_slots(SessionTable& sessions, SlotTable& slots,
                           const std::function<bool(std::uint16_t)>& has_link) {
   if (!recovered_) return;
   std::size_t session_count = 0, slot_count = 0;
-  for (auto& [number, fds] : kept_) {
+  for (const auto& [number, kept] : kept_) {
     const KeptTag tag = KeptTag::from_number(number);
     if (tag.kind != KeptKind::session) continue;
     try {
+      std::vector<slot::Fd> fds = take(number);
       sessions.recover(tag.index, fds);
       ++session_count;
     } catch (const std::exception& error) {
@@ -45,9 +55,10 @@ void Recovery::take_slots(SessionTable& sessions, SlotTable& slots,
     }
   }
   sessions.forget_unrecovered();
-  for (auto& [number, fds] : kept_) {
+  for (const auto& [number, kept] : kept_) {
     const KeptTag tag = KeptTag::from_number(number);
     if (tag.kind != KeptKind::slot) continue;
+    std::vector<slot::Fd> fds = take(number);
     if (tag.index < slots.count() && slots.recover(static_cast<std::uint16_t>(tag.index), fds, has_link)) {
       ++slot_count;
     } else {

@@ -17,7 +17,7 @@
 
 namespace slotwire::engine {
 
-/// Descriptors by tag, as the keeper had them.
+/// Descriptors by tag, as the keeper has them; none: still to be fetched from the store.
 using KeptDescriptors = std::map<std::uint64_t, std::vector<slot::Fd>>;
 
 /// For one start of the engine.
@@ -35,6 +35,8 @@ class Recovery {
   void take_slots(SessionTable& sessions, SlotTable& slots, const std::function<bool(std::uint16_t)>& has_link);
 
  private:
+  std::vector<slot::Fd> take(std::uint64_t tag);
+
   const Config& config_;
   DescriptorStore& store_;
   NodeLog& log_;

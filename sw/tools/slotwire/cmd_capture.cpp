@@ -65,7 +65,7 @@ class Capture {
         buffer_(sizeof(engine::CaptureHeader) + engine::kMaxCapturedBytes) {
     Ends ends = make_sockets();
     const Json answer =
-        client_.ask(Json{{"op", "capture"}, {"link", options.link}, {"snaplen", options.snaplen}}, {ends.theirs.get()});
+        client_.ask(control::CaptureRequest{.link = options.link, .snaplen = options.snaplen}, {ends.theirs.get()});
     socket_ = std::move(ends.ours);
     for (const Json& link : answer.at("links"))
       names_[link.at("link").get<std::uint16_t>()] = link.at("peer").get<std::string>();

@@ -21,7 +21,7 @@ processes have sent is lost: it waits in their rings. Only root and slotwired's 
 Example: slotwire cut right && slotwire status)");
   sub->callback([options, &command] {
     command = [options] {
-      ControlClient(options->common).ask(Json{{"op", "cut"}, {"link", options->peer}});
+      ControlClient(options->common).ask(control::Cut{options->peer});
       if (options->common.json) {
         std::printf("%s\n", Json{{"peer", options->peer}, {"cut", true}}.dump().c_str());
       } else {

@@ -210,11 +210,11 @@ void print_status(const Json& status) {
 
 int run(const Options& options) {
   ControlClient client(options.common);
-  Json status = client.ask(Json{{"op", "status"}});
+  Json status = client.ask(control::StatusRequest{});
   status.erase("id");
   status.erase("ok");
-  if (options.slots) status["slot_table"] = client.ask_all("slots");
-  if (options.sessions) status["session_table"] = client.ask_all("sessions");
+  if (options.slots) status["slot_table"] = client.ask_all<control::SlotsRequest>();
+  if (options.sessions) status["session_table"] = client.ask_all<control::SessionsRequest>();
   if (options.common.json) {
     std::printf("%s\n", status.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
     return kExitOk;

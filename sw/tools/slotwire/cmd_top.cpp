@@ -34,8 +34,8 @@ struct Snapshot {
 
 Snapshot take(ControlClient& client) {
   Snapshot snapshot;
-  snapshot.status = client.ask(Json{{"op", "status"}});
-  const Json rows = client.ask_all("slots");
+  snapshot.status = client.ask(control::StatusRequest{});
+  const Json rows = client.ask_all<control::SlotsRequest>();
   for (const Json& row : rows) {
     snapshot.slots[{row.at("slot").get<std::uint64_t>(), row.value("epoch", std::uint64_t{0})}] = row;
   }

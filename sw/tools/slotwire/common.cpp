@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -13,6 +12,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <system_error>
+
+#include "core/slot/open_files.hpp"
 
 namespace slotwire::cli {
 namespace {
@@ -49,14 +50,14 @@ std::uint64_t parse_with_unit(const std::string& name, const std::string& text, 
 }
 
 // What the signal handler reaches.
-volatile std::sig_atomic_t signal_came = 0;
+std::atomic<bool> signal_came{false};
 std::atomic<int> stop_event{-1};
 std::atomic<sw_connection*> interrupted_connection{nullptr};
 struct sigaction old_interrupt, old_terminate;
 
 void on_signal(int) {
   const int saved = errno;
-  signal_came = 1;
+  signal_came = true;
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(stop_event.load(), &one, sizeof one);
   sw_interrupt(interrupted_connection.load());
@@ -185,7 +186,7 @@ sw_timeout_ms to_ms(std::chrono::microseconds time) {
 }
 
 StopSignal::StopSignal() {
-  signal_came = 0;
+  signal_came = false;
   stop_event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (stop_event < 0) throw std::system_error(errno, std::generic_category(), "cannot create an eventfd");
   struct sigaction action {};
@@ -202,7 +203,7 @@ StopSignal::~StopSignal() {
 }
 
 bool StopSignal::stopped() const {
-  return signal_came != 0;
+  return signal_came;
 }
 int StopSignal::fd() const {
   return stop_event;
@@ -225,10 +226,7 @@ bool StopSignal::wait(std::chrono::microseconds time) const {
 }
 
 void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  slot::raise_open_files_limit();
 }
 
 }  // namespace slotwire::cli

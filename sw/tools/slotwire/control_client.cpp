@@ -43,15 +43,14 @@ int exit_code_of_error(const std::string& code) {
 ControlClient::ControlClient(const Common& common)
     : path_(socket_path(common)), socket_(connect_to(path_), kMaxPacket, kQueue) {}
 
-Json ControlClient::ask(Json request, const std::vector<int>& fds) {
-  const std::string op = request.at("op").get<std::string>();
+Json ControlClient::ask(const control::Request& request, const std::vector<int>& fds) {
+  const std::string op(std::visit([](const auto& message) { return message.kName; }, request));
   const std::uint64_t id = ++last_id_;
-  request["id"] = id;
   const auto gone = [&] {
     return CommandError(kExitEngineGone,
                         "slotwired at " + path_ + " went away during '" + op + "'; is it being restarted? Try again");
   };
-  if (!socket_.send(request.dump(), fds)) throw gone();
+  if (!socket_.send(control::encode_request(id, request), fds)) throw gone();
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAnswerMs);
   while (true) {
     control::Packet packet;
@@ -69,28 +68,22 @@ Json ControlClient::ask(Json request, const std::vector<int>& fds) {
       continue;
     }
     if (got != control::PacketSocket::Got::packet) throw gone();
-    const Json answer = Json::parse(packet.text, nullptr, false);
-    if (!answer.is_object() || answer.value("id", Json(0)) != id) continue;
-    if (const auto error = answer.find("error"); error != answer.end() && error->is_object()) {
-      const std::string code = error->value("code", std::string());
-      throw CommandError(exit_code_of_error(code),
-                         "'" + op + "': " + code + ": " + error->value("text", std::string()));
+    core::Result<control::FromEngine> message = control::decode_from_engine(packet.text);
+    auto* const answer = message.ok() ? std::get_if<control::Answer>(&message.value()) : nullptr;
+    if (answer == nullptr || answer->id != id) continue;
+    if (answer->refusal) {
+      throw CommandError(exit_code_of_error(answer->refusal->code),
+                         "'" + op + "': " + answer->refusal->code + ": " + answer->refusal->text);
     }
-    return answer;
+    return std::move(answer->fields);
   }
 }
 
-Json ControlClient::ask_all(const std::string& op) {
-  Json rows = Json::array();
-  std::int64_t from = 0;
-  while (from >= 0) {
-    const Json page = ask(Json{{"op", op}, {"from", from}});
-    for (const Json& row : page.at(op)) rows.push_back(row);
-    const std::int64_t next = page.at("next").get<std::int64_t>();
-    if (next >= 0 && next <= from) throw CommandError(kExitFailed, "'" + op + "': slotwired's pages do not advance");
-    from = next;
-  }
-  return rows;
+std::int64_t ControlClient::append_page(const Json& page, const std::string& name, std::int64_t from, Json& rows) {
+  for (const Json& row : page.at(name)) rows.push_back(row);
+  const std::int64_t next = page.at("next").get<std::int64_t>();
+  if (next >= 0 && next <= from) throw CommandError(kExitFailed, "'" + name + "': slotwired's pages do not advance");
+  return next;
 }
 
 }  // namespace slotwire::cli

@@ -3,11 +3,14 @@
 #include <stdexcept>
 
 #include "driver/bus/choose_card.hpp"
-#include "driver/soft/soft_card.hpp"
 #include "runtime/engine/host/reactor.hpp"
 
 namespace slotwire::engine {
 namespace {
+
+/// Bytes of a frame on the wire that are no lines: Ethernet, IPv4, UDP and link header, less the 14 that the MTU does
+/// not count.
+constexpr std::size_t kHeaderBytesInMtu = 50;
 
 driver::CardWish wish_of(const CardConfig& config) {
   driver::CardWish wish;
@@ -24,55 +27,46 @@ driver::CardWish wish_of(const CardConfig& config) {
 }  // namespace
 
 NodeCard::NodeCard(CardParts parts) {
-  driver::SoftCardOptions options;
-  options.links = std::size_t{parts.config.limits.links} + 1;
-  options.sweep_us = static_cast<std::uint32_t>(parts.config.protocol.sweep.count());
+  const std::size_t links = std::size_t{parts.config.limits.links} + 1;
+  driver::CardComposition made;
+  made.rows = parts.admin.rows();
+  made.soft.links = links;
+  made.soft.sweep_us = static_cast<std::uint32_t>(parts.config.protocol.sweep.count());
+  made.sessions = parts.config.limits.sessions;
+  made.wait = {parts.config.wait.spin, parts.config.wait.yield};
+  made.clock = monotonic_us;
+  made.workers = std::move(parts.workers);
   const driver::CardWish wish = wish_of(parts.config.card);
   try {
     driver::ChosenCard chosen = driver::choose_card(wish);
     chosen_ = {std::string(driver::card_kind_name(chosen.kind)), chosen.name, chosen.why};
     parts.log->info("card: {} ({})", chosen.name, chosen.why);
-    if (!parts.workers.empty()) {
-      open_sharded(parts, options);
-    } else if (chosen.bus) {
-      open_relay(parts, options, std::move(chosen.bus));
-    } else {
-      card_ = std::make_unique<driver::SoftCard>(parts.admin.rows(), options, parts.listener);
+    if (chosen.bus) {
+      driver::HardwareParts& hardware = made.hardware.emplace();
+      hardware.bus = std::move(chosen.bus);
+      hardware.neighbours = std::make_unique<driver::CardNeighbours>(
+          carriers::Address::parse(to_string(*parts.config.card.address)), links);
+      hardware.incarnation = parts.admin.header().incarnation;
+      hardware.give_up_us = static_cast<std::uint64_t>(parts.config.card.give_up.count());
+      hardware.frame_lines = (parts.config.listen.mtu - kHeaderBytesInMtu) / regs::kLineBytes;
     }
+    card_ = driver::make_card(std::move(made), parts.listener);
   } catch (const std::exception& error) {
     throw std::runtime_error("the card (card.kind = \"" + std::string(driver::card_kind_name(wish.kind)) +
                              "\") cannot be used: " + error.what());
   }
+  // They only wake the loop: poll() looks.
+  for (const int fd : card_->descriptors()) parts.loop.add(fd, EPOLLIN, [](std::uint32_t) {});
+  if (card_->info() != nullptr) log_hardware(parts.log);
+  if (workers() != 0) parts.log->info("slots are divided among {} threads of their own", workers());
 }
 
-void NodeCard::open_relay(const CardParts& parts, const driver::SoftCardOptions& options,
-                          std::unique_ptr<driver::HostBus> bus) {
-  auto relay = std::make_unique<driver::RelayCard>(parts.admin.rows(), options, parts.listener, std::move(bus),
-                                                   parts.admin.header().incarnation,
-                                                   static_cast<std::uint64_t>(parts.config.card.give_up.count()));
-  const driver::CardInfo& info = relay->info();
-  parts.log->info("card has {} slots, {} links, {} KiB of slot memory, up to {} lines a frame", info.slots, info.links,
-                  std::size_t{info.memory_lines} * regs::kLineBytes >> 10U, info.max_frame_lines);
-  parts.log->info("card: {}", relay->capabilities().direct_map ? "it serves the slots of processes itself"
-                                                               : "slotwired relays between it and the processes");
-  parts.loop.add(relay->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, poll() looks
-  relay_ = relay.get();
-  card_ = std::move(relay);
-}
-
-/// Software, with a thread for each pair of queues of the port.
-void NodeCard::open_sharded(CardParts& parts, const driver::SoftCardOptions& options) {
-  driver::ShardedCardOptions sharded;
-  sharded.card = options;
-  sharded.sessions = parts.config.limits.sessions;
-  sharded.wait = {parts.config.wait.spin, parts.config.wait.yield};
-  sharded.clock = monotonic_us;
-  auto card =
-      std::make_unique<driver::ShardedCard>(parts.admin.rows(), sharded, parts.listener, std::move(parts.workers));
-  parts.log->info("slots are divided among {} threads of their own", card->workers());
-  parts.loop.add(card->fd(), EPOLLIN, [raw = card.get()](std::uint32_t) { raw->woken(); });
-  shards_ = card.get();
-  card_ = std::move(card);
+void NodeCard::log_hardware(NodeLog& log) const {
+  const driver::CardInfo& info = *card_->info();
+  log->info("card has {} slots, {} links, {} KiB of slot memory, up to {} lines a frame", info.slots, info.links,
+            std::size_t{info.memory_lines} * regs::kLineBytes >> 10U, info.max_frame_lines);
+  log->info("card: {}", card_->capabilities().direct_map ? "it serves the slots of processes itself"
+                                                         : "slotwired relays between it and the processes");
 }
 
 void NodeCard::replaced_by_software(std::string_view why) {

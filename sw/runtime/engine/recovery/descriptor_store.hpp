@@ -40,6 +40,9 @@ class DescriptorStore {
   /// Closes the duplicates under the tag. The result may be left: it fails only when there is nothing under the tag, or
   /// when the keeper has ended.
   virtual Result<void> remove(std::uint64_t tag) = 0;
+  /// Duplicates of the descriptors under the tag, in the order stored; they stay kept. Fails when there is nothing
+  /// under the tag, when the keeper has ended, or when this process may not open so many files.
+  virtual Result<std::vector<slot::Fd>> fetch(std::uint64_t tag) = 0;
 };
 
 }  // namespace slotwire::engine

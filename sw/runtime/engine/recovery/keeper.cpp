@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -15,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/slot/open_files.hpp"
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/recovery/file_lock.hpp"
 #include "runtime/engine/recovery/keeper_process.hpp"
@@ -95,9 +97,22 @@ std::optional<slot::Fd> connect_to(const std::filesystem::path& path, std::chron
   fail("the keeper at " + path.string() + " cannot be reached; end the process slotwire-keeper of this node", errno);
 }
 
+/// The socket of process `number` of a node's keeper; the first one has the node's lock as well.
+std::filesystem::path drawer_path(const std::filesystem::path& run_dir, const std::string& node, std::size_t number) {
+  if (number == 0) return keeper_socket_path(run_dir, node);
+  return run_dir / (node + ".keeper" + std::to_string(number) + ".sock");
+}
+
+/// Processes that it takes to keep `descriptors`.
+std::size_t processes_for(const KeeperOptions& options) {
+  const std::size_t each = std::max<std::size_t>(1, keeper_room(options));
+  return std::clamp<std::size_t>((options.descriptors + each - 1) / each, 1, kMaxKeeperProcesses);
+}
+
 /// The name must be free: the caller holds the lock and has seen that nobody listens.
 void start(const slot::Fd& dir, const std::filesystem::path& socket_path, const std::filesystem::path& lock_path,
            const KeeperOptions& options) {
+  const std::string lock_name = lock_path.filename().string();
   ::unlinkat(dir.get(), socket_path.filename().c_str(), 0);
   const slot::Fd listener = new_socket(SOCK_NONBLOCK);
   // Before bind(), which makes the file with this mode: there is no moment in which others could connect.
@@ -107,7 +122,7 @@ void start(const slot::Fd& dir, const std::filesystem::path& socket_path, const 
       ::listen(listener.get(), kListenBacklog) != 0) {
     fail("the keeper's socket " + socket_path.string() + " cannot be made", errno);
   }
-  start_keeper_process(listener, dir, socket_path.filename().string(), lock_path.filename().string(), options);
+  start_keeper_process(listener, dir, socket_path.filename().string(), lock_name, options);
 }
 
 void check_owner(int socket, const std::filesystem::path& path) {
@@ -132,11 +147,29 @@ NodeInUse::NodeInUse(const std::string& node, pid_t pid)
       pid_(pid) {}
 
 Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& node, const KeeperOptions& options) {
-  raise_open_files_limit();
-  const auto socket_path = keeper_socket_path(run_dir, node);
+  slot::raise_open_files_limit();
   const auto lock_path = keeper_lock_path(run_dir, node);
   const slot::Fd dir = open_run_dir(run_dir);
   const FileLock lock = acquire_lock(dir, lock_path, options.timeout);
+  Keeper keeper(options.timeout);
+  const std::size_t wanted = processes_for(options);
+  for (std::size_t number = 0; number < kMaxKeeperProcesses; ++number) {
+    // Beyond what is wanted now there may be those of a slotwired that wanted more.
+    std::error_code ignored;
+    if (number >= wanted && !std::filesystem::exists(drawer_path(run_dir, node, number), ignored)) continue;
+    keeper.drawers_.push_back(open_drawer(dir, run_dir, node, number, options));
+    keeper.list(static_cast<std::uint8_t>(keeper.drawers_.size() - 1));
+  }
+  std::sort(keeper.kept_.begin(), keeper.kept_.end());
+  return keeper;
+}
+
+/// Connects to process `number` of the keeper, or starts it.
+Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::path& run_dir, const std::string& node,
+                                   std::size_t number, const KeeperOptions& options) {
+  const auto socket_path = drawer_path(run_dir, node, number);
+  // The lock's file belongs to the first process, which removes it when it ends.
+  const auto lock_path = number == 0 ? keeper_lock_path(run_dir, node) : std::filesystem::path();
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     auto socket = connect_to(socket_path, options.timeout);
     if (!socket) {
@@ -160,99 +193,142 @@ Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& n
                                "in an orderly way first, or end the process slotwire-keeper of this node");
     }
     if (greeting.status == static_cast<std::uint16_t>(KeeperStatus::busy)) throw NodeInUse(node, greeting.pid);
-    Keeper keeper(std::move(*socket), greeting.pid, options.timeout);
-    keeper.fetch();
-    return keeper;
+    return {std::move(*socket), greeting.pid};
   }
   throw std::runtime_error("no keeper stays alive at " + socket_path.string() +
                            "; check the limits of processes and memory");
 }
 
-void Keeper::fetch() {
+/// Learns the tags that a process of the keeper has. Their descriptors come along and are closed.
+void Keeper::list(std::uint8_t drawer) {
   std::uint64_t next = 0;
   for (;;) {
-    auto answer = ask(static_cast<std::uint16_t>(KeeperOp::list), next, {});
-    if (!answer) throw std::runtime_error("what the keeper holds cannot be fetched: " + answer.error().text);
+    auto answer = ask(drawers_[drawer], static_cast<std::uint16_t>(KeeperOp::list), next, {});
+    if (!answer) throw std::runtime_error("what the keeper holds cannot be listed: " + answer.error().text);
     auto& [reply, fds] = answer.value();
     if (reply.status == static_cast<std::uint16_t>(KeeperStatus::end)) return;
-    // Rising tags are what makes this loop end.
-    if (reply.status != static_cast<std::uint16_t>(KeeperStatus::ok) || reply.tag < next || fds.empty()) {
+    // Rising tags are what makes this loop end; a tag in two processes could be removed from one only.
+    if (reply.status != static_cast<std::uint16_t>(KeeperStatus::ok) || reply.tag < next || fds.empty() ||
+        !where_.emplace(reply.tag, drawer).second) {
       throw std::runtime_error(
-          "the keeper lists its entries out of order; end the process slotwire-keeper of this node");
+          "the keeper lists its entries out of order; end the processes slotwire-keeper of this node");
     }
-    const std::uint64_t tag = reply.tag;
-    kept_.push_back({tag, std::move(fds)});
-    if (tag == std::numeric_limits<std::uint64_t>::max()) return;
-    next = tag + 1;
+    kept_.push_back(reply.tag);
+    if (reply.tag == std::numeric_limits<std::uint64_t>::max()) return;
+    next = reply.tag + 1;
   }
 }
 
-Result<Keeper::Answer> Keeper::ask(std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
-  if (!socket_) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
+Result<std::vector<slot::Fd>> Keeper::fetch(std::uint64_t tag) {
+  const auto found = where_.find(tag);
+  if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
+  auto answer = ask(drawers_[found->second], static_cast<std::uint16_t>(KeeperOp::list), tag, {});
+  if (!answer) return answer.error();
+  auto& [reply, fds] = answer.value();
+  if (reply.status != static_cast<std::uint16_t>(KeeperStatus::ok) || reply.tag != tag || fds.empty()) {
+    return Error{"the keeper has lost what was under tag " + std::to_string(tag)};
+  }
+  return std::move(fds);
+}
+
+std::vector<Keeper::Entry> Keeper::take_kept() {
+  std::vector<Entry> entries;
+  for (const std::uint64_t tag : std::exchange(kept_, {})) {
+    auto fds = fetch(tag);
+    if (!fds) throw std::runtime_error("what the keeper holds cannot be fetched: " + fds.error().text);
+    entries.push_back({tag, std::move(fds).value()});
+  }
+  return entries;
+}
+
+Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
+  slot::Fd& socket = drawer.socket;
+  if (!socket) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
   KeeperRequest request;
   request.op = op;
   request.tag = tag;
-  if (!send_datagram(socket_.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) {
+  if (!send_datagram(socket.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) {
     const int error = errno;
     // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
     if (error == EBADF) return Error{"a descriptor to be kept is not open"};
-    socket_.reset();
+    socket.reset();
     return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
   }
   Answer answer;
-  switch (receive_datagram(socket_.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds, 0)) {
+  switch (receive_datagram(socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds, 0)) {
     case Received::message:
       return answer;
     case Received::nothing:
       // An answer that comes later would be taken for that of the next request.
-      socket_.reset();
+      socket.reset();
       return Error{"the keeper did not answer within " + std::to_string(timeout_.count()) + " ms; restart slotwired"};
     case Received::closed:
-      socket_.reset();
+      socket.reset();
       return Error{"the keeper has ended; restart slotwired to have its slots kept again"};
     case Received::malformed:
-      socket_.reset();
+      socket.reset();
       return Error{"the keeper's answer came incomplete; raise the limit of open files (LimitNOFILE)"};
   }
   return Error{"the keeper's answer cannot be read"};
 }
 
+/// In the process that had room last, or in another one that has.
 Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
   if (fds.empty() || fds.size() > kMaxFdsPerTag) {
     return Error{"1 to " + std::to_string(kMaxFdsPerTag) + " descriptors can be kept under a tag, not " +
                  std::to_string(fds.size())};
   }
-  const auto answer = ask(static_cast<std::uint16_t>(KeeperOp::store), tag, fds);
-  if (!answer) return answer.error();
-  switch (static_cast<KeeperStatus>(answer.value().reply.status)) {
-    case KeeperStatus::ok:
-      return {};
-    case KeeperStatus::exists:
-      return Error{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
-    case KeeperStatus::full:
-      return Error{"the keeper is full; raise the limit of open files (LimitNOFILE), or lower limits.slots"};
-    default:
-      return Error{"the keeper refused tag " + std::to_string(tag)};
+  const Error exists{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
+  if (where_.count(tag) != 0) return exists;
+  for (std::size_t tried = 0; tried < drawers_.size(); ++tried) {
+    const std::size_t at = (filling_ + tried) % drawers_.size();
+    const auto answer = ask(drawers_[at], static_cast<std::uint16_t>(KeeperOp::store), tag, fds);
+    if (!answer) return answer.error();
+    switch (static_cast<KeeperStatus>(answer.value().reply.status)) {
+      case KeeperStatus::ok:
+        filling_ = at;
+        where_.emplace(tag, static_cast<std::uint8_t>(at));
+        return {};
+      case KeeperStatus::full:
+        continue;
+      case KeeperStatus::exists:
+        return exists;
+      default:
+        return Error{"the keeper refused tag " + std::to_string(tag)};
+    }
   }
+  return Error{"the keeper is full; raise the limit of open files (LimitNOFILE), or lower limits.slots"};
 }
 
 Result<void> Keeper::remove(std::uint64_t tag) {
-  const auto answer = ask(static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  const auto found = where_.find(tag);
+  if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
+  const auto answer = ask(drawers_[found->second], static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  where_.erase(found);
   if (!answer) return answer.error();
   if (answer.value().reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) return {};
-  return Error{"the keeper has nothing under tag " + std::to_string(tag)};
+  return Error{"the keeper has lost what was under tag " + std::to_string(tag)};
 }
 
+/// The first process goes last: until then nobody else can be this node.
 Result<void> Keeper::quit() {
-  const auto answer = ask(static_cast<std::uint16_t>(KeeperOp::quit), 0, {});
+  Result<void> result;
+  for (std::size_t i = drawers_.size(); i-- != 0;) {
+    if (Result<void> one = quit(drawers_[i]); !one) result = std::move(one);
+  }
+  return result;
+}
+
+Result<void> Keeper::quit(Drawer& drawer) {
+  const auto answer = ask(drawer, static_cast<std::uint16_t>(KeeperOp::quit), 0, {});
   if (!answer) return answer.error();
   // Its end of the connection closes when its process ends, together with all that it held.
-  pollfd wait{socket_.get(), POLLIN, 0};
+  pollfd wait{drawer.socket.get(), POLLIN, 0};
   const int ready = ::poll(&wait, 1, static_cast<int>(timeout_.count()));
-  socket_.reset();
+  drawer.socket.reset();
   if (ready != 1)
     return Error{"the keeper did not end within " + std::to_string(timeout_.count()) + " ms; end process " +
-                 std::to_string(pid_)};
+                 std::to_string(drawer.pid)};
   return {};
 }
 

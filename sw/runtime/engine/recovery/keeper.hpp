@@ -1,4 +1,6 @@
-// Keeps file descriptors over the death of slotwired: a tiny process of its own holds them until the next one asks.
+// Keeps file descriptors over the death of slotwired: tiny processes of their own hold them until the next one asks.
+// One of them is the node's, and its connection the right to be that node. A process may open only so many files
+// (RLIMIT_NOFILE), so there are more of them where that limit is smaller than what is to be kept.
 #pragma once
 #include <sys/types.h>
 
@@ -9,6 +11,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/slot/memory.hpp"
@@ -17,13 +20,18 @@
 
 namespace slotwire::engine {
 
-/// The first three are for the keeper that attach() starts; one that is running keeps its own.
+/// The first four are for keepers that attach() starts; those that are running keep their own.
 struct KeeperOptions {
   std::chrono::milliseconds keep_for = std::chrono::minutes(10);  ///< how long it waits for a slotwired, then ends
-  std::size_t max_entries = 65536;                                ///< tags
-  std::size_t max_descriptors = 262144;  ///< of all tags; never more than the open files limit leaves
+  std::size_t max_entries = 65536;                                ///< tags of each process
+  std::size_t max_descriptors = 262144;  ///< of each process; never more than its limit of open files leaves
+  /// That are going to be kept: there are as many processes as it takes, up to kMaxKeeperProcesses.
+  std::size_t descriptors = 0;
   std::chrono::milliseconds timeout = std::chrono::seconds(5);  ///< for each answer of the keeper, and for the lock
 };
+
+/// Processes of one node's keeper. 16 hold all that 65535 slots have where each may open 13000 files.
+inline constexpr std::size_t kMaxKeeperProcesses = 16;
 
 /// Another slotwired is attached to the node's keeper.
 class NodeInUse : public std::runtime_error {
@@ -46,7 +54,7 @@ class Keeper final : public DescriptorStore {
     std::vector<slot::Fd> fds;
   };
 
-  /// Connects to the keeper of `node` in `run_dir`, or starts one, and fetches what was stored before. The directory
+  /// Connects to the keeper of `node` in `run_dir`, or starts one, and learns what was stored before. The directory
   /// must belong to this user or root, and nobody else may write to it.
   /// Raises this process's limit of open files to what is allowed. Forks: call it before the process has threads.
   /// Throws NodeInUse; std::runtime_error when there can be no keeper.
@@ -56,35 +64,49 @@ class Keeper final : public DescriptorStore {
   Keeper(Keeper&&) = default;
   Keeper& operator=(Keeper&&) = default;
 
-  /// What a slotwired before this one stored, by rising tag; empty at the second call.
-  std::vector<Entry> take_kept() { return std::move(kept_); }
+  /// The tags of what a slotwired before this one stored, rising.
+  const std::vector<std::uint64_t>& kept() const { return kept_; }
+  /// Duplicates of the descriptors under a tag, which the keeper keeps all the same. Takes some microseconds, and as
+  /// many descriptors of this process as there are.
+  Result<std::vector<slot::Fd>> fetch(std::uint64_t tag) override;
+  /// All that a slotwired before this one stored, at once, by rising tag; kept() is empty then. Throws
+  /// std::runtime_error when it cannot be had.
+  std::vector<Entry> take_kept();
 
   /// Keeps duplicates of 1 to 4 descriptors under a tag that is not in use.
   [[nodiscard]] Result<void> store(std::uint64_t tag, std::span<const int> fds) override;
   /// Closes the keeper's duplicates under the tag. The result may be left: fails only when there is nothing under the
   /// tag, or when the keeper is gone, which fd() tells too.
   Result<void> remove(std::uint64_t tag) override;
-  /// Ends the keeper and with it all it holds; its files are gone on return, and its process has nothing open any more.
+  /// Ends the keeper and with it all it holds; its files are gone on return, and its processes have nothing open any
+  /// more.
   Result<void> quit();
 
-  /// The keeper's process, and a descriptor that becomes readable when it dies (then nothing is kept any more).
-  pid_t pid() const { return pid_; }
-  int fd() const { return socket_.get(); }
+  /// The keeper's first process, and a descriptor that becomes readable when it dies (then nothing more is kept).
+  pid_t pid() const { return drawers_.front().pid; }
+  int fd() const { return drawers_.front().socket.get(); }
+  /// Processes that keep.
+  std::size_t processes() const { return drawers_.size(); }
 
  private:
-  Keeper(slot::Fd socket, pid_t pid, std::chrono::milliseconds timeout)
-      : socket_(std::move(socket)), pid_(pid), timeout_(timeout) {}
   struct Answer;
-  Result<Answer> ask(std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
-  void fetch();
+  /// One of the keeper's processes.
+  struct Drawer {
+    slot::Fd socket;
+    pid_t pid = -1;
+  };
+  explicit Keeper(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+  static Drawer open_drawer(const slot::Fd& dir, const std::filesystem::path& run_dir, const std::string& node,
+                            std::size_t number, const KeeperOptions& options);
+  Result<Answer> ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
+  void list(std::uint8_t drawer);
+  Result<void> quit(Drawer& drawer);
 
-  slot::Fd socket_;
-  pid_t pid_;
   std::chrono::milliseconds timeout_;
-  std::vector<Entry> kept_;
+  std::vector<Drawer> drawers_;
+  std::unordered_map<std::uint64_t, std::uint8_t> where_;  ///< drawer, by tag
+  std::size_t filling_ = 0;                                ///< the drawer that had room last
+  std::vector<std::uint64_t> kept_;
 };
-
-/// Raises the soft limit of open files to the hard one; gives what it is then.
-std::uint64_t raise_open_files_limit();
 
 }  // namespace slotwire::engine

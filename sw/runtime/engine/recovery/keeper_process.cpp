@@ -18,6 +18,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/slot/open_files.hpp"
 #include "runtime/engine/recovery/file_lock.hpp"
 
 namespace slotwire::engine {
@@ -67,7 +68,7 @@ bool close_all_but(slot::Fd& a, slot::Fd& b) {
   slot::Fd own_listener(listener), own_dir(dir);
   // Whatever the file system is of the directory it was started in, it can be unmounted.
   if (!close_all_but(own_listener, own_dir) || ::chdir("/") != 0) ::_exit(1);
-  raise_open_files_limit();
+  slot::raise_open_files_limit();
   try {
     KeeperProcess(std::move(own_listener), std::move(own_dir), socket_name, lock_name, options).run();
   } catch (...) {
@@ -78,13 +79,11 @@ bool close_all_but(slot::Fd& a, slot::Fd& b) {
 
 }  // namespace
 
-std::uint64_t raise_open_files_limit() {
+std::size_t keeper_room(const KeeperOptions& options) {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  return limit.rlim_cur;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return options.max_descriptors;
+  const auto room = limit.rlim_cur > kOwnDescriptors ? limit.rlim_cur - kOwnDescriptors : 0;
+  return std::min<std::size_t>(options.max_descriptors, room);
 }
 
 void start_keeper_process(const slot::Fd& listener, const slot::Fd& dir, const std::string& socket_name,
@@ -119,11 +118,7 @@ KeeperProcess::KeeperProcess(slot::Fd listener, slot::Fd dir, std::string socket
       options_(options),
       // Who started it gets the time to attach, however short it is to wait later.
       leave_at_(std::chrono::steady_clock::now() + std::max(options.keep_for, options.timeout)) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    const auto room = limit.rlim_cur > kOwnDescriptors ? limit.rlim_cur - kOwnDescriptors : 0;
-    options_.max_descriptors = std::min<std::size_t>(options_.max_descriptors, room);
-  }
+  options_.max_descriptors = keeper_room(options);
 }
 
 void KeeperProcess::run() {
@@ -265,6 +260,7 @@ void KeeperProcess::remove_files() const {
   // The socket goes while it still listens: a dead name is then always one that nobody will remove any more.
   ::unlinkat(dir_.get(), socket_name_.c_str(), 0);
   // Where a slotwired holds the lock it is just starting here, and its lock stays.
+  if (lock_name_.empty()) return;
   if (const auto lock = FileLock::try_acquire(dir_.get(), lock_name_, false)) lock->remove(dir_.get());
 }
 

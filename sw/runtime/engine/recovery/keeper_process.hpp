@@ -13,8 +13,12 @@
 
 namespace slotwire::engine {
 
+/// Descriptors that a process with this one's limit of open files can keep.
+std::size_t keeper_room(const KeeperOptions& options);
+
 /// Makes the keeper's process, a grandchild without a terminal that nobody has to wait for, with nothing open but
-/// `listener` and `dir`. Throws std::system_error when there can be none.
+/// `listener` and `dir`. An empty lock name: another process has the node's lock. Throws std::system_error when there
+/// can be none.
 void start_keeper_process(const slot::Fd& listener, const slot::Fd& dir, const std::string& socket_name,
                           const std::string& lock_name, const KeeperOptions& options);
 

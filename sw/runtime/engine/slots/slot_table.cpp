@@ -361,12 +361,26 @@ control::SlotInfo SlotTable::info(std::uint16_t slot) const {
   return info;
 }
 
-std::vector<int> SlotTable::descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary) const {
+/// Descriptors of a slot's spaces, to hand to a process: those that the card still has, else the store's.
+driver::SlotFiles SlotTable::space_files(std::uint16_t slot) {
+  driver::SlotFiles files = parts_.card.take_space_files(slot);
+  if (files.own) return files;
+  auto kept = parts_.store.fetch(KeptTag::of_slot(slot).number());
+  if (!kept) throw std::runtime_error(kept.error().text);
+  std::vector<slot::Fd>& fds = kept.value();
+  files.own = std::move(fds.at(0));
+  if (fds.size() > 2) files.other = std::move(fds[2]);
+  return files;
+}
+
+std::vector<int> SlotTable::descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
   const SlotDescriptor& d = descriptor(slot);
-  const driver::SlotFiles& files = parts_.card.files(slot);
+  driver::SlotFiles files = space_files(slot);
   const bool direct = d.pairing == Pairing::direct;
-  temporary.push_back(slot::read_only_copy(direct ? parts_.card.files(d.partner).own : files.other));
-  std::vector<int> fds{files.own.get(), temporary.back().get(), files.wake.get()};
+  const driver::SlotFiles partner = direct ? space_files(d.partner) : driver::SlotFiles{};
+  temporary.push_back(slot::read_only_copy(direct ? partner.own : files.other));
+  std::vector<int> fds{files.own.get(), temporary.back().get(), parts_.card.files(slot).wake.get()};
+  temporary.push_back(std::move(files.own));
   if (direct) fds.push_back(parts_.card.files(d.partner).wake.get());
   return fds;
 }
@@ -392,6 +406,7 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
     if (with_output) files.other = std::move(fds[2]);
     if (d.pairing == Pairing::remote) parts_.card.prepare_slot(slot, parts_.admin.rows()[slot].link);
     parts_.card.adopt_slot(slot, d.in_order, d.out_order, std::move(files));
+    static_cast<void>(parts_.card.take_space_files(slot));  // the store has them when the process asks
   } catch (const std::exception& error) {
     parts_.log->warn("slot {}: not taken over: {}", slot, error.what());
     release_memory(d.in_offset);
@@ -422,7 +437,7 @@ void SlotTable::finish_recovery() {
   for (std::size_t i = 0; i < count(); ++i) {
     const auto slot = static_cast<std::uint16_t>(i);
     SlotDescriptor& d = at(slot);
-    if (d.pairing == Pairing::none || parts_.card.files(slot).own) continue;
+    if (d.pairing == Pairing::none || parts_.card.files(slot).wake) continue;
     d = {};
     parts_.card.unbind(slot);
   }

@@ -129,7 +129,7 @@ class SlotTable {
   /// A slot as its process is told of it.
   control::SlotInfo info(std::uint16_t slot) const;
   /// Descriptors of a slot for its process, in the order of docs/control.md; `temporary` holds those made for it.
-  std::vector<int> descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary) const;
+  std::vector<int> descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary);
   /// "'name' (pid 42) on node 'b'".
   std::string peer_text(std::uint16_t slot) const;
 
@@ -142,6 +142,7 @@ class SlotTable {
   void finish_recovery();
 
  private:
+  driver::SlotFiles space_files(std::uint16_t slot);
   struct Draining {
     std::uint16_t slot = 0;
     std::uint64_t deadline_us = 0;

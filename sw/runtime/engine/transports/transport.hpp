@@ -50,7 +50,7 @@ class Transport {
   // --- set-up, in this order; each may throw std::exception with a text that says what to do ---
 
   /// Threads of its own that slots of its links are divided among; none: the engine's thread moves them.
-  virtual std::vector<driver::ShardWorkerPlace> workers() { return {}; }
+  virtual std::vector<driver::WorkerPlace> workers() { return {}; }
   /// The card of the node. `links` are those of this transport. Before any slot is opened.
   virtual void use_card(NodeCard& card, std::span<const LinkInfo> links) = 0;
   /// Slots of an earlier life are taken up; links are about to be routed.

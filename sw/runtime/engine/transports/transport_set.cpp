@@ -19,16 +19,16 @@ Transport* TransportSet::find(std::string_view name) {
   return nullptr;
 }
 
-std::vector<driver::ShardWorkerPlace> TransportSet::workers() {
-  std::vector<driver::ShardWorkerPlace> places;
+std::vector<driver::WorkerPlace> TransportSet::workers() {
+  std::vector<driver::WorkerPlace> places;
   for (const auto& transport : transports_) {
-    for (driver::ShardWorkerPlace& place : transport->workers()) places.push_back(std::move(place));
+    for (driver::WorkerPlace& place : transport->workers()) places.push_back(std::move(place));
   }
   return places;
 }
 
 void TransportSet::route_loopback(NodeCard& card, std::uint16_t link) {
-  card.card().set_route(link, loopback_, pipeline::LinkParameters{});
+  card.card().set_route(link, driver::OverCarrier{loopback_}, pipeline::LinkParameters{});
   loopback_.add_link(link);
 }
 

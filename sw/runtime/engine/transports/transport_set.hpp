@@ -21,7 +21,7 @@ class TransportSet {
   std::span<const std::unique_ptr<Transport>> all() const { return transports_; }
 
   /// Threads that transports bring for the slots of their links.
-  std::vector<driver::ShardWorkerPlace> workers();
+  std::vector<driver::WorkerPlace> workers();
   /// Routes the link within the node, which strict pairs run over.
   void route_loopback(NodeCard& card, std::uint16_t link);
   bool take_key_news();

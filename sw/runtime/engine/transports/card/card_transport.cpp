@@ -1,6 +1,5 @@
 #include "runtime/engine/transports/card/card_transport.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "runtime/engine/cards/node_card.hpp"
@@ -8,10 +7,6 @@
 
 namespace slotwire::engine {
 namespace {
-
-/// Bytes of a frame on the wire that are no lines: Ethernet, IPv4, UDP and link header, less the 14 that the MTU does
-/// not count.
-constexpr std::size_t kHeaderBytesInMtu = 50;
 
 void check_node(const Config& config, const ReportProblem& report) {
   const CardConfig& c = config.card;
@@ -57,13 +52,9 @@ void CardTransport::use_card(NodeCard& card, std::span<const LinkInfo> /*links*/
   const carriers::Address address = address_of(*context_.config.card.address);
   if (card.hardware_lines() == 0) {
     udp_ = open_udp_carrier(context_, address);
-    return;
+  } else {
+    context_.log->info("carrier card on {}: up to {} lines a frame", address.to_string(), card.hardware_lines());
   }
-  const std::size_t lines =
-      std::min(card.hardware_lines(), (context_.config.listen.mtu - kHeaderBytesInMtu) / regs::kLineBytes);
-  port_ = std::make_unique<driver::CardPort>(address, lines, std::size_t{context_.config.limits.links} + 1);
-  context_.log->info("carrier card on {}: {} lines a frame", address.to_string(), lines);
-  context_.loop.add(port_->fd(), EPOLLIN, [](std::uint32_t) {});
 }
 
 void CardTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address& /*peer*/, control::PeerHello& hello) {
@@ -71,7 +62,7 @@ void CardTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address
 }
 
 void CardTransport::route_over_udp(std::uint16_t link, const carriers::Address& peer) {
-  card_->card().set_route(link, *udp_, link_figures(context_.config.protocol));
+  card_->card().set_route(link, driver::OverCarrier{*udp_}, link_figures(context_.config.protocol));
   udp_->add_link(link, peer);
 }
 
@@ -82,8 +73,7 @@ void CardTransport::route(const LinkInfo& link, const control::PeerHello& hello,
   if (udp_) {
     route_over_udp(link.index, peer);
   } else {
-    card_->card().set_route(link.index, *port_, link_figures(context_.config.protocol));
-    port_->add_link(link.index, peer);
+    card_->card().set_route(link.index, driver::OnCard{peer}, link_figures(context_.config.protocol));
   }
   peers_.emplace(link.index, peer);
 }
@@ -108,10 +98,7 @@ bool CardTransport::on_card_gone(std::string_view why) {
       "card is back",
       why);
   card_->replaced_by_software(why);
-  for (const auto& [link, peer] : peers_) {
-    port_->remove_link(link);
-    route_over_udp(link, peer);
-  }
+  for (const auto& [link, peer] : peers_) route_over_udp(link, peer);
   return true;
 }
 

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "core/carriers/udp.hpp"
-#include "driver/relay/card_port.hpp"
 #include "runtime/engine/transports/transport.hpp"
 
 namespace slotwire::engine {
@@ -29,7 +28,6 @@ class CardTransport final : public Transport {
 
   TransportContext context_;
   NodeCard* card_ = nullptr;
-  std::unique_ptr<driver::CardPort> port_;            ///< where there is hardware
   std::unique_ptr<carriers::UdpCarrier> udp_;         ///< where there is none, or none any more
   std::map<std::uint16_t, carriers::Address> peers_;  ///< of links that are routed
   std::string wait_reason_;                           ///< what was logged of why a card that is away is waited for

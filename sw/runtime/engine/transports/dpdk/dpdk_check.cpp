@@ -20,11 +20,6 @@ void check_dpdk_node(const Config& config, const ReportProblem& report) {
   if (!d.lcores.empty() && d.port.empty()) {
     report("dpdk.lcores", "is given but there is no port whose queues they would serve; set 'dpdk.port', or remove it");
   }
-  if (!d.lcores.empty() && config.card.kind() != driver::CardKind::software) {
-    report("dpdk.lcores",
-           "cannot be together with a card, which works with slotwired's main thread; remove it, or set card.kind = "
-           "\"software\"");
-  }
   if (d.kernel_interface.size() > carriers::kMaxInterfaceName ||
       d.kernel_interface.find_first_of("/ \t\n") != std::string::npos) {
     report("dpdk.kernel_interface", "is no name of an interface: at most " +

@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "core/carriers/dpdk/host.hpp"
-#include "driver/soft/soft_card.hpp"
+#include "driver/soft/soft_mover.hpp"
 #include "runtime/engine/cards/node_card.hpp"
 #include "runtime/engine/transports/dpdk/dpdk_check.hpp"
 
@@ -60,7 +60,7 @@ void DpdkTransport::open_port() {
   options.rx_descriptors = config.rx_descriptors;
   options.tx_descriptors = config.tx_descriptors;
   // Room for several bursts.
-  options.output_frames = std::max(options.output_frames, 4 * driver::SoftCard::kBurst);
+  options.output_frames = std::max(options.output_frames, 4 * driver::SoftMover::kBurst);
   options.max_links = std::size_t{context_.config.limits.links} + 1;
   options.queues = std::max<std::size_t>(config.lcores.size(), 1);
   options.queue_cpus.assign(config.lcores.begin(), config.lcores.end());
@@ -102,9 +102,9 @@ void DpdkTransport::choose_ciphers() {
   context_.log->info("encryption over dpdk by {} ({})", library().name(), ciphers_why_);
 }
 
-std::vector<driver::ShardWorkerPlace> DpdkTransport::workers() {
+std::vector<driver::WorkerPlace> DpdkTransport::workers() {
   const std::vector<std::uint32_t>& cpus = context_.config.dpdk.lcores;
-  std::vector<driver::ShardWorkerPlace> places;
+  std::vector<driver::WorkerPlace> places;
   if (cpus.empty()) return places;
   for (std::size_t queue = 0; queue < carrier_->queues(); ++queue) {
     carriers::DpdkCarrier* const dpdk = carrier_.get();
@@ -139,7 +139,8 @@ void DpdkTransport::route(const LinkInfo& link, const control::PeerHello& hello,
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   if (known == routed_.end()) {
     sealed_->join(link, &library());
-    card_->card().set_route(link.index, sealed_->carrier(), link_figures(context_.config.protocol));
+    card_->card().set_route(link.index, driver::OverCarrier{sealed_->carrier()},
+                            link_figures(context_.config.protocol));
   }
   card_->run_on_first([&] {
     if (known != routed_.end()) carrier_->remove_link(link.index);  // the peer has another number of threads now

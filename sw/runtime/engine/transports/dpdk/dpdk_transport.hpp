@@ -18,7 +18,7 @@ class DpdkTransport final : public Transport {
   explicit DpdkTransport(const TransportContext& context);
 
   std::string_view name() const override { return "dpdk"; }
-  std::vector<driver::ShardWorkerPlace> workers() override;
+  std::vector<driver::WorkerPlace> workers() override;
   void use_card(NodeCard& card, std::span<const LinkInfo> links) override;
   void start() override;
   void fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) override;

@@ -70,7 +70,7 @@ void TcpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   // TCP loses nothing while it stands, and link_up() goes back when it broke: an early timeout would only send again
   // what waits in its buffers.
   figures.retransmit_us = figures.retransmit_max_us;
-  card_->card().set_route(link.index, *carrier_, figures);
+  card_->card().set_route(link.index, driver::OverCarrier{*carrier_}, figures);
   carrier_->add_link({link.index, link.config->peer, link.config->dial, peer, token});
   route.token = token;
   route.routed = true;

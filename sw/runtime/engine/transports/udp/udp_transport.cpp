@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "driver/soft/soft_card.hpp"
+#include "driver/soft/soft_mover.hpp"
 #include "runtime/engine/cards/node_card.hpp"
 
 namespace slotwire::engine {
@@ -31,7 +31,7 @@ std::unique_ptr<carriers::UdpCarrier> open_udp_carrier(const TransportContext& c
   options.bind = address;
   options.mtu = context.config.listen.mtu;
   // Room for several bursts, whatever the frame size.
-  options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftCard::kBurst * options.mtu);
+  options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftMover::kBurst * options.mtu);
   options.max_links = std::size_t{context.config.limits.links} + 1;
   auto udp = std::make_unique<carriers::UdpCarrier>(options);
   context.log->info("carrier udp on {}: {}", udp->local_address().to_string(), udp->features());
@@ -57,7 +57,7 @@ void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   sealed_.join(link, nullptr);
-  card_->card().set_route(link.index, sealed_.carrier(), link_figures(config_.protocol));
+  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol));
   carrier_->add_link(link.index, peer);
   routed_.insert(link.index);
 }

@@ -1,4 +1,4 @@
-#include "driver/relay/card_port.hpp"
+#include "driver/relay/card_neighbours.hpp"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -92,42 +92,42 @@ std::optional<MacAddress> mac_of_neighbour(std::uint32_t ip, const std::string& 
   return std::nullopt;
 }
 
-CardPort::CardPort(const carriers::Address& own, std::size_t lines, std::size_t max_links)
-    : CardPort(own, mac_of_own(ipv4_of(own)), kNeighbours, lines, max_links) {}
+CardNeighbours::CardNeighbours(const carriers::Address& own, std::size_t max_links)
+    : CardNeighbours(own, mac_of_own(ipv4_of(own)), kNeighbours, max_links) {}
 
-CardPort::CardPort(const carriers::Address& own, const MacAddress& mac, std::string neighbours, std::size_t lines,
-                   std::size_t max_links)
-    : own_{ipv4_of(own), own.port(), mac}, neighbours_(std::move(neighbours)), lines_(lines), links_(max_links) {
+CardNeighbours::CardNeighbours(const carriers::Address& own, const MacAddress& mac, std::string table,
+                               std::size_t max_links)
+    : own_{ipv4_of(own), own.port(), mac}, table_(std::move(table)), links_(max_links) {
   if (own_.port == 0) throw std::invalid_argument("the card's address needs a port");
   timer_ = slot::Fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   socket_ = slot::Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!timer_ || !socket_) carriers::throw_errno("the card's port: a timer or a socket cannot be had");
+  if (!timer_ || !socket_) carriers::throw_errno("the card's neighbours: a timer or a socket cannot be had");
 }
 
-void CardPort::add_link(std::uint16_t link, const carriers::Address& peer) {
-  const std::uint32_t ip = ipv4_of(peer);
+void CardNeighbours::add(std::uint16_t link, const carriers::Address& neighbour) {
+  const std::uint32_t ip = ipv4_of(neighbour);
   if (link >= links_.size() || links_[link].state != State::none) {
     throw std::invalid_argument("link " + std::to_string(link) + " is out of range or taken");
   }
-  if (ip == 0 || peer.port() == 0) {
-    throw std::invalid_argument(peer.to_string() + " is no address that frames can go to; give the peer's");
+  if (ip == 0 || neighbour.port() == 0) {
+    throw std::invalid_argument(neighbour.to_string() + " is no address that frames can go to; give the peer's");
   }
-  if (ip == own_.ip && peer.port() == own_.port) {
-    throw std::invalid_argument(peer.to_string() + " is this card's own address; give the peer's");
+  if (ip == own_.ip && neighbour.port() == own_.port) {
+    throw std::invalid_argument(neighbour.to_string() + " is this card's own address; give the peer's");
   }
   for (const Link& other : links_) {
-    if (other.state != State::none && other.route.ip == ip && other.route.port == peer.port()) {
-      throw std::invalid_argument("another link leads to " + peer.to_string());
+    if (other.state != State::none && other.address.ip == ip && other.address.port == neighbour.port()) {
+      throw std::invalid_argument("another link leads to " + neighbour.to_string());
     }
   }
-  links_[link] = {State::looking, false, {ip, peer.port(), {}}};
+  links_[link] = {State::looking, false, {ip, neighbour.port(), {}}};
   ++looking_;
   next_look_us_ = 0;
-  ask(links_[link].route);
+  ask(links_[link].address);
   set_timer(true);
 }
 
-void CardPort::remove_link(std::uint16_t link) {
+void CardNeighbours::remove(std::uint16_t link) {
   if (link >= links_.size() || links_[link].state == State::none) return;
   if (links_[link].state == State::looking) --looking_;
   links_[link] = {};
@@ -135,23 +135,23 @@ void CardPort::remove_link(std::uint16_t link) {
 }
 
 /// Makes the kernel look for the peer's MAC address: a datagram to the port where everything is discarded.
-void CardPort::ask(const CardRoute& route) const {
+void CardNeighbours::ask(const CardAddress& address) const {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(kDiscardPort);
-  to.sin_addr.s_addr = htonl(route.ip);
+  to.sin_addr.s_addr = htonl(address.ip);
   // Nothing depends on it: the kernel may know the address, or learn it from the control connection.
   static_cast<void>(::sendto(socket_.get(), "", 0, MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), sizeof to));
 }
 
-void CardPort::set_timer(bool on) {
+void CardNeighbours::set_timer(bool on) {
   itimerspec every{};
   if (on) every.it_interval.tv_nsec = every.it_value.tv_nsec = static_cast<long>(kLookUs * 1000);
   timerfd_settime(timer_.get(), 0, &every, nullptr);
 }
 
-std::size_t CardPort::poll(std::uint64_t now_us, std::size_t, carriers::FrameSink& sink) {
-  if (looking_ == 0 || now_us < next_look_us_) return 0;
+void CardNeighbours::poll(std::uint64_t now_us, NeighbourListener& listener) {
+  if (looking_ == 0 || now_us < next_look_us_) return;
   std::uint64_t expired = 0;
   static_cast<void>(!::read(timer_.get(), &expired, sizeof expired));
   next_look_us_ = now_us + kLookUs;
@@ -159,24 +159,22 @@ std::size_t CardPort::poll(std::uint64_t now_us, std::size_t, carriers::FrameSin
     Link& link = links_[i];
     if (link.state != State::looking) continue;
     const auto number = static_cast<std::uint16_t>(i);
-    if (const auto mac = mac_of_neighbour(link.route.ip, neighbours_)) {
-      link.route.mac = *mac;
-      link.state = State::up;
+    if (const auto mac = mac_of_neighbour(link.address.ip, table_)) {
+      link.address.mac = *mac;
+      link.state = State::known;
       --looking_;
-      ++counters_.connects;
-      sink.on_link(number, true, "");
+      listener.on_neighbour(number, true, "");
     } else {
-      ask(link.route);
+      ask(link.address);
       if (!link.told) {
         link.told = true;
-        sink.on_link(number, false,
-                     "no host answers for " + text_of(link.route.ip) +
-                         " on the card's network yet (ARP); a card reaches peers on its own network only");
+        listener.on_neighbour(number, false,
+                              "no host answers for " + text_of(link.address.ip) +
+                                  " on the card's network yet (ARP); a card reaches peers on its own network only");
       }
     }
   }
   if (looking_ == 0) set_timer(false);
-  return 0;
 }
 
 }  // namespace slotwire::driver

@@ -1,6 +1,6 @@
 // The relay between processes and a card: rows, lines and marks over a host bus, and what comes of those that cannot
 // be.
-#include "driver/relay/relay_card.hpp"
+#include "driver/relay/hardware_mover.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "driver/router/make_card.hpp"
 #include "driver_model_card.hpp"
 #include "temporary_directory.hpp"
 
@@ -85,8 +86,15 @@ class Relay : public testing::Test {
   Relay() { directory_.write("arp", "head\n127.0.0.2 0x1 0x2 02:10:ab:cd:ef:01 * eth0\n"); }
 
   void start(std::uint64_t life = kLife, std::uint64_t give_up_us = 0) {
-    relay_ = std::make_unique<RelayCard>(rows_, SoftCardOptions{.links = 4}, listener_,
-                                         std::make_unique<test::ModelBus>(card_), life, give_up_us);
+    CardComposition parts;
+    parts.rows = rows_;
+    parts.soft.links = 4;
+    parts.hardware =
+        HardwareParts{std::make_unique<test::ModelBus>(card_),
+                      std::make_unique<CardNeighbours>(Address::parse("127.0.0.1:7401"), MacAddress{2, 0, 0, 0, 0, 9},
+                                                       (directory_.path() / "arp").string(), 4),
+                      life, give_up_us, 22};
+    relay_ = make_card(std::move(parts), listener_);
   }
   bool poll(std::uint64_t later_us = 1000) {
     listener_.polling = true;
@@ -96,11 +104,8 @@ class Relay : public testing::Test {
   }
   /// The card's link, up.
   void link_up() {
-    port_ = std::make_unique<CardPort>(Address::parse("127.0.0.1:7401"), MacAddress{2, 0, 0, 0, 0, 9},
-                                       (directory_.path() / "arp").string(), 22, 4);
-    relay_->set_route(kCardLink, *port_, {});
-    port_->add_link(kCardLink, Address::parse("127.0.0.2:7401"));
-    poll(CardPort::kLookUs);
+    relay_->set_route(kCardLink, OnCard{Address::parse("127.0.0.2:7401")}, {});
+    poll(CardNeighbours::kLookUs);
   }
   static pipeline::Binding binding(std::uint16_t link = kCardLink, std::uint16_t epoch = 7) {
     return {.link = link,
@@ -112,6 +117,7 @@ class Relay : public testing::Test {
             .marks = {}};
   }
   void bound(std::uint16_t slot) {
+    relay_->prepare_slot(slot, kCardLink);
     relay_->open_slot(slot, kOrder, kOrder, true);
     relay_->bind(slot, binding());
     map(slot);
@@ -154,8 +160,7 @@ class Relay : public testing::Test {
   test::ModelCard card_;
   std::vector<SlotRow> rows_ = std::vector<SlotRow>(8);
   Listener listener_;
-  std::unique_ptr<CardPort> port_;
-  std::unique_ptr<RelayCard> relay_;
+  std::unique_ptr<Card> relay_;
   slot::Space own_, other_;
   std::uint64_t now_ = 1'000'000;
 };
@@ -163,6 +168,7 @@ class Relay : public testing::Test {
 TEST_F(Relay, BindWritesTheRow) {
   start();
   link_up();
+  relay_->prepare_slot(2, kCardLink);
   relay_->open_slot(2, kOrder, 5, true);
   EXPECT_EQ(card_.state(2), SlotState::free);
   relay_->bind(2, {.link = kCardLink,
@@ -462,7 +468,7 @@ TEST_F(Relay, AResetCardIsBoundAgainAtItsMarks) {
   card_.there = false;
   poll();
   card_.there = true;
-  poll(RelayCard::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   EXPECT_EQ(shown_tail(), 1U) << "the peer was told that it was delivered";
   EXPECT_EQ(shown_head(), 2U);
   const SlotRow& row = card_.rows[1];
@@ -504,7 +510,7 @@ TEST_F(Relay, AnotherLifesMemoryIsNotTrusted) {
   card_.there = false;
   poll();
   card_.there = true;
-  poll(RelayCard::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   ASSERT_EQ(listener_.faults.size(), 1U);
   EXPECT_EQ(listener_.faults[0], std::pair(std::uint16_t{1}, Fault::memory));
   EXPECT_EQ(card_.state(1), SlotState::free);
@@ -593,6 +599,7 @@ TEST_F(Relay, APlaceIsGivenBackAndUsedAgain) {
     bound(1);
     if (round % 4 == 1) relay_->unbind(1);
     try {
+      relay_->prepare_slot(2, kCardLink);
       relay_->open_slot(2, kOrder, kOrder, true);
       FAIL() << "there is no room for two";
     } catch (const std::runtime_error& error) {
@@ -604,11 +611,13 @@ TEST_F(Relay, APlaceIsGivenBackAndUsedAgain) {
     relay_->close_slot(1);
     EXPECT_EQ(card_.state(1), SlotState::free);
     if (round % 4 == 2) {
+      relay_->prepare_slot(3, kCardLink);
       relay_->open_slot(3, kOrder, kOrder, true);
       relay_->close_slot(3);
     }
   }
   try {
+    relay_->prepare_slot(2, kCardLink);
     relay_->open_slot(2, 11, kOrder, true);
     FAIL();
   } catch (const std::runtime_error& error) {
@@ -619,6 +628,7 @@ TEST_F(Relay, APlaceIsGivenBackAndUsedAgain) {
 TEST_F(Relay, ASlotWithoutAPlaceIsNeverBoundOnTheCard) {
   start();
   link_up();
+  relay_->prepare_slot(1, kCardLink);
   relay_->open_slot(1, kOrder, kOrder, false);
   relay_->bind(1, binding());
   poll();
@@ -653,7 +663,7 @@ TEST_F(Relay, ALinkBeyondTheCardsIsRefused) {
   start();
   link_up();
   try {
-    relay_->set_route(2, *port_, {});
+    relay_->set_route(2, OnCard{Address::parse("127.0.0.3:7401")}, {});
     FAIL();
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("2 links"), std::string::npos) << error.what();
@@ -665,9 +675,10 @@ TEST_F(Relay, LinksInSoftwareWorkBesideTheCards) {
   start();
   link_up();
   SoftCarrier carrier;
-  relay_->set_route(kSoftLink, carrier, {});
+  relay_->set_route(kSoftLink, OverCarrier{carrier}, {});
   poll();
   ASSERT_TRUE(relay_->link_up(kSoftLink));
+  relay_->prepare_slot(4, kCardLink);
   relay_->open_slot(4, kOrder, kOrder, true);
   relay_->bind(4, binding(kSoftLink));
   EXPECT_EQ(rows_[4].in_base, 0U) << "it needs no place on the card";
@@ -704,13 +715,14 @@ TEST_F(Relay, ACardThatGoesAwayAndComesBack) {
   relay_->look(1);
   EXPECT_FALSE(relay_->drained(1)) << "two lines wait for the card";
   relay_->close_slot(2);
+  relay_->prepare_slot(3, kCardLink);
   relay_->open_slot(3, kOrder, kOrder, true);  // has the place that slot 2 had
   relay_->bind(3, binding(kCardLink, 99));
-  EXPECT_LE(relay_->timer_us(now_), RelayCard::kRetryUs);
-  poll(RelayCard::kRetryUs);
+  EXPECT_LE(relay_->timer_us(now_), HardwareMover::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   EXPECT_EQ(listener_.links.size(), 1U);
   card_.there = true;
-  poll(RelayCard::kRetryUs - 1);
+  poll(HardwareMover::kRetryUs - 1);
   EXPECT_FALSE(relay_->link_up(kCardLink));
   poll(1);
   EXPECT_TRUE(relay_->link_up(kCardLink));
@@ -725,7 +737,7 @@ TEST_F(Relay, ACardThatGoesAwayAndComesBack) {
 
 // Whose links move to software: what the card carried ends and is told, what comes then is served.
 TEST_F(Relay, ACardThatStaysAwayIsGivenUp) {
-  constexpr std::uint64_t kGiveUpUs = 4 * RelayCard::kRetryUs;
+  constexpr std::uint64_t kGiveUpUs = 4 * HardwareMover::kRetryUs;
   start(kLife, kGiveUpUs);
   link_up();
   bound(1);
@@ -733,19 +745,19 @@ TEST_F(Relay, ACardThatStaysAwayIsGivenUp) {
   carrier.link = kCardLink;
   card_.there = false;
   poll();
-  for (std::uint64_t waited = RelayCard::kRetryUs; waited < kGiveUpUs; waited += RelayCard::kRetryUs) {
-    poll(RelayCard::kRetryUs);
+  for (std::uint64_t waited = HardwareMover::kRetryUs; waited < kGiveUpUs; waited += HardwareMover::kRetryUs) {
+    poll(HardwareMover::kRetryUs);
     EXPECT_EQ(listener_.asked, 0);
   }
-  poll(RelayCard::kRetryUs);
-  poll(RelayCard::kRetryUs);
+  poll(HardwareMover::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   EXPECT_EQ(listener_.asked, 2) << "again, while there is no other way";
   EXPECT_TRUE(listener_.faults.empty());
   listener_.gone = [&] {
-    relay_->set_route(kCardLink, carrier, {});
+    relay_->set_route(kCardLink, OverCarrier{carrier}, {});
     return true;
   };
-  poll(RelayCard::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   ASSERT_EQ(listener_.faults.size(), 1U);
   EXPECT_EQ(listener_.faults[0], std::pair(std::uint16_t{1}, Fault::memory));
   relay_->close_slot(1);
@@ -758,7 +770,7 @@ TEST_F(Relay, ACardThatStaysAwayIsGivenUp) {
   poll();
   EXPECT_EQ(carrier.payload, 2 * regs::kLineBytes);
   card_.there = true;
-  poll(RelayCard::kMostRetryUs);
+  poll(HardwareMover::kMostRetryUs);
   EXPECT_EQ(listener_.asked, 3);
   EXPECT_TRUE(relay_->link_up(kCardLink));
   EXPECT_EQ(listener_.faults.size(), 1U);
@@ -769,7 +781,8 @@ TEST_F(Relay, ASlotInSoftwareGoesOnOnTheCard) {
   start();
   SoftCarrier carrier;
   carrier.link = kCardLink;
-  relay_->set_route(kCardLink, carrier, {});
+  relay_->set_route(kCardLink, OverCarrier{carrier}, {});
+  relay_->prepare_slot(2, kCardLink);
   relay_->open_slot(2, kOrder, kOrder, true);
   relay_->bind(2, binding());
   map(2);
@@ -794,8 +807,9 @@ TEST_F(Relay, ASlotInSoftwareThatTheCardHasNoRoomForEnds) {
   card_.memory_lines = 64;
   start();
   SoftCarrier carrier;
-  relay_->set_route(kCardLink, carrier, {});
+  relay_->set_route(kCardLink, OverCarrier{carrier}, {});
   for (std::uint16_t slot = 0; slot < 2; ++slot) {
+    relay_->prepare_slot(slot, kCardLink);
     relay_->open_slot(slot, kOrder, kOrder, true);
     relay_->bind(slot, binding());
   }
@@ -815,10 +829,10 @@ TEST_F(Relay, AnotherCardInItsPlaceIsNotUsed) {
   poll();
   card_.there = true;
   card_.memory_lines = 512;
-  for (int tries = 0; tries < 10; ++tries) poll(RelayCard::kMostRetryUs);
+  for (int tries = 0; tries < 10; ++tries) poll(HardwareMover::kMostRetryUs);
   EXPECT_FALSE(relay_->link_up(kCardLink));
   card_.memory_lines = 1024;
-  poll(RelayCard::kMostRetryUs);
+  poll(HardwareMover::kMostRetryUs);
   EXPECT_TRUE(relay_->link_up(kCardLink));
 }
 
@@ -829,14 +843,14 @@ TEST_F(Relay, ACardThatDoesNotAnswerIsTriedLessAndLess) {
   card_.tell_moved(0);
   poll();
   std::uint64_t last = 0;
-  poll(RelayCard::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   for (int tries = 0; tries < 10; ++tries) {
     const std::uint64_t wait = relay_->timer_us(now_);
-    EXPECT_TRUE(wait == 2 * last || last == 0 || wait == RelayCard::kMostRetryUs) << wait << " after " << last;
+    EXPECT_TRUE(wait == 2 * last || last == 0 || wait == HardwareMover::kMostRetryUs) << wait << " after " << last;
     last = wait;
     poll(wait);
   }
-  EXPECT_EQ(last, RelayCard::kMostRetryUs);
+  EXPECT_EQ(last, HardwareMover::kMostRetryUs);
   card_.answers = true;
   poll(last);
   EXPECT_TRUE(relay_->link_up(kCardLink));
@@ -848,7 +862,7 @@ TEST_F(Relay, ACommandThatDoesNotEndIsTakenUpAgain) {
   link_up();
   EXPECT_FALSE(relay_->link_up(kCardLink));
   card_.command_busy = false;
-  poll(RelayCard::kRetryUs);
+  poll(HardwareMover::kRetryUs);
   EXPECT_TRUE(relay_->link_up(kCardLink));
   EXPECT_EQ(card_.commands.back(), static_cast<std::uint32_t>(regs::CardCommand::link_up));
 }

@@ -1,5 +1,5 @@
-// The port of a card: whose MAC addresses it believes, and which links it takes.
-#include "driver/relay/card_port.hpp"
+// The neighbours of a card: whose MAC addresses it believes, and which links it takes.
+#include "driver/relay/card_neighbours.hpp"
 
 #include <gtest/gtest.h>
 
@@ -71,7 +71,7 @@ TEST_F(Neighbours, GarbageHidesNoLaterEntry) {
   EXPECT_EQ(look("127.0.0.2 0x1 0x2 zz:zz:zz:zz:zz:zz * eth0\n127.0.0.2 0x1 0x2 02:10:ab:cd:ef:01 * eth0\n"), kMac);
 }
 
-TEST(CardPortAddress, OfTheLoopbackIsRefusedWithARemedy) {
+TEST(CardAddressOfItsOwn, OfTheLoopbackIsRefusedWithARemedy) {
   try {
     mac_of_own(0x7f000001);
     FAIL() << "the loopback is no Ethernet interface";
@@ -80,78 +80,76 @@ TEST(CardPortAddress, OfTheLoopbackIsRefusedWithARemedy) {
     EXPECT_NE(std::string(error.what()).find("ip addr add"), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find("card.address"), std::string::npos) << error.what();
   }
-  EXPECT_THROW(CardPort(Address::parse("127.0.0.1:7401"), 22, 4), std::runtime_error);
+  EXPECT_THROW(CardNeighbours(Address::parse("127.0.0.1:7401"), 4), std::runtime_error);
 }
 
-TEST(CardPortAddress, WithoutPortOrOfAnotherFamilyIsRefused) {
-  const auto make = [](const char* own) { return CardPort(Address::parse(own), kMac, "/dev/null", 22, 4); };
+TEST(CardAddressOfItsOwn, WithoutPortOrOfAnotherFamilyIsRefused) {
+  const auto make = [](const char* own) { return CardNeighbours(Address::parse(own), kMac, "/dev/null", 4); };
   EXPECT_THROW(make("127.0.0.1:0"), std::invalid_argument);
   EXPECT_THROW(make("[::1]:7401"), std::invalid_argument);
   EXPECT_NO_THROW(make("127.0.0.1:7401"));
 }
 
-class Sink final : public carriers::FrameSink {
+class Sink final : public NeighbourListener {
  public:
-  void on_frame(std::uint16_t, std::span<const std::byte>) override { ADD_FAILURE() << "no frame passes here"; }
-  void on_link(std::uint16_t link, bool up, std::string_view reason) override {
-    told.emplace_back(link, up, std::string(reason));
+  void on_neighbour(std::uint16_t link, bool known, std::string_view why) override {
+    told.emplace_back(link, known, std::string(why));
   }
   std::vector<std::tuple<std::uint16_t, bool, std::string>> told;
 };
 
 class Port : public Neighbours {
  protected:
-  CardPort port_{Address::parse("127.0.0.1:7401"), kMac, table(""), 22, 4};
+  CardNeighbours neighbours_{Address::parse("127.0.0.1:7401"), kMac, table(""), 4};
   Sink sink_;
 };
 
 TEST_F(Port, RefusesLinksThatCannotBe) {
-  port_.add_link(0, Address::parse("127.0.0.2:7401"));
-  EXPECT_THROW(port_.add_link(0, Address::parse("127.0.0.3:7401")), std::invalid_argument);  // taken
-  EXPECT_THROW(port_.add_link(4, Address::parse("127.0.0.3:7401")), std::invalid_argument);  // out of range
-  EXPECT_THROW(port_.add_link(65535, Address::parse("127.0.0.3:7401")), std::invalid_argument);
-  EXPECT_THROW(port_.add_link(1, Address::parse("127.0.0.2:7401")), std::invalid_argument);  // another's peer
-  EXPECT_THROW(port_.add_link(1, Address::parse("[::1]:7401")), std::invalid_argument);      // no IPv4
-  EXPECT_THROW(port_.add_link(1, Address()), std::invalid_argument);                         // none
-  EXPECT_THROW(port_.add_link(1, Address::parse("127.0.0.3:0")), std::invalid_argument);     // no port
-  EXPECT_THROW(port_.add_link(1, Address::parse("0.0.0.0:7401")), std::invalid_argument);
-  EXPECT_THROW(port_.add_link(1, Address::parse("127.0.0.1:7401")), std::invalid_argument);  // itself
-  port_.add_link(1, Address::parse("127.0.0.2:7402"));  // another card of the same host
-  port_.remove_link(0);
-  port_.remove_link(0);
-  port_.remove_link(65535);
-  port_.add_link(2, Address::parse("127.0.0.2:7401"));
+  neighbours_.add(0, Address::parse("127.0.0.2:7401"));
+  EXPECT_THROW(neighbours_.add(0, Address::parse("127.0.0.3:7401")), std::invalid_argument);  // taken
+  EXPECT_THROW(neighbours_.add(4, Address::parse("127.0.0.3:7401")), std::invalid_argument);  // out of range
+  EXPECT_THROW(neighbours_.add(65535, Address::parse("127.0.0.3:7401")), std::invalid_argument);
+  EXPECT_THROW(neighbours_.add(1, Address::parse("127.0.0.2:7401")), std::invalid_argument);  // another's peer
+  EXPECT_THROW(neighbours_.add(1, Address::parse("[::1]:7401")), std::invalid_argument);      // no IPv4
+  EXPECT_THROW(neighbours_.add(1, Address()), std::invalid_argument);                         // none
+  EXPECT_THROW(neighbours_.add(1, Address::parse("127.0.0.3:0")), std::invalid_argument);     // no port
+  EXPECT_THROW(neighbours_.add(1, Address::parse("0.0.0.0:7401")), std::invalid_argument);
+  EXPECT_THROW(neighbours_.add(1, Address::parse("127.0.0.1:7401")), std::invalid_argument);  // itself
+  neighbours_.add(1, Address::parse("127.0.0.2:7402"));  // another card of the same host
+  neighbours_.remove(0);
+  neighbours_.remove(0);
+  neighbours_.remove(65535);
+  neighbours_.add(2, Address::parse("127.0.0.2:7401"));
 }
 
 TEST_F(Port, BringsALinkUpWhenItsPeerIsKnown) {
   std::uint64_t now = 1;
-  port_.add_link(1, Address::parse("127.0.0.2:7401"));
-  pollfd timer{port_.fd(), POLLIN, 0};
+  neighbours_.add(1, Address::parse("127.0.0.2:7401"));
+  pollfd timer{neighbours_.fd(), POLLIN, 0};
   ASSERT_EQ(poll(&timer, 1, 5000), 1) << "nothing wakes who sleeps on the port";
-  port_.poll(now, 64, sink_);
+  neighbours_.poll(now, sink_);
   ASSERT_EQ(sink_.told.size(), 1U);
   EXPECT_FALSE(std::get<1>(sink_.told[0]));
   EXPECT_NE(std::get<2>(sink_.told[0]).find("127.0.0.2"), std::string::npos);
-  port_.poll(now += CardPort::kLookUs, 64, sink_);
+  neighbours_.poll(now += CardNeighbours::kLookUs, sink_);
   EXPECT_EQ(sink_.told.size(), 1U) << "told once";
   table("127.0.0.2 0x1 0x2 02:10:ab:cd:ef:01 * eth0\n");
-  port_.poll(now += CardPort::kLookUs - 1, 64, sink_);
+  neighbours_.poll(now += CardNeighbours::kLookUs - 1, sink_);
   EXPECT_EQ(sink_.told.size(), 1U) << "not looked for yet";
-  port_.poll(now += 1, 64, sink_);
+  neighbours_.poll(now += 1, sink_);
   ASSERT_EQ(sink_.told.size(), 2U);
   EXPECT_EQ(sink_.told[1], (std::tuple<std::uint16_t, bool, std::string>{1, true, ""}));
-  EXPECT_EQ(port_.route(1).mac, kMac);
-  EXPECT_EQ(port_.route(1).ip, kPeer);
-  EXPECT_EQ(port_.route(1).port, 7401);
-  EXPECT_EQ(port_.counters().connects, 1U);
+  EXPECT_EQ(neighbours_.neighbour(1).mac, kMac);
+  EXPECT_EQ(neighbours_.neighbour(1).ip, kPeer);
+  EXPECT_EQ(neighbours_.neighbour(1).port, 7401);
   EXPECT_EQ(poll(&timer, 1, 0), 0) << "the timer runs for nothing";
 }
 
 TEST_F(Port, LooksForNothingOnceALinkIsRemoved) {
-  port_.add_link(1, Address::parse("127.0.0.2:7401"));
+  neighbours_.add(1, Address::parse("127.0.0.2:7401"));
   table("127.0.0.2 0x1 0x2 02:10:ab:cd:ef:01 * eth0\n");
-  port_.remove_link(1);
-  port_.poll(CardPort::kLookUs, 64, sink_);
+  neighbours_.remove(1);
+  neighbours_.poll(CardNeighbours::kLookUs, sink_);
   EXPECT_TRUE(sink_.told.empty());
 }
 

@@ -8,7 +8,7 @@
 
 namespace slotwire::driver {
 
-class HostPort {
+class AccessPort {
  public:
   using Bytes = std::array<std::byte, regs::kLineBytes>;
   struct Reply {
@@ -16,7 +16,7 @@ class HostPort {
     bool error = false;  ///< there is nothing at the address
   };
 
-  virtual ~HostPort() = default;
+  virtual ~AccessPort() = default;
   /// Takes a write of the bytes of a line that `strobes` has bits for. False: no room now.
   virtual bool write(std::uint32_t address, const Bytes& data, std::uint64_t strobes) = 0;
   /// Takes a read of a line. False: no room now.

@@ -1,4 +1,4 @@
-// What tests of a sharded card need: a carrier of several queues, processes, and the loop of an engine.
+// What tests of a card with workers need: a carrier of several queues, processes, and the loop of an engine.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "driver/sharded/sharded_card.hpp"
+#include "driver/router/make_card.hpp"
 
 namespace slotwire::driver::test {
 
@@ -210,7 +210,9 @@ class Listener final : public CardListener {
     EXPECT_EQ(std::this_thread::get_id(), thread) << "told in another thread than the engine's";
     links.emplace_back(link, up, std::string(reason));
   }
+  bool on_card_gone(std::string_view) override { return gone ? gone() : false; }
   std::thread::id thread = std::this_thread::get_id();
+  std::function<bool()> gone;
   std::function<void(std::uint16_t)> each_fault;
   std::vector<std::pair<std::uint16_t, regs::Fault>> faults;
   std::vector<std::tuple<std::uint16_t, bool, std::string>> links;
@@ -219,15 +221,16 @@ class Listener final : public CardListener {
 inline constexpr std::uint16_t kWireLink = 0, kHomeLink = 1;
 inline constexpr unsigned kOrder = 6;
 
-/// An engine with a sharded card. The wire and the rows outlive it.
+/// An engine with a card that has workers. The wire and the rows outlive it.
 class Engine {
  public:
-  Engine(std::vector<regs::SlotRow>& rows, QueueWire& wire, slot::WaitPolicy wait = {})
-      : card_(rows, options(wait), listener, places(wire)) {
+  Engine(std::vector<regs::SlotRow>& rows, QueueWire& wire, slot::WaitPolicy wait = {},
+         std::optional<HardwareParts> hardware = {})
+      : card_holder_(make_card(parts(rows, wire, wait, std::move(hardware)), listener)), card_(*card_holder_) {
     card_.spread(kWireLink);
   }
-  ShardedCard* operator->() { return &card_; }
-  ShardedCard& card() { return card_; }
+  Card* operator->() { return &card_; }
+  Card& card() { return card_; }
 
   std::uint16_t add(Session& session) {
     const auto index = static_cast<std::uint16_t>(sessions_.size());
@@ -248,7 +251,7 @@ class Engine {
                       .credit = 1U << kOrder,
                       .marks = {}});
   }
-  void route(std::uint16_t link, carriers::Carrier& carrier) { card_.set_route(link, carrier, {}); }
+  void route(std::uint16_t link, carriers::Carrier& carrier) { card_.set_route(link, OverCarrier{carrier}, {}); }
 
   /// The engine's loop, until `done` holds or patience ends. It sleeps until it, or a process of `waiting`, is woken.
   bool until(const std::function<bool()>& done) {
@@ -260,16 +263,16 @@ class Engine {
       if (busy || !card_.prepare_sleep() || card_.poll(now_us())) continue;
       for (const auto& [slot, end] : *waiting) end->arm();
       if (done()) return true;
-      std::vector<pollfd> fds{{card_.fd(), POLLIN, 0}, {done_.get(), POLLIN, 0}};
+      std::vector<pollfd> fds{{done_.get(), POLLIN, 0}};
+      for (const int fd : card_.descriptors()) fds.push_back({fd, POLLIN, 0});
       for (const Session* session : sessions_) fds.push_back({session->kick.get(), POLLIN, 0});
       for (const auto& [slot, end] : *waiting) fds.push_back({end->wake_fd(), POLLIN, 0});
       const std::uint32_t timer = card_.timer_us(now_us());
       const int wait = timer == pipeline::Pipeline::kNoTimer ? kPatienceMs : static_cast<int>(timer / 1000 + 1);
       ++sleeps;
       ::poll(fds.data(), fds.size(), wait);
-      if (fds[0].revents != 0) card_.woken();
       for (const auto& [slot, end] : *waiting) end->disarm();
-      if (fds[1].revents != 0) slot::drain_event(done_.get());
+      if (fds[0].revents != 0) slot::drain_event(done_.get());
     }
     return true;
   }
@@ -283,20 +286,19 @@ class Engine {
   const Ends* waiting = &nobody;  ///< ends of processes that `done` of until() uses
 
  private:
-  static ShardedCardOptions options(slot::WaitPolicy wait) {
-    ShardedCardOptions options;
-    options.card.links = 4;
-    options.card.demote_us = 0;
-    options.sessions = 8;
-    options.wait = wait;
-    options.clock = now_us;
-    return options;
-  }
-  static std::vector<ShardWorkerPlace> places(QueueWire& wire) {
-    std::vector<ShardWorkerPlace> places;
+  static CardComposition parts(std::vector<regs::SlotRow>& rows, QueueWire& wire, slot::WaitPolicy wait,
+                               std::optional<HardwareParts> hardware) {
+    CardComposition parts;
+    parts.hardware = std::move(hardware);
+    parts.rows = rows;
+    parts.soft.links = 4;
+    parts.soft.demote_us = 0;
+    parts.sessions = 8;
+    parts.wait = wait;
+    parts.clock = now_us;
     for (std::size_t i = 0; i < wire.queues(); ++i)
-      places.push_back({&wire.queue(i), nullptr, "queue " + std::to_string(i)});
-    return places;
+      parts.workers.push_back({&wire.queue(i), nullptr, "queue " + std::to_string(i)});
+    return parts;
   }
   bool kicks() {
     bool any = false;
@@ -311,7 +313,8 @@ class Engine {
 
   slot::Fd done_ = slot::create_event();
   std::vector<Session*> sessions_;
-  ShardedCard card_;
+  std::unique_ptr<Card> card_holder_;
+  Card& card_;
 };
 
 }  // namespace slotwire::driver::test

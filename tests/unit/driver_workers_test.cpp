@@ -1,5 +1,5 @@
-// A card whose slots are sharded over threads.
-#include "driver/sharded/sharded_card.hpp"
+// A card with workers: threads that the slots of a link are divided among.
+#include "driver/sharded/shard_worker.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <set>
 
 #include "core/carriers/loopback.hpp"
-#include "driver_sharded_support.hpp"
+#include "driver_workers_support.hpp"
 
 namespace slotwire::driver::test {
 namespace {
@@ -25,7 +25,7 @@ SlotState state_of(const SlotRow& row) {
   return static_cast<SlotState>(row.state);
 }
 
-class ShardedCardTest : public ::testing::Test {
+class WorkersTest : public ::testing::Test {
  protected:
   void start(std::size_t queues, slot::WaitPolicy wait = {}) {
     wire = std::make_unique<QueueWire>(queues);
@@ -106,7 +106,7 @@ TEST(NumberSet, TakesWhatManyThreadsAddAndLosesNothing) {
   for (std::size_t i = 0; i < kSize; ++i) ASSERT_EQ(taken[i], added[i].load()) << i;
 }
 
-TEST_F(ShardedCardTest, SlotsOfASpreadLinkBelongToWorkersAndOthersToTheEngine) {
+TEST_F(WorkersTest, SlotsOfASpreadLinkBelongToWorkersAndOthersToTheEngine) {
   start(2);
   run();
   End& a = slot(10, 13);  // worker 0
@@ -145,7 +145,7 @@ TEST_F(ShardedCardTest, SlotsOfASpreadLinkBelongToWorkersAndOthersToTheEngine) {
   EXPECT_EQ(engine->card().report(0).slots, 0U);
 }
 
-TEST_F(ShardedCardTest, AWordOfBellsGoesToWhoeverNeedsItFirst) {
+TEST_F(WorkersTest, AWordOfBellsGoesToWhoeverNeedsItFirst) {
   start(3);
   run();
   for (const std::uint16_t slot : Numbers{0, 1, 2}) {
@@ -166,7 +166,7 @@ TEST_F(ShardedCardTest, AWordOfBellsGoesToWhoeverNeedsItFirst) {
 }
 
 // What a restart with another number of workers leaves behind: bells of all shards in one word.
-TEST_F(ShardedCardTest, ABellInAWordOfAnotherShardIsPassedOn) {
+TEST_F(WorkersTest, ABellInAWordOfAnotherShardIsPassedOn) {
   start(2, kSleepAtOnce);
   run();
   for (const std::uint16_t slot : Numbers{10, 11, 12, 13}) engine->open(slot, kWireLink);
@@ -193,7 +193,7 @@ TEST_F(ShardedCardTest, ABellInAWordOfAnotherShardIsPassedOn) {
 
 // A process writes line after line, on slots of all shards, each when the one before has arrived; everybody sleeps as
 // soon as he can. A kick that is lost leaves the line where it is.
-TEST_F(ShardedCardTest, NoKickIsLost) {
+TEST_F(WorkersTest, NoKickIsLost) {
   constexpr int kRounds = 3000;
   start(2, kSleepAtOnce);
   run();
@@ -235,7 +235,7 @@ TEST_F(ShardedCardTest, NoKickIsLost) {
   EXPECT_GT(worker_sleeps, 100U) << "the workers hardly slept: this run proves little";
 }
 
-TEST_F(ShardedCardTest, AMarkThatCannotBeFaultsItsSlotAndNoOther) {
+TEST_F(WorkersTest, AMarkThatCannotBeFaultsItsSlotAndNoOther) {
   start(2);
   run();
   End& a = slot(10, 13);
@@ -261,7 +261,7 @@ TEST_F(ShardedCardTest, AMarkThatCannotBeFaultsItsSlotAndNoOther) {
   EXPECT_EQ(engine->listener.faults[2], (std::pair<std::uint16_t, Fault>{12, Fault::memory}));
 }
 
-TEST_F(ShardedCardTest, WhatIsClosedBeforeItsFaultIsToldIsNotTold) {
+TEST_F(WorkersTest, WhatIsClosedBeforeItsFaultIsToldIsNotTold) {
   start(1);
   run();
   End& a = slot(10, 13);
@@ -284,7 +284,7 @@ TEST_F(ShardedCardTest, WhatIsClosedBeforeItsFaultIsToldIsNotTold) {
   EXPECT_EQ(state_of((*engine)->row(10)), SlotState::bound);
 }
 
-TEST_F(ShardedCardTest, ALinkIsUpWhenItIsOnAllWorkersAndTheLastStateIsToldLast) {
+TEST_F(WorkersTest, ALinkIsUpWhenItIsOnAllWorkersAndTheLastStateIsToldLast) {
   start(2);
   engine->card().start();
   engine->route(kWireLink, wire->queue(0));
@@ -328,7 +328,7 @@ TEST_F(ShardedCardTest, ALinkIsUpWhenItIsOnAllWorkersAndTheLastStateIsToldLast) 
 }
 
 // Nobody asks the worker again and again: it tells when the slot is drained, and that wakes the engine.
-TEST_F(ShardedCardTest, ADrainedSlotWakesTheEngine) {
+TEST_F(WorkersTest, ADrainedSlotWakesTheEngine) {
   start(2);
   run();
   End& a = slot(10, 13);
@@ -341,7 +341,7 @@ TEST_F(ShardedCardTest, ADrainedSlotWakesTheEngine) {
   EXPECT_TRUE((*engine)->drained(10));
 }
 
-TEST_F(ShardedCardTest, AnotherNumberOfWorkersTakesUpEverySlotAtItsMarks) {
+TEST_F(WorkersTest, AnotherNumberOfWorkersTakesUpEverySlotAtItsMarks) {
   start(2);
   run();
   std::vector<std::uint16_t> slots;
@@ -393,7 +393,7 @@ TEST_F(ShardedCardTest, AnotherNumberOfWorkersTakesUpEverySlotAtItsMarks) {
   }
 }
 
-TEST_F(ShardedCardTest, AFrameForASlotOfAnotherShardIsDropped) {
+TEST_F(WorkersTest, AFrameForASlotOfAnotherShardIsDropped) {
   start(2);
   run();
   slot(20, 21, kHomeLink);
@@ -425,7 +425,7 @@ TEST_F(ShardedCardTest, AFrameForASlotOfAnotherShardIsDropped) {
   ASSERT_TRUE(engine->until([&] { return count(Counter::rx_frames) == 1; }));
 }
 
-TEST_F(ShardedCardTest, ACaptureSeesFramesOfAllShardsOneAtATime) {
+TEST_F(WorkersTest, ACaptureSeesFramesOfAllShardsOneAtATime) {
   struct Tap final : FrameTap {
     void on_frame(bool, std::uint16_t link, std::span<const std::byte>, std::span<const std::byte>) override {
       ++frames[link];  // no lock: whoever calls has one
@@ -450,7 +450,7 @@ TEST_F(ShardedCardTest, ACaptureSeesFramesOfAllShardsOneAtATime) {
   EXPECT_TRUE(moved(a, b, 2000));
 }
 
-TEST_F(ShardedCardTest, AWorkerThatEndsEndsTheCard) {
+TEST_F(WorkersTest, AWorkerThatEndsEndsTheCard) {
   start(2);
   run();
   slot(10, 13);
@@ -467,39 +467,43 @@ TEST_F(ShardedCardTest, AWorkerThatEndsEndsTheCard) {
 }
 
 // Polled and asleep at once: the process would not kick, and nobody would look.
-TEST(Shard, ASessionThatKickedKeepsItAwakeEvenWithoutABell) {
-  std::vector<SlotRow> rows(16);
-  std::vector<Shard*> all;
-  Listener listener;
+TEST(ThreadBells, ASessionThatKickedKeepsItsThreadAwakeEvenWithoutABell) {
   Session session;
-  Shard shard(0, all, 8, rows, {}, listener);
-  shard.own_words(3, session.bells, session.polled, slot::bell_word(64));
-  EXPECT_TRUE(shard.prepare_sleep());
-  EXPECT_FALSE(shard.poll(1));
-  shard.kicked(3);
-  EXPECT_TRUE(shard.poll(2)) << "it may not sleep";
+  Inbox inbox(16, 8);
+  const Inboxes all{nullptr, &inbox};
+  ThreadBells bells(1, all, 16, SoftMoverOptions{}.demote_us);
+  const auto look = [](std::span<const std::uint16_t>) { ADD_FAILURE() << "no bell rang"; };
+  bells.own({3, &session.bells, &session.polled, slot::bell_word(64)});
+  EXPECT_TRUE(bells.prepare_sleep());
+  EXPECT_FALSE(bells.poll(1, look));
+  inbox.kicked(3);
+  EXPECT_TRUE(bells.poll(2, look)) << "it may not sleep";
   EXPECT_EQ(session.polled.polled.load(), slot::bell_word(64));
-  EXPECT_FALSE(shard.poll(3));
-  EXPECT_TRUE(shard.prepare_sleep());
+  EXPECT_FALSE(bells.poll(3, look));
+  EXPECT_TRUE(bells.prepare_sleep());
   EXPECT_EQ(session.polled.polled.load(), 0U);
 }
 
-TEST(ShardedCard, AWorkerThatCannotBeginIsToldAtTheStart) {
+TEST(Workers, OneThatCannotBeginIsToldAtTheStart) {
   std::vector<SlotRow> rows(16);
   Listener listener;
   QueueWire wire(2);
-  ShardedCardOptions options;
-  options.clock = now_us;
+  CardComposition parts;
+  parts.rows = rows;
+  parts.clock = now_us;
   std::atomic<int> entered{0};
-  std::vector<ShardWorkerPlace> places{{&wire.queue(0), [&] { ++entered; }, "CPU 0"},
-                                       {&wire.queue(1), [] { throw std::out_of_range("no such CPU"); }, "CPU 9"}};
-  ShardedCard card(rows, options, listener, std::move(places));
-  EXPECT_THROW(card.start(), std::out_of_range);
+  parts.workers = {{&wire.queue(0), [&] { ++entered; }, "CPU 0"},
+                   {&wire.queue(1), [] { throw std::out_of_range("no such CPU"); }, "CPU 9"}};
+  const std::unique_ptr<Card> card = make_card(std::move(parts), listener);
+  EXPECT_THROW(card->start(), std::out_of_range);
   EXPECT_EQ(entered, 1);
-  EXPECT_THROW(ShardedCard(rows, options, listener, {}), std::invalid_argument);
+  CardComposition without_clock;
+  without_clock.rows = rows;
+  without_clock.workers = {{&wire.queue(0), nullptr, "CPU 0"}};
+  EXPECT_THROW(make_card(std::move(without_clock), listener), std::invalid_argument);
 }
 
-TEST_F(ShardedCardTest, CallsRunInTheWorkersThreadAndThrowInTheCallers) {
+TEST_F(WorkersTest, CallsRunInTheWorkersThreadAndThrowInTheCallers) {
   start(2, kSleepAtOnce);
   run();
   std::set<std::thread::id> threads;
@@ -512,7 +516,7 @@ TEST_F(ShardedCardTest, CallsRunInTheWorkersThreadAndThrowInTheCallers) {
 }
 
 // Slots are opened and closed while others carry lines, in all shards.
-TEST_F(ShardedCardTest, SlotsComeAndGoUnderLoad) {
+TEST_F(WorkersTest, SlotsComeAndGoUnderLoad) {
   start(2);
   run();
   End& a = slot(10, 13);
