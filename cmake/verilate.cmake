@@ -1,6 +1,5 @@
 # Verilated models. Without Verilator the rest builds; every part that needs one adds a skipped test that says so.
 find_program(SLOTWIRE_VERILATOR verilator)
-find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 find_package(ZLIB QUIET)
 set(SLOTWIRE_NO_VERILATOR "verilator or zlib was not found when the build was configured (scripts/install-deps)")
 if(NOT ZLIB_FOUND)
