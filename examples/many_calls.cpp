@@ -1,5 +1,5 @@
-// Calls "echo" with all lines of its input at once, then prints the answers in the order of the lines. Ends at the first
-// call that fails; those that are still under way then cancel themselves.
+// Calls "echo" with all lines of its input at once, then prints the answers in the order of the lines. Ends at the
+// first call that fails; those that are still under way then cancel themselves.
 //   many_calls [SERVICE] < FILE
 #include <chrono>
 #include <cstdio>

@@ -446,7 +446,8 @@ TEST(FakePeer, IsTurnedAwayAndTheLinkGoesOn) {
   EXPECT_NE(call(framed("garbage")).find("not a hello"), std::string::npos);
   EXPECT_NE(call(framed(nested(10'000))).find("not a hello"), std::string::npos);
   EXPECT_NE(call(framed(R"({"type":"hello"})")).find("not a hello"), std::string::npos);
-  EXPECT_NE(call(framed(R"({"type":"hello","node":"stranger","version":1,"incarnation":"1"})")).find("no [[link]]"), std::string::npos);
+  EXPECT_NE(call(framed(R"({"type":"hello","node":"stranger","version":1,"incarnation":"1"})")).find("no [[link]]"),
+            std::string::npos);
   EXPECT_NE(call(framed(R"({"type":"sync","pairs":[],"last":true})")).find("not a hello"), std::string::npos);
   ASSERT_TRUE(e.client.send("goes on", kPatience));
   EXPECT_TRUE(e.server.receive(kPatience));

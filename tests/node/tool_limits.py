@@ -19,17 +19,17 @@ def open_files(pid):
 
 
 def keepers(node):
-    """Processes of a node's keeper: forks of its slotwired, which have its command line."""
+    """Processes of a node's keeper: their command line names the node's run_dir."""
     found = []
     for comm in glob.glob("/proc/[0-9]*/comm"):
         try:
             with open(comm) as file:
                 name = file.read().strip()
             with open(os.path.join(os.path.dirname(comm), "cmdline")) as file:
-                arguments = file.read().split("\0")
+                command_line = file.read()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if name == "slotwire-keeper" and node.config in arguments:
+        if name == "slotwire-keeper" and os.path.dirname(node.socket) in command_line:
             found.append(int(comm.split("/")[2]))
     return found
 

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <new>
@@ -100,7 +101,9 @@ void show_as(const std::string& title) {
   slot::raise_open_files_limit();
   try {
     // The socket's name begins with the node's, which has no dots.
-    show_as(std::string(kProcessName) + ": node " + socket_name.substr(0, socket_name.find('.')));
+    const auto run_dir = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(own_dir.get()));
+    show_as(std::string(kProcessName) + ": node " + socket_name.substr(0, socket_name.find('.')) + " in " +
+            run_dir.string());
     KeeperProcess(std::move(own_listener), std::move(own_dir), socket_name, lock_name, options).run();
   } catch (...) {
     ::_exit(1);
