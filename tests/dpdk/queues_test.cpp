@@ -162,7 +162,8 @@ TEST_F(DpdkQueues, ArpIsAnsweredWhicheverQueueItArrivesAt) {
   ++port.port;
   ASSERT_TRUE(put_on_wire(0, datagram(port)));
   const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (carrier->port().rx_other == other && std::chrono::steady_clock::now() < end) all.poll(now_us(), 64, sink);
+  // A frame that is not the port's own wakes nobody: the queues are looked at all the same.
+  while (carrier->port().rx_other == other && std::chrono::steady_clock::now() < end) all.hear();
   EXPECT_EQ(carrier->port().rx_other, other + 1);
 }
 
