@@ -226,6 +226,19 @@ TEST_F(Control, KeepsNoDescriptorThatItWasSent) {
   EXPECT_TRUE(eventually([&] { return descriptors() <= before; })) << open_files() << "instead of " << files;
 }
 
+TEST_F(Control, ByeEndsTheSessionThoughTheSocketStaysOpen) {
+  RawClient client(node().socket());
+  ASSERT_TRUE(client.ask({{"op", "hello"}, {"version", 1}, {"name", "polite"}}).contains("session"));
+  EXPECT_EQ(node().status()["sessions"]["used"], 1);
+  ASSERT_TRUE(client.send(R"({"op":"bye"})"));
+  EXPECT_TRUE(eventually([&] { return node().status()["sessions"]["used"] == 0; }));
+}
+
+TEST_F(Control, CapturesIntoASocketOfPacketsAlone) {
+  const slot::Fd event = slot::create_event();
+  EXPECT_EQ(RawClient(node().socket()).outcome(R"({"op":"capture","id":1})", {event.get()}), "bad_request");
+}
+
 TEST_F(Control, DropsAProcessThatAsksAndNeverReads) {
   RawClient client(node().socket());
   const std::string request = R"({"op":"status","id":1})";
@@ -466,6 +479,9 @@ TEST(FakePeer, IsTurnedAwayAndTheLinkGoesOn) {
                 .find("set the same encryption"),
             std::string::npos);
   call(framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1","encryption":7})"));
+  // A hello is the first message and no other.
+  const std::string good = framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1"})");
+  call(good + good);
   // A good hello, then messages with fields that are missing, of the wrong type or out of range: it hangs up.
   // (Its life is not the one that left is in, so what was open counts as lost: that is why links have certificates.)
   const std::string hello = framed(R"({"type":"hello","node":"left","version":1,"incarnation":"1","udp_port":1e99})");

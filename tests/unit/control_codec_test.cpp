@@ -159,6 +159,12 @@ TEST(ControlCodec, TextIsValidUtf8OnTheWayInAndOut) {
   EXPECT_EQ(std::get<PeerError>(error.value()).text, "\xef\xbf\xbd\xef\xbf\xbd");
 }
 
+TEST(ControlCodec, TextsOfOthersForgeNoLinesInALog) {
+  const auto error = decode_peer(R"({"type":"error","text":"\u001b[31mred\nFAKE LINE\u007f\u0000"})");
+  ASSERT_TRUE(error.ok());
+  EXPECT_EQ(std::get<PeerError>(error.value()).text, "?[31mred?FAKE LINE??");
+}
+
 TEST(ControlCodec, AnotherVersionIsReadNoFurtherThanItsVersion) {
   const auto request = decode_request(R"({"op":"hello","id":1,"version":2,"name":{"first":"x"}})");
   EXPECT_EQ(std::get<Hello>(std::get<RequestPacket>(request).request).version, 2);
