@@ -141,6 +141,7 @@ class SimCard {
     std::fflush(stdout);
     const auto start = std::chrono::steady_clock::now();
     const std::uint64_t first_clock = core_.now();
+    std::uint64_t swept = 0;  // the card may sleep when it has swept over its timers so often
     while (!stopping && (options_.clocks == 0 || core_.now() < options_.clocks)) {
       bool any = wire_.poll();
       if (host_) any |= host_->poll();
@@ -148,15 +149,17 @@ class SimCard {
       any |= poll_driver();
       any |= poll_shares();
       tell_time(start);
-      if (!any && core_.idle() && !driver_busy()) {
+      if (any || !core_.idle() || driver_busy()) {
+        core_.clock(kBurst);
+      } else if (core_.sweeps() < swept) {
+        // In bursts as well: an access that comes in meanwhile does not wait for the end of the sweep.
+        for (std::uint64_t i = 0; i < kBurst && core_.idle(); ++i) core_.clock();
+      } else {
         if (wire_.ended() || (proxy_ && proxy_->ended())) break;
         if (pci_) pci_->log().flush();
         if (!queues_ || queues_->may_sleep()) sleep();
         if (queues_) queues_->awake();
-        tell_time(start);
-        for (const std::uint64_t sweep = core_.sweeps() + 2; core_.sweeps() < sweep && core_.idle();) core_.clock();
-      } else {
-        core_.clock(kBurst);
+        swept = core_.sweeps() + 2;
       }
       const std::uint32_t raised = watcher_.take();
       if (bus_) bus_->interrupt(raised);
