@@ -90,7 +90,7 @@ module slotwire_rules #(
   slotwire_pkg::slot_row_t row2;
   slotwire_pkg::link_row_t link2;
   logic [16:0]             in_size2, out_size2, in_room2, out_free2;
-  logic [31:0]             in_used2, out_used2, acked2, known2, moved2, waiting2, window2, flight2, high2, told2;
+  logic [31:0]             in_used2, out_used2, acked2, stale2, known2, ahead2, moved2, waiting2, window2, flight2, high2, told2;
   logic [31:0]             reach2, told_room2, full_limit2, new_limit2, gain2, ack_sent2, tx_left2, ack_left2;
   logic [3:0]              backoff2;
   logic                    sound2, at_limit2;
@@ -125,7 +125,9 @@ module slotwire_rules #(
     in_room2 <= in_size1 + row_i.in_head[16:0] - row_i.in_tail[16:0];
     out_free2 <= out_size1 + row_i.out_head[16:0] - row_i.out_tail[16:0];
     acked2 <= op_i.ack - row_i.in_head;
+    stale2 <= row_i.in_head - op_i.ack;
     known2 <= row_i.out_tail - op_i.value;
+    ahead2 <= op_i.value - row_i.out_tail;
     moved2 <= op_i.value - (is_out1 ? row_i.out_head : row_i.in_tail);
     waiting2 <= in_tail1 - row_i.sent;
     window2 <= row_i.limit - row_i.sent;
@@ -174,10 +176,14 @@ module slotwire_rules #(
   end
 
   // A received frame: the first check that fails (R2).
-  logic refused2, told_again2, in_range2, never_sent2;
+  logic refused2, told_again2, in_range2, old_ack2, not_behind2, not_ahead2, elsewhere2;
   logic [7:0] refuse2;
   assign in_range2 = acked2 <= in_used2;
-  assign never_sent2 = !in_range2 && !acked2[31];
+  // Not where the peer can be, nor where it was a ring ago.
+  assign old_ack2 = stale2 > 32'(in_size2);
+  assign not_behind2 = known2 > 32'(out_size2);
+  assign not_ahead2 = ahead2 > 32'(out_size2);
+  assign elsewhere2 = (!in_range2 && old_ack2) || (not_behind2 && not_ahead2);
   always_comb begin
     refused2 = 1'b1;
     told_again2 = 1'b0;
@@ -199,8 +205,8 @@ module slotwire_rules #(
     end else if (!bound2) begin
       refuse2 = 8'(slotwire_pkg::CounterDropFaulted);
       told_again2 = row2.state == Faulted && type2 != ResetFrame;
-    end else if (type2 != ResetFrame && never_sent2) begin
-      refuse2 = 8'(slotwire_pkg::CounterDropAck);
+    end else if (elsewhere2) begin
+      refuse2 = 8'(slotwire_pkg::CounterDropPosition);
     end else begin
       refused2 = 1'b0;
     end

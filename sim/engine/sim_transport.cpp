@@ -75,11 +75,12 @@ std::size_t SimCarrier::poll(std::uint64_t /*now_us*/, std::size_t max_frames, c
   return count;
 }
 
-void SimTransport::route(const engine::LinkInfo& link, const control::PeerHello& /*hello*/,
+void SimTransport::route(const engine::LinkInfo& link, const control::PeerHello& hello,
                          const carriers::Address& /*from*/) {
   if (!routed_.insert(link.index).second) return;
   sealed_.join(link, nullptr);
-  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, engine::link_figures(config_.protocol));
+  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()},
+                          engine::link_figures(config_.protocol, hello));
   carrier_.add_link(link.index);
 }
 

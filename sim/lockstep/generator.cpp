@@ -75,6 +75,7 @@ class Generator {
   void random_figures(std::uint16_t link);
   FrameIn plausible(std::uint16_t slot);
   void forge(FrameIn& frame, std::uint16_t slot, Forgery forgery);
+  std::uint32_t far_ahead(unsigned order);
 
   const SlotRow& row(std::uint16_t slot) const { return card_.row(slot); }
   SlotState state(std::uint16_t slot) const { return static_cast<SlotState>(row(slot).state); }
@@ -328,6 +329,16 @@ FrameIn Generator::plausible(std::uint16_t slot) {
   return f;
 }
 
+/// A distance about as long as the ring, on either side of it, or half a circle.
+std::uint32_t Generator::far_ahead(unsigned order) {
+  return random_.chance(800) ? (1U << order) + random_.below(2) : 0x7fff'ffff + random_.below(2);
+}
+
+void make_reset(FrameIn& f) {
+  f.type = static_cast<std::uint8_t>(FrameType::reset);
+  f.lines = 0;
+}
+
 void Generator::forge(FrameIn& f, std::uint16_t slot, Forgery forgery) {
   switch (forgery) {
     case Forgery::cut:
@@ -369,25 +380,28 @@ void Generator::forge(FrameIn& f, std::uint16_t slot, Forgery forgery) {
       f.epoch = static_cast<std::uint16_t>(f.epoch ^ (1U << random_.below(16)));
       break;
     case Forgery::ack: {
-      const std::uint32_t produced = row(slot).in_tail - row(slot).in_head;
-      const std::uint32_t choice = random_.below(3);
+      const std::uint32_t produced = row(slot).in_tail - row(slot).in_head, ring = 1U << row(slot).in_order;
+      const std::uint32_t choice = random_.below(4);
       f.ack = row(slot).in_head + (choice == 0   ? produced + 1
                                    : choice == 1 ? 0x7fff'ffff
-                                                 : random_.between(produced + 1, 0x7fff'fffe));
+                                   : choice == 2 ? 0U - ring - 1
+                                                 : random_.between(produced + 1, 0U - ring - 1));
+      if (random_.chance(100)) make_reset(f);
       break;
     }
     case Forgery::gap:
       f.type = static_cast<std::uint8_t>(FrameType::data);
       f.lines = static_cast<std::uint16_t>(std::max<std::uint32_t>(f.lines, 1));
-      f.seq = row(slot).out_tail + (random_.chance(900) ? random_.between(1, 40) : 0x7fff'ffff);
+      f.seq = row(slot).out_tail + (random_.chance(850) ? random_.between(1, 40) : far_ahead(row(slot).out_order));
+      if (random_.chance(30)) make_reset(f);
       break;
     case Forgery::duplicate:
       f.type = static_cast<std::uint8_t>(FrameType::data);
       f.lines = static_cast<std::uint16_t>(std::max<std::uint32_t>(f.lines, 1));
-      f.seq = row(slot).out_tail - (random_.chance(900) ? f.lines + random_.below(20) : 0x8000'0000);
+      f.seq = row(slot).out_tail - (random_.chance(850) ? f.lines + random_.below(20) : far_ahead(row(slot).out_order));
       break;
     case Forgery::stale_ack:
-      f.ack = row(slot).in_head - (random_.chance(900) ? random_.between(1, 40) : 0x8000'0000 - random_.below(2));
+      f.ack = row(slot).in_head - (random_.chance(850) ? random_.between(1, 40) : far_ahead(row(slot).in_order));
       break;
     case Forgery::flags:
       f.flags = static_cast<std::uint8_t>(random_.between(1, 255));

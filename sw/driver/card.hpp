@@ -117,6 +117,7 @@ class Card {
 
   // --- pairing ---
 
+  /// Pairs a slot that was just opened: its marks, in both pages too, are those of the binding.
   virtual void bind(std::uint16_t slot, const pipeline::Binding& binding) = 0;
   /// Takes up a bound row of admin memory from its marks.
   virtual void recover(std::uint16_t slot) = 0;

@@ -12,13 +12,16 @@ import select
 import socket
 import struct
 import sys
+import threading
 
 TIMEOUT = 30 * int(os.environ.get("SLOTWIRE_TEST_SLOWNESS", "1"))
 PAGE, LINE, HEADER = 4096, 64, 16
 TAIL, HEAD, WAIT = 0x00, 0x40, 0x80
+SUMMARY, WORDS = 0x00, 0x40  # of the bell page
 REQUEST, REPLY, WHOLE = 2, 3, 3
 WAIT_READABLE, WAIT_STEP = 1, 4
 MOST_BODY = 2000
+FENCE = threading.Lock()
 F_ADD_SEALS, F_GET_SEALS, SHRINK_GROW_SEAL = 1033, 1034, 0x2 | 0x4 | 0x1  # <linux/fcntl.h>
 
 
@@ -32,7 +35,7 @@ class Slot:
         self.in_lines, self.out_lines = 1 << answer["in_order"], 1 << answer["out_order"]
         self.own = mmap.mmap(self.own_fd, os.fstat(self.own_fd).st_size)
         self.other = mmap.mmap(self.other_fd, os.fstat(self.other_fd).st_size, prot=mmap.PROT_READ)
-        self.tail, self.head, self.waits, self.calls = 0, 0, 0, 0
+        self.tail, self.head, self.waits, self.calls = self.mark(self.own, TAIL), self.mark(self.own, HEAD), 0, 0
 
     @staticmethod
     def mark(page, at):
@@ -46,6 +49,8 @@ class Slot:
         while (self.mark(self.other, TAIL) - self.head) & 0xffffffff < lines:
             self.waits += WAIT_STEP
             self.set_mark(WAIT, self.waits | WAIT_READABLE)
+            with FENCE:  # taking a lock is a full barrier: WAIT is seen before the mark is looked at once more
+                pass
             if (self.mark(self.other, TAIL) - self.head) & 0xffffffff < lines:
                 if not select.select([self.wake], [], [], TIMEOUT)[0]:
                     raise AssertionError(f"not woken in {TIMEOUT} s; marks {self.marks()}")
@@ -63,8 +68,8 @@ class Slot:
             data += page[first:first + LINE]
         return data[:size]
 
-    def call(self, body):
-        """A request and its answer. No bell is rung: the marks alone tell whoever watches them."""
+    def call(self, body, ring=lambda: None):
+        """A request and its answer. `ring`: a proxy in software has to be told; a card watches the marks."""
         self.calls += 1
         record = struct.pack("<IBBHII", len(body), REQUEST, WHOLE, 0, self.calls, 0) + body
         for i in range(0, len(record), LINE):
@@ -73,6 +78,7 @@ class Slot:
             self.own[first:first + len(part)] = part
         self.tail += -(-len(record) // LINE)
         self.set_mark(TAIL, self.tail)
+        ring()
         self.wait_for_lines(1)
         length, kind, _, _, call, _ = struct.unpack("<IBBHII", self.ring_bytes(self.other, self.out_lines, self.head, HEADER))
         if (length, kind, call) != (len(body), REPLY, self.calls):
@@ -118,6 +124,14 @@ class Session:
         if "ok" not in answer:
             raise AssertionError(f"connect: {answer}")
         return Slot(answer, fds)
+
+    def ring(self, slot):
+        """The bell of the slot, and a kick, for a proxy in software."""
+        local = slot.answer["local"]
+        with mmap.mmap(self.fds[0], PAGE) as bells:
+            for at, bit in ((WORDS + local // 64 * 8, local % 64), (SUMMARY, local // 64)):
+                bells[at + bit // 8] |= 1 << bit % 8
+        os.write(self.fds[2], struct.pack("<Q", 1))
 
     def wait_closed(self):
         """The reason and the text with which a connection ends."""

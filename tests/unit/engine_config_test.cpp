@@ -197,6 +197,20 @@ nodes = ["*"]
   EXPECT_EQ(c.allow[1].isolation, Isolation::shared);
 }
 
+TEST(EngineConfig, DatagramsAreEncryptedWhereThereIsTlsUnlessItSaysNone) {
+  const std::string node = "[node]\nname = \"b\"\n[listen]\nudp = \"127.0.0.1:0\"\ntcp = \"127.0.0.1:0\"\n";
+  const std::string tls = "[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n";
+  const auto encryption = [&](const std::string& before, const std::string& link) {
+    return parse(node + before + "[[link]]\npeer = \"c\"\ncontrol = \"127.0.0.2:1\"\n" + link).links[0].encryption;
+  };
+  using carriers::CipherSuite;
+  EXPECT_EQ(encryption("", ""), CipherSuite::none);
+  EXPECT_EQ(encryption(tls, ""), CipherSuite::aes_256_gcm);
+  EXPECT_EQ(encryption(tls, "encryption = \"none\"\n"), CipherSuite::none);
+  EXPECT_EQ(encryption(tls, "encryption = \"aes-128-gcm\"\n"), CipherSuite::aes_128_gcm);
+  EXPECT_EQ(encryption(tls, "carrier = \"tcp\"\n"), CipherSuite::none) << "TLS itself protects it";
+}
+
 TEST(EngineConfig, TheKindOfCardFollowsFromWhatIsSaidOfIt) {
   using driver::CardKind;
   const auto kind = [](const std::string& card) {
@@ -357,6 +371,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "card.address = \"10.0.0.1:7401\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n"
                 "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"card\"\nencryption = \"aes-256-gcm\"",
                 "a card, whose pipeline does not encrypt; use carrier"},
+        Refused{"TlsAndACard",
+                "card.address = \"10.0.0.1:7401\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n"
+                "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"card\"",
+                "because of [tls] but the link runs over a card"},
         Refused{"UnknownEncryption", "[[link]]\npeer = \"c\"\nencryption = \"rot13\"", "\"aes-256-gcm\""},
         Refused{"RekeyTooSoon", "encryption.rekey_frames = 63", "from 64 to 2147483648"},
         Refused{"DpdkEncryptsNothing", "encryption.library = \"dpdk\"", "no encrypted link has carrier = \"dpdk\""},

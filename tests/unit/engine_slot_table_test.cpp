@@ -10,7 +10,7 @@
 namespace slotwire::engine {
 namespace {
 
-const RemoteEnd kPeer{.link = 0, .slot = 5, .epoch = 77, .node = "right", .process = {"server", 9, 0}};
+const RemoteEnd kPeer{.link = 0, .slot = 5, .epoch = 77, .first = {}, .node = "right", .process = {"server", 9, 0}};
 
 TEST(SlotTable, OpensAndGivesBackEverything) {
   Rooms rooms;
@@ -135,7 +135,7 @@ TEST(SlotTable, ASyncEndsWhatThePeerDoesNotHave) {
   const std::uint16_t kept = rooms.open(session, Pairing::remote);
   const std::uint16_t gone = rooms.open(session, Pairing::remote);
   rooms.slots.pair_remote(kept, kPeer);
-  rooms.slots.pair_remote(gone, {.link = 0, .slot = 6, .epoch = 78, .node = "right", .process = {}});
+  rooms.slots.pair_remote(gone, {.link = 0, .slot = 6, .epoch = 78, .first = {}, .node = "right", .process = {}});
   rooms.slots.keep_only(0, [&](std::uint16_t slot, std::uint16_t epoch) { return slot == kept && epoch == 77; });
   EXPECT_EQ(rooms.slots.descriptor(kept).phase, Phase::open);
   EXPECT_EQ(rooms.slots.descriptor(gone).phase, Phase::peer_gone);
@@ -180,7 +180,7 @@ TEST(SlotTable, AFaultedSlotEndsOnBothSidesAndAloneHere) {
   const std::uint16_t bad = rooms.open(session, Pairing::remote);
   const std::uint16_t good = rooms.open(session, Pairing::remote);
   rooms.slots.pair_remote(bad, kPeer);
-  rooms.slots.pair_remote(good, {.link = 0, .slot = 6, .epoch = 78, .node = "right", .process = {}});
+  rooms.slots.pair_remote(good, {.link = 0, .slot = 6, .epoch = 78, .first = {}, .node = "right", .process = {}});
   rooms.slots.faulted(bad, regs::Fault::in_tail);
   ASSERT_EQ(rooms.peers.told.size(), 1U);
   EXPECT_EQ(rooms.peers.told[0].second.reason, End::peer_fault);

@@ -94,7 +94,7 @@ TEST(PipelineR2, EachCheckHasItsCounter) {
   expect_dropped(pair, make_frame(header, line_content(kA, 0)), Counter::drop_epoch);
   header = pair.from_a(FrameType::data);
   header.ack += 1;  // b has sent nothing
-  expect_dropped(pair, make_frame(header, line_content(kA, 0)), Counter::drop_ack);
+  expect_dropped(pair, make_frame(header, line_content(kA, 0)), Counter::drop_position);
 }
 
 // A frame that fails every check from the k-th on is counted by the k-th.
@@ -126,7 +126,7 @@ TEST(PipelineR2, TheFirstCheckThatFailsCounts) {
   header.src_slot = kA;
   expect_dropped(pair, frame(64, false), Counter::drop_epoch);
   header.epoch = Pair::kEpoch;
-  expect_dropped(pair, frame(64, false), Counter::drop_ack);
+  expect_dropped(pair, frame(64, false), Counter::drop_position);
 }
 
 TEST(PipelineR2, FlagsAreIgnored) {
@@ -275,10 +275,43 @@ TEST(PipelineR5, AnAckOfLinesBeyondTheOnesThatWereProducedIsDropped) {
   pair.b.frames();
   Header header = pair.from_a(FrameType::ack);
   header.ack += 3;
-  expect_dropped(pair, make_frame(header), Counter::drop_ack);
+  expect_dropped(pair, make_frame(header), Counter::drop_position);
   header.ack -= 1;
   pair.b.receive(make_frame(header));
   EXPECT_EQ(pair.b.row(kB).in_head, header.ack);
+}
+
+TEST(PipelineR2, AFrameFromWhereThePeerCannotBeIsDroppedWhateverItsType) {
+  for (const FrameType type : {FrameType::data, FrameType::ack, FrameType::nak, FrameType::probe, FrameType::reset}) {
+    Pair pair;
+    pair.b.write(kB, 3);
+    pair.b.frames();
+    const auto lines = type == FrameType::data ? line_content(kA, 0) : Bytes{};
+    const Header good = pair.from_a(type);
+    const auto moved = [&](std::uint32_t seq, std::uint32_t ack) {
+      Header header = good;
+      header.seq += seq;
+      header.ack += ack;
+      return make_frame(header, lines);
+    };
+    const std::uint32_t ring = pair.size;
+    expect_dropped(pair, moved(0, 4), Counter::drop_position);
+    expect_dropped(pair, moved(0, 0U - ring - 1), Counter::drop_position);
+    expect_dropped(pair, moved(0, 0x8000'0000), Counter::drop_position);
+    expect_dropped(pair, moved(ring + 1, 0), Counter::drop_position);
+    expect_dropped(pair, moved(0U - ring - 1, 0), Counter::drop_position);
+    expect_dropped(pair, moved(0x8000'0000, 0), Counter::drop_position);
+    const std::uint64_t dropped = pair.b.count(Counter::drop_position);
+    if (type == FrameType::reset) {
+      pair.b.receive(moved(0U - ring, 0U - ring));
+      EXPECT_EQ(pair.b.state(kB), SlotState::reset);
+      continue;
+    }
+    pair.b.receive(moved(ring, 0U - ring));
+    pair.b.receive(moved(0U - ring, 3));
+    EXPECT_EQ(pair.b.count(Counter::drop_position), dropped);
+    EXPECT_EQ(pair.b.count(Counter::rx_frames), 2U);
+  }
 }
 
 }  // namespace

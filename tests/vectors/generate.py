@@ -41,7 +41,7 @@ def w(position):
 
 
 def encode(type, dst, src, epoch, seq, ack, credit, payload=b"", flags=0, version=1):
-    head = bytes([version << 4 | TYPES[type], flags])
+    head = bytes([version << 4 | TYPES.get(type, type), flags])
     for value, size in ((dst, 2), (src, 2), (epoch, 2), (w(seq), 4), (w(ack), 4), (credit, 2)):
         head += value.to_bytes(size, "big")
     crc = crc32c(head + bytes(4) + payload)
@@ -60,7 +60,8 @@ def out(type, seq, ack, credit, count=0):
 
 def peer(type, seq, ack, credit, count=0, **other):
     """A frame that the slot's peer sends."""
-    return encode(type, SLOT, PEER, other.get("epoch", EPOCH), seq, ack, credit, lines(seq, count))
+    payload = lines(seq, count) + bytes(other.get("more", 0))
+    return encode(type, SLOT, other.get("src", PEER), other.get("epoch", EPOCH), seq, ack, credit, payload)
 
 
 def step(event, *frames, **row):
@@ -134,10 +135,45 @@ EXCHANGES = [
     exchange("reset by the peer", "R8", "The slot stops and stays silent.", [
         step(receive(peer("reset", O, I, 16)), state=RESET, fault=3),
         step(receive(peer("data", O, I, 16, 1)))]),
-    exchange("dropped", "R2", "Another epoch, a damaged payload, an acknowledgement of a line that was not produced: nothing changes.", [
+    exchange("dropped", "R2", "Another epoch, a damaged payload (its 18th byte), another slot of the peer, a type that is none, one line and a "
+             "half, a line on an ack, a data frame without lines, 21 bytes: nothing changes.", [
         step(receive(peer("data", O, I, 16, 1, epoch=EPOCH - 1))),
         step(receive(bytes(damaged))),
-        step(receive(peer("data", O, I + 1, 16, 1)))]),
+        step(receive(peer("data", O, I, 16, 1, src=PEER + 1))),
+        step(receive(peer(5, O, I, 16))),
+        step(receive(peer("data", O, I, 16, 1, more=32))),
+        step(receive(peer("ack", O, I, 16, 1))),
+        step(receive(peer("data", O, I, 16))),
+        step(receive(peer("ack", O, I, 16)[:21]))]),
+    exchange("positions of a stranger", "R2", "An acknowledgement of a line that was not produced, one from more than a ring ago, lines more than a ring "
+             "ahead or behind, a reset from there: nothing changes. A ring ago is accepted.", [
+        step(receive(peer("data", O, I + 1, 16, 1))),
+        step(receive(peer("data", O, I - 17, 16, 1))),
+        step(receive(peer("probe", O + 17, I, 16))),
+        step(receive(peer("probe", O - 17, I, 16))),
+        step(receive(peer("reset", O, I + 1, 16))),
+        step(receive(peer("reset", O + 17, I, 16))),
+        step(receive(peer("probe", O - 16, I - 16, 16)), out("ack", I, O, 16))]),
+    exchange("window that shrinks", "R5", "A smaller window than the known one is not believed.", [
+        step(receive(peer("ack", O, I, 2))),
+        step(bell(I + 4), out("data", I, O, 16, 4), in_tail=I + 4, sent=I + 4, flags=TX)]),
+    exchange("stale NAK", "R5, R9", "A NAK from before the last acknowledgement makes nobody go back.", [
+        step(bell(I + 4), out("data", I, O, 16, 4), in_tail=I + 4, sent=I + 4, flags=TX),
+        step(receive(peer("ack", O, I + 2, 14)), in_head=I + 2),
+        step(receive(peer("nak", O, I, 16)))]),
+    exchange("delayed acknowledgement is not put off", "R6", "A second frame does not start the ack timer anew.", [
+        step(receive(peer("data", O, I, 16, 1)), out_tail=O + 1, flags=ACK, ack_deadline=1000),
+        step(tick(600)),
+        step(receive(peer("data", O + 1, I, 16, 1)), out_tail=O + 2, ack_deadline=1000),
+        step(tick(400), out("ack", I, O + 2, 14), told_ack=O + 2, flags=0)]),
+    exchange("impossible OUT_HEAD", "R10", "Lines that were never delivered cannot have been read.", [
+        step(receive(peer("data", O, I, 16, 1)), out_tail=O + 1, flags=ACK),
+        step(bell(I, O + 2), out("reset", I, O + 1, 15), state=FAULTED, fault=2, flags=0, told_ack=O + 1)]),
+    exchange("link up with a closed window", "R9", "What the peer may have missed is told, and where the window is closed, it is asked for.", [
+        step(bell(I + 3), out("data", I, O, 16, 2), in_tail=I + 3, sent=I + 2, flags=TX),
+        step(receive(peer("data", O, I + 2, 0, 1)), in_head=I + 2, out_tail=O + 1, flags=TX | ACK),
+        step({"link": "down"}, flags=0),
+        step({"link": "up"}, out("probe", I + 2, O + 1, 15), told_ack=O + 1, flags=TX, tx_deadline=10000)], credit=2),
     exchange("link down and up", "R9", "Nothing runs while the link is down; then everything that is not acknowledged is sent.", [
         step(bell(I + 2), out("data", I, O, 16, 2), in_tail=I + 2, sent=I + 2, flags=TX),
         step({"link": "down"}, flags=0),
@@ -192,7 +228,10 @@ ABOUT = ("Slot 1 is paired with slot 2 over link 0, epoch 0x5a17, both rings 16 
 
 def shown(frame_hex):
     head, payload = frame_hex[:44], bytes.fromhex(frame_hex[44:])
-    return head + "".join(f" + 64 x {payload[i]:02x}" for i in range(0, len(payload), 64))
+
+    def run(line):
+        return f" + {len(line)} x {line[0]:02x}" if line == line[:1] * len(line) else " + " + line.hex()
+    return head + "".join(run(payload[i:i + 64]) for i in range(0, len(payload), 64))
 
 
 def name_of(position):

@@ -371,7 +371,7 @@ package slotwire_pkg;
     CounterDropLink = 8'd22,  // Frames dropped: came over another link than the slot's.
     CounterDropPeerSlot = 8'd23,  // Frames dropped: came from another slot than the slot's peer.
     CounterDropEpoch = 8'd24,  // Frames dropped: epoch of another pairing, a stale frame.
-    CounterDropAck = 8'd25,  // Frames dropped: they acknowledge lines that the process never produced.
+    CounterDropPosition = 8'd25,  // Frames dropped: ack or seq is no position that the peer can be at.
     CounterDropGap = 8'd26,  // Frames dropped: lines before them are missing; a NAK asks for those.
     CounterDropDuplicate = 8'd27,  // Frames dropped: all their lines were delivered before.
     CounterDropOverrun = 8'd28,  // Frames dropped: more lines than the output space has room for; the peer broke its credit.

@@ -30,6 +30,8 @@ class FrameSink {
 struct CarrierCounters {
   std::uint64_t tx_frames = 0, tx_bytes = 0, tx_calls = 0, tx_dropped = 0;
   std::uint64_t rx_frames = 0, rx_bytes = 0, rx_calls = 0, rx_unknown_peer = 0, rx_malformed = 0;
+  std::uint64_t rx_other_port = 0;  ///< of rx_unknown_peer: from the host of a peer, but another port than the peer's
+  std::uint64_t rx_too_large = 0;   ///< of rx_malformed: from a peer, but larger than a frame may be here
   std::uint64_t connects = 0, disconnects = 0;
 };
 

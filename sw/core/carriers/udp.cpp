@@ -162,7 +162,8 @@ void UdpCarrier::add_link(std::uint16_t link, const Address& peer) {
                                 options_.bind.to_string());
   }
   if (!by_address_.emplace(peer, link).second) throw std::invalid_argument(who + "another link has this address");
-  links_[link] = {State::added, gso_, peer};
+  by_host_.emplace(peer.with_port(0), link);
+  links_[link] = {State::added, gso_, peer, {}};
   added_.push_back(link);
   poller_.wake();
 }
@@ -170,6 +171,8 @@ void UdpCarrier::add_link(std::uint16_t link, const Address& peer) {
 void UdpCarrier::remove_link(std::uint16_t link) {
   if (link >= links_.size() || links_[link].state == State::none) return;
   by_address_.erase(links_[link].peer);
+  const auto host = by_host_.find(links_[link].peer.with_port(0));
+  if (host != by_host_.end() && host->second == link) by_host_.erase(host);
   links_[link] = {};
   std::size_t from = 0, to = 0, entries = 0;
   for (const Kept& kept : kept_) {
@@ -377,6 +380,17 @@ bool UdpCarrier::receive(std::size_t max_messages) {
   return false;
 }
 
+void UdpCarrier::count_stranger(const std::optional<Address>& from) {
+  ++counters_.rx_unknown_peer;
+  if (!from) return;
+  const auto host = by_host_.find(from->with_port(0));
+  if (host == by_host_.end()) return;
+  Misfits& misfits = links_[host->second].misfits;
+  ++counters_.rx_other_port;
+  ++misfits.other_port;
+  misfits.last_port = from->port();
+}
+
 /// Hands out what receive() took, cut into frames. Every frame, dropped ones too, costs one of `budget`, so that a
 /// flood from strangers does not hold poll() for ever.
 std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
@@ -405,9 +419,11 @@ std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
       in.offset += frame.size();
       more = in.offset < bytes.size();
       if (found == nullptr) {
-        ++counters_.rx_unknown_peer;
+        count_stranger(peer);
       } else if (truncated || frame.size() > frame_bytes_) {
         ++counters_.rx_malformed;
+        ++counters_.rx_too_large;
+        ++links_[*found].misfits.too_large;
       } else if (links_[*found].state == State::up) {
         ++delivered;
         ++counters_.rx_frames;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,6 +41,15 @@ class UdpCarrier final : public Carrier {
   /// Forgets the link and what waits for it. Does nothing when it is not there.
   void remove_link(std::uint16_t link);
 
+  /// Datagrams that seem to be a link's and cannot be taken: what a mistake in a configuration looks like.
+  struct Misfits {
+    std::uint64_t other_port = 0;  ///< from the peer's host, but not its port
+    std::uint16_t last_port = 0;   ///< the last such port
+    std::uint64_t too_large = 0;   ///< from the peer, but larger than a frame may be here
+  };
+  /// Those of a link that is there, since it was added.
+  const Misfits& misfits(std::uint16_t link) const { return links_.at(link).misfits; }
+
   Address local_address() const { return Address::bound_to(socket_.get()); }
   /// What is in use, for people: "gso gro", "gro zero-checksum", ... or "none".
   std::string features() const;
@@ -59,6 +69,7 @@ class UdpCarrier final : public Carrier {
     State state = State::none;
     bool gso = false;  ///< off for good once the kernel refused a run on this link's route
     Address peer;
+    Misfits misfits;
   };
   struct Transmit;
   struct Receive;
@@ -75,6 +86,7 @@ class UdpCarrier final : public Carrier {
   bool receive(std::size_t max_messages);
   std::size_t deliver(std::size_t& budget, FrameSink& sink);
   const std::uint16_t* link_of(const Address& peer) const;
+  void count_stranger(const std::optional<Address>& from);
 
   UdpOptions options_;
   std::size_t lines_, frame_bytes_;
@@ -83,6 +95,7 @@ class UdpCarrier final : public Carrier {
   Poller poller_;
   std::vector<Link> links_;
   std::unordered_map<Address, std::uint16_t, AddressHash> by_address_;
+  std::unordered_map<Address, std::uint16_t, AddressHash> by_host_;  ///< one link to each host; port 0
   std::vector<std::uint16_t> added_;
   std::unique_ptr<Transmit> transmit_;
   std::unique_ptr<Receive> receive_;

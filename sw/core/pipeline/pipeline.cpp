@@ -412,16 +412,18 @@ void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Mic
     }
     return count(Counter::drop_faulted);
   }
+  // Where the peer can be, and where it was a ring ago: all else is not from our peer, whose first positions nobody can
+  // guess.
+  const bool in_range = header.ack - row.in_head <= row.in_tail - row.in_head;
+  if (!in_range && row.in_head - header.ack > in_size(row)) return count(Counter::drop_position);
+  if (header.seq - row.out_tail > out_size(row) && row.out_tail - header.seq > out_size(row)) {
+    return count(Counter::drop_position);
+  }
   if (header.type == FrameType::reset) {
     count(Counter::rx_resets);
     stop(slot, SlotState::reset, Fault::peer_reset);
     return;
   }
-  // R5: an acknowledgement lies between IN_HEAD and IN_TAIL; one from before is stale, one from beyond is not from our
-  // peer.
-  const std::uint32_t acked = header.ack - row.in_head;
-  const bool in_range = acked <= row.in_tail - row.in_head;
-  if (!in_range && static_cast<std::int32_t>(acked) >= 0) return count(Counter::drop_ack);
   count(Counter::rx_frames);
   ++stats_[slot].rx_frames;
   if (in_range) take_ack(slot, header, now);

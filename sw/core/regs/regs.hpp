@@ -618,7 +618,7 @@ enum class Counter : std::uint8_t {
   drop_link = 22,  ///< Frames dropped: came over another link than the slot's.
   drop_peer_slot = 23,  ///< Frames dropped: came from another slot than the slot's peer.
   drop_epoch = 24,  ///< Frames dropped: epoch of another pairing, a stale frame.
-  drop_ack = 25,  ///< Frames dropped: they acknowledge lines that the process never produced.
+  drop_position = 25,  ///< Frames dropped: ack or seq is no position that the peer can be at.
   drop_gap = 26,  ///< Frames dropped: lines before them are missing; a NAK asks for those.
   drop_duplicate = 27,  ///< Frames dropped: all their lines were delivered before.
   drop_overrun = 28,  ///< Frames dropped: more lines than the output space has room for; the peer broke its credit.
@@ -654,7 +654,7 @@ inline constexpr std::array<std::string_view, 31> kCounterNames{
     "drop_link",
     "drop_peer_slot",
     "drop_epoch",
-    "drop_ack",
+    "drop_position",
     "drop_gap",
     "drop_duplicate",
     "drop_overrun",
@@ -687,7 +687,7 @@ inline constexpr std::array<std::string_view, 31> kCounterTexts{
     "Frames dropped: came over another link than the slot's.",
     "Frames dropped: came from another slot than the slot's peer.",
     "Frames dropped: epoch of another pairing, a stale frame.",
-    "Frames dropped: they acknowledge lines that the process never produced.",
+    "Frames dropped: ack or seq is no position that the peer can be at.",
     "Frames dropped: lines before them are missing; a NAK asks for those.",
     "Frames dropped: all their lines were delivered before.",
     "Frames dropped: more lines than the output space has room for; the peer broke its credit.",

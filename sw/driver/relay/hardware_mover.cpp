@@ -371,7 +371,8 @@ void HardwareMover::write_link(std::uint16_t link) {
   const CardAddress& to = neighbours_->neighbour(link);
   regs::LinkRow row{};
   row.up = l.up ? 1 : 0;
-  row.lines_per_frame = static_cast<std::uint16_t>(std::min<std::size_t>(options_.frame_lines, info_.max_frame_lines));
+  row.lines_per_frame = static_cast<std::uint16_t>(
+      std::min<std::size_t>({l.config.lines_per_frame, options_.frame_lines, info_.max_frame_lines}));
   row.rto_us = l.config.retransmit_us;
   row.rto_max_us = l.config.retransmit_max_us;
   row.ack_delay_us = l.config.ack_delay_us;

@@ -166,6 +166,17 @@ void RoutedCard::move(std::uint16_t slot, MoverNumber to, unsigned in_order, uns
 }
 
 void RoutedCard::bind(std::uint16_t slot, const pipeline::Binding& binding) {
+  const SlotMapping& memory = tables_.slots[slot];
+  if (memory.own && memory.other) {
+    memory.own.marks().tail.store(binding.marks.in_tail, std::memory_order_relaxed);
+    memory.own.marks().head.store(binding.marks.out_head, std::memory_order_relaxed);
+    memory.other.marks().tail.store(binding.marks.out_tail, std::memory_order_relaxed);
+    memory.other.marks().head.store(binding.marks.in_head, std::memory_order_relaxed);
+  }
+  bind_at_marks(slot, binding);
+}
+
+void RoutedCard::bind_at_marks(std::uint16_t slot, const pipeline::Binding& binding) {
   const MoverNumber to = number_for(slot, binding.link);
   if (movers_[to] != &mover_of(slot)) move(slot, to, binding.in_order, binding.out_order);
   movers_[to]->bind(slot, binding);
@@ -204,7 +215,7 @@ void RoutedCard::take_up(std::uint16_t link) {
     binding.in_order = row.in_order;
     binding.out_order = row.out_order;
     binding.marks = {row.in_head, row.in_head, row.out_tail, row.out_head};
-    bind(slot, binding);
+    bind_at_marks(slot, binding);
     look(slot);
   }
 }

@@ -111,6 +111,8 @@ class RoutedCard final : public Card {
   ThreadNumber thread_of(std::uint16_t slot) const;
   void give(std::uint16_t slot, MoverNumber to);
   void move(std::uint16_t slot, MoverNumber to, unsigned in_order, unsigned out_order);
+  /// Pairs a slot whose pages hold the marks already.
+  void bind_at_marks(std::uint16_t slot, const pipeline::Binding& binding);
   void take_up(std::uint16_t link);
   void look_at_home(std::span<const std::uint16_t> slots);
 

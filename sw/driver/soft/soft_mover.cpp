@@ -69,7 +69,8 @@ void SoftMover::set_route(std::uint16_t link, const Route& route, const pipeline
   carriers::Carrier& carrier = over->carrier;
   clear_route(link);
   pipeline::LinkParameters fitted = config;
-  fitted.lines_per_frame = static_cast<std::uint16_t>(carrier.lines_per_frame_of(link));
+  fitted.lines_per_frame =
+      static_cast<std::uint16_t>(std::min<std::size_t>(config.lines_per_frame, carrier.lines_per_frame_of(link)));
   pipeline_.set_link(link, fitted);
   routes_[link].carrier = &carrier;
   if (std::find(carriers_.begin(), carriers_.end(), &carrier) == carriers_.end()) carriers_.push_back(&carrier);

@@ -336,6 +336,7 @@ struct PeerHello {
   std::uint64_t incarnation = 0;     ///< hexadecimal on the wire
   std::uint16_t udp_port = 0;        ///< 0: none
   std::uint16_t tcp_port = 0;        ///< 0: none
+  std::uint16_t frame_lines = 0;     ///< most lines that the sender takes in a frame of the link; 0: any
   std::vector<std::byte> token;      ///< kTokenBytes, of the node that dials; else absent
   std::string encryption = "none";   ///< of the link's frames
   std::vector<std::uint16_t> ports;  ///< UDP ports that the sender wants the link's frames on; empty: udp_port alone
@@ -347,6 +348,7 @@ struct PeerHello {
     v.hex64("incarnation", m.incarnation);
     v.may("udp_port", m.udp_port);
     v.may("tcp_port", m.tcp_port);
+    v.may("frame_lines", m.frame_lines);
     v.hex_unless_empty("token", m.token, kTokenBytes);
     v.may("encryption", m.encryption, at_most(kMaxCode));
     v.list_unless_empty("ports", m.ports, kMaxPorts);
@@ -387,7 +389,8 @@ struct Open {
   std::uint64_t id = 0;
   std::string service;
   std::uint16_t slot = 0, epoch = 0;
-  std::uint8_t in_order = 0, out_order = 0;  ///< of the sender
+  std::uint8_t in_order = 0, out_order = 0;   ///< of the sender
+  std::uint32_t in_first = 0, out_first = 0;  ///< first positions of its rings
   ProcessInfo from;
 
   template <class Self, class V>
@@ -398,6 +401,8 @@ struct Open {
     v.must("epoch", m.epoch);
     v.must("in_order", m.in_order);
     v.must("out_order", m.out_order);
+    v.must("in_first", m.in_first);
+    v.must("out_first", m.out_first);
     v.must("from", m.from);
   }
 };

@@ -35,6 +35,7 @@ void print_links(const Json& links) {
     std::printf("\nNo links: this node talks to no other ([[link]] in its configuration).\n");
     return;
   }
+  std::size_t unauthenticated = 0;
   Table table({{"LINK"}, {"CARRIER"}, {"ENCRYPTION"}, {"STATE"}, {"CONNECTS", true}, {"WHY"}});
   for (const Json& link : links) {
     const bool up = link.at("up").get<bool>();
@@ -45,11 +46,16 @@ void print_links(const Json& links) {
       why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
       if (!reason.empty()) why.append(": ").append(reason);
     }
+    const bool open = !link.value("authenticated", true);
+    unauthenticated += open ? 1 : 0;
     table.add({text_of(link, "peer"), text_of(link, "carrier"), text_of(link, "encryption"), up ? "up" : "down",
                text_of(link, "control_connects"), why},
               {Colour::bold, Colour::none, Colour::none, up ? Colour::good : Colour::bad});
   }
   std::printf("\n%s", table.text().c_str());
+  if (unauthenticated != 0) {
+    std::printf("Links with encryption none are unauthenticated: who sees their frames can read and change them.\n");
+  }
 }
 
 /// What became of the datagrams of encrypted links.

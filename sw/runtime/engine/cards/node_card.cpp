@@ -8,10 +8,6 @@
 namespace slotwire::engine {
 namespace {
 
-/// Bytes of a frame on the wire that are no lines: Ethernet, IPv4, UDP and link header, less the 14 that the MTU does
-/// not count.
-constexpr std::size_t kHeaderBytesInMtu = 50;
-
 driver::CardWish wish_of(const CardConfig& config) {
   driver::CardWish wish;
   wish.kind = config.kind();
@@ -48,7 +44,7 @@ NodeCard::NodeCard(CardParts parts) {
           carriers::Address::parse(to_string(*parts.config.card.address)), links);
       hardware.incarnation = parts.admin.header().incarnation;
       hardware.give_up_us = static_cast<std::uint64_t>(parts.config.card.give_up.count());
-      hardware.frame_lines = (parts.config.listen.mtu - kHeaderBytesInMtu) / regs::kLineBytes;
+      hardware.frame_lines = lines_in_mtu(parts.config.listen.mtu);
     }
     card_ = driver::make_card(std::move(made), parts.listener);
   } catch (const std::exception& error) {

@@ -17,6 +17,14 @@
 
 namespace slotwire::engine {
 
+/// Bytes of a frame on the wire that are no lines: Ethernet, IPv4, UDP and link header, less the 14 that the MTU does
+/// not count.
+inline constexpr std::size_t kHeaderBytesInMtu = 50;
+/// Lines of the largest frame whose IP packet has `mtu` bytes.
+constexpr std::size_t lines_in_mtu(std::size_t mtu) {
+  return (mtu - kHeaderBytesInMtu) / regs::kLineBytes;
+}
+
 /// What a card is opened with. All of it outlives the card.
 struct CardParts {
   const Config& config;

@@ -170,6 +170,7 @@ struct LinkConfig {
   std::optional<HostPort> tcp;
   bool dial = false;
   carriers::CipherSuite encryption = carriers::CipherSuite::none;  ///< of frames; what runs over TCP has TLS instead
+  bool encryption_given = false;                                   ///< it stands in the configuration
   Position at;
 };
 

@@ -211,6 +211,11 @@ void complete(Config& config, const Positions& positions) {
     if (absent("link#" + std::to_string(i) + ".dial")) link.dial = config.node.name < link.peer;
     if (link.control && !link.udp) link.udp = HostPort{link.control->host, kDefaultUdpPort};
     if (link.control && !link.tcp) link.tcp = HostPort{link.control->host, kDefaultTcpPort};
+    link.encryption_given = !absent("link#" + std::to_string(i) + ".encryption");
+    const TransportKind* const kind = find_transport_kind(link.carrier);
+    if (!link.encryption_given && config.tls.enabled() && kind != nullptr && kind->datagrams) {
+      link.encryption = carriers::CipherSuite::aes_256_gcm;
+    }
   }
 }
 

@@ -277,9 +277,11 @@ const std::array kKeys = std::to_array<Key>({
     {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
      "Whether this node makes the connections; the other one waits for them.",
      [](Config& c) -> auto& { return c.links.back().dial; }},
-    {"link", "encryption", Kind::choice, false, "\"none\"", 0, 0, "none|aes-128-gcm|aes-256-gcm", "",
+    {"link", "encryption", Kind::choice, false, "", 0, 0, "none|aes-128-gcm|aes-256-gcm",
+     "\"aes-256-gcm\" with `[tls]`, else \"none\"",
      "Whether frames are encrypted and authenticated on carriers \"udp\" and \"dpdk\", and how. Both nodes must say the same. Needs "
-     "`[tls]`, since keys come over the control connection. Not for carrier = \"card\": a card's pipeline does not encrypt. A link over "
+     "`[tls]`, since keys come over the control connection. With `[tls]`, frames go in the clear only where \"none\" is written; a "
+     "warning in the log says so. A card's pipeline does not encrypt, so a link with carrier = \"card\" needs \"none\" then. A link over "
      "\"tcp\" has TLS where `[tls]` is given, and needs `[tls]` if this is not \"none\".", [](Config& c,
      std::size_t choice) { c.links.back().encryption = static_cast<carriers::CipherSuite>(choice); }},
 

@@ -18,7 +18,8 @@ using ReportProblem = std::function<void(const std::string& key, const std::stri
 
 /// A row of the registry.
 struct TransportKind {
-  std::string_view name;  ///< what link.carrier says
+  std::string_view name;   ///< what link.carrier says
+  bool datagrams = false;  ///< frames travel as datagrams: link.encryption protects them, not TLS
   /// Contradictions in what the configuration says of the transport itself; may be null.
   void (*check_node)(const Config& config, const ReportProblem& report) = nullptr;
   /// Contradictions in what it says of one link over it; may be null.

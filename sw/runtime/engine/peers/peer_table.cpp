@@ -67,6 +67,14 @@ void PeerTable::use(SlotTable& slots, OpenHandler& opens) {
 }
 
 void PeerTable::start() {
+  for (const auto& peer : peers_) {
+    if (peer && parts_.config.tls.enabled() && peer->transport->encryption(peer->link) == "none") {
+      parts_.log->warn(
+          "link to '{}': frames are neither encrypted nor authenticated (encryption = \"none\"), although "
+          "[tls] protects the control connection; whoever sees them can change them",
+          peer->name());
+    }
+  }
   callers_.listen();
   for (const auto& peer : peers_) {
     if (peer && peer->link.config->dial) dial(*peer);
@@ -186,10 +194,18 @@ void PeerTable::cut(Peer& peer) {
   lost(peer, "cut by request");
 }
 
+/// A link that is up and whose frames do not arrive looks as if nobody had anything to say: it is told once.
+void PeerTable::look_at_complaint(Peer& peer) {
+  const std::string complaint = peer.transport->complaint(peer.link.index);
+  if (!complaint.empty() && peer.complaint.empty()) parts_.log->warn("link to '{}': {}", peer.name(), complaint);
+  peer.complaint = complaint;
+}
+
 void PeerTable::tick() {
   const std::uint64_t now = parts_.loop.now_us();
   for (const auto& peer : peers_) {
     if (!peer) continue;
+    look_at_complaint(*peer);
     if (peer->control_up && now - peer->heard_us > kSilenceUs) {
       lost(*peer, "nothing was heard from it for 3 s");
     } else if (peer->control_up) {

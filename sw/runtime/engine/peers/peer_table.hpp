@@ -35,6 +35,7 @@ struct Peer {
   std::uint64_t heard_us = 0;
   std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
   std::uint64_t control_connects = 0;
+  std::string complaint;  ///< of the transport, as the log has it
   int watched_fd = -1;
 
   const std::string& name() const { return link.config->peer; }
@@ -121,6 +122,7 @@ class PeerTable final : public CloseTeller {
   /// False: the connection was lost.
   bool handle(Peer& peer, const std::string& text);
   bool take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
+  void look_at_complaint(Peer& peer);
   void route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
   void dispatch(Peer& peer, const control::PeerMessage& message);
   void lost(Peer& peer, const std::string& why);

@@ -165,6 +165,7 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
   open.slot = slot;
   open.link = peer.link.index;
   open.epoch = parts_.slots.random_epoch();
+  open.first = parts_.slots.random_positions();
   open.service = request.service;
   open.timer = parts_.loop.after(static_cast<std::uint64_t>(wait_ms) * 1000, [this, id] { late(id); });
   opens_.emplace(id, open);
@@ -174,6 +175,8 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
                                                    .epoch = open.epoch,
                                                    .in_order = static_cast<std::uint8_t>(in_order),
                                                    .out_order = static_cast<std::uint8_t>(out_order),
+                                                   .in_first = open.first.in,
+                                                   .out_first = open.first.out,
                                                    .from = process_info(record)});
 }
 
@@ -266,6 +269,7 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
   parts_.slots.pair_remote(slot, {.link = peer.link.index,
                                   .slot = message.slot,
                                   .epoch = message.epoch,
+                                  .first = FirstPositions{message.in_first, message.out_first}.swapped(),
                                   .node = peer.name(),
                                   .process = message.from});
   std::vector<slot::Fd> temporary;
@@ -299,9 +303,12 @@ void Connector::on_refused(const Peer& peer, const control::Refused& message) {
 void Connector::on_opened(const Peer& peer, const control::Opened& message) {
   const std::optional<PendingOpen> open = take_pending(peer, message.id);
   if (!open) return;
-  parts_.slots.pair_remote(
-      open->slot,
-      {.link = open->link, .slot = message.slot, .epoch = open->epoch, .node = peer.name(), .process = message.to});
+  parts_.slots.pair_remote(open->slot, {.link = open->link,
+                                        .slot = message.slot,
+                                        .epoch = open->epoch,
+                                        .first = open->first,
+                                        .node = peer.name(),
+                                        .process = message.to});
   if (parts_.sessions.is(open->session, open->session_id)) {
     std::vector<slot::Fd> temporary;
     if (parts_.sessions.send(parts_.sessions.at(open->session),

@@ -60,6 +60,7 @@ class Connector final : public OpenHandler {
     std::uint16_t slot = 0;
     std::uint16_t link = 0;
     std::uint16_t epoch = 0;
+    FirstPositions first;
     std::string service;
     EventLoop::TimerId timer;
   };

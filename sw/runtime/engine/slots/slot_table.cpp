@@ -107,7 +107,8 @@ void SlotTable::keep(std::uint16_t slot) {
   }
 }
 
-void SlotTable::bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch) {
+void SlotTable::bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch,
+                     FirstPositions first) {
   const SlotDescriptor& d = descriptor(slot);
   parts_.card.bind(slot, {.link = link,
                           .peer_slot = peer_slot,
@@ -115,7 +116,7 @@ void SlotTable::bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_
                           .in_order = d.in_order,
                           .out_order = d.out_order,
                           .credit = std::uint32_t{1} << d.in_order,
-                          .marks = {}});
+                          .marks = {first.in, first.in, first.out, first.out}});
 }
 
 void SlotTable::pair_remote(std::uint16_t slot, const RemoteEnd& peer) {
@@ -124,7 +125,7 @@ void SlotTable::pair_remote(std::uint16_t slot, const RemoteEnd& peer) {
   d.peer_uid = peer.process.uid;
   set_name(d.peer_name, peer.process.name);
   set_name(d.peer_node, peer.node);
-  bind(slot, peer.link, peer.slot, peer.epoch);
+  bind(slot, peer.link, peer.slot, peer.epoch, peer.first);
   d.pairing = Pairing::remote;
   by_link_.add(peer.link, slot);
 }
@@ -140,7 +141,7 @@ void SlotTable::pair_here(std::uint16_t a, std::uint16_t b, Pairing pairing) {
     d.peer_uid = peer.uid;
     set_name(d.peer_name, get_name(peer.name));
     set_name(d.peer_node, parts_.config.node.name);
-    if (pairing == Pairing::strict) bind(slot, parts_.loop_link, partner, epoch);
+    if (pairing == Pairing::strict) bind(slot, parts_.loop_link, partner, epoch, {});  // no stranger sends here
     d.pairing = pairing;
   };
   join(a, b);

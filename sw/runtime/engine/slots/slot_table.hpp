@@ -59,11 +59,19 @@ struct SlotWish {
   bool acceptor = false;
 };
 
+/// Where the positions of a pairing's rings begin, as one end sees them (docs/protocol.md, R1).
+struct FirstPositions {
+  slot::Position in = 0, out = 0;
+  /// As the other end sees them.
+  FirstPositions swapped() const { return {out, in}; }
+};
+
 /// The other end of a pairing over a link.
 struct RemoteEnd {
   std::uint16_t link = 0;
   std::uint16_t slot = 0;
   std::uint16_t epoch = 0;
+  FirstPositions first;  ///< of the own rings
   std::string_view node;
   control::ProcessInfo process;
 };
@@ -91,6 +99,7 @@ class SlotTable {
   /// Frees both ends of a pair of this node that nobody was told of.
   void discard_pair(std::uint16_t a, std::uint16_t b);
   std::uint16_t random_epoch() { return static_cast<std::uint16_t>(parts_.random()); }
+  FirstPositions random_positions() { return {parts_.random(), parts_.random()}; }
 
   // --- closing ---
 
@@ -154,7 +163,7 @@ class SlotTable {
   std::uint16_t next_free();
   void release_memory(std::uint64_t offset);
   void keep(std::uint16_t slot);
-  void bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch);
+  void bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch, FirstPositions first);
   void disown(std::uint16_t slot);
   void free(std::uint16_t slot);
   void drain(std::uint16_t slot);

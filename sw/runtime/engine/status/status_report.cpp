@@ -86,9 +86,10 @@ Json StatusReport::links() {
               {"carrier_up", peer->carrier_up},
               {"control_up", peer->control_up},
               {"dials", peer->link.config->dial},
-              {"reason", peer->usable() ? std::string() : peer->reason},
+              {"reason", peer->usable() ? peer->transport->complaint(peer->link.index) : peer->reason},
               {"control_connects", peer->control_connects},
               {"encryption", peer->transport->encryption(peer->link)}};
+    link["authenticated"] = link["encryption"] != "none";
     if (const carriers::LinkKeys* const keys = peer->transport->keys(peer->link.index)) link["keys"] = keys_json(*keys);
     links.push_back(std::move(link));
   }

@@ -15,13 +15,40 @@ std::string Transport::encryption(const LinkInfo& link) const {
   return std::string(carriers::suite_name(link.config->encryption));
 }
 
-pipeline::LinkParameters link_figures(const ProtocolConfig& protocol) {
+pipeline::LinkParameters link_figures(const ProtocolConfig& protocol, const control::PeerHello& hello) {
   const auto us = [](std::chrono::microseconds t) { return static_cast<pipeline::Microseconds>(t.count()); };
   pipeline::LinkParameters config;
   config.retransmit_us = us(protocol.retransmit);
   config.retransmit_max_us = us(protocol.retransmit_max);
   config.ack_delay_us = us(protocol.ack_delay);
+  const bool told = hello.frame_lines != 0 && hello.frame_lines <= pipeline::kMaxLinesPerFrame;
+  config.lines_per_frame = told ? hello.frame_lines : std::uint16_t{pipeline::kMaxLinesPerFrame};
   return config;
+}
+
+std::string port_mismatch(const LinkInfo& link, const control::PeerHello& hello) {
+  const std::optional<HostPort>& configured = link.config->udp;
+  if (!configured || hello.udp_port == 0 || configured->port == hello.udp_port) return {};
+  return "frames go to UDP port " + std::to_string(configured->port) +
+         " ('udp' of the [[link]]), but the peer listens on " + std::to_string(hello.udp_port) +
+         "; correct one of the two, unless something between the nodes forwards the port";
+}
+
+std::string join_complaints(const std::string& first, const std::string& second) {
+  return first + (first.empty() || second.empty() ? "" : "; ") + second;
+}
+
+std::string misfits_text(const carriers::UdpCarrier::Misfits& misfits) {
+  if (misfits.other_port != 0) {
+    return std::to_string(misfits.other_port) + " datagrams came from the peer's host but from port " +
+           std::to_string(misfits.last_port) +
+           " and were discarded; set 'udp' of the [[link]] to where the peer sends from";
+  }
+  if (misfits.too_large != 0) {
+    return std::to_string(misfits.too_large) +
+           " frames were larger than 'listen.mtu' allows and were discarded; set the same mtu on both nodes";
+  }
+  return {};
 }
 
 carriers::Address address_of(const HostPort& at) {
@@ -45,6 +72,8 @@ nlohmann::json carrier_report(std::string_view name, const carriers::CarrierCoun
           {"rx_calls", c.rx_calls},
           {"rx_unknown_peer", c.rx_unknown_peer},
           {"rx_malformed", c.rx_malformed},
+          {"rx_other_port", c.rx_other_port},
+          {"rx_too_large", c.rx_too_large},
           {"connects", c.connects},
           {"disconnects", c.disconnects}};
 }

@@ -14,6 +14,7 @@
 #include "core/carriers/link_keys.hpp"
 #include "core/carriers/socket.hpp"
 #include "core/carriers/tls.hpp"
+#include "core/carriers/udp.hpp"
 #include "core/pipeline/pipeline.hpp"
 #include "driver/sharded/shard_worker.hpp"
 #include "runtime/control/messages.hpp"
@@ -71,6 +72,9 @@ class Transport {
   virtual void wake_keys(std::uint16_t /*link*/) {}
   /// Some link's keys want to be looked at, since the last call.
   virtual bool take_key_news() { return false; }
+  /// What is wrong with a link that seems to be up, for people: the frames that it sends or gets do not fit. Empty:
+  /// nothing.
+  virtual std::string complaint(std::uint16_t /*link*/) const { return {}; }
   /// What encrypts the link, for people: "none", a suite, "tls".
   virtual std::string encryption(const LinkInfo& link) const;
   /// Drops the link's connection now, where there is one; it comes back by itself.
@@ -82,8 +86,15 @@ class Transport {
   virtual void report(nlohmann::json& carriers) = 0;
 };
 
-/// Timers of links, from the configuration.
-pipeline::LinkParameters link_figures(const ProtocolConfig& protocol);
+/// Timers of a link, from the configuration, and the most lines that the peer takes in a frame.
+pipeline::LinkParameters link_figures(const ProtocolConfig& protocol, const control::PeerHello& hello);
+
+/// Complaint about a link over UDP whose peer listens on another port than frames are sent to; else empty.
+std::string port_mismatch(const LinkInfo& link, const control::PeerHello& hello);
+/// Both complaints, as far as they are not empty.
+std::string join_complaints(const std::string& first, const std::string& second);
+/// Complaint about datagrams that could not be taken; else empty.
+std::string misfits_text(const carriers::UdpCarrier::Misfits& misfits);
 
 /// A configured address as the carriers take it. Throws std::runtime_error.
 carriers::Address address_of(const HostPort& at);

@@ -1,5 +1,6 @@
 #include "runtime/engine/transports/card/card_transport.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "runtime/engine/cards/node_card.hpp"
@@ -31,8 +32,9 @@ void check_link(const Config& config, const LinkConfig& link, const ReportProble
     report("carrier", "is \"card\" but the card has no address; set 'card.address', or use carrier = \"udp\"");
   }
   if (link.encryption != carriers::CipherSuite::none) {
-    report("encryption", "is \"" + std::string(carriers::suite_name(link.encryption)) +
-                             "\" but the link runs over a card, whose pipeline does not encrypt; use carrier = "
+    const std::string suite(carriers::suite_name(link.encryption));
+    report("encryption", (link.encryption_given ? "is \"" + suite + "\"" : "is \"" + suite + "\" because of [tls]") +
+                             " but the link runs over a card, whose pipeline does not encrypt; use carrier = "
                              "\"udp\", \"dpdk\" or \"tcp\", or encryption = \"none\"");
   }
 }
@@ -45,7 +47,7 @@ std::unique_ptr<Transport> open(const TransportContext& context) {
 }  // namespace
 
 constinit const TransportKind kCardTransport = {
-    .name = "card", .check_node = check_node, .check_link = check_link, .open = open};
+    .name = "card", .datagrams = true, .check_node = check_node, .check_link = check_link, .open = open};
 
 void CardTransport::use_card(NodeCard& card, std::span<const LinkInfo> /*links*/) {
   card_ = &card;
@@ -59,23 +61,36 @@ void CardTransport::use_card(NodeCard& card, std::span<const LinkInfo> /*links*/
 
 void CardTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address& /*peer*/, control::PeerHello& hello) {
   hello.udp_port = context_.config.card.address->port;
+  const std::size_t lines = udp_ ? udp_->lines_per_frame() : card_->hardware_lines();
+  hello.frame_lines = static_cast<std::uint16_t>(std::min(lines, lines_in_mtu(context_.config.listen.mtu)));
 }
 
-void CardTransport::route_over_udp(std::uint16_t link, const carriers::Address& peer) {
-  card_->card().set_route(link, driver::OverCarrier{*udp_}, link_figures(context_.config.protocol));
-  udp_->add_link(link, peer);
+void CardTransport::route_over_udp(std::uint16_t link, const Peer& peer) {
+  card_->card().set_route(link, driver::OverCarrier{*udp_}, peer.figures);
+  udp_->remove_link(link);
+  udp_->add_link(link, peer.address);
 }
 
 void CardTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
-  if (peers_.contains(link.index)) return;
-  const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
-  if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+  const auto known = peers_.find(link.index);
+  const pipeline::LinkParameters figures = link_figures(context_.config.protocol, hello);
+  if (known != peers_.end() && known->second.figures.lines_per_frame == figures.lines_per_frame) return;
+  const carriers::Address address = data_address(link.config->udp, hello.udp_port, from);
+  if (!address.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+  const Peer peer{address, figures, port_mismatch(link, hello)};
   if (udp_) {
     route_over_udp(link.index, peer);
   } else {
-    card_->card().set_route(link.index, driver::OnCard{peer}, link_figures(context_.config.protocol));
+    card_->card().set_route(link.index, driver::OnCard{address}, figures);
   }
-  peers_.emplace(link.index, peer);
+  peers_[link.index] = peer;
+}
+
+std::string CardTransport::complaint(std::uint16_t link) const {
+  const auto known = peers_.find(link);
+  if (known == peers_.end()) return {};
+  const std::string misfits = udp_ ? misfits_text(udp_->misfits(link)) : std::string();
+  return join_complaints(known->second.mismatch, misfits);
 }
 
 bool CardTransport::on_card_gone(std::string_view why) {

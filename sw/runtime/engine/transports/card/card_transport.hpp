@@ -21,16 +21,22 @@ class CardTransport final : public Transport {
   void fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) override;
   void route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) override;
   bool on_card_gone(std::string_view why) override;
+  std::string complaint(std::uint16_t link) const override;
   void report(nlohmann::json& carriers) override;
 
  private:
-  void route_over_udp(std::uint16_t link, const carriers::Address& peer);
+  struct Peer {
+    carriers::Address address;
+    pipeline::LinkParameters figures;
+    std::string mismatch;  ///< for complaint()
+  };
+  void route_over_udp(std::uint16_t link, const Peer& peer);
 
   TransportContext context_;
   NodeCard* card_ = nullptr;
-  std::unique_ptr<carriers::UdpCarrier> udp_;         ///< where there is none, or none any more
-  std::map<std::uint16_t, carriers::Address> peers_;  ///< of links that are routed
-  std::string wait_reason_;                           ///< what was logged of why a card that is away is waited for
+  std::unique_ptr<carriers::UdpCarrier> udp_;  ///< where there is none, or none any more
+  std::map<std::uint16_t, Peer> peers_;        ///< of links that are routed
+  std::string wait_reason_;                    ///< what was logged of why a card that is away is waited for
 };
 
 }  // namespace slotwire::engine

@@ -39,7 +39,7 @@ carriers::EalOptions eal_options(const DpdkConfig& config) {
 }  // namespace
 
 constinit const TransportKind kDpdkTransport = {
-    .name = "dpdk", .check_node = check_dpdk_node, .check_link = check_dpdk_link, .open = open};
+    .name = "dpdk", .datagrams = true, .check_node = check_dpdk_node, .check_link = check_dpdk_link, .open = open};
 
 DpdkTransport::DpdkTransport(const TransportContext& context) : context_(context) {
   open_port();
@@ -124,29 +124,33 @@ void DpdkTransport::start() {
   if (!context_.config.dpdk.kernel_interface.empty()) card_->card().poll_always(sealed_->carrier());
 }
 
-void DpdkTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address& peer, control::PeerHello& hello) {
+void DpdkTransport::fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) {
   hello.udp_port = carrier_->local_address().port();
+  const bool sealed = link.config->encryption != carriers::CipherSuite::none;
+  hello.frame_lines = static_cast<std::uint16_t>(carrier_->lines_per_frame() - (sealed ? 1 : 0));
   if (peer.valid()) card_->run_on_first([&] { hello.ports = carrier_->ports(peer); });
 }
 
 void DpdkTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
   const auto known = routed_.find(link.index);
-  if (known != routed_.end() && known->second == hello.ports) return;
+  if (known != routed_.end() && known->second.ports == hello.ports && known->second.frame_lines == hello.frame_lines) {
+    return;
+  }
   if (std::find(hello.ports.begin(), hello.ports.end(), 0) != hello.ports.end()) {
     throw std::runtime_error("the peer wants frames on UDP port 0");
   }
   const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-  if (known == routed_.end()) {
-    sealed_->join(link, &library());
+  if (known == routed_.end()) sealed_->join(link, &library());
+  if (known == routed_.end() || known->second.frame_lines != hello.frame_lines) {
     card_->card().set_route(link.index, driver::OverCarrier{sealed_->carrier()},
-                            link_figures(context_.config.protocol));
+                            link_figures(context_.config.protocol, hello));
   }
   card_->run_on_first([&] {
     if (known != routed_.end()) carrier_->remove_link(link.index);  // the peer has another number of threads now
     carrier_->add_link(link.index, peer, hello.ports);
   });
-  routed_[link.index] = hello.ports;
+  routed_[link.index] = {hello.ports, hello.frame_lines, port_mismatch(link, hello)};
 }
 
 void DpdkTransport::report(nlohmann::json& carriers) {

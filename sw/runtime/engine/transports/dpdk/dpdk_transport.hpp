@@ -26,6 +26,10 @@ class DpdkTransport final : public Transport {
   carriers::LinkKeys* keys(std::uint16_t link) override { return sealed_->keys(link); }
   void wake_keys(std::uint16_t /*link*/) override { sealed_->wake(); }
   bool take_key_news() override { return sealed_->take_news(); }
+  std::string complaint(std::uint16_t link) const override {
+    const auto known = routed_.find(link);
+    return known == routed_.end() ? std::string() : known->second.mismatch;
+  }
   void report(nlohmann::json& carriers) override;
 
  private:
@@ -41,7 +45,12 @@ class DpdkTransport final : public Transport {
   std::string ciphers_why_;                           ///< why it is the one, for people
   std::unique_ptr<SealedLinks> sealed_;
   NodeCard* card_ = nullptr;
-  std::map<std::uint16_t, std::vector<std::uint16_t>> routed_;  ///< by link: the ports that the peer wants frames on
+  struct Routed {
+    std::vector<std::uint16_t> ports;  ///< that the peer wants frames on
+    std::uint16_t frame_lines = 0;     ///< that it takes
+    std::string mismatch;              ///< for complaint()
+  };
+  std::map<std::uint16_t, Routed> routed_;
 };
 
 }  // namespace slotwire::engine

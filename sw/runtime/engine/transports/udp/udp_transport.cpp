@@ -23,7 +23,8 @@ std::unique_ptr<Transport> open(const TransportContext& context) {
 
 }  // namespace
 
-constinit const TransportKind kUdpTransport = {.name = "udp", .check_link = check_link, .open = open};
+constinit const TransportKind kUdpTransport = {
+    .name = "udp", .datagrams = true, .check_link = check_link, .open = open};
 
 std::unique_ptr<carriers::UdpCarrier> open_udp_carrier(const TransportContext& context,
                                                        const carriers::Address& address) {
@@ -48,18 +49,29 @@ void UdpTransport::use_card(NodeCard& card, std::span<const LinkInfo> /*links*/)
   card_ = &card;
 }
 
-void UdpTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address& /*peer*/, control::PeerHello& hello) {
+void UdpTransport::fill_hello(const LinkInfo& link, const carriers::Address& /*peer*/, control::PeerHello& hello) {
   hello.udp_port = carrier_->local_address().port();
+  const bool sealed = link.config->encryption != carriers::CipherSuite::none;
+  hello.frame_lines = static_cast<std::uint16_t>(carrier_->lines_per_frame() - (sealed ? 1 : 0));
 }
 
 void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
-  if (routed_.contains(link.index)) return;
+  const auto known = routed_.find(link.index);
+  if (known != routed_.end() && known->second.frame_lines == hello.frame_lines) return;
   const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-  sealed_.join(link, nullptr);
-  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol));
+  if (known == routed_.end()) sealed_.join(link, nullptr);
+  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol, hello));
+  carrier_->remove_link(link.index);
   carrier_->add_link(link.index, peer);
-  routed_.insert(link.index);
+  routed_[link.index] = {hello.frame_lines, port_mismatch(link, hello)};
+}
+
+std::string UdpTransport::complaint(std::uint16_t link) const {
+  const auto known = routed_.find(link);
+  if (known == routed_.end()) return {};
+  const std::string misfits = misfits_text(carrier_->misfits(link));
+  return join_complaints(known->second.mismatch, misfits);
 }
 
 void UdpTransport::report(nlohmann::json& carriers) {

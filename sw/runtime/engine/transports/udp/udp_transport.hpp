@@ -1,7 +1,7 @@
 // Links over kernel UDP, encrypted where the configuration says so.
 #pragma once
+#include <map>
 #include <memory>
-#include <set>
 
 #include "runtime/engine/transports/sealed_links.hpp"
 #include "runtime/engine/transports/transport.hpp"
@@ -22,6 +22,7 @@ class UdpTransport final : public Transport {
   carriers::LinkKeys* keys(std::uint16_t link) override { return sealed_.keys(link); }
   void wake_keys(std::uint16_t /*link*/) override { sealed_.wake(); }
   bool take_key_news() override { return sealed_.take_news(); }
+  std::string complaint(std::uint16_t link) const override;
   void report(nlohmann::json& carriers) override;
 
  private:
@@ -29,7 +30,11 @@ class UdpTransport final : public Transport {
   std::unique_ptr<carriers::UdpCarrier> carrier_;
   SealedLinks sealed_;
   NodeCard* card_ = nullptr;
-  std::set<std::uint16_t> routed_;
+  struct Routed {
+    std::uint16_t frame_lines = 0;  ///< that the peer takes
+    std::string mismatch;           ///< for complaint()
+  };
+  std::map<std::uint16_t, Routed> routed_;
 };
 
 }  // namespace slotwire::engine
