@@ -38,3 +38,16 @@ function(slotwire_test name)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
 endfunction()
+
+# slotwire_harden(): what is compiled and linked from here on resists exploitation as distributions do: canaries on the stack, checked
+# string functions, no jump into the middle of a function, relocations that are resolved at the start and then read-only.
+# tests/house/hardening_test.py looks at the binaries. Sanitizers replace the first two, and clang's fuzzing build is for finding bugs.
+macro(slotwire_harden)
+  if(NOT SLOTWIRE_SANITIZE AND NOT SLOTWIRE_FUZZ)
+    add_compile_options(-fstack-protector-strong -fstack-clash-protection $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64")
+      add_compile_options(-fcf-protection=full)
+    endif()
+    add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie> -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+  endif()
+endmacro()

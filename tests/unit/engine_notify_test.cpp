@@ -108,6 +108,39 @@ TEST(EngineNotify, TakesTheAddressFromTheEnvironment) {
   EXPECT_FALSE(ServiceNotifier::from_environment().enabled());
 }
 
+TEST(EngineNotify, FeedsTheWatchdogEveryQuarterOfItsTime) {
+  const std::string address = "@slotwire-watchdog-test-" + std::to_string(getpid());
+  Manager manager(address);
+  ASSERT_TRUE(manager.bound());
+  ServiceNotifier notifier(address, std::chrono::seconds(4));
+  for (const std::uint64_t now_us : {10'000'000U, 10'999'999U, 11'000'000U, 11'500'000U, 12'500'000U}) {
+    ASSERT_TRUE(notifier.alive(now_us).ok());
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(manager.next(), "WATCHDOG=1");
+  EXPECT_EQ(manager.next(), "");
+  ServiceNotifier without(address);
+  ASSERT_TRUE(without.alive(10'000'000).ok());
+  EXPECT_EQ(manager.next(), "") << "nobody waits for it";
+}
+
+TEST(EngineNotify, TakesTheWatchdogFromTheEnvironmentIfItIsItsOwn) {
+  const std::string address = "@slotwire-watchdog-environment-" + std::to_string(getpid());
+  Manager manager(address);
+  ASSERT_TRUE(manager.bound());
+  const auto fed = [&](const char* us, const std::string& pid) {
+    setenv("NOTIFY_SOCKET", address.c_str(), 1);
+    setenv("WATCHDOG_USEC", us, 1);
+    setenv("WATCHDOG_PID", pid.c_str(), 1);
+    EXPECT_TRUE(ServiceNotifier::from_environment().alive(1'000'000).ok());
+    for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);
+    return manager.next() == "WATCHDOG=1";
+  };
+  EXPECT_TRUE(fed("1000000", std::to_string(getpid())));
+  EXPECT_FALSE(fed("1000000", std::to_string(getppid())));
+  EXPECT_FALSE(fed("soon", std::to_string(getpid())));
+  EXPECT_FALSE(fed("-1", std::to_string(getpid())));
+}
+
 TEST(EngineNotify, RefusesWhatIsNoAddressAndReportsNobodyThere) {
   EXPECT_THROW(ServiceNotifier("relative"), std::runtime_error);
   EXPECT_THROW(ServiceNotifier("@"), std::runtime_error);

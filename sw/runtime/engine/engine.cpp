@@ -122,6 +122,8 @@ void Engine::reload() {
 void Engine::tick() {
   log_.sweep();
   node_->tick();
+  // From the loop that moves lines: when it stands still, the service manager starts slotwired anew.
+  log_.note(notifier_.alive(monotonic_us()));
   reactor_.after(kTickUs, [this] { tick(); });
 }
 

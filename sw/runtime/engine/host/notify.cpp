@@ -2,9 +2,11 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -22,9 +24,27 @@ std::string status_line(std::string_view text) {
   return line;
 }
 
+/// A number of the environment; 0 when it is not there or no number.
+std::uint64_t number_from_environment(const char* name) {
+  const char* const text = std::getenv(name);
+  const std::string_view digits = text == nullptr ? "" : text;
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return error == std::errc() && end == digits.data() + digits.size() ? number : 0;
+}
+
+/// The watchdog is another process's when WATCHDOG_PID says so.
+std::chrono::microseconds watchdog_from_environment() {
+  constexpr std::uint64_t kLongest = std::uint64_t{1} << 40U;
+  const std::uint64_t us = number_from_environment("WATCHDOG_USEC"), pid = number_from_environment("WATCHDOG_PID");
+  if (us > kLongest || (pid != 0 && pid != static_cast<std::uint64_t>(::getpid()))) return {};
+  return std::chrono::microseconds(us);
+}
+
 }  // namespace
 
-ServiceNotifier::ServiceNotifier(std::string_view address) : address_(address) {
+ServiceNotifier::ServiceNotifier(std::string_view address, std::chrono::microseconds watchdog)
+    : watchdog_us_(static_cast<std::uint64_t>(watchdog.count())), address_(address) {
   if (address.empty()) return;
   if ((address.front() != '/' && address.front() != '@') || address.size() < 2 ||
       address.size() >= sizeof(sockaddr_un::sun_path)) {
@@ -39,7 +59,7 @@ ServiceNotifier::ServiceNotifier(std::string_view address) : address_(address) {
 
 ServiceNotifier ServiceNotifier::from_environment() {
   const char* const address = std::getenv("NOTIFY_SOCKET");
-  return ServiceNotifier(address == nullptr ? "" : address);
+  return ServiceNotifier(address == nullptr ? "" : address, watchdog_from_environment());
 }
 
 Result<void> ServiceNotifier::send(const std::string& message) {
@@ -70,6 +90,12 @@ Result<void> ServiceNotifier::reloading() {
 
 Result<void> ServiceNotifier::stopping() {
   return send("STOPPING=1");
+}
+
+Result<void> ServiceNotifier::alive(std::uint64_t now_us) {
+  if (watchdog_us_ == 0 || now_us < next_alive_us_) return {};
+  next_alive_us_ = now_us + watchdog_us_ / 4;
+  return send("WATCHDOG=1");
 }
 
 Result<void> ServiceNotifier::status(std::string_view text) {
