@@ -68,7 +68,7 @@ void CardTransport::route_over_udp(std::uint16_t link, const carriers::Address& 
 
 void CardTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
   if (peers_.contains(link.index)) return;
-  const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
+  const carriers::Address peer = data_address(link.udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   if (udp_) {
     route_over_udp(link.index, peer);

@@ -21,6 +21,7 @@ class CardTransport final : public Transport {
   void fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) override;
   void route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) override;
   bool on_card_gone(std::string_view why) override;
+  int family() const override { return AF_INET; }
   void report(nlohmann::json& carriers) override;
 
  private:

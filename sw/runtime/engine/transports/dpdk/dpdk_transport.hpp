@@ -26,6 +26,8 @@ class DpdkTransport final : public Transport {
   carriers::LinkKeys* keys(std::uint16_t link) override { return sealed_->keys(link); }
   void wake_keys(std::uint16_t /*link*/) override { sealed_->wake(); }
   bool take_key_news() override { return sealed_->take_news(); }
+  int family() const override { return AF_INET; }
+  void shut_out(std::uint16_t link) override;
   void report(nlohmann::json& carriers) override;
 
  private:
@@ -41,7 +43,12 @@ class DpdkTransport final : public Transport {
   std::string ciphers_why_;                           ///< why it is the one, for people
   std::unique_ptr<SealedLinks> sealed_;
   NodeCard* card_ = nullptr;
-  std::map<std::uint16_t, std::vector<std::uint16_t>> routed_;  ///< by link: the ports that the peer wants frames on
+  struct Route {
+    std::vector<std::uint16_t> ports;  ///< that the peer wants frames on
+    carriers::Address peer;
+    bool operator==(const Route&) const = default;
+  };
+  std::map<std::uint16_t, Route> routed_;
 };
 
 }  // namespace slotwire::engine

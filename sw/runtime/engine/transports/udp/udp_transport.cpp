@@ -53,13 +53,27 @@ void UdpTransport::fill_hello(const LinkInfo& /*link*/, const carriers::Address&
 }
 
 void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
-  if (routed_.contains(link.index)) return;
-  const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
+  const carriers::Address peer = data_address(link.udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+  const auto known = routed_.find(link.index);
+  if (known != routed_.end() && known->second == peer) return;
+  if (known != routed_.end()) {
+    // The peer's name leads elsewhere now; marks and keys of the link stay.
+    routed_.erase(known);
+    carrier_->remove_link(link.index);
+    carrier_->add_link(link.index, peer);
+    routed_.emplace(link.index, peer);
+    return;
+  }
+  carrier_->remove_link(link.index);  // of an attempt that failed
   sealed_.join(link, nullptr);
   card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol));
   carrier_->add_link(link.index, peer);
-  routed_.insert(link.index);
+  routed_.emplace(link.index, peer);
+}
+
+void UdpTransport::shut_out(std::uint16_t link) {
+  if (routed_.erase(link) != 0) carrier_->remove_link(link);
 }
 
 void UdpTransport::report(nlohmann::json& carriers) {

@@ -1,7 +1,7 @@
 // Links over kernel UDP, encrypted where the configuration says so.
 #pragma once
+#include <map>
 #include <memory>
-#include <set>
 
 #include "runtime/engine/transports/sealed_links.hpp"
 #include "runtime/engine/transports/transport.hpp"
@@ -22,6 +22,8 @@ class UdpTransport final : public Transport {
   carriers::LinkKeys* keys(std::uint16_t link) override { return sealed_.keys(link); }
   void wake_keys(std::uint16_t /*link*/) override { sealed_.wake(); }
   bool take_key_news() override { return sealed_.take_news(); }
+  int family() const override { return carrier_->local_address().family(); }
+  void shut_out(std::uint16_t link) override;
   void report(nlohmann::json& carriers) override;
 
  private:
@@ -29,7 +31,7 @@ class UdpTransport final : public Transport {
   std::unique_ptr<carriers::UdpCarrier> carrier_;
   SealedLinks sealed_;
   NodeCard* card_ = nullptr;
-  std::set<std::uint16_t> routed_;
+  std::map<std::uint16_t, carriers::Address> routed_;
 };
 
 }  // namespace slotwire::engine
