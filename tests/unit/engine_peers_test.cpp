@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <stdexcept>
@@ -42,9 +43,13 @@ struct Wire {
   std::string ended;
   bool revoked = false;
 
+  void tell() {
+    const std::function<void()> call = ready;  // it may destroy the channel, which clears `ready`
+    if (call) call();
+  }
   void say(const std::string& text) {
     said.push_back(text);
-    if (ready) std::function<void()>(ready)();
+    tell();
   }
   void say(const control::PeerMessage& message) { say(control::encode_peer(message)); }
   /// The error that it was told; empty: none.
@@ -249,7 +254,7 @@ TEST_F(Peers, OneThatSendsWithoutPauseLetsOthersHaveTheirTurn) {
   wire->say(control::Ping{});
   EXPECT_LE(wire->count<control::Pong>(), 16U);
   // However often it is told of, one turn is one turn.
-  for (int i = 0; i < 10; ++i) wire->ready();
+  for (int i = 0; i < 10; ++i) wire->tell();
   const std::size_t before = wire->count<control::Pong>();
   rooms.loop.run();
   EXPECT_GT(wire->count<control::Pong>(), before);
@@ -273,7 +278,7 @@ TEST_F(Peers, NamesOfDataAddressesAreLookedUpAtEachHello) {
   EXPECT_EQ(quiet().routes.size(), 1U);
   // And again with the next connection.
   network.dialled->ended = "the connection broke";
-  network.dialled->ready();
+  network.dialled->tell();
   rooms.timeline.advance(3'000'000);
   rooms.loop.run();
   network.dialled->say(hello("zz"));
@@ -284,7 +289,7 @@ TEST_F(Peers, OneWhoseCertificateDoesNotHoldAnyMoreIsShutOut) {
   const auto wire = connect();
   wire->ended = "its certificate does not hold any more: certificate revoked";
   wire->revoked = true;
-  wire->ready();
+  wire->tell();
   EXPECT_FALSE(wire->there);
   EXPECT_EQ(quiet().shut, 1);
 }
