@@ -111,7 +111,7 @@ class EngineWorld {
     node.log = std::make_unique<engine::NodeLog>(
         std::make_shared<spdlog::logger>("simulated", std::make_shared<spdlog::sinks::null_sink_st>()), *node.loop);
     node.directory = std::make_unique<engine::StaticDirectory>(node.config.services, node.config.directory);
-    node.network = net_.join(node.name);
+    node.network = net_.join(node.name, *node.loop);
     node.node = std::make_unique<engine::Node>(engine::NodeParts{
         .config = node.config,
         .loop = *node.loop,

@@ -140,12 +140,13 @@ struct SimControlNet::Connection {
 
 class SimControlNet::Channel final : public ControlChannel {
  public:
-  Channel(SimControlNet& net, std::shared_ptr<Connection> connection, int side)
-      : net_(net), connection_(std::move(connection)), side_(side) {
+  Channel(SimControlNet& net, SimLoop& loop, std::shared_ptr<Connection> connection, int side)
+      : net_(net), loop_(loop), connection_(std::move(connection)), side_(side) {
     handle_ =
         net_.timeline_.add_handle([this] { return arrived() || closed() ? static_cast<std::uint32_t>(EPOLLIN) : 0U; });
   }
   ~Channel() override {
+    loop_.remove(handle_);
     net_.timeline_.remove_handle(handle_);
     // The other end learns of it once the way there is over; what was sent before still arrives.
     const std::weak_ptr<Connection> there = connection_;
@@ -174,12 +175,12 @@ class SimControlNet::Channel final : public ControlChannel {
     connection_->to[side_].messages.pop_front();
     return message;
   }
-  void drive(std::uint64_t /*now_us*/) override {}
   bool closed() const override { return !connection_->closed[side_].empty() && !arrived(); }
   std::string reason() const override { return connection_->closed[side_]; }
-  int fd() const override { return closed() ? -1 : handle_; }
-  std::uint32_t events() const override { return EPOLLIN; }
-  bool peer_is(const std::string& /*node*/) const override { return true; }
+  void on_ready(std::function<void()> ready) override {
+    loop_.remove(handle_);
+    loop_.add(handle_, EPOLLIN, [ready = std::move(ready)](std::uint32_t) { ready(); });
+  }
 
  private:
   bool arrived() const {
@@ -188,6 +189,7 @@ class SimControlNet::Channel final : public ControlChannel {
   }
 
   SimControlNet& net_;
+  SimLoop& loop_;
   std::shared_ptr<Connection> connection_;
   int side_;
   int handle_ = -1;
@@ -195,43 +197,54 @@ class SimControlNet::Channel final : public ControlChannel {
 
 class SimControlNet::Port final : public engine::ControlNetwork {
  public:
-  Port(SimControlNet& net, std::string node) : net_(net), node_(std::move(node)) {
-    handle_ = net_.timeline_.add_handle([this] { return waiting_.empty() ? 0U : static_cast<std::uint32_t>(EPOLLIN); });
+  Port(SimControlNet& net, SimLoop& loop, std::string node) : net_(net), loop_(loop), node_(std::move(node)) {
     net_.ports_[node_] = this;
   }
-  ~Port() override {
-    net_.timeline_.remove_handle(handle_);
-    net_.ports_.erase(node_);
-  }
+  ~Port() override { net_.ports_.erase(node_); }
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
 
-  std::unique_ptr<ControlChannel> dial(const engine::LinkConfig& link, std::uint64_t /*deadline_us*/) override {
+  void listen(OnCaller on_caller) override { on_caller_ = std::move(on_caller); }
+  std::unique_ptr<ControlChannel> dial(const engine::LinkConfig& link, std::uint64_t /*timeout_us*/) override {
     const auto to = net_.ports_.find(link.peer);
     if (net_.down_ || to == net_.ports_.end()) throw std::runtime_error("nobody answers at node '" + link.peer + "'");
     auto connection = std::make_shared<Connection>();
     net_.connections_.push_back(connection);
-    to->second->waiting_.push_back(std::make_unique<Channel>(net_, connection, 1));
-    return std::make_unique<Channel>(net_, connection, 0);
+    to->second->accept(std::make_unique<Channel>(net_, to->second->loop_, connection, 1));
+    return std::make_unique<Channel>(net_, loop_, connection, 0);
   }
-  int fd() const override { return handle_; }
-  std::optional<Incoming> accept(std::uint64_t /*deadline_us*/) override {
-    if (waiting_.empty()) return std::nullopt;
-    Incoming incoming{std::move(waiting_.front()), carriers::Address::parse("127.0.0.1:1")};
-    waiting_.pop_front();
-    return incoming;
+  void resolve(const std::string& host, OnAddresses found) override {
+    found(std::vector{carriers::Address::parse(host + ":0")});
   }
   std::string_view protection() const override { return ""; }
 
  private:
+  /// As the gate does it: whoever says hello is let in.
+  void accept(std::unique_ptr<ControlChannel> channel) {
+    ControlChannel* const caller = channel.get();
+    callers_[caller] = std::move(channel);
+    caller->on_ready([this, caller] { take(caller); });
+  }
+  void take(ControlChannel* caller) {
+    const std::optional<std::string> text = caller->next();
+    if (!text && !caller->closed()) return;
+    std::unique_ptr<ControlChannel> channel = std::move(callers_.extract(caller).mapped());
+    if (!text) return;
+    const core::Result<control::PeerMessage> message = control::decode_peer(*text);
+    const auto* const hello = message.ok() ? std::get_if<control::PeerHello>(&message.value()) : nullptr;
+    if (hello == nullptr || !on_caller_) return;
+    on_caller_(std::move(channel), *hello, carriers::Address::parse("127.0.0.1:1"));
+  }
+
   SimControlNet& net_;
+  SimLoop& loop_;
   std::string node_;
-  int handle_ = -1;
-  std::deque<std::unique_ptr<ControlChannel>> waiting_;
+  OnCaller on_caller_;
+  std::map<ControlChannel*, std::unique_ptr<ControlChannel>> callers_;
 };
 
-std::unique_ptr<engine::ControlNetwork> SimControlNet::join(const std::string& node) {
-  return std::make_unique<Port>(*this, node);
+std::unique_ptr<engine::ControlNetwork> SimControlNet::join(const std::string& node, SimLoop& loop) {
+  return std::make_unique<Port>(*this, loop, node);
 }
 
 void SimControlNet::cut() {

@@ -78,7 +78,7 @@ class SimControlNet {
   SimControlNet(Timeline& timeline, Random& random) : timeline_(timeline), random_(random) {}
 
   /// The network as the engine of `node` sees it, for one life of it.
-  std::unique_ptr<engine::ControlNetwork> join(const std::string& node);
+  std::unique_ptr<engine::ControlNetwork> join(const std::string& node, SimLoop& loop);
   /// Breaks every connection; what is on the way is lost.
   void cut();
   /// New connections fail while it is down.

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
       slotwire::engine::Policy(config, ::getuid());
       slotwire::engine::StaticDirectory(config.services, config.directory);
       if (config.tls.enabled()) {
-        slotwire::carriers::TlsContext({config.tls.certificate, config.tls.key, config.tls.ca});
+        slotwire::carriers::TlsContext({config.tls.certificate, config.tls.key, config.tls.ca, config.tls.crl});
       }
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
       return 0;

@@ -102,7 +102,7 @@ carriers::TlsFiles TestCertificates::make(const std::string& node) {
   const Key key = make_key();
   const Certificate certificate =
       make_certificate(node, key.get(), authority_->certificate.get(), authority_->key.get(), ++authority_->serial);
-  const carriers::TlsFiles files{directory_ + "/" + node + ".pem", directory_ + "/" + node + ".key", ca()};
+  const carriers::TlsFiles files{directory_ + "/" + node + ".pem", directory_ + "/" + node + ".key", ca(), {}};
   write(files.certificate, certificate.get());
   check(PEM_write_PrivateKey(create(files.key).get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1,
         "write a key");

@@ -29,10 +29,12 @@ ALLOWED = {
     "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
     "runtime/control": {"core", "core/slot", "core/regs"},
+    "runtime/sandbox": {"core", "core/slot"},
+    "runtime/gate": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
     "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
-    **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
+    **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
-    "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control"},
+    "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
     "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},

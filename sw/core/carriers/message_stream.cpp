@@ -8,6 +8,13 @@ namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{16} << 10;
 
+/// Whether the four bytes that were read as a length begin a record of TLS: a type, and major version 3.
+bool looks_like_tls(std::uint32_t length) {
+  const std::uint32_t type = length >> 24U;
+  constexpr std::uint32_t kFirstType = 0x14, kLastType = 0x17, kMajor = 0x03;
+  return type >= kFirstType && type <= kLastType && ((length >> 16U) & 0xffU) == kMajor;
+}
+
 }  // namespace
 
 std::size_t MessageParser::feed(std::span<const std::byte> bytes) {
@@ -50,6 +57,10 @@ std::optional<std::string> MessageStream::next() {
   for (;;) {
     begin_ += parser_.feed(std::span<const std::byte>(input_).subspan(begin_, end_ - begin_));
     if (parser_.failed()) {
+      if (looks_like_tls(parser_.refused_length())) {
+        stream_.close("the other node speaks TLS and this one does not: set [tls] on both nodes or on neither");
+        return std::nullopt;
+      }
       stream_.close("the peer announced a message of " + std::to_string(parser_.refused_length()) +
                     " bytes, allowed are 1 to " + std::to_string(max_message_) +
                     "; does the port belong to a node's control connection?");

@@ -142,7 +142,11 @@ void TcpStream::handshake() {
 }
 
 void TcpStream::note(TlsResult result) {
-  if (result == TlsResult::closed || result == TlsResult::failed) close(tls_->error());
+  if (result != TlsResult::closed && result != TlsResult::failed) return;
+  // The usual reason for an end that early, and neither side's error says it.
+  const bool early = state_ == TcpStreamState::handshaking;
+  close(tls_->error() +
+        (early ? "; this node speaks TLS here: does the other one ([tls] on both nodes or on neither)?" : ""));
 }
 
 bool TcpStream::write(std::initializer_list<std::span<const std::byte>> parts) {

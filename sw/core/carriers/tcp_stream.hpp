@@ -81,6 +81,10 @@ class TcpStream {
 
   /// Whether the peer's certificate names `node`; false without TLS.
   bool peer_is(const std::string& node) const { return tls_ && tls_->peer_is(node); }
+  /// Why the peer's certificate is not good under `context`; empty: it is, or there is no TLS.
+  std::string objection(const TlsContext& context) const {
+    return tls_ && state_ != TcpStreamState::handshaking ? tls_->objection(context) : std::string();
+  }
 
   /// Sends what is in the output buffer, then ends the stream in order; closed with `reason` then or at `deadline_us`.
   void finish(std::string_view reason, std::uint64_t deadline_us);

@@ -1,7 +1,9 @@
 #include "core/carriers/tls.hpp"
 
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
@@ -10,7 +12,10 @@
 #include <cerrno>
 #include <climits>
 #include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "core/carriers/socket.hpp"
 
@@ -86,25 +91,138 @@ void TlsSession::Free::operator()(ssl_st* ssl) const noexcept {
   SSL_free(ssl);
 }
 
-TlsContext::TlsContext(const TlsFiles& files) : context_(SSL_CTX_new(TLS_method())) {
+namespace {
+
+template <class T, void (*free_it)(T*)>
+struct FreeBy {
+  void operator()(T* object) const noexcept { free_it(object); }
+};
+struct BioFree {
+  void operator()(BIO* bio) const noexcept { BIO_free(bio); }
+};
+struct InfosFree {
+  void operator()(STACK_OF(X509_INFO) * infos) const noexcept { sk_X509_INFO_pop_free(infos, X509_INFO_free); }
+};
+using Certificate = std::unique_ptr<X509, FreeBy<X509, X509_free>>;
+
+/// Larger files are refused: they are not certificates.
+constexpr std::size_t kMaxPemBytes = std::size_t{4} << 20U;
+
+std::string read_pem(const std::string& what, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file || text.size() > kMaxPemBytes) {
+    throw std::runtime_error("TLS: " + what + " '" + path + "' cannot be used; give a readable PEM file");
+  }
+  return text;
+}
+
+TlsTexts read_texts(const TlsFiles& files) {
+  TlsTexts texts;
+  texts.certificate = read_pem("certificate", files.certificate);
+  texts.key = read_pem("key", files.key);
+  texts.ca = read_pem("CA", files.ca);
+  if (!files.crl.empty()) texts.crl = read_pem("CRL", files.crl);
+  return texts;
+}
+
+std::unique_ptr<BIO, BioFree> memory(const std::string& text) {
+  return std::unique_ptr<BIO, BioFree>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+/// OpenSSL would ask at a terminal.
+int no_password(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) {
+  return -1;
+}
+
+/// The reading of a PEM file ends with this error when nothing was wrong.
+bool at_end() {
+  const bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  if (end) ERR_clear_error();
+  return end;
+}
+
+bool use_chain(SSL_CTX* context, const std::string& text) {
+  const auto bio = memory(text);
+  const Certificate own(PEM_read_bio_X509_AUX(bio.get(), nullptr, no_password, nullptr));
+  if (!own || SSL_CTX_use_certificate(context, own.get()) != 1) return false;
+  while (Certificate next{PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr)}) {
+    if (SSL_CTX_add0_chain_cert(context, next.get()) != 1) return false;
+    static_cast<void>(next.release());  // the context owns it now
+  }
+  return at_end();
+}
+
+bool use_key(SSL_CTX* context, const std::string& text) {
+  const auto bio = memory(text);
+  const std::unique_ptr<EVP_PKEY, FreeBy<EVP_PKEY, EVP_PKEY_free>> key(
+      PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  return key && SSL_CTX_use_PrivateKey(context, key.get()) == 1 && SSL_CTX_check_private_key(context) == 1;
+}
+
+bool trust(SSL_CTX* context, const std::string& text) {
+  const auto bio = memory(text);
+  const std::unique_ptr<STACK_OF(X509_INFO), InfosFree> infos(
+      PEM_X509_INFO_read_bio(bio.get(), nullptr, no_password, nullptr));
+  int certificates = 0;
+  for (int i = 0; infos && i < sk_X509_INFO_num(infos.get()); ++i) {
+    X509* const certificate = sk_X509_INFO_value(infos.get(), i)->x509;
+    if (certificate == nullptr) continue;
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate) != 1) return false;
+    ++certificates;
+  }
+  return certificates != 0;
+}
+
+bool revoke(SSL_CTX* context, const std::string& text) {
+  const auto bio = memory(text);
+  X509_STORE* const store = SSL_CTX_get_cert_store(context);
+  int lists = 0;
+  using List = std::unique_ptr<X509_CRL, FreeBy<X509_CRL, X509_CRL_free>>;
+  while (const List list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
+    if (X509_STORE_add_crl(store, list.get()) != 1) return false;
+    ++lists;
+  }
+  return at_end() && lists != 0 && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) == 1;
+}
+
+/// The text of a key does not stay in memory.
+struct Wiped {
+  explicit Wiped(std::string&& given) : text(std::move(given)) {}
+  ~Wiped() { OPENSSL_cleanse(text.data(), text.size()); }
+  Wiped(const Wiped&) = delete;
+  Wiped& operator=(const Wiped&) = delete;
+  std::string text;
+};
+
+}  // namespace
+
+TlsContext::TlsContext(const TlsFiles& files) : TlsContext(read_texts(files), files) {}
+
+TlsContext::TlsContext(TlsTexts&& texts, const TlsFiles& names) : context_(SSL_CTX_new(TLS_method())) {
+  const Wiped key(std::move(texts.key));
   ERR_clear_error();
   SSL_CTX* context = context_.get();
   if (context == nullptr) throw std::runtime_error("TLS: cannot make a context: " + openssl_text());
   if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1) {
     throw std::runtime_error("TLS: this OpenSSL has no TLS 1.3: " + openssl_text());
   }
-  if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1) {
-    throw std::runtime_error("TLS: certificate '" + files.certificate + "' cannot be used (" + openssl_text() +
+  if (!use_chain(context, texts.certificate)) {
+    throw std::runtime_error("TLS: certificate '" + names.certificate + "' cannot be used (" + openssl_text() +
                              "); give a readable PEM file");
   }
-  if (SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(context) != 1) {
-    throw std::runtime_error("TLS: key '" + files.key + "' cannot be used (" + openssl_text() +
-                             "); give a readable PEM file that belongs to the certificate '" + files.certificate + "'");
+  if (!use_key(context, key.text)) {
+    throw std::runtime_error("TLS: key '" + names.key + "' cannot be used (" + openssl_text() +
+                             "); give a readable PEM file, without a password, that belongs to the certificate '" +
+                             names.certificate + "'");
   }
-  if (SSL_CTX_load_verify_locations(context, files.ca.c_str(), nullptr) != 1) {
-    throw std::runtime_error("TLS: CA '" + files.ca + "' cannot be used (" + openssl_text() +
+  if (!trust(context, texts.ca)) {
+    throw std::runtime_error("TLS: CA '" + names.ca + "' cannot be used (" + openssl_text() +
                              "); give a readable PEM file with the certificates that peers are checked against");
+  }
+  if (!texts.crl.empty() && !revoke(context, texts.crl)) {
+    throw std::runtime_error("TLS: CRL '" + names.crl + "' cannot be used (" + openssl_text() +
+                             "); give a readable PEM file with the certificates that the CA has revoked");
   }
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -117,6 +235,7 @@ TlsContext::TlsContext(const TlsFiles& files) : context_(SSL_CTX_new(TLS_method(
 std::unique_ptr<TlsSession> TlsSession::create(const TlsContext& context, int fd, Role role,
                                                const std::string& peer_name) {
   auto session = std::make_unique<TlsSession>(Key{});
+  session->role_ = role;
   session->ssl_.reset(SSL_new(context.native()));
   const BIO_METHOD* method = socket_method();
   BIO* bio = session->ssl_ && method != nullptr ? BIO_new(method) : nullptr;
@@ -199,6 +318,21 @@ void TlsSession::shutdown() {
 
 bool TlsSession::pending() const {
   return SSL_pending(ssl_.get()) > 0;
+}
+
+std::string TlsSession::objection(const TlsContext& context) const {
+  ERR_clear_error();
+  X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
+  const std::unique_ptr<X509_STORE_CTX, FreeBy<X509_STORE_CTX, X509_STORE_CTX_free>> check(X509_STORE_CTX_new());
+  if (certificate == nullptr || !check ||
+      X509_STORE_CTX_init(check.get(), SSL_CTX_get_cert_store(context.native()), certificate,
+                          SSL_get_peer_cert_chain(ssl_.get())) != 1 ||
+      X509_STORE_CTX_set_default(check.get(), role_ == Role::server ? "ssl_client" : "ssl_server") != 1) {
+    return "its certificate cannot be checked";
+  }
+  if (X509_verify_cert(check.get()) == 1) return {};
+  ERR_clear_error();
+  return X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()));
 }
 
 bool TlsSession::peer_is(const std::string& node) const {

@@ -18,6 +18,15 @@ struct TlsFiles {
   std::string certificate;
   std::string key;
   std::string ca;
+  std::string crl;  ///< certificates that do not hold any more; empty: none are revoked
+};
+
+/// What stands in such files, for a process that may not open them.
+struct TlsTexts {
+  std::string certificate;
+  std::string key;
+  std::string ca;
+  std::string crl;  ///< empty: none are revoked
 };
 
 /// What all TLS streams of a node share. Made at set-up; used from any thread after that.
@@ -25,6 +34,8 @@ class TlsContext {
  public:
   /// Throws std::runtime_error that names the file and what OpenSSL says about it.
   explicit TlsContext(const TlsFiles& files);
+  /// `names`: what the texts are called in errors. Overwrites the key's text, whatever comes of it.
+  TlsContext(TlsTexts&& texts, const TlsFiles& names);
   ssl_ctx_st* native() const noexcept { return context_.get(); }
 
  private:
@@ -58,6 +69,9 @@ class TlsSession {
   bool pending() const;
   /// Whether the peer's certificate names `node`. No wildcards.
   bool peer_is(const std::string& node) const;
+  /// Whether the peer's certificate is good under another context: its CA and its list of revoked ones. Empty, or why
+  /// not.
+  std::string objection(const TlsContext& context) const;
   /// Why the last call failed, for people.
   const std::string& error() const noexcept { return error_; }
 
@@ -67,6 +81,7 @@ class TlsSession {
   };
   TlsResult result(int returned);
   std::unique_ptr<ssl_st, Free> ssl_;
+  Role role_ = Role::client;
   std::string peer_name_, error_;
 };
 

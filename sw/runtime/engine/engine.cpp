@@ -12,6 +12,8 @@
 #include "core/slot/open_files.hpp"
 #include "driver/sharded/poll_loop.hpp"
 #include "runtime/engine/recovery/descriptor_needs.hpp"
+#include "runtime/engine/transports/tcp/tcp_transport.hpp"
+#include "runtime/sandbox/sandbox.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -59,11 +61,14 @@ void Engine::open(const NodeSize& size) {
   if (!shortage.empty()) log_->warn("{}", shortage);
   catch_signals();  // after the keeper was started, which has signals of its own
   directory_ = std::make_unique<StaticDirectory>(config_.services, config_.directory);
-  if (config_.tls.enabled()) {
+  sandbox::gain_nothing();
+  sandbox::refuse(sandbox::refused_calls());
+  // Before anything else, so that the gate is as small as it will ever be.
+  network_ = std::make_unique<GateNetwork>(config_, reactor_, log_);
+  if (config_.tls.enabled() && needs_tcp(config_)) {
     tls_ = std::make_shared<carriers::TlsContext>(
-        carriers::TlsFiles{config_.tls.certificate, config_.tls.key, config_.tls.ca});
+        carriers::TlsFiles{config_.tls.certificate, config_.tls.key, config_.tls.ca, config_.tls.crl});
   }
-  network_ = std::make_unique<TcpControlNetwork>(config_.listen.control, tls_);
   node_ = std::make_unique<Node>(NodeParts{
       .config = config_,
       .loop = reactor_,
@@ -116,6 +121,13 @@ void Engine::reload() {
   } else {
     log_->error("directory not reloaded, the old one stays: {}", reloaded.error().text);
   }
+  try {
+    node_->use_rules(load_config(config_.source));
+    log_->info("[[allow]] rules reloaded");
+  } catch (const std::exception& error) {
+    log_->error("[[allow]] rules not reloaded, the old ones stay: {}", error.what());
+  }
+  network_->reload();
   log_.note(notifier_.ready());
 }
 
@@ -179,7 +191,7 @@ void Engine::shut_down() {
   if (const std::uint64_t left = node_->slots().undelivered_lines(); left != 0) {
     log_->warn("{} lines could not be delivered before the stop", left);
   }
-  node_->flush();
+  network_->stop();
   log_.note(keeper_->quit());
   log_->info("stopped");
 }

@@ -14,7 +14,7 @@
 #include "runtime/engine/host/notify.hpp"
 #include "runtime/engine/host/reactor.hpp"
 #include "runtime/engine/node.hpp"
-#include "runtime/engine/peers/tcp_control.hpp"
+#include "runtime/engine/peers/gate_network.hpp"
 #include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/recovery/keeper.hpp"
 #include "runtime/engine/services/directory.hpp"
@@ -53,7 +53,7 @@ class Engine {
   std::shared_ptr<const carriers::TlsContext> tls_;
   std::unique_ptr<StaticDirectory> directory_;
   KernelProcesses processes_;
-  std::unique_ptr<TcpControlNetwork> network_;
+  std::unique_ptr<GateNetwork> network_;
   std::unique_ptr<Node> node_;
   std::unique_ptr<ControlSocket> control_socket_;
   bool stopping_ = false;

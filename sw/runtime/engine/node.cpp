@@ -9,7 +9,8 @@ namespace slotwire::engine {
 Node::Node(NodeParts parts)
     : config_(parts.config),
       loop_link_(static_cast<std::uint16_t>(parts.config.limits.links)),
-      policy_(std::make_unique<Policy>(parts.config, ::getuid())),
+      own_uid_(::getuid()),
+      policy_(std::make_unique<Policy>(parts.config, own_uid_)),
       recovery_(parts.config, parts.store, parts.log, std::move(parts.kept)),
       admin_(recovery_.take_admin()),
       transports_({parts.config, parts.loop, parts.log, parts.tls, parts.loop.now_us()}) {

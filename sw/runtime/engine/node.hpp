@@ -46,12 +46,14 @@ class Node final : private driver::CardListener {
   /// What was written is delivered, and every peer told: ends all sessions. Then step() until idle() or no longer.
   void stop();
   bool drained() const { return slots_->draining() == 0; }
-  void flush() { peers_->flush(); }
 
   /// Moves lines and finishes what is drained. Returns whether there was anything to do.
   bool step(std::uint64_t now_us);
   /// What is looked at about four times a second.
   void tick();
+
+  /// Decides by these rules from now on; connections that there are stay. Throws ConfigError.
+  void use_rules(const Config& config) { *policy_ = Policy(config, own_uid_); }
 
   ProcessHub& hub() { return *hub_; }
   driver::Card& card() { return card_->card(); }
@@ -75,6 +77,7 @@ class Node final : private driver::CardListener {
   const Config& config_;
   std::uint16_t loop_link_;
   std::uint64_t sleeps_ = 0;
+  uid_t own_uid_;
   std::unique_ptr<Policy> policy_;
   Recovery recovery_;
   std::unique_ptr<Admin> admin_;

@@ -205,6 +205,12 @@ void print_status(const Json& status) {
               text_of(slots, "limit").c_str(), text_of(slots, "draining").c_str());
   const Json& sessions = status.at("sessions");
   std::printf("  sessions  %s of %s\n", text_of(sessions, "used").c_str(), text_of(sessions, "limit").c_str());
+  if (const Json gate = status.value("gate", Json::object()); gate.contains("pid")) {
+    std::printf("  gate      process %s, started %s times; %s of %s callers not proved, %s displaced, %s turned away\n",
+                text_of(gate, "pid").c_str(), text_of(gate, "starts").c_str(), text_of(gate, "callers").c_str(),
+                text_of(gate, "callers_limit").c_str(), text_of(gate, "displaced").c_str(),
+                text_of(gate, "turned_away").c_str());
+  }
   print_links(status.at("links"));
   print_encryption(status.at("links"));
   Table services({{"SERVICE"}, {"PROCESSES", true}});

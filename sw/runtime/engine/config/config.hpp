@@ -75,6 +75,14 @@ struct LimitsConfig {
   std::uint32_t links = 0;
   std::chrono::microseconds linger{};
   std::chrono::microseconds handshake{};
+  std::uint32_t callers = 0;
+  std::uint32_t callers_per_source = 0;
+  std::uint32_t peer_messages = 0;  ///< a second
+};
+
+/// The process that talks to other nodes for slotwired.
+struct GateConfig {
+  std::string user;  ///< empty: not written
 };
 
 struct WaitConfig {
@@ -146,11 +154,12 @@ struct DpdkConfig {
   std::vector<std::string> eal;
 };
 
-/// Paths of PEM files: all three given, or all empty (no TLS).
+/// Paths of PEM files: the first three given, or all empty (no TLS).
 struct TlsConfig {
   std::string certificate;
   std::string key;
   std::string ca;
+  std::string crl;  ///< empty: none
 
   bool enabled() const { return !certificate.empty(); }
 };
@@ -205,6 +214,7 @@ struct Config {
   NodeConfig node;
   MemoryConfig memory;
   LimitsConfig limits;
+  GateConfig gate;
   WaitConfig wait;
   ProtocolConfig protocol;
   EncryptionConfig encryption;

@@ -103,6 +103,7 @@ class Checker {
   void tls() {
     const auto& t = config_.tls;
     const bool any = !t.certificate.empty() || !t.key.empty() || !t.ca.empty();
+    if (!any && !t.crl.empty()) problem("tls.crl", "is given without the other keys of [tls]; give them too");
     if (!any) return;
     for (const auto& [key, value] : {std::pair<std::string, const std::string&>{"tls.certificate", t.certificate},
                                      {"tls.key", t.key},

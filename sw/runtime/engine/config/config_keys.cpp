@@ -35,10 +35,14 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 15> kSections{{
+constexpr std::array<Section, 16> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
+     nullptr},
+    {"gate", false,
+     "The process slotwire-gate, which slotwired starts: it alone talks to other nodes on control connections, and has "
+     "the key of `[tls]`.",
      nullptr},
     {"wait", false, "How the proxy waits: it spins, then yields, then sleeps. An idle node sleeps.", nullptr},
     {"protocol", false, "Timers of the link protocol.", nullptr},
@@ -59,7 +63,11 @@ constexpr std::array<Section, 15> kSections{{
      "address of its own, which no interface of the node may have, and answers ARP for it. Peers reach it as any UDP "
      "carrier: their `[[link]]` has its address as `udp`.",
      nullptr},
-    {"tls", false, "Certificates of control connections and stream carriers: all three keys or none.", nullptr},
+    {"tls", false,
+     "Certificates of control connections and stream carriers: `certificate`, `key` and `ca`, or none of them. The "
+     "files are read "
+     "again on SIGHUP.",
+     nullptr},
     {"log", false, "Where the log goes. The file is opened again on SIGHUP.", nullptr},
     {"directory", false, "Which nodes serve what, beyond the `[[service]]` tables.", nullptr},
     {"link", true, "A persistent connection to one other node.",
@@ -125,6 +133,20 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.limits.linger; }},
     {"limits", "handshake", Kind::duration, false, "\"5s\"", 10_ms, 60_s, "", "",
      "How long a peer may take to say who it is.", [](Config& c) -> auto& { return c.limits.handshake; }},
+    {"limits", "callers", Kind::count, false, "64", 1, 65536, "", "",
+     "Accepted control connections that have not proved whose they are, at most. The oldest one goes for a new one. "
+     "Connections from hosts that a `[[link]]` names do not count.",
+     [](Config& c) -> auto& { return c.limits.callers; }},
+    {"limits", "callers_per_source", Kind::count, false, "8", 1, 65536, "", "",
+     "The same from one address (IPv6: from one /64), at most; holds for hosts of a `[[link]]` too.",
+     [](Config& c) -> auto& { return c.limits.callers_per_source; }},
+    {"limits", "peer_messages", Kind::count, false, "20000", 10, 1'000'000, "", "",
+     "Control messages that one peer may send in a second. One that sends more is read more slowly.",
+     [](Config& c) -> auto& { return c.limits.peer_messages; }},
+
+    {"gate", "user", Kind::text, false, "", 0, 0, "", "`slotwire-gate` if there is such a user, else `nobody`",
+     "User that the gate becomes when slotwired runs as root; otherwise it stays who slotwired is.",
+     [](Config& c) -> auto& { return c.gate.user; }},
 
     {"wait", "spin", Kind::duration, false, "\"2us\"", 0_us, 1_ms, "", "",
      "How long the proxy looks again at once. On few cores keep it short.",
@@ -248,6 +270,9 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.tls.key; }},
     {"tls", "ca", Kind::path, false, "", 0, 0, "", "no TLS", "Certificates that peers must be signed by, PEM.",
      [](Config& c) -> auto& { return c.tls.ca; }},
+    {"tls", "crl", Kind::path, false, "", 0, 0, "", "no certificate is revoked",
+     "Certificates that the CA has revoked, PEM (a CRL). It holds for links that exist, too, from SIGHUP on. Once it is out of "
+     "date no peer is let in, so bring it up to date in time.", [](Config& c) -> auto& { return c.tls.crl; }},
 
     {"log", "level", Kind::choice, false, "\"info\"", 0, 0, "trace|debug|info|warn|error|off", "",
      "Least important lines that are written.", [](Config& c,

@@ -15,8 +15,14 @@ constexpr std::uint64_t kMaxBackoffUs = 2'000'000;
 constexpr std::uint64_t kSilenceUs = 3'000'000;
 /// Messages of one peer handled at a time, so that one peer cannot keep the others waiting.
 constexpr int kMessagesAtOnce = 16;
+/// Until a name that could not be looked up is looked up again.
+constexpr std::uint64_t kLookUpAgainUs = 1'000'000;
 /// Pairs in one sync message: about 20 bytes each.
 constexpr std::size_t kSyncPairs = 16384;
+
+carriers::Address numeric_or_none(const std::optional<HostPort>& at) {
+  return at && is_numeric_host(at->host) ? address_of(*at) : carriers::Address();
+}
 
 template <class... F>
 struct Overloaded : F... {
@@ -25,16 +31,10 @@ struct Overloaded : F... {
 
 }  // namespace
 
-PeerTable::PeerTable(PeerParts parts)
-    : parts_(parts),
-      peers_(parts_.config.limits.links),
-      callers_(parts_.network, parts_.loop, parts_.log,
-               static_cast<std::uint64_t>(parts_.config.limits.handshake.count()),
-               [this](std::unique_ptr<ControlChannel>& channel, const control::PeerHello& hello,
-                      const carriers::Address& from) { return introduce(channel, hello, from); }) {
+PeerTable::PeerTable(PeerParts parts) : parts_(parts), peers_(parts_.config.limits.links) {
   for (const LinkConfig& config : parts_.config.links) {
     auto peer = std::make_unique<Peer>();
-    peer->link = {number_of(config.peer), &config};
+    peer->link = {number_of(config.peer), &config, numeric_or_none(config.udp), numeric_or_none(config.tcp)};
     peer->transport = parts_.transports.find(config.carrier);
     if (peer->transport == nullptr) {
       throw std::runtime_error("the link to node '" + config.peer + "' wants carrier = \"" + config.carrier +
@@ -75,15 +75,10 @@ void PeerTable::start() {
           peer->name());
     }
   }
-  callers_.listen();
+  parts_.network.listen([this](std::unique_ptr<ControlChannel> channel, const control::PeerHello& hello,
+                               const carriers::Address& from) { introduce(std::move(channel), hello, from); });
   for (const auto& peer : peers_) {
     if (peer && peer->link.config->dial) dial(*peer);
-  }
-}
-
-void PeerTable::flush() {
-  for (const auto& peer : peers_) {
-    if (peer && peer->control) peer->control->drive(parts_.loop.now_us());
   }
 }
 
@@ -106,18 +101,19 @@ std::vector<LinkInfo> PeerTable::links_of(std::string_view transport) const {
 
 void PeerTable::dial(Peer& peer) {
   peer.retry.reset();
-  const std::uint64_t now = parts_.loop.now_us();
   try {
-    peer.control = parts_.network.dial(*peer.link.config,
-                                       now + static_cast<std::uint64_t>(parts_.config.limits.handshake.count()));
+    adopt(peer,
+          parts_.network.dial(*peer.link.config, static_cast<std::uint64_t>(parts_.config.limits.handshake.count())));
   } catch (const std::exception& error) {
     return lost(peer, error.what());
   }
-  say_hello(peer, data_address(peer.link.config->udp, 0, {}));
-  if (!peer.control) return;
-  peer.control->drive(now);
-  if (peer.control->closed()) return lost(peer, peer.control->reason());
-  watch(peer);
+  say_hello(peer, data_address(peer.link.udp, 0, {}));
+}
+
+void PeerTable::adopt(Peer& peer, std::unique_ptr<ControlChannel> channel) {
+  const std::uint16_t link = peer.link.index;
+  channel->on_ready([this, link] { on_ready(link); });
+  peer.control = std::move(channel);
 }
 
 /// `to`: where frames of the link go, if that is known yet.
@@ -130,40 +126,37 @@ void PeerTable::say_hello(Peer& peer, const carriers::Address& to) {
   peer.control->send(control::encode_peer(hello));
 }
 
-std::string PeerTable::introduce(std::unique_ptr<ControlChannel>& channel, const control::PeerHello& hello,
-                                 const carriers::Address& from) {
+std::string PeerTable::objection(const control::PeerHello& hello) {
   const std::string& own = parts_.config.node.name;
-  Peer* const peer = find(hello.node);
+  const Peer* const peer = find(hello.node);
   if (peer == nullptr) return "node '" + own + "' has no [[link]] with peer = \"" + hello.node + "\"";
   if (peer->link.config->dial) {
     return "node '" + own + "' dials this link itself; set dial = false for it on one of the two nodes";
   }
-  if (!channel->peer_is(hello.node)) return "the certificate does not name node '" + hello.node + "'";
-  // The newest connection is the one: the peer has restarted before the old one was seen to end.
-  if (peer->control) lost(*peer, "its node connected anew");
-  peer->control = std::move(channel);
-  say_hello(*peer, data_address(peer->link.config->udp, hello.udp_port, from));
-  if (!take_hello(*peer, hello, from)) return {};
-  watch(*peer);
-  on_ready(peer->link.index);  // more may have come with the hello
   return {};
 }
 
-void PeerTable::watch(Peer& peer) {
-  if (!peer.control || peer.control->fd() < 0) return;
-  const int fd = peer.control->fd();
-  if (peer.watched_fd == fd) return parts_.loop.modify(fd, peer.control->events());
-  peer.watched_fd = fd;
-  const std::uint16_t link = peer.link.index;
-  parts_.loop.add(fd, peer.control->events(), [this, link](std::uint32_t) { on_ready(link); });
+void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control::PeerHello& hello,
+                          const carriers::Address& from) {
+  if (const std::string why = stopping_ ? "the node stops" : objection(hello); !why.empty()) {
+    parts_.log.limited("turned away", spdlog::level::warn,
+                       "control connection from " + from.to_string() + " turned away: " + why);
+    channel->send(control::encode_peer(control::PeerError{why}));
+    return;
+  }
+  Peer& peer = *find(hello.node);
+  // The newest connection is the one: the peer has restarted before the old one was seen to end.
+  if (peer.control) lost(peer, "its node connected anew");
+  adopt(peer, std::move(channel));
+  say_hello(peer, data_address(peer.link.udp, hello.udp_port, from));
+  guard(peer, [&] { take_hello(peer, hello, from); });
 }
 
 void PeerTable::lost(Peer& peer, const std::string& why) {
   const bool was_up = peer.control_up;
-  if (peer.watched_fd >= 0) parts_.loop.remove(peer.watched_fd);
-  peer.watched_fd = -1;
   peer.control.reset();
   peer.control_up = false;
+  peer.waits = false;
   peer.reason = why;
   if (was_up) {
     parts_.log->warn("link to '{}': control connection lost: {}; lines go on as long as the carrier does", peer.name(),
@@ -185,8 +178,16 @@ void PeerTable::retry_later(Peer& peer) {
 
 /// Tells the peer why, and drops the connection.
 void PeerTable::refuse(Peer& peer, const std::string& why) {
-  peer.control->send(control::encode_peer(control::PeerError{why}));
+  ++peer.refused;
+  if (peer.control) peer.control->send(control::encode_peer(control::PeerError{why}));
   lost(peer, why);
+}
+
+/// The peer's certificate does not hold any more: nothing of it is taken until it connects with one that does.
+void PeerTable::shut_out(Peer& peer, const std::string& why) {
+  parts_.log->error("link to '{}' is closed: {}", peer.name(), why);
+  peer.transport->shut_out(peer.link.index);
+  slots_->link_lost(peer.link.index, "node '" + peer.name() + "' was shut out: " + why);
 }
 
 void PeerTable::cut(Peer& peer) {
@@ -206,16 +207,13 @@ void PeerTable::tick() {
   for (const auto& peer : peers_) {
     if (!peer) continue;
     look_at_complaint(*peer);
-    if (peer->control_up && now - peer->heard_us > kSilenceUs) {
+    if (peer->control_up && !peer->waits && now - peer->heard_us > kSilenceUs) {
       lost(*peer, "nothing was heard from it for 3 s");
     } else if (peer->control_up) {
       send(peer->link.index, control::Ping{});
-    } else if (peer->control) {
-      on_ready(peer->link.index);  // connecting or shaking hands: its own deadline ends it
     }
   }
   tend_keys();
-  callers_.sweep(now);
 }
 
 // ---- messages ----
@@ -233,59 +231,60 @@ void PeerTable::send(std::uint16_t link, const control::PeerMessage& message) {
     case ControlChannel::Sent::closed:
       break;
   }
-  watch(*peer);
 }
 
 void PeerTable::on_ready(std::uint16_t link) {
   Peer& peer = *peers_[link];
-  if (!peer.control) return;
-  peer.control->drive(parts_.loop.now_us());
-  for (int handled = 0; peer.control; ++handled) {
+  for (int handled = 0; peer.control && !peer.waits; ++handled) {
     if (handled == kMessagesAtOnce) {
-      // What is left has been read from the connection already, so nothing else would come back to it.
-      parts_.loop.after(0, [this, link] { on_ready(link); });
-      break;
+      // What is left is here already, so nothing else would come back to it.
+      if (std::exchange(peer.more, true)) return;
+      parts_.loop.after(0, [this, link] {
+        peers_[link]->more = false;
+        on_ready(link);
+      });
+      return;
     }
     const std::optional<std::string> text = peer.control->next();
     if (!text) break;
     peer.heard_us = parts_.loop.now_us();
-    if (!handle(peer, *text)) return;
+    guard(peer, [&] { handle(peer, *text); });
   }
-  if (!peer.control) return;
-  if (peer.control->closed()) return lost(peer, peer.control->reason());
-  watch(peer);
+  if (!peer.control || !peer.control->closed()) return;
+  const std::string why = peer.control->reason();
+  const bool revoked = peer.control->revoked();
+  lost(peer, why);
+  if (revoked) shut_out(peer, why);
 }
 
 /// The boundary of what a peer can do: whatever is wrong with its message costs its connection and nothing else.
-bool PeerTable::handle(Peer& peer, const std::string& text) {
+template <class Action>
+void PeerTable::guard(Peer& peer, const Action& action) {
+  try {
+    return action();
+  } catch (const Refusal& refusal) {
+    refuse(peer, "it sent " + refusal.text);
+  } catch (const std::exception& error) {
+    refuse(peer, std::string("a message of it could not be handled: ") + error.what());
+  } catch (...) {
+    refuse(peer, "a message of it could not be handled");
+  }
+}
+
+void PeerTable::handle(Peer& peer, const std::string& text) {
   const Result<control::PeerMessage> message = control::decode_peer(text);
   if (!message.ok()) {
-    lost(peer, "it sent a message that cannot be understood: " + message.error().text);
-    return false;
+    return refuse(peer, "it sent a message that cannot be understood: " + message.error().text);
   }
-  try {
-    if (const auto* hello = std::get_if<control::PeerHello>(&message.value())) {
-      if (peer.control_up) {
-        lost(peer, "it said hello twice");
-        return false;
-      }
-      return take_hello(peer, *hello, carriers::Address());
-    }
-    if (const auto* error = std::get_if<control::PeerError>(&message.value())) {
-      lost(peer, "it said: " + error->text);
-      return false;
-    }
-    if (!peer.control_up) {
-      lost(peer, "it did not begin with a hello");
-      return false;
-    }
-    dispatch(peer, message.value());
-  } catch (const Refusal& refusal) {
-    lost(peer, "it sent " + refusal.text);
-  } catch (const std::exception& error) {
-    lost(peer, std::string("a message of it could not be handled: ") + error.what());
+  if (const auto* error = std::get_if<control::PeerError>(&message.value())) {
+    return lost(peer, "it said: " + error->text);
   }
-  return peer.control != nullptr;
+  if (const auto* hello = std::get_if<control::PeerHello>(&message.value())) {
+    if (peer.control_up) return refuse(peer, "it said hello twice");
+    return take_hello(peer, *hello, carriers::Address());
+  }
+  if (!peer.control_up) return refuse(peer, "it did not begin with a hello");
+  dispatch(peer, message.value());
 }
 
 void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
@@ -305,23 +304,22 @@ void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
       message);
 }
 
-bool PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {
+void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {
   const std::string own = "node '" + parts_.config.node.name + "' ";
   if (hello.version != control::kVersion) {
     refuse(peer, own + "speaks version " + std::to_string(control::kVersion) +
                      " of the control protocol, the other node version " + std::to_string(hello.version) +
                      "; install releases of slotwired that match");
-    return false;
+    return;
   }
   if (hello.node != peer.name()) {
     const std::optional<HostPort>& at = peer.link.config->control;
-    lost(peer, "the node at " + (at ? to_string(*at) : "the other end") + " is '" + hello.node + "', not '" +
-                   peer.name() + "'");
-    return false;
+    return refuse(peer, "the node at " + (at ? to_string(*at) : "the other end") + " is '" + hello.node + "', not '" +
+                            peer.name() + "'");
   }
   if (const std::string mismatch = peer.transport->mismatch(peer.link, hello); !mismatch.empty()) {
     refuse(peer, own + mismatch);
-    return false;
+    return;
   }
   const bool anew = peer.incarnation != 0 && peer.incarnation != hello.incarnation;
   peer.incarnation = hello.incarnation;
@@ -335,11 +333,54 @@ bool PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
     parts_.log->warn("node '{}' started anew and has lost its slots: connections with it end", peer.name());
     slots_->link_lost(peer.link.index, "node '" + peer.name() + "' started anew");
   }
-  route(peer, hello, from);
+  find_route(peer, hello, from);
   restart_keys(peer);
   send_sync(peer);
   slots_->tell_link(peer.link.index, event_of(peer));
-  return peer.control != nullptr;
+}
+
+/// Data addresses that are names are looked up at each hello. Frames go where they went until the answer is there.
+void PeerTable::find_route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {
+  const std::uint64_t question = ++peer.route_asked;
+  const LinkConfig& config = *peer.link.config;
+  const bool over_tcp = config.carrier == "tcp";
+  const std::optional<HostPort>& at = over_tcp ? config.tcp : config.udp;
+  if (!at || is_numeric_host(at->host) || (over_tcp && !config.dial)) return route(peer, hello, from);
+  // The keys of a link exist from its route on, so nothing that the peer says of them can be taken before.
+  peer.waits = config.encryption != carriers::CipherSuite::none && peer.transport->keys(peer.link.index) == nullptr;
+  const std::uint16_t link = peer.link.index;
+  parts_.network.resolve(at->host,
+                         [this, link, question, hello, from](const Result<std::vector<carriers::Address>>& found) {
+                           if (peers_[link]->route_asked == question) take_addresses(*peers_[link], hello, from, found);
+                         });
+}
+
+void PeerTable::take_addresses(Peer& peer, const control::PeerHello& hello, const carriers::Address& from,
+                               const Result<std::vector<carriers::Address>>& found) {
+  if (!peer.control_up) return;
+  const std::uint16_t link = peer.link.index;
+  if (!found.ok()) {
+    peer.reason = found.error().text;
+    parts_.log.limited("route " + peer.name(), spdlog::level::err,
+                       "link to '" + peer.name() + "': no carrier yet: " + found.error().text);
+    parts_.loop.after(kLookUpAgainUs, [this, link, question = peer.route_asked, hello, from] {
+      if (peers_[link]->control_up && peers_[link]->route_asked == question) find_route(*peers_[link], hello, from);
+    });
+    return;
+  }
+  const bool over_tcp = peer.link.config->carrier == "tcp";
+  const int family = peer.transport->family();
+  const auto& all = found.value();
+  const auto fits = std::find_if(all.begin(), all.end(), [&](const carriers::Address& address) {
+    return family == AF_UNSPEC || address.family() == family;
+  });
+  const std::uint16_t port = (over_tcp ? peer.link.config->tcp : peer.link.config->udp)->port;
+  (over_tcp ? peer.link.tcp : peer.link.udp) = (fits == all.end() ? all.front() : *fits).with_port(port);
+  const bool had_keys = peer.transport->keys(link) != nullptr;
+  route(peer, hello, from);
+  if (!had_keys) restart_keys(peer);
+  peer.waits = false;
+  on_ready(link);
 }
 
 void PeerTable::route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {

@@ -14,7 +14,6 @@
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/host/node_log.hpp"
-#include "runtime/engine/peers/callers.hpp"
 #include "runtime/engine/peers/control_channel.hpp"
 #include "runtime/engine/slots/slot_table.hpp"
 #include "runtime/engine/transports/transport_set.hpp"
@@ -35,8 +34,11 @@ struct Peer {
   std::uint64_t heard_us = 0;
   std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
   std::uint64_t control_connects = 0;
-  std::string complaint;  ///< of the transport, as the log has it
-  int watched_fd = -1;
+  std::string complaint;          ///< of the transport, as the log has it
+  std::uint64_t refused = 0;      ///< messages that ended its connection
+  bool more = false;              ///< messages wait for their turn
+  bool waits = false;             ///< its messages wait until the link has a route
+  std::uint64_t route_asked = 0;  ///< number of the latest question for its data addresses
 
   const std::string& name() const { return link.config->peer; }
   bool usable() const { return carrier_up && control_up; }
@@ -64,8 +66,8 @@ struct PeerParts {
   ControlNetwork& network;
 };
 
-/// One thread. Peers are numbered by their links, 0..limits.links-1; a number stays a peer's as long as admin memory
-/// lives.
+/// One thread. Outlived by the network, which may call it as long as it lives. Peers are numbered by their links,
+/// 0..limits.links-1; a number stays a peer's as long as admin memory lives.
 class PeerTable final : public CloseTeller {
  public:
   /// Numbers the links of the configuration. Throws std::runtime_error when they do not fit.
@@ -77,9 +79,7 @@ class PeerTable final : public CloseTeller {
   void start();
   /// No further tries.
   void stop() { stopping_ = true; }
-  /// Sends what waits, as far as that goes without waiting.
-  void flush();
-  /// Pings, silence, handshakes, keys; about four times a second.
+  /// Pings, silence, keys; about four times a second.
   void tick();
   /// Says what is due for the keys of all encrypted links.
   void tend_keys();
@@ -94,6 +94,7 @@ class PeerTable final : public CloseTeller {
   void send(std::uint16_t link, const control::PeerMessage& message);
   /// The carrier of a link came up or went down.
   void carrier_changed(std::uint16_t link, bool up, std::string_view reason);
+  const ControlNetwork& network() const { return parts_.network; }
   /// Drops the connections of the link; they come back by themselves.
   void cut(Peer& peer);
   /// Tells one session about every link that it has slots on.
@@ -114,19 +115,26 @@ class PeerTable final : public CloseTeller {
   std::uint16_t number_of(const std::string& peer);
   void dial(Peer& peer);
   void retry_later(Peer& peer);
-  std::string introduce(std::unique_ptr<ControlChannel>& channel, const control::PeerHello& hello,
-                        const carriers::Address& from);
+  void introduce(std::unique_ptr<ControlChannel> channel, const control::PeerHello& hello,
+                 const carriers::Address& from);
+  /// Why this node does not take the caller; empty: it does.
+  std::string objection(const control::PeerHello& hello);
   void say_hello(Peer& peer, const carriers::Address& to);
-  void watch(Peer& peer);
+  void adopt(Peer& peer, std::unique_ptr<ControlChannel> channel);
   void on_ready(std::uint16_t link);
-  /// False: the connection was lost.
-  bool handle(Peer& peer, const std::string& text);
-  bool take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
   void look_at_complaint(Peer& peer);
+  template <class Action>
+  void guard(Peer& peer, const Action& action);
+  void handle(Peer& peer, const std::string& text);
+  void take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
+  void find_route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
+  void take_addresses(Peer& peer, const control::PeerHello& hello, const carriers::Address& from,
+                      const Result<std::vector<carriers::Address>>& found);
   void route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
   void dispatch(Peer& peer, const control::PeerMessage& message);
   void lost(Peer& peer, const std::string& why);
   void refuse(Peer& peer, const std::string& why);
+  void shut_out(Peer& peer, const std::string& why);
   void send_sync(Peer& peer);
   void take_sync(Peer& peer, const control::Sync& message);
   void restart_keys(Peer& peer);
@@ -137,7 +145,6 @@ class PeerTable final : public CloseTeller {
 
   PeerParts parts_;
   std::vector<std::unique_ptr<Peer>> peers_;  ///< by link number; holes are null
-  Callers callers_;
   SlotTable* slots_ = nullptr;
   OpenHandler* opens_ = nullptr;
   bool stopping_ = false;

@@ -26,6 +26,7 @@
 
 #include "core/slot/open_files.hpp"
 #include "runtime/engine/recovery/file_lock.hpp"
+#include "runtime/sandbox/sandbox.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -104,7 +105,10 @@ void show_as(const std::string& title) {
     const auto run_dir = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(own_dir.get()));
     show_as(std::string(kProcessName) + ": node " + socket_name.substr(0, socket_name.find('.')) + " in " +
             run_dir.string());
-    KeeperProcess(std::move(own_listener), std::move(own_dir), socket_name, lock_name, options).run();
+    KeeperProcess keeper(std::move(own_listener), std::move(own_dir), socket_name, lock_name, options);
+    sandbox::gain_nothing();
+    sandbox::allow_only(sandbox::keeper_calls(), sandbox::Otherwise::fail);
+    keeper.run();
   } catch (...) {
     ::_exit(1);
   }

@@ -254,6 +254,10 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
   if (const Decision decision = parts_.policy.may_connect_remote(peer.name(), message.service); !decision.allowed) {
     throw Refusal{"refused", decision.reason};
   }
+  if (parts_.slots.is_paired_with(peer.link.index, message.slot, message.epoch)) {
+    throw Refusal{"bad_request", "slot " + std::to_string(message.slot) + " of node '" + peer.name() +
+                                     "' is paired with a slot of node '" + own + "' already"};
+  }
   Session* const to = serving(message.service);
   if (to == nullptr && coming_back()) throw still_coming_back();
   if (to == nullptr) {
@@ -287,7 +291,11 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
 /// The connect that an answer is for; none when it was given up meanwhile, and the peer told.
 std::optional<Connector::PendingOpen> Connector::take_pending(const Peer& peer, std::uint64_t id) {
   const auto found = opens_.find(id);
-  if (found == opens_.end() || found->second.link != peer.link.index) return std::nullopt;
+  // One that was given up has a number that was given out; any other is made up.
+  if (id == 0 || id > last_id_ || (found != opens_.end() && found->second.link != peer.link.index)) {
+    throw Refusal{"bad_request", "an answer to an open that was not sent to it"};
+  }
+  if (found == opens_.end()) return std::nullopt;
   PendingOpen open = found->second;
   opens_.erase(found);
   parts_.loop.cancel(open.timer);

@@ -303,6 +303,14 @@ std::vector<control::SyncPair> SlotTable::pairs_of(std::uint16_t link) const {
   return pairs;
 }
 
+bool SlotTable::is_paired_with(std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch) const {
+  const std::span<const std::uint16_t> slots = by_link_.of(link);
+  return std::any_of(slots.begin(), slots.end(), [&](std::uint16_t slot) {
+    const regs::SlotRow& row = parts_.card.row(slot);
+    return row.peer_slot == peer_slot && row.epoch == epoch && is_paired(slot);
+  });
+}
+
 void SlotTable::keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has) {
   const std::span<const std::uint16_t> now = by_link_.of(link);
   for (const std::uint16_t slot : std::vector<std::uint16_t>(now.begin(), now.end())) {

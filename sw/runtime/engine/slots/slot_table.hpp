@@ -116,6 +116,8 @@ class SlotTable {
 
   /// The slots of this link that are paired, for a sync.
   std::vector<control::SyncPair> pairs_of(std::uint16_t link) const;
+  /// A slot of the link is paired with this slot of the peer, in this epoch.
+  bool is_paired_with(std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch) const;
   /// Ends every pairing of the link that `has` says the peer has not.
   void keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has);
   /// The peer started anew: every pairing of the link ends as lost.

@@ -88,6 +88,7 @@ Json StatusReport::links() {
               {"dials", peer->link.config->dial},
               {"reason", peer->usable() ? peer->transport->complaint(peer->link.index) : peer->reason},
               {"control_connects", peer->control_connects},
+              {"refused", peer->refused},
               {"encryption", peer->transport->encryption(peer->link)}};
     link["authenticated"] = link["encryption"] != "none";
     if (const carriers::LinkKeys* const keys = peer->transport->keys(peer->link.index)) link["keys"] = keys_json(*keys);
@@ -153,6 +154,7 @@ Json StatusReport::node() {
       {"memory",
        {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
       {"links", links()},
+      {"gate", parts_.peers.network().report()},
       {"services", services()},
       {"service_count", parts_.services.size()},
       {"counters", counters()},

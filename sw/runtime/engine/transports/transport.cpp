@@ -55,9 +55,8 @@ carriers::Address address_of(const HostPort& at) {
   return carriers::Address::parse(to_string(at));
 }
 
-carriers::Address data_address(const std::optional<HostPort>& configured, std::uint16_t port,
-                               const carriers::Address& from) {
-  if (configured) return address_of(*configured);
+carriers::Address data_address(const carriers::Address& configured, std::uint16_t port, const carriers::Address& from) {
+  if (configured.valid()) return configured;
   return from.valid() && port != 0 ? from.with_port(port) : carriers::Address();
 }
 

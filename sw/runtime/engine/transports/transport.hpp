@@ -40,6 +40,8 @@ struct TransportContext {
 struct LinkInfo {
   std::uint16_t index = 0;
   const LinkConfig* config = nullptr;
+  /// The data addresses of the configuration; invalid when it has none, or a name that is not looked up yet.
+  carriers::Address udp, tcp;
 };
 
 /// One thread, the engine's.
@@ -59,6 +61,8 @@ class Transport {
 
   // --- links ---
 
+  /// Family of the addresses that its links can go to; AF_UNSPEC: either.
+  virtual int family() const { return AF_UNSPEC; }
   /// Puts into a hello what the peer needs for a route. `peer`: where frames will go, if that is known yet.
   virtual void fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) = 0;
   /// Why the peer's hello does not fit this node's side of the link, as what follows "node 'a' "; empty: it fits.
@@ -77,6 +81,8 @@ class Transport {
   virtual std::string complaint(std::uint16_t /*link*/) const { return {}; }
   /// What encrypts the link, for people: "none", a suite, "tls".
   virtual std::string encryption(const LinkInfo& link) const;
+  /// The peer is not to be heard any more until it is routed again.
+  virtual void shut_out(std::uint16_t link) { cut(link); }
   /// Drops the link's connection now, where there is one; it comes back by itself.
   virtual void cut(std::uint16_t /*link*/) {}
   /// A card of metal or of a simulation stays away. True: the transport has routed its links anew.
@@ -100,8 +106,7 @@ std::string misfits_text(const carriers::UdpCarrier::Misfits& misfits);
 carriers::Address address_of(const HostPort& at);
 
 /// Where frames of a link go: `configured`, else the host `from` with `port`; invalid when that is not known.
-carriers::Address data_address(const std::optional<HostPort>& configured, std::uint16_t port,
-                               const carriers::Address& from);
+carriers::Address data_address(const carriers::Address& configured, std::uint16_t port, const carriers::Address& from);
 
 /// The status of a carrier: its name and its counters.
 nlohmann::json carrier_report(std::string_view name, const carriers::CarrierCounters& counters);

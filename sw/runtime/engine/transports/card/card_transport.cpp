@@ -72,11 +72,14 @@ void CardTransport::route_over_udp(std::uint16_t link, const Peer& peer) {
 }
 
 void CardTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
+  const carriers::Address address = data_address(link.udp, hello.udp_port, from);
+  if (!address.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   const auto known = peers_.find(link.index);
   const pipeline::LinkParameters figures = link_figures(context_.config.protocol, hello);
-  if (known != peers_.end() && known->second.figures.lines_per_frame == figures.lines_per_frame) return;
-  const carriers::Address address = data_address(link.config->udp, hello.udp_port, from);
-  if (!address.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+  if (known != peers_.end() && known->second.address == address &&
+      known->second.figures.lines_per_frame == figures.lines_per_frame) {
+    return;
+  }
   const Peer peer{address, figures, port_mismatch(link, hello)};
   if (udp_) {
     route_over_udp(link.index, peer);

@@ -22,6 +22,7 @@ class CardTransport final : public Transport {
   void route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) override;
   bool on_card_gone(std::string_view why) override;
   std::string complaint(std::uint16_t link) const override;
+  int family() const override { return AF_INET; }
   void report(nlohmann::json& carriers) override;
 
  private:

@@ -132,25 +132,28 @@ void DpdkTransport::fill_hello(const LinkInfo& link, const carriers::Address& pe
 }
 
 void DpdkTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
-  const auto known = routed_.find(link.index);
-  if (known != routed_.end() && known->second.ports == hello.ports && known->second.frame_lines == hello.frame_lines) {
-    return;
-  }
   if (std::find(hello.ports.begin(), hello.ports.end(), 0) != hello.ports.end()) {
     throw std::runtime_error("the peer wants frames on UDP port 0");
   }
-  const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
+  const carriers::Address peer = data_address(link.udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
+  const auto known = routed_.find(link.index);
+  const Route route{hello.ports, peer, hello.frame_lines, port_mismatch(link, hello)};
+  if (known != routed_.end() && known->second == route) return;
   if (known == routed_.end()) sealed_->join(link, &library());
   if (known == routed_.end() || known->second.frame_lines != hello.frame_lines) {
     card_->card().set_route(link.index, driver::OverCarrier{sealed_->carrier()},
                             link_figures(context_.config.protocol, hello));
   }
   card_->run_on_first([&] {
-    if (known != routed_.end()) carrier_->remove_link(link.index);  // the peer has another number of threads now
+    if (known != routed_.end()) carrier_->remove_link(link.index);  // other ports, or another address
     carrier_->add_link(link.index, peer, hello.ports);
   });
-  routed_[link.index] = {hello.ports, hello.frame_lines, port_mismatch(link, hello)};
+  routed_[link.index] = route;
+}
+
+void DpdkTransport::shut_out(std::uint16_t link) {
+  if (routed_.erase(link) != 0) card_->run_on_first([&] { carrier_->remove_link(link); });
 }
 
 void DpdkTransport::report(nlohmann::json& carriers) {

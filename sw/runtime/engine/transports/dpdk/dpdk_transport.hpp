@@ -30,6 +30,8 @@ class DpdkTransport final : public Transport {
     const auto known = routed_.find(link);
     return known == routed_.end() ? std::string() : known->second.mismatch;
   }
+  int family() const override { return AF_INET; }
+  void shut_out(std::uint16_t link) override;
   void report(nlohmann::json& carriers) override;
 
  private:
@@ -45,12 +47,14 @@ class DpdkTransport final : public Transport {
   std::string ciphers_why_;                           ///< why it is the one, for people
   std::unique_ptr<SealedLinks> sealed_;
   NodeCard* card_ = nullptr;
-  struct Routed {
+  struct Route {
     std::vector<std::uint16_t> ports;  ///< that the peer wants frames on
-    std::uint16_t frame_lines = 0;     ///< that it takes
-    std::string mismatch;              ///< for complaint()
+    carriers::Address peer;
+    std::uint16_t frame_lines = 0;  ///< that the peer takes
+    std::string mismatch;           ///< for complaint()
+    bool operator==(const Route&) const = default;
   };
-  std::map<std::uint16_t, Routed> routed_;
+  std::map<std::uint16_t, Route> routed_;
 };
 
 }  // namespace slotwire::engine

@@ -17,11 +17,18 @@ void check_link(const Config& config, const LinkConfig& link, const ReportProble
   }
 }
 
+/// Only where a link needs it: nothing that is not used listens, and the key of TLS stays with the gate.
 std::unique_ptr<Transport> open(const TransportContext& context) {
+  if (!needs_tcp(context.config)) return nullptr;
   return std::make_unique<TcpTransport>(context);
 }
 
 }  // namespace
+
+bool needs_tcp(const Config& config) {
+  return std::any_of(config.links.begin(), config.links.end(),
+                     [](const LinkConfig& link) { return link.carrier == kTcpTransport.name; });
+}
 
 constinit const TransportKind kTcpTransport = {.name = "tcp", .check_link = check_link, .open = open};
 
@@ -59,10 +66,10 @@ void TcpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
     token = {};
     std::copy_n(hello.token.begin(), std::min(hello.token.size(), token.size()), token.begin());
   }
-  if (route.routed && token == route.token) return;
+  const carriers::Address peer = link.config->dial ? data_address(link.tcp, hello.tcp_port, from) : carriers::Address();
+  if (route.routed && token == route.token && peer == route.peer) return;
   if (route.routed) carrier_->remove_link(link.index);
-  const carriers::Address peer =
-      link.config->dial ? data_address(link.config->tcp, hello.tcp_port, from) : carriers::Address();
+  route.routed = false;
   if (link.config->dial && !peer.valid()) {
     throw std::runtime_error("the peer's TCP address is not known (set tcp in its [[link]])");
   }
@@ -73,7 +80,15 @@ void TcpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   card_->card().set_route(link.index, driver::OverCarrier{*carrier_}, figures);
   carrier_->add_link({link.index, link.config->peer, link.config->dial, peer, token});
   route.token = token;
+  route.peer = peer;
   route.routed = true;
+}
+
+void TcpTransport::shut_out(std::uint16_t link) {
+  const auto found = routes_.find(link);
+  if (found == routes_.end() || !found->second.routed) return;
+  carrier_->remove_link(link);
+  found->second.routed = false;
 }
 
 void TcpTransport::cut(std::uint16_t link) {

@@ -10,6 +10,9 @@ namespace slotwire::engine {
 
 extern const TransportKind kTcpTransport;
 
+/// Some link runs over TCP.
+bool needs_tcp(const Config& config);
+
 class TcpTransport final : public Transport {
  public:
   explicit TcpTransport(const TransportContext& context);
@@ -21,6 +24,7 @@ class TcpTransport final : public Transport {
   std::string mismatch(const LinkInfo&, const control::PeerHello&) const override { return {}; }
   void route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) override;
   std::string encryption(const LinkInfo&) const override { return tls_ ? "tls" : "none"; }
+  void shut_out(std::uint16_t link) override;
   void cut(std::uint16_t link) override;
   void report(nlohmann::json& carriers) override;
 
@@ -28,6 +32,7 @@ class TcpTransport final : public Transport {
   struct Route {
     carriers::Token token{};
     bool routed = false;
+    carriers::Address peer;
   };
 
   const Config& config_;

@@ -56,22 +56,32 @@ void UdpTransport::fill_hello(const LinkInfo& link, const carriers::Address& /*p
 }
 
 void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) {
-  const auto known = routed_.find(link.index);
-  if (known != routed_.end() && known->second.frame_lines == hello.frame_lines) return;
-  const carriers::Address peer = data_address(link.config->udp, hello.udp_port, from);
+  const carriers::Address peer = data_address(link.udp, hello.udp_port, from);
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
-  if (known == routed_.end()) sealed_.join(link, nullptr);
-  card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol, hello));
+  const Route route{peer, hello.frame_lines, port_mismatch(link, hello)};
+  const auto known = routed_.find(link.index);
+  if (known != routed_.end() && known->second == route) return;
+  // The peer's name leads elsewhere now, or it takes other frames: marks and keys of the link stay.
+  const bool anew = known == routed_.end();
+  const bool refit = anew || known->second.frame_lines != route.frame_lines;
+  routed_.erase(link.index);
   carrier_->remove_link(link.index);
+  if (anew) sealed_.join(link, nullptr);
+  if (refit) {
+    card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol, hello));
+  }
   carrier_->add_link(link.index, peer);
-  routed_[link.index] = {hello.frame_lines, port_mismatch(link, hello)};
+  routed_.emplace(link.index, route);
 }
 
 std::string UdpTransport::complaint(std::uint16_t link) const {
   const auto known = routed_.find(link);
   if (known == routed_.end()) return {};
-  const std::string misfits = misfits_text(carrier_->misfits(link));
-  return join_complaints(known->second.mismatch, misfits);
+  return join_complaints(known->second.mismatch, misfits_text(carrier_->misfits(link)));
+}
+
+void UdpTransport::shut_out(std::uint16_t link) {
+  if (routed_.erase(link) != 0) carrier_->remove_link(link);
 }
 
 void UdpTransport::report(nlohmann::json& carriers) {

@@ -23,6 +23,8 @@ class UdpTransport final : public Transport {
   void wake_keys(std::uint16_t /*link*/) override { sealed_.wake(); }
   bool take_key_news() override { return sealed_.take_news(); }
   std::string complaint(std::uint16_t link) const override;
+  int family() const override { return carrier_->local_address().family(); }
+  void shut_out(std::uint16_t link) override;
   void report(nlohmann::json& carriers) override;
 
  private:
@@ -30,11 +32,13 @@ class UdpTransport final : public Transport {
   std::unique_ptr<carriers::UdpCarrier> carrier_;
   SealedLinks sealed_;
   NodeCard* card_ = nullptr;
-  struct Routed {
+  struct Route {
+    carriers::Address peer;
     std::uint16_t frame_lines = 0;  ///< that the peer takes
     std::string mismatch;           ///< for complaint()
+    bool operator==(const Route&) const = default;
   };
-  std::map<std::uint16_t, Routed> routed_;
+  std::map<std::uint16_t, Route> routed_;
 };
 
 }  // namespace slotwire::engine

@@ -1,0 +1,215 @@
+// What slotwired and its gate (sw/runtime/gate/) say to each other, over one SOCK_SEQPACKET pair.
+//
+// A packet is a header of 12 bytes and a body of at most kGateBody bytes. The body of `message` is a piece of a control
+// message between engines; all others that have one are a JSON object, written and read by the fields below. Both sides
+// may be hostile to each other: who receives checks every packet.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/control/codec.hpp"
+
+namespace slotwire::control {
+
+/// Bytes of one control message between engines, at most.
+inline constexpr std::size_t kMaxPeerMessage = std::size_t{1} << 20U;
+
+inline constexpr std::size_t kGateHeader = 12;
+inline constexpr std::size_t kGateBody = std::size_t{32} << 10U;
+inline constexpr std::size_t kGatePacket = kGateHeader + kGateBody;
+/// Bytes of messages of one channel that one side may have sent and the other not given back (`credit`): two messages
+/// from the gate, four to it. A peer that does not read its connection uses them up.
+inline constexpr std::size_t kGateWindowIn = 2 * kMaxPeerMessage;
+inline constexpr std::size_t kGateWindowOut = 4 * kMaxPeerMessage;
+
+enum class GateKind : std::uint8_t {
+  setup = 1,  ///< to the gate, first and once: GateSetup; descriptors: see there
+  known,      ///< to the gate: GateHosts, of peers; their callers have places of their own
+  ready,      ///< from the gate, once: it serves from here on
+  failed,     ///< from the gate instead of ready, then it ends: GateText
+  dial,       ///< to the gate: GateDial, for a new channel (an odd number)
+  caller,     ///< from the gate: GateCaller, a new channel (an even number) that said hello
+  take,       ///< to the gate: the caller is a peer
+  message,    ///< both ways: a piece of a message
+  credit,     ///< both ways: `value` bytes of messages were taken
+  close,      ///< to the gate: nothing more comes for the channel, and nothing more is to come
+  closed,     ///< from the gate: GateClosed
+  resolve,    ///< to the gate: GateHost; `channel` numbers the question
+  resolved,   ///< from the gate: GateAddresses, with the number of the question
+  reload,     ///< to the gate: GateSetup again, of which the files count
+  reloaded,   ///< from the gate: GateText, empty: the new files hold
+  notice,     ///< from the gate: GateText for the log; `value`: GateNotice
+  counters,   ///< from the gate: GateCounters
+};
+inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::counters);
+
+/// What a notice is about: lines of one subject share an allowance in the log.
+enum class GateNotice : std::uint8_t { caller, late, turned_away, full, names, files };
+inline constexpr std::uint32_t kGateNotices = 6;
+
+struct GatePacket {
+  GateKind kind = GateKind::notice;
+  bool last = true;  ///< of a message: the piece that ends it
+  std::uint32_t channel = 0;
+  std::uint32_t value = 0;
+  std::string body;
+};
+
+std::string encode_gate(const GatePacket& packet);
+/// An Error: too short, too long, or of no known kind.
+core::Result<GatePacket> decode_gate(std::string_view bytes);
+
+/// A packet whose body is `message`.
+template <class M>
+GatePacket gate_packet(GateKind kind, std::uint32_t channel, const M& message) {
+  return {kind, true, channel, 0, detail::dump(detail::to_json(message))};
+}
+template <class M>
+core::Result<M> gate_body(const GatePacket& packet) {
+  const core::Result<Json> json = parse_json(packet.body);
+  if (!json.ok()) return json.error();
+  return detail::from_json<M>(json.value());
+}
+
+inline constexpr std::size_t kMaxHost = 253;       ///< bytes of a host's name
+inline constexpr std::size_t kMaxKnownHosts = 64;  ///< in one packet
+inline constexpr std::size_t kMaxAddresses = 16;   ///< of one name
+inline constexpr std::size_t kMaxAddressText = 96;
+inline constexpr std::size_t kMaxHello = 4096;
+
+struct GateHost {
+  std::string host;  ///< a name or a numeric address
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("host", m.host, at_most(kMaxHost));
+  }
+};
+
+struct GateHosts {
+  std::vector<GateHost> hosts;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("hosts", m.hosts, kMaxKnownHosts);
+  }
+};
+
+/// Descriptors with it, in this order: the listening socket if `listens`; certificate, key and CA if `tls`; the CRL if
+/// `crl`.
+struct GateSetup {
+  std::string node;
+  bool listens = false;
+  bool tls = false;
+  bool crl = false;
+  std::string user;                       ///< whom to become; empty: whoever it is already
+  std::uint64_t handshake_us = 0;         ///< that a caller may take to say hello
+  std::uint32_t callers = 0;              ///< connections that are not proved, at most
+  std::uint32_t callers_per_source = 0;   ///< of those from one address (IPv6: /64)
+  std::uint32_t channels = 0;             ///< connections that are proved, at most
+  std::uint32_t messages_per_second = 0;  ///< of one peer
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("node", m.node, at_most(kMaxName));
+    v.must("listens", m.listens);
+    v.must("tls", m.tls);
+    v.must("crl", m.crl);
+    v.must("user", m.user, at_most(kMaxName));
+    v.must("handshake_us", m.handshake_us);
+    v.must("callers", m.callers);
+    v.must("callers_per_source", m.callers_per_source);
+    v.must("channels", m.channels);
+    v.must("messages_per_second", m.messages_per_second);
+  }
+};
+
+struct GateText {
+  std::string text;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("text", m.text, cut(kMaxText));
+  }
+};
+
+struct GateDial {
+  std::string peer;  ///< whom the certificate must name
+  std::string host;
+  std::uint16_t port = 0;
+  std::uint64_t timeout_us = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("peer", m.peer, at_most(kMaxName));
+    v.must("host", m.host, at_most(kMaxHost));
+    v.must("port", m.port);
+    v.must("timeout_us", m.timeout_us);
+  }
+};
+
+struct GateCaller {
+  std::string from;   ///< address with port
+  std::string hello;  ///< a PeerHello; with TLS the certificate names its node
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("from", m.from, at_most(kMaxAddressText));
+    v.must("hello", m.hello, at_most(kMaxHello));
+  }
+};
+
+struct GateClosed {
+  std::string text;
+  bool revoked = false;  ///< the peer's certificate does not hold any more
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("text", m.text, cut(kMaxText));
+    v.may("revoked", m.revoked);
+  }
+};
+
+struct GateAddresses {
+  std::vector<GateHost> addresses;  ///< numeric
+  std::string text;                 ///< why there are none
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("addresses", m.addresses, kMaxAddresses);
+    v.must("text", m.text, cut(kMaxText));
+  }
+};
+
+struct GateCounters {
+  std::uint64_t callers = 0;      ///< now, not proved
+  std::uint64_t channels = 0;     ///< now, proved
+  std::uint64_t accepted = 0;     ///< connections ever accepted
+  std::uint64_t proved = 0;       ///< of those, that became a peer's
+  std::uint64_t displaced = 0;    ///< ended for a newer one, since all places were taken
+  std::uint64_t over_source = 0;  ///< the same, since all places of their source were taken
+  std::uint64_t late = 0;         ///< said no hello in time
+  std::uint64_t turned_away = 0;  ///< said what is no hello, or could not prove it
+  std::uint64_t invalid = 0;      ///< messages that could not be understood
+  std::uint64_t slowed = 0;       ///< times that a peer was not read since it sent too much
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("callers", m.callers);
+    v.must("channels", m.channels);
+    v.must("accepted", m.accepted);
+    v.must("proved", m.proved);
+    v.must("displaced", m.displaced);
+    v.must("over_source", m.over_source);
+    v.must("late", m.late);
+    v.must("turned_away", m.turned_away);
+    v.must("invalid", m.invalid);
+    v.must("slowed", m.slowed);
+  }
+};
+
+}  // namespace slotwire::control

@@ -1,0 +1,464 @@
+#include "runtime/engine/peers/gate_network.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <deque>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace slotwire::engine {
+namespace {
+
+using control::GateKind;
+using control::GatePacket;
+
+constexpr int kPacketsAtOnce = 64;
+constexpr std::size_t kQueuedPackets = 65'536;  // what may wait is bounded by the windows of the channels
+constexpr std::size_t kMaxQuestions = 8192;
+constexpr std::uint64_t kFirstRestartUs = 20'000, kLastRestartUs = 2'000'000;
+/// For a gate that starts, and for what was said last at the end.
+constexpr std::chrono::milliseconds kStart{10'000}, kEnd{2'000};
+/// For a gate that has closed its end: a good one has ended by then, and slotwired does not wait for another.
+constexpr std::chrono::milliseconds kGone{20};
+/// The gate of a life that was killed may hold the address for a moment longer.
+constexpr std::chrono::milliseconds kAddressInUse{2'000}, kAddressPause{10};
+constexpr std::array<const char*, control::kGateNotices> kNoticeKeys = {"caller",  "late caller", "turned away",
+                                                                        "callers", "names",       "files"};
+
+carriers::Listener listen_at(const HostPort& at) {
+  const auto until = std::chrono::steady_clock::now() + kAddressInUse;
+  for (;;) {
+    try {
+      return carriers::Listener(carriers::Address::parse(to_string(at)));
+    } catch (const std::system_error& error) {
+      if (error.code().value() != EADDRINUSE || std::chrono::steady_clock::now() > until) throw;
+    }
+    std::this_thread::sleep_for(kAddressPause);
+  }
+}
+
+slot::Fd open_file(const std::string& key, const std::string& path) {
+  slot::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) throw std::system_error(errno, std::generic_category(), key + " '" + path + "' cannot be opened");
+  return fd;
+}
+
+}  // namespace
+
+struct GateNetwork::Life {
+  GateProcess process;
+  control::PacketSocket packets;
+  std::uint32_t events = EPOLLIN;
+
+  Life(const std::filesystem::path& program, const std::string& title)
+      : process(program, title), packets(process.take_socket(), control::kGatePacket, kQueuedPackets) {}
+};
+
+class GateNetwork::Channel final : public ControlChannel {
+ public:
+  Channel(GateNetwork& network, std::uint32_t id) : network_(network), id_(id) { network_.channels_[id] = this; }
+  ~Channel() override {
+    network_.channels_.erase(id_);
+    network_.woken_.erase(id_);
+    if (!closed_) network_.send({GateKind::close, true, id_, 0, {}});
+  }
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  Sent send(std::string_view message) override {
+    if (message.empty() || message.size() > control::kMaxPeerMessage) return Sent::too_long;
+    if (closed_) return Sent::closed;
+    if (unsent_ + message.size() > control::kGateWindowOut) return Sent::no_room;
+    unsent_ += message.size();
+    for (std::size_t at = 0; at < message.size(); at += control::kGateBody) {
+      const std::size_t piece = std::min(control::kGateBody, message.size() - at);
+      network_.send({GateKind::message, at + piece == message.size(), id_, 0, std::string(message.substr(at, piece))});
+    }
+    return closed_ ? Sent::closed : Sent::sent;
+  }
+  std::optional<std::string> next() override {
+    if (messages_.empty()) return std::nullopt;
+    std::string message = std::move(messages_.front());
+    messages_.pop_front();
+    held_ -= message.size();
+    if (!closed_) {
+      network_.send({GateKind::credit, true, id_, static_cast<std::uint32_t>(message.size()), {}});
+    }
+    return message;
+  }
+  bool closed() const override { return closed_ && messages_.empty(); }
+  std::string reason() const override { return reason_; }
+  bool revoked() const override { return revoked_; }
+  void on_ready(std::function<void()> ready) override { ready_ = std::move(ready); }
+
+  // What the gate says of it.
+  /// False: it says more than it may.
+  bool take_piece(const GatePacket& packet) {
+    held_ += packet.body.size();
+    if (held_ > control::kGateWindowIn || piece_.size() + packet.body.size() > control::kMaxPeerMessage) return false;
+    piece_ += packet.body;
+    if (packet.last) messages_.push_back(std::exchange(piece_, {}));
+    return true;
+  }
+  bool gave_back(std::uint32_t bytes) {
+    if (bytes > unsent_) return false;
+    unsent_ -= bytes;
+    return true;
+  }
+  void end(const std::string& why, bool revoked) {
+    closed_ = true;
+    reason_ = why;
+    revoked_ = revoked;
+  }
+  std::function<void()> ready() const { return ready_; }
+
+ private:
+  GateNetwork& network_;
+  std::uint32_t id_;
+  std::function<void()> ready_;
+  std::deque<std::string> messages_;
+  std::string piece_;
+  std::size_t held_ = 0;    ///< bytes from the gate that were not taken yet
+  std::size_t unsent_ = 0;  ///< bytes that the gate has not given back
+  bool closed_ = false, revoked_ = false;
+  std::string reason_;
+};
+
+GateNetwork::GateNetwork(const Config& config, EventLoop& loop, NodeLog& log)
+    : config_(config),
+      loop_(loop),
+      log_(log),
+      program_(find_gate()),
+      backoff_(kFirstRestartUs, kLastRestartUs, std::random_device{}()) {
+  if (config_.listen.control) listener_.emplace(listen_at(*config_.listen.control));
+  start(true);
+}
+
+GateNetwork::~GateNetwork() {
+  stop();
+}
+
+void GateNetwork::start(bool first) {
+  retry_.reset();
+  life_ = std::make_unique<Life>(program_, "slotwire-gate: node " + config_.node.name + " in " + config_.node.run_dir);
+  ++starts_;
+  counters_ = {};
+  send_setup(GateKind::setup);
+  if (first) await_ready();
+  life_->events = EPOLLIN;
+  loop_.add(life_->packets.fd(), life_->events, [this](std::uint32_t events) { on_ready(events); });
+  send_known();
+}
+
+/// The files are opened here, where there may be the right to, and read there: slotwired never reads the key.
+void GateNetwork::send_setup(GateKind kind) {
+  control::GateSetup setup;
+  setup.node = config_.node.name;
+  setup.listens = kind == GateKind::setup && listener_.has_value();
+  setup.tls = config_.tls.enabled();
+  setup.crl = !config_.tls.crl.empty();
+  setup.user = config_.gate.user;
+  setup.handshake_us = static_cast<std::uint64_t>(config_.limits.handshake.count());
+  setup.callers = config_.limits.callers;
+  setup.callers_per_source = config_.limits.callers_per_source;
+  setup.channels = config_.limits.links;
+  setup.messages_per_second = config_.limits.peer_messages;
+  std::vector<slot::Fd> files;
+  if (setup.tls) {
+    files.push_back(open_file("tls.certificate", config_.tls.certificate));
+    files.push_back(open_file("tls.key", config_.tls.key));
+    files.push_back(open_file("tls.ca", config_.tls.ca));
+    if (setup.crl) files.push_back(open_file("tls.crl", config_.tls.crl));
+  }
+  std::vector<int> fds;
+  if (setup.listens) fds.push_back(listener_->fd());
+  for (const slot::Fd& file : files) fds.push_back(file.get());
+  if (!life_->packets.send(control::encode_gate(control::gate_packet(kind, 0, setup)), fds)) {
+    throw std::runtime_error("the gate does not take its setup");
+  }
+}
+
+/// The hosts that peers may dial from.
+void GateNetwork::send_known() {
+  std::set<std::string> hosts;
+  for (const LinkConfig& link : config_.links) {
+    for (const std::optional<HostPort>& at : {link.control, link.udp, link.tcp}) {
+      if (at) hosts.insert(at->host);
+    }
+  }
+  control::GateHosts some;
+  for (const std::string& host : hosts) {
+    some.hosts.push_back({host});
+    if (some.hosts.size() < control::kMaxKnownHosts) continue;
+    send(control::gate_packet(GateKind::known, 0, some));
+    some.hosts.clear();
+  }
+  if (!some.hosts.empty()) send(control::gate_packet(GateKind::known, 0, some));
+}
+
+/// At the start of slotwired alone, which it fails: what is wrong is the configuration.
+void GateNetwork::await_ready() {
+  pollfd wait{life_->packets.fd(), POLLIN, 0};
+  control::Packet packet;
+  if (::poll(&wait, 1, static_cast<int>(kStart.count())) != 1) throw std::runtime_error("the gate does not answer");
+  if (life_->packets.receive(packet) != control::PacketChannel::Got::packet) {
+    throw std::runtime_error("the gate " + life_->process.end(kEnd) + " before it served");
+  }
+  const Result<GatePacket> read = control::decode_gate(packet.text);
+  if (read.ok() && read.value().kind == GateKind::ready) return;
+  std::string why = "it broke its protocol";
+  if (read.ok() && read.value().kind == GateKind::failed) {
+    if (const auto text = control::gate_body<control::GateText>(read.value()); text.ok()) why = text.value().text;
+  }
+  throw std::runtime_error("the gate cannot serve: " + why);
+}
+
+void GateNetwork::send(const GatePacket& packet) {
+  // A gate that is gone is found out where its packets are read.
+  if (!life_) return;
+  static_cast<void>(life_->packets.send(control::encode_gate(packet)));
+  watch();
+}
+
+void GateNetwork::watch() {
+  const std::uint32_t events =
+      static_cast<std::uint32_t>(EPOLLIN) | (life_->packets.waiting() ? static_cast<std::uint32_t>(EPOLLOUT) : 0U);
+  if (events == life_->events) return;
+  life_->events = events;
+  loop_.modify(life_->packets.fd(), events);
+}
+
+std::unique_ptr<ControlChannel> GateNetwork::dial(const LinkConfig& link, std::uint64_t timeout_us) {
+  if (!life_) throw std::runtime_error("the gate of this node has ended and is started again");
+  do {
+    last_channel_ += 2;
+  } while (channels_.contains(last_channel_));
+  auto channel = std::make_unique<Channel>(*this, last_channel_);
+  send(control::gate_packet(GateKind::dial, last_channel_,
+                            control::GateDial{link.peer, link.control->host, link.control->port, timeout_us}));
+  return channel;
+}
+
+void GateNetwork::resolve(const std::string& host, OnAddresses found) {
+  if (!life_) return found(Error{"the gate of this node has ended and is started again"});
+  if (questions_.size() >= kMaxQuestions) return found(Error{"too many names are being looked up"});
+  ++last_question_;
+  questions_[last_question_] = std::move(found);
+  send(control::gate_packet(GateKind::resolve, last_question_, control::GateHost{host}));
+}
+
+// ---- what the gate says ----
+
+void GateNetwork::on_ready(std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) {
+    static_cast<void>(life_->packets.flush());
+    watch();
+  }
+  control::Packet packet;
+  std::string broken;
+  for (int i = 0; i < kPacketsAtOnce && life_; ++i) {
+    const control::PacketChannel::Got got = life_->packets.receive(packet);
+    if (got == control::PacketChannel::Got::nothing) break;
+    if (got == control::PacketChannel::Got::closed) return lost(life_->process.end(kGone));
+    if (got == control::PacketChannel::Got::too_long) return lost("sent a packet that is too long, and was ended");
+    if (!take_packet(packet, broken)) return lost("broke its protocol (" + broken + "), and was ended");
+  }
+  wake_channels();
+}
+
+/// Channels are told after all packets of a turn, each once.
+void GateNetwork::wake_channels() {
+  for (const std::uint32_t id : std::exchange(woken_, {})) {
+    const auto found = channels_.find(id);
+    if (found == channels_.end()) continue;
+    if (const std::function<void()> ready = found->second->ready()) ready();
+  }
+}
+
+/// False: the gate says what it may not.
+bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken) {
+  Result<GatePacket> read = control::decode_gate(packet.text);
+  if (!read.ok()) return broken = read.error().text, false;
+  GatePacket& p = read.value();
+  if (!packet.fds.empty()) return broken = "descriptors", false;
+  switch (p.kind) {
+    case GateKind::ready:
+      backoff_.reset();
+      return true;
+    case GateKind::failed: {
+      const auto text = control::gate_body<control::GateText>(p);
+      log_.limited("gate", spdlog::level::err, "the gate cannot serve: " + (text.ok() ? text.value().text : ""));
+      return true;  // its end follows
+    }
+    case GateKind::caller:
+      return take_caller(p, broken);
+    case GateKind::message:
+      return take_message(std::move(p), broken);
+    case GateKind::credit: {
+      const auto found = channels_.find(p.channel);
+      if (found != channels_.end() && !found->second->gave_back(p.value)) return broken = "too much credit", false;
+      return true;
+    }
+    case GateKind::closed: {
+      const auto body = control::gate_body<control::GateClosed>(p);
+      if (!body.ok()) return broken = body.error().text, false;
+      const auto found = channels_.find(p.channel);
+      if (found == channels_.end()) return true;
+      found->second->end(body.value().text, body.value().revoked);
+      woken_.insert(p.channel);
+      return true;
+    }
+    case GateKind::resolved:
+      take_addresses(p);
+      return true;
+    case GateKind::reloaded: {
+      const auto body = control::gate_body<control::GateText>(p);
+      if (!body.ok()) return broken = body.error().text, false;
+      if (body.value().text.empty()) {
+        log_->info("certificates, key and list of revoked certificates reloaded");
+      } else {
+        log_->error("certificates not reloaded, the old ones stay: {}", body.value().text);
+      }
+      return true;
+    }
+    case GateKind::notice: {
+      const auto body = control::gate_body<control::GateText>(p);
+      if (!body.ok() || p.value >= kNoticeKeys.size()) return broken = "a notice", false;
+      log_.limited(kNoticeKeys[p.value], spdlog::level::warn, body.value().text);
+      return true;
+    }
+    case GateKind::counters: {
+      auto body = control::gate_body<control::GateCounters>(p);
+      if (!body.ok()) return broken = body.error().text, false;
+      counters_ = body.value();
+      return true;
+    }
+    default:
+      broken = "a packet that is slotwired's to send";
+      return false;
+  }
+}
+
+bool GateNetwork::take_message(GatePacket&& packet, std::string& broken) {
+  const auto found = channels_.find(packet.channel);
+  if (found == channels_.end()) return true;  // closed here, which the gate did not know yet
+  if (packet.body.empty() || !found->second->take_piece(packet)) return broken = "more than the window", false;
+  if (packet.last) woken_.insert(packet.channel);
+  return true;
+}
+
+bool GateNetwork::take_caller(const GatePacket& packet, std::string& broken) {
+  const auto body = control::gate_body<control::GateCaller>(packet);
+  if (!body.ok()) return broken = body.error().text, false;
+  if (packet.channel % 2 != 0 || packet.channel == 0 || channels_.contains(packet.channel)) {
+    return broken = "the number of a caller", false;
+  }
+  const Result<control::PeerMessage> message = control::decode_peer(body.value().hello);
+  const auto* const hello = message.ok() ? std::get_if<control::PeerHello>(&message.value()) : nullptr;
+  if (hello == nullptr) return broken = "a caller without a hello", false;
+  carriers::Address from;
+  try {
+    from = carriers::Address::parse(body.value().from);
+  } catch (const std::exception&) {
+    return broken = "a caller without an address", false;
+  }
+  auto channel = std::make_unique<Channel>(*this, packet.channel);
+  if (!on_caller_) return true;
+  // Taken by not being destroyed: what the channel says before goes out in any case.
+  on_caller_(std::move(channel), *hello, from);
+  if (channels_.contains(packet.channel)) send({GateKind::take, true, packet.channel, 0, {}});
+  return true;
+}
+
+void GateNetwork::take_addresses(const GatePacket& packet) {
+  const auto found = questions_.find(packet.channel);
+  if (found == questions_.end()) return;
+  const OnAddresses tell = std::move(found->second);
+  questions_.erase(found);
+  const auto body = control::gate_body<control::GateAddresses>(packet);
+  if (!body.ok()) return tell(Error{"the gate's answer is invalid: " + body.error().text});
+  std::vector<carriers::Address> addresses;
+  for (const control::GateHost& entry : body.value().addresses) {
+    const bool six = entry.host.find(':') != std::string::npos;
+    try {
+      addresses.push_back(carriers::Address::parse(six ? "[" + entry.host + "]:0" : entry.host + ":0"));
+    } catch (const std::exception& error) {
+      return tell(Error{std::string("the gate's answer is invalid: ") + error.what()});
+    }
+  }
+  if (addresses.empty()) return tell(Error{body.value().text});
+  tell(addresses);
+}
+
+void GateNetwork::lost(const std::string& why) {
+  loop_.remove(life_->packets.fd());
+  life_.reset();
+  const std::uint64_t wait = backoff_.next();
+  log_->error("the gate {}; it is started again in {} ms, and control connections are made anew", why, wait / 1000);
+  for (const auto& [id, channel] : channels_) {
+    channel->end("the gate of this node ended", false);
+    woken_.insert(id);
+  }
+  std::map<std::uint32_t, OnAddresses> questions = std::exchange(questions_, {});
+  for (const auto& [id, tell] : questions) tell(Error{"the gate of this node ended"});
+  wake_channels();
+  const auto again = [this](const auto& self) -> void {
+    retry_.reset();
+    try {
+      start(false);
+    } catch (const std::exception& error) {
+      life_.reset();
+      log_.limited("gate", spdlog::level::err, std::string("the gate cannot be started: ") + error.what());
+      retry_ = loop_.after(backoff_.next(), [self] { self(self); });
+    }
+  };
+  if (!stopped_ && !retry_) retry_ = loop_.after(wait, [again] { again(again); });
+}
+
+void GateNetwork::reload() {
+  if (!life_ || !config_.tls.enabled()) return;
+  try {
+    send_setup(GateKind::reload);
+    watch();
+  } catch (const std::exception& error) {
+    log_->error("certificates not reloaded, the old ones stay: {}", error.what());
+  }
+}
+
+void GateNetwork::stop() {
+  stopped_ = true;
+  if (retry_) loop_.cancel(*retry_);
+  retry_.reset();
+  if (!life_) return;
+  const auto until = std::chrono::steady_clock::now() + kEnd;
+  while (life_->packets.waiting() && life_->packets.flush() && std::chrono::steady_clock::now() < until) {
+    pollfd wait{life_->packets.fd(), POLLOUT, 0};
+    ::poll(&wait, 1, static_cast<int>(kAddressPause.count()));
+  }
+  loop_.remove(life_->packets.fd());
+  // The gate reads all that was sent before it sees the end.
+  const std::unique_ptr<Life> life = std::move(life_);
+  ::shutdown(life->packets.fd(), SHUT_WR);
+  life->process.end(kEnd);
+}
+
+/// Counters are of this life of the gate, and at most a moment old.
+control::Json GateNetwork::report() const {
+  control::Json json = control::detail::to_json(counters_);
+  json["pid"] = life_ ? life_->process.pid() : -1;
+  json["starts"] = starts_;
+  json["callers_limit"] = config_.limits.callers;
+  return json;
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,82 @@
+// Control connections through the node's gate (sw/runtime/gate/): the process that accepts and dials them, and speaks
+// TLS. What it says is checked like what a peer says; a gate that breaks the protocol is ended and started again.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/carriers/backoff.hpp"
+#include "core/carriers/tcp_stream.hpp"
+#include "runtime/control/packet_socket.hpp"
+#include "runtime/engine/host/event_loop.hpp"
+#include "runtime/engine/host/node_log.hpp"
+#include "runtime/engine/peers/control_channel.hpp"
+#include "runtime/engine/peers/gate_process.hpp"
+
+namespace slotwire::engine {
+
+/// One thread. Outlives its channels.
+class GateNetwork final : public ControlNetwork {
+ public:
+  /// Listens where the configuration says so, starts the gate and waits until it serves. Throws std::exception.
+  GateNetwork(const Config& config, EventLoop& loop, NodeLog& log);
+  ~GateNetwork() override;
+  GateNetwork(const GateNetwork&) = delete;
+  GateNetwork& operator=(const GateNetwork&) = delete;
+
+  void listen(OnCaller on_caller) override { on_caller_ = std::move(on_caller); }
+  std::unique_ptr<ControlChannel> dial(const LinkConfig& link, std::uint64_t timeout_us) override;
+  void resolve(const std::string& host, OnAddresses found) override;
+  std::string_view protection() const override { return config_.tls.enabled() ? " (TLS 1.3)" : ""; }
+
+  /// The files of [tls] have changed: the gate reads them again, and ends connections of peers whose certificates do
+  /// not hold any more. What comes of it is in the log.
+  void reload();
+  /// Ends the gate after what was sent has gone out. Nothing works after this.
+  void stop();
+  control::Json report() const override;
+
+ private:
+  class Channel;
+  struct Life;  // of the gate: its process and its socket
+
+  void start(bool first);
+  void send_setup(control::GateKind kind);
+  void send_known();
+  void await_ready();
+  void send(const control::GatePacket& packet);
+  void watch();
+  void on_ready(std::uint32_t events);
+  bool take_packet(const control::Packet& packet, std::string& broken);
+  bool take_message(control::GatePacket&& packet, std::string& broken);
+  bool take_caller(const control::GatePacket& packet, std::string& broken);
+  void take_addresses(const control::GatePacket& packet);
+  void wake_channels();
+  /// The gate is gone, or has to go.
+  void lost(const std::string& why);
+
+  const Config& config_;
+  EventLoop& loop_;
+  NodeLog& log_;
+  std::filesystem::path program_;
+  std::optional<carriers::Listener> listener_;  ///< callers wait in it while no gate runs
+  OnCaller on_caller_;
+  std::unique_ptr<Life> life_;
+  std::uint64_t starts_ = 0;
+  control::GateCounters counters_;
+  carriers::Backoff backoff_;
+  std::optional<EventLoop::TimerId> retry_;
+  std::map<std::uint32_t, Channel*> channels_;
+  std::set<std::uint32_t> woken_;  ///< have something new
+  std::uint32_t last_channel_ = 1;
+  std::map<std::uint32_t, OnAddresses> questions_;
+  std::uint32_t last_question_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace slotwire::engine

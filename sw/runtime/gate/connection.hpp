@@ -1,0 +1,104 @@
+// One control connection of the gate: a stream, and what it may pass on.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/carriers/message_stream.hpp"
+#include "runtime/control/gate_protocol.hpp"
+#include "runtime/gate/token_bucket.hpp"
+
+namespace slotwire::gate {
+
+using TlsPointer = std::shared_ptr<const carriers::TlsContext>;
+
+/// One thread. Dialled, or accepted from a caller.
+class Connection {
+ public:
+  enum class State : std::uint8_t {
+    resolving,  ///< dialled; has no address yet
+    dialling,   ///< tries one address after the other
+    caller,     ///< accepted; has not said hello
+    asked,      ///< said hello; slotwired has not said whether it is a peer
+    proved,     ///< messages go both ways
+    leaving,    ///< what was said last goes out
+  };
+
+  /// To be dialled: where is told by found().
+  Connection(std::string peer, std::uint16_t port, std::uint64_t deadline_us, std::uint32_t rate, std::uint64_t now_us);
+  /// Accepted.
+  Connection(slot::Fd fd, const carriers::Address& from, const TlsPointer& tls, std::uint64_t deadline_us,
+             std::uint32_t rate, std::uint64_t now_us);
+
+  State state() const { return state_; }
+  const carriers::Address& from() const { return from_; }
+  const std::string& peer() const { return peer_; }
+  std::uint64_t deadline_us() const { return deadline_us_; }
+  int fd() const { return stream_ ? stream_->stream().fd() : -1; }
+  std::uint32_t events() const;
+  bool closed() const { return failed_ || (stream_ && stream_->stream().is_closed()); }
+  std::string reason() const { return failed_ ? why_ : stream_->stream().reason(); }
+
+  /// The addresses of who is dialled; they are tried in turn.
+  void found(std::vector<carriers::Address> addresses, const TlsPointer& tls, std::uint64_t now_us);
+  void fail(std::string why);
+  /// Goes on with connecting, the handshake and sending. Closed when the time is over.
+  void drive(std::uint64_t now_us);
+  /// The next message, if the window and the rate allow one.
+  std::optional<std::string> next(std::uint64_t now_us);
+  /// When next() may have something though the descriptor shows nothing; none: only when the descriptor does.
+  std::optional<std::uint64_t> paused_us(std::uint64_t now_us);
+  /// A message was passed to slotwired, or slotwired gave bytes back.
+  void passed(std::size_t bytes) { in_flight_ += bytes; }
+  void gave_back(std::size_t bytes) { in_flight_ -= std::min(bytes, in_flight_); }
+
+  /// A piece of a message of slotwired. False: slotwired breaks the protocol.
+  bool send_piece(std::string_view piece, bool last);
+  /// Sends a whole message of the gate's own.
+  void say(const std::string& message);
+  /// Bytes of slotwired's messages that have gone out since the last call.
+  std::size_t take_sent();
+
+  void asked() { state_ = State::asked; }
+  void proved() { state_ = State::proved; }
+  /// Lets what was said go out, and closes.
+  void leave(const std::string& why, std::uint64_t deadline_us);
+  void close(const std::string& why);
+
+  bool peer_is(const std::string& node) const { return !tls_ || stream_->stream().peer_is(node); }
+  std::string objection(const carriers::TlsContext& tls) const {
+    return stream_ ? stream_->stream().objection(tls) : std::string();
+  }
+
+  std::uint32_t watched = 0;  ///< events that the loop watches it for
+  int watched_fd = -1;
+  bool slowed = false;  ///< next() waited for the rate
+
+ private:
+  void try_next(std::uint64_t now_us);
+  bool window_full() const { return in_flight_ + control::kMaxPeerMessage > control::kGateWindowIn; }
+
+  State state_;
+  std::string peer_;
+  std::uint16_t port_ = 0;
+  carriers::Address from_;
+  std::uint64_t deadline_us_, try_until_us_ = 0;
+  TlsPointer tls_;
+  std::vector<carriers::Address> addresses_;
+  std::size_t tried_ = 0;
+  std::optional<carriers::MessageStream> stream_;
+  bool failed_ = false;
+  std::string why_;
+  TokenBucket rate_;
+  std::size_t in_flight_ = 0;
+  std::string piece_;                       ///< of a message of slotwired
+  std::deque<std::string> early_;           ///< messages for a connection that is not open yet
+  std::size_t early_bytes_ = 0, owed_ = 0;  ///< owed: bytes from slotwired that were not given back
+};
+
+}  // namespace slotwire::gate

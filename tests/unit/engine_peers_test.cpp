@@ -1,0 +1,298 @@
+// What peers may say and when: every message in every state of a control connection, and handlers that throw.
+#include "runtime/engine/peers/peer_table.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <stdexcept>
+
+#include "unit/engine_rooms.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+/// A transport that moves nothing.
+class QuietTransport final : public Transport {
+ public:
+  std::string_view name() const override { return "quiet"; }
+  void use_card(NodeCard&, std::span<const LinkInfo>) override {}
+  void fill_hello(const LinkInfo&, const carriers::Address&, control::PeerHello&) override {}
+  void route(const LinkInfo& link, const control::PeerHello&, const carriers::Address&) override {
+    routes.push_back(link.udp);
+  }
+  void shut_out(std::uint16_t) override { ++shut; }
+  void report(nlohmann::json&) override {}
+
+  std::vector<carriers::Address> routes;
+  int shut = 0;
+};
+
+std::unique_ptr<Transport> open_quiet(const TransportContext&) {
+  return std::make_unique<QuietTransport>();
+}
+constinit const TransportKind kQuiet = {.name = "quiet", .open = open_quiet};
+
+/// The other end of a channel, in the test's hands.
+struct Wire {
+  std::vector<control::PeerMessage> told;
+  std::deque<std::string> said;
+  std::function<void()> ready;
+  bool there = false;
+  std::string ended;
+  bool revoked = false;
+
+  void tell() {
+    const std::function<void()> call = ready;  // it may destroy the channel, which clears `ready`
+    if (call) call();
+  }
+  void say(const std::string& text) {
+    said.push_back(text);
+    tell();
+  }
+  void say(const control::PeerMessage& message) { say(control::encode_peer(message)); }
+  /// The error that it was told; empty: none.
+  std::string error() const {
+    for (const control::PeerMessage& message : told) {
+      if (const auto* const error = std::get_if<control::PeerError>(&message)) return error->text;
+    }
+    return {};
+  }
+  template <class M>
+  std::size_t count() const {
+    return static_cast<std::size_t>(std::count_if(
+        told.begin(), told.end(), [](const auto& message) { return std::holds_alternative<M>(message); }));
+  }
+};
+
+class WireChannel final : public ControlChannel {
+ public:
+  explicit WireChannel(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) { wire_->there = true; }
+  ~WireChannel() override {
+    wire_->there = false;
+    wire_->ready = nullptr;
+  }
+  WireChannel(const WireChannel&) = delete;
+  WireChannel& operator=(const WireChannel&) = delete;
+  Sent send(std::string_view message) override {
+    wire_->told.push_back(control::decode_peer(message).value());
+    return Sent::sent;
+  }
+  std::optional<std::string> next() override {
+    if (wire_->said.empty()) return std::nullopt;
+    std::string text = std::move(wire_->said.front());
+    wire_->said.pop_front();
+    return text;
+  }
+  bool closed() const override { return !wire_->ended.empty() && wire_->said.empty(); }
+  std::string reason() const override { return wire_->ended; }
+  bool revoked() const override { return wire_->revoked; }
+  void on_ready(std::function<void()> ready) override { wire_->ready = std::move(ready); }
+
+ private:
+  std::shared_ptr<Wire> wire_;
+};
+
+class WireNetwork final : public ControlNetwork {
+ public:
+  void listen(OnCaller on_caller) override { call = std::move(on_caller); }
+  std::unique_ptr<ControlChannel> dial(const LinkConfig&, std::uint64_t) override {
+    dialled = std::make_shared<Wire>();
+    return std::make_unique<WireChannel>(dialled);
+  }
+  void resolve(const std::string& host, OnAddresses found) override { asked.emplace_back(host, std::move(found)); }
+  std::string_view protection() const override { return ""; }
+
+  OnCaller call;
+  std::shared_ptr<Wire> dialled;
+  std::vector<std::pair<std::string, OnAddresses>> asked;
+};
+
+struct Opens final : OpenHandler {
+  std::function<void()> act = [] {};
+  int calls = 0;
+  void on_open(const Peer&, const control::Open&) override { called(); }
+  void on_opened(const Peer&, const control::Opened&) override { called(); }
+  void on_refused(const Peer&, const control::Refused&) override { called(); }
+  void on_peer_lost(const Peer&, const std::string&) override {}
+  void called() {
+    ++calls;
+    act();
+  }
+};
+
+/// Node `left`, which `aa` dials and which dials `zz`. Data of `zz` go to a name.
+class Peers : public testing::Test {
+ protected:
+  static Config config() {
+    static const bool added = (add_transport_kind(kQuiet), true);
+    EXPECT_TRUE(added);
+    return room_config(
+        "[listen]\ncontrol = \"127.0.0.1:1\"\n"
+        "[[link]]\npeer = \"aa\"\ncarrier = \"quiet\"\n"
+        "[[link]]\npeer = \"zz\"\ncontrol = \"127.0.0.1:2\"\nudp = \"zz.example:3\"\ncarrier = \"quiet\"\n");
+  }
+  Peers() {
+    peers.use(rooms.slots, opens);
+    peers.start();
+  }
+  static control::PeerHello hello(const std::string& node) {
+    control::PeerHello message;
+    message.node = node;
+    message.incarnation = 1;
+    return message;
+  }
+  /// `aa` connects; its hellos are exchanged.
+  std::shared_ptr<Wire> connect(const std::string& node = "aa") {
+    auto wire = std::make_shared<Wire>();
+    network.call(std::make_unique<WireChannel>(wire), hello(node), carriers::Address::parse("127.0.0.1:9"));
+    return wire;
+  }
+  QuietTransport& quiet() { return static_cast<QuietTransport&>(*transports.find("quiet")); }
+
+  Rooms rooms{config()};
+  WireNetwork network;
+  Opens opens;
+  TransportSet transports{TransportContext{rooms.config, rooms.loop, rooms.log, nullptr, 1}};
+  PeerTable peers{PeerParts{rooms.config, rooms.admin, rooms.loop, rooms.log, transports, network}};
+};
+
+struct Case {
+  control::PeerMessage message;
+  const char* up;  ///< what is wrong with it on a connection that is up; empty: nothing
+};
+
+std::vector<Case> every_message() {
+  control::Key key;
+  key.suite = "aes-128-gcm";
+  return {{control::Sync{}, ""},
+          {control::Open{}, ""},
+          {control::Opened{}, ""},
+          {control::Refused{}, ""},
+          {control::PeerClose{.slot = 7, .from_slot = 1, .epoch = 1, .reason = End::died}, ""},
+          {key, "a key for a link without encryption"},
+          {control::KeyTaken{}, "an answer to a key that was not offered"},
+          {control::Ping{}, ""},
+          {control::Pong{}, ""}};
+}
+
+TEST_F(Peers, EveryMessageHasAnAnswerInEveryState) {
+  for (const Case& c : every_message()) {
+    const std::string name = control::encode_peer(c.message);
+    // Up.
+    const auto wire = connect();
+    EXPECT_EQ(wire->count<control::PeerHello>(), 1U);
+    wire->say(c.message);
+    EXPECT_EQ(wire->there, *c.up == '\0') << name;
+    EXPECT_NE(wire->error().find(c.up), std::string::npos) << name << ": " << wire->error();
+    EXPECT_EQ(wire->error().empty(), *c.up == '\0') << name;
+    // Dialled, before its hello.
+    const std::shared_ptr<Wire> dialled = network.dialled;
+    dialled->say(c.message);
+    EXPECT_FALSE(dialled->there) << name;
+    EXPECT_NE(dialled->error().find("did not begin with a hello"), std::string::npos) << name;
+    rooms.timeline.advance(3'000'000);
+    rooms.loop.run();
+    ASSERT_NE(network.dialled, dialled) << "it dials again";
+  }
+  EXPECT_EQ(opens.calls, 3);
+}
+
+TEST_F(Peers, HelloErrorAndUnknownMessagesHaveTheirStates) {
+  auto wire = connect();
+  wire->say(R"({"type":"of a later release"})");
+  EXPECT_TRUE(wire->there);
+  wire->say(control::Ping{});
+  EXPECT_EQ(wire->count<control::Pong>(), 1U);
+  wire->say(hello("other"));
+  EXPECT_FALSE(wire->there);
+  EXPECT_NE(wire->error().find("hello twice"), std::string::npos);
+  wire = connect();
+  wire->say(control::PeerError{"enough"});
+  EXPECT_FALSE(wire->there);
+  EXPECT_EQ(wire->error(), "") << "an error is not answered by one";
+  wire = connect();
+  wire->say("{");
+  EXPECT_NE(wire->error().find("cannot be understood"), std::string::npos);
+  // Who is nobody's peer, or is dialled itself.
+  EXPECT_NE(connect("stranger")->error().find("no [[link]]"), std::string::npos);
+  EXPECT_NE(connect("zz")->error().find("dials this link itself"), std::string::npos);
+  // A dialled node that is another one.
+  const std::shared_ptr<Wire> dialled = network.dialled;
+  dialled->say(hello("aa"));
+  EXPECT_FALSE(dialled->there);
+  EXPECT_NE(dialled->error().find("is 'aa', not 'zz'"), std::string::npos);
+}
+
+TEST_F(Peers, AHandlerThatThrowsCostsItsOwnConnection) {
+  const auto other = network.dialled;
+  other->say(hello("zz"));
+  ASSERT_TRUE(other->there);
+  const std::vector<std::function<void()>> throwing = {[] { throw std::runtime_error("a fault"); }, [] { throw 7; },
+                                                       [] {
+                                                         throw Refusal{"bad_request", "what it may not"};
+                                                       },
+                                                       [] { throw std::bad_alloc(); }};
+  for (const auto& act : throwing) {
+    const auto wire = connect();
+    opens.act = act;
+    wire->say(control::Open{});
+    EXPECT_FALSE(wire->there);
+    EXPECT_NE(wire->error(), "");
+    opens.act = [] {};
+  }
+  EXPECT_EQ(peers.find("aa")->refused, throwing.size());
+  EXPECT_TRUE(other->there);
+  other->say(control::Ping{});
+  EXPECT_EQ(other->count<control::Pong>(), 1U);
+}
+
+TEST_F(Peers, OneThatSendsWithoutPauseLetsOthersHaveTheirTurn) {
+  const auto wire = connect();
+  for (int i = 0; i < 1000; ++i) wire->said.push_back(control::encode_peer(control::Ping{}));
+  wire->say(control::Ping{});
+  EXPECT_LE(wire->count<control::Pong>(), 16U);
+  // However often it is told of, one turn is one turn.
+  for (int i = 0; i < 10; ++i) wire->tell();
+  const std::size_t before = wire->count<control::Pong>();
+  rooms.loop.run();
+  EXPECT_GT(wire->count<control::Pong>(), before);
+}
+
+TEST_F(Peers, NamesOfDataAddressesAreLookedUpAtEachHello) {
+  network.dialled->say(hello("zz"));
+  ASSERT_EQ(network.asked.size(), 1U);
+  EXPECT_EQ(network.asked[0].first, "zz.example");
+  EXPECT_TRUE(quiet().routes.empty());
+  network.asked[0].second(Error{"no such host"});
+  EXPECT_TRUE(network.dialled->there) << "it is looked up again";
+  rooms.timeline.advance(2'000'000);
+  rooms.loop.run();
+  ASSERT_EQ(network.asked.size(), 2U);
+  network.asked[1].second(std::vector{carriers::Address::parse("10.0.0.7:0")});
+  ASSERT_EQ(quiet().routes.size(), 1U);
+  EXPECT_EQ(quiet().routes[0].to_string(), "10.0.0.7:3");
+  // An answer to an earlier question is of no use any more.
+  network.asked[0].second(std::vector{carriers::Address::parse("10.0.0.8:0")});
+  EXPECT_EQ(quiet().routes.size(), 1U);
+  // And again with the next connection.
+  network.dialled->ended = "the connection broke";
+  network.dialled->tell();
+  rooms.timeline.advance(3'000'000);
+  rooms.loop.run();
+  network.dialled->say(hello("zz"));
+  ASSERT_EQ(network.asked.size(), 3U);
+}
+
+TEST_F(Peers, OneWhoseCertificateDoesNotHoldAnyMoreIsShutOut) {
+  const auto wire = connect();
+  wire->ended = "its certificate does not hold any more: certificate revoked";
+  wire->revoked = true;
+  wire->tell();
+  EXPECT_FALSE(wire->there);
+  EXPECT_EQ(quiet().shut, 1);
+}
+
+}  // namespace
+}  // namespace slotwire::engine

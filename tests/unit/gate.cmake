@@ -1,0 +1,1 @@
+slotwire_test(gate_parts_test LABEL unit SOURCES gate_parts_test.cpp DEPENDS slotwire_gate_parts slotwire_sandbox)
