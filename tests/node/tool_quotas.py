@@ -297,6 +297,74 @@ class Quotas(NodeTest):
             del os.environ["SLOTWIRE_ENGINE_UID"]
         run(["status"], node)
 
+    # --- row 15 ---
+
+    def test_serve_does_not_wait_for_a_client_that_does_not_read(self):
+        node = self.node_with("")
+        server = self.serve(["big", "--exec", "head -c 8000000 /dev/zero", "--max-memory", "32MiB"], node)
+        sessions = [self.keep(raw_process.Session(node.socket, f"deaf{i}")) for i in range(6)]
+        for session in sessions:
+            slot = session.connect("big")
+            self.addCleanup(slot.close)
+            ask(slot)
+        # With each of them the server has an answer that nobody takes; another one is served all the same.
+        self.assertEqual(len(run(["call", "big", "now"], node, text=False).stdout), 8000000)
+        server.wait_for(r"a client that does not read is given up: .*--max-memory")
+        self.assertLess(memory_kib(server.pid, "VmHWM"), 100 << 10)
+
+    def test_serve_keeps_unfinished_requests_within_its_memory(self):
+        node = self.node_with("")
+        server = self.serve(["echo", "--echo", "--max-memory", "16MiB"], node)
+        for i in range(12):
+            session = self.keep(raw_process.Session(node.socket, f"endless{i}"))
+            slot = session.connect("echo")
+            self.addCleanup(slot.close)
+            endless(slot, 3 << 20)
+        self.assertEqual(run(["call", "echo", "small"], node).stdout, "small")
+        server.wait_for("max_unfinished")
+        self.assertLess(memory_kib(server.pid, "VmHWM"), 64 << 10)
+
+
+def ring(slot):
+    os.write(slot.more[0], (1).to_bytes(8, sys.byteorder))  # a direct pair: the other process is woken
+
+
+def ask(slot):
+    """A request without a body; its answer is not read."""
+    import struct
+    slot.own[raw_process.PAGE:raw_process.PAGE + 16] = struct.pack("<IBBHII", 0, raw_process.REQUEST, raw_process.WHOLE, 0, 1, 0)
+    slot.tail = 1
+    slot.set_mark(raw_process.TAIL, slot.tail)
+    ring(slot)
+
+
+def endless(slot, size):
+    """Parts of a request that never ends, until so many bytes were sent or the peer has given up."""
+    import select
+    import struct
+    part, flags, sent = 8192 - 16, 1, 0
+    lines = 8192 // raw_process.LINE
+    while sent < size:
+        end = slot.tail + lines
+        for at in range(0, 8192, raw_process.LINE):
+            first = raw_process.PAGE + (slot.tail + at // raw_process.LINE) % slot.in_lines * raw_process.LINE
+            if at == 0:
+                slot.own[first:first + 16] = struct.pack("<IBBHII", part, raw_process.REQUEST, flags, 0, 1, 0)
+        flags = 0
+        slot.tail = end
+        slot.set_mark(raw_process.TAIL, slot.tail)
+        ring(slot)
+        sent += part
+        while (slot.tail - slot.mark(slot.other, raw_process.HEAD)) & 0xffffffff > slot.in_lines - lines:
+            slot.waits += raw_process.WAIT_STEP
+            slot.set_mark(raw_process.WAIT, slot.waits | 2)
+            if (slot.tail - slot.mark(slot.other, raw_process.HEAD)) & 0xffffffff <= slot.in_lines - lines:
+                break
+            if not select.select([slot.wake], [], [], 3)[0]:
+                return  # given up
+            os.read(slot.wake, 8)
+        slot.set_mark(raw_process.WAIT, 0)
+
 
 if __name__ == "__main__":
     unittest.main()

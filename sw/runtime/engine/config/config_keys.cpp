@@ -141,7 +141,7 @@ const std::array kKeys = std::to_array<Key>({
      "Such connections of one user.", [](Config& c) -> auto& { return c.limits.tool_connections_per_user; }},
     {"limits", "user_share", Kind::count, false, "3", 1, 1000, "", "",
      "A user may take one more of what a table holds while it has at most so many times what is free in it for users: with 3 one "
-     "user gets three quarters, two get three sevenths each, and a newcomer always finds some.",
+     "user gets three quarters, two get three sevenths each, and whoever comes next gets a part of the rest.",
      [](Config& c) -> auto& { return c.limits.user_share; }},
     {"limits", "reserve", Kind::count, false, "5", 0, 50, "", "",
      "Percent of sessions, slots, slot memory, services, opens and tool connections that only root and the user that slotwired "
