@@ -152,7 +152,7 @@ class EngineWorld {
   }
 
   void reach(SimNode& node, SimProcess& process) {
-    if (process.has_pipe() || !node.node->hub().has_room()) return;
+    if (process.has_pipe()) return;
     const auto pipe = std::make_shared<PacketPipe>(timeline_);
     engine::PeerCredentials who;
     who.pid = process.pid();

@@ -21,8 +21,8 @@ MUTANTS = [
      "  if (d.session == kNoSession) return;\n  parts_.sessions.send(parts_.sessions.at(d.session),",
      "  if (d.session == kNoSession || {is}) return;\n  parts_.sessions.send(parts_.sessions.at(d.session),"),
     ("a connect whose process has ended is still awaited", "services/connector.cpp",
-     "  const PendingOpen open = found->second;\n  opens_.erase(found);\n  parts_.loop.cancel(open.timer);\n  tell_peer_closed(open, end);",
-     "  const PendingOpen open = found->second;\n  if ({is}) return;\n  opens_.erase(found);\n  parts_.loop.cancel(open.timer);\n"
+     "  const PendingOpen open = std::move(found->second);\n  opens_.erase(found);\n  parts_.loop.cancel(open.timer);\n  tell_peer_closed(open, end);",
+     "  const PendingOpen open = std::move(found->second);\n  if ({is}) return;\n  opens_.erase(found);\n  parts_.loop.cancel(open.timer);\n"
      "  tell_peer_closed(open, end);"),
     ("the peer is not told that a connect was given up", "services/connector.cpp",
      "  opens_.erase(found);\n  tell_peer_closed(open, End::closed);",

@@ -103,6 +103,8 @@ class PacketPipe::EngineEnd final : public PacketChannel {
   }
   bool flush() override { return !pipe_->process_gone_; }
   bool waiting() const override { return false; }
+  std::uint64_t queued() const override { return 0; }
+  void give_up() override { pipe_->process_gone_ = true; }
 
  private:
   std::shared_ptr<PacketPipe> pipe_;

@@ -1,11 +1,16 @@
-// A hostile process: gets slots like any other, then writes random values into everything it may write to.
+// A hostile process: gets slots like any other, then writes random values into everything it may write to. Between such
+// lives it floods the control socket, does not read it, takes all that it gets, says nothing, and is killed. As root it
+// becomes another user first, since root may take everything.
 //
 //   fault_hostile SOCKET SEED SECONDS SERVICE...    connects to the services in turn
 //   fault_hostile SOCKET SEED SECONDS spin          only burns a processor for as long: what to compare with
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -74,9 +79,105 @@ class Hostile {
     ++lives;
   }
 
+  /// One attack on the control socket: what a process can take, ask for or leave unread there.
+  void attack(const std::vector<std::string>& services, std::int64_t until_ms) {
+    const std::int64_t end = std::min<std::int64_t>(until_ms, fault::now_ms() + 100);
+    const auto before_end = [&] { return fault::now_ms() < end; };
+    const std::string& service = services[random_() % services.size()];
+    const json connect{{"op", "connect"}, {"id", 7}, {"service", service}, {"timeout_ms", 500}};
+    ++attacks;
+    switch (random_() % 6) {
+      case 0: {  // asks and does not read
+        control::PacketSocket socket = join();
+        while (before_end() && socket.send(json{{"op", "status"}, {"id", 1}}.dump())) socket.send(connect.dump());
+        break;
+      }
+      case 1: {  // takes all sessions, and all slots and memory of each
+        std::vector<control::PacketSocket> sessions;
+        std::vector<slot::Fd> fds;
+        json ring = connect;
+        ring["in_bytes"] = 1 << (12 + (random_() % 10));
+        while (before_end()) {
+          sessions.push_back(join());
+          for (int i = 0; i < 8 && before_end(); ++i) {
+            if (const json answer = ask(sessions.back(), ring, fds); answer.contains("error")) ++refusals;
+          }
+        }
+        break;
+      }
+      case 2: {  // connects and closes, as fast as it can
+        control::PacketSocket socket = join();
+        std::vector<slot::Fd> fds;
+        while (before_end()) {
+          const json answer = ask(socket, connect, fds);
+          if (!answer.contains("local")) break;
+          ask(socket, {{"op", "close"}, {"local", answer["local"]}}, fds);
+        }
+        break;
+      }
+      case 3: {  // comes and goes
+        while (before_end()) {
+          control::PacketSocket socket = join();
+          if (random_() % 2 == 0) socket.send(R"({"op":"bye"})");
+        }
+        break;
+      }
+      case 4: {  // says nothing
+        std::vector<slot::Fd> silent;
+        for (int i = 0; i < 100; ++i) silent.push_back(reach());
+        while (before_end()) {
+        }
+        break;
+      }
+      default: {  // lists and garbage
+        control::PacketSocket socket = join();
+        while (before_end()) {
+          if (!socket.send(json{{"op", "slots"}, {"id", 1}, {"from", 0}, {"max", 128}}.dump())) break;
+          garble(socket);
+          control::Packet packet;
+          while (socket.receive(packet) == control::PacketSocket::Got::packet) {
+          }
+        }
+      }
+    }
+  }
+
+  /// A life in a process of its own that is killed at whatever it does then.
+  void die(const std::vector<std::string>& services, std::int64_t until_ms) {
+    const auto wait_ms = static_cast<int>(random_() % 40);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      random_.seed(static_cast<std::uint64_t>(::getpid()));
+      while (true) live(services, until_ms + 60'000);
+    }
+    if (child < 0) return;
+    ::poll(nullptr, 0, wait_ms);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ++killed;
+  }
+
+  std::uint64_t attacks = 0, refusals = 0, killed = 0;
   std::uint64_t lives = 0, faults = 0, writes = 0, slots = 0, writable_proxy_pages = 0;
 
  private:
+  slot::Fd reach() {
+    slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    static_cast<void>(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
+    return fd;
+  }
+
+  /// A control socket that has said hello.
+  control::PacketSocket join() {
+    control::PacketSocket socket(reach(), std::size_t{1} << 18, 4);
+    std::vector<slot::Fd> fds;
+    ask(socket, {{"op", "hello"}, {"version", 1}, {"name", "hostile"}}, fds);
+    return socket;
+  }
+
   json ask(control::PacketSocket& socket, json request, std::vector<slot::Fd>& fds) {
     request["id"] = ++id_;
     if (!socket.send(request.dump())) return json::object();
@@ -182,7 +283,16 @@ int main(int argc, char** argv) {
   }
   std::vector<std::string> services;
   for (int i = 4; i < argc; ++i) services.emplace_back(argv[i]);
-  while (fault::now_ms() < until) hostile.live(services, until);
+  // As root nothing would be refused.
+  constexpr uid_t kSomebody = 1000;
+  if (::geteuid() == 0 && ::setresuid(kSomebody, kSomebody, kSomebody) != 0) return 2;
+  for (int turn = 0; fault::now_ms() < until; ++turn) {
+    if (turn % 3 == 0) hostile.attack(services, until);
+    if (turn % 3 == 1) hostile.die(services, until);
+    hostile.live(services, until);
+  }
+  std::printf("hostile: %lu attacks on the control socket, %lu refusals, %lu times killed\n", hostile.attacks,
+              hostile.refusals, hostile.killed);
   std::printf("hostile: %lu lives, %lu slots, %lu random writes, %lu of its slots were faulted\n", hostile.lives,
               hostile.slots, hostile.writes, hostile.faults);
   if (hostile.writable_proxy_pages != 0)

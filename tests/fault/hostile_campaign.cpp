@@ -3,6 +3,7 @@
 //   fault_hostile_campaign --seconds 60 [--carrier udp|tcp]
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -18,6 +19,10 @@ constexpr int kWaitMs = 30'000;
 int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   Cluster cluster(options);
   Reports reports;
+  // The hostile process is another user.
+  std::filesystem::permissions(cluster.directory(), std::filesystem::perms::owner_all |
+                                                        std::filesystem::perms::others_exec |
+                                                        std::filesystem::perms::others_read);
   for (std::size_t node = 0; node < 2; ++node) cluster.start(node);
   const auto worker = [&](const char* role, std::size_t node, const std::string& service, std::size_t index) {
     return Child::start({SLOTWIRE_FAULT_WORKER, role, cluster.socket(node), service, std::to_string(index), "1"},
@@ -108,7 +113,10 @@ int main(int argc, char** argv) {
   std::uint64_t seed = 1;
   ClusterOptions options;
   options.slotwired = SLOTWIRE_SLOTWIRED;
-  options.extra = "[[service]]\nname = \"sink-b\"\nnodes = [\"b\"]\n[[service]]\nname = \"sink-a\"\nnodes = [\"a\"]\n";
+  options.extra =
+      "[[service]]\nname = \"sink-b\"\nnodes = [\"b\"]\n[[service]]\nname = \"sink-a\"\nnodes = [\"a\"]\n"
+      "[[allow]]\naction = \"serve\"\nservice = \"*\"\nusers = [\"*\"]\n"
+      "[[allow]]\naction = \"connect\"\nservice = \"*\"\nusers = [\"*\"]\nnodes = [\"*\"]\n";
   app.add_option("--seconds", seconds, "how long")->capture_default_str();
   app.add_option("--seed", seed, "chooses the values")->capture_default_str();
   app.add_option("--carrier", options.carrier, "udp or tcp")->capture_default_str();

@@ -1,6 +1,9 @@
 // Programs that slotwire serve runs: input, output, limits.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <csignal>
 #include <string>
 
@@ -50,6 +53,25 @@ TEST(RunProgram, KillsWhatNobodyWaitsFor) {
       run_program("sleep 1000 & sleep 1000", {}, seconds(60), 1000, [&] { return ++asked < 2; });
   EXPECT_TRUE(result.too_slow);
   EXPECT_EQ(asked, 2);
+}
+
+TEST(RunProgram, AChildThatHoldsTheOutputIsNotWaitedFor) {
+  // In a session of its own no kill of the program's group reaches it. Its input is a pipe that this test holds open.
+  std::array<int, 2> life{};
+  ASSERT_EQ(::pipe(life.data()), 0);
+  const std::string child = "setsid sh -c 'echo late; read x <&" + std::to_string(life[0]) + "' & echo done; exit 3";
+  const ProgramResult result = run(child, "");
+  EXPECT_FALSE(result.too_slow);
+  EXPECT_EQ(result.status, 3);
+  EXPECT_NE(result.output.find("done"), std::string::npos);
+  ::close(life[1]);
+  ::close(life[0]);
+}
+
+TEST(RunProgram, AChildThatHoldsTheOutputOfAKilledProgramIsNotWaitedForEither) {
+  const ProgramResult result =
+      run_program("setsid sleep 1000 & sleep 1000", {}, std::chrono::milliseconds(300), 1000, [] { return true; });
+  EXPECT_TRUE(result.too_slow);
 }
 
 TEST(RunProgram, KillsWhatTakesTooLong) {

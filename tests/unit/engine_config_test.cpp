@@ -80,6 +80,19 @@ pending_opens = 14
 control_message = "2KiB"
 backlog = 15
 links = 16
+sessions_per_user = 10
+slots_per_user = 101
+memory_per_user = "102MiB"
+services_per_user = 9
+pending_opens_per_user = 8
+tool_connections = 103
+tool_connections_per_user = 100
+requests_per_user = 105
+user_share = 2
+reserve = 6
+unread_per_client = "107KiB"
+unread_per_user = "108KiB"
+unread = "109KiB"
 linger = "17s"
 handshake = "18ms"
 [wait]
@@ -150,6 +163,19 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.control_message, 2048U);
   EXPECT_EQ(c.limits.backlog, 15U);
   EXPECT_EQ(c.limits.links, 16U);
+  EXPECT_EQ(c.limits.sessions_per_user, 10U);
+  EXPECT_EQ(c.limits.slots_per_user, 101U);
+  EXPECT_EQ(c.limits.memory_per_user, 102ULL << 20);
+  EXPECT_EQ(c.limits.services_per_user, 9U);
+  EXPECT_EQ(c.limits.pending_opens_per_user, 8U);
+  EXPECT_EQ(c.limits.tool_connections, 103U);
+  EXPECT_EQ(c.limits.tool_connections_per_user, 100U);
+  EXPECT_EQ(c.limits.requests_per_user, 105U);
+  EXPECT_EQ(c.limits.user_share, 2U);
+  EXPECT_EQ(c.limits.reserve, 6U);
+  EXPECT_EQ(c.limits.unread_per_client, 107U << 10);
+  EXPECT_EQ(c.limits.unread_per_user, 108U << 10);
+  EXPECT_EQ(c.limits.unread, 109U << 10);
   EXPECT_EQ(c.limits.linger, std::chrono::seconds(17));
   EXPECT_EQ(c.limits.handshake, std::chrono::milliseconds(18));
   EXPECT_EQ(c.wait.spin, microseconds(0));

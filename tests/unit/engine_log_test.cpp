@@ -33,6 +33,18 @@ TEST_F(EngineLog, LinesHaveTimeLevelAndText) {
   EXPECT_TRUE(std::regex_match(dir_.read("log"), form)) << dir_.read("log");
 }
 
+TEST_F(EngineLog, WhatOthersWroteForgesNoLineAndMovesNoCursor) {
+  Log log(config());
+  log.logger().info("peer '{}'",
+                    "a\nb\x1b[2J\x07 \xc2\x9b"
+                    "31m \xe2\x80\xae"
+                    "evil \xff caf\xc3\xa9 \xe2\x80\xa8");
+  ASSERT_EQ(lines_of(dir_.read("log")).size(), 1U);
+  EXPECT_NE(dir_.read("log").find("peer 'a?b?[2J? ?31m ?evil ? caf\xc3\xa9 ?'"), std::string::npos) << dir_.read("log");
+  log.logger().info("{}", std::string(100'000, 'x'));
+  EXPECT_LT(dir_.read("log").size(), 10'000U);
+}
+
 TEST_F(EngineLog, LevelDecidesAndCanChange) {
   Log log(config(LogLevel::warn));
   log.logger().info("one");

@@ -59,7 +59,7 @@ class Rooms {
         processes(timeline),
         owned_card(software_card(admin, listener, 3)),
         card(*owned_card),
-        sessions({config, admin, card, loop, store, processes, log, [this] { return ++random_bits; }},
+        sessions({config, admin, card, loop, store, processes, log, [this] { return ++random_bits; }, users},
                  [this](Session& session, End end) {
                    const std::vector<std::uint32_t> held = session.slots;
                    for (const std::uint32_t slot : held) {
@@ -69,17 +69,17 @@ class Rooms {
         slots({config, admin, card, loop, store, sessions, peers, log, [this] { return ++random_bits; }, kLoopLink}) {}
 
   /// A process that is attached; its end of the control socket is pipes.back().
-  Session& attach(pid_t pid) {
+  Session& attach(pid_t pid, uid_t uid = ::getuid()) {
     processes.born(pid);
-    Session& session = sessions.open(who(pid), "p" + std::to_string(pid));
+    Session& session = sessions.open(who(pid, uid), "p" + std::to_string(pid));
     pipes.push_back(std::make_shared<sim::PacketPipe>(timeline));
     sessions.attach(session, pipes.back()->engine_end(), {});
     return session;
   }
-  static PeerCredentials who(pid_t pid) {
+  static PeerCredentials who(pid_t pid, uid_t uid = ::getuid()) {
     PeerCredentials credentials;
     credentials.pid = pid;
-    credentials.uid = ::getuid();
+    credentials.uid = uid;
     credentials.start_time = static_cast<std::uint64_t>(pid);
     return credentials;
   }
@@ -115,6 +115,7 @@ class Rooms {
   driver::Card& card;
   RecordingPeers peers;
   std::uint32_t random_bits = 0;
+  UserAccounts users{config, ::getuid()};
   SessionTable sessions;
   SlotTable slots;
   std::vector<std::shared_ptr<sim::PacketPipe>> pipes;

@@ -12,9 +12,10 @@ const auto kAnybody = [](std::uint32_t) { return true; };
 
 TEST(ServiceTable, TakesTurnsAmongThoseThatAreReady) {
   const Config config = room_config();
-  ServiceTable table(config);
-  for (const std::uint32_t session : {0U, 1U, 2U}) table.serve(session, "orders", "somebody");
-  table.serve(1, "orders", "somebody");  // once more changes nothing
+  UserAccounts users(config, 0);
+  ServiceTable table(config, users);
+  for (const std::uint32_t session : {0U, 1U, 2U}) table.serve(session, 0, "orders", "somebody");
+  table.serve(1, 0, "orders", "somebody");  // once more changes nothing
   std::vector<std::uint32_t> turns;
   for (int i = 0; i < 6; ++i) turns.push_back(table.next("orders", kAnybody).value());
   EXPECT_EQ(turns, (std::vector<std::uint32_t>{1, 2, 0, 1, 2, 0}));
@@ -25,10 +26,11 @@ TEST(ServiceTable, TakesTurnsAmongThoseThatAreReady) {
 
 TEST(ServiceTable, ForgetsAServiceWithItsLastSession) {
   const Config config = room_config();
-  ServiceTable table(config);
-  table.serve(0, "orders", "a");
-  table.serve(1, "orders", "b");
-  table.serve(1, "stock", "b");
+  UserAccounts users(config, 0);
+  ServiceTable table(config, users);
+  table.serve(0, 0, "orders", "a");
+  table.serve(1, 0, "orders", "b");
+  table.serve(1, 0, "stock", "b");
   EXPECT_EQ(table.size(), 2U);
   table.unserve(0, "stock");
   table.forget(1);
@@ -42,12 +44,13 @@ TEST(ServiceTable, ForgetsAServiceWithItsLastSession) {
 TEST(ServiceTable, HoldsItsLimits) {
   const Config config =
       parse_config("[node]\nname = \"left\"\n[limits]\nservices = 2\nservices_per_session = 1\n", "test");
-  ServiceTable table(config);
-  table.serve(0, "one", "a");
-  EXPECT_EQ(refusal([&] { table.serve(0, "two", "a"); }), "quota");
-  table.serve(1, "two", "b");
-  EXPECT_EQ(refusal([&] { table.serve(2, "three", "c"); }), "quota");
-  table.serve(2, "two", "c");
+  UserAccounts users(config, 0);
+  ServiceTable table(config, users);
+  table.serve(0, 0, "one", "a");
+  EXPECT_EQ(refusal([&] { table.serve(0, 0, "two", "a"); }), "quota");
+  table.serve(1, 0, "two", "b");
+  EXPECT_EQ(refusal([&] { table.serve(2, 0, "three", "c"); }), "quota");
+  table.serve(2, 0, "two", "c");
   EXPECT_EQ(table.size(), 2U);
 }
 

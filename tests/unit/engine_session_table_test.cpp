@@ -49,9 +49,9 @@ TEST(SessionTable, GivesASessionBackToItsProcessAlone) {
 TEST(SessionTable, ItsEndSaysWhetherItClosedOrDied) {
   Rooms rooms;
   std::vector<End> ends;
-  SessionTable sessions(
-      {rooms.config, rooms.admin, rooms.card, rooms.loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
-      [&](Session&, End end) { ends.push_back(end); });
+  SessionTable sessions({rooms.config, rooms.admin, rooms.card, rooms.loop, rooms.store, rooms.processes, rooms.log,
+                         [] { return 1U; }, rooms.users},
+                        [&](Session&, End end) { ends.push_back(end); });
   rooms.processes.born(100);
   sessions.open(Rooms::who(100), "a");
   sessions.end(0, "it ended");
@@ -73,7 +73,7 @@ TEST(SessionTable, TakesUpAnEarlierLife) {
   driver::Card& card = *owned_card;
   bool ended = false;
   SessionTable later(
-      {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
+      {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }, rooms.users},
       [&](Session&, End) { ended = true; });
   later.recover(0, kept.at(KeptTag::of_session(0).number()));
   EXPECT_EQ(later.used(), 1U);
@@ -84,8 +84,9 @@ TEST(SessionTable, TakesUpAnEarlierLife) {
 
   // One whose process ended meanwhile is not taken up.
   rooms.processes.died(100);
-  SessionTable last({rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
-                    [](Session&, End) {});
+  SessionTable last(
+      {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }, rooms.users},
+      [](Session&, End) {});
   KeptDescriptors again = rooms.store.take();
   EXPECT_THROW(last.recover(0, again.at(KeptTag::of_session(0).number())), std::runtime_error);
   EXPECT_EQ(last.used(), 0U);
@@ -100,7 +101,7 @@ TEST(SessionTable, ADetachedProcessThatEndsIsSeen) {
   driver::Card& card = *owned_card;
   bool ended = false;
   SessionTable later(
-      {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
+      {rooms.config, rooms.admin, card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }, rooms.users},
       [&](Session&, End) { ended = true; });
   later.recover(0, kept.at(KeptTag::of_session(0).number()));
   rooms.processes.died(100);

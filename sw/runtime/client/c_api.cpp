@@ -176,9 +176,11 @@ int sw_open(const sw_options* options, sw_context** out) {
     if (out == nullptr) return report(null_pointer());
     const sw_options given = from_caller(options);
     const char* socket = given.socket != nullptr ? given.socket : std::getenv("SLOTWIRE_SOCKET");
-    auto context = std::make_unique<sw_context>(socket != nullptr && *socket != 0 ? socket : kDefaultSocket,
-                                                given.name != nullptr ? given.name : program_name(),
-                                                given.max_message == 0 ? kDefaultMaxMessage : given.max_message);
+    auto context = std::make_unique<sw_context>(
+        socket != nullptr && *socket != 0 ? socket : kDefaultSocket,
+        given.name != nullptr ? given.name : program_name(),
+        slotwire::client::ReceiveLimits{given.max_message == 0 ? kDefaultMaxMessage : given.max_message,
+                                        given.max_unfinished, 0});
     const Failure failure = context->open(given);
     if (failure.status == SW_OK) *out = context.release();
     return report(failure);
@@ -381,6 +383,13 @@ int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t le
         return connection->end->send({.kind = RecordKind::reply, .id = id}, bytes(data, length), Deadline(timeout));
       },
       needed_for(data, length));
+}
+
+int sw_reply_some(sw_connection* connection, uint32_t id, const void* data, size_t length, size_t* done) {
+  return guarded(
+      context_of(connection),
+      [&] { return connection->end->send_some({.kind = RecordKind::reply, .id = id}, bytes(data, length), *done); },
+      needed_for(data, length), done);
 }
 
 int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text, sw_timeout_ms timeout) {

@@ -33,8 +33,8 @@ ConnectionInfo info_of(const control::SlotInfo& slot) {
 }
 
 Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
-                       std::uint64_t max_message)
-    : session_(session), info_(std::move(info)), policy_(policy), max_message_(max_message), link_up_(info_.link_up) {
+                       ReceiveLimits& limits)
+    : session_(session), info_(std::move(info)), policy_(policy), limits_(limits), link_up_(info_.link_up) {
   if (fds.size() != (info_.direct ? 4U : 3U))
     throw std::invalid_argument("slotwired sent the wrong number of descriptors for a slot");
   if (info_.local >= slot::kMaxSessionSlots) throw std::invalid_argument("slotwired sent a bell that does not exist");

@@ -31,12 +31,22 @@ struct ConnectionInfo {
 };
 ConnectionInfo info_of(const control::SlotInfo& slot);
 
+/// What all connections of a context may keep of messages that come in parts.
+struct ReceiveLimits {
+  std::uint64_t max_message = 0;     ///< bytes of one message
+  std::uint64_t max_unfinished = 0;  ///< bytes of all that are not complete
+  std::uint64_t unfinished = 0;      ///< how many those are now
+};
+
 /// One thread.
 class Connection {
  public:
   /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
   Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
-             std::uint64_t max_message);
+             ReceiveLimits& limits);
+  ~Connection() { limits_.unfinished -= assembly_.counted; }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   const ConnectionInfo& info() const { return info_; }
   int wake_fd() const { return wake_.get(); }
@@ -48,6 +58,9 @@ class Connection {
 
   // Sending.
   Failure send(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
+  /// Sends what there is room for, from byte `done` on, and moves `done`. SW_AGAIN: call again, with the same message,
+  /// when the connection is writable; nothing else can be sent until it is complete.
+  Failure send_some(slot::RecordHeader header, std::span<const std::byte> data, std::size_t& done);
   Failure loan(std::size_t length, std::span<std::byte>& out);
   Failure commit(slot::RecordHeader header);
   void abandon() { loaned_ = false; }
@@ -91,6 +104,7 @@ class Connection {
     bool open = false;
     slot::RecordHeader header;
     std::vector<std::byte> data;
+    std::uint64_t counted = 0;  ///< in ReceiveLimits::unfinished
   };
   /// One received message before it is handed out.
   struct Incoming {
@@ -119,12 +133,13 @@ class Connection {
   void drop(Held* held);
   std::optional<slot::RecordView> next_stream_record(Failure& failure);
   bool wanted(const Incoming& incoming);
+  Failure assemble(std::span<const std::byte> part);
   Failure stash(Incoming incoming);
 
   EngineSession& session_;
   ConnectionInfo info_;
   slot::WaitPolicy policy_;
-  std::uint64_t max_message_;
+  ReceiveLimits& limits_;
   slot::Space own_, other_;
   slot::Fd wake_, peer_wake_;
   slot::RecordWriter writer_;
@@ -135,6 +150,7 @@ class Connection {
   std::uint32_t wanted_lines_ = 1;  ///< free lines that the last refused send needs
   std::size_t loan_ = 0;
   bool loaned_ = false;
+  bool sending_parts_ = false;  ///< send_some() has begun a message
   HeldMessages held_;
   std::deque<Incoming> inbox_;
   Assembly assembly_;

@@ -11,7 +11,34 @@ using slot::RecordKind;
 
 Failure Connection::may_send() {
   if (loaned_) return {SW_BUSY, "a loan is open on this connection: commit or abandon it first"};
+  if (sending_parts_) return {SW_BUSY, "a message is being sent in parts on this connection: go on with it first"};
   return end_failure();
+}
+
+Failure Connection::send_some(RecordHeader header, std::span<const std::byte> data, std::size_t& done) {
+  if (Failure failure = sending_parts_ ? end_failure() : may_send(); failure.status != SW_OK) return failure;
+  if (done > data.size() || (done != 0) != sending_parts_)
+    return {SW_INVALID, "this is not the message that was begun"};
+  header.flags = slot::kWhole;
+  if (done == 0 && writer_.write(header, data)) {
+    done = data.size();
+    notify_written();
+    return {};
+  }
+  const std::size_t most = writer_.capacity() / 4;
+  do {
+    const std::size_t n = std::min(most, data.size() - done);
+    wanted_lines_ = static_cast<std::uint32_t>(slot::record_lines(n));
+    const std::uint32_t lines = wanted_lines_;
+    if (writer_.producer().writable(lines) < lines) return wait(SW_WRITABLE, Deadline(0), [] { return false; });
+    header.flags =
+        static_cast<std::uint8_t>((done == 0 ? slot::kFirstPart : 0) | (done + n == data.size() ? slot::kLastPart : 0));
+    writer_.write(header, data.subspan(done, n));
+    notify_written();
+    done += n;
+    sending_parts_ = done < data.size();
+  } while (sending_parts_);
+  return {};
 }
 
 Failure Connection::send(RecordHeader header, std::span<const std::byte> data, const Deadline& deadline) {
@@ -128,22 +155,52 @@ std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) 
       failure = broken("the peer sent the parts of a message out of order");
       return std::nullopt;
     }
-    if (first) assembly_ = {true, header, {}};
-    if (assembly_.data.size() + header.length > max_message_) {
-      failure = broken("the peer sent a message of more than " + std::to_string(max_message_) +
-                       " bytes (sw_options.max_message)");
-      failure.status = SW_TOO_LARGE;
-      return std::nullopt;
+    if (first) {
+      assembly_.open = true;
+      assembly_.header = header;
     }
-    assembly_.data.insert(assembly_.data.end(), view->payload.begin(), view->payload.end());
+    if (failure = assemble(view->payload); failure.status != SW_OK) return std::nullopt;
     drop(&held_.hold_lines(view->lines));
     if ((header.flags & slot::kLastPart) != 0) {
       assembly_.open = false;
+      limits_.unfinished -= std::exchange(assembly_.counted, 0);
       return as_copy(assembly_.header, std::exchange(assembly_.data, {}));
     }
   }
   if (reader_.broken()) failure = end_failure();
   return std::nullopt;
+}
+
+/// Adds a part to the message that comes in parts. What is kept of all such messages has a limit; a connection may
+/// take as much more as is left for the others, so that no single one takes it all.
+Failure Connection::assemble(std::span<const std::byte> part) {
+  const std::size_t size = assembly_.data.size() + part.size();
+  const auto too_large = [&](const std::string& text) {
+    Failure failure = broken(text);
+    failure.status = SW_TOO_LARGE;
+    limits_.unfinished -= std::exchange(assembly_.counted, 0);
+    assembly_.data = {};
+    return failure;
+  };
+  if (size > limits_.max_message) {
+    return too_large("the peer sent a message of more than " + std::to_string(limits_.max_message) +
+                     " bytes (sw_options.max_message)");
+  }
+  if (size > assembly_.data.capacity()) {
+    const std::uint64_t capacity =
+        std::min<std::uint64_t>(std::max<std::uint64_t>(size, 2 * assembly_.data.capacity()), limits_.max_message);
+    const std::uint64_t others = limits_.unfinished - assembly_.counted;
+    if (limits_.max_unfinished != 0 &&
+        (others > limits_.max_unfinished || capacity > (limits_.max_unfinished - others) / 2)) {
+      return too_large("messages that are not complete take too much memory (sw_options.max_unfinished = " +
+                       std::to_string(limits_.max_unfinished) + " bytes)");
+    }
+    assembly_.data.reserve(capacity);
+    limits_.unfinished = others + capacity;
+    assembly_.counted = capacity;
+  }
+  assembly_.data.insert(assembly_.data.end(), part.begin(), part.end());
+  return {};
 }
 
 /// Is the message for the program; pings and late answers are not.
@@ -156,6 +213,7 @@ bool Connection::wanted(const Incoming& incoming) {
     case RecordKind::request:
       if (header.code != kPingMethod) return true;
       // A ping that finds no room is dropped: the one who pings counts it as lost.
+      if (sending_parts_) return false;
       if (writer_.write({.kind = RecordKind::reply, .id = header.id}, incoming.data)) notify_written();
       return false;
     case RecordKind::cancel:

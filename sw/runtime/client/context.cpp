@@ -85,10 +85,10 @@ using slotwire::client::Connection;
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
 
-sw_context::sw_context(std::string socket, std::string name, std::uint64_t max_message)
+sw_context::sw_context(std::string socket, std::string name, slotwire::client::ReceiveLimits limits)
     : owner_(slotwire::client::this_thread()),
       session_(std::move(socket), std::move(name), *this),
-      max_message_(max_message) {}
+      receive_limits_(limits) {}
 
 sw_context::~sw_context() {
   session_.bye();
@@ -142,7 +142,7 @@ sw_connection* sw_context::make(const slotwire::control::SlotInfo& slot, std::ve
   const slotwire::client::ConnectionInfo info = slotwire::client::info_of(slot);
   auto connection = std::make_unique<sw_connection>();
   connection->context = this;
-  connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, max_message_);
+  connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, receive_limits_);
   sw_connection* const raw = connection.get();
   if (const auto old = connections_.find(info.local); old != connections_.end()) {
     // The engine gave the place away, so it has forgotten the old one.

@@ -34,7 +34,7 @@ struct sw_service {
 
 struct sw_context final : private slotwire::client::SessionEvents {
  public:
-  sw_context(std::string socket, std::string name, std::uint64_t max_message);
+  sw_context(std::string socket, std::string name, slotwire::client::ReceiveLimits limits);
   ~sw_context() override;
 
   slotwire::client::Failure open(const sw_options& options);
@@ -78,7 +78,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   const void* owner_;
   slotwire::client::EngineSession session_;
   slotwire::slot::WaitPolicy policy_;
-  std::uint64_t max_message_;
+  slotwire::client::ReceiveLimits receive_limits_;
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
   std::map<std::string, std::unique_ptr<sw_service>> services_;

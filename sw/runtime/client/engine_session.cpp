@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/slot/waiter.hpp"
+#include "runtime/control/engine_owner.hpp"
 
 namespace slotwire::client {
 namespace {
@@ -119,6 +120,10 @@ Failure EngineSession::connect_socket() {
     return {SW_ENGINE_GONE, "slotwired cannot be reached at " + path_ + " (" + std::strerror(error) +
                                 "): start it, or name its socket by SLOTWIRE_SOCKET"};
   }
+  if (const std::string wrong = control::wrong_engine_owner(fd.get(), path_); !wrong.empty()) {
+    return {SW_REFUSED, "that is not slotwired: " + wrong};
+  }
+  turned_away_.clear();
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = fd.get();
@@ -225,6 +230,7 @@ bool EngineSession::step(const Deadline& deadline) {
 }
 
 Failure EngineSession::gone_failure() const {
+  if (!turned_away_.empty()) return {SW_REFUSED, "slotwired turned this process away: " + turned_away_};
   return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
 }
 
@@ -252,6 +258,8 @@ bool EngineSession::take(control::Packet& packet) {
   auto* const answer = std::get_if<control::Answer>(&message.value());
   if (answer == nullptr) return false;
   const std::uint64_t id = answer->id;
+  // The engine closes the socket next.
+  if (id == 0 && answer->refusal && answer->refusal->code == "quota") turned_away_ = answer->refusal->text;
   if (started_.erase(id) != 0) {
     events_.on_answer(id, failure_in(*answer), *answer, std::move(packet.fds));
     return false;

@@ -132,6 +132,7 @@ class EngineSession {
   void arm_timer(std::int64_t ns);
 
   std::string path_, name_;
+  std::string turned_away_;  ///< why the engine is about to close the socket
   SessionEvents& events_;
   slot::Fd epoll_, pending_, timer_;
   std::unique_ptr<control::PacketSocket> socket_;

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "runtime/control/printable.hpp"
+
 namespace slotwire::control {
 namespace {
 
@@ -83,10 +85,8 @@ End end_from_name(std::string_view name) {
 /// Texts of others end up in logs and on terminals: control characters in them would forge lines there.
 void make_printable(Json& json) {
   if (json.is_string()) {
-    for (char& c : json.get_ref<std::string&>()) {
-      constexpr unsigned char kDelete = 0x7f;
-      if (static_cast<unsigned char>(c) < ' ' || static_cast<unsigned char>(c) == kDelete) c = '?';
-    }
+    std::string& text = json.get_ref<std::string&>();
+    text = printable(text);
   } else if (json.is_structured()) {
     for (Json& inner : json) make_printable(inner);
   }

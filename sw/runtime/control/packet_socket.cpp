@@ -9,6 +9,14 @@
 #include <cstring>
 
 namespace slotwire::control {
+namespace {
+
+/// Bytes that a packet takes while it waits, about.
+std::uint64_t cost(const std::string& text) {
+  return sizeof(std::string) + text.size();
+}
+
+}  // namespace
 
 PacketSocket::PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue)
     : socket_(std::move(socket)),
@@ -47,7 +55,9 @@ PacketSocket::Got PacketSocket::receive(Packet& packet) {
     }
   }
   if (n == 0) return Got::closed;
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Got::too_long;
+  if ((message.msg_flags & MSG_TRUNC) != 0) return Got::too_long;
+  // More than kMaxPacketFds, or this process may open no more files: the kernel has closed the rest.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) return Got::lost_descriptors;
   packet.text.assign(buffer_.get(), static_cast<std::size_t>(n));
   return Got::packet;
 }
@@ -72,7 +82,10 @@ PacketSocket::Sent PacketSocket::send_now(const std::string& text, const std::ve
     n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (n < 0 && errno == EINTR);
   if (n >= 0) return Sent::yes;
-  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? Sent::full : Sent::gone;
+  // ETOOMANYREFS: descriptors that others have not read yet are as many as this process may open. Not this peer's end.
+  const bool later =
+      errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS;
+  return later ? Sent::full : Sent::gone;
 }
 
 bool PacketSocket::send(const std::string& text, const std::vector<int>& fds) {
@@ -81,27 +94,28 @@ bool PacketSocket::send(const std::string& text, const std::vector<int>& fds) {
     const Sent sent = send_now(text, fds);
     if (sent != Sent::full) return sent == Sent::yes;
   }
-  if (queue_.size() >= max_queue_) return false;
-  Packet waiting;
-  waiting.text = text;
-  for (const int fd : fds) {
-    waiting.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (!waiting.fds.back()) return false;
-  }
-  queue_.push_back(std::move(waiting));
+  if (!fds.empty() || queue_.size() >= max_queue_) return false;
+  queue_.push_back(text);
+  queued_ += cost(text);
   return true;
 }
 
 bool PacketSocket::flush() {
   while (!queue_.empty()) {
-    std::vector<int> fds;
-    for (const slot::Fd& fd : queue_.front().fds) fds.push_back(fd.get());
-    const Sent sent = send_now(queue_.front().text, fds);
+    const Sent sent = send_now(queue_.front(), {});
     if (sent == Sent::full) return true;
     if (sent == Sent::gone) return false;
+    queued_ -= cost(queue_.front());
     queue_.pop_front();
   }
   return true;
+}
+
+void PacketSocket::give_up() {
+  queue_.clear();
+  queue_.shrink_to_fit();
+  queued_ = 0;
+  ::shutdown(socket_.get(), SHUT_RDWR);
 }
 
 }  // namespace slotwire::control

@@ -1,9 +1,11 @@
 // The control socket's packets: one JSON text and up to a few descriptors a packet, over SOCK_SEQPACKET.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/slot/memory.hpp"
@@ -22,18 +24,24 @@ struct Packet {
 /// One end of a control socket, as those see it who need not know what is under it.
 class PacketChannel {
  public:
-  enum class Got { packet, nothing, closed, too_long };
+  enum class Got { packet, nothing, closed, too_long, lost_descriptors };
 
   virtual ~PacketChannel() = default;
   /// Readable (epoll) when receive() has something.
   virtual int fd() const = 0;
   virtual Got receive(Packet& packet) = 0;
-  /// Sends or queues. `fds` are duplicated if the packet has to wait. False: the peer does not read and the queue is
-  /// full, or it has ended.
+  /// Sends or queues. A packet with `fds` never waits, so that a peer that does not read collects no descriptors of
+  /// this process. False: the peer does not read and this packet cannot wait, or it has ended.
   virtual bool send(const std::string& text, const std::vector<int>& fds) = 0;
   /// Sends what waits; call when the channel is writable. False as send().
   virtual bool flush() = 0;
   virtual bool waiting() const = 0;
+  /// Bytes of memory that wait.
+  virtual std::uint64_t queued() const = 0;
+  /// Throws away what waits and ends the connection: the channel becomes readable, and reads as closed.
+  virtual void give_up() = 0;
+  /// Why it was given up; empty when it was not.
+  virtual std::string_view given_up() const { return {}; }
 };
 
 /// Over a connected SOCK_SEQPACKET socket. Non-blocking. One thread.
@@ -47,6 +55,8 @@ class PacketSocket final : public PacketChannel {
   bool send(const std::string& text, const std::vector<int>& fds = {}) override;
   bool flush() override;
   bool waiting() const override { return !queue_.empty(); }
+  std::uint64_t queued() const override { return queued_; }
+  void give_up() override;
 
  private:
   enum class Sent { yes, full, gone };
@@ -55,7 +65,8 @@ class PacketSocket final : public PacketChannel {
   slot::Fd socket_;
   std::size_t max_text_, max_queue_;
   std::unique_ptr<char[]> buffer_;  ///< max_text_ bytes; not cleared, so that looking at an empty socket costs nothing
-  std::deque<Packet> queue_;
+  std::deque<std::string> queue_;
+  std::uint64_t queued_ = 0;
 };
 
 }  // namespace slotwire::control

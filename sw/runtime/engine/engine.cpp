@@ -82,7 +82,7 @@ void Engine::open(const NodeSize& size) {
       .random = [device = std::make_shared<std::random_device>()] { return static_cast<std::uint32_t>((*device)()); },
       .make_card = {}});
   node_->start();
-  control_socket_ = std::make_unique<ControlSocket>(config_, reactor_, node_->hub());
+  control_socket_ = std::make_unique<ControlSocket>(config_, reactor_, log_, node_->hub());
   log_->info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
              config_.limits.slots, config_.memory.slot_memory >> 20U, config_.links.size(),
              config_.node.control_socket);

@@ -61,6 +61,7 @@ class Node final : private driver::CardListener {
   SessionTable& sessions() { return *sessions_; }
   PeerTable& peers() { return *peers_; }
   Connector& connector() { return *connector_; }
+  UserAccounts& users() { return users_; }
   /// Times that the caller slept, for the status.
   std::uint64_t& sleeps() { return sleeps_; }
 
@@ -75,9 +76,11 @@ class Node final : private driver::CardListener {
   void on_session_end(Session& session, End end);
 
   const Config& config_;
+  EventLoop& loop_;
   std::uint16_t loop_link_;
   std::uint64_t sleeps_ = 0;
   uid_t own_uid_;
+  UserAccounts users_;  // outlives all that holds something
   std::unique_ptr<Policy> policy_;
   Recovery recovery_;
   std::unique_ptr<Admin> admin_;

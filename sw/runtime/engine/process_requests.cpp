@@ -117,9 +117,7 @@ void ProcessRequests::capture(Client& client, std::uint64_t id, const control::C
     if (peer == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + request.link + "'"};
     only = peer->link.index;
   }
-  if (!rooms_.capture.start(std::move(fds[0]), only, request.snaplen)) {
-    throw Refusal{"busy", "another capture is running on this node"};
-  }
+  rooms_.capture.start(std::move(fds[0]), only, request.snaplen, {client.who.uid, client.who.pid});
   control::Json links = control::Json::array();
   for (const auto& peer : rooms_.peers.all()) {
     if (peer) links.push_back({{"link", peer->link.index}, {"peer", peer->name()}});

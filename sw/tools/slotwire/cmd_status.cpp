@@ -164,6 +164,32 @@ void print_sessions(const Json& sessions) {
   std::printf("\n%s", table.empty() ? "  no sessions\n" : table.text().c_str());
 }
 
+/// Users by what they hold; root's alone is not worth a table.
+void print_clients(const Json& status) {
+  const Json& counts = status.value("clients", Json::object());
+  const auto count = [&](const char* name) { return counts.value(name, std::uint64_t{0}); };
+  if (count("refused") + count("turned_away") + count("cut_off") + count("delayed") != 0) {
+    std::printf("  clients   %s requests beyond a user's quota, %s turned away, %s cut off, %s waits for their turn\n",
+                text_of(counts, "refused").c_str(), text_of(counts, "turned_away").c_str(),
+                text_of(counts, "cut_off").c_str(), text_of(counts, "delayed").c_str());
+  }
+  Table table({{"USER"},
+               {"SESSIONS", true},
+               {"SLOTS", true},
+               {"MEMORY", true},
+               {"SERVICES", true},
+               {"OPENING", true},
+               {"TOOLS", true},
+               {"UNREAD", true}});
+  for (const Json& user : status.value("users", Json::array())) {
+    table.add({text_of(user, "uid"), text_of(user, "sessions"), text_of(user, "slots"),
+               bytes_text(user.at("memory").get<double>()), text_of(user, "services"), text_of(user, "pending_opens"),
+               text_of(user, "tool_connections"), bytes_text(user.at("unread").get<double>())},
+              {Colour::bold});
+  }
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
+}
+
 void print_status(const Json& status) {
   std::printf("node %s: slotwired %s, pid %s, up %s, %s card%s\n", paint(Colour::bold, text_of(status, "node")).c_str(),
               text_of(status, "version").c_str(), text_of(status, "pid").c_str(),
@@ -211,6 +237,7 @@ void print_status(const Json& status) {
                 text_of(gate, "callers_limit").c_str(), text_of(gate, "displaced").c_str(),
                 text_of(gate, "turned_away").c_str());
   }
+  print_clients(status);
   print_links(status.at("links"));
   print_encryption(status.at("links"));
   Table services({{"SERVICE"}, {"PROCESSES", true}});

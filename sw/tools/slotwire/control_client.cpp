@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/control/engine_owner.hpp"
+
 namespace slotwire::cli {
 namespace {
 
@@ -27,6 +29,9 @@ slot::Fd connect_to(const std::string& path) {
                        "slotwired cannot be reached at " + path + " (" + std::strerror(error) + "): " +
                            (error == EACCES ? "use its group or root (node.control_socket_mode)"
                                             : "start it, or name its socket by --socket or SLOTWIRE_SOCKET"));
+  }
+  if (const std::string wrong = control::wrong_engine_owner(fd.get(), path); !wrong.empty()) {
+    throw CommandError(kExitRefused, "that is not slotwired: " + wrong);
   }
   return fd;
 }
@@ -70,6 +75,11 @@ Json ControlClient::ask(const control::Request& request, const std::vector<int>&
     if (got != control::PacketSocket::Got::packet) throw gone();
     core::Result<control::FromEngine> message = control::decode_from_engine(packet.text);
     auto* const answer = message.ok() ? std::get_if<control::Answer>(&message.value()) : nullptr;
+    if (answer != nullptr && answer->id == 0 && answer->refusal &&
+        answer->refusal->code == "quota") {  // and the socket is closed next
+      throw CommandError(exit_code_of_error(answer->refusal->code),
+                         "slotwired turned this process away: " + answer->refusal->text);
+    }
     if (answer == nullptr || answer->id != id) continue;
     if (answer->refusal) {
       throw CommandError(exit_code_of_error(answer->refusal->code),

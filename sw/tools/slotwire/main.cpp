@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
 
 namespace {
@@ -39,10 +40,10 @@ int main(int argc, char** argv) {
   try {
     return command();
   } catch (const CommandError& error) {
-    std::fprintf(stderr, "slotwire: %s\n", error.what());
+    std::fprintf(stderr, "slotwire: %s\n", slotwire::control::printable(error.what()).c_str());
     return error.code();
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "slotwire: %s\n", error.what());
+    std::fprintf(stderr, "slotwire: %s\n", slotwire::control::printable(error.what()).c_str());
     return kExitFailed;
   }
 }

@@ -108,10 +108,17 @@ ProgramResult run_program(const std::string& command, std::span<const std::byte>
       if (n > 0) input = input.subspan(static_cast<std::size_t>(n));
       if (n < 0 && errno != EAGAIN && errno != EINTR) input = {};  // it does not want the rest
     }
+    // It has ended: what it wrote is in the pipe by now. A child of its own that holds the pipe is not waited for.
+    siginfo_t ended{};
+    const bool over =
+        ::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0;
+    if (over && in.write) in.write = slot::Fd();
+    if (over && fds[0].revents == 0) fds[0].revents = POLLIN;
     if (fds[0].revents != 0) {
       std::array<char, 65536> piece;
       const ssize_t n = ::read(out.read.get(), piece.data(), piece.size());
-      if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) out.read = slot::Fd();
+      const bool empty = n < 0 && (errno == EAGAIN || errno == EINTR);
+      if (n == 0 || (n < 0 && !empty) || (over && (empty || killed))) out.read = slot::Fd();
       if (n > 0 && !result.too_much) {
         result.output.append(piece.data(), static_cast<std::size_t>(n));
         if (result.output.size() > most_output) {
@@ -121,6 +128,8 @@ ProgramResult run_program(const std::string& command, std::span<const std::byte>
       }
     }
   }
+  // The program's children go with it; its number is its own until it is waited for.
+  ::kill(-pid, SIGKILL);
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }

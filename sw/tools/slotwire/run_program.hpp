@@ -18,7 +18,8 @@ struct ProgramResult {
 
 /// Runs `command` by /bin/sh with `input` on its standard input; standard error is this process's. Kills it (its whole
 /// process group) when `wanted` returns false (asked every 100 ms), after `limit`, or when it writes more than
-/// `most_output` bytes. Throws std::system_error when it cannot be started.
+/// `most_output` bytes. When the program has ended, what is left of its process group is ended, too, and nobody who
+/// holds its standard output open is waited for. Throws std::system_error when it cannot be started.
 ProgramResult run_program(const std::string& command, std::span<const std::byte> input, std::chrono::microseconds limit,
                           std::size_t most_output, const std::function<bool()>& wanted);
 

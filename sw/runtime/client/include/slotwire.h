@@ -88,6 +88,8 @@ typedef struct sw_options {
   uint32_t spin_us;     /* how long a wait spins; UINT32_MAX: as the node says. 0 with SW_INIT means as the node says */
   uint32_t yield_us;    /* how long it then yields; as above */
   uint64_t max_message; /* largest message put together from parts, bytes; 0: 64 MiB */
+  uint64_t max_unfinished; /* of all messages that are not complete yet, bytes; a connection that would take more than
+                              half of what is left of it is ended with SW_TOO_LARGE. 0: no limit */
 } sw_options;
 
 /* Opens a session. SW_ENGINE_GONE, SW_REFUSED, SW_VERSION. */
@@ -230,6 +232,9 @@ SW_API int sw_cancel_call(sw_connection* connection, uint32_t id);
 /* Makes a sw_call that is under way in the owner's thread return SW_CANCELLED. Any thread; async-signal-safe. */
 SW_API void sw_interrupt(sw_connection* connection);
 SW_API int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t length, sw_timeout_ms timeout);
+/* Sends what there is room for of a reply, from byte *done on (0 at first), and moves *done. SW_AGAIN: call again with
+ * the same arguments when the connection is writable; nothing else can be sent on it until SW_OK. Never waits. */
+SW_API int sw_reply_some(sw_connection* connection, uint32_t id, const void* data, size_t length, size_t* done);
 SW_API int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text,
                           sw_timeout_ms timeout);
 /* Has the peer cancelled request `id`? Looks at what has arrived already, without taking it. */

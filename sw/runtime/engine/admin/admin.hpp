@@ -52,6 +52,7 @@ struct SlotDescriptor {
   std::uint32_t session;      ///< index of its owner; kNoSession when the owner has ended
   std::uint32_t local;        ///< its bell in the session
   std::uint32_t peer_pid, peer_uid;
+  std::uint32_t account;     ///< 1 + the user that it is counted for; 0: not known
   std::uint64_t in_offset;   ///< in slot memory
   std::uint64_t out_offset;  ///< in slot memory; kNoOffset when there is no output space
   std::uint64_t opened_us;   ///< monotonic

@@ -73,6 +73,20 @@ struct LimitsConfig {
   std::uint64_t control_message = 0;  ///< bytes
   std::uint32_t backlog = 0;
   std::uint32_t links = 0;
+  // Of one user (uid); root and slotwired's own user have none of these.
+  std::uint32_t sessions_per_user = 0;
+  std::uint32_t slots_per_user = 0;
+  std::uint64_t memory_per_user = 0;  ///< bytes
+  std::uint32_t services_per_user = 0;
+  std::uint32_t pending_opens_per_user = 0;
+  std::uint32_t tool_connections = 0;
+  std::uint32_t tool_connections_per_user = 0;
+  std::uint32_t requests_per_user = 0;  ///< tokens a second
+  std::uint32_t user_share = 0;         ///< times what is free
+  std::uint32_t reserve = 0;            ///< percent of each table
+  std::uint64_t unread_per_client = 0;  ///< bytes
+  std::uint64_t unread_per_user = 0;    ///< bytes
+  std::uint64_t unread = 0;             ///< bytes
   std::chrono::microseconds linger{};
   std::chrono::microseconds handshake{};
   std::uint32_t callers = 0;

@@ -1,6 +1,7 @@
 #include "runtime/engine/config/config_check.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,11 @@ constexpr std::uint32_t kDefaultSlotsPerSession = 1024;
 constexpr std::uint64_t kDefaultMemoryPerSession = 128ULL << 20;
 constexpr std::uint32_t kDefaultServicesPerSession = 64;
 constexpr std::uint64_t kRingsPerSlot = 2;
+constexpr std::uint32_t kDefaultToolConnectionsPerUser = 64;
+constexpr std::uint64_t kDefaultUnread = 256ULL << 10;
+constexpr std::uint64_t kUnreadMessages = 4;
+constexpr std::uint64_t kUnreadClientsOfUser = 16;
+constexpr std::uint64_t kUnreadClients = 128;
 
 class Checker {
  public:
@@ -72,6 +78,17 @@ class Checker {
     not_over("limits.memory_per_session", l.memory_per_session, "memory.slot_memory", m.slot_memory, format_size);
     not_over("limits.slots_per_session", l.slots_per_session, "limits.slots", l.slots, number);
     not_over("limits.services_per_session", l.services_per_session, "limits.services", l.services, number);
+    not_over("limits.sessions_per_user", l.sessions_per_user, "limits.sessions", l.sessions, number);
+    not_over("limits.slots_per_user", l.slots_per_user, "limits.slots", l.slots, number);
+    not_over("limits.memory_per_user", l.memory_per_user, "memory.slot_memory", m.slot_memory, format_size);
+    not_over("limits.services_per_user", l.services_per_user, "limits.services", l.services, number);
+    not_over("limits.pending_opens_per_user", l.pending_opens_per_user, "limits.pending_opens", l.pending_opens,
+             number);
+    not_over("limits.tool_connections_per_user", l.tool_connections_per_user, "limits.tool_connections",
+             l.tool_connections, number);
+    not_over("limits.control_message", l.control_message, "limits.unread_per_client", l.unread_per_client, format_size);
+    not_over("limits.unread_per_client", l.unread_per_client, "limits.unread_per_user", l.unread_per_user, format_size);
+    not_over("limits.unread_per_user", l.unread_per_user, "limits.unread", l.unread, format_size);
   }
 
   void timers() {
@@ -194,6 +211,30 @@ class Checker {
 
 }  // namespace
 
+namespace {
+
+/// What one user may have where that is not written: what the node has, but of what costs nothing to ask for.
+void complete_users(LimitsConfig& limits, const MemoryConfig& memory,
+                    const std::function<bool(const std::string&)>& absent) {
+  if (absent("limits.sessions_per_user")) limits.sessions_per_user = limits.sessions;
+  if (absent("limits.slots_per_user")) limits.slots_per_user = limits.slots;
+  if (absent("limits.memory_per_user")) limits.memory_per_user = memory.slot_memory;
+  if (absent("limits.services_per_user")) limits.services_per_user = limits.services;
+  if (absent("limits.pending_opens_per_user")) limits.pending_opens_per_user = limits.pending_opens;
+  if (absent("limits.tool_connections_per_user")) {
+    limits.tool_connections_per_user = std::min(kDefaultToolConnectionsPerUser, limits.tool_connections);
+  }
+  if (absent("limits.unread_per_client")) {
+    limits.unread_per_client = std::max(kDefaultUnread, kUnreadMessages * limits.control_message);
+  }
+  if (absent("limits.unread_per_user")) limits.unread_per_user = kUnreadClientsOfUser * limits.unread_per_client;
+  if (absent("limits.unread")) {
+    limits.unread = std::max(kUnreadClients * limits.unread_per_client, limits.unread_per_user);
+  }
+}
+
+}  // namespace
+
 void complete(Config& config, const Positions& positions) {
   const auto absent = [&](const std::string& key) { return positions.count(key) == 0; };
   if (absent("node.control_socket") && !config.node.name.empty()) {
@@ -207,6 +248,7 @@ void complete(Config& config, const Positions& positions) {
   if (absent("limits.services_per_session")) {
     limits.services_per_session = std::min(kDefaultServicesPerSession, limits.services);
   }
+  complete_users(limits, config.memory, absent);
   for (std::size_t i = 0; i < config.links.size(); ++i) {
     auto& link = config.links[i];
     if (absent("link#" + std::to_string(i) + ".dial")) link.dial = config.node.name < link.peer;

@@ -1,17 +1,32 @@
 #include "runtime/engine/host/log.hpp"
 
 #include <spdlog/details/file_helper.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <mutex>
 #include <stdexcept>
 
+#include "runtime/control/printable.hpp"
+
 namespace slotwire::engine {
 namespace {
 
-constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l slotwired[%P]: %v";
+constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l slotwired[%P]: %*";
+/// Longest text of a line; longer ones are cut.
+constexpr std::size_t kMaxLine = 4096;
 constexpr std::string_view kOthers = "other";
+
+/// The text of a line, whoever wrote what is in it: the one place where lines are made printable and cut.
+class PrintableText final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/, spdlog::memory_buf_t& line) override {
+    const std::string text = control::printable({message.payload.data(), message.payload.size()}, kMaxLine);
+    line.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<PrintableText>(); }
+};
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
@@ -76,7 +91,9 @@ Log::Log(const LogConfig& config) {
     sink = file_;
   }
   logger_ = std::make_shared<spdlog::logger>("slotwired", std::move(sink));
-  logger_->set_pattern(kPattern);
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<PrintableText>('*').set_pattern(kPattern);
+  logger_->set_formatter(std::move(formatter));
   // A crash must not take the line with it that says why; what is frequent is below this level.
   logger_->flush_on(spdlog::level::info);
   set_level(config.level);

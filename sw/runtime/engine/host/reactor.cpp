@@ -73,7 +73,27 @@ bool Reactor::run_timers() {
   return any;
 }
 
+bool Reactor::dispatch() {
+  const bool any = !fetched_.empty();
+  const std::uint64_t end = monotonic_us() + kDispatchUs;
+  while (!fetched_.empty()) {
+    const auto [id, events] = fetched_.back();
+    fetched_.pop_back();
+    const auto found = handlers_.find(id);
+    if (found == handlers_.end()) continue;  // removed by a handler before it
+    const std::shared_ptr<Handler> handler = found->second;
+    (*handler)(events);
+    if (monotonic_us() >= end) break;
+  }
+  return any;
+}
+
 bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
+  if (!fetched_.empty()) {
+    dispatch();
+    run_timers();
+    return true;
+  }
   if (!timers_.empty()) {
     const std::uint64_t now = monotonic_us();
     const std::uint64_t due = timers_.begin()->first.first;
@@ -88,15 +108,12 @@ bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
   std::array<epoll_event, kEventsAtOnce> events;
   const int n = ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()),
                                timeout_us ? &wait : nullptr, nullptr);
-  for (int i = 0; i < n; ++i) {
+  for (int i = n - 1; i >= 0; --i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    const std::uint64_t id = event.data.u64;  // a copy: the struct is packed, so no reference to it is aligned
-    const auto found = handlers_.find(id);
-    if (found == handlers_.end()) continue;  // removed by a handler before it
-    const std::shared_ptr<Handler> handler = found->second;
-    (*handler)(event.events);
+    fetched_.emplace_back(event.data.u64, event.events);
   }
-  return run_timers() || n > 0;
+  const bool any = dispatch();
+  return run_timers() || any;
 }
 
 }  // namespace slotwire::engine

@@ -9,6 +9,7 @@
 #include <optional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/slot/memory.hpp"
 #include "runtime/engine/host/event_loop.hpp"
@@ -21,6 +22,8 @@ std::uint64_t monotonic_us();
 /// The event loop over epoll and CLOCK_MONOTONIC. One thread.
 class Reactor final : public EventLoop {
  public:
+  static constexpr std::uint64_t kDispatchUs = 100;
+
   /// Throws std::system_error.
   Reactor();
 
@@ -32,6 +35,8 @@ class Reactor final : public EventLoop {
   void cancel(TimerId timer) override;
 
   /// Waits at most `timeout_us` (none: until something happens) and calls what is due. Returns whether anything was.
+  /// What has taken kDispatchUs is left for the next call, which goes on with it: lines do not wait for longer than
+  /// that and one handler, however many requests there are.
   bool run(std::optional<std::uint64_t> timeout_us);
 
  private:
@@ -40,8 +45,11 @@ class Reactor final : public EventLoop {
     std::uint32_t events;
   };
   bool run_timers();
+  /// Calls handlers of events that were fetched, in turn, until they have taken their time.
+  bool dispatch();
 
   slot::Fd epoll_;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> fetched_;  ///< events by id, the next to be called last
   std::uint64_t last_id_ = 0;
   std::unordered_map<int, Watch> watches_;  ///< by descriptor
   std::unordered_map<std::uint64_t, std::shared_ptr<Handler>>

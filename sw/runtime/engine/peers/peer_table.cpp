@@ -159,8 +159,9 @@ void PeerTable::lost(Peer& peer, const std::string& why) {
   peer.waits = false;
   peer.reason = why;
   if (was_up) {
-    parts_.log->warn("link to '{}': control connection lost: {}; lines go on as long as the carrier does", peer.name(),
-                     why);
+    parts_.log.limited(
+        "link " + peer.name() + " lost", spdlog::level::warn,
+        "link to '" + peer.name() + "': control connection lost: " + why + "; lines go on as long as the carrier does");
     opens_->on_peer_lost(peer, "the link to node '" + peer.name() + "' went down: " + why);
     slots_->tell_link(peer.link.index, event_of(peer));
   } else {
@@ -225,7 +226,8 @@ void PeerTable::send(std::uint16_t link, const control::PeerMessage& message) {
     case ControlChannel::Sent::no_room:
       return lost(*peer, "it does not read its control connection");
     case ControlChannel::Sent::too_long:
-      parts_.log->error("a control message to '{}' is too long and was not sent", peer->name());
+      parts_.log.limited("too long " + peer->name(), spdlog::level::err,
+                         "a control message to '" + peer->name() + "' is too long and was not sent");
       break;
     case ControlChannel::Sent::sent:
     case ControlChannel::Sent::closed:
@@ -328,7 +330,8 @@ void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
   peer.heard_us = parts_.loop.now_us();
   peer.synced.clear();
   ++peer.control_connects;
-  parts_.log->info("link to '{}': control connection up{}", peer.name(), parts_.network.protection());
+  parts_.log.limited("link " + peer.name() + " up", spdlog::level::info,
+                     "link to '" + peer.name() + "': control connection up" + std::string(parts_.network.protection()));
   if (anew) {
     parts_.log->warn("node '{}' started anew and has lost its slots: connections with it end", peer.name());
     slots_->link_lost(peer.link.index, "node '" + peer.name() + "' started anew");
@@ -388,7 +391,8 @@ void PeerTable::route(Peer& peer, const control::PeerHello& hello, const carrier
     peer.transport->route(peer.link, hello, from);
   } catch (const std::exception& error) {
     peer.reason = error.what();
-    parts_.log->error("link to '{}': no carrier: {}", peer.name(), error.what());
+    parts_.log.limited("link " + peer.name() + " carrier", spdlog::level::err,
+                       "link to '" + peer.name() + "': no carrier: " + error.what());
   }
 }
 
@@ -397,8 +401,9 @@ void PeerTable::carrier_changed(std::uint16_t link, bool up, std::string_view re
   if (peer == nullptr) return;
   peer->carrier_up = up;
   if (!up) peer->reason = std::string(reason);
-  parts_.log->info("link to '{}': carrier {} {}{}{}", peer->name(), peer->link.config->carrier, up ? "up" : "down",
-                   reason.empty() ? "" : ": ", reason);
+  parts_.log.limited("link " + peer->name() + " carrier", spdlog::level::info,
+                     "link to '" + peer->name() + "': carrier " + peer->link.config->carrier + (up ? " up" : " down") +
+                         (reason.empty() ? "" : ": ") + std::string(reason));
   slots_->tell_link(link, event_of(*peer));
 }
 

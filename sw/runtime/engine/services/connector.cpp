@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,8 @@ void Connector::serve(Session& session, const control::Serve& request) {
   const std::string& service = checked_name(request.service);
   const Decision decision = parts_.policy.may_serve(parts_.sessions.record(session.index).uid, session.gids, service);
   if (!decision.allowed) throw Refusal{"refused", decision.reason};
-  parts_.services.serve(session.index, service, parts_.sessions.who(session.index));
+  parts_.services.serve(session.index, parts_.sessions.record(session.index).uid, service,
+                        parts_.sessions.who(session.index));
 }
 
 void Connector::unserve(Session& session, const control::Unserve& request) {
@@ -125,21 +127,39 @@ void Connector::connect_here(Session& from, Session& to, std::uint64_t request_i
                            .out_order = in_order,
                            .pairing = pairing,
                            .service = service,
-                           .acceptor = true});
+                           .acceptor = true,
+                           .payer = parts_.sessions.record(from.index).uid});
   } catch (const Refusal&) {
     parts_.slots.discard(a);
     throw;
   }
   parts_.slots.pair_here(a, b, pairing);
-  std::vector<slot::Fd> temporary;
   const control::Event accepted = control::Accepted{parts_.slots.info(b)};
-  if (!parts_.sessions.send(to, accepted, parts_.slots.descriptors(b, temporary))) {
+  if (!deliver(to, control::encode_event(accepted), b)) {
     parts_.slots.discard_pair(a, b);
     throw Refusal{"busy", parts_.sessions.who(to.index) + " serves '" + service +
                               "' but does not take connections (its control socket is full)"};
   }
-  parts_.sessions.send(from, control::encode_answer(request_id, parts_.slots.info(a)),
-                       parts_.slots.descriptors(a, temporary));
+  // A process that cannot be told of its slot does not have it.
+  if (!deliver(from, control::encode_answer(request_id, parts_.slots.info(a)), a)) {
+    parts_.slots.begin_close(a, End::died);
+    throw Refusal{"busy", "the control socket of this process is full, so it cannot be handed the connection"};
+  }
+}
+
+/// Sends a packet with a slot's descriptors. False: the process does not read, has ended, or there are no descriptors
+/// left to make those from that it gets.
+bool Connector::deliver(Session& session, const std::string& text, std::uint16_t slot) {
+  std::vector<slot::Fd> temporary;
+  std::vector<int> fds;
+  try {
+    fds = parts_.slots.descriptors(slot, temporary);
+  } catch (const std::exception& error) {
+    parts_.log.limited("descriptors", spdlog::level::err,
+                       "the descriptors of slot " + std::to_string(slot) + " cannot be handed out: " + error.what());
+    return false;
+  }
+  return parts_.sessions.send(session, text, fds);
 }
 
 void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t request_id,
@@ -148,6 +168,8 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
     throw Refusal{"busy",
                   std::to_string(opens_.size()) + " connections are being opened already (limits.pending_opens)"};
   }
+  const uid_t uid = parts_.sessions.record(from.index).uid;
+  parts_.sessions.users().check(uid, Resource::pending_opens);
   const std::uint16_t slot = parts_.slots.open({.session = from.index,
                                                 .link = peer.link.index,
                                                 .in_order = in_order,
@@ -168,15 +190,18 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
   open.first = parts_.slots.random_positions();
   open.service = request.service;
   open.timer = parts_.loop.after(static_cast<std::uint64_t>(wait_ms) * 1000, [this, id] { late(id); });
-  opens_.emplace(id, open);
+  open.charge = UserAccounts::Charge(parts_.sessions.users(), uid, Resource::pending_opens);
+  const std::uint16_t epoch = open.epoch;
+  const FirstPositions first = open.first;
+  opens_.emplace(id, std::move(open));
   parts_.peers.send(peer.link.index, control::Open{.id = id,
                                                    .service = request.service,
                                                    .slot = slot,
-                                                   .epoch = open.epoch,
+                                                   .epoch = epoch,
                                                    .in_order = static_cast<std::uint8_t>(in_order),
                                                    .out_order = static_cast<std::uint8_t>(out_order),
-                                                   .in_first = open.first.in,
-                                                   .out_first = open.first.out,
+                                                   .in_first = first.in,
+                                                   .out_first = first.out,
                                                    .from = process_info(record)});
 }
 
@@ -198,7 +223,7 @@ void Connector::refuse(const PendingOpen& open, const Refusal& refusal) {
 void Connector::late(std::uint64_t id) {
   const auto found = opens_.find(id);
   if (found == opens_.end()) return;
-  const PendingOpen open = found->second;
+  const PendingOpen open = std::move(found->second);
   opens_.erase(found);
   tell_peer_closed(open, End::closed);
   const Peer* const peer = parts_.peers.at(open.link);
@@ -210,7 +235,7 @@ void Connector::abandoned(std::uint16_t slot, End end) {
   const auto found =
       std::find_if(opens_.begin(), opens_.end(), [&](const auto& entry) { return entry.second.slot == slot; });
   if (found == opens_.end()) return;
-  const PendingOpen open = found->second;
+  const PendingOpen open = std::move(found->second);
   opens_.erase(found);
   parts_.loop.cancel(open.timer);
   tell_peer_closed(open, end);
@@ -222,7 +247,7 @@ void Connector::on_peer_lost(const Peer& peer, const std::string& text) {
     if (open.link == peer.link.index) failed.push_back(id);
   }
   for (const std::uint64_t id : failed) {
-    const PendingOpen open = opens_.at(id);
+    const PendingOpen open = std::move(opens_.at(id));
     opens_.erase(id);
     parts_.loop.cancel(open.timer);
     refuse(open, {"link_down", text});
@@ -276,9 +301,8 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
                                   .first = FirstPositions{message.in_first, message.out_first}.swapped(),
                                   .node = peer.name(),
                                   .process = message.from});
-  std::vector<slot::Fd> temporary;
   const control::Event accepted = control::Accepted{parts_.slots.info(slot)};
-  if (!parts_.sessions.send(*to, accepted, parts_.slots.descriptors(slot, temporary))) {
+  if (!deliver(*to, control::encode_event(accepted), slot)) {
     parts_.slots.discard(slot);
     throw Refusal{"busy", parts_.sessions.who(to->index) + " on node '" + own + "' serves '" + message.service +
                               "' but does not take connections"};
@@ -296,7 +320,7 @@ std::optional<Connector::PendingOpen> Connector::take_pending(const Peer& peer, 
     throw Refusal{"bad_request", "an answer to an open that was not sent to it"};
   }
   if (found == opens_.end()) return std::nullopt;
-  PendingOpen open = found->second;
+  PendingOpen open = std::move(found->second);
   opens_.erase(found);
   parts_.loop.cancel(open.timer);
   return open;
@@ -317,15 +341,15 @@ void Connector::on_opened(const Peer& peer, const control::Opened& message) {
                                         .first = open->first,
                                         .node = peer.name(),
                                         .process = message.to});
-  if (parts_.sessions.is(open->session, open->session_id)) {
-    std::vector<slot::Fd> temporary;
-    if (parts_.sessions.send(parts_.sessions.at(open->session),
-                             control::encode_answer(open->request_id, parts_.slots.info(open->slot)),
-                             parts_.slots.descriptors(open->slot, temporary))) {
-      return;
-    }
+  if (parts_.sessions.is(open->session, open->session_id) &&
+      deliver(parts_.sessions.at(open->session),
+              control::encode_answer(open->request_id, parts_.slots.info(open->slot)), open->slot)) {
+    return;
   }
   parts_.slots.begin_close(open->slot, End::died);
+  if (!parts_.sessions.is(open->session, open->session_id)) return;
+  const Refusal full{"busy", "the control socket of this process is full, so it cannot be handed the connection"};
+  parts_.sessions.send(parts_.sessions.at(open->session), control::encode_refusal(open->request_id, full));
 }
 
 }  // namespace slotwire::engine

@@ -63,6 +63,7 @@ class Connector final : public OpenHandler {
     FirstPositions first;
     std::string service;
     EventLoop::TimerId timer;
+    UserAccounts::Charge charge{};
   };
 
   Session* serving(const std::string& service);
@@ -79,6 +80,7 @@ class Connector final : public OpenHandler {
   void abandoned(std::uint16_t slot, End end);
   void tell_peer_closed(const PendingOpen& open, End reason);
   void refuse(const PendingOpen& open, const Refusal& refusal);
+  bool deliver(Session& session, const std::string& text, std::uint16_t slot);
 
   ConnectorParts parts_;
   std::uint64_t started_us_;

@@ -6,7 +6,7 @@ namespace slotwire::engine {
 
 using control::Refusal;
 
-void ServiceTable::serve(std::uint32_t session, const std::string& service, const std::string& who) {
+void ServiceTable::serve(std::uint32_t session, uid_t uid, const std::string& service, const std::string& who) {
   const std::set<std::string>& served = of(session);
   if (served.contains(service)) return;
   if (served.size() >= config_.limits.services_per_session) {
@@ -16,6 +16,10 @@ void ServiceTable::serve(std::uint32_t session, const std::string& service, cons
   if (!services_.contains(service) && services_.size() >= config_.limits.services) {
     throw Refusal{"quota", "node '" + config_.node.name + "' has " + std::to_string(services_.size()) +
                                " services already (limits.services)"};
+  }
+  if (!services_.contains(service)) {
+    users_.check(uid, Resource::services);
+    services_[service].charge = UserAccounts::Charge(users_, uid, Resource::services);
   }
   by_session_[session].insert(service);
   services_[service].sessions.push_back(session);

@@ -11,16 +11,17 @@
 
 #include "runtime/control/messages.hpp"
 #include "runtime/engine/config/config.hpp"
+#include "runtime/engine/sessions/user_accounts.hpp"
 
 namespace slotwire::engine {
 
 /// One thread. Sessions are named by their numbers.
 class ServiceTable {
  public:
-  explicit ServiceTable(const Config& config) : config_(config) {}
+  ServiceTable(const Config& config, UserAccounts& users) : config_(config), users_(users) {}
 
   /// Does nothing when the session serves it already. `who` is for texts. Throws Refusal (quota).
-  void serve(std::uint32_t session, const std::string& service, const std::string& who);
+  void serve(std::uint32_t session, uid_t uid, const std::string& service, const std::string& who);
   /// Does nothing when the session does not serve it.
   void unserve(std::uint32_t session, const std::string& service);
   /// The session has ended.
@@ -38,9 +39,11 @@ class ServiceTable {
   struct Service {
     std::vector<std::uint32_t> sessions;
     std::size_t next = 0;
+    UserAccounts::Charge charge;  ///< of the user that served it first
   };
 
   const Config& config_;
+  UserAccounts& users_;
   std::map<std::string, Service> services_;
   std::map<std::uint32_t, std::set<std::string>> by_session_;
 };

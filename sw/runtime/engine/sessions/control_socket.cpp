@@ -18,21 +18,26 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kBacklog = 256;
-/// Packets that wait for a process that does not read its control socket, beyond the backlog of connections.
-constexpr std::size_t kPacketQueue = 64;
+/// Connections that are accepted at a time, so that they cannot keep everything else waiting.
+constexpr int kAcceptsAtOnce = 16;
+/// While no connection can be accepted.
+constexpr std::uint64_t kRestUs = 100'000;
+/// Packets that wait for a process that does not read its control socket; their bytes have limits of their own.
+constexpr std::size_t kPacketQueue = 4096;
 /// Where processes look that name no socket.
 constexpr const char* kDefaultName = "slotwire.sock";
 
 }  // namespace
 
-ControlSocket::ControlSocket(const Config& config, EventLoop& loop, ProcessHub& hub)
-    : config_(config), loop_(loop), hub_(hub) {
+ControlSocket::ControlSocket(const Config& config, EventLoop& loop, NodeLog& log, ProcessHub& hub)
+    : config_(config), loop_(loop), log_(log), hub_(hub) {
   listen();
   loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
   offer_as_default();
 }
 
 ControlSocket::~ControlSocket() {
+  if (pause_) loop_.cancel(*pause_);
   loop_.remove(listener_.get());
 }
 
@@ -81,16 +86,33 @@ void ControlSocket::withdraw() {
 }
 
 void ControlSocket::accept() {
-  while (true) {
+  for (int i = 0; i < kAcceptsAtOnce; ++i) {
     slot::Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd) return;
-    if (!hub_.has_room()) continue;
+    if (!fd) {
+      const bool nothing = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ECONNABORTED;
+      if (!nothing) rest(std::strerror(errno));
+      return;
+    }
     Result<PeerCredentials> who = peer_credentials(fd.get());
-    if (!who.ok()) continue;  // it has ended already
-    hub_.add(std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message,
-                                                     kPacketQueue + config_.limits.backlog),
+    if (!who.ok()) {  // it has ended already, or there are no descriptors left to look at it
+      log_.limited("not identified", spdlog::level::info, "a process was turned away: " + who.error().text);
+      continue;
+    }
+    hub_.add(std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message, kPacketQueue),
              std::move(who).value());
   }
+}
+
+/// Whoever waits stays in the kernel's queue; the listener would be found ready again and again meanwhile.
+void ControlSocket::rest(const char* why) {
+  log_.limited("accept", spdlog::level::err,
+               std::string("processes cannot be let in for the time being: ") + why +
+                   "; raise LimitNOFILE, or lower limits.slots and limits.sessions");
+  loop_.modify(listener_.get(), 0);
+  pause_ = loop_.after(kRestUs, [this] {
+    pause_.reset();
+    loop_.modify(listener_.get(), EPOLLIN);
+  });
 }
 
 }  // namespace slotwire::engine

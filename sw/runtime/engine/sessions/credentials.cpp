@@ -18,6 +18,26 @@ namespace {
 constexpr int SO_PEERGROUPS = 59;
 #endif
 
+#ifndef SO_PEERPIDFD
+constexpr int SO_PEERPIDFD = 77;
+#endif
+
+/// The process that connected, whatever its pid means by now. None: the kernel is older than the option.
+Result<std::shared_ptr<const slot::Fd>> peer_pidfd(int socket) {
+  int fd = -1;
+  socklen_t size = sizeof fd;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0) {
+    return std::make_shared<const slot::Fd>(slot::Fd(fd));
+  }
+  if (errno == ENOPROTOOPT) return std::shared_ptr<const slot::Fd>();
+  return Error{"the process that connected cannot be watched: " + std::generic_category().message(errno)};
+}
+
+bool has_exited(int pidfd) {
+  pollfd poll_fd{pidfd, POLLIN, 0};
+  return ::poll(&poll_fd, 1, 0) == 1;
+}
+
 /// In /proc/<pid>/stat, counted from the field after the name.
 constexpr int kStartTimeField = 19;
 
@@ -85,9 +105,14 @@ Result<PeerCredentials> peer_credentials(int socket) {
   }
   auto groups = peer_groups(socket);
   if (!groups) return groups.error();
+  const auto pidfd = peer_pidfd(socket);
+  if (!pidfd) return pidfd.error();
   const auto start_time = process_start_time(raw.pid);
-  if (!start_time) return Error{"process " + std::to_string(raw.pid) + " has ended before it was identified"};
-  PeerCredentials credentials{raw.pid, raw.uid, {raw.gid}, *start_time};
+  // The pid is that process's own as long as its pidfd says that it runs; what was read in between is its, too.
+  if (!start_time || (pidfd.value() && has_exited(pidfd.value()->get()))) {
+    return Error{"process " + std::to_string(raw.pid) + " has ended before it was identified"};
+  }
+  PeerCredentials credentials{raw.pid, raw.uid, {raw.gid}, *start_time, pidfd.value()};
   for (const gid_t gid : groups.value()) {
     if (gid != raw.gid) credentials.gids.push_back(gid);
   }
@@ -104,6 +129,15 @@ Result<PidFd> PidFd::open(pid_t pid) {
 }
 
 Result<PidFd> PidFd::open(const PeerCredentials& credentials) {
+  if (credentials.pidfd) {
+    slot::Fd own(::fcntl(credentials.pidfd->get(), F_DUPFD_CLOEXEC, 0));
+    if (!own) {
+      return Error{"process " + std::to_string(credentials.pid) + " cannot be watched: " + errno_text(errno) +
+                   (errno == EMFILE ? "; raise the limit of open files" : "")};
+    }
+    if (has_exited(own.get())) return Error{"process " + std::to_string(credentials.pid) + " has ended"};
+    return PidFd(std::move(own));
+  }
   auto opened = open(credentials.pid);
   if (!opened) return opened;
   // The descriptor holds on to whoever has the pid now; only then is it safe to ask whether that is still the same one.
@@ -114,8 +148,7 @@ Result<PidFd> PidFd::open(const PeerCredentials& credentials) {
 }
 
 bool PidFd::exited() const {
-  pollfd poll_fd{fd_.get(), POLLIN, 0};
-  return ::poll(&poll_fd, 1, 0) == 1;
+  return has_exited(fd_.get());
 }
 
 }  // namespace slotwire::engine

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,8 @@ struct PeerCredentials {
   std::vector<gid_t> gids;  ///< primary group first, then the supplementary ones
   /// When it started, in clock ticks since boot. With the pid it names one process for ever, also when pids are reused.
   std::uint64_t start_time = 0;
+  /// Of the very process that connected, where the kernel gives it (SO_PEERPIDFD, Linux 6.5); else none.
+  std::shared_ptr<const slot::Fd> pidfd{};
 };
 
 /// Credentials of the peer of a connected unix socket, as they were when it connected. An error when `socket` is no

@@ -2,12 +2,35 @@
 
 #include <exception>
 #include <utility>
+#include <variant>
+
+#include "runtime/engine/sessions/metered_channel.hpp"
 
 namespace slotwire::engine {
 namespace {
 
-/// Packets of one client handled at a time, so that one process cannot keep the others waiting.
-constexpr int kPacketsAtOnce = 16;
+/// What the requests of one client cost that are served at a time, so that one process cannot keep the others waiting.
+constexpr std::uint32_t kTurn = kReportRequest;
+/// Of a process that has ended: what its socket still holds.
+constexpr std::uint32_t kLastWords = 64;
+constexpr std::size_t kBytesForAToken = 4096;
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+std::uint32_t cost_of(const control::Request& request) {
+  return std::visit(Overloaded{[](const control::Hello&) { return kMappingRequest; },
+                               [](const control::Resume&) { return kMappingRequest; },
+                               [](const control::Connect&) { return kMappingRequest; },
+                               [](const control::CaptureRequest&) { return kMappingRequest; },
+                               [](const control::StatusRequest&) { return kReportRequest; },
+                               [](const control::SlotsRequest&) { return kReportRequest; },
+                               [](const control::SessionsRequest&) { return kReportRequest; },
+                               [](const auto&) { return kCheapRequest; }},
+                    request);
+}
 
 void check_version(std::int64_t version) {
   if (version == control::kVersion) return;
@@ -24,20 +47,53 @@ ProcessHub::~ProcessHub() {
   }
 }
 
-bool ProcessHub::has_room() {
-  if (clients_.size() < config_.limits.sessions + kMaxToolClients) return true;
-  log_.limited("clients", spdlog::level::warn, "a process was turned away: too many are attached (limits.sessions)");
-  return false;
-}
-
 void ProcessHub::add(std::unique_ptr<control::PacketChannel> channel, PeerCredentials who) {
+  const std::uint64_t now = loop_.now_us();
+  users().spend(who.uid, kCheapRequest, now);
+  if (const auto refusal = users().forbids(who.uid, Resource::tool_connections)) {
+    ++users().counters().turned_away;
+    log_.limited("clients", spdlog::level::warn,
+                 "process " + std::to_string(who.pid) + " was turned away: " + refusal->text);
+    channel->send(control::encode_refusal(0, *refusal), {});
+    return;
+  }
   const std::uint64_t id = ++last_id_;
-  loop_.add(channel->fd(), EPOLLIN, [this, id](std::uint32_t events) { on_ready(id, events); });
   Client client;
   client.id = id;
-  client.channel = std::move(channel);
+  client.channel =
+      std::make_unique<MeteredChannel>(std::move(channel), users(), who.uid, config_.limits.unread_per_client);
+  client.charge = UserAccounts::Charge(users(), who.uid, Resource::tool_connections);
   client.who = std::move(who);
+  client.silent_since_us = now;
+  try {
+    loop_.add(client.channel->fd(), EPOLLIN, [this, id](std::uint32_t events) { on_ready(id, events); });
+  } catch (const std::exception& error) {
+    log_.limited("clients", spdlog::level::err, std::string("a process was turned away: ") + error.what());
+    return;
+  }
   clients_.emplace(id, std::move(client));
+}
+
+void ProcessHub::tick() {
+  const auto patience = static_cast<std::uint64_t>(config_.limits.handshake.count());
+  std::vector<std::pair<std::uint64_t, std::string_view>> late;
+  for (auto& [id, client] : clients_) {
+    if (client.session != kNoSession || loop_.now_us() - client.silent_since_us <= patience) continue;
+    if (!client.asked && !client.paused) late.emplace_back(id, "it said nothing for limits.handshake");
+    if (client.channel->waiting()) late.emplace_back(id, "it did not take its answers for limits.handshake");
+  }
+  for (const auto& [id, why] : late) {
+    ++users().counters().cut_off;
+    if (const Client* const client = find(id)) {
+      log_.limited("cut off", spdlog::level::warn, "process " + name_of(*client) + " is cut off: " + std::string(why));
+    }
+    drop(id, why);
+  }
+}
+
+std::string ProcessHub::name_of(const Client& client) const {
+  if (client.session != kNoSession) return sessions_.who(client.session);
+  return "without a session (pid " + std::to_string(client.who.pid) + ")";
 }
 
 Client* ProcessHub::find(std::uint64_t id) {
@@ -49,40 +105,105 @@ control::PacketChannel* ProcessHub::channel_of(Client& client) {
   return client.session == kNoSession ? client.channel.get() : sessions_.at(client.session).channel.get();
 }
 
+/// Whatever goes wrong with one client costs that client alone.
 void ProcessHub::on_ready(std::uint64_t id, std::uint32_t events) {
-  if ((events & EPOLLOUT) != 0) {
-    Client* const client = find(id);
-    control::PacketChannel* const channel = client == nullptr ? nullptr : channel_of(*client);
-    if (channel == nullptr || !channel->flush()) return drop(id, "its control socket broke");
-    if (!channel->waiting()) loop_.modify(channel->fd(), EPOLLIN);
+  try {
+    serve(id, events);
+  } catch (const std::exception& error) {
+    drop(id, std::string("it cannot be served: ") + error.what());
   }
-  for (int i = 0; i < kPacketsAtOnce; ++i) {
+}
+
+void ProcessHub::serve(std::uint64_t id, std::uint32_t events) {
+  Client* const client = find(id);
+  control::PacketChannel* const channel = client == nullptr ? nullptr : channel_of(*client);
+  if (channel == nullptr) return;
+  if (!channel->given_up().empty()) {
+    ++users().counters().cut_off;
+    const std::string why(channel->given_up());
+    log_.limited("cut off", spdlog::level::warn, "process " + name_of(*client) + " is cut off: " + why);
+    return drop(id, why);
+  }
+  if ((events & EPOLLOUT) != 0) {
+    if (!channel->flush()) return drop(id, "its control socket broke");
+    client->silent_since_us = loop_.now_us();
+    if (!channel->waiting()) loop_.modify(channel->fd(), EPOLLIN);
+  } else if (channel->waiting() && (events & (EPOLLHUP | EPOLLERR)) != 0) {
+    return drop(id, "it ended");
+  }
+  take_packets(id, kTurn, false);
+}
+
+void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words) {
+  for (std::uint32_t spent = 0; spent < tokens;) {
     Client* const client = find(id);
     control::PacketChannel* const channel = client == nullptr ? nullptr : channel_of(*client);
     if (channel == nullptr) return;
+    const uid_t uid = client->who.uid;
+    if (!last_words) {
+      if (channel->waiting()) return;  // first its answers
+      if (const std::uint64_t wait = users().wait_us(uid, loop_.now_us()); wait != 0) return pause(*client, wait);
+    }
     control::Packet packet;
     switch (channel->receive(packet)) {
       case control::PacketChannel::Got::nothing:
         return;
       case control::PacketChannel::Got::closed:
-        return drop(id, "it ended");
+        return drop(id, channel->given_up().empty() ? "it ended" : std::string(channel->given_up()));
       case control::PacketChannel::Got::too_long:
         return drop(id, "it sent a packet longer than limits.control_message");
-      case control::PacketChannel::Got::packet:
-        handle(*client, std::move(packet));
+      case control::PacketChannel::Got::lost_descriptors:
+        return drop(id, "it sent more than " + std::to_string(control::kMaxPacketFds) +
+                            " descriptors at once, or slotwired may open no more files");
+      case control::PacketChannel::Got::packet: {
+        client->asked = true;
+        const auto size = static_cast<std::uint32_t>(packet.text.size() / kBytesForAToken);
+        const std::uint32_t cost = handle(*client, std::move(packet)) + size;
+        users().spend(uid, cost, loop_.now_us());
+        spent += cost;
+      }
+    }
+  }
+}
+
+/// Its requests stay in its socket until its user has tokens again.
+void ProcessHub::pause(Client& client, std::uint64_t wait_us) {
+  if (client.paused) return;
+  client.paused = true;
+  ++users().counters().delayed;
+  loop_.remove(channel_of(client)->fd());
+  paused_.push_back(client.id);
+  if (!pause_) pause_ = loop_.after(wait_us, [this] { go_on(); });
+}
+
+void ProcessHub::go_on() {
+  pause_.reset();
+  for (const std::uint64_t id : std::exchange(paused_, {})) {
+    Client* const client = find(id);
+    if (client == nullptr) continue;
+    client->paused = false;
+    client->silent_since_us = loop_.now_us();
+    control::PacketChannel* const channel = channel_of(*client);
+    try {
+      loop_.add(channel->fd(), channel->waiting() ? EPOLLOUT : EPOLLIN,
+                [this, id](std::uint32_t events) { on_ready(id, events); });
+    } catch (const std::exception& error) {
+      drop(id, std::string("it cannot be watched: ") + error.what());
     }
   }
 }
 
 /// The boundary of what a process can do: whatever is wrong with its packet is answered, and costs nobody else.
-void ProcessHub::handle(Client& client, control::Packet packet) {
+std::uint32_t ProcessHub::handle(Client& client, control::Packet packet) {
   const std::uint64_t client_id = client.id;
   const auto decoded = control::decode_request(packet.text);
   if (const auto* invalid = std::get_if<control::InvalidRequest>(&decoded)) {
     if (invalid->unknown && client.session == kNoSession) {
-      return refuse(client_id, invalid->id, {"no_session", "send 'hello' first; and " + invalid->text});
+      refuse(client_id, invalid->id, {"no_session", "send 'hello' first; and " + invalid->text});
+    } else {
+      refuse(client_id, invalid->id, {"bad_request", invalid->text});
     }
-    return refuse(client_id, invalid->id, {"bad_request", invalid->text});
+    return kInvalidRequest;
   }
   const auto& request = std::get<control::RequestPacket>(decoded);
   try {
@@ -93,6 +214,7 @@ void ProcessHub::handle(Client& client, control::Packet packet) {
     log_.limited("request", spdlog::level::err, std::string("a request failed: ") + error.what());
     refuse(client_id, request.id, {"no_memory", error.what()});
   }
+  return cost_of(request.request);
 }
 
 void ProcessHub::send(Client& client, const std::string& text, const std::vector<int>& fds) {
@@ -100,13 +222,15 @@ void ProcessHub::send(Client& client, const std::string& text, const std::vector
     sessions_.send(sessions_.at(client.session), text, fds);
     return;
   }
-  if (!client.channel->send(text, fds) || client.channel->waiting()) {
-    loop_.modify(client.channel->fd(), EPOLLIN | EPOLLOUT);
+  client.channel->send(text, fds);
+  if (client.channel->waiting()) {
+    client.silent_since_us = loop_.now_us();
+    loop_.modify(client.channel->fd(), EPOLLOUT);
   }
 }
 
 void ProcessHub::refuse(std::uint64_t client, std::uint64_t id, const Refusal& refusal) {
-  log_->debug("refused: {}: {}", refusal.code, refusal.text);
+  log_.limited("refused", spdlog::level::debug, "refused: " + refusal.code + ": " + refusal.text);
   if (Client* const there = find(client)) send(*there, control::encode_refusal(id, refusal), {});
 }
 
@@ -128,10 +252,16 @@ void ProcessHub::forget_session(std::uint32_t session) {
 void ProcessHub::join(Client& client, Session& session) {
   const std::uint64_t id = client.id;
   loop_.add(session.process->fd(), EPOLLIN, [this, id](std::uint32_t) {
-    on_ready(id, EPOLLIN);  // what it said last
+    try {
+      take_packets(id, kLastWords, true);
+    } catch (const std::exception& error) {
+      log_.limited("request", spdlog::level::err, std::string("the last of a process failed: ") + error.what());
+    }
     drop(id, "it ended");
   });
   client.session = session.index;
+  client.charge.release();
+  client.who.pidfd.reset();  // the session watches its process by one of its own
   sessions_.attach(session, std::move(client.channel), client.who.gids);
 }
 
@@ -160,7 +290,12 @@ Session& ProcessHub::resume(Client& client, const control::Resume& request) {
   if (client.session != kNoSession) throw Refusal{"bad_request", "this socket has a session already"};
   check_version(request.version);
   Session& session = sessions_.resume(client.who, request.session, request.token);
-  join(client, session);
+  try {
+    join(client, session);
+  } catch (const std::exception&) {
+    sessions_.end(session.index, "it could not be watched");  // nobody would see its end
+    throw;
+  }
   return session;
 }
 

@@ -23,6 +23,10 @@ struct Client {
   std::unique_ptr<control::PacketChannel> channel;  ///< the session's, once there is one
   PeerCredentials who;
   std::uint32_t session = kNoSession;
+  UserAccounts::Charge charge{};      ///< a tool connection, until there is a session
+  std::uint64_t silent_since_us = 0;  ///< when it connected or last took an answer that had to wait
+  bool asked = false;                 ///< it has sent a request
+  bool paused = false;                ///< its user has no tokens left
 };
 
 /// What serves the requests of clients. Throws Refusal for what cannot be met.
@@ -36,19 +40,17 @@ class RequestHandler {
 /// One thread.
 class ProcessHub {
  public:
-  /// Connections without a session (tools), at most.
-  static constexpr std::size_t kMaxToolClients = 256;
-
   ProcessHub(const Config& config, EventLoop& loop, NodeLog& log, SessionTable& sessions, RequestHandler& handler)
       : config_(config), loop_(loop), log_(log), sessions_(sessions), handler_(handler) {}
   ~ProcessHub();
   ProcessHub(const ProcessHub&) = delete;
   ProcessHub& operator=(const ProcessHub&) = delete;
 
-  /// Whether another connection may be added; counted and logged when not.
-  bool has_room();
-  /// Serves a connection from now on.
+  /// Serves a connection from now on; closes it at once, and says why, when its user has too many.
   void add(std::unique_ptr<control::PacketChannel> channel, PeerCredentials who);
+  /// Closes connections without a session that say nothing, or do not take their answers, for limits.handshake. About
+  /// four times a second.
+  void tick();
 
   /// A client without a session says hello: opens a session for it and answers. Throws Refusal.
   void hello(Client& client, std::uint64_t request_id, const control::Hello& request);
@@ -73,8 +75,16 @@ class ProcessHub {
  private:
   Client* find(std::uint64_t id);
   control::PacketChannel* channel_of(Client& client);
+  UserAccounts& users() { return sessions_.users(); }
   void on_ready(std::uint64_t id, std::uint32_t events);
-  void handle(Client& client, control::Packet packet);
+  void serve(std::uint64_t id, std::uint32_t events);
+  /// Serves requests that have come until they have cost `tokens`.
+  void take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words);
+  /// Returns what it cost.
+  std::uint32_t handle(Client& client, control::Packet packet);
+  void pause(Client& client, std::uint64_t wait_us);
+  void go_on();
+  std::string name_of(const Client& client) const;
   void refuse(std::uint64_t client, std::uint64_t id, const Refusal& refusal);
   void drop(std::uint64_t id, std::string_view why);
   void send(Client& client, const std::string& text, const std::vector<int>& fds);
@@ -87,6 +97,8 @@ class ProcessHub {
   RequestHandler& handler_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, Client> clients_;
+  std::vector<std::uint64_t> paused_;  ///< in the order in which they go on
+  std::optional<EventLoop::TimerId> pause_;
 };
 
 }  // namespace slotwire::engine

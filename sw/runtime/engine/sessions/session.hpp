@@ -9,6 +9,7 @@
 #include "core/slot/memory.hpp"
 #include "runtime/control/packet_socket.hpp"
 #include "runtime/engine/sessions/credentials.hpp"
+#include "runtime/engine/sessions/user_accounts.hpp"
 
 namespace slotwire::engine {
 
@@ -43,6 +44,7 @@ struct Session {
   std::vector<std::uint32_t> slots;  ///< by local index; kNoSlotIndex: free
   std::uint32_t slot_count = 0;
   std::uint64_t memory = 0;  ///< bytes of slot memory
+  UserAccounts::Charge charge;
   bool said_bye = false;
 };
 

@@ -46,6 +46,7 @@ Session& SessionTable::open(const PeerCredentials& who, const std::string& name)
     throw Refusal{"quota", "all " + std::to_string(sessions_.size()) + " sessions of node '" + parts_.config.node.name +
                                "' are in use (limits.sessions)"};
   }
+  parts_.users.check(who.uid, Resource::sessions);
   auto session = std::make_unique<Session>();
   session->index = index;
   session->bell_file = slot::create_sealed_file("slotwire-bells", regs::kPageBytes);
@@ -70,6 +71,7 @@ Session& SessionTable::open(const PeerCredentials& who, const std::string& name)
   for (std::uint8_t& byte : record.token) byte = static_cast<std::uint8_t>(parts_.random());
   set_name(record.name, name);
   record.used = 1;
+  session->charge = UserAccounts::Charge(parts_.users, who.uid, Resource::sessions);
   sessions_[index] = std::move(session);
   ++used_;
   try {
@@ -78,7 +80,9 @@ Session& SessionTable::open(const PeerCredentials& who, const std::string& name)
     end(index, "it could not be watched");
     throw;
   }
-  parts_.log->debug("session {}: {} attached (uid {})", record.id, this->who(index), record.uid);
+  parts_.log.limited("session attached", spdlog::level::debug,
+                     "session " + std::to_string(record.id) + ": " + this->who(index) + " attached (uid " +
+                         std::to_string(record.uid) + ")");
   return *sessions_[index];
 }
 
@@ -114,9 +118,11 @@ void SessionTable::end(std::uint32_t index, std::string_view why) {
   Session& session = at(index);
   const SessionRecord& known = record(index);
   const End end = session.said_bye ? End::closed : End::died;
-  parts_.log->log(session.said_bye ? spdlog::level::debug : spdlog::level::info,
-                  "session {}: {} {} with {} connections ({})", known.id, who(index),
-                  session.said_bye ? "closed" : "died", session.slot_count, why);
+  parts_.log.limited(session.said_bye ? "session closed" : "session died",
+                     session.said_bye ? spdlog::level::debug : spdlog::level::info,
+                     "session " + std::to_string(known.id) + ": " + who(index) +
+                         (session.said_bye ? " closed with " : " died with ") + std::to_string(session.slot_count) +
+                         " connections (" + std::string(why) + ")");
   ended_(session, end);
   parts_.card.remove_session(index);
   parts_.loop.remove(session.kick.get());
@@ -144,6 +150,7 @@ void SessionTable::recover(std::uint32_t index, std::vector<slot::Fd>& fds) {
   session->bell_file = std::move(fds[0]);
   session->polled_file = std::move(fds[1]);
   session->kick = std::move(fds[2]);
+  session->charge = UserAccounts::Charge(parts_.users, who.uid, Resource::sessions);  // not asked: it is there
   for (const slot::Fd* file : {&session->bell_file, &session->polled_file}) {
     if (const std::string wrong = slot::check_sealed_file(file->get(), regs::kPageBytes); !wrong.empty()) {
       throw std::runtime_error("a session page cannot be used: " + wrong);
@@ -177,12 +184,8 @@ void SessionTable::forget_unrecovered() {
 bool SessionTable::send(Session& session, const std::string& text, const std::vector<int>& fds) {
   if (!session.channel) return false;
   const bool sent = session.channel->send(text, fds);
-  if (session.channel->waiting()) parts_.loop.modify(session.channel->fd(), EPOLLIN | EPOLLOUT);
-  // A process that has said goodbye or died no longer reads; that is not worth a line.
-  if (!sent && session.channel->waiting()) {
-    parts_.log.limited("tell", spdlog::level::warn,
-                       "process " + who(session.index) + " does not read its control socket");
-  }
+  // Who does not take its answers gives no new requests meanwhile.
+  if (session.channel->waiting()) parts_.loop.modify(session.channel->fd(), EPOLLOUT);
   return sent;
 }
 

@@ -33,6 +33,7 @@ struct SessionParts {
   Processes& processes;
   NodeLog& log;
   RandomBits random;
+  UserAccounts& users;
 };
 
 /// One thread. Sessions are numbers 0..limits.sessions-1; a number is used again after its session has ended.
@@ -54,6 +55,7 @@ class SessionTable {
   std::size_t used() const { return used_; }
   std::size_t limit() const { return sessions_.size(); }
   std::span<const std::unique_ptr<Session>> all() const { return sessions_; }
+  UserAccounts& users() const { return parts_.users; }
   /// "'name' (pid 42)", for texts.
   std::string who(std::uint32_t index) const;
 

@@ -56,6 +56,10 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
   const bool with_output = wish.pairing != Pairing::direct;
   const std::uint64_t bytes = ring_bytes(wish.in_order) + (with_output ? ring_bytes(wish.out_order) : 0);
   parts_.sessions.check_quota(owner, bytes);
+  UserAccounts& users = parts_.sessions.users();
+  const uid_t payer = wish.payer.value_or(parts_.sessions.record(wish.session).uid);
+  users.check(payer, Resource::slots);
+  users.check(payer, Resource::memory, bytes);
   if (used_ >= parts_.config.limits.slots) {
     throw Refusal{"no_memory", "all " + std::to_string(parts_.config.limits.slots) + " slots of node '" +
                                    parts_.config.node.name + "' are in use (limits.slots)"};
@@ -94,8 +98,37 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
   set_name(d.service, wish.service);
   d.pairing = Pairing::opening;
   d.local = parts_.sessions.take_slot(owner, slot, bytes);
+  charge(slot, payer);
   ++used_;
   return slot;
+}
+
+/// A slot whose user is not known was made by a slotwired that counted none, and its process has ended: root's.
+uid_t SlotTable::account_of(std::uint16_t slot) const {
+  const std::uint32_t account = descriptor(slot).account;
+  return account == 0 ? 0 : account - 1;
+}
+
+void SlotTable::charge(std::uint16_t slot, uid_t uid) {
+  SlotDescriptor& d = at(slot);
+  d.account = uid + 1;
+  parts_.sessions.users().take(uid, Resource::slots);
+  parts_.sessions.users().take(uid, Resource::memory, bytes_of(d));
+}
+
+void SlotTable::uncharge(std::uint16_t slot) {
+  parts_.sessions.users().give(account_of(slot), Resource::slots);
+  parts_.sessions.users().give(account_of(slot), Resource::memory, bytes_of(descriptor(slot)));
+}
+
+/// The user that connected has closed its end: who keeps the other end open has to pay for it now.
+void SlotTable::charge_to_owner(std::uint16_t slot) {
+  const SlotDescriptor& d = descriptor(slot);
+  if (d.session == kNoSession) return;
+  const uid_t owner = parts_.sessions.record(d.session).uid;
+  if (owner == account_of(slot)) return;
+  uncharge(slot);
+  charge(slot, owner);
 }
 
 void SlotTable::keep(std::uint16_t slot) {
@@ -168,6 +201,7 @@ void SlotTable::disown(std::uint16_t slot) {
 void SlotTable::free(std::uint16_t slot) {
   SlotDescriptor& d = at(slot);
   disown(slot);
+  uncharge(slot);
   by_link_.remove(slot);
   parts_.card.close_slot(slot);
   release_memory(d.in_offset);
@@ -211,11 +245,14 @@ void SlotTable::check_draining(std::uint64_t now_us) {
     const regs::SlotRow& row = parts_.card.row(entry.slot);
     const bool moving =
         static_cast<regs::SlotState>(row.state) == regs::SlotState::bound && !parts_.card.drained(entry.slot);
-    if (!moving && (!is_remote(entry.slot) || parts_.peers.can_tell(row.link))) {
+    if (nobody_reads(descriptor(entry.slot)) ||
+        (!moving && (!is_remote(entry.slot) || parts_.peers.can_tell(row.link)))) {
       done.push_back(entry.slot);
     } else if (now_us > entry.deadline_us) {
-      parts_.log->warn("slot {}: {} lines to {} were not delivered within limits.linger and are given up", entry.slot,
-                       row.in_tail - row.in_head, peer_text(entry.slot));
+      parts_.log.limited("linger", spdlog::level::warn,
+                         "slot " + std::to_string(entry.slot) + ": " + std::to_string(row.in_tail - row.in_head) +
+                             " lines to " + peer_text(entry.slot) +
+                             " were not delivered within limits.linger and are given up");
       done.push_back(entry.slot);
     }
   }
@@ -223,6 +260,11 @@ void SlotTable::check_draining(std::uint64_t now_us) {
     // An earlier one in the list may have been its partner and have taken it along.
     if (descriptor(slot).phase == Phase::draining) finish_close(slot);
   }
+}
+
+/// The other end is on this node, too, and its process has closed it: what would be delivered has no reader.
+bool SlotTable::nobody_reads(const SlotDescriptor& d) const {
+  return d.pairing == Pairing::strict && (d.has_partner == 0 || descriptor(d.partner).phase == Phase::draining);
 }
 
 void SlotTable::finish_close(std::uint16_t slot) {
@@ -253,6 +295,7 @@ void SlotTable::peer_ended(std::uint16_t slot, End end, const std::string& text)
   d.phase = Phase::peer_gone;
   d.end = end;
   if (d.session == kNoSession) return free(slot);
+  charge_to_owner(slot);
   tell_closed(d, text);
 }
 
@@ -423,6 +466,8 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
     return false;
   }
   ++used_;
+  const bool has_owner = d.session != kNoSession && parts_.sessions.find(d.session) != nullptr;
+  charge(slot, d.account != 0 || !has_owner ? account_of(slot) : parts_.sessions.record(d.session).uid);
   if (Session* owner = d.session == kNoSession ? nullptr : parts_.sessions.find(d.session);
       owner != nullptr && d.local < slot::kMaxSessionSlots) {
     parts_.sessions.retake_slot(*owner, slot, d.local, bytes_of(d));

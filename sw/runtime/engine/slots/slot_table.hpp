@@ -57,6 +57,7 @@ struct SlotWish {
   Pairing pairing = Pairing::none;  ///< what it will become: remote, direct or strict
   std::string_view service;
   bool acceptor = false;
+  std::optional<uid_t> payer{};  ///< the user that it is counted for; none: the session's
 };
 
 /// Where the positions of a pairing's rings begin, as one end sees them (docs/protocol.md, R1).
@@ -167,6 +168,11 @@ class SlotTable {
   void keep(std::uint16_t slot);
   void bind(std::uint16_t slot, std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch, FirstPositions first);
   void disown(std::uint16_t slot);
+  uid_t account_of(std::uint16_t slot) const;
+  void charge(std::uint16_t slot, uid_t uid);
+  void uncharge(std::uint16_t slot);
+  void charge_to_owner(std::uint16_t slot);
+  bool nobody_reads(const SlotDescriptor& d) const;
   void free(std::uint16_t slot);
   void drain(std::uint16_t slot);
   void finish_close(std::uint16_t slot);

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "driver/card.hpp"
+#include "runtime/control/codec.hpp"
 #include "runtime/engine/host/node_log.hpp"
 #include "runtime/engine/status/capture_tap.hpp"
 
@@ -18,16 +20,29 @@ class Capture {
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
 
-  /// Sends frames into `socket` from now on, of one link or of all; `snaplen` bytes of each, 0: all. False: another
-  /// capture is running.
-  bool start(slot::Fd socket, std::optional<std::uint16_t> link, std::uint32_t snaplen);
-  /// Ends a capture whose reader has ended.
-  void tick();
+  /// Who asked for a capture.
+  struct Holder {
+    std::uint32_t uid = 0;
+    std::int32_t pid = 0;
+  };
+
+  /// Sends frames into `socket` from now on, of one link or of all; `snaplen` bytes of each, 0: all. Throws Refusal
+  /// (busy) when another capture is running; root ends one of another user by its own.
+  void start(slot::Fd socket, std::optional<std::uint16_t> link, std::uint32_t snaplen, Holder holder);
+  /// Ends a capture whose reader has ended, or has taken nothing for kPatienceUs while there were frames.
+  void tick(std::uint64_t now_us);
 
  private:
   driver::Card& card_;
   NodeLog& log_;
+  static constexpr std::uint64_t kPatienceUs = 10'000'000;
+
+  void end(const std::string& why);
+
   std::unique_ptr<CaptureTap> tap_;
+  Holder holder_;
+  std::uint64_t taken_ = 0, dropped_ = 0;          ///< by the reader so far, at the last look
+  std::optional<std::uint64_t> stalled_since_us_;  ///< frames are dropped and none is taken
 };
 
 }  // namespace slotwire::engine

@@ -34,7 +34,10 @@ void CaptureTap::on_frame(bool outgoing, std::uint16_t link, std::span<const std
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  if (::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return;
+  if (::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+    ++sent_;
+    return;
+  }
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR) {
     ++dropped_;
   } else {

@@ -34,6 +34,8 @@ class CaptureTap final : public driver::FrameTap {
                 std::span<const std::byte> payload) override;
   /// The receiver has gone.
   bool closed() const { return closed_.load(std::memory_order_relaxed); }
+  /// Frames that the receiver's socket took.
+  std::uint64_t sent() const { return sent_.load(std::memory_order_relaxed); }
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
@@ -41,6 +43,7 @@ class CaptureTap final : public driver::FrameTap {
   std::optional<std::uint16_t> link_;
   std::uint32_t snaplen_;
   // Read in the engine's thread while another one captures.
+  std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::atomic<bool> closed_{false};
 };

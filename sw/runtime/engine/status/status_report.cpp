@@ -132,6 +132,23 @@ Json StatusReport::workers() {
   return workers;
 }
 
+/// Who holds what; the first page, by slots.
+Json StatusReport::users() {
+  Json users = Json::array();
+  parts_.users.each(control::kMaxPage, [&](uid_t uid, const Holdings& held) {
+    const auto of = [&](Resource resource) { return held[static_cast<std::size_t>(resource)]; };
+    users.push_back({{"uid", uid},
+                     {"sessions", of(Resource::sessions)},
+                     {"slots", of(Resource::slots)},
+                     {"memory", of(Resource::memory)},
+                     {"services", of(Resource::services)},
+                     {"pending_opens", of(Resource::pending_opens)},
+                     {"tool_connections", of(Resource::tool_connections)},
+                     {"unread", of(Resource::unread)}});
+  });
+  return users;
+}
+
 Json StatusReport::node() {
   driver::Card& card = parts_.card.card();
   card.refresh({});
@@ -150,6 +167,13 @@ Json StatusReport::node() {
       {"workers", workers()},
       {"slots",
        {{"used", parts_.slots.used()}, {"limit", parts_.config.limits.slots}, {"draining", parts_.slots.draining()}}},
+      {"users", users()},
+      {"user_count", parts_.users.users()},
+      {"clients",
+       {{"refused", parts_.users.counters().refused},
+        {"turned_away", parts_.users.counters().turned_away},
+        {"cut_off", parts_.users.counters().cut_off},
+        {"delayed", parts_.users.counters().delayed}}},
       {"sessions", {{"used", parts_.sessions.used()}, {"limit", parts_.sessions.limit()}}},
       {"memory",
        {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},

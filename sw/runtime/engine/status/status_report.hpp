@@ -25,6 +25,7 @@ struct StatusParts {
   PeerTable& peers;
   ServiceTable& services;
   TransportSet& transports;
+  const UserAccounts& users;
   bool recovered = false;
   const std::uint64_t& sleeps;  ///< of the engine's thread so far
 };
@@ -44,6 +45,7 @@ class StatusReport {
   control::Json services();
   control::Json counters();
   control::Json workers();
+  control::Json users();
   control::Json slot_row(std::uint16_t slot);
 
   StatusParts parts_;
