@@ -97,7 +97,7 @@ class Session:
         self.socket.settimeout(TIMEOUT)
         self.socket.connect(path)
         self.asked = 0
-        answer, self.fds = self.ask({"op": "hello", "version": 1, "name": name})
+        answer, self.fds = self.ask({"op": "hello", "version": 2, "name": name})
         if "ok" not in answer:
             raise AssertionError(f"hello: {answer}")
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -116,6 +117,10 @@ Result<PidFd> PidFd::open(const PeerCredentials& credentials) {
 bool PidFd::exited() const {
   pollfd poll_fd{fd_.get(), POLLIN, 0};
   return ::poll(&poll_fd, 1, 0) == 1;
+}
+
+bool is_operator(const PeerCredentials& who) {
+  return who.uid == 0 || who.uid == ::getuid();
 }
 
 }  // namespace slotwire::engine

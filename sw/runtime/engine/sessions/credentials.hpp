@@ -24,6 +24,9 @@ struct PeerCredentials {
   std::uint64_t start_time = 0;
 };
 
+/// Whether the process may do what only an operator may: root, and the user that slotwired runs as.
+bool is_operator(const PeerCredentials& who);
+
 /// Credentials of the peer of a connected unix socket, as they were when it connected. An error when `socket` is no
 /// such socket or the process has ended.
 [[nodiscard]] Result<PeerCredentials> peer_credentials(int socket);

@@ -3,6 +3,8 @@
 #include <exception>
 #include <utility>
 
+#include "runtime/control/closer.hpp"
+
 namespace slotwire::engine {
 namespace {
 
@@ -10,8 +12,9 @@ namespace {
 constexpr int kPacketsAtOnce = 16;
 
 void check_version(std::int64_t version) {
-  if (version == control::kVersion) return;
-  throw Refusal{"version", "this slotwired (" SLOTWIRE_VERSION ") speaks version " + std::to_string(control::kVersion) +
+  if (version == control::kProcessVersion) return;
+  throw Refusal{"version", "this slotwired (" SLOTWIRE_VERSION ") speaks version " +
+                               std::to_string(control::kProcessVersion) +
                                " of the control protocol, the process speaks " + std::to_string(version) +
                                "; install the same release for both"};
 }
@@ -68,16 +71,19 @@ void ProcessHub::on_ready(std::uint64_t id, std::uint32_t events) {
         return drop(id, "it ended");
       case control::PacketChannel::Got::too_long:
         return drop(id, "it sent a packet longer than limits.control_message");
+      case control::PacketChannel::Got::unwanted:
+        return drop(id, "it sent a descriptor with a message that takes none");
       case control::PacketChannel::Got::packet:
-        handle(*client, std::move(packet));
+        handle(*client, packet.text, packet.fds);
+        for (slot::Fd& fd : packet.fds) control::Closer::of_process().close(std::move(fd));
     }
   }
 }
 
 /// The boundary of what a process can do: whatever is wrong with its packet is answered, and costs nobody else.
-void ProcessHub::handle(Client& client, control::Packet packet) {
+void ProcessHub::handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds) {
   const std::uint64_t client_id = client.id;
-  const auto decoded = control::decode_request(packet.text);
+  const auto decoded = control::decode_request(text);
   if (const auto* invalid = std::get_if<control::InvalidRequest>(&decoded)) {
     if (invalid->unknown && client.session == kNoSession) {
       return refuse(client_id, invalid->id, {"no_session", "send 'hello' first; and " + invalid->text});
@@ -86,7 +92,7 @@ void ProcessHub::handle(Client& client, control::Packet packet) {
   }
   const auto& request = std::get<control::RequestPacket>(decoded);
   try {
-    handler_.on_request(client, request, std::move(packet.fds));
+    handler_.on_request(client, request, fds);
   } catch (const Refusal& refusal) {
     refuse(client_id, request.id, refusal);
   } catch (const std::exception& error) {

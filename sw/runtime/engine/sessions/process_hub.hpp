@@ -29,8 +29,8 @@ struct Client {
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
-  /// `fds` came with the request. The client may have gone on return.
-  virtual void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd> fds) = 0;
+  /// `fds` came with the request; those that are left in it are closed. The client may have gone on return.
+  virtual void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd>& fds) = 0;
 };
 
 /// One thread.
@@ -74,7 +74,7 @@ class ProcessHub {
   Client* find(std::uint64_t id);
   control::PacketChannel* channel_of(Client& client);
   void on_ready(std::uint64_t id, std::uint32_t events);
-  void handle(Client& client, control::Packet packet);
+  void handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds);
   void refuse(std::uint64_t client, std::uint64_t id, const Refusal& refusal);
   void drop(std::uint64_t id, std::string_view why);
   void send(Client& client, const std::string& text, const std::vector<int>& fds);
