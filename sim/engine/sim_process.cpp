@@ -31,7 +31,7 @@ void SimProcess::reach(std::shared_ptr<PacketPipe> pipe) {
   pipe_ = std::move(pipe);
   asked_.clear();
   if (session_ == 0) {
-    ask(Asked::hello, control::Hello{.version = control::kVersion, .name = name()});
+    ask(Asked::hello, control::Hello{.version = control::kProcessVersion, .name = name()});
     return;
   }
   control::Resume resume;
@@ -99,7 +99,7 @@ void SimProcess::take_answer(const control::Answer& answer, std::vector<slot::Fd
     session_ = 0;
     ends_.clear();
     services_.clear();
-    ask(Asked::hello, control::Hello{.version = control::kVersion, .name = name()});
+    ask(Asked::hello, control::Hello{.version = control::kProcessVersion, .name = name()});
     return;
   }
   if (answer.refusal) return;  // quota, link_down, ...: what a busy node says

@@ -9,7 +9,7 @@
 
 namespace slotwire::sim {
 
-/// In the order of the message: space file A, space file B, the eventfd that wakes the process.
+/// In the order of the message: space file A, space file B, the event (core/slot/waiter.hpp) that wakes the process.
 using ShareFds = std::array<slot::Fd, driver::vfio_user::kShareFds>;
 
 /// Called only while no access of the function is under way.

@@ -36,7 +36,7 @@ bool take(std::span<const std::byte> body, T& value) {
   return true;
 }
 
-/// Only an eventfd is written to: what else a client may pass could hold up whoever writes.
+/// Of an interrupt only an eventfd is written to: what else a client may pass could hold up whoever writes.
 bool is_eventfd(int fd) {
   std::array<char, 64> target{};
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
@@ -362,7 +362,7 @@ void VfioUserServer::share_slot(Bytes body) {
   protocol::ShareSlot asked{};
   if (slots_ == nullptr) return refuse(ENOTSUP);
   if (!take(body, asked) || body.size() != sizeof asked || fds_.size() != protocol::kShareFds ||
-      !is_eventfd(fds_.back().get())) {
+      !slot::is_event(fds_.back().get())) {
     return refuse(EINVAL);
   }
   ShareFds fds;

@@ -33,7 +33,7 @@ struct Capabilities {
 struct SlotFiles {
   slot::Fd own;    ///< space file A: process page and input ring
   slot::Fd other;  ///< space file B: proxy page and output ring; absent for a direct pair
-  slot::Fd wake;   ///< eventfd that wakes the process
+  slot::Fd wake;   ///< event (core/slot/waiter.hpp) that wakes the process
 };
 
 /// What a card of metal or of a simulation says of itself, checked. Immutable while the card is used.

@@ -1,15 +1,20 @@
-// A hostile process: gets slots like any other, then writes random values into everything it may write to. Between such
-// lives it floods the control socket, does not read it, takes all that it gets, says nothing, and is killed. As root it
-// becomes another user first, since root may take everything.
+// A hostile process: gets slots like any other, then writes random values into everything it may write to, changes the
+// flags and the state of every descriptor that it shares, punches holes into its memory, and passes descriptors that
+// nobody asked for. Between such lives it floods the control socket, does not read it, takes all that it gets, says
+// nothing, and is killed. As root it becomes another user first, since root may take everything.
 //
 //   fault_hostile SOCKET SEED SECONDS SERVICE...    connects to the services in turn
 //   fault_hostile SOCKET SEED SECONDS spin          only burns a processor for as long: what to compare with
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -29,6 +34,31 @@ namespace {
 using nlohmann::json;
 using namespace slotwire;
 
+/// A TCP socket whose close() waits for a second: nobody takes what was sent over it. None: the machine has no room.
+slot::Fd lingering_socket() {
+  static const slot::Fd listener = [] {
+    slot::Fd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    ::listen(made.get(), 4096);
+    return made;
+  }();
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  slot::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 && errno != EINPROGRESS)
+    return {};
+  const std::array<char, 65536> data{};
+  while (::send(socket.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+  }
+  const linger second{1, 1};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &second, sizeof second);
+  return socket;
+}
+
 class Hostile {
  public:
   Hostile(std::string path, std::uint64_t seed) : path_(std::move(path)), random_(seed) {}
@@ -42,12 +72,12 @@ class Hostile {
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
     control::PacketSocket socket(std::move(fd), std::size_t{1} << 18, 4);
     std::vector<slot::Fd> fds;
-    json answer = ask(socket, {{"op", "hello"}, {"version", 1}, {"name", "hostile"}}, fds);
+    json answer = ask(socket, {{"op", "hello"}, {"version", 2}, {"name", "hostile"}}, fds);
     if (!answer.contains("ok") || fds.size() != 3) return;
     const slot::Mapping bells = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
     const slot::Fd kick = std::move(fds[2]);
     std::vector<slot::Space> spaces;
-    std::vector<slot::Fd> wakes;
+    std::vector<slot::Fd> wakes, files;
     for (const std::string& service : services) {
       answer = ask(socket, {{"op", "connect"}, {"service", service}, {"timeout_ms", 2000}}, fds);
       if (!answer.contains("ok") || fds.size() < 3) continue;
@@ -62,14 +92,22 @@ class Hostile {
         refused = true;
       }
       if (!refused) ++writable_proxy_pages;
+      files.push_back(std::move(fds[0]));
     }
     if (spaces.empty()) return;
+    const std::vector<slot::Fd>* const shared[] = {&wakes, &files};
     // Now and then everything at full speed, now and then gently enough that a slot lives longer.
     const std::int64_t end =
         std::min<std::int64_t>(until_ms, fault::now_ms() + static_cast<std::int64_t>(random_() % 60));
     while (fault::now_ms() < end) {
       for (int i = 0; i < 200; ++i) act(spaces[random_() % spaces.size()], bells, kick, wakes);
+      for (const auto* fds : shared) misuse((*fds)[random_() % fds->size()].get());
+      misuse(kick.get());
       if (random_() % 8 == 0) garble(socket);
+      if (random_() % 16 == 0) {
+        const slot::Fd passed = lingering_socket();
+        if (passed) socket.send(R"({"op":"status","id":1})", {passed.get()});
+      }
       control::Packet packet;
       while (socket.receive(packet) == control::PacketSocket::Got::packet) {
         const json event = json::parse(packet.text, nullptr, false);
@@ -158,7 +196,7 @@ class Hostile {
   }
 
   std::uint64_t attacks = 0, refusals = 0, killed = 0;
-  std::uint64_t lives = 0, faults = 0, writes = 0, slots = 0, writable_proxy_pages = 0;
+  std::uint64_t lives = 0, faults = 0, writes = 0, slots = 0, writable_proxy_pages = 0, resized = 0;
 
  private:
   slot::Fd reach() {
@@ -174,7 +212,7 @@ class Hostile {
   control::PacketSocket join() {
     control::PacketSocket socket(reach(), std::size_t{1} << 18, 4);
     std::vector<slot::Fd> fds;
-    ask(socket, {{"op", "hello"}, {"version", 1}, {"name", "hostile"}}, fds);
+    ask(socket, {{"op", "hello"}, {"version", 2}, {"name", "hostile"}}, fds);
     return socket;
   }
 
@@ -247,6 +285,27 @@ class Hostile {
     }
   }
 
+  /// What can be done to a descriptor whatever it is. None of it blocks.
+  void misuse(int fd) {
+    switch (random_() % 4) {
+      case 0:
+        ::fcntl(fd, F_SETFL, random_() % 2 == 0 ? 0 : O_NONBLOCK);
+        break;
+      case 1: {
+        const itimerspec timer{{0, static_cast<long>(random_() % 100'000)},
+                               {0, static_cast<long>(random_() % 100'000)}};
+        ::timerfd_settime(fd, 0, &timer, nullptr);
+        break;
+      }
+      case 2:
+        if (::ftruncate(fd, static_cast<off_t>(random_() % 2)) == 0) ++resized;
+        break;
+      default:
+        if (random_() % 16 != 0) break;
+        ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(random_() % 4) * 4096, 8192);
+    }
+  }
+
   void garble(control::PacketSocket& socket) {
     std::string text;
     switch (random_() % 4) {
@@ -297,5 +356,6 @@ int main(int argc, char** argv) {
               hostile.slots, hostile.writes, hostile.faults);
   if (hostile.writable_proxy_pages != 0)
     std::printf("hostile: %lu proxy pages could be mapped writable\n", hostile.writable_proxy_pages);
-  return hostile.faults == 0 || hostile.writable_proxy_pages != 0 ? 1 : 0;
+  if (hostile.resized != 0) std::printf("hostile: %lu times a file could be resized\n", hostile.resized);
+  return hostile.faults == 0 || hostile.writable_proxy_pages != 0 || hostile.resized != 0 ? 1 : 0;
 }

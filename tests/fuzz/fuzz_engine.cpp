@@ -119,7 +119,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   if (hello) {
     if (!send(to_peers ? R"({"type":"hello","version":1,"node":"peer","incarnation":"1","udp_port":9,"tcp_port":9})"
-                       : R"({"op":"hello","id":1,"version":1,"name":"fuzzer"})") ||
+                       : R"({"op":"hello","id":1,"version":2,"name":"fuzzer"})") ||
         !drain(fd, true)) {
       return 0;
     }

@@ -3,6 +3,7 @@
 As a program, `raw_process.py SOCKET NAME SERVICE`, it connects to a service that echoes and obeys lines on its standard
 input: `once` makes a call, `run` makes calls until the next line. Every answer is compared with what was sent.
 """
+import ctypes
 import fcntl
 import json
 import mmap
@@ -22,6 +23,7 @@ REQUEST, REPLY, WHOLE = 2, 3, 3
 WAIT_READABLE, WAIT_STEP = 1, 4
 MOST_BODY = 2000
 FENCE = threading.Lock()
+LIBC = ctypes.CDLL(None, use_errno=True)
 F_ADD_SEALS, F_GET_SEALS, SHRINK_GROW_SEAL = 1033, 1034, 0x2 | 0x4 | 0x1  # <linux/fcntl.h>
 
 
@@ -103,7 +105,7 @@ class Session:
         self.socket.settimeout(TIMEOUT)
         self.socket.connect(path)
         self.asked = 0
-        answer, self.fds = self.ask({"op": "hello", "version": 1, "name": name})
+        answer, self.fds = self.ask({"op": "hello", "version": 2, "name": name})
         if "ok" not in answer:
             raise AssertionError(f"hello: {answer}")
 
@@ -131,7 +133,9 @@ class Session:
         with mmap.mmap(self.fds[0], PAGE) as bells:
             for at, bit in ((WORDS + local // 64 * 8, local % 64), (SUMMARY, local // 64)):
                 bells[at + bit // 8] |= 1 << bit % 8
-        os.write(self.fds[2], struct.pack("<Q", 1))
+        # A kick is a timerfd that expires at once: struct itimerspec with 0 s between and 1 ns until then.
+        if LIBC.timerfd_settime(self.fds[2], 0, struct.pack("<4q", 0, 0, 0, 1), None) != 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def wait_closed(self):
         """The reason and the text with which a connection ends."""

@@ -28,8 +28,8 @@ KILLS = 3  # of slotwired, while calls run
 STORMS = 6  # lives of the hostile process in which it writes at random
 
 
-def eventfd():
-    return ctypes.CDLL(None).eventfd(0, os.O_CLOEXEC | os.O_NONBLOCK)  # os.eventfd() came with Python 3.10
+def event():
+    return ctypes.CDLL(None).timerfd_create(1, os.O_CLOEXEC | os.O_NONBLOCK)  # 1: CLOCK_MONOTONIC
 
 
 def space_files(pid):
@@ -247,23 +247,23 @@ class Sharing(unittest.TestCase):
 
     def test_what_is_no_space_file_is_refused(self):
         order, size = 6, 2 * raw_process.PAGE
-        good, event, pipe = self.file(size), eventfd(), os.pipe()
-        for fd in (event, *pipe):
+        good, wake, pipe = self.file(size), event(), os.pipe()
+        for fd in (wake, *pipe):
             self.addCleanup(os.close, fd)
         reading = os.open(f"/proc/self/fd/{good}", os.O_RDONLY)
         self.addCleanup(os.close, reading)
         share = lambda slot, fds, in_order=order, out_order=order: self.ask(self.SHARE, struct.pack("<III", slot, in_order, out_order), fds)[0]
-        wrong = {"slot 64 of 64": (64, (good, good, event)), "no descriptors": (0, ()), "one too few": (0, (good, good)), "one too many": (0, (good, good, event, event)),
-                 "no eventfd": (0, (good, good, pipe[1])), "a pipe": (0, (pipe[0], good, event)), "another size": (0, (self.file(size + raw_process.PAGE), good, event)),
-                 "a file that may shrink": (0, (good, self.file(size, seals=0), event)), "a ring too large": (0, (good, good, event), 16, order),
-                 "an order far too large": (0, (good, good, event), 0xffffffff, order), "no right to write": (0, (good, reading, event))}
+        wrong = {"slot 64 of 64": (64, (good, good, wake)), "no descriptors": (0, ()), "one too few": (0, (good, good)), "one too many": (0, (good, good, wake, wake)),
+                 "no timerfd": (0, (good, good, pipe[1])), "a pipe": (0, (pipe[0], good, wake)), "another size": (0, (self.file(size + raw_process.PAGE), good, wake)),
+                 "a file that may shrink": (0, (good, self.file(size, seals=0), wake)), "a ring too large": (0, (good, good, wake), 16, order),
+                 "an order far too large": (0, (good, good, wake), 0xffffffff, order), "no right to write": (0, (good, reading, wake))}
         for what, arguments in wrong.items():
             with self.subTest(what):
                 self.assertEqual(share(*arguments), errno.EINVAL)
-        self.assertEqual(self.ask(self.SHARE, b"short", (good, good, event))[0], errno.EINVAL)
+        self.assertEqual(self.ask(self.SHARE, b"short", (good, good, wake))[0], errno.EINVAL)
         self.assertEqual(self.ask(self.UNSHARE, b"")[0], errno.EINVAL)
         # A row that is not bound has nothing to serve, and that is no error; nor is the end of what was never served.
-        self.assertEqual(share(0, (good, good, event)), 0)
+        self.assertEqual(share(0, (good, good, wake)), 0)
         for slot in (0, 63, 64, 0xffffffff):
             self.assertEqual(self.ask(self.UNSHARE, struct.pack("<I", slot))[0], 0)
         self.assertEqual(space_files(self.card.pid), set())

@@ -138,7 +138,7 @@ class Quotas(NodeTest):
         sessions = []
         while True:
             end = self.keep(connected(node.socket, ADA))
-            end.send(json.dumps({"op": "hello", "version": 1, "name": "greedy", "id": 1}).encode())
+            end.send(json.dumps({"op": "hello", "version": 2, "name": "greedy", "id": 1}).encode())
             answer = json.loads(end.recv(1 << 16))
             if "ok" not in answer:
                 break

@@ -166,8 +166,8 @@ TEST(ControlCodec, TextsOfOthersForgeNoLinesInALog) {
 }
 
 TEST(ControlCodec, AnotherVersionIsReadNoFurtherThanItsVersion) {
-  const auto request = decode_request(R"({"op":"hello","id":1,"version":2,"name":{"first":"x"}})");
-  EXPECT_EQ(std::get<Hello>(std::get<RequestPacket>(request).request).version, 2);
+  const auto request = decode_request(R"({"op":"hello","id":1,"version":9,"name":{"first":"x"}})");
+  EXPECT_EQ(std::get<Hello>(std::get<RequestPacket>(request).request).version, 9);
   const auto hello = decode_peer(R"({"type":"hello","version":9,"node":"n","incarnation":[]})");
   ASSERT_TRUE(hello.ok()) << hello.error().text;
   EXPECT_EQ(std::get<PeerHello>(hello.value()).version, 9);

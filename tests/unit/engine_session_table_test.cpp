@@ -2,6 +2,7 @@
 #include "runtime/engine/sessions/session_table.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 
 #include "unit/engine_rooms.hpp"
 
@@ -90,6 +91,25 @@ TEST(SessionTable, TakesUpAnEarlierLife) {
   KeptDescriptors again = rooms.store.take();
   EXPECT_THROW(last.recover(0, again.at(KeptTag::of_session(0).number())), std::runtime_error);
   EXPECT_EQ(last.used(), 0U);
+}
+
+TEST(SessionTable, DoesNotTakeUpAKickOfAnEarlierRelease) {
+  Rooms rooms;
+  rooms.attach(100);
+  std::vector<slot::Fd> fds = std::move(rooms.store.take().at(KeptTag::of_session(0).number()));
+  fds[2] = slot::Fd(::eventfd(0, EFD_CLOEXEC));
+  sim::SimLoop loop(rooms.timeline);
+  const std::unique_ptr<driver::Card> card = software_card(rooms.admin, rooms.listener, 64);
+  SessionTable later(
+      {rooms.config, rooms.admin, *card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
+      [](Session&, End) {});
+  try {
+    later.recover(0, fds);
+    ADD_FAILURE() << "it was taken up";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("earlier release"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(later.used(), 0U);
 }
 
 TEST(SessionTable, ADetachedProcessThatEndsIsSeen) {

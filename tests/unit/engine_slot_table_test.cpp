@@ -2,6 +2,7 @@
 #include "runtime/engine/slots/slot_table.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
 
@@ -188,6 +189,23 @@ TEST(SlotTable, AFaultedSlotEndsOnBothSidesAndAloneHere) {
   EXPECT_EQ(closed.reason, End::fault);
   EXPECT_NE(closed.text.find("IN_TAIL"), std::string::npos) << closed.text;
   EXPECT_EQ(rooms.slots.descriptor(good).phase, Phase::open);
+}
+
+TEST(SlotTable, DoesNotTakeUpAWakeUpOfAnEarlierRelease) {
+  Rooms rooms;
+  Session& session = rooms.attach(100);
+  const std::uint16_t first = rooms.open(session, Pairing::direct);
+  const std::uint16_t second = rooms.open(session, Pairing::direct);
+  rooms.slots.pair_here(first, second, Pairing::direct);
+  KeptDescriptors kept = rooms.store.take();
+  const std::unique_ptr<driver::Card> card = software_card(rooms.admin, rooms.listener, 3);
+  SlotTable later({rooms.config, rooms.admin, *card, rooms.loop, rooms.store, rooms.sessions, rooms.peers, rooms.log,
+                   [] { return 1U; }, Rooms::kLoopLink});
+  const auto has_link = [](std::uint16_t) { return true; };
+  std::vector<slot::Fd>& old = kept.at(KeptTag::of_slot(first).number());
+  old[1] = slot::Fd(::eventfd(0, EFD_CLOEXEC));
+  EXPECT_FALSE(later.recover(first, old, has_link));
+  EXPECT_TRUE(later.recover(second, kept.at(KeptTag::of_slot(second).number()), has_link));
 }
 
 TEST(LinkSlots, AddsAndRemovesInAnyOrder) {

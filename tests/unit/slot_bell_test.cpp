@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <array>
@@ -108,6 +111,30 @@ TEST(SlotEvent, SignalsAddUpAndDrainAtOnce) {
   EXPECT_TRUE(readable(event.get()));
   slot::drain_event(event.get());
   EXPECT_FALSE(readable(event.get()));
+}
+
+TEST(SlotEvent, NeedsNoFlagOfItsDescriptor) {
+  const slot::Fd event = slot::create_event();
+  ASSERT_EQ(::fcntl(event.get(), F_SETFL, 0), 0);
+  slot::drain_event(event.get());
+  EXPECT_FALSE(readable(event.get()));
+  for (int i = 0; i < 3; ++i) slot::signal_event(event.get());
+  slot::drain_event(event.get());
+  EXPECT_FALSE(readable(event.get()));
+  // A kernel that cannot set ticks arms the timer, and others may do so at any time.
+  const itimerspec fast{{0, 1}, {0, 1}};
+  ASSERT_EQ(::timerfd_settime(event.get(), 0, &fast, nullptr), 0);
+  pollfd wait{event.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&wait, 1, -1), 1);
+  slot::drain_event(event.get());
+  EXPECT_FALSE(readable(event.get()));
+}
+
+TEST(SlotEvent, IsToldFromOtherDescriptors) {
+  EXPECT_TRUE(slot::is_event(slot::create_event().get()));
+  EXPECT_FALSE(slot::is_event(slot::Fd(::eventfd(0, EFD_CLOEXEC)).get()));
+  EXPECT_FALSE(slot::is_event(slot::create_sealed_file("page", 4096).get()));
+  EXPECT_FALSE(slot::is_event(-1));
 }
 
 TEST(SlotWaiter, SleepsAtOnceWhenToldTo) {

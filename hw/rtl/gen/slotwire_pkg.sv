@@ -55,7 +55,7 @@ package slotwire_pkg;
   localparam int unsigned BellWordCount = 64;
 
   // The polled page. One to each session; written by the engine, mapped read-only by the process.
-  localparam int unsigned Polled = 0;  // Bit w is 1 while word w of the bells is polled; 0: ring the kick eventfd after a bell in it.
+  localparam int unsigned Polled = 0;  // Bit w is 1 while word w of the bells is polled; 0: kick after a bell in it.
 
   // The capability page of a card. Read-only. What a card shows of itself and what it counted. Registers never change
   // after reset, except the counters. A reader with 32-bit accesses reads a counter's high half, low half, high half

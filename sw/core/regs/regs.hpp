@@ -108,8 +108,7 @@ inline constexpr std::size_t kBellWords = 0x040;
 inline constexpr std::size_t kBellWordCount = 64;
 
 // The polled page. One to each session; written by the engine, mapped read-only by the process.
-/// Bit w is 1 while word w of the bells is polled; 0: ring the kick eventfd after a bell in it. (64 bits; written by
-/// the engine)
+/// Bit w is 1 while word w of the bells is polled; 0: kick after a bell in it. (64 bits; written by the engine)
 inline constexpr std::size_t kPolled = 0x000;
 
 // The capability page of a card. Read-only. What a card shows of itself and what it counted. Registers never change

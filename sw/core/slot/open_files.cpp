@@ -1,8 +1,18 @@
 #include "core/slot/open_files.hpp"
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 namespace slotwire::slot {
+namespace {
+
+#ifdef SO_PASSRIGHTS
+constexpr int kPassRights = SO_PASSRIGHTS;
+#else
+constexpr int kPassRights = 83;  // <asm-generic/socket.h> of Linux 6.16
+#endif
+
+}  // namespace
 
 std::uint64_t raise_open_files_limit() {
   rlimit limit{};
@@ -11,6 +21,11 @@ std::uint64_t raise_open_files_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return limit.rlim_cur;
+}
+
+bool accept_descriptors(int socket, bool may_come) noexcept {
+  const int on = may_come ? 1 : 0;
+  return ::setsockopt(socket, SOL_SOCKET, kPassRights, &on, sizeof on) == 0;
 }
 
 }  // namespace slotwire::slot

@@ -1,4 +1,4 @@
-// The limit of open files: slot memory and doorbells are descriptors, and the usual soft limit is low.
+// Descriptors of this process: how many there may be, and who may add to them.
 #pragma once
 #include <cstdint>
 
@@ -6,5 +6,10 @@ namespace slotwire::slot {
 
 /// Raises this process's soft limit of open files to the hard one. Returns the limit as it is then; 0: unknown.
 std::uint64_t raise_open_files_limit();
+
+/// Whether the other end of a unix socket may pass descriptors to this process; what a listener says holds for the
+/// connections that it accepts. Closing a passed descriptor may block, even when nobody takes it out of the socket.
+/// False: the kernel has no such option (before Linux 6.16), and descriptors come all the same.
+bool accept_descriptors(int socket, bool may_come) noexcept;
 
 }  // namespace slotwire::slot

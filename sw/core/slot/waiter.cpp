@@ -1,8 +1,8 @@
 #include "core/slot/waiter.hpp"
 
 #include <sched.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/timerfd.h>
 
 #include <cerrno>
 #include <system_error>
@@ -16,6 +16,9 @@ namespace {
 
 // Looks between two readings of the clock while spinning: a reading costs about as much as this many pauses.
 constexpr std::uint32_t kLooksPerClock = 16;
+
+/// TFD_IOC_SET_TICKS of <linux/timerfd.h>, which cannot be included beside <sys/timerfd.h>.
+constexpr unsigned long kSetTicks = _IOW('T', 0, std::uint64_t);
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -48,26 +51,37 @@ Waiter::Step Waiter::next() {
   return Step::sleep;
 }
 
+// An event is a timerfd that is never armed. It is the one pollable object that can be made readable and not readable
+// by calls that do not block whatever its flags and its state are, and both are in the hands of everybody who shares
+// it: write() on an eventfd that is full and read() on one that is empty block as soon as somebody clears O_NONBLOCK,
+// and on a pipe they block while somebody else is inside of it, even with O_NONBLOCK ("Waking" in docs/decisions.md).
+
 Fd create_event() {
-  Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Fd event(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!event) {
     throw std::system_error(errno, std::generic_category(),
-                            "cannot create an eventfd (raise the open-file limit, LimitNOFILE or ulimit -n)");
+                            "cannot create a timerfd (raise the open-file limit, LimitNOFILE or ulimit -n)");
   }
   return event;
 }
 
+bool is_event(int fd) {
+  itimerspec unused{};
+  return ::timerfd_gettime(fd, &unused) == 0;
+}
+
 void signal_event(int fd) {
-  const std::uint64_t one = 1;
-  // EAGAIN means the counter is full, which is as readable as it gets.
-  while (::write(fd, &one, sizeof one) < 0 && errno == EINTR) {
-  }
+  std::uint64_t ticks = 1;
+  if (::ioctl(fd, kSetTicks, &ticks) == 0) return;
+  // A kernel without CONFIG_CHECKPOINT_RESTORE: the timer itself has to expire, which takes some microseconds.
+  itimerspec at_once{};
+  at_once.it_value.tv_nsec = 1;
+  ::timerfd_settime(fd, 0, &at_once, nullptr);
 }
 
 void drain_event(int fd) {
-  std::uint64_t count = 0;
-  while (::read(fd, &count, sizeof count) < 0 && errno == EINTR) {
-  }
+  const itimerspec never{};
+  ::timerfd_settime(fd, 0, &never, nullptr);
 }
 
 }  // namespace slotwire::slot

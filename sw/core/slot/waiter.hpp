@@ -30,11 +30,14 @@ class Waiter {
   std::chrono::steady_clock::time_point start_{};
 };
 
-/// Creates a non-blocking eventfd. Throws std::system_error.
+/// Creates an event: a descriptor that is readable from signal_event() to drain_event(). It may be shared with
+/// processes that are not trusted: neither call blocks, whatever the others do with it. Throws std::system_error.
 Fd create_event();
-/// Makes an eventfd readable. Never blocks; an eventfd that is full is readable already.
+/// Whether a descriptor that came from somebody else is an event.
+bool is_event(int fd);
+/// Makes an event readable. Never blocks. Any thread, and from a signal handler.
 void signal_event(int fd);
-/// Makes an eventfd not readable. Never blocks.
+/// Makes an event not readable. Never blocks.
 void drain_event(int fd);
 
 }  // namespace slotwire::slot

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/slot/open_files.hpp"
 #include "driver/bus/socket_bus_protocol.hpp"
 
 namespace slotwire::driver {
@@ -33,6 +34,7 @@ BusServer::BusServer(std::string path, AccessPort& card) : path_(std::move(path)
   }
   path_.copy(at.sun_path, sizeof at.sun_path - 1);
   listener_ = slot::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  slot::accept_descriptors(listener_.get(), false);  // no request has any
   struct stat old {};
   if (::lstat(path_.c_str(), &old) == 0 && S_ISSOCK(old.st_mode)) ::unlink(path_.c_str());
   if (!listener_ || ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 ||

@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/slot/open_files.hpp"
+
 namespace slotwire::driver {
 
 TimedSocket::TimedSocket(std::string what, std::string path, int timeout_ms, std::string program)
@@ -34,6 +36,7 @@ bool TimedSocket::connect() {
                               : "; start " + program_ + " first");
     return false;
   }
+  slot::accept_descriptors(fd.get(), false);  // no answer has any
   socket_ = std::move(fd);
   error_.clear();
   return true;

@@ -10,7 +10,7 @@ struct SlotShare {
   unsigned in_order = 0, out_order = 0;  ///< rings of 2^order lines
   int own = -1;                          ///< space file A: process page and input ring
   int other = -1;                        ///< space file B: proxy page and output ring
-  int wake = -1;                         ///< eventfd that wakes the process
+  int wake = -1;                         ///< event (core/slot/waiter.hpp) that wakes the process
 };
 
 }  // namespace slotwire::driver

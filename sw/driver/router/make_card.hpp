@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/slot/waiter.hpp"
 #include "driver/bus/host_bus.hpp"
 #include "driver/card.hpp"
 #include "driver/relay/card_neighbours.hpp"

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "core/slot/waiter.hpp"
+
 namespace slotwire::driver {
 namespace {
 

@@ -1,8 +1,23 @@
 #include "driver/sharded/inbox.hpp"
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <system_error>
+
 namespace slotwire::driver {
+
+Inbox::Inbox(std::size_t slots, std::size_t sessions)
+    : looks_(slots), kicks_(sessions), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!wake_) throw std::system_error(errno, std::generic_category(), "cannot create an eventfd for a worker");
+}
+
+void Inbox::signal() noexcept {
+  const std::uint64_t one = 1;
+  while (::write(wake_.get(), &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
 
 /// A signal that was meant for an earlier sleep ends no later one; nothing is read where nobody signalled.
 void Inbox::prepare_sleep() noexcept {

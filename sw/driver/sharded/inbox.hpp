@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "core/slot/memory.hpp"
-#include "core/slot/waiter.hpp"
 #include "driver/sharded/number_set.hpp"
 
 namespace slotwire::driver {
@@ -13,7 +12,8 @@ namespace slotwire::driver {
 class Inbox {
  public:
   /// Slots 0..slots-1, sessions 0..sessions-1.
-  Inbox(std::size_t slots, std::size_t sessions) : looks_(slots), kicks_(sessions) {}
+  /// Throws std::system_error when there is no descriptor for it.
+  Inbox(std::size_t slots, std::size_t sessions);
 
   // --- any thread ---
 
@@ -30,7 +30,7 @@ class Inbox {
   /// Ends the owner's sleep, or the one that it is about to begin. What it is woken for is stored before the call.
   void wake() noexcept {
     if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false, std::memory_order_seq_cst)) {
-      slot::signal_event(wake_.get());
+      signal();
     }
   }
 
@@ -52,9 +52,11 @@ class Inbox {
   int fd() const noexcept { return wake_.get(); }
 
  private:
+  void signal() noexcept;
+
   NumberSet looks_, kicks_;
   std::atomic<bool> asleep_{false};
-  slot::Fd wake_ = slot::create_event();
+  slot::Fd wake_;  ///< an eventfd, which counts signals; shared with nobody outside this process
   // The owner's. Each time that asleep_ is taken away, exactly one signal comes, then or later.
   bool armed_ = false;      ///< asleep_ was set, and nobody was seen to have taken it
   std::uint64_t owed_ = 0;  ///< signals that came or will come, and were not read

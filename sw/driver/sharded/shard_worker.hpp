@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/slot/waiter.hpp"
 #include "driver/sharded/spread_links.hpp"
 #include "driver/sharded/thread_bells.hpp"
 #include "driver/soft/soft_mover.hpp"

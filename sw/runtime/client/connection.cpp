@@ -42,6 +42,9 @@ Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<
   other_ = slot::Space(fds[1].get(), info_.out_order, slot::Access::read_only);
   if (!own_.mirrored() || !other_.mirrored())
     throw std::invalid_argument("slotwired sent a ring that is smaller than a page");
+  for (std::size_t i = 2; i < fds.size(); ++i) {
+    if (!slot::is_event(fds[i].get())) throw std::invalid_argument("slotwired sent a wake-up that is no timerfd");
+  }
   wake_ = std::move(fds[2]);
   if (info_.direct) peer_wake_ = std::move(fds[3]);
   writer_ = slot::RecordWriter(slot::Producer(view_of(own_), own_.marks().tail, other_.marks().head));

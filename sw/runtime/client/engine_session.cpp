@@ -137,7 +137,7 @@ Failure EngineSession::open() {
   control::Answer answer;
   std::vector<slot::Fd> fds;
   Failure failure =
-      request(control::Hello{.version = control::kVersion, .name = name_}, Deadline(kHelloMs), answer, fds);
+      request(control::Hello{.version = control::kProcessVersion, .name = name_}, Deadline(kHelloMs), answer, fds);
   if (failure.status == SW_OK) failure = take_hello(answer, std::move(fds));
   if (failure.status != SW_OK) socket_.reset();
   return failure;
@@ -154,6 +154,7 @@ Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slo
         throw std::invalid_argument(wrong);
       }
     }
+    if (!slot::is_event(fds[2].get())) throw std::invalid_argument("the kick is no timerfd");
     bells_ = slot::map_file(fds[0].get(), regs::kPageBytes, slot::Access::read_write);
     polled_ = slot::map_file(fds[1].get(), regs::kPageBytes, slot::Access::read_only);
     kick_ = std::move(fds[2]);
@@ -169,7 +170,7 @@ Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slo
 }
 
 control::Resume EngineSession::resume_message(std::vector<std::uint32_t> slots) const {
-  return {.version = control::kVersion, .session = id_, .token = token_, .slots = std::move(slots)};
+  return {.version = control::kProcessVersion, .session = id_, .token = token_, .slots = std::move(slots)};
 }
 
 void EngineSession::bye() {
@@ -352,7 +353,7 @@ void EngineSession::on_resume_answer(const control::Answer& answer, std::vector<
   if (resuming_ == Resuming::resume) {
     // The engine started anew and knows nothing of what there was.
     if (failure.status == SW_LOST || failure.status == SW_REFUSED) {
-      return ask_back(Resuming::hello, control::Hello{.version = control::kVersion, .name = name_});
+      return ask_back(Resuming::hello, control::Hello{.version = control::kProcessVersion, .name = name_});
     }
     if (failure.status == SW_OK) failure = take_closed(answer);
   } else if (failure.status == SW_OK) {

@@ -18,8 +18,10 @@
 
 namespace slotwire::control {
 
-/// Version of both protocols. A hello or resume of another version is read no further than its version.
+/// Versions of the protocol between engines, and of that between an engine and its processes. A hello or resume of
+/// another version is read no further than its version. Version 2 of the latter: a kick and a wake are timerfds.
 inline constexpr std::int64_t kVersion = 1;
+inline constexpr std::int64_t kProcessVersion = 2;
 
 inline constexpr std::size_t kMaxName = 63;          ///< bytes of the name of a node or a process; longer ones are cut
 inline constexpr std::size_t kMaxServiceText = 255;  ///< bytes; what a service may be called is for the engine to say
@@ -65,26 +67,26 @@ struct ProcessInfo {
 
 struct Hello {
   static constexpr std::string_view kName = "hello";
-  std::int64_t version = kVersion;
+  std::int64_t version = kProcessVersion;
   std::string name = "unnamed";
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
-    if (!v.version("version", m.version, kVersion)) return;
+    if (!v.version("version", m.version, kProcessVersion)) return;
     v.may("name", m.name, cut(kMaxName));
   }
 };
 
 struct Resume {
   static constexpr std::string_view kName = "resume";
-  std::int64_t version = kVersion;
+  std::int64_t version = kProcessVersion;
   std::uint64_t session = 0;
   std::string token;                 ///< hexadecimal; a wrong one is another session's, not an invalid message
   std::vector<std::uint32_t> slots;  ///< local indices that the process still holds
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
-    if (!v.version("version", m.version, kVersion)) return;
+    if (!v.version("version", m.version, kProcessVersion)) return;
     v.must("session", m.session);
     v.must("token", m.token, cut(2 * kTokenBytes + 1));
     v.must("slots", m.slots, kMaxHeldSlots);

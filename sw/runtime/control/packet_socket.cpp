@@ -7,6 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "runtime/control/closer.hpp"
 
 namespace slotwire::control {
 namespace {
@@ -14,6 +17,34 @@ namespace {
 /// Bytes that a packet takes while it waits, about.
 std::uint64_t cost(const std::string& text) {
   return sizeof(std::string) + text.size();
+}
+
+/// Packets looked at when a socket is closed that may still hold descriptors. More are left to the Closer.
+constexpr int kMostLeftPackets = 1024;
+
+/// Whether the end of a socket, which nobody can send to any more, has packets with descriptors in it. Closing it would
+/// close them.
+bool holds_descriptors(int socket) {
+  const int on = 1;
+  // With it every packet has a control message, which tells an empty one from the end.
+  ::setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  for (int i = 0; i < kMostLeftPackets; ++i) {
+    for (const int flags : {MSG_DONTWAIT | MSG_PEEK, MSG_DONTWAIT | 0}) {
+      char byte = 0;
+      iovec part{&byte, 1};
+      alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control{};
+      msghdr message{};
+      message.msg_iov = &part;
+      message.msg_iovlen = 1;
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      const ssize_t n = ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+      if (n < 0 && (errno == EINTR || errno == ECONNRESET)) break;  // once more
+      if (n < 0 || message.msg_controllen == 0) return false;
+      if ((message.msg_flags & MSG_CTRUNC) != 0) return true;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -28,9 +59,30 @@ PacketSocket::PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t ma
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
 }
 
+PacketSocket::~PacketSocket() {
+  if (!may_carry_ || !socket_) return;
+  ::shutdown(socket_.get(), SHUT_RDWR);
+  if (holds_descriptors(socket_.get())) Closer::of_process().close(std::move(socket_));
+}
+
+bool PacketSocket::next_is_unwanted() {
+  iovec part{buffer_.get(), max_text_};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  ssize_t n = 0;
+  do {
+    n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_PEEK);
+  } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+  // Descriptors find no room here, and that is all that is asked.
+  if (n < 0 || (message.msg_flags & MSG_CTRUNC) == 0) return false;
+  return (message.msg_flags & MSG_TRUNC) != 0 || !may_carry_({buffer_.get(), static_cast<std::size_t>(n)});
+}
+
 PacketSocket::Got PacketSocket::receive(Packet& packet) {
   packet.fds.clear();
   packet.text.clear();
+  if (may_carry_ && next_is_unwanted()) return Got::unwanted;
   iovec part{buffer_.get(), max_text_};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxPacketFds)> control{};
   msghdr message{};

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,7 +25,9 @@ struct Packet {
 /// One end of a control socket, as those see it who need not know what is under it.
 class PacketChannel {
  public:
-  enum class Got { packet, nothing, closed, too_long, lost_descriptors };
+  /// `unwanted`: descriptors came with a packet that may not carry any; the packet is not taken. `lost_descriptors`:
+  /// more came than a packet may have, or than this process may open.
+  enum class Got { packet, nothing, closed, too_long, lost_descriptors, unwanted };
 
   virtual ~PacketChannel() = default;
   /// Readable (epoll) when receive() has something.
@@ -49,6 +52,15 @@ class PacketSocket final : public PacketChannel {
  public:
   /// `max_text` bytes of text a packet; `max_queue` packets wait when the peer does not read.
   PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue);
+  ~PacketSocket() override;
+  PacketSocket(const PacketSocket&) = delete;
+  PacketSocket& operator=(const PacketSocket&) = delete;
+
+  /// Which packets may carry descriptors, by their text.
+  using MayCarry = std::function<bool(std::string_view text)>;
+  /// From now on the other end is not trusted: closing what it passed may take as long as it likes, so descriptors are
+  /// taken from packets that `may_carry` allows alone, and others are closed elsewhere (Closer) with the socket.
+  void distrust(MayCarry may_carry) { may_carry_ = std::move(may_carry); }
 
   int fd() const override { return socket_.get(); }
   Got receive(Packet& packet) override;
@@ -60,6 +72,8 @@ class PacketSocket final : public PacketChannel {
 
  private:
   enum class Sent { yes, full, gone };
+  /// Whether the packet that comes next carries descriptors that it may not.
+  bool next_is_unwanted();
   Sent send_now(const std::string& text, const std::vector<int>& fds) const;
 
   slot::Fd socket_;
@@ -67,6 +81,7 @@ class PacketSocket final : public PacketChannel {
   std::unique_ptr<char[]> buffer_;  ///< max_text_ bytes; not cleared, so that looking at an empty socket costs nothing
   std::deque<std::string> queue_;
   std::uint64_t queued_ = 0;
+  MayCarry may_carry_;  ///< none: the other end is trusted
 };
 
 }  // namespace slotwire::control

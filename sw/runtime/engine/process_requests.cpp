@@ -18,8 +18,15 @@ struct Overloaded : F... {
 
 /// What only an operator may do. Throws Refusal.
 void check_admin(const Client& client, const std::string& what) {
-  if (client.who.uid == 0 || client.who.uid == ::getuid()) return;
+  if (is_operator(client.who)) return;
   throw Refusal{"refused", "only root and the user that slotwired runs as may " + what};
+}
+
+/// A number that the kernel tells of a socket; -1: it is none.
+int socket_option(const slot::Fd& socket, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  return ::getsockopt(socket.get(), SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
 }
 
 }  // namespace
@@ -31,7 +38,7 @@ Session& ProcessRequests::session_of(const Client& client, std::string_view requ
   return rooms_.sessions.at(client.session);
 }
 
-void ProcessRequests::on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd> fds) {
+void ProcessRequests::on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd>& fds) {
   const std::uint64_t id = packet.id;
   std::visit(Overloaded{[&](const control::Hello& r) {
                           if (!packet.has_id) throw Refusal{"bad_request", "in 'hello': 'id' is missing"};
@@ -63,7 +70,7 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                         [&](const control::SessionsRequest& r) {
                           hub_->answer_document(client, id, rooms_.status.sessions(r.from, r.max));
                         },
-                        [&](const control::CaptureRequest& r) { capture(client, id, r, std::move(fds)); },
+                        [&](const control::CaptureRequest& r) { capture(client, id, r, fds); },
                         [&](const control::Cut& r) { cut(client, id, r); }},
              packet.request);
 }
@@ -101,15 +108,14 @@ void ProcessRequests::close(Client& client, std::uint64_t id, const control::Clo
 }
 
 void ProcessRequests::capture(Client& client, std::uint64_t id, const control::CaptureRequest& request,
-                              std::vector<slot::Fd> fds) {
+                              std::vector<slot::Fd>& fds) {
   check_admin(client, "capture");
   if (fds.size() != 1) {
     throw Refusal{"bad_request", "'capture' comes with exactly one descriptor, a SOCK_SEQPACKET socket"};
   }
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (::getsockopt(fds[0].get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
-    throw Refusal{"bad_request", "the descriptor that comes with 'capture' is no SOCK_SEQPACKET socket"};
+  // Of unix sockets alone it is known that sending with MSG_DONTWAIT waits for nobody.
+  if (socket_option(fds[0], SO_DOMAIN) != AF_UNIX || socket_option(fds[0], SO_TYPE) != SOCK_SEQPACKET) {
+    throw Refusal{"bad_request", "the descriptor that comes with 'capture' is no unix SOCK_SEQPACKET socket"};
   }
   std::optional<std::uint16_t> only;
   if (!request.link.empty()) {

@@ -29,12 +29,12 @@ class ProcessRequests final : public RequestHandler {
   /// The hub that clients are answered through; before the first request.
   void use(ProcessHub& hub) { hub_ = &hub; }
 
-  void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd> fds) override;
+  void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd>& fds) override;
 
  private:
   void resume(Client& client, std::uint64_t id, const control::Resume& request);
   void close(Client& client, std::uint64_t id, const control::Close& request);
-  void capture(Client& client, std::uint64_t id, const control::CaptureRequest& request, std::vector<slot::Fd> fds);
+  void capture(Client& client, std::uint64_t id, const control::CaptureRequest& request, std::vector<slot::Fd>& fds);
   void cut(Client& client, std::uint64_t id, const control::Cut& request);
   /// The client's session. Throws Refusal when it has none.
   Session& session_of(const Client& client, std::string_view request);

@@ -63,6 +63,8 @@ class Capture {
         client_(options.common),
         writer_(options.file, "slotwire " SLOTWIRE_VERSION),
         buffer_(sizeof(engine::CaptureHeader) + engine::kMaxCapturedBytes) {
+    // Descriptors are not taken from a connection that was not accepted yet.
+    client_.ask(control::SlotsRequest{.from = 0, .max = 1});
     Ends ends = make_sockets();
     const Json answer =
         client_.ask(control::CaptureRequest{.link = options.link, .snaplen = options.snaplen}, {ends.theirs.get()});

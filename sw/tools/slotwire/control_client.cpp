@@ -55,7 +55,11 @@ Json ControlClient::ask(const control::Request& request, const std::vector<int>&
     return CommandError(kExitEngineGone,
                         "slotwired at " + path_ + " went away during '" + op + "'; is it being restarted? Try again");
   };
-  if (!socket_.send(control::encode_request(id, request), fds)) throw gone();
+  errno = 0;
+  if (!socket_.send(control::encode_request(id, request), fds)) {
+    if (fds.empty() || errno != EPERM) throw gone();
+    throw CommandError(kExitRefused, "'" + op + "': refused: only root and the user that slotwired runs as may " + op);
+  }
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAnswerMs);
   while (true) {
     control::Packet packet;

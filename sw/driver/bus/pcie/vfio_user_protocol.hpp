@@ -94,7 +94,7 @@ struct RegionAccess {
 };
 static_assert(sizeof(RegionAccess) == 16);
 
-/// With three descriptors: space file A, space file B, the eventfd that wakes the process. The answer is empty.
+/// With three descriptors: space file A, space file B, the timerfd that wakes the process. The answer is empty.
 struct ShareSlot {
   std::uint32_t slot;
   std::uint32_t in_order;   ///< of the ring in A

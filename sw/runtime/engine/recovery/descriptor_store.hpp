@@ -13,8 +13,8 @@ namespace slotwire::engine {
 /// them.
 enum class KeptKind : std::uint32_t {
   admin = 1,    ///< the file of admin memory; index 0
-  session = 2,  ///< bell page, polled page, kick eventfd; index of the session
-  slot = 3,     ///< space file A, wake eventfd, and space file B where there is one; number of the slot
+  session = 2,  ///< bell page, polled page, kick (timerfd); index of the session
+  slot = 3,     ///< space file A, wake (timerfd), and space file B where there is one; number of the slot
 };
 
 /// A tag: the kind in the upper half, the index in the lower.

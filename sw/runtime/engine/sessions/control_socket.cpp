@@ -11,6 +11,10 @@
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+#include <variant>
+
+#include "core/slot/open_files.hpp"
+#include "runtime/control/codec.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -26,6 +30,13 @@ constexpr std::uint64_t kRestUs = 100'000;
 constexpr std::size_t kPacketQueue = 4096;
 /// Where processes look that name no socket.
 constexpr const char* kDefaultName = "slotwire.sock";
+
+/// The only request that takes a descriptor. Whether its sender may capture is not asked here.
+bool is_capture(std::string_view text) {
+  const auto decoded = control::decode_request(text);
+  const auto* const packet = std::get_if<control::RequestPacket>(&decoded);
+  return packet != nullptr && std::holds_alternative<control::CaptureRequest>(packet->request);
+}
 
 }  // namespace
 
@@ -44,6 +55,8 @@ ControlSocket::~ControlSocket() {
 void ControlSocket::listen() {
   const std::string& path = config_.node.control_socket;
   listener_ = slot::Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  // Where the kernel can, it refuses to send descriptors here; operators may once they are accepted.
+  slot::accept_descriptors(listener_.get(), false);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -93,13 +106,18 @@ void ControlSocket::accept() {
       if (!nothing) rest(std::strerror(errno));
       return;
     }
-    Result<PeerCredentials> who = peer_credentials(fd.get());
+    auto socket = std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message, kPacketQueue);
+    socket->distrust([](std::string_view) { return false; });
+    Result<PeerCredentials> who = peer_credentials(socket->fd());
     if (!who.ok()) {  // it has ended already, or there are no descriptors left to look at it
       log_.limited("not identified", spdlog::level::info, "a process was turned away: " + who.error().text);
       continue;
     }
-    hub_.add(std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message, kPacketQueue),
-             std::move(who).value());
+    if (is_operator(who.value())) {
+      slot::accept_descriptors(socket->fd(), true);
+      socket->distrust(is_capture);
+    }
+    hub_.add(std::move(socket), std::move(who).value());
   }
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -149,6 +150,10 @@ Result<PidFd> PidFd::open(const PeerCredentials& credentials) {
 
 bool PidFd::exited() const {
   return has_exited(fd_.get());
+}
+
+bool is_operator(const PeerCredentials& who) {
+  return who.uid == 0 || who.uid == ::getuid();
 }
 
 }  // namespace slotwire::engine

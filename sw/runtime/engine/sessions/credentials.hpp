@@ -27,6 +27,9 @@ struct PeerCredentials {
   std::shared_ptr<const slot::Fd> pidfd{};
 };
 
+/// Whether the process may do what only an operator may: root, and the user that slotwired runs as.
+bool is_operator(const PeerCredentials& who);
+
 /// Credentials of the peer of a connected unix socket, as they were when it connected. An error when `socket` is no
 /// such socket or the process has ended.
 [[nodiscard]] Result<PeerCredentials> peer_credentials(int socket);

@@ -6,6 +6,8 @@
 
 #include "runtime/engine/sessions/metered_channel.hpp"
 
+#include "runtime/control/closer.hpp"
+
 namespace slotwire::engine {
 namespace {
 
@@ -33,8 +35,9 @@ std::uint32_t cost_of(const control::Request& request) {
 }
 
 void check_version(std::int64_t version) {
-  if (version == control::kVersion) return;
-  throw Refusal{"version", "this slotwired (" SLOTWIRE_VERSION ") speaks version " + std::to_string(control::kVersion) +
+  if (version == control::kProcessVersion) return;
+  throw Refusal{"version", "this slotwired (" SLOTWIRE_VERSION ") speaks version " +
+                               std::to_string(control::kProcessVersion) +
                                " of the control protocol, the process speaks " + std::to_string(version) +
                                "; install the same release for both"};
 }
@@ -155,10 +158,13 @@ void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_
       case control::PacketChannel::Got::lost_descriptors:
         return drop(id, "it sent more than " + std::to_string(control::kMaxPacketFds) +
                             " descriptors at once, or slotwired may open no more files");
+      case control::PacketChannel::Got::unwanted:
+        return drop(id, "it sent a descriptor with a message that takes none");
       case control::PacketChannel::Got::packet: {
         client->asked = true;
         const auto size = static_cast<std::uint32_t>(packet.text.size() / kBytesForAToken);
-        const std::uint32_t cost = handle(*client, std::move(packet)) + size;
+        const std::uint32_t cost = handle(*client, packet.text, packet.fds) + size;
+        for (slot::Fd& fd : packet.fds) control::Closer::of_process().close(std::move(fd));
         users().spend(uid, cost, loop_.now_us());
         spent += cost;
       }
@@ -194,9 +200,9 @@ void ProcessHub::go_on() {
 }
 
 /// The boundary of what a process can do: whatever is wrong with its packet is answered, and costs nobody else.
-std::uint32_t ProcessHub::handle(Client& client, control::Packet packet) {
+std::uint32_t ProcessHub::handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds) {
   const std::uint64_t client_id = client.id;
-  const auto decoded = control::decode_request(packet.text);
+  const auto decoded = control::decode_request(text);
   if (const auto* invalid = std::get_if<control::InvalidRequest>(&decoded)) {
     if (invalid->unknown && client.session == kNoSession) {
       refuse(client_id, invalid->id, {"no_session", "send 'hello' first; and " + invalid->text});
@@ -207,7 +213,7 @@ std::uint32_t ProcessHub::handle(Client& client, control::Packet packet) {
   }
   const auto& request = std::get<control::RequestPacket>(decoded);
   try {
-    handler_.on_request(client, request, std::move(packet.fds));
+    handler_.on_request(client, request, fds);
   } catch (const Refusal& refusal) {
     refuse(client_id, request.id, refusal);
   } catch (const std::exception& error) {

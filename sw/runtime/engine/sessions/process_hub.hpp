@@ -33,8 +33,8 @@ struct Client {
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
-  /// `fds` came with the request. The client may have gone on return.
-  virtual void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd> fds) = 0;
+  /// `fds` came with the request; those that are left in it are closed. The client may have gone on return.
+  virtual void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd>& fds) = 0;
 };
 
 /// One thread.
@@ -81,7 +81,7 @@ class ProcessHub {
   /// Serves requests that have come until they have cost `tokens`.
   void take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words);
   /// Returns what it cost.
-  std::uint32_t handle(Client& client, control::Packet packet);
+  std::uint32_t handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds);
   void pause(Client& client, std::uint64_t wait_us);
   void go_on();
   std::string name_of(const Client& client) const;

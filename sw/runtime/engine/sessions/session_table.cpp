@@ -151,6 +151,9 @@ void SessionTable::recover(std::uint32_t index, std::vector<slot::Fd>& fds) {
   session->polled_file = std::move(fds[1]);
   session->kick = std::move(fds[2]);
   session->charge = UserAccounts::Charge(parts_.users, who.uid, Resource::sessions);  // not asked: it is there
+  if (!slot::is_event(session->kick.get())) {
+    throw std::runtime_error("its kick is no timerfd: an earlier release of slotwired left it");
+  }
   for (const slot::Fd* file : {&session->bell_file, &session->polled_file}) {
     if (const std::string wrong = slot::check_sealed_file(file->get(), regs::kPageBytes); !wrong.empty()) {
       throw std::runtime_error("a session page cannot be used: " + wrong);

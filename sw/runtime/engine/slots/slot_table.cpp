@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "core/slot/waiter.hpp"
+
 namespace slotwire::engine {
 namespace {
 
@@ -456,6 +458,9 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
     files.own = std::move(fds[0]);
     files.wake = std::move(fds[1]);
     if (with_output) files.other = std::move(fds[2]);
+    if (!slot::is_event(files.wake.get())) {
+      throw std::runtime_error("its wake-up is no timerfd: an earlier release of slotwired left it");
+    }
     if (d.pairing == Pairing::remote) parts_.card.prepare_slot(slot, parts_.admin.rows()[slot].link);
     parts_.card.adopt_slot(slot, d.in_order, d.out_order, std::move(files));
     static_cast<void>(parts_.card.take_space_files(slot));  // the store has them when the process asks

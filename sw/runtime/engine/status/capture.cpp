@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "runtime/control/closer.hpp"
+
 namespace slotwire::engine {
 
 void Capture::start(slot::Fd socket, std::optional<std::uint16_t> link, std::uint32_t snaplen, Holder holder) {
   if (tap_ && !tap_->closed()) {
     const std::string who = "process " + std::to_string(holder_.pid) + " of user " + std::to_string(holder_.uid);
     if (holder.uid != 0 || holder_.uid == 0) {
+      control::Closer::of_process().close(std::move(socket));
       throw control::Refusal{"busy", "another capture is running on this node: that of " + who};
     }
     end("root captures in place of " + who);

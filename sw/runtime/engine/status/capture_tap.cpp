@@ -7,11 +7,18 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <utility>
+
+#include "runtime/control/closer.hpp"
 
 namespace slotwire::engine {
 
 CaptureTap::CaptureTap(slot::Fd socket, std::optional<std::uint16_t> link, std::uint32_t snaplen)
     : socket_(std::move(socket)), link_(link), snaplen_(snaplen) {}
+
+CaptureTap::~CaptureTap() {
+  control::Closer::of_process().close(std::move(socket_));
+}
 
 void CaptureTap::on_frame(bool outgoing, std::uint16_t link, std::span<const std::byte> header,
                           std::span<const std::byte> payload) {

@@ -30,6 +30,10 @@ class CaptureTap final : public driver::FrameTap {
   /// `socket`: a SOCK_SEQPACKET socket of the receiver. `link`: only this one. `snaplen`: bytes kept of each frame.
   CaptureTap(slot::Fd socket, std::optional<std::uint16_t> link, std::uint32_t snaplen);
 
+  ~CaptureTap() override;
+  CaptureTap(const CaptureTap&) = delete;
+  CaptureTap& operator=(const CaptureTap&) = delete;
+
   void on_frame(bool outgoing, std::uint16_t link, std::span<const std::byte> header,
                 std::span<const std::byte> payload) override;
   /// The receiver has gone.
