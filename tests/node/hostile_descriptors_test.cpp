@@ -53,16 +53,20 @@ class Child {
   pid_t pid_;
 };
 
-/// Runs `work` in another thread. False: it still runs after kPatience; then `release` must make it end.
+/// Runs `work` in this thread. False: it still ran after kPatience; `release`, in another thread, made it end.
 bool ends_in_time(const std::function<void()>& work, const std::function<void()>& release) {
-  std::future<void> done = std::async(std::launch::async, work);
-  const bool ended = done.wait_for(kPatience) == std::future_status::ready;
-  while (done.wait_for(0s) != std::future_status::ready) {
-    release();
-    std::this_thread::yield();
-  }
-  done.get();
-  return ended;
+  std::promise<void> done;
+  std::future<bool> in_time = std::async(std::launch::async, [&, ended = done.get_future()] {
+    if (ended.wait_for(kPatience) == std::future_status::ready) return true;
+    while (ended.wait_for(0s) != std::future_status::ready) {
+      release();
+      std::this_thread::yield();
+    }
+    return false;
+  });
+  work();
+  done.set_value();
+  return in_time.get();
 }
 
 /// A session made by hand, with a connection to "svc".

@@ -18,8 +18,13 @@
 namespace slotwire::control {
 namespace {
 
+void wait_for_closer() {
+  while (Closer::of_process().unclosed() != 0) std::this_thread::yield();
+}
+
 struct Pair {
   Pair() {
+    wait_for_closer();  // for what an earlier test left
     std::array<int, 2> ends{};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
       throw std::runtime_error("socketpair");
@@ -66,10 +71,6 @@ struct Lingering {
   }
   slot::Fd socket, peer;
 };
-
-void wait_for_closer() {
-  while (Closer::of_process().unclosed() != 0) std::this_thread::yield();
-}
 
 TEST(PacketSocket, TakesDescriptorsFromPacketsThatMayCarryThem) {
   Pair pair;
