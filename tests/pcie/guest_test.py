@@ -46,13 +46,13 @@ class Guest:
             file.write(config)
         for name in ("passwd", "group"):
             with open(os.path.join(self.root, "etc", name), "w") as file:
-                file.write("root:x:0:0:root:/:/bin/sh\n" if name == "passwd" else "root:x:0:\n")
+                file.write("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n" if name == "passwd" else "root:x:0:\nnogroup:x:65534:\n")
         self.files = {os.path.basename(path)[:-3].replace("-", "_"): path
                       for path in glob.glob(os.path.join(self.unpacked, "lib", "modules", "**", "*.ko"), recursive=True)}
         self.packed = set()
         self.modules("first", FIRST)
         self.modules("vfio", VFIO)
-        for program in (SLOTWIRE, SLOTWIRED):
+        for program in (SLOTWIRE, SLOTWIRED, os.path.join(BIN, "slotwire-gate")):
             self.program(program)
         self.disk = os.path.join(directory, "guest.gz")
         pack = f"cd {self.root} && find . | cpio -o -H newc --quiet | gzip -1 > {self.disk}"

@@ -74,13 +74,13 @@ void Resolver::work() {
     lock.lock();
     answers_.push_back({std::move(found), std::move(job.done)});
     const std::uint64_t one = 1;
-    static_cast<void>(::write(news_.get(), &one, sizeof one));
+    static_cast<void>(!::write(news_.get(), &one, sizeof one));
   }
 }
 
 void Resolver::take() {
   std::uint64_t count = 0;
-  static_cast<void>(::read(news_.get(), &count, sizeof count));
+  static_cast<void>(!::read(news_.get(), &count, sizeof count));
   std::vector<Answer> answers;
   {
     const std::lock_guard lock(mutex_);
