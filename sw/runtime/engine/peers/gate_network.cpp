@@ -151,6 +151,7 @@ GateNetwork::~GateNetwork() {
 void GateNetwork::start(bool first) {
   retry_.reset();
   life_ = std::make_unique<Life>(program_, "slotwire-gate: node " + config_.node.name + " in " + config_.node.run_dir);
+  life_->packets.distrust([](std::string_view) { return false; });
   ++starts_;
   counters_ = {};
   send_setup(GateKind::setup);
