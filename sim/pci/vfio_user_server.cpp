@@ -1,4 +1,5 @@
 #include "sim/pci/vfio_user_server.hpp"
+#include "core/slot/waiter.hpp"
 
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
