@@ -1,5 +1,4 @@
 #include "sim/pci/vfio_user_server.hpp"
-#include "core/slot/waiter.hpp"
 
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -15,6 +14,8 @@
 #include <cstring>
 #include <stdexcept>
 #include <utility>
+
+#include "core/slot/waiter.hpp"
 
 namespace slotwire::sim {
 namespace {
