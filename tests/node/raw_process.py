@@ -27,6 +27,12 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 F_ADD_SEALS, F_GET_SEALS, SHRINK_GROW_SEAL = 1033, 1034, 0x2 | 0x4 | 0x1  # <linux/fcntl.h>
 
 
+def signal_event(fd):
+    """A kick or a wake is a timerfd that expires at once: struct itimerspec with 0 s between and 1 ns until then."""
+    if LIBC.timerfd_settime(fd, 0, struct.pack("<4q", 0, 0, 0, 1), None) != 0:
+        raise OSError(ctypes.get_errno(), "timerfd_settime")
+
+
 class Slot:
     """One slot: its two space files mapped as they may be, and the eventfd."""
 
@@ -133,9 +139,7 @@ class Session:
         with mmap.mmap(self.fds[0], PAGE) as bells:
             for at, bit in ((WORDS + local // 64 * 8, local % 64), (SUMMARY, local // 64)):
                 bells[at + bit // 8] |= 1 << bit % 8
-        # A kick is a timerfd that expires at once: struct itimerspec with 0 s between and 1 ns until then.
-        if LIBC.timerfd_settime(self.fds[2], 0, struct.pack("<4q", 0, 0, 0, 1), None) != 0:
-            raise OSError(ctypes.get_errno(), "timerfd_settime")
+        signal_event(self.fds[2])
 
     def wait_closed(self):
         """The reason and the text with which a connection ends."""

@@ -116,7 +116,7 @@ class OneNode(NodeTest):
         """Started; listens at self.at."""
         self.at = ("127.0.0.1", free_port())
         config = f'[listen]\ncontrol = "127.0.0.1:{self.at[1]}"\nudp = "127.0.0.1:0"\n'
-        config += '[[link]]\npeer = "aaa"\nudp = "127.0.0.1:9"\n' + (f"[limits]\n{limits}\n" if limits else "")
+        config += '[[link]]\npeer = "aaa"\nudp = "127.0.0.1:9"\nencryption = "none"\n' + (f"[limits]\n{limits}\n" if limits else "")
         if tls:
             self.tables = certificates(self.directory, ["node", "aaa"])
             config += self.tables["node"]
@@ -201,7 +201,8 @@ class Rules(OneNode):
     def test_of_the_protocol_are_said_to_who_breaks_them(self):
         node = self.node()
         opened = {"type": "opened", "id": 7, "slot": 1, "to": {}}
-        open_ = {"type": "open", "id": 1, "service": "x", "slot": 1, "epoch": 1, "in_order": 6, "out_order": 6, "from": {}}
+        open_ = {"type": "open", "id": 1, "service": "x", "slot": 1, "epoch": 1, "in_order": 6, "out_order": 6,
+                 "in_first": 1, "out_first": 2, "from": {}}
         sync = {"type": "sync", "pairs": [], "last": True}
         broken = {
             "a hello of another name": ([HELLO, dict(HELLO, node="other")], "hello twice"),

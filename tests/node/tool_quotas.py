@@ -271,7 +271,7 @@ class Quotas(NodeTest):
         self.assertEqual(node.engine.pid, pid)
         waking = slot.set_mark
         slot.set_mark = lambda at, value: (waking(at, value),
-                                           at == raw_process.TAIL and os.write(slot.more[0], (1).to_bytes(8, sys.byteorder)))
+                                           at == raw_process.TAIL and raw_process.signal_event(slot.more[0]))
         slot.call(b"goes on")
         for end in ends:
             end.close()
@@ -326,7 +326,7 @@ class Quotas(NodeTest):
 
 
 def ring(slot):
-    os.write(slot.more[0], (1).to_bytes(8, sys.byteorder))  # a direct pair: the other process is woken
+    raw_process.signal_event(slot.more[0])  # a direct pair: the other process is woken
 
 
 def ask(slot):

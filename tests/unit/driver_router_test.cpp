@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/slot/waiter.hpp"
+
 namespace slotwire::driver {
 namespace {
 

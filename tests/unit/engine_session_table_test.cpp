@@ -101,7 +101,7 @@ TEST(SessionTable, DoesNotTakeUpAKickOfAnEarlierRelease) {
   sim::SimLoop loop(rooms.timeline);
   const std::unique_ptr<driver::Card> card = software_card(rooms.admin, rooms.listener, 64);
   SessionTable later(
-      {rooms.config, rooms.admin, *card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }},
+      {rooms.config, rooms.admin, *card, loop, rooms.store, rooms.processes, rooms.log, [] { return 1U; }, rooms.users},
       [](Session&, End) {});
   try {
     later.recover(0, fds);

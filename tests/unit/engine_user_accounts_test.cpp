@@ -110,7 +110,7 @@ TEST(UserAccounts, DrainingSlotsStayTheirUsersUntilTheyAreFree) {
   Rooms rooms(room_config());
   Session& session = rooms.attach(100, kAda);
   const std::uint16_t slot = rooms.open(session, Pairing::remote);
-  rooms.slots.pair_remote(slot, {.link = 0, .slot = 3, .epoch = 9, .node = "right", .process = {}});
+  rooms.slots.pair_remote(slot, {.link = 0, .slot = 3, .epoch = 9, .first = {}, .node = "right", .process = {}});
   EXPECT_EQ(rooms.users.held(kAda, Resource::slots), 1U);
   EXPECT_EQ(rooms.users.held(kAda, Resource::memory), 8192U);
   rooms.peers.reachable = false;  // the peer cannot be told of the end yet

@@ -53,6 +53,7 @@ class PacketSocket final : public PacketChannel {
   /// `max_text` bytes of text a packet; `max_queue` packets wait when the peer does not read.
   PacketSocket(slot::Fd socket, std::size_t max_text, std::size_t max_queue);
   ~PacketSocket() override;
+  PacketSocket(PacketSocket&&) noexcept = default;
   PacketSocket(const PacketSocket&) = delete;
   PacketSocket& operator=(const PacketSocket&) = delete;
 
