@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/carriers/loopback.hpp"
+#include "core/slot/waiter.hpp"
 #include "driver/relay/hardware_mover.hpp"
 #include "driver_model_card.hpp"
 #include "driver_workers_support.hpp"

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/slot/waiter.hpp"
 #include "driver/router/make_card.hpp"
 
 namespace slotwire::driver::test {
