@@ -1,6 +1,5 @@
 // The router of a card: which mover gets a slot, a link and a bell. The movers are fakes that write down what they are
 // told.
-#include "core/slot/waiter.hpp"
 #include "driver/router/routed_card.hpp"
 
 #include <gtest/gtest.h>
@@ -14,6 +13,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/slot/waiter.hpp"
 
 namespace slotwire::driver {
 namespace {
