@@ -21,6 +21,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "cluster.hpp"
@@ -105,8 +107,9 @@ class Hostile {
       misuse(kick.get());
       if (random_() % 8 == 0) garble(socket);
       if (random_() % 16 == 0) {
-        const slot::Fd passed = lingering_socket();
+        slot::Fd passed = lingering_socket();
         if (passed) socket.send(R"({"op":"status","id":1})", {passed.get()});
+        std::thread([closes = std::move(passed)] {}).detach();  // waits for it where it is the last one
       }
       control::Packet packet;
       while (socket.receive(packet) == control::PacketSocket::Got::packet) {
