@@ -69,9 +69,13 @@ TEST(RunProgram, AChildThatHoldsTheOutputIsNotWaitedFor) {
 }
 
 TEST(RunProgram, AChildThatHoldsTheOutputOfAKilledProgramIsNotWaitedForEither) {
-  const ProgramResult result =
-      run_program("setsid sleep 1000 & sleep 1000", {}, std::chrono::milliseconds(300), 1000, [] { return true; });
+  std::array<int, 2> life{};
+  ASSERT_EQ(::pipe(life.data()), 0);
+  const std::string child = "setsid sh -c 'read x <&" + std::to_string(life[0]) + "' & sleep 1000";
+  const ProgramResult result = run_program(child, {}, std::chrono::milliseconds(300), 1000, [] { return true; });
   EXPECT_TRUE(result.too_slow);
+  ::close(life[1]);
+  ::close(life[0]);
 }
 
 TEST(RunProgram, KillsWhatTakesTooLong) {
