@@ -1,6 +1,7 @@
 // Programs that slotwire serve runs: input, output, limits.
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -59,6 +60,7 @@ TEST(RunProgram, AChildThatHoldsTheOutputIsNotWaitedFor) {
   // In a session of its own no kill of the program's group reaches it. Its input is a pipe that this test holds open.
   std::array<int, 2> life{};
   ASSERT_EQ(::pipe(life.data()), 0);
+  ::fcntl(life[1], F_SETFD, FD_CLOEXEC);
   const std::string child = "setsid sh -c 'echo late; read x <&" + std::to_string(life[0]) + "' & echo done; exit 3";
   const ProgramResult result = run(child, "");
   EXPECT_FALSE(result.too_slow);
@@ -71,6 +73,7 @@ TEST(RunProgram, AChildThatHoldsTheOutputIsNotWaitedFor) {
 TEST(RunProgram, AChildThatHoldsTheOutputOfAKilledProgramIsNotWaitedForEither) {
   std::array<int, 2> life{};
   ASSERT_EQ(::pipe(life.data()), 0);
+  ::fcntl(life[1], F_SETFD, FD_CLOEXEC);
   const std::string child = "setsid sh -c 'read x <&" + std::to_string(life[0]) + "' & sleep 1000";
   const ProgramResult result = run_program(child, {}, std::chrono::milliseconds(300), 1000, [] { return true; });
   EXPECT_TRUE(result.too_slow);
