@@ -171,7 +171,8 @@ void Pipeline::recover(std::uint16_t slot, const SlotMemory& memory, Position in
     return;
   }
   row.flags = 0;
-  if (state_of(row) != SlotState::bound) {  // it stays stopped; who talks to it is told (R8)
+  row.sent = row.in_head;
+  if (state_of(row) != SlotState::bound) {  // it stays stopped; who talks to it is told (R8), from where it can be
     timers_.clear(slot);
     links_[row.link].members.set(slot);
     return;
