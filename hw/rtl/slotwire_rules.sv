@@ -537,6 +537,7 @@ module slotwire_rules #(
     if (kind3 == slotwire_pkg::OpWrite) begin
       write = 1'b1;
       flags = '0;
+      go_back = row3.state != Free;  // A stopped slot tells its peer from where it can be.
       if (bound3) begin
         head = 1'b1;
         tail = 1'b1;
@@ -545,7 +546,6 @@ module slotwire_rules #(
         row.high = row3.in_head;
         row.tx_deadline = '0;
         row.ack_deadline = '0;
-        go_back = 1'b1;
         row.told_ack = row3.out_tail;
         row.told_limit = full_limit3;
         forget_backoff = 1'b1;

@@ -25,11 +25,16 @@ constexpr const char* kPoints[] = {
     "R2 bytes behind a frame ignored",
     "R2 frame cut on the wire",
     "R2 frame longer than the card takes",
+    "R2 ack of a line that was not produced",
+    "R2 ack from just over a ring ago",
+    "R2 seq just over a ring ahead",
+    "R2 seq just over a ring behind",
+    "R2 reset from elsewhere",
     "R3 gap: a nak",
     "R3 gap again: no second nak",
-    "R3 gap of the longest distance",
+    "R3 gap of a whole ring",
     "R3 duplicate",
-    "R3 duplicate from the other half of the circle",
+    "R3 duplicate from a whole ring ago",
     "R3 overrun",
     "R3 new lines after known ones",
     "R3 output ring filled to its last line",
@@ -271,6 +276,14 @@ void Coverage::frame(const FrameIn& f, const Deed& deed, std::uint16_t slot) {
   hit("R2 bytes behind a frame ignored", f.pad != 0 && taken);
   hit("R2 frame cut on the wire", f.missing != 0 && length);
   hit("R2 frame longer than the card takes", f.lines > kDefaultFrameLines && length);
+  if (grown(before, after, Counter::drop_position) != 0) {
+    const std::uint32_t in_size = 1U << b.in_order, out_size = 1U << b.out_order;
+    hit("R2 ack of a line that was not produced", f.ack - b.in_tail == 1);
+    hit("R2 ack from just over a ring ago", b.in_head - f.ack == in_size + 1);
+    hit("R2 seq just over a ring ahead", f.seq - b.out_tail == out_size + 1);
+    hit("R2 seq just over a ring behind", b.out_tail - f.seq == out_size + 1);
+    hit("R2 reset from elsewhere", type == FrameType::reset);
+  }
   hit("R8 reset by the peer", grown(before, after, Counter::rx_resets) != 0);
   if (grown(before, after, Counter::drop_faulted) != 0) {
     const bool answered = grown(before, after, Counter::tx_resets) != 0;
@@ -305,10 +318,10 @@ void Coverage::frame(const FrameIn& f, const Deed& deed, std::uint16_t slot) {
   if (grown(before, after, Counter::drop_gap) != 0) {
     hit("R3 gap: a nak", !has(b, regs::kRowNakSent));
     hit("R3 gap again: no second nak", has(b, regs::kRowNakSent));
-    hit("R3 gap of the longest distance", f.seq - b.out_tail == 0x7fff'ffff);
+    hit("R3 gap of a whole ring", f.seq - b.out_tail == size);
   }
   hit("R3 duplicate", grown(before, after, Counter::drop_duplicate) != 0);
-  hit("R3 duplicate from the other half of the circle", b.out_tail - f.seq == 0x8000'0000);
+  hit("R3 duplicate from a whole ring ago", b.out_tail - f.seq == size);
   hit("R3 overrun", grown(before, after, Counter::drop_overrun) != 0);
   if (fresh == 0) return;
   hit("R3 new lines after known ones", f.seq != b.out_tail);
