@@ -170,9 +170,11 @@ TEST_F(Control, KeepsNoDescriptorThatItWasSent) {
   ASSERT_EQ(::sendmsg(client.fd(), &message, MSG_NOSIGNAL), 1);
   EXPECT_FALSE(client.receive()) << "it should have been dropped";
   // A capture wants exactly one, and a socket.
-  RawClient capture(node().socket());
-  EXPECT_EQ(capture.outcome(R"({"op":"status","id":1})"), "ok");
-  EXPECT_EQ(capture.outcome(R"({"op":"capture","id":1})", {event.get(), event.get()}), "bad_request");
+  {
+    RawClient capture(node().socket());
+    EXPECT_EQ(capture.outcome(R"({"op":"status","id":1})"), "ok");
+    EXPECT_EQ(capture.outcome(R"({"op":"capture","id":1})", {event.get(), event.get()}), "bad_request");
+  }
   EXPECT_TRUE(eventually([&] { return descriptors() <= before; })) << open_files() << "instead of " << files;
 }
 

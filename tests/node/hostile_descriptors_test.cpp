@@ -178,7 +178,7 @@ TEST_P(HostileDescriptors, ADirectPeerThatMakesTheWakeOfTheOtherBlockingStopsNob
   Result<Connection> honest = service->accept(kPatience);
   ASSERT_TRUE(honest) << honest.error().text;
   ASSERT_EQ(::fcntl(hostile.peer_wake.get(), F_SETFL, 0), 0);
-  EXPECT_TRUE(ends_in_time([&] { EXPECT_EQ(honest->receive(1ms).status(), Status::timed_out); },
+  EXPECT_TRUE(ends_in_time([&] { EXPECT_EQ(honest->receive(100ms).status(), Status::timed_out); },
                            [&] { slot::signal_event(hostile.peer_wake.get()); }))
       << "the honest process was stuck when its wait had timed out";
 }

@@ -41,7 +41,7 @@ def waking(slot):
     def set_and_wake(at, value):
         set_mark(at, value)
         if at == raw_process.TAIL:
-            raw_process.signal_event(slot.more[0])
+            raw_process.signal(slot.more[0])
 
     slot.set_mark = set_and_wake
     return slot

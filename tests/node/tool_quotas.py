@@ -277,7 +277,7 @@ class Quotas(NodeTest):
         self.assertEqual(node.engine.pid, pid)
         waking = slot.set_mark
         slot.set_mark = lambda at, value: (waking(at, value),
-                                           at == raw_process.TAIL and raw_process.signal_event(slot.more[0]))
+                                           at == raw_process.TAIL and raw_process.signal(slot.more[0]))
         slot.call(b"goes on")
         for end in ends:
             end.close()
@@ -332,7 +332,7 @@ class Quotas(NodeTest):
 
 
 def ring(slot):
-    raw_process.signal_event(slot.more[0])  # a direct pair: the other process is woken
+    raw_process.signal(slot.more[0])  # a direct pair: the other process is woken
 
 
 def ask(slot):

@@ -140,8 +140,8 @@ void DpdkTransport::route(const LinkInfo& link, const control::PeerHello& hello,
   const auto known = routed_.find(link.index);
   const Route route{hello.ports, peer, hello.frame_lines, port_mismatch(link, hello)};
   if (known != routed_.end() && known->second == route) return;
-  if (known == routed_.end()) sealed_->join(link, &library());
   if (known == routed_.end() || known->second.frame_lines != hello.frame_lines) {
+    sealed_->join(link, &library());
     card_->card().set_route(link.index, driver::OverCarrier{sealed_->carrier()},
                             link_figures(context_.config.protocol, hello));
   }

@@ -61,13 +61,13 @@ void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   const Route route{peer, hello.frame_lines, port_mismatch(link, hello)};
   const auto known = routed_.find(link.index);
   if (known != routed_.end() && known->second == route) return;
-  // The peer's name leads elsewhere now, or it takes other frames: marks and keys of the link stay.
-  const bool anew = known == routed_.end();
-  const bool refit = anew || known->second.frame_lines != route.frame_lines;
+  // Where only the address is another one, the link stays as it is. With other frames it begins anew, keys included,
+  // and a restart of the peer changes the keys anyway.
+  const bool anew = known == routed_.end() || known->second.frame_lines != route.frame_lines;
   routed_.erase(link.index);
   carrier_->remove_link(link.index);
-  if (anew) sealed_.join(link, nullptr);
-  if (refit) {
+  if (anew) {
+    sealed_.join(link, nullptr);
     card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol, hello));
   }
   carrier_->add_link(link.index, peer);
