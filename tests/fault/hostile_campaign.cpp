@@ -20,9 +20,7 @@ int run(const ClusterOptions& options, int seconds, std::uint64_t seed) {
   Cluster cluster(options);
   Reports reports;
   // The hostile process is another user.
-  std::filesystem::permissions(cluster.directory(), std::filesystem::perms::owner_all |
-                                                        std::filesystem::perms::others_exec |
-                                                        std::filesystem::perms::others_read);
+  std::filesystem::permissions(cluster.directory(), std::filesystem::perms(0755));
   for (std::size_t node = 0; node < 2; ++node) cluster.start(node);
   const auto worker = [&](const char* role, std::size_t node, const std::string& service, std::size_t index) {
     return Child::start({SLOTWIRE_FAULT_WORKER, role, cluster.socket(node), service, std::to_string(index), "1"},
