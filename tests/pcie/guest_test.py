@@ -47,6 +47,7 @@ class Guest:
         for name in ("passwd", "group"):
             with open(os.path.join(self.root, "etc", name), "w") as file:
                 file.write("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n" if name == "passwd" else "root:x:0:\nnogroup:x:65534:\n")
+        os.symlink("lib64", os.path.join(self.root, "lib"))  # the gate has no environment that says where libraries are
         self.files = {os.path.basename(path)[:-3].replace("-", "_"): path
                       for path in glob.glob(os.path.join(self.unpacked, "lib", "modules", "**", "*.ko"), recursive=True)}
         self.packed = set()
