@@ -302,7 +302,12 @@ module fv_link (
   `SW_ASSERT(SentIsBetween, flight <= in_used)
   `SW_ASSERT(WindowIsThePeersRoom, to_limit <= P'(4))
   `SW_ASSERT(NoOverrun, !count[5'(slotwire_pkg::CounterDropOverrun)])
-  `SW_ASSERT(NoImpossibleAck, !count[5'(slotwire_pkg::CounterDropAck)])
+  // A frame dropped for its positions is more than a ring late: its peer has been further for long.
+  logic [P-1:0] late_seq, late_ack;
+  assign late_seq = row1_q.out_tail - rx.seq;
+  assign late_ack = row0_q.in_head - rx.ack;
+  `SW_ASSERT(DroppedForItsPositionsIsLate, !count[5'(slotwire_pkg::CounterDropPosition)] ||
+                                           (end_i ? late_seq > P'(2) && late_seq <= P'(6) : late_ack > P'(2) && late_ack <= P'(6)))
   `SW_ASSERT(NoFault, !event_given)
 
   // What makes it so, for the prover: it need not find these itself.
@@ -363,6 +368,7 @@ module fv_link (
   `SW_COVER(StaleFrame, count[5'(slotwire_pkg::CounterDropEpoch)])
   `SW_COVER(Gap, count[5'(slotwire_pkg::CounterDropGap)])
   `SW_COVER(Duplicate, count[5'(slotwire_pkg::CounterDropDuplicate)])
+  `SW_COVER(Late, count[5'(slotwire_pkg::CounterDropPosition)])
   `SW_COVER(Nak, count[5'(slotwire_pkg::CounterRxNaks)])
 
   logic unused;

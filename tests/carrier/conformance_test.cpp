@@ -4,9 +4,11 @@
 #include <memory>
 #include <system_error>
 
+#include "core/carriers/ladder.hpp"
 #include "core/carriers/loopback.hpp"
 #include "core/carriers/tcp.hpp"
 #include "core/carriers/udp.hpp"
+#include "relayed_pair.hpp"
 #include "sealed_pair.hpp"
 #include "test_certificates.hpp"
 
@@ -150,6 +152,50 @@ class TcpPair final : public Pair {
   Recorder intruded_;
 };
 
+/// Datagrams above a connection of another process, as a link with carrier = "auto" has them.
+class LadderPair final : public Pair {
+ public:
+  LadderPair() {
+    for (int side = 0; side < 2; ++side) make(side);
+  }
+  Carrier& carrier(int side) override { return *ladders_[side]; }
+  void join(std::uint16_t link) override {
+    for (const auto& ladder : ladders_) ladder->add_link(link, 3);
+    udp_.join(link);
+    relayed_.join(link);
+    joined_.push_back(link);
+  }
+  void part(int side, std::uint16_t link) override {
+    udp_.part(side, link);
+    relayed_.part(side, link);
+    ladders_[side]->remove_link(link);
+  }
+  void restart(int side) override {
+    ladders_[side].reset();
+    udp_.restart(side);
+    relayed_.restart(side);
+    make(side);
+    for (const auto link : joined_) ladders_[side]->add_link(link, 3);
+  }
+  std::size_t intrude(int side) override { return udp_.intrude(side); }
+
+ private:
+  void make(int side) {
+    carriers::LadderOptions options;
+    options.idle_ask_us = std::uint64_t{3600} * 1'000'000;  // so that a test can see a side that has nothing to do
+    options.busy_ask_us = options.idle_ask_us;
+    ladders_[side] = std::make_unique<carriers::LadderCarrier>(
+        "auto",
+        std::vector<carriers::Rung>{{"udp", &udp_.carrier(side), 300'000, false, 0},
+                                    {"http", &relayed_.carrier(side), 300'000, true, 0}},
+        options);
+  }
+  UdpPair udp_{"127.0.0.1", true, true};
+  RelayedPair relayed_{udp_.carrier(0).lines_per_frame()};
+  std::unique_ptr<carriers::LadderCarrier> ladders_[2];
+  std::vector<std::uint16_t> joined_;
+};
+
 std::string no_ipv6() {
   try {
     carriers::bound_socket(Address::parse("[::1]:0"), SOCK_DGRAM);
@@ -172,13 +218,22 @@ const Factory kUdp128{"udp_plain_aes128", [] { return sealed_udp(carriers::Ciphe
 const Factory kTcp{"tcp", [] { return std::make_unique<TcpPair>(false); }};
 const Factory kTls{"tcp_tls", [] { return std::make_unique<TcpPair>(true); }};
 
+const Factory kRelayed{"relayed", [] { return std::make_unique<RelayedPair>(); }};
+const Factory kLadder{"ladder", [] { return std::make_unique<LadderPair>(); }};
+const Factory kLadder256{
+    "ladder_aes256",
+    [] { return std::make_unique<SealedPair>(std::make_unique<LadderPair>(), carriers::CipherSuite::aes_256_gcm); }};
+
 INSTANTIATE_TEST_SUITE_P(Carriers, Conformance,
-                         testing::Values(kLoopback, kUdpPlain, kUdpGso, kUdpGro, kUdp6, kUdp256, kUdp128, kTcp, kTls),
+                         testing::Values(kLoopback, kUdpPlain, kUdpGso, kUdpGro, kUdp6, kUdp256, kUdp128, kTcp, kTls,
+                                         kRelayed, kLadder, kLadder256),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Carriers, NetworkConformance,
-                         testing::Values(kUdpPlain, kUdpGso, kUdpGro, kUdp6, kUdp256, kUdp128, kTcp, kTls), name_of);
-INSTANTIATE_TEST_SUITE_P(Carriers, ManyLinksConformance, testing::Values(kLoopback, kTcp, kTls), name_of);
-INSTANTIATE_TEST_SUITE_P(Carriers, ConnectionConformance, testing::Values(kTcp, kTls), name_of);
+                         testing::Values(kUdpPlain, kUdpGso, kUdpGro, kUdp6, kUdp256, kUdp128, kTcp, kTls, kLadder,
+                                         kLadder256),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Carriers, ManyLinksConformance, testing::Values(kLoopback, kTcp, kTls, kRelayed), name_of);
+INSTANTIATE_TEST_SUITE_P(Carriers, ConnectionConformance, testing::Values(kTcp, kTls, kRelayed), name_of);
 
 }  // namespace
 }  // namespace slotwire::test

@@ -37,6 +37,16 @@ class ByteQueue {
     return std::span<const std::byte>(ring_).subspan(head_, std::min(size_, ring_.size() - head_));
   }
 
+  /// Copies the bytes from the `skip`th oldest on; all of them must be there.
+  void peek(std::size_t skip, std::span<std::byte> to) const noexcept {
+    for (std::size_t done = 0; done < to.size();) {
+      const std::size_t at = (head_ + skip + done) % ring_.size();
+      const std::size_t piece = std::min(to.size() - done, ring_.size() - at);
+      std::memcpy(to.data() + done, ring_.data() + at, piece);
+      done += piece;
+    }
+  }
+
   /// Forgets the oldest `count` bytes (at most size()).
   void pop(std::size_t count) noexcept {
     count = std::min(count, size_);

@@ -20,8 +20,9 @@ class FrameSink {
   virtual ~FrameSink() = default;
   virtual void on_frame(std::uint16_t link, std::span<const std::byte> frame) = 0;
   /// The carrier of `link` came up (frames may flow) or went down (frames in flight may be lost). `reason` is for
-  /// people. A link starts down. One that cannot be brought up may be told down again, when the reason why is a new
-  /// one. Removing a link tells nothing.
+  /// people. A link starts down. One that cannot be brought up may be reported down again, when the reason is a new
+  /// one. One that is up is reported up again when it takes another path: frames in flight may be lost, and
+  /// lines_per_frame_of() and retransmit_floor_us() may have changed. Not called when a link is removed.
   virtual void on_link(std::uint16_t link, bool up, std::string_view reason) = 0;
 };
 
@@ -47,6 +48,10 @@ class Carrier {
   virtual std::size_t lines_per_frame() const = 0;
   /// The same for one link, where links of one carrier differ; never less.
   virtual std::size_t lines_per_frame_of(std::uint16_t /*link*/) const { return lines_per_frame(); }
+
+  /// The least first retransmission timeout, in microseconds, that makes sense for the link now: a path that itself
+  /// loses nothing while it is up only gets slower by early ones. 0: any.
+  virtual std::uint32_t retransmit_floor_us(std::uint16_t /*link*/) const { return 0; }
 
   /// Frames that send() takes for `link` now without losing one for want of room; 0: the link is blocked, wait for
   /// writable.

@@ -55,7 +55,8 @@ LinkKeys* SealedCarrier::keys(std::uint16_t link) noexcept {
 
 std::size_t SealedCarrier::lines_per_frame_of(std::uint16_t link) const {
   const Link* const found = find(link);
-  return found != nullptr && !found->keys ? below_.lines_per_frame() : lines_per_frame();
+  if (found == nullptr) return lines_per_frame();
+  return below_.lines_per_frame_of(link) - (found->keys ? 1 : 0);
 }
 
 std::size_t SealedCarrier::room(std::uint16_t link) const {
@@ -138,6 +139,11 @@ void SealedCarrier::on_link(std::uint16_t link, bool up, std::string_view reason
     return;
   }
   found.reason = reason;
+  if (up && found.up) {
+    // Another path below.
+    sink_->on_link(link, true, found.reason + ", " + std::string(suite_name(found.keys->suite())));
+    return;
+  }
   if (up) return look_at(link, *sink_);
   found.up = false;
   sink_->on_link(link, false, reason);

@@ -38,6 +38,7 @@ class SealedCarrier final : public Carrier, private FrameSink {
   /// Of any link.
   std::size_t lines_per_frame() const override { return below_.lines_per_frame() - 1; }
   std::size_t lines_per_frame_of(std::uint16_t link) const override;
+  std::uint32_t retransmit_floor_us(std::uint16_t link) const override { return below_.retransmit_floor_us(link); }
   std::size_t room(std::uint16_t link) const override;
   void send(std::span<const pipeline::TxFrame> frames) override;
   std::size_t poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) override;

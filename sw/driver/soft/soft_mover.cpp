@@ -68,12 +68,20 @@ void SoftMover::set_route(std::uint16_t link, const Route& route, const pipeline
   if (over == nullptr) throw std::invalid_argument("a link in software needs a carrier");
   carriers::Carrier& carrier = over->carrier;
   clear_route(link);
-  pipeline::LinkParameters fitted = config;
-  fitted.lines_per_frame =
-      static_cast<std::uint16_t>(std::min<std::size_t>(config.lines_per_frame, carrier.lines_per_frame_of(link)));
-  pipeline_.set_link(link, fitted);
-  routes_[link].carrier = &carrier;
+  routes_[link] = {&carrier, false, config};
+  fit(link);
   if (std::find(carriers_.begin(), carriers_.end(), &carrier) == carriers_.end()) carriers_.push_back(&carrier);
+}
+
+/// The carrier's path sets limits to what was asked for.
+void SoftMover::fit(std::uint16_t link) {
+  const LinkRoute& route = routes_[link];
+  pipeline::LinkParameters fitted = route.wanted;
+  fitted.lines_per_frame = static_cast<std::uint16_t>(
+      std::min<std::size_t>(fitted.lines_per_frame, route.carrier->lines_per_frame_of(link)));
+  fitted.retransmit_us =
+      std::clamp(route.carrier->retransmit_floor_us(link), fitted.retransmit_us, fitted.retransmit_max_us);
+  pipeline_.set_link(link, fitted);
 }
 
 void SoftMover::clear_route(std::uint16_t link) {
@@ -117,6 +125,7 @@ void SoftMover::on_link(std::uint16_t link, bool up, std::string_view reason) {
     --blocked_routes_;
   }
   if (up) {
+    fit(link);
     pipeline_.link_up(link, now());
   } else {
     pipeline_.link_down(link);

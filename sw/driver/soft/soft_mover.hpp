@@ -63,10 +63,12 @@ class SoftMover final : public Mover, private carriers::FrameSink {
   struct LinkRoute {
     carriers::Carrier* carrier = nullptr;
     bool blocked = false;
+    pipeline::LinkParameters wanted;  ///< as set_route() was told, before they are fitted to the carrier
   };
 
   void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  void fit(std::uint16_t link);
   void look_at(std::uint16_t slot);
   pipeline::SlotMemory memory_of(std::uint16_t slot) const;
   bool poll_carriers();
