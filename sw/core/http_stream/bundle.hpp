@@ -79,8 +79,7 @@ struct Bundle {
   Key key{};                        ///< zero: opening request, or unreadable
   std::uint64_t sequence = 0;       ///< number of the request (from 1), also in its response; duplex: of the bundle
   std::uint64_t echo = 0;           ///< response, duplex: highest number that its sender has received
-  std::uint64_t outstanding = 0;    ///< request: bit i: the answer to request sequence-i is awaited;
-                                    ///< response: bit i: request echo-i is held by the server
+  std::uint64_t outstanding = 0;    ///< request: bit i: the answer to request sequence-i is awaited; bit 0 is set
   std::uint32_t delay_us = 0;       ///< response: time for which the request was held; duplex: since echo came
   std::uint32_t hold_ms = 0;        ///< request: longest hold; response: longest that the server grants
   std::uint32_t round_trip_us = 0;  ///< request, duplex: what the client measured, smoothed; 0: nothing yet

@@ -96,7 +96,7 @@ struct ServerOptions {
 };
 
 /// Cost of a part in a window beside its bytes.
-constexpr std::size_t kPartCost = 32;
+constexpr std::size_t kPartCost = 64;
 /// Requests that can be outstanding at once: the width of the bit map that stands in every bundle.
 constexpr std::size_t kMaxRequests = 64;
 
