@@ -21,7 +21,8 @@ using http_stream::SessionNumber;
 using http_stream::SessionState;
 
 constexpr std::uint64_t kSecond = 1'000'000;
-constexpr std::uint64_t kHealUs = 300 * kSecond;    ///< everything has arrived so long after the way healed
+constexpr std::uint64_t kHealUs = 300 * kSecond;  ///< everything has arrived so long after the way healed
+constexpr std::uint64_t kNoticeUs = 25 * kSecond;
 constexpr std::uint64_t kCloseUs = 30 * kSecond;    ///< and so long after a close both ends know
 constexpr std::uint64_t kForgetUs = 120 * kSecond;  ///< and so long after that nothing is left
 constexpr std::uint64_t kMostSteps = 3'000'000;
@@ -75,6 +76,7 @@ class World {
 
  private:
   void note(std::string what);
+  std::string describe(std::size_t i);
   void violate(const std::string& what) { http_.violate(what); }
   HttpWay bad_way(std::size_t client);
   void chaos();
@@ -185,6 +187,24 @@ Side* World::side_of(SessionNumber session) {
     if (side.session == session) return &side;
   }
   return nullptr;
+}
+
+std::string World::describe(std::size_t i) {
+  const Side& side = sides_[i];
+  const auto direction = [](const Direction& d) {
+    return std::to_string(d.received) + " of " + std::to_string(d.sent) + " and " + std::to_string(d.wanted);
+  };
+  MessagePipe* pipe = side.session == 0 ? nullptr : server_->session(side.session);
+  std::string text = "client " + std::to_string(i) + ": up " + direction(side.up) + ", down " + direction(side.down);
+  text += ", state " + std::to_string(static_cast<int>(side.client->state())) + ", outstanding " +
+          std::to_string(side.client->outstanding()) + ", unacknowledged " +
+          std::to_string(side.client->unacknowledged()) + ", room " + std::to_string(side.client->room());
+  if (side.client->duplex_attached()) text += ", duplex";
+  if (pipe != nullptr) {
+    text += "; server's state " + std::to_string(static_cast<int>(pipe->state())) + ", unacknowledged " +
+            std::to_string(pipe->unacknowledged()) + ", room " + std::to_string(pipe->room());
+  }
+  return text;
 }
 
 // Applications.
@@ -383,6 +403,7 @@ void World::close_all() {
     direction.wanted = random_.below(30);
     write(*pipe, direction);
     direction.wanted = 0;
+    note(std::string(by_client[i] ? "client " : "server of client ") + std::to_string(i) + " closes; " + describe(i));
     pipe->close({CloseCode::done, "end of client " + std::to_string(i)});
   }
   run_until(http_.now_us() + kCloseUs, [this] {
@@ -391,6 +412,7 @@ void World::close_all() {
     });
   });
   for (std::size_t i = 0; i < sides_.size() && !http_.violation(); ++i) {
+    note(describe(i) + ", " + sides_[i].client->reason().text);
     check_closed(i);
     const Direction& direction = by_client[i] ? sides_[i].up : sides_[i].down;
     if (direction.received != direction.sent) violate("what was sent before the end did not arrive");
@@ -415,7 +437,12 @@ HttpResult World::run() {
              side.down.received == side.down.sent;
     });
   });
-  if (!ended) violate("not everything arrives although the way is good");
+  if (!ended) {
+    for (std::size_t i = 0; i < sides_.size(); ++i) note(describe(i));
+    violate("not everything arrives although the way is good");
+  }
+  // A duplex connection may be dead without its ends knowing; that takes a while to be found.
+  if (ended) run_until(http_.now_us() + kNoticeUs, [] { return false; });
   const bool replaced = !sides_.empty() && sides_[0].may_fail;
   if (replaced) {
     for (const Side& side : sides_) {

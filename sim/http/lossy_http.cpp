@@ -217,7 +217,9 @@ void LossyHttp::duplex_to_server(std::size_t client, const std::shared_ptr<Duple
   const HttpWay& way = peers_[client].way;
   duplex->to_server_us = std::max(duplex->to_server_us, now_ + way.delay_us);
   at(duplex->to_server_us, [this, client, duplex, body = std::move(body)] {
-    if (!duplex->server_side || peers_[client].way.down) return;
+    // A connection over a way that is down is dead, whether or not its ends know.
+    if (peers_[client].way.down) duplex->client_side = duplex->server_side = false;
+    if (!duplex->server_side) return;
     if (!server_->on_duplex_bundle(duplex->id, peers_[client].way.address, body, now_)) {
       cut_duplex(client, true, false);
     }
@@ -267,7 +269,8 @@ void LossyHttp::pump_server() {
     const auto [client, duplex] = found->second;
     duplex->to_client_us = std::max(duplex->to_client_us, now_ + peers_[client].way.delay_us);
     at(duplex->to_client_us, [this, client = client, duplex = duplex, body = std::move(bundle->body)] {
-      if (!duplex->client_side || peers_[client].way.down) return;
+      if (peers_[client].way.down) duplex->client_side = duplex->server_side = false;
+      if (!duplex->client_side) return;
       peers_[client].client->on_bundle(body, now_);
       pump(client);
     });

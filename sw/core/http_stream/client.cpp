@@ -74,6 +74,11 @@ struct Client::State {
 
   void see(std::uint64_t now) { now_us = std::max(now_us, now); }
   bool trouble() const { return failures >= 2; }
+  /// When a duplex connection counts as dead: after silence, and sooner when the server owes an answer.
+  std::uint64_t duplex_lost_at() const {
+    return std::min(later(duplex_heard_us, options.duplex_silence_us),
+                    later(duplex_unanswered_us, options.duplex_silence_us / 4));
+  }
   std::uint64_t gather_until() const { return later(partial_us, end.pace().gather_us()); }
 
   bool wants_request() const;
@@ -123,7 +128,8 @@ struct Client::State {
 
   bool duplex = false, close_said = false;
   std::uint16_t generation = 0;
-  std::uint64_t duplex_number = 0, duplex_newest = 0, duplex_newest_us = 0, duplex_heard_us = 0, duplex_said_us = 0;
+  std::uint64_t duplex_number = 0, duplex_newest = 0, duplex_newest_us = 0, duplex_heard_us = 0, duplex_said_us = 0,
+                duplex_unanswered_us = kNever;
   std::uint64_t timed_number = 0, timed_us = 0;  ///< the bundle whose echo gives the round trip; 0: none
 };
 
@@ -261,7 +267,6 @@ void Client::State::took(const Bundle& bundle) {
   if (const auto wrong = end.take(bundle)) {
     if (end.closing()) return finish({CloseCode::protocol_error, *wrong});
     end.cut({CloseCode::protocol_error, *wrong});
-    close_by_us = later(now_us, options.session.close_us);
     return;
   }
   counters.duplicate_parts = end.duplicates();
@@ -274,7 +279,6 @@ void Client::State::took(const Bundle& bundle) {
   // The server has ended the session. It waits to hear that this is known.
   reason = *end.peer_reason();
   confirming = true;
-  close_by_us = later(now_us, options.session.close_us);
   end.cut(reason);
 }
 
@@ -290,7 +294,6 @@ void Client::State::open_answer(const Bundle& bundle) {
   answered_us = now_us;
   if (const auto wrong = end.meet(bundle)) {
     end.cut({CloseCode::protocol_error, *wrong});
-    close_by_us = std::min(close_by_us, later(now_us, options.session.close_us));
   }
   // One request that is held for a short time only, and one that should not have to wait for it.
   if (options.probe_hold_us != 0) probes_left = 2;
@@ -396,13 +399,13 @@ void Client::State::parts_unanswered(const Awaited& request) {
 
 void Client::State::expire() {
   if (ended) return;
+  // close() is told no time, so its time runs from the next call that is.
+  if (end.closing()) close_by_us = std::min(close_by_us, later(now_us, options.session.close_us));
   if (now_us >= close_by_us) {
     finish(confirming ? reason : *end.own_reason());
     return;
   }
-  if (duplex) {
-    if (now_us >= later(duplex_heard_us, options.duplex_silence_us)) lose_duplex();
-  }
+  if (duplex && now_us >= duplex_lost_at()) lose_duplex();
   for (std::size_t i = 0; i < awaited.size(); ++i) {
     if (now_us >= awaited[i].parts_by_us) parts_unanswered(awaited[i]);
   }
@@ -447,7 +450,7 @@ std::uint64_t Client::deadline() const {
     for (const std::uint64_t due : {say, s.acknowledge_by_us, s.end.out().ready() ? s.gather_until() : kNever}) {
       if (due > s.now_us) at = std::min(at, due);
     }
-    return std::min(at, later(s.duplex_heard_us, s.options.duplex_silence_us));
+    return std::min(at, s.duplex_lost_at());
   }
   if (!s.opened || s.trouble()) return s.awaited.empty() ? std::min(at, s.retry_us) : at;
   if (s.awaited.size() >= s.options.max_requests) return at;
@@ -486,6 +489,7 @@ bool Client::attach_duplex(std::uint64_t now_us) {
   s.duplex_number = s.duplex_newest = s.timed_number = 0;
   s.duplex_heard_us = s.now_us;
   s.duplex_said_us = 0;
+  s.duplex_unanswered_us = kNever;
   s.probes_left = 0;
   s.close_said = false;
   ++s.counters.duplex_attached;
@@ -520,6 +524,7 @@ std::optional<Bytes> Client::next_bundle(std::uint64_t now_us) {
   const auto ranges = s.end.fill(bundle, kDuplexCarrier | s.generation);
   if (!ranges.empty() && !full) s.partial_us = s.now_us;
   s.duplex_said_us = s.now_us;
+  s.duplex_unanswered_us = std::min(s.duplex_unanswered_us, s.now_us);
   if (s.timed_number == 0) {
     s.timed_number = bundle.sequence;
     s.timed_us = s.now_us;
@@ -541,8 +546,10 @@ void Client::on_bundle(std::span<const std::byte> body, std::uint64_t now_us) {
   }
   const Bundle& bundle = decoded.value();
   if (bundle.has(kFlagUnknown)) return s.finish({CloseCode::unknown_session, "the server does not know the session"});
-  if (!bundle.has(kFlagDuplex) || !bundle.has(kFlagResponse) || bundle.key != s.key) return s.lose_duplex();
+  const bool ours = bundle.has(kFlagDuplex) && bundle.has(kFlagResponse) && bundle.key == s.key;
+  if (!ours || bundle.sequence != s.duplex_newest + 1) return s.lose_duplex();
   s.duplex_heard_us = s.now_us;
+  s.duplex_unanswered_us = kNever;
   s.duplex_newest = bundle.sequence;
   s.duplex_newest_us = s.now_us;
   if (s.timed_number != 0 && bundle.echo >= s.timed_number) {
@@ -599,7 +606,6 @@ void Client::close(CloseReason reason) {
   State& s = *state_;
   if (s.ended || s.end.closing()) return;
   s.end.close(std::move(reason));
-  s.close_by_us = later(s.now_us, s.options.session.close_us);
   if (!s.opened && s.awaited.empty()) s.finish(*s.end.own_reason());
 }
 

@@ -69,7 +69,7 @@ struct ClientOptions {
   /// count once.
   std::size_t give_up_requests = 10;
   /// Silence on an attached duplex connection after which it is given up. A quarter of it is the longest time for which
-  /// the client says nothing there.
+  /// the client says nothing there, and for which it waits for an answer to what it said.
   std::uint64_t duplex_silence_us = 20 * kSecond;
 };
 
@@ -87,8 +87,9 @@ struct ServerOptions {
   std::size_t max_held = 64;
   /// Longest time for which a request is held, whatever its client asks for.
   std::uint64_t hold_max_us = 45 * kSecond;
-  /// Time in which the client must use the key that its opening request was given.
-  std::uint64_t open_us = 10 * kSecond;
+  /// Time in which the client must use the key that its opening request was given. Where max_sessions are reached, the
+  /// oldest session whose key was not used yet makes place for a new one before that.
+  std::uint64_t open_us = 60 * kSecond;
   /// Time without any request or bundle after which a session counts as silent, and then the time in which it may
   /// still be resumed by its key.
   std::uint64_t silent_us = 15 * kSecond;

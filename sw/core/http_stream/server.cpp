@@ -326,7 +326,11 @@ bool Server::on_duplex_bundle(DuplexId id, std::string_view from, std::span<cons
   }
   entry->session->came_from(from.substr(0, kMaxSourceBytes));
   const bool taken = entry->session->duplex_bundle(id, decoded.value());
-  if (taken) s.duplexes[id] = entry->session->number();
+  if (taken) {
+    s.duplexes[id] = entry->session->number();
+  } else {
+    s.duplexes.erase(id);
+  }
   s.touched(*entry->session);
   return taken;
 }

@@ -57,7 +57,6 @@ void ServerSession::close(CloseReason reason) {
   if (state_ == SessionState::closed || end_.closing()) return;
   end_.close(std::move(reason));
   reason_ = *end_.own_reason();
-  close_by_us_ = later(owner_.now_us(), options_.session.close_us);
   state_ = SessionState::closing;
   owner_.touched(*this);
 }
@@ -280,6 +279,8 @@ std::uint64_t ServerSession::gather_until() const {
 void ServerSession::serve() {
   if (state_ == SessionState::closed) return;
   const std::uint64_t now = owner_.now_us();
+  // close() is told no time, so its time runs from here.
+  if (end_.closing()) close_by_us_ = std::min(close_by_us_, later(now, options_.session.close_us));
   for (std::size_t i = 0; i < held_.size();) {
     if (now >= held_[i].answer_by_us) {
       answer(i, true);
@@ -348,6 +349,11 @@ bool ServerSession::duplex_bundle(DuplexId id, const Bundle& bundle) {
     // Answers that are under way may arrive or not; what they carry goes over the new connection, too.
     end_.out().lose_all();
     carried_.clear();
+  }
+  // A connection that loses bundles is not what its name says.
+  if (bundle.sequence != duplex_newest_ + 1) {
+    duplex_lost(id);
+    return false;
   }
   heard();
   duplex_newest_ = bundle.sequence;
