@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -40,10 +41,9 @@ class Content {
     if (random.chance(150)) length = random.between(1, 9'000);
     if (random.chance(30)) length = random.between(20'000, 66'000);
     Bytes bytes(std::clamp<std::size_t>(length, 1, longest));
-    std::uint64_t word = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      if (i % 8 == 0) word = random.next();
-      bytes[i] = static_cast<std::byte>(word >> (8 * (i % 8)));
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
+      const std::uint64_t word = random.next();
+      std::memcpy(bytes.data() + i, &word, std::min(sizeof word, bytes.size() - i));
     }
     return bytes;
   }
@@ -57,6 +57,7 @@ struct Direction {
   Content content;
   std::uint64_t sent = 0, received = 0;
   std::uint64_t wanted = 0;  ///< messages that the application still has to send
+  Bytes next{};              ///< the one with number `sent`, once it was made
 };
 
 struct Side {
@@ -211,8 +212,9 @@ std::string World::describe(std::size_t i) {
 
 void World::write(MessagePipe& pipe, Direction& direction) {
   while (direction.wanted > 0) {
-    const Bytes message = direction.content.message(direction.sent, longest_);
-    if (!pipe.send(message)) return;
+    if (direction.next.empty()) direction.next = direction.content.message(direction.sent, longest_);
+    if (!pipe.send(direction.next)) return;
+    direction.next.clear();
     ++direction.sent;
     --direction.wanted;
   }

@@ -14,7 +14,7 @@ namespace {
 /// "SLH" and the version.
 constexpr std::uint32_t kMagic = 0x534c4801;
 constexpr std::size_t kChecksumAt = 4;
-constexpr std::uint16_t kKnownFlags = 0xff;
+constexpr std::uint16_t kKnownFlags = 0x7f;
 constexpr std::uint16_t kContinuesBit = 0x8000;
 
 class Writer {

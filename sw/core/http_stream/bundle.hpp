@@ -36,7 +36,6 @@ enum Flag : std::uint16_t {
   kFlagUnreadable = 16,  ///< response: the request could not be read; nothing else in the bundle is meaningful
   kFlagResponse = 32,    ///< the server sent it
   kFlagDuplex = 64,      ///< it went over a duplex connection
-  kFlagProbe = 128,      ///< request: answer every request that is held, too
 };
 
 /// Why a session ended. On the wire; append only.

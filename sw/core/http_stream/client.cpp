@@ -192,9 +192,12 @@ Request Client::State::make_request(bool answer_now, bool probe) {
   }
   request.closes = bundle.has(kFlagClose);
   const std::uint64_t timeout = round_trip.timeout_us();
-  request.answer_by_us = later(now_us, request.hold_us + timeout);
+  // The second request of the probe may have to wait for the first one.
+  const std::uint64_t wait_us =
+      request.probe ? std::max(request.hold_us, options.probe_hold_us + timeout) : request.hold_us;
+  request.answer_by_us = later(now_us, wait_us + timeout);
   if (!request.parts.empty()) request.parts_by_us = later(now_us, timeout + end.pace().gather_us());
-  Request made{request.number, encode(bundle), request.hold_us + timeout + kTransferSlack};
+  Request made{request.number, encode(bundle), wait_us + timeout + kTransferSlack};
   awaited.push_back(std::move(request));
   answer_deadlines(awaited.back(), held);
   ++counters.requests;

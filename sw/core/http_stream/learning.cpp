@@ -23,20 +23,26 @@ HoldLearner::HoldLearner(const ClientOptions& options, const std::optional<Learn
 void HoldLearner::cut(std::uint64_t after_us) {
   cut_us_ = cut_us_ == 0 ? after_us : std::min(cut_us_, after_us);
   hold_us_ = std::clamp(after_us / 5 * 4, options_.hold_min_us, hold_us_);
-  needed_ = std::min(2 * needed_, kMostHolds);
+  needed_ = std::min(2 * needed_, kForgetHolds);
   holds_ = 0;
 }
 
 void HoldLearner::silent_cut() {
   hold_us_ = std::max(options_.hold_min_us, hold_us_ / 2);
-  needed_ = std::min(2 * needed_, kMostHolds);
+  needed_ = std::min(2 * needed_, kForgetHolds);
   holds_ = 0;
 }
 
 void HoldLearner::whole_hold() {
-  if (serial_ || ++holds_ < needed_) return;
+  ++holds_;
+  if (serial_ || holds_ < needed_) return;
+  // Up to a little less than where it was cut, and beyond that only after a long time.
+  std::uint64_t most = options_.hold_max_us;
+  if (cut_us_ != 0 && holds_ < kForgetHolds) most = std::min(most, std::max(hold_us_, cut_us_ / 10 * 9));
+  if (holds_ >= kForgetHolds) cut_us_ = 0;
+  if (hold_us_ >= most) return;
+  hold_us_ = std::min(most, hold_us_ + hold_us_ / 4);
   holds_ = 0;
-  hold_us_ = std::min(options_.hold_max_us, hold_us_ + hold_us_ / 4);
 }
 
 void HoldLearner::passed_held(bool passed) {

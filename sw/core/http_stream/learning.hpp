@@ -30,7 +30,7 @@ class HoldLearner {
 
  private:
   static constexpr unsigned kWholeHolds = 8;      ///< before the hold time is raised for the first time
-  static constexpr unsigned kMostHolds = 1024;    ///< before it is raised, at most
+  static constexpr unsigned kForgetHolds = 512;   ///< before it is raised beyond where a request was cut
   static constexpr unsigned kSerialEvidence = 2;  ///< requests that waited behind a held one, in succession
 
   ClientOptions options_;

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/http_stream/options.hpp"
+#include "core/http_stream/bundle.hpp"
 
 namespace slotwire::http_stream {
 

@@ -155,7 +155,10 @@ void Server::State::open(ExchangeId id, std::string_view from, const Bundle& bun
     return;
   }
   const std::string source(from.substr(0, kMaxSourceBytes));
-  if (const char* why = refusal(source)) {
+  Key key{};
+  random(key);
+  const bool usable = key != Key{} && !keys.contains(key);
+  if (const char* why = usable ? refusal(source) : "no random key") {
     ++counts.refused;
     Bundle answer;
     answer.sequence = bundle.sequence;
@@ -167,9 +170,6 @@ void Server::State::open(ExchangeId id, std::string_view from, const Bundle& bun
     respond(id, answer);
     return;
   }
-  Key key{};
-  do random(key);
-  while (key == Key{} || keys.contains(key));
   const SessionNumber number = next_number++;
   Entry& entry = sessions[number];
   entry.session = std::make_unique<ServerSession>(number, key, source, options, &pool, *this);

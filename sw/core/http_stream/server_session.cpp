@@ -244,7 +244,6 @@ void ServerSession::answer_bundle(ExchangeId id, std::uint64_t number, std::uint
   bundle.generation = generation_;
   bundle.set(kFlagResponse);
   end_.describe(bundle);
-  acknowledge_by_us_ = kNever;
   if (with_parts) {
     const bool full = end_.full_bundle();
     const std::uint64_t resent = end_.out().resent_parts();
@@ -358,11 +357,9 @@ bool ServerSession::duplex_bundle(DuplexId id, const Bundle& bundle) {
   heard();
   duplex_newest_ = bundle.sequence;
   duplex_newest_us_ = owner_.now_us();
-  echo_due_ = true;
   if (!took(bundle)) return false;
-  if (end_.acknowledgement_due() || echo_due_) {
-    acknowledge_by_us_ = std::min(acknowledge_by_us_, later(owner_.now_us(), kDuplexAcknowledge));
-  }
+  // Every bundle is answered, so that the client knows that the connection lives.
+  acknowledge_by_us_ = std::min(acknowledge_by_us_, later(owner_.now_us(), kDuplexAcknowledge));
   owner_.touched(*this);
   return true;
 }
@@ -393,7 +390,6 @@ std::optional<Bytes> ServerSession::next_duplex_bundle() {
   bundle.delay_us = clamp32(now - duplex_newest_us_);
   end_.describe(bundle);
   acknowledge_by_us_ = kNever;
-  echo_due_ = false;
   close_said_ = bundle.has(kFlagClose);
   const bool full = end_.full_bundle();
   const auto ranges = end_.fill(bundle, kDuplexCarrier | generation_);

@@ -118,7 +118,7 @@ class ServerSession final : public MessagePipe {
   std::optional<DuplexId> duplex_;
   std::uint16_t generation_ = 0;
   std::uint64_t duplex_number_ = 0, duplex_newest_ = 0, duplex_newest_us_ = 0, acknowledge_by_us_ = kNever;
-  bool close_said_ = false, echo_due_ = false;
+  bool close_said_ = false;
 };
 
 }  // namespace slotwire::http_stream
