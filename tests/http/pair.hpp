@@ -1,6 +1,7 @@
 // One client (or several) and one server, joined by requests that take a fixed time, in simulated time. What passes is
 // kept for the test to look at, and the test says what is lost.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -22,6 +23,15 @@ inline Bytes bytes_of(std::string_view text) {
 inline std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
+/// A text that begins with a number, so that no two are alike.
+inline std::string numbered(unsigned n, std::size_t length) {
+  std::string text = std::to_string(n) + ":";
+  text.resize(std::max(length, text.size()), static_cast<char>('a' + n % 26));
+  return text;
+}
+inline bool send(MessagePipe& pipe, std::string_view text) {
+  return pipe.send(bytes_of(text));
+}
 inline Key key_of(unsigned n) {
   Key key{};
   for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::byte>(n * 37 + i * 11 + 1);
@@ -35,6 +45,18 @@ inline RandomBytes counting_random() {
       byte = static_cast<std::byte>(*state >> 56U);
     }
   };
+}
+
+/// A first window that is wide enough for a test that reads at its end.
+inline ClientOptions wide_client(std::size_t bytes = 1'000'000) {
+  ClientOptions options;
+  options.session.window_min = bytes;
+  return options;
+}
+inline ServerOptions wide_server(std::size_t bytes = 1'000'000) {
+  ServerOptions options;
+  options.session.window_min = bytes;
+  return options;
 }
 
 /// A body that passed, and what it says.
