@@ -11,10 +11,6 @@ namespace {
 
 using Fate = Pair::Fate;
 
-bool send(MessagePipe& pipe, std::string_view text) {
-  return pipe.send(bytes_of(text));
-}
-
 ClientOptions without_probe() {
   ClientOptions options;
   options.probe_hold_us = 0;
