@@ -14,7 +14,6 @@ namespace {
 
 using http_stream::ClientOptions;
 using http_stream::CloseCode;
-using http_stream::kNever;
 using http_stream::MessagePipe;
 using http_stream::ServerEvent;
 using http_stream::ServerOptions;

@@ -92,7 +92,7 @@ struct Client::State {
   std::optional<Awaited> take_awaited(RequestNumber id);
   void expire();
   void parts_unanswered(const Awaited& request);
-  void finish(CloseReason why);
+  void finish(const CloseReason& why);
   void lose_duplex();
   std::uint64_t random() {
     jitter ^= jitter << 13U, jitter ^= jitter >> 7U, jitter ^= jitter << 17U;
@@ -409,8 +409,8 @@ void Client::State::expire() {
     return;
   }
   if (duplex && now_us >= duplex_lost_at()) lose_duplex();
-  for (std::size_t i = 0; i < awaited.size(); ++i) {
-    if (now_us >= awaited[i].parts_by_us) parts_unanswered(awaited[i]);
+  for (const Awaited& request : awaited) {
+    if (now_us >= request.parts_by_us) parts_unanswered(request);
   }
   for (std::size_t i = 0; i < awaited.size() && !ended;) {
     if (now_us < awaited[i].answer_by_us) {
@@ -425,11 +425,11 @@ void Client::State::expire() {
   }
 }
 
-void Client::State::finish(CloseReason why) {
+void Client::State::finish(const CloseReason& why) {
   if (ended) return;
   ended = true;
   const bool own = end.own_reason() && !confirming && why.code != CloseCode::failed;
-  reason = own ? *end.own_reason() : std::move(why);
+  reason = own ? *end.own_reason() : why;
   for (const Awaited& request : awaited) abandoned.push_back(request.number);
   awaited.clear();
   duplex = false;
