@@ -31,13 +31,14 @@ ALLOWED = {
     "driver/pmd": CORE | {"driver"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/sandbox": {"core", "core/slot"},
+    "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
     "runtime/gate": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
     "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
-    "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client"},
+    "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
     "sim/http": {"core", "core/http_stream", "sim"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
