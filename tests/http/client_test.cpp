@@ -351,6 +351,7 @@ TEST(HttpClient, ResolvesByItsHook) {
   http::Client client(loop, options);
   int left = 3;
   std::vector<http::Client::Call> calls;
+  calls.reserve(3);
   for (int i = 0; i < 3; ++i) {
     calls.push_back(client.post({}, seconds(20), [&](ClientOutcome&& outcome) {
       EXPECT_EQ(response_of(outcome).status, 200U);

@@ -14,7 +14,6 @@ using std::chrono::milliseconds;
 using test::get;
 using test::post;
 using test::RawClient;
-using test::RawResponse;
 using test::Site;
 
 TEST(HttpLimits, HeaderTooLong) {

@@ -173,6 +173,12 @@ class Direct(StreamTest):
         self.assertTrue(done.wait(TIMEOUT))
         self.assertEqual(got, [b"but from here"])
 
+    def test_a_long_answer_arrives_whole(self):
+        # Nothing goes back for long: what the server has to say next must not wait for the client.
+        body = os.urandom(30 * MEGABYTE)
+        at = self.serve(self.target(lambda c: c.sendall(body)))
+        self.assertEqual(digest(self.run_once(f"http://{at}/s", "--stream-window", "16MiB").stdout), digest(body))
+
     def test_many_streams_share_one_session(self):
         port = self.listen(f"http://{self.serve(self.target(echo))}/s", "-q")
         problems = []

@@ -135,8 +135,8 @@ struct Client::Impl {
 
   static int on_socket(CURL*, curl_socket_t socket, int what, void* self, void*);
   static int on_timer(CURLM*, long time_ms, void* self);
-  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* transfer);
-  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* transfer);
+  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
+  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
   static CURLcode on_tls(CURL*, void* context, void* self);
   static int on_certificate(int good, X509_STORE_CTX* store);
 

@@ -91,7 +91,8 @@ void Timer::after(std::chrono::microseconds time) {
 void Timer::cancel() {
   if (!state_->pending) return;
   state_->pending = false;
-  state_->timer.cancel();
+  error_code ignored;
+  state_->timer.cancel(ignored);
 }
 
 // ---- Watch ----

@@ -27,6 +27,7 @@ Example: reach sshd of a host behind an HTTP proxy (http_proxy and no_proxy are 
 
 docs/through-firewalls.md has the set-up behind nginx, HAProxy and Apache.)";
 
+constexpr std::uint64_t kLeastWindow = 65'536, kMostWindow = std::uint64_t{64} << 20U;
 constexpr std::uint64_t kMaxMemory = std::uint64_t{1} << 40U;
 constexpr std::size_t kMany = 1'000'000;
 
@@ -67,6 +68,10 @@ void add_serve_options(CLI::App& sub, StreamServeOptions& o) {
   add_count(sub, "--max-streams", o.streams.max_streams, 1, kMany, "streams of one session");
   add_size(sub, "--memory", o.memory, std::uint64_t{1} << 20U, kMaxMemory,
            "bytes that all sessions together may hold (default 512MiB)");
+  add_size(
+      sub, "--stream-window", o.stream_window, kLeastWindow, kMostWindow,
+      "bytes of one stream that wait for a target that does not read (default 1MiB); one round trip carries no more "
+      "of a stream to the target");
   add_duration(sub, "--hold", o.hold, kSecond, 600 * kSecond,
                "longest time for which a request is held (default 45s; clients may ask for less)");
   add_duration(sub, "--grace", o.grace, kSecond, 86'400 * kSecond,
@@ -103,6 +108,10 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
             "requests that the server may hold while nothing is to be said");
   add_size(sub, "--body", o.body, 16'384, http_stream::kMaxBundleBytes,
            "longest body of a request (default 60000: below the 64 KiB at which some proxies with a login hang)");
+  add_size(
+      sub, "--stream-window", o.stream_window, kLeastWindow, kMostWindow,
+      "bytes of one stream that wait for whoever reads it here (default 4MiB); one round trip carries no more of a "
+      "stream from the target");
   add_duration(sub, "--hold", o.hold, kSecond, 600 * kSecond,
                "time for which the server may hold a request (default 25s; shortened where proxies cut it)");
   add_duration(sub, "--connect-timeout", o.connect_timeout, microseconds(1000), 3600 * kSecond,

@@ -175,11 +175,13 @@ void StreamConnect::begin() {
   } catch (const std::exception& error) {
     throw CommandError(kExitUsage, error.what());
   }
+  http_stream::StreamsOptions streams = options_.streams;
+  streams.window_bytes = static_cast<std::size_t>(options_.stream_window);
   StreamSet::Callbacks callbacks;
   callbacks.touch = [this] { client_->touch(); };
   callbacks.ended = [this](const StreamSummary& summary) { ended(summary); };
-  streams_ = std::make_unique<StreamSet>(loop_, client_->pipe(), http_stream::Role::client, options_.streams,
-                                         std::move(callbacks));
+  streams_ =
+      std::make_unique<StreamSet>(loop_, client_->pipe(), http_stream::Role::client, streams, std::move(callbacks));
   const std::string proxy = client_->report().proxy;
   say("connecting to " + client_->client().url().text() + (proxy.empty() ? "" : " through the proxy " + proxy));
   if (listener_watch_) listener_watch_->want({true, false});

@@ -231,6 +231,8 @@ bool StreamServe::waits(SessionNumber number) {
 void StreamServe::opened(SessionNumber number) {
   auto* const pipe = server_->sessions().session(number);
   if (pipe == nullptr) return;
+  http_stream::StreamsOptions streams = options_.streams;
+  streams.window_bytes = static_cast<std::size_t>(options_.stream_window);
   StreamSet::Callbacks callbacks;
   callbacks.touch = [this, number] { touch(number); };
   callbacks.ended = [this, number](const StreamSummary& summary) { note_ended(number, summary); };
@@ -239,8 +241,7 @@ void StreamServe::opened(SessionNumber number) {
   };
   Session& session = sessions_[number];
   session.source = server_->sessions().source(number);
-  session.streams =
-      std::make_unique<StreamSet>(loop_, *pipe, http_stream::Role::server, options_.streams, std::move(callbacks));
+  session.streams = std::make_unique<StreamSet>(loop_, *pipe, http_stream::Role::server, streams, std::move(callbacks));
   if (options_.verbose) log_line(label(number) + ": opened");
   dirty_.insert(number);
 }

@@ -8,6 +8,13 @@ using http_stream::ResetCode;
 using http_stream::StreamEvent;
 using http_stream::StreamNumber;
 
+namespace {
+
+/// Before other sessions have their turn.
+constexpr int kDrivesAtOnce = 16;
+
+}  // namespace
+
 std::string reset_text(ResetCode code) {
   switch (code) {
     case ResetCode::cancelled:
@@ -58,10 +65,21 @@ void StreamSet::refuse(StreamNumber stream, ResetCode code) {
 }
 
 void StreamSet::drive() {
-  streams_.drive();
-  while (const auto event = streams_.next_event()) take(*event);
+  // What an event leads to may bring another one, such as room for what was read from a target meanwhile.
+  for (int i = 0;; ++i) {
+    streams_.drive();
+    bool worked = false;
+    while (const auto event = streams_.next_event()) {
+      take(*event);
+      worked = true;
+    }
+    if (!worked) break;
+    if (i == kDrivesAtOnce) {
+      callbacks_.touch();
+      break;
+    }
+  }
   reap();
-  streams_.drive();
   const auto state = pipe_.state();
   if (streams_.failure() && state != http_stream::SessionState::closing && state != http_stream::SessionState::closed) {
     pipe_.close(*streams_.failure());
