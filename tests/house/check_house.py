@@ -21,6 +21,7 @@ ALLOWED = {
     "core/slot": {"core/regs"},
     "core/pipeline": {"core/slot", "core/regs"},
     "core/carriers": {"core", "core/pipeline", "core/slot", "core/regs"},
+    "core/http_stream": {"core", "core/pipeline"},
     "driver": CORE,
     "driver/soft": CORE | {"driver"},
     "driver/bus": CORE | {"driver", "driver/relay"},
@@ -30,18 +31,20 @@ ALLOWED = {
     "driver/pmd": CORE | {"driver"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/sandbox": {"core", "core/slot"},
+    "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
     "runtime/gate": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
     "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
-    "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client"},
+    "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
+    "sim/http": {"core", "core/http_stream", "sim"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
 FLOORS = ("core", "driver", "runtime", "tools", "sim")
-# These two depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
-STANDARD_ONLY = {"core/slot", "core/pipeline"}
+# These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
+STANDARD_ONLY = {"core/slot", "core/pipeline", "core/http_stream"}
 SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
@@ -59,7 +62,8 @@ def room_of(folder: str) -> str | None:
 def part_of(path: Path, root: Path) -> str | None:
     relative = path.relative_to(root)
     if relative.parts[0] == "sim":
-        return "sim/engine" if relative.parts[1] == "engine" else "sim"
+        folder = "sim/" + relative.parts[1]
+        return folder if folder in ALLOWED else "sim"
     if relative.parts[0] != "sw" or len(relative.parts) < 3 or "include" in relative.parts:
         return None
     folder = "/".join(relative.parts[1:-1])

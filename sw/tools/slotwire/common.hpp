@@ -55,6 +55,7 @@ void add_call(CLI::App& app, Command& command);
 void add_serve(CLI::App& app, Command& command);
 void add_bench(CLI::App& app, Command& command);
 void add_capture(CLI::App& app, Command& command);
+void add_stream(CLI::App& app, Command& command);
 void add_tunnel(CLI::App& app, Command& command);
 void add_cut(CLI::App& app, Command& command);
 

@@ -18,7 +18,7 @@ constexpr const char* kFooter =
 
 int main(int argc, char** argv) {
   using namespace slotwire::cli;
-  CLI::App app{"Looks at a Slotwire node, talks to services, and carries TCP connections through slots."};
+  CLI::App app{"Looks at a Slotwire node, talks to services, and carries TCP connections through slots or HTTP."};
   app.set_version_flag("--version", "slotwire " SLOTWIRE_VERSION);
   app.require_subcommand(1);
   app.footer(kFooter);
@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   add_call(app, command);
   add_serve(app, command);
   add_tunnel(app, command);
+  add_stream(app, command);
   add_capture(app, command);
   add_bench(app, command);
   add_cut(app, command);

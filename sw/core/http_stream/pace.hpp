@@ -1,0 +1,79 @@
+// How fast a session goes: the round trip, the time-out that follows from it, how long bundles gather, how long they
+// are.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/http_stream/bundle.hpp"
+
+namespace slotwire::http_stream {
+
+/// Round-trip time as RFC 6298 smooths it, and the time-out.
+class RoundTrip {
+ public:
+  RoundTrip(std::uint64_t first_us, std::uint64_t min_us, std::uint64_t max_us)
+      : first_us_(first_us), min_us_(min_us), max_us_(max_us) {}
+
+  void measured(std::uint64_t us) {
+    const std::uint64_t off = us > smoothed_us_ ? us - smoothed_us_ : smoothed_us_ - us;
+    variation_us_ = smoothed_us_ == 0 ? us / 2 : variation_us_ - variation_us_ / 4 + off / 4;
+    smoothed_us_ = smoothed_us_ == 0 ? us : smoothed_us_ - smoothed_us_ / 8 + us / 8;
+    smoothed_us_ = std::max<std::uint64_t>(smoothed_us_, 1);
+    backoff_ = 1;
+  }
+  /// A time-out passed: the next one is twice as long, until a round trip is measured.
+  void timed_out() { backoff_ = std::min<std::uint64_t>(2 * backoff_, 64); }
+  std::uint64_t smoothed_us() const { return smoothed_us_; }
+  std::uint64_t timeout_us() const {
+    if (smoothed_us_ == 0) return std::min(first_us_ * backoff_, max_us_);
+    return std::clamp((smoothed_us_ + 4 * variation_us_) * backoff_, min_us_, max_us_);
+  }
+
+ private:
+  std::uint64_t first_us_, min_us_, max_us_;
+  std::uint64_t smoothed_us_ = 0, variation_us_ = 0, backoff_ = 1;
+};
+
+/// How long bundles gather and how long they may be, by round trip and load.
+class Pace {
+ public:
+  explicit Pace(const SessionOptions& options)
+      : gather_max_us_(options.gather_max_us),
+        most_(options.bundle_bytes),
+        least_(std::min(options.bundle_bytes, kMinBundleBytes + options.part_bytes)),
+        bytes_(options.bundle_bytes) {}
+
+  /// The smoothed round trip is this now. One that has grown to several times the shortest says that bundles wait for
+  /// each other on the way: they become shorter, so that what is urgent waits less; and longer again afterwards.
+  void round_trip(std::uint64_t us, std::uint64_t now_us) {
+    if (us == 0) return;
+    round_trip_us_ = us;
+    shortest_us_ = shortest_us_ == 0 ? us : std::min(shortest_us_, us);
+    if (now_us < changed_us_ + us) return;
+    constexpr std::uint64_t kLong = 300 * kMillisecond;
+    if (us > kLong && us > 4 * shortest_us_) {
+      bytes_ = std::max(least_, bytes_ / 2);
+      changed_us_ = now_us;
+    } else if (us < 2 * shortest_us_ && bytes_ < most_) {
+      bytes_ = std::min(most_, 2 * bytes_);
+      changed_us_ = now_us;
+    }
+  }
+  /// No body may be longer than this: the peer or a proxy says so.
+  void limit_bundle(std::size_t bytes) {
+    most_ = std::max(least_, std::min(most_, bytes));
+    bytes_ = std::min(bytes_, most_);
+  }
+  std::size_t bundle_bytes() const { return bytes_; }
+  std::size_t most_bytes() const { return most_; }
+  std::size_t least_bytes() const { return least_; }
+  std::uint64_t gather_us() const { return std::min(gather_max_us_, round_trip_us_ / 8); }
+
+ private:
+  std::uint64_t gather_max_us_;
+  std::size_t most_, least_, bytes_;
+  std::uint64_t round_trip_us_ = 0, shortest_us_ = 0, changed_us_ = 0;
+};
+
+}  // namespace slotwire::http_stream

@@ -1,0 +1,148 @@
+#include "runtime/http/stream_client.hpp"
+
+#include <openssl/rand.h>
+
+#include <stdexcept>
+#include <utility>
+
+namespace slotwire::http {
+namespace {
+
+using http_stream::SessionState;
+
+/// Turns within one call before the loop has its turn again.
+constexpr int kTurnsAtOnce = 64;
+
+http_stream::Key random_key() {
+  http_stream::Key key;
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), static_cast<int>(key.size())) != 1) {
+    throw std::runtime_error("the system has no random numbers");
+  }
+  return key;
+}
+
+/// Answers that say more in words than by their number: what answers is not the server, and will not be it soon.
+bool is_foreign(const ClientResponse& response) {
+  switch (response.status) {
+    case 401:
+    case 403:
+    case 404:
+    case 405:
+    case 407:
+    case 411:
+    case 501:
+    case 511:
+      return true;
+    default:
+      return response.status < 400 && !response.binary;
+  }
+}
+
+}  // namespace
+
+StreamClient::StreamClient(Loop& loop, ClientOptions http, const http_stream::ClientOptions& session,
+                           PipeHandler& handler, const std::optional<http_stream::Learned>& learned)
+    : handler_(handler),
+      pipe_(session, random_key(), learned),
+      loop_(loop),
+      deadline_(loop,
+                [this] {
+                  pipe_.tick(Loop::now_us());
+                  touch();
+                }),
+      client_(loop, std::move(http)) {
+  touch();
+}
+
+StreamClient::~StreamClient() {
+  *alive_ = false;
+}
+
+std::string StreamClient::reason() const {
+  if (failed_) return last_trouble_;
+  std::string text = pipe_.reason().text;
+  const http_stream::CloseCode code = pipe_.reason().code;
+  if (text.empty()) text = std::string(http_stream::name_of(code));
+  if (code == http_stream::CloseCode::failed && !last_trouble_.empty() &&
+      text.find(last_trouble_) == std::string::npos) {
+    text += ": " + last_trouble_;
+  }
+  return text;
+}
+
+void StreamClient::touch() {
+  if (std::exchange(touched_, true)) return;
+  loop_.post([this, lives = alive_] {
+    if (*lives) turn();
+  });
+}
+
+void StreamClient::turn() {
+  touched_ = false;
+  for (int turns = 0; turns < kTurnsAtOnce && !failed_; ++turns) {
+    bool worked = false;
+    if (const SessionState now = state(); now != last_state_) {
+      last_state_ = now;
+      worked = true;
+      handler_.on_state(now);
+    }
+    handler_.on_turn();
+    worked |= send_some();
+    if (!worked && state() == last_state_) break;
+    if (turns + 1 == kTurnsAtOnce) touch();
+  }
+  const std::uint64_t deadline = failed_ ? http_stream::kNever : pipe_.deadline();
+  if (deadline == http_stream::kNever) {
+    deadline_.cancel();
+  } else {
+    deadline_.at(deadline);
+  }
+}
+
+bool StreamClient::send_some() {
+  bool worked = false;
+  const std::uint64_t now = Loop::now_us();
+  while (auto request = pipe_.next_request(now)) {
+    worked = true;
+    const http_stream::RequestNumber id = request->id;
+    calls_[id] = client_.post(std::move(request->body), std::chrono::microseconds(request->timeout_us),
+                              [this, id](ClientOutcome&& outcome) { done(id, std::move(outcome)); });
+  }
+  while (const auto id = pipe_.next_abandoned()) calls_.erase(*id);
+  return worked;
+}
+
+void StreamClient::done(http_stream::RequestNumber id, ClientOutcome&& outcome) {
+  calls_.erase(id);
+  if (failed_) return;
+  if (const auto* const failure = std::get_if<ClientFailure>(&outcome)) {
+    trouble(id, *failure);
+  } else {
+    const auto& response = std::get<ClientResponse>(outcome);
+    if (is_foreign(response)) {
+      trouble(id, client_.explain(response));
+    } else {
+      if (!response.binary) {
+        last_trouble_ = client_.explain(response).text;
+        handler_.on_trouble(last_trouble_);
+      }
+      pipe_.on_response(id, response.status, response.body, Loop::now_us());
+    }
+  }
+  touch();
+}
+
+void StreamClient::trouble(http_stream::RequestNumber id, const ClientFailure& failure) {
+  last_trouble_ = failure.text;
+  handler_.on_trouble(failure.text);
+  if (failure.permanent() && pipe_.state() == SessionState::opening) {
+    failed_ = failure.kind;
+    calls_.clear();
+    last_state_ = SessionState::closed;
+    handler_.on_state(last_state_);
+    return;
+  }
+  pipe_.on_failure(id, failure.text, Loop::now_us());
+}
+
+}  // namespace slotwire::http

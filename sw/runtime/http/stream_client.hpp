@@ -1,0 +1,67 @@
+// Runs a client of HTTP streams over the HTTP client: its requests, its deadlines as a timer.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "core/http_stream/client.hpp"
+#include "runtime/http/client.hpp"
+#include "runtime/http/loop.hpp"
+
+namespace slotwire::http {
+
+/// What happens to the session. Callbacks may call anything of the pipe and of the StreamClient but its destructor.
+class PipeHandler {
+ public:
+  virtual ~PipeHandler() = default;
+  /// Messages may have come, or have been acknowledged: once for each turn of the loop with news.
+  virtual void on_turn() = 0;
+  /// The state of the session changed.
+  virtual void on_state(http_stream::SessionState state) = 0;
+  /// A request failed, for people; the session goes on.
+  virtual void on_trouble(const std::string& /*text*/) {}
+};
+
+class StreamClient {
+ public:
+  /// Begins to connect. Throws as Client does.
+  StreamClient(Loop& loop, ClientOptions http, const http_stream::ClientOptions& session, PipeHandler& handler,
+               const std::optional<http_stream::Learned>& learned = std::nullopt);
+  ~StreamClient();
+  StreamClient(const StreamClient&) = delete;
+  StreamClient& operator=(const StreamClient&) = delete;
+
+  http_stream::Client& pipe() { return pipe_; }
+  http_stream::SessionState state() const { return failed_ ? http_stream::SessionState::closed : pipe_.state(); }
+  /// Why it is closed, for people: what happened and what to do.
+  std::string reason() const;
+  /// Set when it could not begin for a reason that trying again does not change.
+  std::optional<FailureKind> fatal() const { return failed_; }
+  ClientReport report() const { return client_.report(); }
+  const Client& client() const { return client_; }
+
+  /// To be called after calls on the pipe from outside of the callbacks: what they caused is sent in this turn of the
+  /// loop.
+  void touch();
+
+ private:
+  void turn();
+  bool send_some();
+  void done(http_stream::RequestNumber id, ClientOutcome&& outcome);
+  void trouble(http_stream::RequestNumber id, const ClientFailure& failure);
+
+  PipeHandler& handler_;
+  http_stream::Client pipe_;
+  Loop& loop_;
+  Timer deadline_;
+  Client client_;
+  std::unordered_map<http_stream::RequestNumber, Client::Call> calls_;
+  http_stream::SessionState last_state_ = http_stream::SessionState::opening;
+  std::string last_trouble_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool touched_ = false;
+  std::optional<FailureKind> failed_;
+};
+
+}  // namespace slotwire::http

@@ -1,0 +1,73 @@
+// The streams of one session and what each is joined to. Both ends of `slotwire stream` have one for each session.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/http_stream/streams.hpp"
+#include "tools/slotwire/stream/stream_pipe.hpp"
+
+namespace slotwire::cli {
+
+/// A stream that has ended.
+struct StreamSummary {
+  http_stream::StreamNumber stream = 0;
+  std::string label;
+  std::uint64_t bytes_in = 0;   ///< read from the descriptor
+  std::uint64_t bytes_out = 0;  ///< written to it
+  std::chrono::duration<double> time{};
+  std::string reason;
+  bool in_order = false;
+  http_stream::ResetCode code = http_stream::ResetCode::none;  ///< when the peer reset it
+};
+
+class StreamSet {
+ public:
+  struct Callbacks {
+    std::function<void()> touch;  ///< the session has something to send
+    std::function<void(const StreamSummary&)> ended;
+    /// The peer opened a stream: join() or refuse() it, now or later. Null: streams are refused.
+    std::function<void(http_stream::StreamNumber, const std::string& target)> opened;
+  };
+  /// `pipe` outlives this object.
+  StreamSet(http::Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
+            const http_stream::StreamsOptions& options, Callbacks callbacks);
+  ~StreamSet();
+
+  /// To be joined at once.
+  core::Result<http_stream::StreamNumber> open(std::string_view target);
+  /// `label`: for the summary. Ignored, and the descriptors closed, when the stream has ended meanwhile.
+  void join(http_stream::StreamNumber stream, StreamPipe::Ends ends, const std::string& label);
+  void refuse(http_stream::StreamNumber stream, http_stream::ResetCode code);
+  /// Moves what there is. Not within a callback.
+  void drive();
+  std::size_t count() const { return streams_.count(); }
+
+ private:
+  struct Joined {
+    std::unique_ptr<StreamPipe> pipe;
+    std::string label;
+    std::chrono::steady_clock::time_point since;
+    http_stream::ResetCode code = http_stream::ResetCode::none;
+  };
+  void take(const http_stream::StreamEvent& event);
+  void reap();
+
+  http::Loop& loop_;
+  http_stream::MessagePipe& pipe_;
+  Callbacks callbacks_;
+  http_stream::Streams streams_;
+  std::set<http_stream::StreamNumber> free_;  ///< open, and joined to nothing yet
+  std::map<http_stream::StreamNumber, Joined> joined_;
+  std::vector<Joined> draining_;  ///< their streams are released
+};
+
+/// What a reset code means, for people.
+std::string reset_text(http_stream::ResetCode code);
+
+}  // namespace slotwire::cli
