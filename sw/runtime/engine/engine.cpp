@@ -64,7 +64,7 @@ void Engine::open(const NodeSize& size) {
   sandbox::gain_nothing();
   sandbox::refuse(sandbox::refused_calls());
   // Before anything else, so that the gate is as small as it will ever be.
-  network_ = std::make_unique<GateNetwork>(config_, reactor_, log_);
+  network_ = std::make_unique<GateNetwork>(config_, reactor_, log_, gate_processes());
   if (config_.tls.enabled() && needs_tcp(config_)) {
     tls_ = std::make_shared<carriers::TlsContext>(
         carriers::TlsFiles{config_.tls.certificate, config_.tls.key, config_.tls.ca, config_.tls.crl});
