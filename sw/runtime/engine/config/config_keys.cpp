@@ -178,7 +178,7 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "callers_per_source", Kind::count, false, "8", 1, 65536, "", "",
      "The same from one address (IPv6: from one /64), at most; holds for hosts of a `[[link]]` too.",
      [](Config& c) -> auto& { return c.limits.callers_per_source; }},
-    {"limits", "peer_messages", Kind::count, false, "20000", 10, 1'000'000, "", "",
+    {"limits", "peer_messages", Kind::count, false, "8000", 10, 1'000'000, "", "",
      "Control messages that one peer may send in a second. One that sends more is read more slowly.",
      [](Config& c) -> auto& { return c.limits.peer_messages; }},
 
