@@ -214,8 +214,8 @@ class World {
       node_.network().dialled->ended = "it ended";
       node_.network().dialled->tell();
     }
-    // limits.linger, the longest connect and limits.handshake are over by then.
-    constexpr int kTurns = 80;
+    // limits.linger and limits.handshake are over by then.
+    constexpr int kTurns = 12;
     for (int i = 0; i < kTurns; ++i) node_.turn(1'000'000);
     engine::Node& node = node_.node();
     require(node.slots().used() == 0 && node.sessions().used() == 0 && node.connector().pending() == 0);

@@ -71,6 +71,7 @@ slot::Fd connect_to(const std::filesystem::path& path) {
   return socket;
 }
 
+/// Now. What an earlier input left to the Closer may go at any time.
 std::size_t open_descriptors() {
   const auto all = std::filesystem::directory_iterator("/proc/self/fd");
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
@@ -146,7 +147,7 @@ void attack_keeper(Input& input) {
     }
     require(!std::filesystem::exists(path));
   }
-  require(open_descriptors() == before);
+  require(open_descriptors() <= before);
 }
 
 // ---- slotwired is attacked by its keeper ----
@@ -222,7 +223,7 @@ void attack_slotwired(Input& input) {
     } catch (const std::runtime_error&) {
     }
   }
-  require(open_descriptors() == before + 1);
+  require(open_descriptors() <= before + 1);
 }
 
 // ---- a node is attacked by what was kept ----

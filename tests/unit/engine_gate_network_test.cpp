@@ -31,7 +31,8 @@ class HostileGate : public testing::Test {
  protected:
   static Config config() {
     return parse_config(
-        "[node]\nname = \"left\"\nrun_dir = \"/nonexistent\"\n[[link]]\npeer = \"right\"\ncontrol = \"127.0.0.1:2\"\n",
+        "[node]\nname = \"left\"\nrun_dir = \"/nonexistent\"\n[listen]\nudp = \"127.0.0.1:1\"\n[[link]]\npeer = "
+        "\"right\"\ncontrol = \"127.0.0.1:2\"\n",
         "test");
   }
   /// Each life of the gate says at once that it serves.
