@@ -146,6 +146,7 @@ class AttackOnNetwork {
       require(network_->report().is_object());
     }
     channels_.clear();
+    theirs_.reset();  // a gate that does not read is waited for at the stop
     network_->stop();
   }
 
