@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
-#include <tuple>
 #include <utility>
 
 #include <spdlog/sinks/null_sink.h>
 
 #include "driver/router/make_card.hpp"
+#include "sim/engine/node_invariants.hpp"
 
 namespace slotwire::sim {
 namespace {
@@ -301,52 +300,8 @@ class EngineWorld {
   // ---- what must hold ----
 
   void check(SimNode& node) {
-    engine::SlotTable& slots = node.node->slots();
-    engine::SessionTable& sessions = node.node->sessions();
-    const std::string at = "node " + node.name + ": ";
-    std::size_t used = 0;
-    std::vector<std::uint32_t> slot_count(sessions.limit());
-    std::set<std::tuple<std::uint16_t, std::uint16_t, std::uint16_t>> peers;
-    for (std::size_t i = 0; i < slots.count(); ++i) {
-      const auto slot = static_cast<std::uint16_t>(i);
-      const engine::SlotDescriptor& d = slots.descriptor(slot);
-      if (d.pairing == Pairing::none) continue;
-      ++used;
-      if (!node.store.has(engine::KeptTag::of_slot(slot).number())) violate(at + "a slot is not kept");
-      if (d.session == engine::kNoSession) {
-        if (d.phase != Phase::draining)
-          violate(at + "slot " + std::to_string(slot) + " belongs to nobody and does not drain");
-      } else {
-        const engine::Session* const owner = sessions.find(d.session);
-        if (owner == nullptr || d.local >= owner->slots.size() || owner->slots[d.local] != slot) {
-          violate(at + "slot " + std::to_string(slot) + " and its session do not agree");
-        } else {
-          ++slot_count[d.session];
-        }
-      }
-      if (d.pairing == Pairing::direct && d.has_partner != 0 &&
-          (slots.descriptor(d.partner).pairing != Pairing::direct || slots.descriptor(d.partner).partner != slot)) {
-        violate(at + "slot " + std::to_string(slot) + " is paired with one that is not paired with it");
-      }
-      const regs::SlotRow& row = node.node->card().row(slot);
-      if (d.pairing == Pairing::remote && static_cast<regs::SlotState>(row.state) == regs::SlotState::bound &&
-          !peers.emplace(row.link, row.peer_slot, row.epoch).second) {
-        violate(at + "two slots are paired with slot " + std::to_string(row.peer_slot) + " of the peer");
-      }
-    }
-    if (used != slots.used())
-      violate(at + std::to_string(used) + " slots are in use, and " + std::to_string(slots.used()) + " counted");
-    std::size_t session_count = 0;
-    for (std::uint32_t i = 0; i < sessions.limit(); ++i) {
-      const engine::Session* const session = sessions.find(i);
-      if (session == nullptr) continue;
-      ++session_count;
-      if (session->slot_count != slot_count[i]) violate(at + "a session counts slots that are not its own");
-    }
-    if (session_count != sessions.used()) violate(at + "sessions are counted wrong");
-    if (node.store.size() != 1 + session_count + used) {
-      violate(at + "the keeper has " + std::to_string(node.store.size()) + " entries for " +
-              std::to_string(session_count) + " sessions and " + std::to_string(used) + " slots");
+    if (const std::string wrong = broken_invariant(*node.node, node.store); !wrong.empty()) {
+      violate("node " + node.name + ": " + wrong);
     }
   }
 

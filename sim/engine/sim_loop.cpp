@@ -31,8 +31,9 @@ std::uint32_t Timeline::ready(int fd) const {
     const auto found = handles_.find(fd);
     return found == handles_.end() ? 0 : found->second();
   }
-  pollfd look{fd, POLLIN, 0};
-  return ::poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0 ? static_cast<std::uint32_t>(EPOLLIN) : 0U;
+  // The events of poll() and of epoll have the same numbers.
+  pollfd look{fd, POLLIN | POLLOUT, 0};
+  return ::poll(&look, 1, 0) == 1 ? static_cast<std::uint32_t>(look.revents) : 0U;
 }
 
 void SimLoop::add(int fd, std::uint32_t events, Handler handler) {
@@ -62,7 +63,7 @@ bool SimLoop::run() {
   for (const auto& [fd, id] : looked_at) {
     const auto found = watches_.find(fd);
     if (found == watches_.end() || found->second.id != id) continue;
-    const std::uint32_t ready = timeline_.ready(fd) & found->second.events;
+    const std::uint32_t ready = timeline_.ready(fd) & (found->second.events | EPOLLHUP | EPOLLERR);
     if (ready == 0) continue;
     const std::shared_ptr<Handler> handler = found->second.handler;
     (*handler)(ready);

@@ -1,10 +1,22 @@
-// A hostile process: gets slots like any other, then writes random values into everything it may write to, changes the
-// flags and the state of every descriptor that it shares, punches holes into its memory, and passes descriptors that
-// nobody asked for. Between such lives it floods the control socket, does not read it, takes all that it gets, says
-// nothing, and is killed. As root it becomes another user first, since root may take everything.
+// A hostile process. By kind:
 //
-//   fault_hostile SOCKET SEED SECONDS SERVICE...    connects to the services in turn
-//   fault_hostile SOCKET SEED SECONDS spin          only burns a processor for as long: what to compare with
+//   marks    gets slots like any other, then writes random values into everything it may write to, changes the flags
+//   and
+//            the state of every descriptor that it shares, punches holes into its memory, passes descriptors that
+//            nobody asked for, and ends without goodbye
+//   killed   the same, and is killed at whatever it does then
+//   deaf     asks and does not read the answers
+//   greedy   takes all sessions, slots and memory that it gets
+//   churn    connects and closes as fast as it can
+//   comings  comes and goes as fast as it can
+//   silent   says nothing on as many connections as it gets
+//   lists    asks for lists, and sends garbage, as fast as it can
+//   all      every kind in turn
+//   spin     only burns a processor: what to compare with
+//
+//   fault_hostile SOCKET SEED SECONDS KIND USER SERVICE...    connects to the services in turn
+//
+// As root it becomes USER first, since root may take everything.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -21,6 +33,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -66,7 +79,7 @@ class Hostile {
   Hostile(std::string path, std::uint64_t seed) : path_(std::move(path)), random_(seed) {}
 
   /// One life: a session, a few slots, random writes for a while, an end without goodbye.
-  void live(const std::vector<std::string>& services, std::int64_t until_ms) {
+  void marks(const std::vector<std::string>& services, std::int64_t until_ms) {
     slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -120,88 +133,105 @@ class Hostile {
     ++lives;
   }
 
-  /// One attack on the control socket: what a process can take, ask for or leave unread there.
-  void attack(const std::vector<std::string>& services, std::int64_t until_ms) {
-    const std::int64_t end = std::min<std::int64_t>(until_ms, fault::now_ms() + 100);
-    const auto before_end = [&] { return fault::now_ms() < end; };
-    const std::string& service = services[random_() % services.size()];
-    const json connect{{"op", "connect"}, {"id", 7}, {"service", service}, {"timeout_ms", 500}};
-    ++attacks;
-    switch (random_() % 6) {
-      case 0: {  // asks and does not read
-        control::PacketSocket socket = join();
-        while (before_end() && socket.send(json{{"op", "status"}, {"id", 1}}.dump())) socket.send(connect.dump());
-        break;
+  /// Attacks on the control socket: what a process can take, ask for or leave unread there. Each lasts 100 ms at most.
+
+  /// Asks and does not read.
+  void deaf(const std::vector<std::string>& services, std::int64_t until_ms) {
+    const Attack attack(*this, until_ms);
+    const json request = connect_to(services);
+    control::PacketSocket socket = join();
+    while (attack.goes_on() && socket.send(json{{"op", "status"}, {"id", 1}}.dump())) socket.send(request.dump());
+  }
+  /// Takes all sessions, and all slots and memory of each.
+  void greedy(const std::vector<std::string>& services, std::int64_t until_ms) {
+    const Attack attack(*this, until_ms);
+    json ring = connect_to(services);
+    ring["in_bytes"] = 1 << (12 + (random_() % 10));
+    std::vector<control::PacketSocket> sessions;
+    std::vector<slot::Fd> fds;
+    while (attack.goes_on()) {
+      sessions.push_back(join());
+      for (int i = 0; i < 8 && attack.goes_on(); ++i) {
+        if (const json answer = ask(sessions.back(), ring, fds); answer.contains("error")) ++refusals;
       }
-      case 1: {  // takes all sessions, and all slots and memory of each
-        std::vector<control::PacketSocket> sessions;
-        std::vector<slot::Fd> fds;
-        json ring = connect;
-        ring["in_bytes"] = 1 << (12 + (random_() % 10));
-        while (before_end()) {
-          sessions.push_back(join());
-          for (int i = 0; i < 8 && before_end(); ++i) {
-            if (const json answer = ask(sessions.back(), ring, fds); answer.contains("error")) ++refusals;
-          }
-        }
-        break;
-      }
-      case 2: {  // connects and closes, as fast as it can
-        control::PacketSocket socket = join();
-        std::vector<slot::Fd> fds;
-        while (before_end()) {
-          const json answer = ask(socket, connect, fds);
-          if (!answer.contains("local")) break;
-          ask(socket, {{"op", "close"}, {"local", answer["local"]}}, fds);
-        }
-        break;
-      }
-      case 3: {  // comes and goes
-        while (before_end()) {
-          control::PacketSocket socket = join();
-          if (random_() % 2 == 0) socket.send(R"({"op":"bye"})");
-        }
-        break;
-      }
-      case 4: {  // says nothing
-        std::vector<slot::Fd> silent;
-        for (int i = 0; i < 100; ++i) silent.push_back(reach());
-        while (before_end()) {
-        }
-        break;
-      }
-      default: {  // lists and garbage
-        control::PacketSocket socket = join();
-        while (before_end()) {
-          if (!socket.send(json{{"op", "slots"}, {"id", 1}, {"from", 0}, {"max", 128}}.dump())) break;
-          garble(socket);
-          control::Packet packet;
-          while (socket.receive(packet) == control::PacketSocket::Got::packet) {
-          }
-        }
+    }
+  }
+  /// Connects and closes, as fast as it can.
+  void churn(const std::vector<std::string>& services, std::int64_t until_ms) {
+    const Attack attack(*this, until_ms);
+    const json request = connect_to(services);
+    control::PacketSocket socket = join();
+    std::vector<slot::Fd> fds;
+    while (attack.goes_on()) {
+      const json answer = ask(socket, request, fds);
+      if (!answer.contains("local")) break;
+      ask(socket, {{"op", "close"}, {"local", answer["local"]}}, fds);
+    }
+  }
+  /// Comes and goes.
+  void comings(const std::vector<std::string>& /*services*/, std::int64_t until_ms) {
+    const Attack attack(*this, until_ms);
+    while (attack.goes_on()) {
+      control::PacketSocket socket = join();
+      if (random_() % 2 == 0) socket.send(R"({"op":"bye"})");
+    }
+  }
+  /// Says nothing.
+  void silent(const std::vector<std::string>& /*services*/, std::int64_t until_ms) {
+    const Attack attack(*this, until_ms);
+    std::vector<slot::Fd> held;
+    for (int i = 0; i < 100; ++i) held.push_back(reach());
+    while (attack.goes_on()) {
+    }
+  }
+  /// Lists and garbage.
+  void lists(const std::vector<std::string>& /*services*/, std::int64_t until_ms) {
+    const Attack attack(*this, until_ms);
+    control::PacketSocket socket = join();
+    while (attack.goes_on()) {
+      if (!socket.send(json{{"op", "slots"}, {"id", 1}, {"from", 0}, {"max", 128}}.dump())) break;
+      garble(socket);
+      control::Packet packet;
+      while (socket.receive(packet) == control::PacketSocket::Got::packet) {
       }
     }
   }
 
   /// A life in a process of its own that is killed at whatever it does then.
-  void die(const std::vector<std::string>& services, std::int64_t until_ms) {
+  void killed(const std::vector<std::string>& services, std::int64_t until_ms) {
     const auto wait_ms = static_cast<int>(random_() % 40);
     const pid_t child = ::fork();
     if (child == 0) {
       random_.seed(static_cast<std::uint64_t>(::getpid()));
-      while (true) live(services, until_ms + 60'000);
+      while (true) marks(services, until_ms + 60'000);
     }
     if (child < 0) return;
     ::poll(nullptr, 0, wait_ms);
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
-    ++killed;
+    ++kills;
   }
 
-  std::uint64_t attacks = 0, refusals = 0, killed = 0;
+  std::uint64_t attacks = 0, refusals = 0, kills = 0;
   std::uint64_t lives = 0, faults = 0, writes = 0, slots = 0, writable_proxy_pages = 0, resized = 0;
 
  private:
+  /// One attack on the control socket, counted, and its time.
+  class Attack {
+   public:
+    Attack(Hostile& hostile, std::int64_t until_ms) : end_(std::min<std::int64_t>(until_ms, fault::now_ms() + 100)) {
+      ++hostile.attacks;
+    }
+    bool goes_on() const { return fault::now_ms() < end_; }
+
+   private:
+    std::int64_t end_;
+  };
+
+  json connect_to(const std::vector<std::string>& services) {
+    return {{"op", "connect"}, {"id", 7}, {"service", services[random_() % services.size()]}, {"timeout_ms", 500}};
+  }
+
   slot::Fd reach() {
     slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     sockaddr_un address{};
@@ -332,33 +362,50 @@ class Hostile {
   unsigned id_ = 0;
 };
 
+struct Kind {
+  std::string_view name;
+  void (Hostile::*attack)(const std::vector<std::string>&, std::int64_t);
+};
+constexpr std::array<Kind, 8> kKinds = {{{"marks", &Hostile::marks},
+                                         {"killed", &Hostile::killed},
+                                         {"deaf", &Hostile::deaf},
+                                         {"greedy", &Hostile::greedy},
+                                         {"churn", &Hostile::churn},
+                                         {"comings", &Hostile::comings},
+                                         {"silent", &Hostile::silent},
+                                         {"lists", &Hostile::lists}}};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) return 2;
-  Hostile hostile(argv[1], static_cast<std::uint64_t>(std::atoll(argv[2])));
+  if (argc < 7) return 2;
+  const auto seed = static_cast<std::uint64_t>(std::atoll(argv[2]));
+  Hostile hostile(argv[1], seed);
   const std::int64_t until = fault::now_ms() + (std::atoll(argv[3]) * 1000);
-  if (std::string(argv[4]) == "spin") {
+  const std::string kind = argv[4];
+  if (kind == "spin") {
     while (fault::now_ms() < until) {
     }
     return 0;
   }
-  std::vector<std::string> services;
-  for (int i = 4; i < argc; ++i) services.emplace_back(argv[i]);
+  const auto user = static_cast<uid_t>(std::atoll(argv[5]));
+  const std::vector<std::string> services(argv + 6, argv + argc);
   // As root nothing would be refused.
-  constexpr uid_t kSomebody = 1000;
-  if (::geteuid() == 0 && ::setresuid(kSomebody, kSomebody, kSomebody) != 0) return 2;
-  for (int turn = 0; fault::now_ms() < until; ++turn) {
-    if (turn % 3 == 0) hostile.attack(services, until);
-    if (turn % 3 == 1) hostile.die(services, until);
-    hostile.live(services, until);
+  if (::geteuid() == 0 && ::setresuid(user, user, user) != 0) return 2;
+  bool known = false;
+  for (std::size_t turn = seed; fault::now_ms() < until; ++turn) {
+    const Kind& next = kKinds[turn % kKinds.size()];
+    if (kind != "all" && kind != next.name) continue;
+    known = true;
+    (hostile.*next.attack)(services, until);
   }
-  std::printf("hostile: %lu attacks on the control socket, %lu refusals, %lu times killed\n", hostile.attacks,
-              hostile.refusals, hostile.killed);
-  std::printf("hostile: %lu lives, %lu slots, %lu random writes, %lu of its slots were faulted\n", hostile.lives,
-              hostile.slots, hostile.writes, hostile.faults);
+  if (!known) return 2;
+  std::printf("user %u, %s: %lu attacks on the control socket, %lu refusals, %lu times killed\n", user, kind.c_str(),
+              hostile.attacks, hostile.refusals, hostile.kills);
+  std::printf("user %u, %s: %lu lives, %lu slots, %lu random writes, %lu of its slots were faulted\n", user,
+              kind.c_str(), hostile.lives, hostile.slots, hostile.writes, hostile.faults);
   if (hostile.writable_proxy_pages != 0)
     std::printf("hostile: %lu proxy pages could be mapped writable\n", hostile.writable_proxy_pages);
   if (hostile.resized != 0) std::printf("hostile: %lu times a file could be resized\n", hostile.resized);
-  return hostile.faults == 0 || hostile.writable_proxy_pages != 0 || hostile.resized != 0 ? 1 : 0;
+  return hostile.writable_proxy_pages != 0 || hostile.resized != 0 ? 1 : 0;
 }

@@ -4,9 +4,10 @@
     hostile_peer_campaign.py [--seconds 60] [--only KIND,...]
 
 Two real nodes, an honest caller on one and a server on the other. The second node has a third link, to the node 'evil', which
-is what attacks it, as is everybody who can reach its ports. The honest pair's rate is measured alone, beside a process that
-only takes a processor away, beside each kind of attacker, and beside all of them at once. It must lose nothing, and the
-node must hold no more memory and descriptors afterwards than before. The ratio to the busy process is printed; it is not judged.
+is what attacks it, as is everybody who can reach its ports. The honest pair's rate is measured alone, beside each kind of
+attacker, and beside all of them at once; and before and after each, beside as many processes that only take a processor
+away. It must lose nothing, and the node must hold no more memory and descriptors afterwards than before. The ratio and the
+processor time of the node's processes are printed; they are not judged. Several campaigns may run at once.
 """
 import argparse
 import json
@@ -159,6 +160,12 @@ def attack(kind, own, target, seed):
             time.sleep(0.001)  # thrown out, or not let in: once more
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def burn():
     while True:
         pass
@@ -182,6 +189,12 @@ class Campaign(nodes.NodeTest):
         with open(f"/proc/{pid}/status") as file:
             memory = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
         return memory, len(os.listdir(f"/proc/{pid}/fd"))
+
+    def processors(self):
+        """Seconds that the node's processes have used, by what they are."""
+        pid = self.right.engine.pid
+        gate = self.right.status()["gate"]["pid"]
+        return {"slotwired": cpu_seconds(pid), "gate": cpu_seconds(gate)}
 
     def rate(self, seconds, targets):
         """Calls a second of the honest pair beside processes that run (function, arguments)."""
@@ -210,6 +223,7 @@ class Campaign(nodes.NodeTest):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="for each kind of attacker")
+    parser.add_argument("--compare-seconds", type=int, default=5, help="for each comparison, at most --seconds")
     parser.add_argument("--only", default=",".join(KINDS), help="kinds of attackers, with commas between them")
     options = parser.parse_args()
     kinds = options.only.split(",")
@@ -218,25 +232,33 @@ def main():
     try:
         campaign.serve(["echo", "--echo"], campaign.right)
         target = (campaign.addresses["right"], 7400)
-        short = min(options.seconds, 5)
-        rates = {"alone": campaign.rate(short, []), "beside a busy process": campaign.rate(short, [(burn,)])}
+        short = min(options.seconds, options.compare_seconds)
+
+        def beside(attackers, name):
+            """The honest pair's rate beside attackers, and beside as many busy processes before and after."""
+            busy = [(burn,) for _ in attackers]
+            first = campaign.rate(short, busy)["calls_per_s"]
+            used = campaign.processors()
+            began = time.monotonic()
+            rate = campaign.rate(options.seconds, attackers)["calls_per_s"]
+            took = time.monotonic() - began
+            shares = {part: (now - used[part]) / took for part, now in campaign.processors().items()}
+            second = campaign.rate(short, busy)["calls_per_s"]
+            campaign.check_alive(name)
+            print(f"{name:12} {rate:8.0f} calls/s; beside as many busy processes {first:.0f} and {second:.0f}; ratio {2 * rate / (first + second):.2f}; "
+                  "processors of the node: " + ", ".join(f"{part} {share:.2f}" for part, share in shares.items()), flush=True)
+
+        print(f"{'alone':12} {campaign.rate(short, [])['calls_per_s']:8.0f} calls/s", flush=True)
         before = campaign.holds()
         for kind in kinds:
-            rates[kind] = campaign.rate(options.seconds, [(attack, kind, campaign.evil, target, 1)])
-            campaign.check_alive(kind)
+            beside([(attack, kind, campaign.evil, target, 1)], kind)
         if len(kinds) > 1:
             # Strangers have addresses of their own; 'evil' has one.
-            rates["all at once"] = campaign.rate(options.seconds, [(attack, kind, campaign.evil, target, 2) for kind in kinds])
-            rates["as many busy processes"] = campaign.rate(short, [(burn,) for _ in kinds])
-            campaign.check_alive("all at once")
+            beside([(attack, kind, campaign.evil, target, 2) for kind in kinds], "all at once")
         end = time.monotonic() + nodes.TIMEOUT
         while campaign.holds()[1] > before[1] and time.monotonic() < end:
             time.sleep(0.1)
         after = campaign.holds()
-        floor = {"all at once": "as many busy processes"}
-        for name, final in rates.items():
-            beside = rates.get(floor.get(name, "beside a busy process"))
-            print(f"{name:24} {final['calls_per_s']:9.0f} calls/s   {final['calls_per_s'] / beside['calls_per_s']:5.2f} of {floor.get(name, 'beside a busy process')}")
         print(f"the node held {before[0]} KiB and {before[1]} descriptors before, {after[0]} KiB and {after[1]} after")
         if after[1] > before[1] or after[0] > before[0] + 16384:
             raise AssertionError("the node did not give back what the attackers took")

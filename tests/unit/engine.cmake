@@ -1,9 +1,9 @@
-foreach(part buddy config credentials directory keeper log notify policy)
+foreach(part buddy config control_share credentials directory keeper log notify policy)
   slotwire_test(engine_${part}_test LABEL unit SOURCES engine_${part}_test.cpp DEPENDS slotwire_engine)
   target_compile_definitions(engine_${part}_test PRIVATE SLOTWIRE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endforeach()
 # Rooms with the fakes of the engines' simulation.
-foreach(part node peers service_table session_table slot_table user_accounts)
+foreach(part gate_network node peers process_hub service_table session_table slot_table user_accounts)
   slotwire_test(engine_${part}_test LABEL unit SOURCES engine_${part}_test.cpp DEPENDS slotwire_sim_engine)
   target_include_directories(engine_${part}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 endforeach()

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "unit/engine_rooms.hpp"
 
@@ -206,6 +207,63 @@ TEST(SlotTable, DoesNotTakeUpAWakeUpOfAnEarlierRelease) {
   old[1] = slot::Fd(::eventfd(0, EFD_CLOEXEC));
   EXPECT_FALSE(later.recover(first, old, has_link));
   EXPECT_TRUE(later.recover(second, kept.at(KeptTag::of_slot(second).number()), has_link));
+}
+
+/// A later life of the slots of `rooms`.
+struct Later {
+  explicit Later(Rooms& rooms)
+      : kept(rooms.store.take()),
+        card(software_card(rooms.admin, rooms.listener, 3)),
+        slots({rooms.config, rooms.admin, *card, rooms.loop, rooms.store, rooms.sessions, rooms.peers, rooms.log,
+               [] { return 1U; }, Rooms::kLoopLink}) {}
+  bool recover(std::uint16_t slot) {
+    return slots.recover(slot, kept.at(KeptTag::of_slot(slot).number()), [](std::uint16_t) { return true; });
+  }
+
+  KeptDescriptors kept;
+  std::unique_ptr<driver::Card> card;
+  SlotTable slots;
+};
+
+TEST(SlotTable, WhatDoesNotFitTogetherIsNotTakenOver) {
+  using Change = std::function<void(SlotDescriptor&, regs::SlotRow&)>;
+  const std::vector<std::pair<const char*, Change>> changes = {
+      {"a ring larger than its memory", [](SlotDescriptor&, regs::SlotRow& row) { row.in_order = 15; }},
+      {"a ring smaller than its memory", [](SlotDescriptor&, regs::SlotRow& row) { row.out_order = 0; }},
+      {"the link of pairs within the node", [](SlotDescriptor&, regs::SlotRow& row) { row.link = Rooms::kLoopLink; }},
+      {"no phase", [](SlotDescriptor& d, regs::SlotRow&) { d.phase = static_cast<Phase>(9); }},
+      {"no reason", [](SlotDescriptor& d, regs::SlotRow&) { d.end = static_cast<End>(99); }},
+      {"a partner beyond all slots", [](SlotDescriptor& d, regs::SlotRow&) {
+         d.has_partner = 1;
+         d.partner = 60'000;
+       }}};
+  for (const auto& [what, change] : changes) {
+    Rooms rooms;
+    const std::uint16_t slot = rooms.open(rooms.attach(100), Pairing::remote);
+    rooms.slots.pair_remote(slot, kPeer);
+    Later later(rooms);
+    change(rooms.admin.slots()[slot], rooms.admin.rows()[slot]);
+    EXPECT_FALSE(later.recover(slot)) << what;
+    later.slots.finish_recovery();
+    EXPECT_EQ(later.slots.used(), 0U) << what;
+    EXPECT_EQ(later.slots.descriptor(slot).pairing, Pairing::none) << what;
+  }
+}
+
+TEST(SlotTable, AnEndWhoseOtherEndWasNotTakenOverHasNoPartner) {
+  for (const Pairing pairing : {Pairing::direct, Pairing::strict}) {
+    Rooms rooms;
+    Session& session = rooms.attach(100);
+    const std::uint16_t first = rooms.open(session, pairing);
+    const std::uint16_t second = rooms.open(session, pairing);
+    rooms.slots.pair_here(first, second, pairing);
+    Later later(rooms);
+    EXPECT_TRUE(later.recover(second));
+    later.slots.finish_recovery();
+    later.slots.check_draining(rooms.loop.now_us());
+    EXPECT_EQ(later.slots.used(), 0U) << "its process has ended, and nobody is at the other end";
+    EXPECT_EQ(later.slots.descriptor(second).pairing, Pairing::none);
+  }
 }
 
 TEST(LinkSlots, AddsAndRemovesInAnyOrder) {

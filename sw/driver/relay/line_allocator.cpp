@@ -7,7 +7,7 @@ namespace slotwire::driver {
 LineAllocator::LineAllocator(std::uint32_t lines, std::uint32_t reserved) : free_(kOrders) {
   // The largest aligned blocks that fit, from the first line that is given out.
   for (std::uint32_t at = reserved; at < lines;) {
-    const auto aligned = static_cast<unsigned>(at == 0 ? kOrders - 1 : std::countr_zero(at));
+    const auto aligned = at == 0 ? kOrders - 1 : static_cast<unsigned>(std::countr_zero(at));
     const auto fitting = static_cast<unsigned>(std::bit_width(lines - at) - 1);
     const unsigned order = aligned < fitting ? aligned : fitting;
     free_[order].insert(at);

@@ -11,6 +11,7 @@
 
 #include "core/slot/open_files.hpp"
 #include "driver/sharded/poll_loop.hpp"
+#include "runtime/engine/host/control_share.hpp"
 #include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/transports/tcp/tcp_transport.hpp"
 #include "runtime/sandbox/sandbox.hpp"
@@ -19,9 +20,6 @@ namespace slotwire::engine {
 namespace {
 
 constexpr std::uint64_t kTickUs = 250'000;
-/// While busy the reactor is looked at after so many polls of the card, or after kControlUs.
-constexpr std::uint32_t kPollsPerReactor = 64;
-constexpr std::uint64_t kControlUs = 50;
 /// Longest time that a stop may take to drain slots.
 constexpr std::uint64_t kStopUs = 2'000'000;
 /// Between two looks at slots that drain during a stop.
@@ -64,7 +62,7 @@ void Engine::open(const NodeSize& size) {
   sandbox::gain_nothing();
   sandbox::refuse(sandbox::refused_calls());
   // Before anything else, so that the gate is as small as it will ever be.
-  network_ = std::make_unique<GateNetwork>(config_, reactor_, log_);
+  network_ = std::make_unique<GateNetwork>(config_, reactor_, log_, gate_processes());
   if (config_.tls.enabled() && needs_tcp(config_)) {
     tls_ = std::make_shared<carriers::TlsContext>(
         carriers::TlsFiles{config_.tls.certificate, config_.tls.key, config_.tls.ca, config_.tls.crl});
@@ -142,19 +140,21 @@ void Engine::tick() {
 /// What run_poll_loop() wants of the engine's thread.
 struct Engine::Loop {
   Engine& engine;
-  std::uint64_t now = 0, reactor_us = 0;
-  std::uint32_t polls = 0;
+  ControlShare share{};
+  std::uint64_t now = 0;
+  bool busy = false;
 
   bool stopping() const { return engine.stopping_; }
   bool step() {
     now = monotonic_us();
-    return engine.node_->step(now);
+    busy = engine.node_->step(now);
+    return busy;
   }
   bool look_around() {
-    if (++polls < kPollsPerReactor && now - reactor_us < kControlUs) return false;
-    polls = 0;
-    reactor_us = now;
-    return engine.reactor_.run(0);
+    if (!share.is_due(now, busy)) return false;
+    const bool any = engine.reactor_.run(0);
+    share.looked(now, monotonic_us());
+    return any;
   }
   bool prepare_sleep() const { return engine.node_->card().prepare_sleep(); }
   void sleep() const {

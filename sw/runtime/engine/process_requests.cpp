@@ -15,6 +15,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 /// What only an operator may do. Throws Refusal.
 void check_admin(const Client& client, const std::string& what) {

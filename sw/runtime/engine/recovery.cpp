@@ -65,6 +65,12 @@ void Recovery::take_slots(SessionTable& sessions, SlotTable& slots,
       log_.note(store_.remove(number));
     }
   }
+  // Nobody will ask for what lies under a tag of no known kind.
+  for (const auto& [number, kept] : kept_) {
+    const KeptTag tag = KeptTag::from_number(number);
+    if (tag.kind == KeptKind::session || tag.kind == KeptKind::slot) continue;
+    if (number != KeptTag::of_admin().number()) log_.note(store_.remove(number));
+  }
   kept_.clear();
   slots.finish_recovery();
   log_->info("taken over from an earlier slotwired: {} sessions, {} slots; lines go on where they stopped",

@@ -156,7 +156,8 @@ const std::array kKeys = std::to_array<Key>({
      "runs as may take.", [](Config& c) -> auto& { return c.limits.reserve; }},
     {"limits", "requests_per_user", Kind::count, false, "8000", 16, 10'000'000, "", "",
      "Requests on the control socket that one user, root too, gets served in a second, and as many at once after a pause. A "
-     "`connect` or `hello` counts 4, `status` and lists 8; what is more waits.",
+     "`connect` or `hello` counts 4, `status` and lists 8, and any that takes longer one for each 25 us of processor time; what is "
+     "more waits.",
      [](Config& c) -> auto& { return c.limits.requests_per_user; }},
     {"limits", "unread_per_client", Kind::size, false, "", 4_KiB, 1_GiB, "", "256KiB, or 4 times `control_message` if larger",
      "Answers and events that wait for one client, beyond what its socket holds. One that does not read more is cut off.",
@@ -177,7 +178,7 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "callers_per_source", Kind::count, false, "8", 1, 65536, "", "",
      "The same from one address (IPv6: from one /64), at most; holds for hosts of a `[[link]]` too.",
      [](Config& c) -> auto& { return c.limits.callers_per_source; }},
-    {"limits", "peer_messages", Kind::count, false, "20000", 10, 1'000'000, "", "",
+    {"limits", "peer_messages", Kind::count, false, "8000", 10, 1'000'000, "", "",
      "Control messages that one peer may send in a second. One that sends more is read more slowly.",
      [](Config& c) -> auto& { return c.limits.peer_messages; }},
 

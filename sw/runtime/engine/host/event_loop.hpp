@@ -18,6 +18,9 @@ class EventLoop {
 
   /// Microseconds of a clock that never goes back.
   virtual std::uint64_t now_us() const = 0;
+  /// Microseconds of processor time that the calling thread has used: the difference is what work has cost, whoever
+  /// else ran meanwhile.
+  virtual std::uint64_t used_us() const = 0;
 
   /// Calls `handler` when `fd` (not owned, remove it before it is closed) is ready for `events` (EPOLLIN, EPOLLOUT;
   /// level-triggered). Throws std::system_error when the kernel refuses.

@@ -11,12 +11,20 @@ namespace {
 
 constexpr std::size_t kEventsAtOnce = 64;
 
+std::uint64_t read_us(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return (static_cast<std::uint64_t>(now.tv_sec) * 1'000'000) + (static_cast<std::uint64_t>(now.tv_nsec) / 1000);
+}
+
 }  // namespace
 
 std::uint64_t monotonic_us() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return (static_cast<std::uint64_t>(now.tv_sec) * 1'000'000) + (static_cast<std::uint64_t>(now.tv_nsec) / 1000);
+  return read_us(CLOCK_MONOTONIC);
+}
+
+std::uint64_t Reactor::used_us() const {
+  return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 Reactor::Reactor() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {

@@ -28,6 +28,7 @@ class Reactor final : public EventLoop {
   Reactor();
 
   std::uint64_t now_us() const override { return monotonic_us(); }
+  std::uint64_t used_us() const override;
   void add(int fd, std::uint32_t events, Handler handler) override;
   void modify(int fd, std::uint32_t events) override;
   void remove(int fd) override;

@@ -26,6 +26,8 @@ constexpr int kPacketsAtOnce = 64;
 constexpr std::size_t kQueuedPackets = 65'536;  // what may wait is bounded by the windows of the channels
 constexpr std::size_t kMaxQuestions = 8192;
 constexpr std::uint64_t kFirstRestartUs = 20'000, kLastRestartUs = 2'000'000;
+/// A gate that has served for so long is started again after the shortest delay when it ends.
+constexpr std::uint64_t kStableUs = 10'000'000;
 /// For a gate that starts, and for what was said last at the end.
 constexpr std::chrono::milliseconds kStart{10'000}, kEnd{2'000};
 /// For a gate that has closed its end: a good one has ended by then, and slotwired does not wait for another.
@@ -56,12 +58,12 @@ slot::Fd open_file(const std::string& key, const std::string& path) {
 }  // namespace
 
 struct GateNetwork::Life {
-  GateProcess process;
+  std::unique_ptr<GateLife> gate;
   control::PacketSocket packets;
   std::uint32_t events = EPOLLIN;
 
-  Life(const std::filesystem::path& program, const std::string& title)
-      : process(program, title), packets(process.take_socket(), control::kGatePacket, kQueuedPackets) {}
+  explicit Life(std::unique_ptr<GateLife> started)
+      : gate(std::move(started)), packets(gate->take_socket(), control::kGatePacket, kQueuedPackets) {}
 };
 
 class GateNetwork::Channel final : public ControlChannel {
@@ -134,11 +136,11 @@ class GateNetwork::Channel final : public ControlChannel {
   std::string reason_;
 };
 
-GateNetwork::GateNetwork(const Config& config, EventLoop& loop, NodeLog& log)
+GateNetwork::GateNetwork(const Config& config, EventLoop& loop, NodeLog& log, StartGate start_gate)
     : config_(config),
       loop_(loop),
       log_(log),
-      program_(find_gate()),
+      start_gate_(std::move(start_gate)),
       backoff_(kFirstRestartUs, kLastRestartUs, std::random_device{}()) {
   if (config_.listen.control) listener_.emplace(listen_at(*config_.listen.control));
   start(true);
@@ -150,10 +152,13 @@ GateNetwork::~GateNetwork() {
 
 void GateNetwork::start(bool first) {
   retry_.reset();
-  life_ = std::make_unique<Life>(program_, "slotwire-gate: node " + config_.node.name + " in " + config_.node.run_dir);
+  life_ =
+      std::make_unique<Life>(start_gate_("slotwire-gate: node " + config_.node.name + " in " + config_.node.run_dir));
   life_->packets.distrust([](std::string_view) { return false; });
   ++starts_;
   counters_ = {};
+  reloads_ = 0;
+  ready_us_.reset();
   send_setup(GateKind::setup);
   if (first) await_ready();
   life_->events = EPOLLIN;
@@ -213,10 +218,13 @@ void GateNetwork::await_ready() {
   control::Packet packet;
   if (::poll(&wait, 1, static_cast<int>(kStart.count())) != 1) throw std::runtime_error("the gate does not answer");
   if (life_->packets.receive(packet) != control::PacketChannel::Got::packet) {
-    throw std::runtime_error("the gate " + life_->process.end(kEnd) + " before it served");
+    throw std::runtime_error("the gate " + life_->gate->end(kEnd) + " before it served");
   }
   const Result<GatePacket> read = control::decode_gate(packet.text);
-  if (read.ok() && read.value().kind == GateKind::ready) return;
+  if (read.ok() && read.value().kind == GateKind::ready) {
+    ready_us_ = loop_.now_us();
+    return;
+  }
   std::string why = "it broke its protocol";
   if (read.ok() && read.value().kind == GateKind::failed) {
     if (const auto text = control::gate_body<control::GateText>(read.value()); text.ok()) why = text.value().text;
@@ -270,7 +278,7 @@ void GateNetwork::on_ready(std::uint32_t events) {
   for (int i = 0; i < kPacketsAtOnce && life_; ++i) {
     const control::PacketChannel::Got got = life_->packets.receive(packet);
     if (got == control::PacketChannel::Got::nothing) break;
-    if (got == control::PacketChannel::Got::closed) return lost(life_->process.end(kGone));
+    if (got == control::PacketChannel::Got::closed) return lost(life_->gate->end(kGone));
     if (got == control::PacketChannel::Got::too_long) return lost("sent a packet that is too long, and was ended");
     if (!take_packet(packet, broken)) return lost("broke its protocol (" + broken + "), and was ended");
   }
@@ -294,7 +302,7 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
   if (!packet.fds.empty()) return broken = "descriptors", false;
   switch (p.kind) {
     case GateKind::ready:
-      backoff_.reset();
+      if (!ready_us_) ready_us_ = loop_.now_us();
       return true;
     case GateKind::failed: {
       const auto text = control::gate_body<control::GateText>(p);
@@ -325,6 +333,8 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
     case GateKind::reloaded: {
       const auto body = control::gate_body<control::GateText>(p);
       if (!body.ok()) return broken = body.error().text, false;
+      if (reloads_ == 0) return broken = "an answer to no reload", false;
+      --reloads_;
       if (body.value().text.empty()) {
         log_->info("certificates, key and list of revoked certificates reloaded");
       } else {
@@ -404,8 +414,12 @@ void GateNetwork::take_addresses(const GatePacket& packet) {
 void GateNetwork::lost(const std::string& why) {
   loop_.remove(life_->packets.fd());
   life_.reset();
+  // One that says that it serves and ends at once is started at growing intervals, too.
+  if (ready_us_ && loop_.now_us() - *ready_us_ >= kStableUs) backoff_.reset();
   const std::uint64_t wait = backoff_.next();
-  log_->error("the gate {}; it is started again in {} ms, and control connections are made anew", why, wait / 1000);
+  log_.limited("gate ended", spdlog::level::err,
+               "the gate " + why + "; it is started again in " + std::to_string(wait / 1000) +
+                   " ms, and control connections are made anew");
   for (const auto& [id, channel] : channels_) {
     channel->end("the gate of this node ended", false);
     woken_.insert(id);
@@ -430,6 +444,7 @@ void GateNetwork::reload() {
   if (!life_ || !config_.tls.enabled()) return;
   try {
     send_setup(GateKind::reload);
+    ++reloads_;
     watch();
   } catch (const std::exception& error) {
     log_->error("certificates not reloaded, the old ones stay: {}", error.what());
@@ -450,13 +465,13 @@ void GateNetwork::stop() {
   // The gate reads all that was sent before it sees the end.
   const std::unique_ptr<Life> life = std::move(life_);
   ::shutdown(life->packets.fd(), SHUT_WR);
-  life->process.end(kEnd);
+  life->gate->end(kEnd);
 }
 
 /// Counters are of this life of the gate, and at most a moment old.
 control::Json GateNetwork::report() const {
   control::Json json = control::detail::to_json(counters_);
-  json["pid"] = life_ ? life_->process.pid() : -1;
+  json["pid"] = life_ ? life_->gate->pid() : -1;
   json["starts"] = starts_;
   json["callers_limit"] = config_.limits.callers;
   return json;

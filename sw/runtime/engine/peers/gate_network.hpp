@@ -2,7 +2,6 @@
 // TLS. What it says is checked like what a peer says; a gate that breaks the protocol is ended and started again.
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,7 +23,7 @@ namespace slotwire::engine {
 class GateNetwork final : public ControlNetwork {
  public:
   /// Listens where the configuration says so, starts the gate and waits until it serves. Throws std::exception.
-  GateNetwork(const Config& config, EventLoop& loop, NodeLog& log);
+  GateNetwork(const Config& config, EventLoop& loop, NodeLog& log, StartGate start_gate);
   ~GateNetwork() override;
   GateNetwork(const GateNetwork&) = delete;
   GateNetwork& operator=(const GateNetwork&) = delete;
@@ -43,7 +42,7 @@ class GateNetwork final : public ControlNetwork {
 
  private:
   class Channel;
-  struct Life;  // of the gate: its process and its socket
+  struct Life;  // of the gate, and the socket to it
 
   void start(bool first);
   void send_setup(control::GateKind kind);
@@ -63,11 +62,13 @@ class GateNetwork final : public ControlNetwork {
   const Config& config_;
   EventLoop& loop_;
   NodeLog& log_;
-  std::filesystem::path program_;
+  StartGate start_gate_;
   std::optional<carriers::Listener> listener_;  ///< callers wait in it while no gate runs
   OnCaller on_caller_;
   std::unique_ptr<Life> life_;
   std::uint64_t starts_ = 0;
+  std::size_t reloads_ = 0;                ///< that this life of the gate has not answered
+  std::optional<std::uint64_t> ready_us_;  ///< since when this life of the gate serves
   control::GateCounters counters_;
   carriers::Backoff backoff_;
   std::optional<EventLoop::TimerId> retry_;

@@ -90,13 +90,14 @@ std::string GateProcess::end(std::chrono::milliseconds patience) {
   return "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
-std::filesystem::path find_gate() {
+StartGate gate_processes() {
   std::error_code none;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", none);
   const std::filesystem::path beside = self.parent_path();
   for (const std::filesystem::path& path :
        {beside / "slotwire-gate", beside.parent_path() / SLOTWIRE_LIBEXECDIR / "slotwire" / "slotwire-gate"}) {
-    if (::access(path.c_str(), X_OK) == 0) return path;
+    if (::access(path.c_str(), X_OK) != 0) continue;
+    return [path](const std::string& title) { return std::make_unique<GateProcess>(path, title); };
   }
   throw std::runtime_error("the program slotwire-gate is neither in " + beside.string() + " nor in " +
                            (beside.parent_path() / SLOTWIRE_LIBEXECDIR / "slotwire").string() +

@@ -13,8 +13,10 @@ constexpr std::uint64_t kFirstBackoffUs = 50'000;
 constexpr std::uint64_t kMaxBackoffUs = 2'000'000;
 /// A peer that was not heard of for so long is taken for dead, though its connection does not say so: three pings.
 constexpr std::uint64_t kSilenceUs = 3'000'000;
-/// Messages of one peer handled at a time, so that one peer cannot keep the others waiting.
+/// Messages of one peer handled at a time, and processor time after which no further one is, so that one peer cannot
+/// keep the others waiting.
 constexpr int kMessagesAtOnce = 16;
+constexpr std::uint64_t kTurnUs = 100;
 /// Until a name that could not be looked up is looked up again.
 constexpr std::uint64_t kLookUpAgainUs = 1'000'000;
 /// Pairs in one sync message: about 20 bytes each.
@@ -28,6 +30,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 }  // namespace
 
@@ -186,7 +190,7 @@ void PeerTable::refuse(Peer& peer, const std::string& why) {
 
 /// The peer's certificate does not hold any more: nothing of it is taken until it connects with one that does.
 void PeerTable::shut_out(Peer& peer, const std::string& why) {
-  parts_.log->error("link to '{}' is closed: {}", peer.name(), why);
+  parts_.log.limited("shut out " + peer.name(), spdlog::level::err, "link to '" + peer.name() + "' is closed: " + why);
   peer.transport->shut_out(peer.link.index);
   slots_->link_lost(peer.link.index, "node '" + peer.name() + "' was shut out: " + why);
 }
@@ -199,7 +203,9 @@ void PeerTable::cut(Peer& peer) {
 /// A link that is up and whose frames do not arrive looks as if nobody had anything to say: it is told once.
 void PeerTable::look_at_complaint(Peer& peer) {
   const std::string complaint = peer.transport->complaint(peer.link.index);
-  if (!complaint.empty() && peer.complaint.empty()) parts_.log->warn("link to '{}': {}", peer.name(), complaint);
+  if (!complaint.empty() && peer.complaint.empty()) {
+    parts_.log.limited("complaint " + peer.name(), spdlog::level::warn, "link to '" + peer.name() + "': " + complaint);
+  }
   peer.complaint = complaint;
 }
 
@@ -237,8 +243,9 @@ void PeerTable::send(std::uint16_t link, const control::PeerMessage& message) {
 
 void PeerTable::on_ready(std::uint16_t link) {
   Peer& peer = *peers_[link];
+  const std::uint64_t begin_us = parts_.loop.used_us();
   for (int handled = 0; peer.control && !peer.waits; ++handled) {
-    if (handled == kMessagesAtOnce) {
+    if (handled == kMessagesAtOnce || (handled != 0 && parts_.loop.used_us() - begin_us >= kTurnUs)) {
       // What is left is here already, so nothing else would come back to it.
       if (std::exchange(peer.more, true)) return;
       parts_.loop.after(0, [this, link] {
@@ -333,7 +340,8 @@ void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
   parts_.log.limited("link " + peer.name() + " up", spdlog::level::info,
                      "link to '" + peer.name() + "': control connection up" + std::string(parts_.network.protection()));
   if (anew) {
-    parts_.log->warn("node '{}' started anew and has lost its slots: connections with it end", peer.name());
+    parts_.log.limited("anew " + peer.name(), spdlog::level::warn,
+                       "node '" + peer.name() + "' started anew and has lost its slots: connections with it end");
     slots_->link_lost(peer.link.index, "node '" + peer.name() + "' started anew");
   }
   find_route(peer, hello, from);

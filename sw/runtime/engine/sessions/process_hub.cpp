@@ -1,5 +1,6 @@
 #include "runtime/engine/sessions/process_hub.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 #include <variant>
@@ -21,6 +22,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 std::uint32_t cost_of(const control::Request& request) {
   return std::visit(Overloaded{[](const control::Hello&) { return kMappingRequest; },
@@ -162,9 +165,11 @@ void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_
         return drop(id, "it sent a descriptor with a message that takes none");
       case control::PacketChannel::Got::packet: {
         client->asked = true;
+        const std::uint64_t begin_us = loop_.used_us();
         const auto size = static_cast<std::uint32_t>(packet.text.size() / kBytesForAToken);
-        const std::uint32_t cost = handle(*client, packet.text, packet.fds) + size;
+        const std::uint32_t nominal = handle(*client, packet.text, packet.fds) + size;
         for (slot::Fd& fd : packet.fds) control::Closer::of_process().close(std::move(fd));
+        const std::uint32_t cost = std::max(nominal, cost_since(begin_us));
         users().spend(uid, cost, loop_.now_us());
         spent += cost;
       }
@@ -244,9 +249,16 @@ void ProcessHub::drop(std::uint64_t id, std::string_view why) {
   Client* const client = find(id);
   if (client == nullptr) return;
   const std::uint32_t session = client->session;
+  const uid_t uid = client->who.uid;
+  const std::uint64_t begin_us = loop_.used_us();
   if (control::PacketChannel* const channel = channel_of(*client)) loop_.remove(channel->fd());
   clients_.erase(id);
   if (session != kNoSession) sessions_.end(session, why);
+  users().spend(uid, cost_since(begin_us), loop_.now_us());
+}
+
+std::uint32_t ProcessHub::cost_since(std::uint64_t since_us) const {
+  return static_cast<std::uint32_t>((loop_.used_us() - since_us) / kTokenUs);
 }
 
 void ProcessHub::forget_session(std::uint32_t session) {

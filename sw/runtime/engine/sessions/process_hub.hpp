@@ -80,13 +80,15 @@ class ProcessHub {
   void serve(std::uint64_t id, std::uint32_t events);
   /// Serves requests that have come until they have cost `tokens`.
   void take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words);
-  /// Returns what it cost.
+  /// Returns what requests of its kind cost.
   std::uint32_t handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds);
   void pause(Client& client, std::uint64_t wait_us);
   void go_on();
   std::string name_of(const Client& client) const;
   void refuse(std::uint64_t client, std::uint64_t id, const Refusal& refusal);
   void drop(std::uint64_t id, std::string_view why);
+  /// What work has cost that began when the thread had used `since_us`.
+  std::uint32_t cost_since(std::uint64_t since_us) const;
   void send(Client& client, const std::string& text, const std::vector<int>& fds);
   void join(Client& client, Session& session);
 

@@ -33,11 +33,13 @@ enum class Resource : std::uint8_t {
 inline constexpr std::size_t kResources = 7;
 using Holdings = std::array<std::uint64_t, kResources>;
 
-/// What requests cost of limits.requests_per_user.
+/// What requests cost of limits.requests_per_user, at least.
 inline constexpr std::uint32_t kCheapRequest = 1;
 inline constexpr std::uint32_t kInvalidRequest = 2;
 inline constexpr std::uint32_t kMappingRequest = 4;  ///< makes descriptors and maps memory
 inline constexpr std::uint32_t kReportRequest = 8;   ///< walks through tables
+/// Microseconds of processor time that a token is worth: whoever asks for what takes longer pays for the time.
+inline constexpr std::uint64_t kTokenUs = 25;
 /// Tokens that a user must have left before the next of its requests is read.
 inline constexpr std::uint32_t kTokensAtOnce = 8;
 

@@ -24,6 +24,23 @@ unsigned block_order(unsigned ring_order) {
   return *BuddyAllocator::order_for(ring_bytes(ring_order));
 }
 
+bool has_output(const SlotDescriptor& d) {
+  return d.pairing == Pairing::remote || d.pairing == Pairing::strict;
+}
+
+/// Whether what an earlier life left of a slot belongs together, with nothing out of range. `files`: descriptors that
+/// were kept; `slots`: how many there are.
+bool fits(const SlotDescriptor& d, const regs::SlotRow& row, std::size_t files, std::size_t slots,
+          std::uint16_t loop_link) {
+  if ((!has_output(d) && d.pairing != Pairing::direct) || files != (has_output(d) ? 3U : 2U)) return false;
+  if (d.phase > Phase::peer_gone || d.end > End::lost || (d.has_partner != 0 && d.partner >= slots)) return false;
+  if (d.in_order > regs::kMaxRingOrder || d.out_order > regs::kMaxRingOrder) return false;
+  if (!has_output(d) || static_cast<regs::SlotState>(row.state) == regs::SlotState::free) return true;
+  // The pipeline computes places in the rings by the row.
+  return row.in_order == d.in_order && row.out_order == d.out_order &&
+         (row.link == loop_link) == (d.pairing == Pairing::strict);
+}
+
 }  // namespace
 
 SlotTable::SlotTable(SlotParts parts)
@@ -443,11 +460,8 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
                         const std::function<bool(std::uint16_t)>& has_link) {
   if (slot >= count()) return false;
   SlotDescriptor& d = at(slot);
-  const bool with_output = d.pairing == Pairing::remote || d.pairing == Pairing::strict;
-  if ((!with_output && d.pairing != Pairing::direct) || fds.size() != (with_output ? 3U : 2U) ||
-      d.in_order > regs::kMaxRingOrder || d.out_order > regs::kMaxRingOrder) {
-    return false;
-  }
+  if (!fits(d, parts_.admin.rows()[slot], fds.size(), count(), parts_.loop_link)) return false;
+  const bool with_output = has_output(d);
   if (memory_.claim(d.in_offset, block_order(d.in_order)) != BuddyError::none) return false;
   if (with_output && memory_.claim(d.out_offset, block_order(d.out_order)) != BuddyError::none) {
     release_memory(d.in_offset);
@@ -474,7 +488,8 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
   const bool has_owner = d.session != kNoSession && parts_.sessions.find(d.session) != nullptr;
   charge(slot, d.account != 0 || !has_owner ? account_of(slot) : parts_.sessions.record(d.session).uid);
   if (Session* owner = d.session == kNoSession ? nullptr : parts_.sessions.find(d.session);
-      owner != nullptr && d.local < slot::kMaxSessionSlots) {
+      owner != nullptr && d.local < slot::kMaxSessionSlots &&
+      (d.local >= owner->slots.size() || owner->slots[d.local] == kNoSlotIndex)) {
     parts_.sessions.retake_slot(*owner, slot, d.local, bytes_of(d));
   } else {
     d.session = kNoSession;
@@ -499,6 +514,16 @@ void SlotTable::finish_recovery() {
     if (d.pairing == Pairing::none || parts_.card.files(slot).wake) continue;
     d = {};
     parts_.card.unbind(slot);
+  }
+  // An end of a pair of this node whose other end was not taken over.
+  for (std::size_t i = 0; i < count(); ++i) {
+    const auto slot = static_cast<std::uint16_t>(i);
+    SlotDescriptor& d = at(slot);
+    if (d.pairing == Pairing::none || d.pairing == Pairing::remote || d.has_partner == 0) continue;
+    const SlotDescriptor& other = descriptor(d.partner);
+    if (d.partner != slot && other.pairing == d.pairing && other.has_partner != 0 && other.partner == slot) continue;
+    d.has_partner = 0;
+    if (d.phase == Phase::open) peer_ended(slot, End::lost, "the other end was not taken over");
   }
   // Slots whose owner did not survive are closed like those of any process that died.
   for (std::size_t i = 0; i < count(); ++i) {

@@ -1,0 +1,99 @@
+// What slotwired makes of a gate that is hostile.
+#include "runtime/engine/peers/gate_network.hpp"
+
+#include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <sstream>
+
+#include "sim/engine/sim_loop.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+using control::GateKind;
+using control::GatePacket;
+
+class FakeGate final : public GateLife {
+ public:
+  explicit FakeGate(slot::Fd socket) : socket_(std::move(socket)) {}
+  pid_t pid() const override { return 1; }
+  slot::Fd take_socket() override { return std::move(socket_); }
+  std::string end(std::chrono::milliseconds) override { return "ended"; }
+
+ private:
+  slot::Fd socket_;
+};
+
+class HostileGate : public testing::Test {
+ protected:
+  static Config config() {
+    return parse_config(
+        "[node]\nname = \"left\"\nrun_dir = \"/nonexistent\"\n[listen]\nudp = \"127.0.0.1:1\"\n[[link]]\npeer = "
+        "\"right\"\ncontrol = \"127.0.0.1:2\"\n",
+        "test");
+  }
+  /// Each life of the gate says at once that it serves.
+  std::unique_ptr<GateLife> start() {
+    std::array<int, 2> fds{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds.data()), 0);
+    gate = slot::Fd(fds[1]);
+    ++starts;
+    say({GateKind::ready, true, 0, 0, {}});
+    return std::make_unique<FakeGate>(slot::Fd(fds[0]));
+  }
+  void say(const GatePacket& packet) {
+    const std::string bytes = control::encode_gate(packet);
+    EXPECT_EQ(::send(gate.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
+  void pass(std::uint64_t us) {
+    timeline.advance(us);
+    for (int i = 0; i < 3; ++i) loop.run();
+  }
+  std::size_t lines() const {
+    const std::string text = said.str();
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  }
+
+  Config parsed = config();
+  sim::Timeline timeline;
+  sim::SimLoop loop{timeline};
+  std::ostringstream said;
+  NodeLog log{std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_st>(said)), loop};
+  slot::Fd gate;
+  int starts = 0;
+  GateNetwork network{parsed, loop, log, [this](const std::string&) { return start(); }};
+};
+
+TEST_F(HostileGate, OneThatServesAndEndsAtOnceIsStartedLessAndLessOften) {
+  constexpr int kSeconds = 60;
+  for (int i = 0; i < kSeconds * 100; ++i) {
+    gate.reset();
+    pass(10'000);
+  }
+  EXPECT_LE(starts, 60);
+  EXPECT_GE(starts, 20) << "it is tried again all the same";
+  EXPECT_LE(lines(), 20U * 6) << "and the log does not fill up";
+}
+
+TEST_F(HostileGate, OneThatHasServedForLongIsStartedAgainAtOnce) {
+  for (int life = 1; life < 8; ++life) {
+    pass(20'000'000);
+    gate.reset();
+    pass(1);
+    pass(30'000);
+    EXPECT_EQ(starts, life + 1);
+  }
+}
+
+TEST_F(HostileGate, AnswersAReloadThatNobodyAskedForAndIsEnded) {
+  say(control::gate_packet(GateKind::reloaded, 0, control::GateText{}));
+  pass(1);
+  EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
+  EXPECT_EQ(said.str().find("reloaded\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace slotwire::engine
