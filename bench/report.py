@@ -4,8 +4,8 @@
     report.py SUITE --google FILE... --rows FILE... [--json OUT] [--svg DIR]
 
 --google: output of Google Benchmark (--benchmark_format=json, with repetitions); --rows: rows as bench_node writes them.
-A row: {suite, case, metric, unit, value, runs, spread, floor, ratio_to_floor, peers: {name: value}}; value is the median of the
-runs, spread their smallest and largest. Floors were measured in the same run.
+A row: {suite, case, metric, unit, value, runs, spread, floor, ratio_to_floor, peers: {name: value}}, and a note where one is
+needed; value is the median of the runs, spread their smallest and largest. Floors were measured in the same run.
 """
 import argparse
 import json
@@ -98,6 +98,8 @@ def main() -> None:
     for path in options.rows:
         rows += json.loads(Path(path).read_text())
     print(table(rows))
+    for case, note in dict.fromkeys((row["case"], row["note"]) for row in rows if row.get("note")):
+        print(f"{case}: {note}.")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
     if options.svg:
