@@ -10,7 +10,7 @@ Cases (rows of these names; each has the same link over TCP as its floor, and th
   round-trip/direct, round-trip/squid      calls of one caller (`slotwire bench`): p50
 
 Everything runs on loopback addresses of this machine, all processes of both nodes and the proxies together. The way of 200 ms is
-delay_relay.py, which delays each direction by 100 ms (--delay). Transfers end after --seconds (four times as long at 200 ms) or when they
+delay_relay.py, which delays each direction by 100 ms (--delay). Transfers end after --seconds (six times as long at 200 ms) or when they
 have had so many bytes as their way allows, and count until the receiver has the last byte. A peer that is not installed, or fails,
 is left out, and the row's note says so.
 """
@@ -33,7 +33,7 @@ import traffic  # noqa: E402
 
 REQUESTS = 64  # the most that a link may have on their way
 RING = "2MiB"  # the largest
-FAR_TIMES = 4  # as long for far transfers
+FAR_TIMES = 6  # as long for far transfers
 MEGABYTE = 1_000_000
 # The most that a transfer moves. httptunnel: less than it has in one request. Far ones: what takes a few seconds.
 MOST_BYTES = 2000 * MEGABYTE
@@ -170,6 +170,12 @@ def plan_near(lab, plan, seconds):
                 row.peers[name] = f"{case}, {name}"
                 plan.add(row.peers[name], make, calls=calls, seconds=seconds,
                          most=HTTPTUNNEL_BYTES if name == "httptunnel" else MOST_BYTES)
+    # The ring bounds what is on its way, and a link over HTTP has more of that than one over TCP.
+    floor = f"large, carrier tcp, rings of {RING}"
+    for place, case in (("tcp", floor), *((place, f"large/{place}, rings of {RING}") for place in others)):
+        plan.add(case, lambda: lab.tunnel(links[place], RING), link=links[place], seconds=seconds)
+        if case != floor:
+            plan.rows[case] = Row(floor, {"direct TCP": "large, direct TCP"})
     return squid, server, links["squid"]
 
 
@@ -235,7 +241,7 @@ def bench(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.6, help="of a transfer")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a transfer")
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--delay", type=float, default=0.1, help="seconds, of each direction in the case large-200ms")
     parser.add_argument("--json")
