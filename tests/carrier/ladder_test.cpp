@@ -5,86 +5,22 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
 #include <memory>
 #include <random>
 
+#include "fake_path.hpp"
 #include "harness.hpp"
+#include "hex.hpp"
 
 namespace slotwire::test {
 namespace {
 
-using carriers::CarrierCounters;
 using carriers::LadderCarrier;
 using carriers::LadderOptions;
 using carriers::PathFrame;
 using carriers::Rung;
 
 constexpr std::uint64_t kMs = 1000;
-constexpr std::uint16_t kLink = 3;
-
-/// One end of a path that the test controls. Its descriptor is always readable, so it is polled at every turn.
-class FakeCarrier final : public carriers::Carrier {
- public:
-  explicit FakeCarrier(std::size_t lines) : lines_(lines) { poller_.wake(); }
-
-  FakeCarrier* peer = nullptr;
-  bool passes = true;          ///< what is sent arrives
-  std::uint64_t delay_us = 0;  ///< of what is sent
-  std::size_t limit = 1000;    ///< frames that may be under way
-  std::size_t sent = 0;        ///< but path frames
-
-  void set_up(bool up, std::string reason = "path") { news_.push_back({up, std::move(reason)}); }
-  /// Arrives here as if it came from the peer.
-  void inject(std::vector<std::byte> frame) { arriving_.push_front({now_, std::move(frame)}); }
-
-  std::string_view name() const override { return "fake"; }
-  std::size_t lines_per_frame() const override { return lines_; }
-  std::size_t room(std::uint16_t) const override {
-    return up_ && peer->arriving_.size() < limit ? limit - peer->arriving_.size() : 0;
-  }
-  void send(std::span<const pipeline::TxFrame> frames) override {
-    for (const auto& frame : frames) {
-      if (room(frame.link) == 0) {
-        ++counters_.tx_dropped;
-        continue;
-      }
-      ++counters_.tx_frames;
-      std::vector<std::byte> bytes(std::begin(frame.header), std::end(frame.header));
-      bytes.insert(bytes.end(), frame.payload.begin(), frame.payload.end());
-      if (!PathFrame::decode(bytes)) ++sent;
-      if (passes) peer->arriving_.push_back({now_ + delay_us, std::move(bytes)});
-    }
-  }
-  std::size_t poll(std::uint64_t now_us, std::size_t max_frames, carriers::FrameSink& sink) override {
-    now_ = now_us;
-    for (; !news_.empty(); news_.pop_front()) {
-      up_ = news_.front().first;
-      sink.on_link(kLink, up_, news_.front().second);
-    }
-    std::size_t delivered = 0;
-    while (delivered < max_frames && !arriving_.empty() && arriving_.front().first <= now_us) {
-      const auto bytes = std::move(arriving_.front().second);
-      arriving_.pop_front();
-      if (!up_) continue;
-      ++counters_.rx_frames;
-      ++delivered;
-      sink.on_frame(kLink, bytes);
-    }
-    return delivered;
-  }
-  int fd() const override { return poller_.fd(); }
-  const CarrierCounters& counters() const override { return counters_; }
-
- private:
-  std::size_t lines_;
-  carriers::Poller poller_;
-  bool up_ = false;
-  std::uint64_t now_ = 0;
-  std::deque<std::pair<bool, std::string>> news_;
-  std::deque<std::pair<std::uint64_t, std::vector<std::byte>>> arriving_;
-  CarrierCounters counters_;
-};
 
 /// Two ends of one link over three paths: datagrams, a connection, and a slower connection.
 class Ladder : public testing::Test {
@@ -143,6 +79,15 @@ class Ladder : public testing::Test {
   std::unique_ptr<LadderCarrier> ends_[2];
   Recorder sinks_[2];
 };
+
+TEST(PathFrame, IsWhatTheProtocolShows) {
+  PathFrame frame;
+  for (std::size_t i = 0; i < frame.nonce.size(); ++i) frame.nonce[i] = static_cast<std::byte>(i);
+  EXPECT_EQ(to_hex(frame.encode()), "e201000102030405060708090a0b0c0d0e0f8216f039");
+  frame.kind = PathFrame::Kind::answer;
+  EXPECT_EQ(to_hex(frame.encode()), "e202000102030405060708090a0b0c0d0e0f623b94d8");
+  EXPECT_EQ(PathFrame::decode(frame.encode())->nonce, frame.nonce);
+}
 
 TEST_F(Ladder, ALinkIsUpOnceThePeerHasAnswered) {
   run(100 * kMs);
@@ -238,6 +183,32 @@ TEST_F(Ladder, FramesOfAllRungsAreTakenWhileALinkMoves) {
   run(300 * kMs);
   // What went over the connection and what goes over datagrams both arrive.
   EXPECT_GE(sinks_[1].count, before + fakes_[0][1]->sent);
+}
+
+TEST_F(Ladder, ARungThatFallsSilentRightAfterItWasTakenIsLeftAsSoon) {
+  up(2);
+  run(500 * kMs, true);
+  up(0);
+  while (rung() != "udp" || rung(1) != "udp") run(10 * kMs, true);
+  pass(0, false);
+  run(1'500 * kMs, true);
+  EXPECT_EQ(rung(), "http");
+  EXPECT_EQ(rung(1), "http");
+}
+
+TEST_F(Ladder, AnEndWithNothingToSendFollowsItsPeer) {
+  up(0);
+  up(2);
+  run(20'000 * kMs);
+  ASSERT_EQ(rung(1), "udp");
+  pass(0, false);
+  // Only the first end sends; the second one would not ask for seconds.
+  for (int i = 0; i < 260; ++i) {
+    send(0);
+    run(10 * kMs);
+  }
+  EXPECT_EQ(rung(0), "http");
+  EXPECT_EQ(rung(1), "http");
 }
 
 TEST_F(Ladder, OneDirectionAloneIsNotEnough) {

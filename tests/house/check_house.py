@@ -32,7 +32,7 @@ ALLOWED = {
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/sandbox": {"core", "core/slot"},
     "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
-    "runtime/gate": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
+    "runtime/gate": {"runtime/control", "runtime/http", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
     "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},

@@ -237,6 +237,54 @@ TEST(EngineConfig, DatagramsAreEncryptedWhereThereIsTlsUnlessItSaysNone) {
   EXPECT_EQ(encryption(tls, "carrier = \"tcp\"\n"), CipherSuite::none) << "TLS itself protects it";
 }
 
+TEST(EngineConfig, ALinkThatChoosesItsCarrierTakesWhatBothKeysSay) {
+  const Config c = parse(R"(
+[node]
+name = "b"
+[listen]
+udp = "127.0.0.1:1"
+http = "127.0.0.1:2"
+[http]
+path = "/x"
+tls = true
+sessions_per_source = 3
+trusted_proxies = ["10.0.0.0/8"]
+proxy = "http://proxy:3128"
+proxy_user = "me"
+proxy_password_file = "/p"
+proxy_negotiate = true
+ca = "/ca2.pem"
+requests = 5
+hold = "7s"
+[tls]
+certificate = "/c"
+key = "/k"
+ca = "/a"
+[[link]]
+peer = "c"
+carrier = "auto"
+carriers = ["udp", "http"]
+http = ["https://c.example/x", "http://c.example:8080/x"]
+)");
+  EXPECT_EQ(c.listen.http, (HostPort{"127.0.0.1", 2}));
+  EXPECT_EQ(c.http.path, "/x");
+  EXPECT_TRUE(c.http.tls);
+  EXPECT_EQ(c.http.sessions_per_source, 3U);
+  EXPECT_EQ(c.http.trusted_proxies, (std::vector<std::string>{"10.0.0.0/8"}));
+  EXPECT_EQ(c.http.proxy_text, "http://proxy:3128");
+  EXPECT_EQ(c.http.proxy_user, "me");
+  EXPECT_EQ(c.http.proxy_password_file, "/p");
+  EXPECT_TRUE(c.http.proxy_negotiate);
+  EXPECT_EQ(c.http.ca, "/ca2.pem");
+  EXPECT_EQ(c.http.requests, 5U);
+  EXPECT_EQ(c.http.hold, std::chrono::seconds(7));
+  ASSERT_EQ(c.links.size(), 1U);
+  EXPECT_EQ(c.links[0].carriers, (std::vector<std::string>{"udp", "http"}));
+  EXPECT_EQ(c.links[0].http.size(), 2U);
+  EXPECT_FALSE(c.links[0].control) << "a link over HTTP alone needs no address";
+  EXPECT_EQ(c.links[0].encryption, carriers::CipherSuite::aes_256_gcm);
+}
+
 TEST(EngineConfig, TheKindOfCardFollowsFromWhatIsSaidOfIt) {
   using driver::CardKind;
   const auto kind = [](const std::string& card) {
@@ -426,6 +474,27 @@ INSTANTIATE_TEST_SUITE_P(
                 "control = \"x:1\"\ncarrier = \"dpdk\"\nencryption = \"aes-128-gcm\"",
                 "divided among the threads of 'dpdk.lcores'"},
         Refused{"DpdkEal", "dpdk.eal = [\"--x=y\", 3]", "has an entry of another kind"},
+        Refused{"AutoUnknown",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
+                "carriers = [\"udp\", \"pigeon\"]",
+                "has \"pigeon\"; expected are"},
+        Refused{"AutoLacksHttp",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
+                "dial = true\ncarriers = [\"http\"]",
+                "give 'http' with the URLs"},
+        Refused{"AutoBesideUdp",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
+                "[[link]]\npeer = \"d\"\ncontrol = \"x:1\"",
+                "one port serves only one of the two"},
+        Refused{"AutoUrl",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
+                "http = [\"ftp://x/\"]",
+                "does not begin with http://"},
+        Refused{"HttpWithoutAuto",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\nhttp = [\"http://x/\"]",
+                "set carrier = \"auto\", or remove it"},
+        Refused{"HttpPath", "http.path = \"slotwire\"", "does not begin with '/'"},
+        Refused{"HttpTls", "http.tls = true", "there are no certificates"},
         Refused{"NoTcp", "listen.control = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"\ncarrier = \"tcp\"",
                 "set 'listen.tcp'"},
         Refused{

@@ -5,9 +5,13 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <sstream>
+#include <vector>
 
+#include "runtime/control/hex.hpp"
+#include "runtime/control/packet_socket.hpp"
 #include "sim/engine/sim_loop.hpp"
 
 namespace slotwire::engine {
@@ -93,6 +97,100 @@ TEST_F(HostileGate, AnswersAReloadThatNobodyAskedForAndIsEnded) {
   pass(1);
   EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
   EXPECT_EQ(said.str().find("reloaded\n"), std::string::npos);
+}
+
+/// A node whose link can go over HTTP.
+class Owner final : public SessionOwner {
+ public:
+  bool wants_session(std::span<const std::byte> token) const override {
+    ++asked;
+    return std::equal(token.begin(), token.end(), wanted.begin(), wanted.end());
+  }
+  void take_session(std::span<const std::byte>, slot::Fd frames, const std::string& what) override {
+    socket = std::move(frames);
+    way = what;
+  }
+  void session_trouble(std::span<const std::byte>, const std::string& why) override { trouble = why; }
+
+  std::vector<std::byte> wanted = std::vector<std::byte>(control::kTokenBytes, std::byte{7});
+  mutable int asked = 0;
+  slot::Fd socket;
+  std::string way, trouble;
+};
+
+class Sessions : public HostileGate {
+ protected:
+  Sessions() {
+    network.sessions()->serve_sessions(owner);
+    link.peer = "right";
+    link.http = {"http://right.example/slotwire"};
+    network.sessions()->keep_session(link, owner.wanted);
+    heard();
+  }
+  /// Kinds of packets that the gate has got since the last call, and their descriptors.
+  std::vector<GateKind> heard() {
+    std::vector<GateKind> kinds;
+    control::PacketSocket socket(slot::Fd(::dup(gate.get())), control::kGatePacket, 64);
+    control::Packet packet;
+    while (socket.receive(packet) == control::PacketChannel::Got::packet) {
+      kinds.push_back(control::decode_gate(packet.text).value().kind);
+      for (slot::Fd& fd : packet.fds) frames = std::move(fd);
+    }
+    return kinds;
+  }
+  void come(std::uint32_t number, std::byte first) {
+    std::vector<std::byte> token = owner.wanted;
+    token[0] = first;
+    say(control::gate_packet(GateKind::session_up, number, control::GateSessionUp{control::hex_text(token), "a way"}));
+    pass(1);
+  }
+  Owner owner;
+  LinkConfig link;
+  slot::Fd frames;
+};
+
+TEST_F(Sessions, FramesOfALinkFlowBetweenTheNodeAndTheGate) {
+  come(1, std::byte{7});
+  EXPECT_EQ(heard(), std::vector{GateKind::frames});
+  ASSERT_TRUE(frames && owner.socket);
+  EXPECT_EQ(owner.way, "a way");
+  EXPECT_EQ(::send(frames.get(), "frame", 5, MSG_NOSIGNAL), 5);
+  std::array<char, 8> got{};
+  EXPECT_EQ(::recv(owner.socket.get(), got.data(), got.size(), MSG_DONTWAIT), 5);
+}
+
+TEST_F(Sessions, ATokenThatIsGuessedMakesNothing) {
+  come(2, std::byte{8});
+  EXPECT_EQ(heard(), std::vector{GateKind::refuse_session});
+  EXPECT_EQ(owner.asked, 1);
+  EXPECT_FALSE(owner.socket);
+}
+
+TEST_F(Sessions, ANewGateIsToldOfThemAgain) {
+  gate.reset();
+  pass(1);
+  pass(30'000);
+  const std::vector<GateKind> kinds = heard();
+  EXPECT_EQ(std::count(kinds.begin(), kinds.end(), GateKind::keep_session), 1);
+}
+
+TEST_F(Sessions, AGateThatSpeaksOfASessionThatIsNotKeptIsEnded) {
+  say(control::gate_packet(GateKind::session_trouble, 3, control::GateText{"made up"}));
+  pass(1);
+  EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
+  EXPECT_EQ(owner.trouble, "");
+}
+
+TEST_F(Sessions, AGateThatTakesTheNumberOfAKeptOneForAnotherTokenIsEnded) {
+  come(1, std::byte{9});
+  EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
+  EXPECT_FALSE(owner.socket);
+}
+
+TEST_F(Sessions, TroubleReachesTheLink) {
+  say(control::gate_packet(GateKind::session_trouble, 1, control::GateText{"the proxy wants a login"}));
+  pass(1);
+  EXPECT_EQ(owner.trouble, "the proxy wants a login");
 }
 
 }  // namespace

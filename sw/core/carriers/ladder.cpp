@@ -125,8 +125,7 @@ void LadderCarrier::send(std::span<const pipeline::TxFrame> frames) {
       if (rung == kNone || std::exchange(links_[link].traffic, true) || links_[link].sole) continue;
       // It was idle: whether its path still works is to be known soon.
       Path& path = links_[link].paths[rung];
-      path.ask_us = std::min(path.ask_us, now_us_ + options_.busy_ask_us);
-      due(path.ask_us);
+      ask_by(path, std::max(now_us_, path.asked_us + options_.busy_ask_us));
       poller_.arm(now_us_, due_us_);
     }
     if (rung == kNone) {
@@ -148,6 +147,12 @@ void LadderCarrier::on_frame(std::size_t rung, std::uint16_t link, std::span<con
     return take_path_frame(rung, link, *path_frame);
   }
   ++delivered_;
+  // The peer sends over a worse one than this end: it may know why.
+  const std::size_t in_use = links_[link].rung;
+  if (in_use != kNone && rung > in_use) {
+    Path& path = links_[link].paths[in_use];
+    ask_by(path, std::max(now_us_, path.asked_us + options_.busy_ask_us));
+  }
   sink_->on_frame(link, frame);
 }
 
@@ -234,6 +239,7 @@ std::uint64_t LadderCarrier::ask_interval(const Link& link, std::size_t rung) co
 
 void LadderCarrier::ask(std::uint16_t link, std::size_t rung) {
   Path& path = links_[link].paths[rung];
+  path.asked_us = now_us_;
   Question& question = path.questions[path.next_question++ % kOutstanding];
   if (rung == links_[link].rung) links_[link].traffic = false;
   PathFrame frame;
@@ -325,6 +331,7 @@ void LadderCarrier::choose(std::uint16_t link) {
   }
   ++l.changes;
   l.traffic = true;
+  ask_by(l.paths[best], now_us_ + options_.busy_ask_us);
   l.reported = true;
   l.told.clear();
   std::string text = l.sole ? l.sole_text : rungs_[best].name;

@@ -127,6 +127,7 @@ class LadderCarrier final : public Carrier {
     std::array<Question, kOutstanding> questions{};
     std::size_t next_question = 0;
     unsigned lost = 0, proofs = 0;  ///< in a row
+    std::uint64_t asked_us = 0;     ///< when the last question was sent
     std::uint64_t ask_us = 0;       ///< when the next question is due
     std::uint64_t wait_us = 0;      ///< between questions while it does not work
     std::uint64_t round_trip_us = 0;
@@ -176,6 +177,11 @@ class LadderCarrier final : public Carrier {
   void tend(std::uint16_t link);
   void choose(std::uint16_t link);
   std::string reasons(const Link& link) const;
+  /// The next question is due at `at_us` at the latest.
+  void ask_by(Path& path, std::uint64_t at_us) {
+    path.ask_us = std::min(path.ask_us, at_us);
+    due(path.ask_us);
+  }
   void due(std::uint64_t at_us) {
     if (!due_us_ || at_us < *due_us_) due_us_ = at_us;
   }

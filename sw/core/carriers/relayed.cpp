@@ -87,6 +87,12 @@ void RelayedCarrier::detach(std::uint16_t link, std::string why) {
   if (known(link)) close(link, std::move(why));
 }
 
+void RelayedCarrier::explain(std::uint16_t link, std::string why) {
+  if (!known(link) || links_[link].socket) return;
+  links_[link].why = std::move(why);
+  change(link);
+}
+
 void RelayedCarrier::close(std::uint16_t link, std::string why) {
   Link& l = links_[link];
   if (!l.socket) return;

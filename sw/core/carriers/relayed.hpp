@@ -15,9 +15,10 @@ namespace slotwire::carriers {
 
 struct RelayedOptions {
   std::string name = "relayed";
-  std::size_t lines_per_frame = 128;                ///< 1..1023; the other end may send any
-  std::size_t output_limit = std::size_t{1} << 20;  ///< bytes that wait for one link's socket; at least one frame
-  std::size_t max_links = 1024;                     ///< at most 65535
+  std::size_t lines_per_frame = 128;  ///< 1..1023; the other end may send any
+  std::size_t output_limit =
+      std::size_t{1} << 20;  ///< bytes that wait for one link's socket; at least one frame, and two bursts of who sends
+  std::size_t max_links = 1024;  ///< at most 65535
 };
 
 /// Frames of a link are packets of a SOCK_SEQPACKET socket, whose other end passes them on to the peer. A link is up
@@ -39,6 +40,8 @@ class RelayedCarrier final : public Carrier {
   void attach(std::uint16_t link, Fd socket, std::string what);
   /// Closes the socket; the next poll() reports the link down. Does nothing when there is none.
   void detach(std::uint16_t link, std::string why);
+  /// Why the link has no socket: the next poll() reports it down with that reason. Does nothing when it has one.
+  void explain(std::uint16_t link, std::string why);
   bool attached(std::uint16_t link) const { return known(link) && links_[link].socket; }
 
   std::string_view name() const override { return options_.name; }

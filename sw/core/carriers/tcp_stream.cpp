@@ -74,6 +74,13 @@ TcpStream TcpStream::accept(Fd connected, const TcpStreamOptions& options, std::
   return start(std::move(connected), options, deadline_us, state, TlsSession::Role::server);
 }
 
+TcpStream TcpStream::over(Fd connected, const TcpStreamOptions& options, std::uint64_t deadline_us) {
+  if (!connected) return {};
+  set_stream_options(connected.get(), options);
+  const auto state = options.tls ? TcpStreamState::handshaking : TcpStreamState::open;
+  return start(std::move(connected), options, deadline_us, state, TlsSession::Role::client);
+}
+
 std::uint32_t TcpStream::events() const noexcept {
   const auto in = static_cast<std::uint32_t>(EPOLLIN);
   const auto out = static_cast<std::uint32_t>(EPOLLOUT);

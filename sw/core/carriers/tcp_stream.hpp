@@ -49,6 +49,9 @@ class TcpStream {
   /// Takes over a connected socket (as Listener::accept() gives it, or one end of a socketpair), as the TLS server.
   static TcpStream accept(Fd connected, const TcpStreamOptions& options, std::uint64_t deadline_us);
 
+  /// Takes over a connected socket as the TLS client.
+  static TcpStream over(Fd connected, const TcpStreamOptions& options, std::uint64_t deadline_us);
+
   TcpStreamState state() const noexcept { return state_; }
   bool is_open() const noexcept { return state_ == TcpStreamState::open; }
   bool is_closed() const noexcept { return state_ == TcpStreamState::closed; }

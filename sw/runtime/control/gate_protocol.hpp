@@ -44,8 +44,14 @@ enum class GateKind : std::uint8_t {
   reloaded,   ///< from the gate: GateText, empty: the new files hold
   notice,     ///< from the gate: GateText for the log; `value`: GateNotice
   counters,   ///< from the gate: GateCounters
+  // Sessions carry frames of links over HTTP; `channel` numbers them, apart from connections.
+  keep_session,     ///< to the gate: GateSession, to be kept open from now on (an odd number)
+  session_up,       ///< from the gate: GateSessionUp; one of a peer has an even number that is new
+  frames,           ///< to the gate: whose frames the session carries; descriptor: their SOCK_SEQPACKET
+  refuse_session,   ///< to the gate: it is no link's
+  session_trouble,  ///< from the gate: GateText, why a session that is to be kept is not up
 };
-inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::counters);
+inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::session_trouble);
 
 /// What a notice is about: lines of one subject share an allowance in the log.
 enum class GateNotice : std::uint8_t { caller, late, turned_away, full, names, files };
@@ -80,6 +86,13 @@ inline constexpr std::size_t kMaxKnownHosts = 64;  ///< in one packet
 inline constexpr std::size_t kMaxAddresses = 16;   ///< of one name
 inline constexpr std::size_t kMaxAddressText = 96;
 inline constexpr std::size_t kMaxHello = 4096;
+inline constexpr std::size_t kMaxUrl = 1024;
+inline constexpr std::size_t kMaxWord = 256;
+inline constexpr std::size_t kMaxWords = 64;
+inline constexpr std::size_t kMaxUrls = 8;
+inline constexpr std::size_t kMaxSessionCa = kGateBody / 2;
+/// Bytes of what proves that a session is a link's: sent to the peer in the hello of the node that dials.
+inline constexpr std::size_t kMaxSessionToken = 2 * kTokenBytes;
 
 struct GateHost {
   std::string host;  ///< a name or a numeric address
@@ -99,11 +112,40 @@ struct GateHosts {
   }
 };
 
-/// Descriptors with it, in this order: the listening socket if `listens`; certificate, key and CA if `tls`; the CRL if
-/// `crl`.
+struct GateWord {
+  std::string word;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("word", m.word, at_most(kMaxWord));
+  }
+};
+
+/// Of the HTTP server. Where TLS is spoken, certificate and key are those of [tls].
+struct GateHttpServer {
+  bool tls = false;
+  std::string path;
+  std::uint32_t sessions = 0;             ///< at most
+  std::uint32_t sessions_per_source = 0;  ///< unless the source is a trusted proxy
+  std::vector<GateWord> trusted_proxies;  ///< networks whose X-Forwarded-For holds
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("tls", m.tls);
+    v.must("path", m.path, at_most(kMaxUrl));
+    v.must("sessions", m.sessions);
+    v.must("sessions_per_source", m.sessions_per_source);
+    v.must("trusted_proxies", m.trusted_proxies, kMaxWords);
+  }
+};
+
+/// Descriptors with it, in this order: the listening socket if `listens`; that of the HTTP server if `http_listens`;
+/// certificate, key and CA if `tls`; the CRL if `crl`.
 struct GateSetup {
   std::string node;
   bool listens = false;
+  bool http_listens = false;
+  GateHttpServer http;  ///< if http_listens
   bool tls = false;
   bool crl = false;
   std::string user;                       ///< whom to become; empty: whoever it is already
@@ -117,6 +159,8 @@ struct GateSetup {
   static void fields(Self& m, V& v) {
     v.must("node", m.node, at_most(kMaxName));
     v.must("listens", m.listens);
+    v.must("http_listens", m.http_listens);
+    v.must("http", m.http);
     v.must("tls", m.tls);
     v.must("crl", m.crl);
     v.must("user", m.user, at_most(kMaxName));
@@ -137,6 +181,7 @@ struct GateText {
   }
 };
 
+/// Without a host: over the session to the peer alone.
 struct GateDial {
   std::string peer;  ///< whom the certificate must name
   std::string host;
@@ -152,13 +197,81 @@ struct GateDial {
   }
 };
 
+struct GateUrl {
+  std::string url;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("url", m.url, at_most(kMaxUrl));
+  }
+};
+
+/// One way through a proxy, as the environment or the configuration says.
+struct GateProxy {
+  bool chosen = false;                                       ///< `proxy` holds, and the environment does not count
+  std::string proxy;                                         ///< a URL; empty: none
+  std::string http_proxy, https_proxy, all_proxy, no_proxy;  ///< of the environment
+  std::string user, password;
+  bool negotiate = false;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("chosen", m.chosen);
+    v.must("proxy", m.proxy, at_most(kMaxUrl));
+    v.must("http_proxy", m.http_proxy, at_most(kMaxUrl));
+    v.must("https_proxy", m.https_proxy, at_most(kMaxUrl));
+    v.must("all_proxy", m.all_proxy, at_most(kMaxUrl));
+    v.must("no_proxy", m.no_proxy, at_most(kMaxHello));
+    v.must("user", m.user, at_most(kMaxWord));
+    v.must("password", m.password, at_most(kMaxWord));
+    v.must("negotiate", m.negotiate);
+  }
+};
+
+/// A session to a peer. Its URLs are tried in turn.
+struct GateSession {
+  std::string peer;
+  std::string token;  ///< hexadecimal
+  std::vector<GateUrl> urls;
+  GateProxy proxy;
+  std::string ca;              ///< PEM of who may sign HTTPS servers; empty: the system's
+  std::uint32_t requests = 0;  ///< under way at a time, at most
+  std::uint64_t hold_us = 0;   ///< that the server may keep a request
+  bool last_resort = false;    ///< control connections try the peer's address before it
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("peer", m.peer, at_most(kMaxName));
+    v.must("token", m.token, at_most(kMaxSessionToken));
+    v.must("urls", m.urls, kMaxUrls);
+    v.must("proxy", m.proxy);
+    v.must("ca", m.ca, at_most(kMaxSessionCa));
+    v.must("requests", m.requests);
+    v.must("hold_us", m.hold_us);
+    v.must("last_resort", m.last_resort);
+  }
+};
+
+struct GateSessionUp {
+  std::string token;  ///< hexadecimal, as the node that dials gave it
+  std::string what;   ///< the way that it takes, for people
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("token", m.token, at_most(kMaxSessionToken));
+    v.must("what", m.what, cut(kMaxText));
+  }
+};
+
 struct GateCaller {
   std::string from;   ///< address with port
+  bool http = false;  ///< it came over HTTP, so that `from` may be a proxy's
   std::string hello;  ///< a PeerHello; with TLS the certificate names its node
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
     v.must("from", m.from, at_most(kMaxAddressText));
+    v.must("http", m.http);
     v.must("hello", m.hello, at_most(kMaxHello));
   }
 };

@@ -342,6 +342,7 @@ struct PeerHello {
   std::vector<std::byte> token;      ///< kTokenBytes, of the node that dials; else absent
   std::string encryption = "none";   ///< of the link's frames
   std::vector<std::uint16_t> ports;  ///< UDP ports that the sender wants the link's frames on; empty: udp_port alone
+  std::string paths;                 ///< carriers that the link may change between, such as "udp,tcp,http"; best first
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
@@ -354,6 +355,7 @@ struct PeerHello {
     v.hex_unless_empty("token", m.token, kTokenBytes);
     v.may("encryption", m.encryption, at_most(kMaxCode));
     v.list_unless_empty("ports", m.ports, kMaxPorts);
+    v.unless_empty("paths", m.paths, at_most(kMaxName));
   }
 };
 

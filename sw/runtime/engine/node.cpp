@@ -15,7 +15,7 @@ Node::Node(NodeParts parts)
       policy_(std::make_unique<Policy>(parts.config, own_uid_)),
       recovery_(parts.config, parts.store, parts.log, std::move(parts.kept)),
       admin_(recovery_.take_admin()),
-      transports_({parts.config, parts.loop, parts.log, parts.tls, parts.loop.now_us()}) {
+      transports_({parts.config, parts.loop, parts.log, parts.tls, parts.loop.now_us(), parts.network.sessions()}) {
   peers_ = std::make_unique<PeerTable>(PeerParts{config_, *admin_, parts.loop, parts.log, transports_, parts.network});
   open_card(parts);
   open_rooms(parts);

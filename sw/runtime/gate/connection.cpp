@@ -58,14 +58,47 @@ void Connection::try_next(std::uint64_t now_us) {
   stream_.emplace(carriers::TcpStream::connect(to, options_for(tls_, peer_), try_until_us_), control::kMaxPeerMessage);
 }
 
+void Connection::use_session(OpenSession open, const TlsPointer& tls, std::uint64_t from_us) {
+  open_session_ = std::move(open);
+  tls_ = tls;
+  session_from_us_ = from_us;
+}
+
 void Connection::fail(std::string why) {
-  failed_ = true;
   why_ = std::move(why);
+  if (session_may_come()) {
+    session_from_us_ = 0;
+  } else {
+    failed_ = true;
+  }
+}
+
+/// The peer's address has had its chance.
+void Connection::try_session(std::uint64_t now_us) {
+  const bool open = stream_ && stream_->stream().is_open();
+  const bool direct_ended = stream_ && stream_->stream().is_closed() && tried_ >= addresses_.size();
+  if (open || (!direct_ended && now_us < session_from_us_)) return;
+  if (std::optional<slot::Fd> fd = open_session_()) {
+    open_session_ = {};
+    over_http_ = true;
+    state_ = State::dialling;
+    tried_ = addresses_.size();
+    stream_.emplace(carriers::TcpStream::over(std::move(*fd), options_for(tls_, peer_), deadline_us_),
+                    control::kMaxPeerMessage);
+  } else if (now_us >= deadline_us_) {
+    open_session_ = {};
+    if (direct_ended) why_ = stream_->stream().reason();
+    stream_.reset();
+    fail(why_ + (why_.empty() ? "" : "; ") + "and no session over HTTP is up");
+  }
 }
 
 void Connection::drive(std::uint64_t now_us) {
   if (failed_) return;
+  if (session_may_come()) try_session(now_us);
+  if (failed_) return;
   if (!stream_) {
+    if (session_may_come()) return;
     if (now_us >= deadline_us_) fail("the name of its host was not looked up in time");
     return;
   }

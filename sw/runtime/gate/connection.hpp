@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@
 namespace slotwire::gate {
 
 using TlsPointer = std::shared_ptr<const carriers::TlsContext>;
+/// A connection over a session to the peer; none while no session is up.
+using OpenSession = std::function<std::optional<slot::Fd>()>;
 
 /// One thread. Dialled, or accepted from a caller.
 class Connection {
@@ -34,18 +37,23 @@ class Connection {
   /// Accepted.
   Connection(slot::Fd fd, const carriers::Address& from, const TlsPointer& tls, std::uint64_t deadline_us,
              std::uint32_t rate, std::uint64_t now_us);
+  /// An accepted one came over a session.
+  void came_over_http() { over_http_ = true; }
 
   State state() const { return state_; }
   const carriers::Address& from() const { return from_; }
   const std::string& peer() const { return peer_; }
+  bool over_http() const { return over_http_; }
   std::uint64_t deadline_us() const { return deadline_us_; }
   int fd() const { return stream_ ? stream_->stream().fd() : -1; }
   std::uint32_t events() const;
-  bool closed() const { return failed_ || (stream_ && stream_->stream().is_closed()); }
+  bool closed() const { return failed_ || (stream_ && stream_->stream().is_closed() && !session_may_come()); }
   std::string reason() const { return failed_ ? why_ : stream_->stream().reason(); }
 
   /// The addresses of who is dialled; they are tried in turn.
   void found(std::vector<carriers::Address> addresses, const TlsPointer& tls, std::uint64_t now_us);
+  /// There may be a session to the peer: it is taken when no address answers, or at `from_us`.
+  void use_session(OpenSession open, const TlsPointer& tls, std::uint64_t from_us);
   void fail(std::string why);
   /// Goes on with connecting, the handshake and sending. Closed when the time is over.
   void drive(std::uint64_t now_us);
@@ -81,6 +89,8 @@ class Connection {
 
  private:
   void try_next(std::uint64_t now_us);
+  bool session_may_come() const { return open_session_ && state_ <= State::dialling; }
+  void try_session(std::uint64_t now_us);
   bool window_full() const { return in_flight_ + control::kMaxPeerMessage > control::kGateWindowIn; }
 
   State state_;
@@ -92,7 +102,9 @@ class Connection {
   std::vector<carriers::Address> addresses_;
   std::size_t tried_ = 0;
   std::optional<carriers::MessageStream> stream_;
-  bool failed_ = false;
+  OpenSession open_session_;
+  std::uint64_t session_from_us_ = 0;
+  bool failed_ = false, over_http_ = false;
   std::string why_;
   TokenBucket rate_;
   std::size_t in_flight_ = 0;

@@ -28,6 +28,8 @@ constexpr std::uint64_t kCountersUs = 200'000;
 constexpr std::uint64_t kLeaveUs = 1'000'000;
 /// After the system had no descriptor for a caller.
 constexpr std::uint64_t kListenPauseUs = 100'000;
+/// Of a peer's own address, before a session over HTTP is taken for a control connection.
+constexpr std::uint64_t kDirectUs = 1'000'000;
 constexpr off_t kMaxPemBytes = off_t{4} << 20U;
 
 std::uint64_t now_us() {
@@ -62,9 +64,10 @@ core::Result<Setup> take_setup(control::Packet&& packet, GateKind kind) {
   if (!read.ok() || read.value().kind != kind) return core::Error{"slotwired did not begin with a setup"};
   core::Result<control::GateSetup> figures = control::gate_body<control::GateSetup>(read.value());
   if (!figures.ok()) return figures.error();
-  Setup setup{std::move(figures).value(), {}, nullptr};
+  Setup setup;
+  setup.figures = std::move(figures).value();
   const control::GateSetup& f = setup.figures;
-  const std::size_t wanted = (f.listens ? 1U : 0U) + (f.tls ? 3U : 0U) + (f.crl ? 1U : 0U);
+  const std::size_t wanted = (f.listens ? 1U : 0U) + (f.http_listens ? 1U : 0U) + (f.tls ? 3U : 0U) + (f.crl ? 1U : 0U);
   // Closed on every way out: the key is not to be read again.
   std::vector<slot::Fd> fds = std::move(packet.fds);
   if (fds.size() != wanted || (f.crl && !f.tls)) {
@@ -72,6 +75,7 @@ core::Result<Setup> take_setup(control::Packet&& packet, GateKind kind) {
   }
   std::size_t at = 0;
   if (f.listens) setup.listener = std::move(fds[at++]);
+  if (f.http_listens) setup.http_listener = std::move(fds[at++]);
   if (!f.tls) return setup;
   carriers::TlsTexts texts;
   const std::array<std::pair<std::string*, const char*>, 4> files{{{&texts.certificate, "tls.certificate"},
@@ -83,6 +87,7 @@ core::Result<Setup> take_setup(control::Packet&& packet, GateKind kind) {
     if (!text.ok()) return text.error();
     *files[i].first = std::move(text).value();
   }
+  if (f.http_listens && f.http.tls) setup.https = texts;
   if (f.crl && texts.crl.empty()) return core::Error{"tls.crl is empty"};
   try {
     setup.tls = std::make_shared<const carriers::TlsContext>(
@@ -112,33 +117,61 @@ Gate::Gate(control::PacketSocket& packets, Setup setup, Resolver& resolver)
   add(resolver_.fd(), kResolverTag);
   if (listener_) add(listener_.get(), kListenerTag);
   listening_ = static_cast<bool>(listener_);
+  if (figures_.http_listens) front().listen(std::move(setup.http_listener), figures_.http, setup.https);
+}
+
+Gate::~Gate() = default;
+
+HttpFront& Gate::front() {
+  if (!front_) {
+    front_ = std::make_unique<HttpFront>(
+        loop_, static_cast<FrontHost&>(*this), [this](const std::string& host, http::ResolveAnswer answer) {
+          look_up(host, [answer = std::move(answer)](const Resolver::Found& found) { answer(found); });
+        });
+  }
+  return *front_;
 }
 
 int Gate::run() {
   send({GateKind::ready, true, 0, 0, {}});
-  std::array<epoll_event, kEventsAtOnce> events;
-  while (!lost_) {
-    const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
-    std::vector<Id> ready(again_.begin(), again_.end());
-    again_.clear();
-    bool packets = false;
-    for (int i = 0; i < n; ++i) {
-      const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
-      if (tag == kPacketsTag) packets = true;
-      if (tag == kListenerTag) accept();
-      if (tag == kResolverTag) resolver_.take();
-      if (tag >= kFirstConnectionTag) ready.push_back(static_cast<Id>(tag - kFirstConnectionTag));
-    }
-    if (packets && !take_packets()) break;
-    for (const Id id : ready) pump(id);
-    sweep();
-  }
+  http::Watch watch(loop_, epoll_.get(), [this](http::Readiness) { turn(); });
+  watch.want({true, false});
+  again_later_ = std::make_unique<http::Timer>(loop_, [this] { turn(); });
+  loop_.post([this] { turn(); });
+  if (!lost_) loop_.run();
+  again_later_.reset();
+  front_.reset();
   // What slotwired has said to peers goes out as far as their connections take it.
   for (const auto& [id, connection] : connections_) {
     connection->drive(now_us());
     connection->close("the node stops");
   }
   return lost_ ? 1 : 0;
+}
+
+void Gate::turn() {
+  std::array<epoll_event, kEventsAtOnce> events;
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+  std::vector<Id> ready(again_.begin(), again_.end());
+  again_.clear();
+  bool packets = false;
+  for (int i = 0; i < n; ++i) {
+    const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
+    if (tag == kPacketsTag) packets = true;
+    if (tag == kListenerTag) accept();
+    if (tag == kResolverTag) resolver_.take();
+    if (tag >= kFirstConnectionTag) ready.push_back(static_cast<Id>(tag - kFirstConnectionTag));
+  }
+  if (packets && !take_packets()) return loop_.stop();
+  for (const Id id : ready) pump(id);
+  sweep();
+  if (lost_) return loop_.stop();
+  const int wait = wait_ms();
+  if (wait >= 0) {
+    again_later_->after(std::chrono::milliseconds(wait));
+  } else {
+    again_later_->cancel();
+  }
 }
 
 int Gate::wait_ms() const {
@@ -151,7 +184,10 @@ int Gate::wait_ms() const {
 }
 
 void Gate::send(const GatePacket& packet) {
-  if (!packets_.send(control::encode_gate(packet))) lost_ = true;
+  if (!packets_.send(control::encode_gate(packet))) {
+    lost_ = true;
+    loop_.stop();
+  }
   const bool waiting = packets_.waiting();
   if (waiting == packets_waiting_) return;
   packets_waiting_ = waiting;
@@ -227,6 +263,19 @@ bool Gate::take_packet(control::Packet&& packet) {
     case GateKind::reload:
       reload(std::move(packet));
       return true;
+    case GateKind::keep_session: {
+      const auto wanted = control::gate_body<control::GateSession>(p);
+      return wanted.ok() && front().keep(p.channel, wanted.value());
+    }
+    case GateKind::frames: {
+      if (packet.fds.size() != 1 || !front_) return false;
+      front_->frames(p.channel, std::move(packet.fds.front()));
+      return true;
+    }
+    case GateKind::refuse_session:
+      if (!front_) return false;
+      front_->refuse(p.channel);
+      return true;
     case GateKind::take:
       // What is not there has ended meanwhile, and slotwired is told already.
       if (connection == nullptr || connection->state() != Connection::State::asked) return true;
@@ -266,6 +315,17 @@ void Gate::dial(Id id, const control::GateDial& wanted) {
   connections_[id] = std::make_unique<Connection>(wanted.peer, wanted.port, now + wanted.timeout_us,
                                                   figures_.messages_per_second, now);
   counters_changed_ = true;
+  Connection& connection = *connections_.at(id);
+  if (front_ && front_->keeps(wanted.peer)) {
+    // The peer's own address comes first, for a moment.
+    const bool direct = !wanted.host.empty();
+    connection.use_session([this, peer = wanted.peer] { return front_->open_control(peer); }, tls_,
+                           direct ? now + kDirectUs : now);
+    if (!direct) return pump(id);
+  } else if (wanted.host.empty()) {
+    connection.fail("there is no address of it, and no session over HTTP to it");
+    return pump(id);
+  }
   look_up(wanted.host, [this, id](const Resolver::Found& found) {
     const auto there = connections_.find(id);
     if (there == connections_.end() || there->second->state() != Connection::State::resolving) return;
@@ -355,27 +415,53 @@ void Gate::accept() {
     }
     const auto from =
         carriers::Address::from(reinterpret_cast<const sockaddr*>(&raw), length).value_or(carriers::Address());
-    // Numbers go round after two thousand million; one that is in use is left out.
-    do {
-      last_caller_ += 2;
-    } while (last_caller_ == 0 || connections_.contains(last_caller_));
-    const Id id = last_caller_;
-    ++counters_.accepted;
-    counters_changed_ = true;
-    if (const auto displaced = admission_.admit(id, from)) {
-      ++(displaced->of_source ? counters_.over_source : counters_.displaced);
-      const Id gone = static_cast<Id>(displaced->caller);
-      Connection& old = *connections_.at(gone);
-      old.close(std::string("a newer one took its place (limits.callers") +
-                (displaced->of_source ? "_per_source)" : ")"));
-      end(gone);
-    }
-    const std::uint64_t now = now_us();
-    auto connection = std::make_unique<Connection>(std::move(fd), from, tls_, now + figures_.handshake_us,
-                                                   figures_.messages_per_second, now);
-    connections_[id] = std::move(connection);
-    pump(id);
+    admit(std::move(fd), from, false);
   }
+}
+
+/// A caller, who has not said yet who it is.
+void Gate::admit(slot::Fd fd, const carriers::Address& from, bool over_http) {
+  // Numbers go round after two thousand million; one that is in use is left out.
+  do {
+    last_caller_ += 2;
+  } while (last_caller_ == 0 || connections_.contains(last_caller_));
+  const Id id = last_caller_;
+  ++counters_.accepted;
+  counters_changed_ = true;
+  if (const auto displaced = admission_.admit(id, from)) {
+    ++(displaced->of_source ? counters_.over_source : counters_.displaced);
+    const Id gone = static_cast<Id>(displaced->caller);
+    Connection& old = *connections_.at(gone);
+    old.close(std::string("a newer one took its place (limits.callers") +
+              (displaced->of_source ? "_per_source)" : ")"));
+    end(gone);
+  }
+  const std::uint64_t now = now_us();
+  auto connection = std::make_unique<Connection>(std::move(fd), from, tls_, now + figures_.handshake_us,
+                                                 figures_.messages_per_second, now);
+  if (over_http) connection->came_over_http();
+  connections_[id] = std::move(connection);
+  pump(id);
+}
+
+// ---- sessions over HTTP ----
+
+void Gate::take_stream(slot::Fd stream, const carriers::Address& from) {
+  admit(std::move(stream), from, true);
+  look_soon();
+}
+
+void Gate::session_up(std::uint32_t session, const std::string& token, const std::string& what) {
+  send(control::gate_packet(GateKind::session_up, session, control::GateSessionUp{token, what}));
+}
+
+void Gate::session_trouble(std::uint32_t session, const std::string& why) {
+  send(control::gate_packet(GateKind::session_trouble, session, control::GateText{why}));
+}
+
+/// What happened outside of a turn may have set times.
+void Gate::look_soon() {
+  if (again_later_) again_later_->after(std::chrono::microseconds(0));
 }
 
 /// Everything that a connection has to do now.
@@ -458,8 +544,9 @@ void Gate::hello(Id id, Connection& connection, const std::string& text) {
     return turn_away(id, connection, why, why);
   }
   connection.asked();
-  send(control::gate_packet(GateKind::caller, id,
-                            control::GateCaller{connection.from().to_string(), control::encode_peer(*hello)}));
+  send(control::gate_packet(
+      GateKind::caller, id,
+      control::GateCaller{connection.from().to_string(), connection.over_http(), control::encode_peer(*hello)}));
 }
 
 void Gate::turn_away(Id id, Connection& connection, const std::string& why, const std::string& told) {

@@ -16,6 +16,7 @@
 #include "runtime/control/packet_socket.hpp"
 #include "runtime/gate/admission.hpp"
 #include "runtime/gate/connection.hpp"
+#include "runtime/gate/http_front.hpp"
 #include "runtime/gate/resolver.hpp"
 
 namespace slotwire::gate {
@@ -24,19 +25,22 @@ namespace slotwire::gate {
 struct Setup {
   control::GateSetup figures;
   slot::Fd listener;
+  slot::Fd http_listener;
   TlsPointer tls;
+  carriers::TlsTexts https;  ///< of the HTTP server, if it speaks TLS
 };
 
 /// Reads a setup (or reload) packet and the files that came with it. An Error says what is wrong with a file.
 core::Result<Setup> take_setup(control::Packet&& packet, control::GateKind kind);
 
 /// One thread, and those of the resolver.
-class Gate {
+class Gate final : private FrontHost {
  public:
   /// `packets`: to slotwired. The resolver's threads run already.
   Gate(control::PacketSocket& packets, Setup setup, Resolver& resolver);
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
+  ~Gate() override;
 
   /// Until slotwired closes its end; what peers were told last goes out then. Returns the exit status.
   int run();
@@ -44,6 +48,16 @@ class Gate {
  private:
   using Id = std::uint32_t;
 
+  // FrontHost
+  void take_stream(slot::Fd stream, const carriers::Address& from) override;
+  void session_up(std::uint32_t session, const std::string& token, const std::string& what) override;
+  void session_trouble(std::uint32_t session, const std::string& why) override;
+
+  /// Everything that is ready, once.
+  void turn();
+  HttpFront& front();
+  void look_soon();
+  void admit(slot::Fd fd, const carriers::Address& from, bool over_http);
   // Each handles what one kind of thing brings.
   bool take_packets();
   bool take_packet(control::Packet&& packet);
@@ -68,12 +82,15 @@ class Gate {
   void tell_counters();
   int wait_ms() const;
 
+  http::Loop loop_;
   control::PacketSocket& packets_;
   control::GateSetup figures_;
   TlsPointer tls_;
   slot::Fd listener_;
   Resolver& resolver_;
   slot::Fd epoll_;
+  std::unique_ptr<HttpFront> front_;
+  std::unique_ptr<http::Timer> again_later_;
   Admission admission_;
   std::map<Id, std::unique_ptr<Connection>> connections_;
   std::set<Id> again_;   ///< may have more though their descriptors show nothing

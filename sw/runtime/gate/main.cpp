@@ -32,8 +32,10 @@ int fail(control::PacketSocket& packets, const std::string& why) {
 
 /// Of one process, as slotwired's figures need it.
 void limit(const control::GateSetup& figures) {
-  constexpr rlim_t kBase = rlim_t{2} << 30U, kPerChannel = rlim_t{16} << 20U;
+  constexpr rlim_t kBase = rlim_t{3} << 30U, kPerChannel = rlim_t{16} << 20U;
   constexpr rlim_t kOwnFiles = 64, kHostsPerLink = 3;
+  // Connections of sessions over HTTP: requests under way, and what is idle between them.
+  constexpr rlim_t kHttpFilesPerLink = 2 * 66;
   const auto set = [](auto resource, rlim_t most) {
     rlimit now{};
     ::getrlimit(resource, &now);
@@ -41,8 +43,8 @@ void limit(const control::GateSetup& figures) {
     ::setrlimit(resource, &now);
   };
   const rlim_t channels = figures.channels;
-  set(RLIMIT_NOFILE,
-      kOwnFiles + 2 * channels + figures.callers + kHostsPerLink * channels * figures.callers_per_source);
+  set(RLIMIT_NOFILE, kOwnFiles + (2 + kHttpFilesPerLink) * channels + figures.callers +
+                         kHostsPerLink * channels * figures.callers_per_source);
   set(RLIMIT_FSIZE, 0);
   // Sanitizers reserve more than there is.
   if (sandbox::filters()) set(RLIMIT_AS, kBase + kPerChannel * (channels + figures.callers));

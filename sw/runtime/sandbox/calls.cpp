@@ -31,6 +31,7 @@ constexpr auto kGate = std::to_array<Call>({
     // Sockets: callers, peers, slotwired, the resolver.
     CALL(socket),
     CALL(connect),
+    CALL(accept),  // Boost.Asio
     CALL(accept4),
     CALL(bind),
     CALL(getsockname),
@@ -44,7 +45,10 @@ constexpr auto kGate = std::to_array<Call>({
     CALL(recvmsg),
     CALL(recvmmsg),
     CALL(shutdown),
+    CALL(socketpair),
     // Waiting.
+    CALL(timerfd_create),
+    CALL(timerfd_settime),
     CALL(epoll_create1),
     CALL(epoll_ctl),
     CALL(epoll_pwait),

@@ -46,9 +46,22 @@ void print_links(const Json& links) {
       why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
       if (!reason.empty()) why.append(": ").append(reason);
     }
+    // A link that chooses its carrier: which one it took, since when, and why none that is better.
+    std::string carrier = text_of(link, "carrier");
+    const std::string path = link.value("path", std::string());
+    if (!path.empty()) {
+      carrier += ": " + path;
+      why = "for " + std::to_string(link.value("path_seconds", std::uint64_t{0})) + " s";
+      for (const Json& other : link.at("paths")) {
+        const std::string name = text_of(other, "path");
+        if (name == path) break;
+        const std::string trouble = text_of(other, "reason");
+        why += "; not " + name + ": " + (trouble.empty() ? "it works again since a moment" : trouble);
+      }
+    }
     const bool open = !link.value("authenticated", true);
     unauthenticated += open ? 1 : 0;
-    table.add({text_of(link, "peer"), text_of(link, "carrier"), text_of(link, "encryption"), up ? "up" : "down",
+    table.add({text_of(link, "peer"), carrier, text_of(link, "encryption"), up ? "up" : "down",
                text_of(link, "control_connects"), why},
               {Colour::bold, Colour::none, Colour::none, up ? Colour::good : Colour::bad});
   }
@@ -274,9 +287,9 @@ void add_status(CLI::App& app, Command& command) {
   add_common(*sub, options->common,
              "print one JSON object; --slots and --sessions add 'slot_table' and 'session_table'");
   sub->footer(
-      R"(A link is up when both its control connection and its carrier are; WHY says what is missing. Counters that are
-0 are left out. In the table of slots UNREAD counts lines that wait for this process, UNSENT lines that the
-peer does not have yet; slots of one node that share a ring (pairing direct) show '-': no proxy moves their lines.
+      R"(A link is up when both its control connection and its carrier are; WHY says what is missing, or why a link that chooses
+its carrier has no better one. Counters that are 0 are left out. In the table of slots UNREAD counts lines that wait for
+this process, UNSENT lines that the peer does not have yet; slots of one node that share a ring (pairing direct) show '-': no proxy moves their lines.
 ENCRYPTION is that of a link's frames. What an encrypted link got and did not take is counted by its cause: FORGED (altered, or
 not from the peer), REPLAYED (came before), TOO OLD (far behind), NO KEY (around a restart of either node), CLEAR (not encrypted).
 

@@ -126,7 +126,25 @@ struct ListenConfig {
   std::optional<HostPort> control;
   std::optional<HostPort> udp;
   std::optional<HostPort> tcp;
+  std::optional<HostPort> http;
   std::uint32_t mtu = 0;  ///< bytes of an IP packet
+};
+
+/// Links over HTTP.
+struct HttpConfig {
+  // The server of [listen] http.
+  std::string path;  ///< begins with '/'
+  bool tls = false;
+  std::uint32_t sessions_per_source = 0;
+  std::vector<std::string> trusted_proxies;  ///< networks
+  // Towards the servers of other nodes.
+  std::string proxy_text;  ///< a URL, "none", or empty: as the environment says
+  std::string proxy_user;
+  std::string proxy_password_file;
+  bool proxy_negotiate = false;
+  std::string ca;  ///< PEM file; empty: the system's
+  std::uint32_t requests = 0;
+  std::chrono::microseconds hold{};
 };
 
 /// A card that carries links.
@@ -191,6 +209,8 @@ struct LinkConfig {
   /// control address either (then the host that the peer dials from is the one).
   std::optional<HostPort> udp;
   std::optional<HostPort> tcp;
+  std::vector<std::string> http;      ///< URLs of the peer's server, in the order to try them
+  std::vector<std::string> carriers;  ///< of carrier "auto": what it may take, best first
   bool dial = false;
   carriers::CipherSuite encryption = carriers::CipherSuite::none;  ///< of frames; what runs over TCP has TLS instead
   bool encryption_given = false;                                   ///< it stands in the configuration
@@ -233,6 +253,7 @@ struct Config {
   ProtocolConfig protocol;
   EncryptionConfig encryption;
   ListenConfig listen;
+  HttpConfig http;
   CardConfig card;
   DpdkConfig dpdk;
   TlsConfig tls;

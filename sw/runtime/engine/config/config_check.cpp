@@ -148,12 +148,16 @@ class Checker {
     if (!peers.insert(link.peer).second) {
       add("peer", "node '" + link.peer + "' has a link already; keep one [[link]] for each peer");
     }
-    if (link.dial && !link.control) {
+    if (link.dial && !link.control && link.http.empty()) {
       add("control", "is missing although this node dials '" + link.peer +
                          "'; give the peer's control address, or dial = false and listen for it");
     }
-    if (!link.dial && !config_.listen.control) {
+    if (!link.dial && !config_.listen.control && (link.carrier != "auto" || !config_.listen.http)) {
       add("dial", "is false (the peer dials) but nothing listens; set 'listen.control', or dial = true");
+    }
+    if (link.carrier != "auto" && (!link.http.empty() || !link.carriers.empty())) {
+      add(link.http.empty() ? "carriers" : "http",
+          "is given, but the link has carrier = \"" + link.carrier + "\"; set carrier = \"auto\", or remove it");
     }
     if (const TransportKind* kind = find_transport_kind(link.carrier); kind != nullptr && kind->check_link != nullptr) {
       kind->check_link(config_, link, add);

@@ -35,7 +35,7 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 16> kSections{{
+constexpr std::array<Section, 17> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
@@ -53,6 +53,11 @@ constexpr std::array<Section, 16> kSections{{
      nullptr},
     {"listen", false,
      "Addresses for other nodes. One that is absent is not listened on; a node without any links needs none.", nullptr},
+    {"http", false,
+     "Links over HTTP, for networks that let nothing else out: the server of `listen.http`, and the way to the servers "
+     "of "
+     "other nodes. docs/through-firewalls.md shows how to set it up.",
+     nullptr},
     {"card", false,
      "A card that carries links: it sends and receives on its own, and slotwired relays between it and the processes. "
      "Links over other carriers are served in software beside it. Where the card is software, its links run over UDP "
@@ -224,6 +229,10 @@ const std::array kKeys = std::to_array<Key>({
     {"listen", "tcp", Kind::listen_address, false, "", 0, 0, "", "not listening",
      "The TCP carrier; links over TCP that the peer dials need it. Usual: `\"0.0.0.0:7402\"`.",
      [](Config& c) -> auto& { return c.listen.tcp; }},
+    {"listen", "http", Kind::listen_address, false, "", 0, 0, "", "not listening",
+     "HTTP server for links with carrier \"auto\" whose peers reach this node through proxies. It can stand behind a web "
+     "server that passes `http.path` on.",
+     [](Config& c) -> auto& { return c.listen.http; }},
     {"listen", "mtu", Kind::count, false, "1500", 576, 65535, "", "",
      "Largest IP packet in bytes that all paths to the peers carry.",
      [](Config& c) -> auto& { return c.listen.mtu; }},
@@ -301,6 +310,38 @@ const std::array kKeys = std::to_array<Key>({
      "Further arguments of DPDK's set-up (EAL), each a text of its own: `[\"--iova-mode=va\"]`.",
      [](Config& c) -> auto& { return c.dpdk.eal; }},
 
+    {"http", "path", Kind::text, false, "\"/slotwire\"", 0, 0, "", "",
+     "Path that the server answers on; everything else is not found.",
+     [](Config& c) -> auto& { return c.http.path; }},
+    {"http", "tls", Kind::boolean, false, "false", 0, 0, "", "",
+     "The server speaks HTTPS, with the certificate and key of `[tls]`. Not needed where a web server in front does, and not for "
+     "secrecy: control connections have TLS of their own within the session where `[tls]` is given, and frames are encrypted.",
+     [](Config& c) -> auto& { return c.http.tls; }},
+    {"http", "sessions_per_source", Kind::count, false, "16", 1, 4096, "", "",
+     "Sessions from one address (IPv6: /64) that the server has at most; `limits.links` bounds those of all.",
+     [](Config& c) -> auto& { return c.http.sessions_per_source; }},
+    {"http", "trusted_proxies", Kind::text_list, false, "", 0, 64, "", "none",
+     "Addresses or networks of web servers in front, whose X-Forwarded-For says where a session comes from: `[\"10.0.0.0/24\"]`.",
+     [](Config& c) -> auto& { return c.http.trusted_proxies; }},
+    {"http", "proxy", Kind::text, false, "", 0, 0, "", "as the environment variables http_proxy, https_proxy, all_proxy and no_proxy say",
+     "Proxy on the way to other nodes, `\"http://proxy.example:3128\"`; `\"none\"`: none.",
+     [](Config& c) -> auto& { return c.http.proxy_text; }},
+    {"http", "proxy_user", Kind::text, false, "", 0, 0, "", "none", "User name for a proxy that wants one (Basic or Digest).",
+     [](Config& c) -> auto& { return c.http.proxy_user; }},
+    {"http", "proxy_password_file", Kind::path, false, "", 0, 0, "", "none",
+     "File whose first line is the password for the proxy.", [](Config& c) -> auto& { return c.http.proxy_password_file; }},
+    {"http", "proxy_negotiate", Kind::boolean, false, "false", 0, 0, "", "",
+     "Authenticate to the proxy by Kerberos (Negotiate).", [](Config& c) -> auto& { return c.http.proxy_negotiate; }},
+    {"http", "ca", Kind::path, false, "", 0, 0, "", "the system's",
+     "Certificates, PEM, that HTTPS servers of other nodes (or a proxy that intercepts TLS) must be signed by, at most 16 KiB.",
+     [](Config& c) -> auto& { return c.http.ca; }},
+    {"http", "requests", Kind::count, false, "16", 2, 64, "", "",
+     "Requests of one session that are under way at a time. What a session carries is at most so many times 60 KB for each round trip.",
+     [](Config& c) -> auto& { return c.http.requests; }},
+    {"http", "hold", Kind::duration, false, "\"25s\"", 1_s, 45_s, "", "",
+     "Longest time that a request waits for an answer with nothing to say. A shorter limit of a proxy is found out.",
+     [](Config& c) -> auto& { return c.http.hold; }},
+
     {"tls", "certificate", Kind::path, false, "", 0, 0, "", "no TLS",
      "This node's certificate chain, PEM; its name is the node's.",
      [](Config& c) -> auto& { return c.tls.certificate; }},
@@ -331,12 +372,20 @@ const std::array kKeys = std::to_array<Key>({
     {"link", "control", Kind::peer_address, false, "", 0, 0, "", "none: the peer dials",
      "Where the peer listens for control connections.", [](Config& c) -> auto& { return c.links.back().control; }},
     {"link", "carrier", Kind::transport, false, "\"udp\"", 0, 0, "", "",
-     "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire.",
+     "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire. "
+     "\"auto\" chooses among UDP, TCP and HTTP.",
      [](Config& c) -> auto& { return c.links.back().carrier; }},
     {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
      "Where the peer's UDP carrier, card or DPDK port is.", [](Config& c) -> auto& { return c.links.back().udp; }},
     {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
      "Where the peer's TCP carrier is.", [](Config& c) -> auto& { return c.links.back().tcp; }},
+    {"link", "http", Kind::text_list, false, "", 1, 8, "", "none",
+     "URLs of the peer's HTTP server, in the order to try them: `[\"https://example.org/slotwire\"]`. Only the node that dials needs them.",
+     [](Config& c) -> auto& { return c.links.back().http; }},
+    {"link", "carriers", Kind::text_list, false, "", 1, 3, "", "all that both nodes have of `[\"udp\", \"tcp\", \"http\"]`",
+     "With carrier = \"auto\": what the link may go over, best first. It takes the first one over which the peer answers, and moves to a "
+     "better one, or away from one that falls silent, while it is up.",
+     [](Config& c) -> auto& { return c.links.back().carriers; }},
     {"link", "dial", Kind::boolean, false, "", 0, 0, "", "true on the node whose name sorts first",
      "Whether this node makes the connections; the other one waits for them.",
      [](Config& c) -> auto& { return c.links.back().dial; }},

@@ -13,6 +13,7 @@
 #include "runtime/control/gate_protocol.hpp"
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/host/result.hpp"
+#include "runtime/engine/transports/session_network.hpp"
 
 namespace slotwire::engine {
 
@@ -58,6 +59,8 @@ class ControlNetwork {
   /// Looks a host up and calls `found` from the event loop, or before it returns. Not at all once the network is
   /// destroyed.
   virtual void resolve(const std::string& host, OnAddresses found) = 0;
+  /// Sessions over HTTP that come with it; null: none.
+  virtual SessionNetwork* sessions() { return nullptr; }
   /// How connections are protected, for people: " (TLS 1.3)" or nothing.
   virtual std::string_view protection() const = 0;
   /// For the status.

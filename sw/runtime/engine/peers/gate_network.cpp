@@ -141,8 +141,10 @@ GateNetwork::GateNetwork(const Config& config, EventLoop& loop, NodeLog& log, St
       loop_(loop),
       log_(log),
       start_gate_(std::move(start_gate)),
+      sessions_(config, log, [this](const GatePacket& packet, int descriptor) { send(packet, descriptor); }),
       backoff_(kFirstRestartUs, kLastRestartUs, std::random_device{}()) {
   if (config_.listen.control) listener_.emplace(listen_at(*config_.listen.control));
+  if (config_.listen.http) http_listener_.emplace(listen_at(*config_.listen.http));
   start(true);
 }
 
@@ -164,6 +166,7 @@ void GateNetwork::start(bool first) {
   life_->events = EPOLLIN;
   loop_.add(life_->packets.fd(), life_->events, [this](std::uint32_t events) { on_ready(events); });
   send_known();
+  sessions_.tell_all();
 }
 
 /// The files are opened here, where there may be the right to, and read there: slotwired never reads the key.
@@ -171,6 +174,12 @@ void GateNetwork::send_setup(GateKind kind) {
   control::GateSetup setup;
   setup.node = config_.node.name;
   setup.listens = kind == GateKind::setup && listener_.has_value();
+  setup.http_listens = kind == GateKind::setup && http_listener_.has_value();
+  setup.http.tls = config_.http.tls;
+  setup.http.path = config_.http.path;
+  setup.http.sessions = config_.limits.links;
+  setup.http.sessions_per_source = config_.http.sessions_per_source;
+  for (const std::string& network : config_.http.trusted_proxies) setup.http.trusted_proxies.push_back({network});
   setup.tls = config_.tls.enabled();
   setup.crl = !config_.tls.crl.empty();
   setup.user = config_.gate.user;
@@ -188,6 +197,7 @@ void GateNetwork::send_setup(GateKind kind) {
   }
   std::vector<int> fds;
   if (setup.listens) fds.push_back(listener_->fd());
+  if (setup.http_listens) fds.push_back(http_listener_->fd());
   for (const slot::Fd& file : files) fds.push_back(file.get());
   if (!life_->packets.send(control::encode_gate(control::gate_packet(kind, 0, setup)), fds)) {
     throw std::runtime_error("the gate does not take its setup");
@@ -232,10 +242,12 @@ void GateNetwork::await_ready() {
   throw std::runtime_error("the gate cannot serve: " + why);
 }
 
-void GateNetwork::send(const GatePacket& packet) {
+void GateNetwork::send(const GatePacket& packet, int descriptor) {
   // A gate that is gone is found out where its packets are read.
   if (!life_) return;
-  static_cast<void>(life_->packets.send(control::encode_gate(packet)));
+  std::vector<int> descriptors;
+  if (descriptor >= 0) descriptors.push_back(descriptor);
+  static_cast<void>(life_->packets.send(control::encode_gate(packet), descriptors));
   watch();
 }
 
@@ -253,8 +265,12 @@ std::unique_ptr<ControlChannel> GateNetwork::dial(const LinkConfig& link, std::u
     last_channel_ += 2;
   } while (channels_.contains(last_channel_));
   auto channel = std::make_unique<Channel>(*this, last_channel_);
-  send(control::gate_packet(GateKind::dial, last_channel_,
-                            control::GateDial{link.peer, link.control->host, link.control->port, timeout_us}));
+  control::GateDial wanted{link.peer, {}, 0, timeout_us};
+  if (link.control) {
+    wanted.host = link.control->host;
+    wanted.port = link.control->port;
+  }
+  send(control::gate_packet(GateKind::dial, last_channel_, wanted));
   return channel;
 }
 
@@ -330,6 +346,10 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
     case GateKind::resolved:
       take_addresses(p);
       return true;
+    case GateKind::session_up:
+      return sessions_.take_up(p, broken);
+    case GateKind::session_trouble:
+      return sessions_.take_trouble(p, broken);
     case GateKind::reloaded: {
       const auto body = control::gate_body<control::GateText>(p);
       if (!body.ok()) return broken = body.error().text, false;
@@ -383,6 +403,8 @@ bool GateNetwork::take_caller(const GatePacket& packet, std::string& broken) {
   } catch (const std::exception&) {
     return broken = "a caller without an address", false;
   }
+  // A proxy's address says nothing of where the peer takes frames.
+  if (body.value().http) from = carriers::Address();
   auto channel = std::make_unique<Channel>(*this, packet.channel);
   if (!on_caller_) return true;
   // Taken by not being destroyed: what the channel says before goes out in any case.

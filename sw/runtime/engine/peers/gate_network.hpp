@@ -16,6 +16,7 @@
 #include "runtime/engine/host/node_log.hpp"
 #include "runtime/engine/peers/control_channel.hpp"
 #include "runtime/engine/peers/gate_process.hpp"
+#include "runtime/engine/peers/gate_sessions.hpp"
 
 namespace slotwire::engine {
 
@@ -31,6 +32,7 @@ class GateNetwork final : public ControlNetwork {
   void listen(OnCaller on_caller) override { on_caller_ = std::move(on_caller); }
   std::unique_ptr<ControlChannel> dial(const LinkConfig& link, std::uint64_t timeout_us) override;
   void resolve(const std::string& host, OnAddresses found) override;
+  SessionNetwork* sessions() override { return &sessions_; }
   std::string_view protection() const override { return config_.tls.enabled() ? " (TLS 1.3)" : ""; }
 
   /// The files of [tls] have changed: the gate reads them again, and ends connections of peers whose certificates do
@@ -48,7 +50,7 @@ class GateNetwork final : public ControlNetwork {
   void send_setup(control::GateKind kind);
   void send_known();
   void await_ready();
-  void send(const control::GatePacket& packet);
+  void send(const control::GatePacket& packet, int descriptor = -1);
   void watch();
   void on_ready(std::uint32_t events);
   bool take_packet(const control::Packet& packet, std::string& broken);
@@ -64,12 +66,14 @@ class GateNetwork final : public ControlNetwork {
   NodeLog& log_;
   StartGate start_gate_;
   std::optional<carriers::Listener> listener_;  ///< callers wait in it while no gate runs
+  std::optional<carriers::Listener> http_listener_;
   OnCaller on_caller_;
   std::unique_ptr<Life> life_;
   std::uint64_t starts_ = 0;
   std::size_t reloads_ = 0;                ///< that this life of the gate has not answered
   std::optional<std::uint64_t> ready_us_;  ///< since when this life of the gate serves
   control::GateCounters counters_;
+  GateSessions sessions_;
   carriers::Backoff backoff_;
   std::optional<EventLoop::TimerId> retry_;
   std::map<std::uint32_t, Channel*> channels_;

@@ -352,41 +352,64 @@ void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
 
 /// Data addresses that are names are looked up at each hello. Frames go where they went until the answer is there.
 void PeerTable::find_route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from) {
-  const std::uint64_t question = ++peer.route_asked;
-  const LinkConfig& config = *peer.link.config;
-  const bool over_tcp = config.carrier == "tcp";
-  const std::optional<HostPort>& at = over_tcp ? config.tcp : config.udp;
-  if (!at || is_numeric_host(at->host) || (over_tcp && !config.dial)) return route(peer, hello, from);
+  ++peer.route_asked;
   // The keys of a link exist from its route on, so nothing that the peer says of them can be taken before.
-  peer.waits = config.encryption != carriers::CipherSuite::none && peer.transport->keys(peer.link.index) == nullptr;
-  const std::uint16_t link = peer.link.index;
-  parts_.network.resolve(at->host,
-                         [this, link, question, hello, from](const Result<std::vector<carriers::Address>>& found) {
-                           if (peers_[link]->route_asked == question) take_addresses(*peers_[link], hello, from, found);
-                         });
+  const bool no_keys =
+      peer.link.config->encryption != carriers::CipherSuite::none && peer.transport->keys(peer.link.index) == nullptr;
+  if (look_up(peer, hello, from, {})) {
+    peer.waits = no_keys;
+  } else {
+    route(peer, hello, from);
+  }
+}
+
+/// Looks up the first data address that is a name and is not in `done`. False: there is none.
+bool PeerTable::look_up(Peer& peer, const control::PeerHello& hello, const carriers::Address& from,
+                        std::vector<HostPort> done) {
+  const LinkConfig& config = *peer.link.config;
+  const AddressNeeds needs = peer.transport->needs(peer.link);
+  for (const auto& [needed, at] :
+       {std::pair<bool, const std::optional<HostPort>&>{needs.udp, config.udp}, {needs.tcp, config.tcp}}) {
+    if (!needed || !at || is_numeric_host(at->host)) continue;
+    if (std::any_of(done.begin(), done.end(), [&](const HostPort& d) { return d.host == at->host; })) continue;
+    done.push_back(*at);
+    const std::uint16_t link = peer.link.index;
+    const std::uint64_t question = peer.route_asked;
+    parts_.network.resolve(done.back().host, [this, link, question, hello, from,
+                                              done](const Result<std::vector<carriers::Address>>& found) {
+      if (peers_[link]->route_asked == question) take_addresses(*peers_[link], hello, from, done, found);
+    });
+    return true;
+  }
+  return false;
 }
 
 void PeerTable::take_addresses(Peer& peer, const control::PeerHello& hello, const carriers::Address& from,
-                               const Result<std::vector<carriers::Address>>& found) {
+                               const std::vector<HostPort>& done, const Result<std::vector<carriers::Address>>& found) {
   if (!peer.control_up) return;
   const std::uint16_t link = peer.link.index;
-  if (!found.ok()) {
-    peer.reason = found.error().text;
-    parts_.log.limited("route " + peer.name(), spdlog::level::err,
-                       "link to '" + peer.name() + "': no carrier yet: " + found.error().text);
+  const AddressNeeds needs = peer.transport->needs(peer.link);
+  if (found.ok()) {
+    const int family = peer.transport->family();
+    const auto& all = found.value();
+    const auto fits = std::find_if(all.begin(), all.end(), [&](const carriers::Address& address) {
+      return family == AF_UNSPEC || address.family() == family;
+    });
+    const carriers::Address& address = fits == all.end() ? all.front() : *fits;
+    const LinkConfig& config = *peer.link.config;
+    const auto is = [&](const std::optional<HostPort>& at) { return at && at->host == done.back().host; };
+    if (is(config.udp)) peer.link.udp = address.with_port(config.udp->port);
+    if (is(config.tcp)) peer.link.tcp = address.with_port(config.tcp->port);
+  } else {
+    if (needs.must) peer.reason = found.error().text;
+    parts_.log.limited("route " + peer.name(), needs.must ? spdlog::level::err : spdlog::level::warn,
+                       "link to '" + peer.name() + "': " + (needs.must ? "no carrier yet: " : "") + found.error().text);
     parts_.loop.after(kLookUpAgainUs, [this, link, question = peer.route_asked, hello, from] {
       if (peers_[link]->control_up && peers_[link]->route_asked == question) find_route(*peers_[link], hello, from);
     });
-    return;
+    if (needs.must) return;
   }
-  const bool over_tcp = peer.link.config->carrier == "tcp";
-  const int family = peer.transport->family();
-  const auto& all = found.value();
-  const auto fits = std::find_if(all.begin(), all.end(), [&](const carriers::Address& address) {
-    return family == AF_UNSPEC || address.family() == family;
-  });
-  const std::uint16_t port = (over_tcp ? peer.link.config->tcp : peer.link.config->udp)->port;
-  (over_tcp ? peer.link.tcp : peer.link.udp) = (fits == all.end() ? all.front() : *fits).with_port(port);
+  if (look_up(peer, hello, from, done)) return;
   const bool had_keys = peer.transport->keys(link) != nullptr;
   route(peer, hello, from);
   if (!had_keys) restart_keys(peer);

@@ -128,8 +128,9 @@ class PeerTable final : public CloseTeller {
   void handle(Peer& peer, const std::string& text);
   void take_hello(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
   void find_route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
+  bool look_up(Peer& peer, const control::PeerHello& hello, const carriers::Address& from, std::vector<HostPort> done);
   void take_addresses(Peer& peer, const control::PeerHello& hello, const carriers::Address& from,
-                      const Result<std::vector<carriers::Address>>& found);
+                      const std::vector<HostPort>& done, const Result<std::vector<carriers::Address>>& found);
   void route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
   void dispatch(Peer& peer, const control::PeerMessage& message);
   void lost(Peer& peer, const std::string& why);

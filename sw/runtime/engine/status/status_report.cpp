@@ -91,6 +91,7 @@ Json StatusReport::links() {
               {"refused", peer->refused},
               {"encryption", peer->transport->encryption(peer->link)}};
     link["authenticated"] = link["encryption"] != "none";
+    peer->transport->report_link(peer->link.index, link);
     if (const carriers::LinkKeys* const keys = peer->transport->keys(peer->link.index)) link["keys"] = keys_json(*keys);
     links.push_back(std::move(link));
   }

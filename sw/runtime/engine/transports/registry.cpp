@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "runtime/engine/config/transport_kind.hpp"
+#include "runtime/engine/transports/automatic/auto_transport.hpp"
 #include "runtime/engine/transports/card/card_transport.hpp"
 #include "runtime/engine/transports/dpdk/dpdk_transport.hpp"
 #include "runtime/engine/transports/tcp/tcp_transport.hpp"
@@ -12,10 +13,7 @@ namespace {
 
 std::vector<TransportKind>& kinds() {
   static std::vector<TransportKind> all = {
-      kUdpTransport,
-      kTcpTransport,
-      kCardTransport,
-      kDpdkTransport,
+      kUdpTransport, kTcpTransport, kCardTransport, kDpdkTransport, kAutoTransport,
   };
   return all;
 }

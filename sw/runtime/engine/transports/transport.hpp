@@ -22,6 +22,7 @@
 #include "runtime/engine/config/transport_kind.hpp"
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/host/node_log.hpp"
+#include "runtime/engine/transports/session_network.hpp"
 
 namespace slotwire::engine {
 
@@ -34,6 +35,14 @@ struct TransportContext {
   NodeLog& log;
   std::shared_ptr<const carriers::TlsContext> tls;  ///< null: no TLS
   std::uint64_t seed = 0;                           ///< of jitter
+  SessionNetwork* sessions = nullptr;               ///< over HTTP; null: none
+};
+
+/// Data addresses of the peer that a route needs, where the configuration names hosts.
+struct AddressNeeds {
+  bool udp = false;
+  bool tcp = false;
+  bool must = true;  ///< without them there is no route
 };
 
 /// A link as a transport sees it: its number and its table in the configuration.
@@ -61,6 +70,8 @@ class Transport {
 
   // --- links ---
 
+  /// Which addresses are looked up before route().
+  virtual AddressNeeds needs(const LinkInfo& /*link*/) const { return {.udp = true}; }
   /// Family of the addresses that its links can go to; AF_UNSPEC: either.
   virtual int family() const { return AF_UNSPEC; }
   /// Puts into a hello what the peer needs for a route. `peer`: where frames will go, if that is known yet.
@@ -88,6 +99,8 @@ class Transport {
   /// A card of metal or of a simulation stays away. True: the transport has routed its links anew.
   virtual bool on_card_gone(std::string_view /*why*/) { return false; }
 
+  /// Adds what is to be known of one link's path to its status.
+  virtual void report_link(std::uint16_t /*link*/, nlohmann::json& /*status*/) const {}
   /// Appends what it counts to the list of carriers in the status.
   virtual void report(nlohmann::json& carriers) = 0;
 };

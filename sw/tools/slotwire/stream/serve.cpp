@@ -14,12 +14,15 @@
 
 #include "runtime/control/printable.hpp"
 #include "runtime/http/stream_server.hpp"
+#include "runtime/http/stream_set.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/stream/options.hpp"
-#include "tools/slotwire/stream/stream_set.hpp"
 #include "tools/slotwire/tunnel/tcp.hpp"
 
 namespace slotwire::cli {
+
+using http::StreamSet;
+using http::StreamSummary;
 namespace {
 
 using http_stream::ResetCode;

@@ -22,6 +22,7 @@ class TcpTransport final : public Transport {
   void fill_hello(const LinkInfo& link, const carriers::Address& peer, control::PeerHello& hello) override;
   /// TLS is there, or the connection would not be: nothing to compare.
   std::string mismatch(const LinkInfo&, const control::PeerHello&) const override { return {}; }
+  AddressNeeds needs(const LinkInfo& link) const override { return {.tcp = link.config->dial}; }
   void route(const LinkInfo& link, const control::PeerHello& hello, const carriers::Address& from) override;
   std::string encryption(const LinkInfo&) const override { return tls_ ? "tls" : "none"; }
   void shut_out(std::uint16_t link) override;

@@ -18,6 +18,11 @@ void check_link(const Config& config, const LinkConfig& link, const ReportProble
 
 std::unique_ptr<Transport> open(const TransportContext& context) {
   if (!context.config.listen.udp) return nullptr;
+  // Where links choose their carrier, the port is theirs (transports/automatic).
+  const auto& links = context.config.links;
+  if (std::any_of(links.begin(), links.end(), [](const LinkConfig& link) { return link.carrier == "auto"; })) {
+    return nullptr;
+  }
   return std::make_unique<UdpTransport>(context);
 }
 

@@ -1,4 +1,4 @@
-#include "tools/slotwire/stream/stream_pipe.hpp"
+#include "runtime/http/stream_pipe.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -7,18 +7,23 @@
 #include <utility>
 
 #include "core/carriers/socket.hpp"
-#include "tools/slotwire/tunnel/tcp.hpp"
 
-namespace slotwire::cli {
+namespace slotwire::http {
 namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{64} << 10U;
 /// Buffers that are read from a descriptor before others have their turn.
 constexpr int kReadsAtOnce = 8;
 
+/// The other end of a TCP connection gets a reset instead of an end in order.
+void reset_on_close(int fd) {
+  const linger now{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 }  // namespace
 
-StreamPipe::StreamPipe(http::Loop& loop, http_stream::Streams& streams, http_stream::StreamNumber stream, Ends ends,
+StreamPipe::StreamPipe(Loop& loop, http_stream::Streams& streams, http_stream::StreamNumber stream, Ends ends,
                        std::function<void()> touch)
     : streams_(streams),
       stream_(stream),
@@ -26,15 +31,14 @@ StreamPipe::StreamPipe(http::Loop& loop, http_stream::Streams& streams, http_str
       touch_(std::move(touch)),
       input_(kBufferBytes),
       output_(kBufferBytes) {
-  watch_in_ = std::make_unique<http::Watch>(loop, ends_.in.get(), [this](http::Readiness ready) { on_ready(ready); });
+  watch_in_ = std::make_unique<Watch>(loop, ends_.in.get(), [this](Readiness ready) { on_ready(ready); });
   if (ends_.out) {
-    watch_out_ =
-        std::make_unique<http::Watch>(loop, ends_.out.get(), [this](http::Readiness ready) { on_ready(ready); });
+    watch_out_ = std::make_unique<Watch>(loop, ends_.out.get(), [this](Readiness ready) { on_ready(ready); });
   }
   want();
 }
 
-void StreamPipe::on_ready(http::Readiness ready) {
+void StreamPipe::on_ready(Readiness ready) {
   if (ended_) return;
   if (ready.writable) output_blocked_ = false;
   if (ready.readable) read_in();
@@ -144,4 +148,4 @@ void StreamPipe::end(const std::string& why, bool in_order) {
   touch_();
 }
 
-}  // namespace slotwire::cli
+}  // namespace slotwire::http

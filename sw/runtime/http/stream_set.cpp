@@ -1,8 +1,8 @@
-#include "tools/slotwire/stream/stream_set.hpp"
+#include "runtime/http/stream_set.hpp"
 
 #include <utility>
 
-namespace slotwire::cli {
+namespace slotwire::http {
 
 using http_stream::ResetCode;
 using http_stream::StreamEvent;
@@ -33,7 +33,7 @@ std::string reset_text(ResetCode code) {
   return "the session ended";
 }
 
-StreamSet::StreamSet(http::Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
+StreamSet::StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
                      const http_stream::StreamsOptions& options, Callbacks callbacks)
     : loop_(loop), pipe_(pipe), callbacks_(std::move(callbacks)), streams_(pipe, role, options) {}
 
@@ -61,6 +61,19 @@ void StreamSet::refuse(StreamNumber stream, ResetCode code) {
   free_.erase(stream);
   streams_.reset(stream, code);
   streams_.release(stream);
+  callbacks_.touch();
+}
+
+StreamSet::Answer StreamSet::answer(StreamNumber stream) {
+  if (!free_.contains(stream)) return Answer::refused;
+  std::byte byte{};
+  if (streams_.read(stream, std::span(&byte, 1)) == 1) return Answer::accepted;
+  return streams_.at_end(stream) ? Answer::refused : Answer::none;
+}
+
+void StreamSet::accept(StreamNumber stream) {
+  constexpr std::byte kYes{1};
+  streams_.write(stream, std::span(&kYes, 1));
   callbacks_.touch();
 }
 
@@ -142,4 +155,4 @@ void StreamSet::reap() {
   std::erase_if(draining_, [&](const Joined& joined) { return finish(0, joined); });
 }
 
-}  // namespace slotwire::cli
+}  // namespace slotwire::http

@@ -11,7 +11,7 @@
 #include "core/slot/memory.hpp"
 #include "runtime/http/loop.hpp"
 
-namespace slotwire::cli {
+namespace slotwire::http {
 
 /// Copies bytes both ways. Each direction ends by itself: an end that is read from the descriptor finishes the stream's
 /// direction, and the end of the stream ends the writing of the descriptor.
@@ -22,7 +22,7 @@ class StreamPipe {
     slot::Fd in, out;
   };
   /// `touch`: the session has something to send.
-  StreamPipe(http::Loop& loop, http_stream::Streams& streams, http_stream::StreamNumber stream, Ends ends,
+  StreamPipe(Loop& loop, http_stream::Streams& streams, http_stream::StreamNumber stream, Ends ends,
              std::function<void()> touch);
   StreamPipe(const StreamPipe&) = delete;
   StreamPipe& operator=(const StreamPipe&) = delete;
@@ -44,7 +44,7 @@ class StreamPipe {
 
  private:
   int out_fd() const { return ends_.out ? ends_.out.get() : ends_.in.get(); }
-  void on_ready(http::Readiness ready);
+  void on_ready(Readiness ready);
   void read_in();
   void write_out();
   void end_output();
@@ -62,7 +62,7 @@ class StreamPipe {
   bool input_ended_ = false, output_ended_ = false, input_blocked_ = false, output_blocked_ = false;
   bool finished_ = false, ended_ = false, in_order_ = false;
   std::string reason_;
-  std::unique_ptr<http::Watch> watch_in_, watch_out_;
+  std::unique_ptr<Watch> watch_in_, watch_out_;
 };
 
-}  // namespace slotwire::cli
+}  // namespace slotwire::http

@@ -4,15 +4,17 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/http_stream/streams.hpp"
-#include "tools/slotwire/stream/stream_pipe.hpp"
+#include "runtime/http/stream_pipe.hpp"
 
-namespace slotwire::cli {
+namespace slotwire::http {
 
 /// A stream that has ended.
 struct StreamSummary {
@@ -35,7 +37,7 @@ class StreamSet {
     std::function<void(http_stream::StreamNumber, const std::string& target)> opened;
   };
   /// `pipe` outlives this object.
-  StreamSet(http::Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
+  StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
             const http_stream::StreamsOptions& options, Callbacks callbacks);
   ~StreamSet();
 
@@ -44,6 +46,17 @@ class StreamSet {
   /// `label`: for the summary. Ignored, and the descriptors closed, when the stream has ended meanwhile.
   void join(http_stream::StreamNumber stream, StreamPipe::Ends ends, const std::string& label);
   void refuse(http_stream::StreamNumber stream, http_stream::ResetCode code);
+
+  /// What the peer makes of a stream that is joined to nothing: a byte of it says that it is accepted.
+  enum class Answer : std::uint8_t { none, accepted, refused };
+  Answer answer(http_stream::StreamNumber stream);
+  void accept(http_stream::StreamNumber stream);
+
+  bool send_datagram(std::span<const std::byte> datagram) { return streams_.send_datagram(datagram); }
+  std::optional<http_stream::Bytes> receive_datagram() { return streams_.receive_datagram(); }
+  /// Bytes of the longest datagram that send_datagram() takes now.
+  std::size_t datagram_room() const { return pipe_.room() > 1 ? pipe_.room() - 1 : 0; }
+
   /// Moves what there is. Not within a callback.
   void drive();
   std::size_t count() const { return streams_.count(); }
@@ -58,7 +71,7 @@ class StreamSet {
   void take(const http_stream::StreamEvent& event);
   void reap();
 
-  http::Loop& loop_;
+  Loop& loop_;
   http_stream::MessagePipe& pipe_;
   Callbacks callbacks_;
   http_stream::Streams streams_;
@@ -70,4 +83,4 @@ class StreamSet {
 /// What a reset code means, for people.
 std::string reset_text(http_stream::ResetCode code);
 
-}  // namespace slotwire::cli
+}  // namespace slotwire::http

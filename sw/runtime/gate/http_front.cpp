@@ -1,0 +1,458 @@
+#include "runtime/gate/http_front.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/http/stream_client.hpp"
+#include "runtime/http/stream_set.hpp"
+
+namespace slotwire::gate {
+namespace {
+
+using http_stream::ResetCode;
+using http_stream::Role;
+using http_stream::ServerEvent;
+using http_stream::SessionNumber;
+using http_stream::SessionState;
+using http_stream::StreamNumber;
+
+/// Names of streams. That of frames is followed by the link's token.
+constexpr std::string_view kControl = "control", kFrames = "frames/";
+/// Streams of one session: control connections, which come anew, and that of the frames.
+constexpr std::size_t kStreams = 16;
+constexpr std::size_t kStreamWindow = std::size_t{64} << 10U;
+/// Bytes of frames that one session may have received and slotwired has not taken.
+constexpr std::size_t kDatagramBytes = std::size_t{16} << 20U;
+constexpr std::size_t kFrameBytes = 65'536;
+/// Frames taken from slotwired, or given to it, before others have their turn.
+constexpr int kFramesAtOnce = 64;
+/// Before a session is tried again: first, and longest.
+constexpr std::chrono::microseconds kFirstRetry{200'000}, kLastRetry{10'000'000};
+/// Before frames are offered to a node again that did not know the link.
+constexpr std::chrono::microseconds kOfferAgain{500'000};
+/// Between two offers of frames that a session may make: shorter than those of a node that offers again.
+constexpr std::chrono::microseconds kOfferPause{200'000};
+constexpr std::uint32_t kMinRequests = 2, kMaxRequests = 64;
+
+http_stream::StreamsOptions stream_options() {
+  http_stream::StreamsOptions options;
+  options.max_streams = kStreams;
+  options.window_bytes = kStreamWindow;
+  options.datagram_bytes = kDatagramBytes;
+  return options;
+}
+
+/// Two ends of a stream of bytes within this process.
+std::optional<std::pair<slot::Fd, slot::Fd>> pair_of_sockets() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return std::nullopt;
+  return std::pair<slot::Fd, slot::Fd>(slot::Fd(ends[0]), slot::Fd(ends[1]));
+}
+
+std::optional<std::string> text_or_none(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+http::Environment environment_of(const control::GateProxy& proxy) {
+  return [proxy](const char* name) -> std::optional<std::string> {
+    const std::string_view wanted(name);
+    if (wanted == "http_proxy") return text_or_none(proxy.http_proxy);
+    if (wanted == "https_proxy") return text_or_none(proxy.https_proxy);
+    if (wanted == "all_proxy") return text_or_none(proxy.all_proxy);
+    if (wanted == "no_proxy") return text_or_none(proxy.no_proxy);
+    return std::nullopt;
+  };
+}
+
+}  // namespace
+
+/// One session, of either end: its streams, and the frames that pass through it.
+class HttpFront::Session {
+ public:
+  Session(http::Loop& loop, http_stream::MessagePipe& pipe, Role role, std::function<void()> touch,
+          std::function<void(StreamNumber, const std::string&)> opened)
+      : loop_(loop),
+        role_(role),
+        touch_(std::move(touch)),
+        streams_(loop, pipe, role, stream_options(), {touch_, {}, std::move(opened)}) {}
+
+  http::StreamSet& streams() { return streams_; }
+
+  /// The frames' socket from now on.
+  void attach(slot::Fd socket) {
+    watch_.reset();
+    socket_ = std::move(socket);
+    pending_.reset();
+    watch_ = std::make_unique<http::Watch>(loop_, socket_.get(), [this](http::Readiness ready) {
+      if (ready.writable) to_slotwired();
+      if (ready.readable) to_peer();
+      want();
+      touch_();
+    });
+    full_ = blocked_ = false;
+    want();
+    touch_();
+  }
+  bool attached() const { return static_cast<bool>(socket_); }
+  /// Ends the passing of frames; slotwired sees the end of its socket.
+  void detach() {
+    watch_.reset();
+    socket_.reset();
+  }
+
+  /// Moves what there is, both ways.
+  void drive() {
+    streams_.drive();
+    if (!socket_) {
+      // A peer sends frames after both ends have agreed; a server that keeps what comes before could be filled up.
+      while (role_ == Role::server && streams_.receive_datagram()) {
+      }
+      return;
+    }
+    if (!blocked_) to_slotwired();
+    // What slotwired has sent meanwhile shows itself by the descriptor.
+    if (full_) to_peer();
+    want();
+  }
+
+  std::string token;                  ///< of the link, once its frames were offered
+  std::uint32_t number = 0;           ///< that slotwired knows it by; 0: none
+  std::uint64_t offer_from_us = 0;    ///< before that no further offer is taken
+  std::optional<StreamNumber> offer;  ///< stream by which frames are agreed on
+
+ private:
+  void want() {
+    if (watch_) watch_->want({!full_, blocked_});
+  }
+
+  void to_slotwired() {
+    blocked_ = false;
+    while (socket_) {
+      if (!pending_) pending_ = streams_.receive_datagram();
+      if (!pending_) return;
+      const ssize_t n = ::send(socket_.get(), pending_->data(), pending_->size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
+        blocked_ = true;
+        return;
+      }
+      if (n < 0) return detach();
+      pending_.reset();
+    }
+  }
+
+  void to_peer() {
+    std::array<std::byte, kFrameBytes> frame;
+    for (int i = 0; i < kFramesAtOnce && socket_; ++i) {
+      full_ = streams_.datagram_room() < frame.size();
+      if (full_) return;
+      const ssize_t n = ::recv(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) return;
+      if (n <= 0) return detach();
+      static_cast<void>(streams_.send_datagram(std::span(frame).first(static_cast<std::size_t>(n))));
+    }
+  }
+
+  http::Loop& loop_;
+  Role role_;
+  std::function<void()> touch_;
+  http::StreamSet streams_;
+  slot::Fd socket_;
+  std::unique_ptr<http::Watch> watch_;
+  std::optional<http_stream::Bytes> pending_;  ///< received, and not taken by slotwired yet
+  bool full_ = false;                          ///< the session takes no more frames now
+  bool blocked_ = false;                       ///< slotwired takes no more frames now
+};
+
+/// A session to a peer that is to be kept: begun anew whenever it ends.
+class HttpFront::Kept final : private http::PipeHandler {
+ public:
+  Kept(HttpFront& front, std::uint32_t number, const control::GateSession& wanted)
+      : front_(front),
+        number_(number),
+        wanted_(wanted),
+        retry_(front.loop_, [this] { begin(); }),
+        offer_again_(front.loop_, [this] { offer(); }) {
+    begin();
+  }
+  ~Kept() override { front_.offered_.erase(number_); }
+
+  const control::GateSession& wanted() const { return wanted_; }
+  bool up() const { return client_ && client_->state() == SessionState::up; }
+
+  std::optional<slot::Fd> open_control() {
+    if (!up()) return std::nullopt;
+    auto ends = pair_of_sockets();
+    if (!ends) return std::nullopt;
+    const auto stream = session_->streams().open(kControl);
+    if (!stream.ok()) return std::nullopt;
+    session_->streams().join(stream.value(), {std::move(ends->first), {}}, "control");
+    client_->touch();
+    return std::move(ends->second);
+  }
+  void frames(slot::Fd socket) {
+    if (session_) session_->attach(std::move(socket));
+  }
+  /// slotwired has no route for the link yet.
+  void refused() { offer_again_.after(kOfferAgain); }
+
+ private:
+  void begin() {
+    const std::string& url = wanted_.urls[next_url_ % wanted_.urls.size()].url;
+    front_.offered_.erase(number_);
+    session_.reset();
+    client_.reset();
+    offered_up_ = false;
+    try {
+      http::ClientOptions http;
+      http.url = url;
+      http.environment = environment_of(wanted_.proxy);
+      if (wanted_.proxy.chosen) http.proxy = wanted_.proxy.proxy;
+      http.proxy_login = {wanted_.proxy.user, wanted_.proxy.password, wanted_.proxy.negotiate};
+      http.tls.ca = wanted_.ca;
+      http.resolve = front_.resolve_;
+      http.connections = std::size_t{wanted_.requests} + 2;
+      http_stream::ClientOptions options;
+      options.max_requests = wanted_.requests;
+      options.hold_us = wanted_.hold_us;
+      client_ = std::make_unique<http::StreamClient>(front_.loop_, std::move(http), options,
+                                                     static_cast<http::PipeHandler&>(*this), learned_);
+    } catch (const std::exception& error) {
+      return failed(url + ": " + error.what());
+    }
+    session_ = std::make_unique<Session>(
+        front_.loop_, client_->pipe(), Role::client, [this] { client_->touch(); },
+        [this](StreamNumber stream, const std::string&) {
+          session_->streams().refuse(stream, ResetCode::refused);  // the server opens none
+        });
+    session_->token = wanted_.token;
+    session_->number = number_;
+    front_.offered_[number_] = session_.get();
+  }
+
+  void failed(const std::string& why) {
+    front_.host_.session_trouble(number_, why);
+    ++next_url_;
+    // All URLs are tried before there is a pause.
+    if (next_url_ % wanted_.urls.size() == 0) pause_ = std::min(2 * pause_, kLastRetry);
+    if (session_) session_->detach();
+    retry_.after(next_url_ % wanted_.urls.size() == 0 ? pause_ : kFirstRetry);
+  }
+
+  /// Asks the peer to take frames of the link over this session.
+  void offer() {
+    if (!up() || session_->attached()) return;
+    // The peer takes them already; slotwired had no route for the link.
+    if (offered_up_) return front_.host_.session_up(number_, wanted_.token, what());
+    if (session_->offer) session_->streams().refuse(*session_->offer, ResetCode::cancelled);
+    session_->offer.reset();
+    const auto stream = session_->streams().open(std::string(kFrames) + wanted_.token);
+    if (stream.ok()) {
+      session_->offer = stream.value();
+    } else {
+      offer_again_.after(kOfferAgain);
+    }
+    client_->touch();
+  }
+
+  void look_at_offer() {
+    if (!session_->offer) return;
+    switch (session_->streams().answer(*session_->offer)) {
+      case http::StreamSet::Answer::none:
+        return;
+      case http::StreamSet::Answer::refused:
+        session_->offer.reset();
+        return offer_again_.after(kOfferAgain);
+      case http::StreamSet::Answer::accepted:
+        if (std::exchange(offered_up_, true)) return;
+        pause_ = kFirstRetry;
+        return front_.host_.session_up(number_, wanted_.token, what());
+    }
+  }
+
+  std::string what() const {
+    const http::ClientReport report = client_->report();
+    std::string text = client_->client().url().text();
+    if (!report.proxy.empty()) text += " through the proxy " + report.proxy;
+    return text;
+  }
+
+  void on_turn() override {
+    if (!session_) return;
+    session_->drive();
+    look_at_offer();
+  }
+  void on_state(SessionState state) override {
+    if (state == SessionState::up) {
+      learned_ = client_->pipe().learned();
+      if (!offered_up_ && !session_->offer) offer();
+    }
+    if (state != SessionState::closed) return;
+    const std::string why = wanted_.urls[next_url_ % wanted_.urls.size()].url + ": " + client_->reason();
+    learned_ = client_->pipe().learned();
+    failed(why);
+  }
+  void on_trouble(const std::string& text) override {
+    if (!up()) front_.host_.session_trouble(number_, text);
+  }
+
+  HttpFront& front_;
+  std::uint32_t number_;
+  control::GateSession wanted_;
+  std::unique_ptr<http::StreamClient> client_;
+  std::unique_ptr<Session> session_;
+  std::optional<http_stream::Learned> learned_;
+  http::Timer retry_, offer_again_;
+  std::chrono::microseconds pause_ = kFirstRetry;
+  std::size_t next_url_ = 0;
+  bool offered_up_ = false;
+};
+
+HttpFront::HttpFront(http::Loop& loop, FrontHost& host, http::ResolveHook resolve)
+    : loop_(loop), host_(host), resolve_(std::move(resolve)) {}
+
+HttpFront::~HttpFront() = default;
+
+void HttpFront::listen(slot::Fd listener, const control::GateHttpServer& figures, const carriers::TlsTexts& tls) {
+  http::ServerOptions http;
+  http.listeners.push_back(std::move(listener));
+  http.paths.push_back(figures.path);
+  if (figures.tls) {
+    http.tls.certificate = tls.certificate;
+    http.tls.key = tls.key;
+  }
+  for (const control::GateWord& network : figures.trusted_proxies) {
+    http.trusted_proxies.push_back(http::Network::parse(network.word));
+  }
+  http.limits.connections = std::size_t{figures.sessions} * kMaxRequests;
+  http.limits.connections_per_source = std::size_t{figures.sessions_per_source} * kMaxRequests;
+  http_stream::ServerOptions sessions;
+  sessions.max_sessions = figures.sessions;
+  sessions.max_sessions_per_source = figures.sessions_per_source;
+  server_ =
+      std::make_unique<http::StreamServer>(loop_, std::move(http), sessions, static_cast<http::SessionHandler&>(*this));
+}
+
+bool HttpFront::keep(std::uint32_t session, const control::GateSession& wanted) {
+  if (session % 2 == 0 || kept_.contains(session) || wanted.urls.empty() || wanted.requests < kMinRequests ||
+      wanted.requests > kMaxRequests) {
+    return false;
+  }
+  kept_[session] = std::make_unique<Kept>(*this, session, wanted);
+  return true;
+}
+
+void HttpFront::frames(std::uint32_t session, slot::Fd socket) {
+  if (const auto kept = kept_.find(session); kept != kept_.end()) return kept->second->frames(std::move(socket));
+  const auto found = offered_.find(session);
+  if (found == offered_.end()) return;
+  Session& accepted = *found->second;
+  if (accepted.offer) accepted.streams().accept(*accepted.offer);
+  accepted.attach(std::move(socket));
+}
+
+void HttpFront::refuse(std::uint32_t session) {
+  if (const auto kept = kept_.find(session); kept != kept_.end()) return kept->second->refused();
+  const auto found = offered_.find(session);
+  if (found == offered_.end()) return;
+  Session& accepted = *found->second;
+  if (accepted.offer) accepted.streams().refuse(*accepted.offer, ResetCode::refused);
+  accepted.offer.reset();
+}
+
+std::optional<slot::Fd> HttpFront::open_control(const std::string& peer) {
+  for (const auto& [number, kept] : kept_) {
+    if (kept->wanted().peer != peer) continue;
+    if (auto stream = kept->open_control()) return stream;
+  }
+  return std::nullopt;
+}
+
+bool HttpFront::keeps(const std::string& peer) const {
+  return std::any_of(kept_.begin(), kept_.end(),
+                     [&](const auto& entry) { return entry.second->wanted().peer == peer; });
+}
+
+std::uint64_t HttpFront::sessions() const {
+  return accepted_.size();
+}
+
+/// A number that slotwired does not know yet.
+std::uint32_t HttpFront::number(Session& session) {
+  do {
+    last_number_ += 2;
+  } while (last_number_ == 0 || offered_.contains(last_number_));
+  offered_[last_number_] = &session;
+  return last_number_;
+}
+
+// ---- sessions of peers ----
+
+void HttpFront::on_session(const ServerEvent& event) {
+  const auto found = accepted_.find(event.session);
+  switch (event.kind) {
+    case ServerEvent::Kind::opened: {
+      http_stream::MessagePipe* const pipe = server_->sessions().session(event.session);
+      const SessionNumber id = event.session;
+      const auto opened = [this, id](StreamNumber stream, const std::string& target) {
+        Session& session = *accepted_.at(id);
+        const std::string from = server_->sessions().source(id);
+        if (target == kControl) {
+          auto ends = pair_of_sockets();
+          carriers::Address address;
+          try {
+            address = carriers::Address::parse(from.find(':') == std::string::npos ? from + ":0" : "[" + from + "]:0");
+          } catch (const std::exception&) {
+            ends.reset();
+          }
+          if (!ends) return session.streams().refuse(stream, ResetCode::failed);
+          session.streams().join(stream, {std::move(ends->first), {}}, "control");
+          return host_.take_stream(std::move(ends->second), address);
+        }
+        if (target.rfind(kFrames, 0) != 0) return session.streams().refuse(stream, ResetCode::no_target);
+        // slotwired is not asked again and again for what a stranger makes up.
+        const std::uint64_t now = http::Loop::now_us();
+        if (now < session.offer_from_us) return session.streams().refuse(stream, ResetCode::refused);
+        session.offer_from_us = now + static_cast<std::uint64_t>(kOfferPause.count());
+        // Offered anew: what was agreed on before does not hold.
+        if (session.offer) session.streams().refuse(*session.offer, ResetCode::cancelled);
+        session.detach();
+        session.offer = stream;
+        session.token = target.substr(kFrames.size());
+        if (session.number == 0) session.number = number(session);
+        host_.session_up(session.number, session.token, "from " + from);
+      };
+      accepted_[id] = std::make_unique<Session>(
+          loop_, *pipe, Role::server, [this] { server_->touch(); }, opened);
+      return;
+    }
+    case ServerEvent::Kind::readable:
+    case ServerEvent::Kind::writable:
+      if (found != accepted_.end()) found->second->drive();
+      return;
+    case ServerEvent::Kind::silent:
+    case ServerEvent::Kind::resumed:
+      return;
+    case ServerEvent::Kind::closed:
+      if (found != accepted_.end()) {
+        offered_.erase(found->second->number);
+        accepted_.erase(found);
+      }
+      server_->sessions().release(event.session);
+      return;
+  }
+}
+
+void HttpFront::on_turn() {
+  for (const auto& [id, session] : accepted_) session->drive();
+}
+
+}  // namespace slotwire::gate
