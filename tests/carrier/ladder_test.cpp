@@ -343,6 +343,20 @@ TEST_F(Ladder, RungsThatALinkMayNotTakeAreNotUsed) {
   EXPECT_THROW(ends_[0]->add_link(kLink, 1), std::invalid_argument);
 }
 
+TEST_F(Ladder, DatagramsAloneAreUpOnlyOnceThePeerHasAnswered) {
+  for (const auto& end : ends_) {
+    end->remove_link(kLink);
+    end->add_link(kLink, 1);
+  }
+  up(0);
+  pass(0, false);
+  run(500 * kMs, true);
+  EXPECT_FALSE(sinks_[0].is_up(kLink));
+  pass(0, true);
+  run(2'000 * kMs, true);
+  EXPECT_TRUE(sinks_[0].is_up(kLink));
+}
+
 TEST_F(Ladder, ThePeersLimitOfLinesHoldsForItsRung) {
   for (const auto& end : ends_) end->limit_lines(kLink, 0, 11);
   up(0);

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "node"))
@@ -31,6 +32,13 @@ def crc32c(data):
 def bundle(key=bytes(16), sequence=1, flags=0, sections=b"", hold_ms=25000):
     """As docs/http-stream.md has it: a request without parts."""
     body = struct.pack(">4sI16sQQQIIIHHBBBBQQ", b"SLH\x01", 0, key, sequence, 0, 1, 0, hold_ms, 0, flags, 0, 1, 0, 0, 0, 0, 1 << 17) + sections
+    return body[:4] + struct.pack(">I", crc32c(body)) + body[8:]
+
+
+def message_bundle(key, sequence, message):
+    """A request of a session with one message, its first."""
+    run = struct.pack(">QHH", 0, 1, len(message)) + message
+    body = struct.pack(">4sI16sQQQIIIHHBBBBQQ", b"SLH\x01", 0, key, sequence, 0, 1, 0, 0, 0, 4, 0, 1, 0, 0, 1, 0, 1 << 17) + run
     return body[:4] + struct.pack(">I", crc32c(body)) + body[8:]
 
 
@@ -164,6 +172,44 @@ class Hostile(NodeTest):
             statuses = [self.answer_of(post(opening(self.rng))) for _ in range(1000)]
             self.assertEqual(set(statuses), {200}, "an opening is answered, by a refusal where there is no place")
         self.calls_go_on(attack)
+
+    def open_session(self):
+        """The key of a new session; None: there was no place."""
+        stranger = self.connect()
+        stranger.sendall(post(opening(self.rng)))
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += stranger.recv(4096)
+        header, body = data.split(b"\r\n\r\n", 1)
+        length = next(int(line.split(b":")[1]) for line in header.lower().split(b"\r\n") if line.startswith(b"content-length"))
+        while len(body) < length:
+            body += stranger.recv(4096)
+        stranger.close()
+        flags, = struct.unpack_from(">H", body, 60)
+        return None if flags & 2 else body[8:24]
+
+    def test_names_of_streams_that_a_stranger_makes_up_end_nothing(self):
+        def attack():
+            for name in (b"frames/", b"frames/" + b"0" * 31, b"frames/" + b"0" * 33, b"frames/" + b"g" * 32, b"frames/" + b"A" * 32,
+                         b"frames/" + b"0" * 32, b"frames/" + b"A" * 900, b"frames/\0", b"frames", b"", b"control\0", b"\xff\xfe"):
+                key = self.open_session()
+                self.assertIsNotNone(key)
+                self.answer_of(post(message_bundle(key, 2, struct.pack(">BI", 1, 1) + name)))
+        self.calls_go_on(attack)
+
+    def test_sessions_that_never_say_who_they_are_keep_no_peer_out(self):
+        keys = [key for _ in range(200) if (key := self.open_session()) is not None]
+        for key in keys:
+            self.answer_of(post(bundle(key=key, sequence=2, flags=4)))
+        # The peer's gate, and with it its session, begins anew.
+        mark = len(self.left.engine.lines)
+        os.kill(self.left.status()["gate"]["pid"], signal.SIGKILL)
+        self.left.engine.wait_for("it is started again", after=mark)
+        end = time.monotonic() + TIMEOUT
+        while not self.left.status()["links"][0]["up"]:
+            self.assertLess(time.monotonic(), end, self.left.status()["links"])
+            for key in keys[-60:]:
+                self.answer_of(post(bundle(key=key, sequence=3, flags=4)))
 
     def test_connections_that_say_nothing_take_no_place_of_the_peer(self):
         def attack():

@@ -67,8 +67,10 @@ void LadderCarrier::add_link(std::uint16_t link, unsigned allowed) {
   }
   Link& added = links_[link] = {};
   added.known = true;
-  added.sole = (allowed & (allowed - 1)) == 0;
-  for (std::size_t i = 0; i < rungs_.size(); ++i) added.paths[i].allowed = (allowed >> i & 1U) != 0;
+  for (std::size_t i = 0; i < rungs_.size(); ++i) {
+    added.paths[i].allowed = (allowed >> i & 1U) != 0;
+    added.sole = added.sole || (allowed == 1U << i && rungs_[i].connection);
+  }
 }
 
 void LadderCarrier::remove_link(std::uint16_t link) {

@@ -78,8 +78,8 @@ struct LadderStatus {
 /// A link is up while one of its rungs works in both directions: the peer has answered a question that went over it.
 /// It sends over the best one, and takes frames from all. A rung that is better than the one in use is asked again and
 /// again; once it has answered `proofs` times in a row the link moves there. One that falls silent is left for the next
-/// one that works. Each end decides for what it sends. A link that may take one rung alone asks nothing, and is up
-/// while its carrier says so.
+/// one that works. Each end decides for what it sends. A link that may take one rung alone, which is a
+/// connection, asks nothing, and is up while its carrier says so.
 class LadderCarrier final : public Carrier {
  public:
   static constexpr std::size_t kMaxRungs = 8;
@@ -136,7 +136,7 @@ class LadderCarrier final : public Carrier {
   };
   struct Link {
     bool known = false, reported = false;
-    bool sole = false;  ///< it may take one rung, which is not asked about
+    bool sole = false;  ///< it may take one connection alone, which is not asked about
     std::string sole_text;
     std::size_t rung = kNone;
     std::uint64_t since_us = 0, changes = 0;

@@ -90,7 +90,8 @@ inline constexpr std::size_t kMaxUrl = 1024;
 inline constexpr std::size_t kMaxWord = 256;
 inline constexpr std::size_t kMaxWords = 64;
 inline constexpr std::size_t kMaxUrls = 8;
-inline constexpr std::size_t kMaxSessionCa = kGateBody / 2;
+/// A text keeps no line ends on its way, so PEM goes by lines.
+inline constexpr std::size_t kMaxCaLines = 320;
 /// Bytes of what proves that a session is a link's: sent to the peer in the hello of the node that dials.
 inline constexpr std::size_t kMaxSessionToken = 2 * kTokenBytes;
 
@@ -125,6 +126,7 @@ struct GateWord {
 struct GateHttpServer {
   bool tls = false;
   std::string path;
+  std::uint64_t handshake_us = 0;         ///< that a session may take to prove that it is a peer's
   std::uint32_t sessions = 0;             ///< at most
   std::uint32_t sessions_per_source = 0;  ///< unless the source is a trusted proxy
   std::vector<GateWord> trusted_proxies;  ///< networks whose X-Forwarded-For holds
@@ -133,6 +135,7 @@ struct GateHttpServer {
   static void fields(Self& m, V& v) {
     v.must("tls", m.tls);
     v.must("path", m.path, at_most(kMaxUrl));
+    v.must("handshake_us", m.handshake_us);
     v.must("sessions", m.sessions);
     v.must("sessions_per_source", m.sessions_per_source);
     v.must("trusted_proxies", m.trusted_proxies, kMaxWords);
@@ -234,7 +237,7 @@ struct GateSession {
   std::string token;  ///< hexadecimal
   std::vector<GateUrl> urls;
   GateProxy proxy;
-  std::string ca;              ///< PEM of who may sign HTTPS servers; empty: the system's
+  std::vector<GateWord> ca;    ///< lines of PEM: who may sign HTTPS servers; empty: the system's
   std::uint32_t requests = 0;  ///< under way at a time, at most
   std::uint64_t hold_us = 0;   ///< that the server may keep a request
   bool last_resort = false;    ///< control connections try the peer's address before it
@@ -245,7 +248,7 @@ struct GateSession {
     v.must("token", m.token, at_most(kMaxSessionToken));
     v.must("urls", m.urls, kMaxUrls);
     v.must("proxy", m.proxy);
-    v.must("ca", m.ca, at_most(kMaxSessionCa));
+    v.must("ca", m.ca, kMaxCaLines);
     v.must("requests", m.requests);
     v.must("hold_us", m.hold_us);
     v.must("last_resort", m.last_resort);

@@ -89,7 +89,7 @@ void Connection::try_session(std::uint64_t now_us) {
     open_session_ = {};
     if (direct_ended) why_ = stream_->stream().reason();
     stream_.reset();
-    fail(why_ + (why_.empty() ? "" : "; ") + "and no session over HTTP is up");
+    fail(why_ + (why_.empty() ? "no session over HTTP is up" : "; and no session over HTTP is up"));
   }
 }
 

@@ -38,7 +38,11 @@ class Connection {
   Connection(slot::Fd fd, const carriers::Address& from, const TlsPointer& tls, std::uint64_t deadline_us,
              std::uint32_t rate, std::uint64_t now_us);
   /// An accepted one came over a session.
-  void came_over_http() { over_http_ = true; }
+  void came_over_http(std::uint64_t session) {
+    over_http_ = true;
+    session_ = session;
+  }
+  const std::optional<std::uint64_t>& session() const { return session_; }
 
   State state() const { return state_; }
   const carriers::Address& from() const { return from_; }
@@ -104,6 +108,7 @@ class Connection {
   std::optional<carriers::MessageStream> stream_;
   OpenSession open_session_;
   std::uint64_t session_from_us_ = 0;
+  std::optional<std::uint64_t> session_;  ///< that it came over
   bool failed_ = false, over_http_ = false;
   std::string why_;
   TokenBucket rate_;

@@ -280,6 +280,7 @@ bool Gate::take_packet(control::Packet&& packet) {
       // What is not there has ended meanwhile, and slotwired is told already.
       if (connection == nullptr || connection->state() != Connection::State::asked) return true;
       connection->proved();
+      if (connection->session() && front_) front_->proved(*connection->session());
       admission_.leave(p.channel);
       ++counters_.proved;
       counters_changed_ = true;
@@ -415,12 +416,12 @@ void Gate::accept() {
     }
     const auto from =
         carriers::Address::from(reinterpret_cast<const sockaddr*>(&raw), length).value_or(carriers::Address());
-    admit(std::move(fd), from, false);
+    admit(std::move(fd), from, std::nullopt);
   }
 }
 
 /// A caller, who has not said yet who it is.
-void Gate::admit(slot::Fd fd, const carriers::Address& from, bool over_http) {
+void Gate::admit(slot::Fd fd, const carriers::Address& from, std::optional<http_stream::SessionNumber> session) {
   // Numbers go round after two thousand million; one that is in use is left out.
   do {
     last_caller_ += 2;
@@ -439,15 +440,15 @@ void Gate::admit(slot::Fd fd, const carriers::Address& from, bool over_http) {
   const std::uint64_t now = now_us();
   auto connection = std::make_unique<Connection>(std::move(fd), from, tls_, now + figures_.handshake_us,
                                                  figures_.messages_per_second, now);
-  if (over_http) connection->came_over_http();
+  if (session) connection->came_over_http(*session);
   connections_[id] = std::move(connection);
   pump(id);
 }
 
 // ---- sessions over HTTP ----
 
-void Gate::take_stream(slot::Fd stream, const carriers::Address& from) {
-  admit(std::move(stream), from, true);
+void Gate::take_stream(slot::Fd stream, const carriers::Address& from, http_stream::SessionNumber session) {
+  admit(std::move(stream), from, session);
   look_soon();
 }
 

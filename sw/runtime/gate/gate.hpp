@@ -49,7 +49,7 @@ class Gate final : private FrontHost {
   using Id = std::uint32_t;
 
   // FrontHost
-  void take_stream(slot::Fd stream, const carriers::Address& from) override;
+  void take_stream(slot::Fd stream, const carriers::Address& from, http_stream::SessionNumber session) override;
   void session_up(std::uint32_t session, const std::string& token, const std::string& what) override;
   void session_trouble(std::uint32_t session, const std::string& why) override;
 
@@ -57,7 +57,7 @@ class Gate final : private FrontHost {
   void turn();
   HttpFront& front();
   void look_soon();
-  void admit(slot::Fd fd, const carriers::Address& from, bool over_http);
+  void admit(slot::Fd fd, const carriers::Address& from, std::optional<http_stream::SessionNumber> session);
   // Each handles what one kind of thing brings.
   bool take_packets();
   bool take_packet(control::Packet&& packet);

@@ -39,6 +39,11 @@ constexpr std::chrono::microseconds kFirstRetry{200'000}, kLastRetry{10'000'000}
 constexpr std::chrono::microseconds kOfferAgain{500'000};
 /// Between two offers of frames that a session may make: shorter than those of a node that offers again.
 constexpr std::chrono::microseconds kOfferPause{200'000};
+/// Sessions that are not proved to be a peer's, in all and from one source; the oldest makes room for a new one.
+constexpr std::size_t kUnproved = 64, kUnprovedPerSource = 16;
+/// For what is said last to a session that is ended.
+constexpr std::uint64_t kCloseUs = 200'000;
+constexpr std::chrono::microseconds kSweep{250'000};
 constexpr std::uint32_t kMinRequests = 2, kMaxRequests = 64;
 
 http_stream::StreamsOptions stream_options() {
@@ -54,6 +59,12 @@ std::optional<std::pair<slot::Fd, slot::Fd>> pair_of_sockets() {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return std::nullopt;
   return std::pair<slot::Fd, slot::Fd>(slot::Fd(ends[0]), slot::Fd(ends[1]));
+}
+
+/// Only these are passed on: whoever offers frames may be anybody.
+bool is_token(std::string_view text) {
+  return text.size() == 2 * control::kTokenBytes &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::optional<std::string> text_or_none(const std::string& text) {
@@ -122,6 +133,10 @@ class HttpFront::Session {
     want();
   }
 
+  bool proved = false;  ///< it is a peer's
+  bool ending = false;  ///< close() was called
+  std::uint64_t born_us = 0;
+  std::string source;
   std::string token;                  ///< of the link, once its frames were offered
   std::uint32_t number = 0;           ///< that slotwired knows it by; 0: none
   std::uint64_t offer_from_us = 0;    ///< before that no further offer is taken
@@ -217,7 +232,7 @@ class HttpFront::Kept final : private http::PipeHandler {
       http.environment = environment_of(wanted_.proxy);
       if (wanted_.proxy.chosen) http.proxy = wanted_.proxy.proxy;
       http.proxy_login = {wanted_.proxy.user, wanted_.proxy.password, wanted_.proxy.negotiate};
-      http.tls.ca = wanted_.ca;
+      for (const control::GateWord& line : wanted_.ca) http.tls.ca += line.word + '\n';
       http.resolve = front_.resolve_;
       http.connections = std::size_t{wanted_.requests} + 2;
       http_stream::ClientOptions options;
@@ -317,7 +332,7 @@ class HttpFront::Kept final : private http::PipeHandler {
 };
 
 HttpFront::HttpFront(http::Loop& loop, FrontHost& host, http::ResolveHook resolve)
-    : loop_(loop), host_(host), resolve_(std::move(resolve)) {}
+    : loop_(loop), host_(host), resolve_(std::move(resolve)), sweep_(loop, [this] { sweep(); }) {}
 
 HttpFront::~HttpFront() = default;
 
@@ -335,8 +350,11 @@ void HttpFront::listen(slot::Fd listener, const control::GateHttpServer& figures
   http.limits.connections = std::size_t{figures.sessions} * kMaxRequests;
   http.limits.connections_per_source = std::size_t{figures.sessions_per_source} * kMaxRequests;
   http_stream::ServerOptions sessions;
-  sessions.max_sessions = figures.sessions;
-  sessions.max_sessions_per_source = figures.sessions_per_source;
+  // Those that are not proved have places of their own, and those that are being ended have theirs for a moment.
+  sessions.max_sessions = figures.sessions + 2 * kUnproved;
+  sessions.max_sessions_per_source = figures.sessions_per_source + 2 * kUnprovedPerSource;
+  sessions.session.close_us = kCloseUs;
+  handshake_us_ = figures.handshake_us;
   server_ =
       std::make_unique<http::StreamServer>(loop_, std::move(http), sessions, static_cast<http::SessionHandler&>(*this));
 }
@@ -357,6 +375,59 @@ void HttpFront::frames(std::uint32_t session, slot::Fd socket) {
   Session& accepted = *found->second;
   if (accepted.offer) accepted.streams().accept(*accepted.offer);
   accepted.attach(std::move(socket));
+  accepted.proved = true;
+  // The peer has begun a new session; its former one would only keep a place.
+  for (const auto& [id, other] : accepted_) {
+    if (other.get() != &accepted && other->token == accepted.token) close(id, "a newer session took its place");
+  }
+}
+
+void HttpFront::proved(SessionNumber session) {
+  const auto found = accepted_.find(session);
+  if (found != accepted_.end()) found->second->proved = true;
+}
+
+void HttpFront::close(SessionNumber session, const char* why) {
+  if (http_stream::MessagePipe* const pipe = server_->sessions().session(session)) {
+    pipe->close({http_stream::CloseCode::refused, why});
+    server_->touch();
+  }
+}
+
+void HttpFront::make_room() {
+  sweep_.after(kSweep);
+  const auto oldest = [this](const std::string* source, std::size_t most) {
+    const Session* first = nullptr;
+    SessionNumber which = 0;
+    std::size_t count = 0;
+    for (const auto& [id, session] : accepted_) {
+      if (session->proved || session->ending || (source != nullptr && session->source != *source)) continue;
+      ++count;
+      if (first == nullptr || session->born_us < first->born_us) {
+        first = session.get();
+        which = id;
+      }
+    }
+    if (count <= most) return;
+    accepted_.at(which)->ending = true;
+    close(which, "newer sessions took its place before it said who it is");
+  };
+  const std::string source = accepted_.rbegin()->second->source;
+  oldest(&source, kUnprovedPerSource);
+  oldest(nullptr, kUnproved);
+}
+
+void HttpFront::sweep() {
+  const std::uint64_t now = http::Loop::now_us();
+  bool left = false;
+  for (const auto& [id, session] : accepted_) {
+    if (session->proved || session->ending) continue;
+    left = true;
+    if (now - session->born_us < handshake_us_) continue;
+    session->ending = true;
+    close(id, "it did not say who it is in time");
+  }
+  if (left) sweep_.after(kSweep);
 }
 
 void HttpFront::refuse(std::uint32_t session) {
@@ -415,9 +486,10 @@ void HttpFront::on_session(const ServerEvent& event) {
           }
           if (!ends) return session.streams().refuse(stream, ResetCode::failed);
           session.streams().join(stream, {std::move(ends->first), {}}, "control");
-          return host_.take_stream(std::move(ends->second), address);
+          return host_.take_stream(std::move(ends->second), address, id);
         }
-        if (target.rfind(kFrames, 0) != 0) return session.streams().refuse(stream, ResetCode::no_target);
+        if (target.rfind(kFrames, 0) != 0 || !is_token(std::string_view(target).substr(kFrames.size())))
+          return session.streams().refuse(stream, ResetCode::no_target);
         // slotwired is not asked again and again for what a stranger makes up.
         const std::uint64_t now = http::Loop::now_us();
         if (now < session.offer_from_us) return session.streams().refuse(stream, ResetCode::refused);
@@ -432,7 +504,9 @@ void HttpFront::on_session(const ServerEvent& event) {
       };
       accepted_[id] = std::make_unique<Session>(
           loop_, *pipe, Role::server, [this] { server_->touch(); }, opened);
-      return;
+      accepted_[id]->born_us = http::Loop::now_us();
+      accepted_[id]->source = server_->sessions().source(id);
+      return make_room();
     }
     case ServerEvent::Kind::readable:
     case ServerEvent::Kind::writable:

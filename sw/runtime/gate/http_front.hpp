@@ -21,8 +21,9 @@ namespace slotwire::gate {
 class FrontHost {
  public:
   virtual ~FrontHost() = default;
-  /// A control connection came over a session. `from` may be a proxy's address.
-  virtual void take_stream(slot::Fd stream, const carriers::Address& from) = 0;
+  /// A control connection came over a session. `from` may be a proxy's address. Once its peer has proved who it is,
+  /// HttpFront::proved() is told so.
+  virtual void take_stream(slot::Fd stream, const carriers::Address& from, http_stream::SessionNumber session) = 0;
   /// Frames of the link with `token` can flow: slotwired is to give their socket.
   virtual void session_up(std::uint32_t session, const std::string& token, const std::string& what) = 0;
   /// A session that is to be kept is not up.
@@ -43,6 +44,8 @@ class HttpFront final : private http::SessionHandler {
   bool keep(std::uint32_t session, const control::GateSession& wanted);
   /// The socket that frames of a session come from and go to.
   void frames(std::uint32_t session, slot::Fd socket);
+  /// A control connection of that session is a peer's: the session does not make room for others any more.
+  void proved(http_stream::SessionNumber session);
   /// The session is no link's.
   void refuse(std::uint32_t session);
   /// A control connection over the session to `peer`; none: no session is up.
@@ -58,6 +61,10 @@ class HttpFront final : private http::SessionHandler {
   void on_session(const http_stream::ServerEvent& event) override;
   void on_turn() override;
   std::uint32_t number(Session& session);
+  /// Ends sessions that have not proved to be a peer's in time, and the oldest of those that are too many.
+  void sweep();
+  void make_room();
+  void close(http_stream::SessionNumber session, const char* why);
 
   http::Loop& loop_;
   FrontHost& host_;
@@ -67,6 +74,8 @@ class HttpFront final : private http::SessionHandler {
   std::map<std::uint32_t, Session*> offered_;  ///< by the number that slotwired knows
   std::map<std::uint32_t, std::unique_ptr<Kept>> kept_;
   std::uint32_t last_number_ = 0;
+  std::uint64_t handshake_us_ = 0;
+  http::Timer sweep_;
 };
 
 }  // namespace slotwire::gate

@@ -49,14 +49,16 @@ void print_links(const Json& links) {
     // A link that chooses its carrier: which one it took, since when, and why none that is better.
     std::string carrier = text_of(link, "carrier");
     const std::string path = link.value("path", std::string());
-    if (!path.empty()) {
+    const std::string trouble = link.value("http_trouble", std::string());
+    if (!up && !trouble.empty() && why.find(trouble) == std::string::npos) why += "; over HTTP: " + trouble;
+    if (!path.empty() && up) {
       carrier += ": " + path;
       why = "for " + std::to_string(link.value("path_seconds", std::uint64_t{0})) + " s";
       for (const Json& other : link.at("paths")) {
         const std::string name = text_of(other, "path");
         if (name == path) break;
-        const std::string trouble = text_of(other, "reason");
-        why += "; not " + name + ": " + (trouble.empty() ? "it works again since a moment" : trouble);
+        const std::string reason_of = text_of(other, "reason");
+        why += "; not " + name + ": " + (reason_of.empty() ? "it works again since a moment" : reason_of);
       }
     }
     const bool open = !link.value("authenticated", true);

@@ -177,6 +177,7 @@ void GateNetwork::send_setup(GateKind kind) {
   setup.http_listens = kind == GateKind::setup && http_listener_.has_value();
   setup.http.tls = config_.http.tls;
   setup.http.path = config_.http.path;
+  setup.http.handshake_us = static_cast<std::uint64_t>(config_.limits.handshake.count());
   setup.http.sessions = config_.limits.links;
   setup.http.sessions_per_source = config_.http.sessions_per_source;
   for (const std::string& network : config_.http.trusted_proxies) setup.http.trusted_proxies.push_back({network});

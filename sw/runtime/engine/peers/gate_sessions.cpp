@@ -17,6 +17,8 @@ namespace {
 using control::GateKind;
 using control::GatePacket;
 
+constexpr std::size_t kMaxPem = std::size_t{1} << 20U;
+
 std::string environment(const char* lower, const char* upper) {
   for (const char* const name : {lower, upper}) {
     const char* const value = name == nullptr ? nullptr : std::getenv(name);
@@ -28,11 +30,32 @@ std::string environment(const char* lower, const char* upper) {
 std::string read_text(const std::string& key, const std::string& path, std::size_t most) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) throw std::runtime_error(key + " '" + path + "' cannot be read");
+  if (!file || !(text << file.rdbuf())) {
+    throw std::runtime_error(key + " '" + path + "' cannot be read: " + carriers::errno_text(errno));
+  }
   if (text.str().size() > most) {
     throw std::runtime_error(key + " '" + path + "' is larger than " + std::to_string(most) + " bytes");
   }
   return text.str();
+}
+
+/// The certificates of a PEM file, without what stands between them.
+std::vector<control::GateWord> pem_lines(const std::string& key, const std::string& path) {
+  std::istringstream text(read_text(key, path, kMaxPem));
+  std::vector<control::GateWord> lines;
+  bool within = false;
+  for (std::string line; std::getline(text, line);) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (line.rfind("-----BEGIN", 0) == 0) within = true;
+    if (within) lines.push_back({line});
+    if (line.rfind("-----END", 0) == 0) within = false;
+  }
+  if (lines.empty()) throw std::runtime_error(key + " '" + path + "' has no certificate in PEM form");
+  if (lines.size() > control::kMaxCaLines) {
+    throw std::runtime_error(key + " '" + path + "' has more than " + std::to_string(control::kMaxCaLines) +
+                             " lines of certificates; leave out those that are not needed");
+  }
+  return lines;
 }
 
 control::GateProxy proxy_of(const HttpConfig& config) {
@@ -63,7 +86,7 @@ void GateSessions::keep_session(const LinkConfig& link, std::span<const std::byt
   session.token = control::hex_text(kept.token);
   for (const std::string& url : link.http) session.urls.push_back({url});
   session.proxy = proxy_of(config_.http);
-  if (!config_.http.ca.empty()) session.ca = read_text("http.ca", config_.http.ca, control::kMaxSessionCa);
+  if (!config_.http.ca.empty()) session.ca = pem_lines("http.ca", config_.http.ca);
   session.requests = config_.http.requests;
   session.hold_us = static_cast<std::uint64_t>(config_.http.hold.count());
   session.last_resort = link.control.has_value();

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint64_t kFirstBackoffUs = 50'000;
 constexpr std::uint64_t kMaxBackoffUs = 2'000'000;
+/// A control connection that was up for so long is dialled again after the shortest delay.
+constexpr std::uint64_t kStableUs = 1'000'000;
 /// A peer that was not heard of for so long is taken for dead, though its connection does not say so: three pings.
 constexpr std::uint64_t kSilenceUs = 3'000'000;
 /// Messages of one peer handled at a time, and processor time after which no further one is, so that one peer cannot
@@ -158,6 +160,8 @@ void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control
 
 void PeerTable::lost(Peer& peer, const std::string& why) {
   const bool was_up = peer.control_up;
+  // One that ends right after its beginning will do so again: both nodes may find each other's hello wanting.
+  if (was_up && parts_.loop.now_us() - peer.up_us >= kStableUs) peer.backoff_us = 0;
   peer.control.reset();
   peer.control_up = false;
   peer.waits = false;
@@ -333,8 +337,7 @@ void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
   const bool anew = peer.incarnation != 0 && peer.incarnation != hello.incarnation;
   peer.incarnation = hello.incarnation;
   peer.control_up = true;
-  peer.backoff_us = 0;
-  peer.heard_us = parts_.loop.now_us();
+  peer.heard_us = peer.up_us = parts_.loop.now_us();
   peer.synced.clear();
   ++peer.control_connects;
   parts_.log.limited("link " + peer.name() + " up", spdlog::level::info,

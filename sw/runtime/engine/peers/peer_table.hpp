@@ -32,6 +32,7 @@ struct Peer {
   std::uint64_t backoff_us = 0;
   std::optional<EventLoop::TimerId> retry;
   std::uint64_t heard_us = 0;
+  std::uint64_t up_us = 0;                                   ///< when the control connection came up
   std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
   std::uint64_t control_connects = 0;
   std::string complaint;          ///< of the transport, as the log has it

@@ -311,11 +311,18 @@ const AutoTransport::Route* AutoTransport::find(std::span<const std::byte> token
 }
 
 void AutoTransport::take_session(std::span<const std::byte> token, slot::Fd frames, const std::string& what) {
-  if (const Route* const route = find(token)) http_->attach(route->link.index, std::move(frames), what);
+  if (const Route* const route = find(token)) {
+    routes_.at(route->link.index).trouble.clear();
+    http_->attach(route->link.index, std::move(frames), what);
+  }
 }
 
 void AutoTransport::session_trouble(std::span<const std::byte> token, const std::string& why) {
-  if (const Route* const route = find(token)) http_->explain(route->link.index, why);
+  for (auto& [index, route] : routes_) {
+    if (!route.known || !std::equal(token.begin(), token.end(), route.token.begin(), route.token.end())) continue;
+    route.trouble = why;
+    if (route.routed) http_->explain(index, why);
+  }
 }
 
 std::string AutoTransport::complaint(std::uint16_t link) const {
@@ -347,6 +354,8 @@ void AutoTransport::report(nlohmann::json& carriers) {
 void AutoTransport::report_link(std::uint16_t link, nlohmann::json& status) const {
   const carriers::LadderStatus ladder = ladder_->status(link);
   const auto rungs = ladder_->rungs();
+  const auto route = routes_.find(link);
+  if (route != routes_.end() && !route->second.trouble.empty()) status["http_trouble"] = route->second.trouble;
   status["path"] = ladder.rung ? rungs[*ladder.rung].name : std::string();
   status["path_seconds"] = ladder.rung ? (loop_.now_us() - ladder.since_us) / 1'000'000 : 0;
   status["path_changes"] = ladder.changes;

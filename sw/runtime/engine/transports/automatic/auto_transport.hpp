@@ -52,6 +52,7 @@ class AutoTransport final : public Transport, private SessionOwner {
     std::uint16_t frame_lines = 0;  ///< that the peer takes in datagrams
     carriers::Address udp, tcp;     ///< of the peer
     std::string mismatch;           ///< for complaint()
+    std::string trouble;            ///< why its session over HTTP is not up; empty: it is, or none is wanted
     LinkInfo link;
   };
 
