@@ -26,6 +26,7 @@ ROUNDS = int(os.environ.get("SLOTWIRE_HTTP_ROUNDS", "2"))
 RESTARTS = int(os.environ.get("SLOTWIRE_HTTP_RESTARTS", "2"))
 LEFT, MIDDLE_LEFT, MIDDLE_RIGHT, RIGHT = "10.9.1.2", "10.9.1.1", "10.9.2.1", "10.9.2.2"
 PROXY_PORT = 3128
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 RULES = """
 table inet firewall {{
   chain forward {{
@@ -45,7 +46,7 @@ class Namespaces(unittest.TestCase):
         if os.geteuid() != 0:
             raise unittest.SkipTest("network namespaces need root")
         for program in ("ip", "nft"):
-            if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
+            if shutil.which(program, path=PATH) is None:
                 raise unittest.SkipTest(f"{program} is not installed: see scripts/install-deps")
         probe = f"sw{os.getpid()}x"
         made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, timeout=TIMEOUT)
@@ -70,7 +71,7 @@ class Namespaces(unittest.TestCase):
             ip("-n", here, "link", "set", "wire", "up")
             ip("-n", middle, "link", "set", side, "up")
             ip("-n", here, "route", "add", "default", "via", far)
-        self.inside("middle", ["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        self.inside("middle", ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
         self.proxies, self.processes, self.nodes = [], [], []
         self.addCleanup(self.end)
 
@@ -91,7 +92,7 @@ class Namespaces(unittest.TestCase):
 
     def firewall(self, open_):
         """What was let through before is not any more: there is no rule for connections that are established."""
-        self.inside("middle", ["nft", "-f", "-"],
+        self.inside("middle", [shutil.which("nft", path=PATH), "-f", "-"],
                     input="flush ruleset\n" + RULES.format(policy="accept" if open_ else "drop"))
 
     def start_nodes(self, link, http=None, tls=True, listen=""):
