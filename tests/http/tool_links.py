@@ -84,6 +84,11 @@ class Namespaces(unittest.TestCase):
         for proxy in self.proxies:
             proxy.kill()
 
+    def need(self, *programs):
+        for program in programs:
+            if shutil.which(program) is None:
+                self.skipTest(f"{program} is not installed: see scripts/install-deps")
+
     def prefix(self, role):
         return ["ip", "netns", "exec", self.names[role]]
 
@@ -194,6 +199,23 @@ class ThroughProxies(Namespaces):
         self.reverse(proxies.nginx(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, path="/slotwire",
                                    prefix=self.prefix("middle")))
 
+    def test_a_link_passes_a_site_with_https_whose_authority_is_ones_own(self):
+        self.need("openssl")
+
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.directory, timeout=TIMEOUT)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        openssl("req", "-x509", *key, "-keyout", "site-ca.key", "-out", "site-ca.pem", "-days", "2", "-subj", "/CN=site authority")
+        openssl("req", *key, "-keyout", "site.key", "-out", "site.csr", "-subj", "/CN=site")
+        with open(os.path.join(self.directory, "site.ext"), "w") as file:
+            file.write(f"subjectAltName = IP:{MIDDLE_LEFT}\n")
+        openssl("x509", "-req", "-in", "site.csr", "-CA", "site-ca.pem", "-CAkey", "site-ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", "site.ext", "-out", "site.pem")
+        files = [os.path.join(self.directory, name) for name in ("site.pem", "site.key", "site-ca.pem")]
+        self.proxies.append(proxies.nginx(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, path="/slotwire",
+                                          tls=(files[0], files[1]), prefix=self.prefix("middle")))
+        self.through("nginx with https", f'http = ["https://{MIDDLE_LEFT}:{PROXY_PORT}/slotwire"]', f'proxy = "none"\nca = "{files[2]}"')
+
     def test_a_link_passes_an_nginx_that_nobody_has_set_up_for_it(self):
         self.reverse(proxies.nginx(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, path="/slotwire", defaults=True,
                                    name="nginx-defaults", prefix=self.prefix("middle")))
@@ -222,11 +244,6 @@ class Programs(Namespaces):
                          env={"SLOTWIRE_SOCKET": self.left.socket})
         self.processes.append(listen)
         listen.wait_for("connections to ")
-
-    def need(self, *programs):
-        for program in programs:
-            if shutil.which(program) is None:
-                self.skipTest(f"{program} is not installed: see scripts/install-deps")
 
     def test_http_redis_and_iperf3_pass_through_the_tunnel(self):
         self.need("curl", "redis-server", "redis-benchmark", "iperf3")
