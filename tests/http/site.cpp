@@ -7,7 +7,6 @@ namespace slotwire::test {
 namespace {
 
 constexpr std::chrono::seconds kWait{20};
-constexpr std::chrono::milliseconds kLook{5};
 
 }  // namespace
 
@@ -52,10 +51,9 @@ bool Site::wait_channels_closed(std::size_t count) {
 
 bool Site::wait_counters(const std::function<bool(const http::ServerCounters&)>& what) {
   const auto end = std::chrono::steady_clock::now() + kWait;
+  // Counters tell nobody that they change; each look waits for a turn of the loop, which is what changes them.
   while (!what(counters())) {
     if (std::chrono::steady_clock::now() > end) return false;
-    // Counters tell nobody that they change.
-    std::this_thread::sleep_for(kLook);
   }
   return true;
 }
