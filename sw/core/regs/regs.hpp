@@ -98,6 +98,9 @@ inline constexpr std::size_t kMarkHead = 0x040;
 /// What the owner sleeps for: bit 0 to read, bit 1 to write, a fresh number above; 0 while it is awake. (32 bits;
 /// written by the owner of the file)
 inline constexpr std::size_t kMarkWait = 0x080;
+/// 1: the owner orders the other side's memory before it sleeps (membarrier), so a process that moves a mark need not;
+/// 0: it must. (32 bits; written by the owner of the file)
+inline constexpr std::size_t kMarkBarrier = 0x084;
 
 // The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of its
 // local index (0 to 4095).

@@ -34,11 +34,12 @@ constexpr bool process_may_read(Position out_tail, Position out_head) {
 }
 
 /// A mark page as it lies in memory that two parties share. Never constructed: a mapping is looked at as one.
-/// Stores are sequentially consistent on purpose: "store the mark, then look whether the other side sleeps" needs it.
+/// Whoever stores a mark and then looks whether the other side sleeps needs a barrier between the two (barrier.hpp).
 struct MarkPage {
   alignas(64) std::atomic<Position> tail;       ///< tail of the ring in the same file
   alignas(64) std::atomic<Position> head;       ///< head of the ring in the other file
   alignas(64) std::atomic<std::uint32_t> wait;  ///< not 0: the writer of this page sleeps (see kWait...)
+  std::atomic<std::uint32_t> barrier;           ///< 1: the writer of this page makes the barrier for both sides
 };
 
 // WAIT: what the sleeper waits for in the two lowest bits, a fresh number each time in the rest.
@@ -48,6 +49,7 @@ inline constexpr std::uint32_t kWaitStep = 4;      ///< added for each sleep
 static_assert(offsetof(MarkPage, tail) == regs::kMarkTail);
 static_assert(offsetof(MarkPage, head) == regs::kMarkHead);
 static_assert(offsetof(MarkPage, wait) == regs::kMarkWait);
+static_assert(offsetof(MarkPage, barrier) == regs::kMarkBarrier);
 static_assert(std::atomic<Position>::is_always_lock_free, "marks are shared between processes");
 static_assert(sizeof(std::atomic<Position>) == sizeof(Position));
 

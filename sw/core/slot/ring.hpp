@@ -2,6 +2,8 @@
 //
 // The other side's mark is read once into a local and checked: a mark that is more than one ring away makes the end
 // *broken*, for good; it then allows nothing.
+// commit() and release() publish a mark and order nothing after it: a caller that then looks whether the other side
+// sleeps makes a barrier first, or rings a bell, whose read-modify-writes are one.
 // Thread rules: an end belongs to one thread.
 #pragma once
 #include <cassert>
@@ -57,7 +59,7 @@ class Producer {
   void commit(std::uint32_t lines) {
     assert(lines <= known_free());
     tail_ += lines;
-    tail_mark_->store(tail_, std::memory_order_seq_cst);
+    tail_mark_->store(tail_, std::memory_order_release);
   }
   /// Lines committed that the other side has not released, from its mark as it is now.
   std::uint32_t outstanding() {
@@ -116,7 +118,7 @@ class Consumer {
   void release(std::uint32_t lines) {
     assert(lines <= tail_ - head_);
     head_ += lines;
-    head_mark_->store(head_, std::memory_order_seq_cst);
+    head_mark_->store(head_, std::memory_order_release);
   }
   Position head() const { return head_; }
   /// The other side wrote a mark that cannot be.

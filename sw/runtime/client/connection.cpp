@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/slot/barrier.hpp"
+
 namespace slotwire::client {
 namespace {
 
@@ -46,7 +48,12 @@ Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<
     if (!slot::is_event(fds[i].get())) throw std::invalid_argument("slotwired sent a wake-up that is no timerfd");
   }
   wake_ = std::move(fds[2]);
-  if (info_.direct) peer_wake_ = std::move(fds[3]);
+  if (info_.direct) {
+    peer_wake_ = std::move(fds[3]);
+    ordered_ = slot::can_be_ordered();
+    heavy_barrier_ = slot::heavy_barrier();
+    own_.marks().barrier.store(heavy_barrier_ ? 1 : 0, std::memory_order_relaxed);
+  }
   writer_ = slot::RecordWriter(slot::Producer(view_of(own_), own_.marks().tail, other_.marks().head));
   reader_ = slot::RecordReader(slot::Consumer(view_of(other_), own_.marks().head, other_.marks().tail));
   scanned_ = reader_.consumer().head();
@@ -68,6 +75,22 @@ void Connection::set_link(bool up, const std::string& text) {
 
 // --- the other side ---
 
+std::uint32_t Connection::peer_waits_for() const {
+  if (ordered_ && other_.marks().barrier.load(std::memory_order_relaxed) == 1) {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  } else {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  return other_.marks().wait.load(std::memory_order_relaxed);
+}
+
+void Connection::wake_peer(std::uint32_t what) {
+  const std::uint32_t wait = peer_waits_for();
+  if ((wait & what) == 0 || wait == peer_signalled_) return;
+  peer_signalled_ = wait;
+  slot::signal_event(peer_wake_.get());
+}
+
 void Connection::notify_written() {
   wanted_lines_ = 1;
   if (!info_.direct) {
@@ -75,18 +98,12 @@ void Connection::notify_written() {
     session_.ring(info_.local);
     return;
   }
-  const std::uint32_t wait = other_.marks().wait.load(std::memory_order_seq_cst);
-  if ((wait & slot::kWaitReadable) == 0 || wait == peer_signalled_) return;
-  peer_signalled_ = wait;
-  slot::signal_event(peer_wake_.get());
+  wake_peer(slot::kWaitReadable);
 }
 
 void Connection::notify_consumed(std::uint32_t lines) {
   if (info_.direct) {
-    const std::uint32_t wait = other_.marks().wait.load(std::memory_order_seq_cst);
-    if ((wait & slot::kWaitWritable) == 0 || wait == peer_signalled_) return;
-    peer_signalled_ = wait;
-    slot::signal_event(peer_wake_.get());
+    wake_peer(slot::kWaitWritable);
     return;
   }
   // The proxy sends a window update for a quarter of the ring, so ringing for less would be for nothing.

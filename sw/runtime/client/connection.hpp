@@ -124,7 +124,11 @@ class Connection {
   std::optional<Incoming> take_kept_answer(std::uint32_t id);
   Failure take_answer(const Incoming& answer, sw_message& reply);
   Failure wait_for_records(const Deadline& deadline);
-  void ask_to_be_woken(int what);
+  /// Stores what is waited for. False: look again before you sleep.
+  bool ask_to_be_woken(int what);
+  /// What the peer of a direct pair waits for, read after the mark that was stored last.
+  std::uint32_t peer_waits_for() const;
+  void wake_peer(std::uint32_t what);
   Failure end_failure();
   Failure broken(const std::string& text);
   Failure wait_failure() const;
@@ -146,6 +150,8 @@ class Connection {
   slot::RecordReader reader_;
   std::uint32_t wait_number_ = 0;
   std::uint32_t peer_signalled_ = 0;
+  bool heavy_barrier_ = false;  ///< of a direct pair: this end makes the barrier for both before it sleeps
+  bool ordered_ = false;        ///< the peer's barrier reaches this process
   std::uint32_t consumed_unrung_ = 0;
   std::uint32_t wanted_lines_ = 1;  ///< free lines that the last refused send needs
   std::size_t loan_ = 0;

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/slot/barrier.hpp"
 #include "runtime/client/connection.hpp"
 
 namespace slotwire::client {
@@ -20,17 +21,22 @@ bool Connection::holds(int what) {
   return (what & SW_WRITABLE) != 0 && writer_.producer().writable(wanted_lines_) >= wanted_lines_;
 }
 
-void Connection::ask_to_be_woken(int what) {
+bool Connection::ask_to_be_woken(int what) {
   wait_number_ += slot::kWaitStep;
   if (wait_number_ == 0) wait_number_ = slot::kWaitStep;
   const std::uint32_t bits =
       ((what & SW_READABLE) != 0 ? slot::kWaitReadable : 0U) | ((what & SW_WRITABLE) != 0 ? slot::kWaitWritable : 0U);
   own_.marks().wait.store(wait_number_ | bits, std::memory_order_seq_cst);
+  if (!heavy_barrier_ || slot::heavy_barrier()) return true;
+  // The kernel refuses what it did before (the process has given the system call up meanwhile). The peer may have
+  // looked already and rely on a barrier that was not made: this once, nobody sleeps.
+  heavy_barrier_ = false;
+  own_.marks().barrier.store(0, std::memory_order_seq_cst);
+  return false;
 }
 
 bool Connection::arm(int what) {
-  ask_to_be_woken(what);
-  if (!holds(what)) return true;
+  if (ask_to_be_woken(what) && !holds(what)) return true;
   disarm();
   return false;
 }
@@ -64,8 +70,7 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
     if (waiter.next() == slot::Waiter::Step::again) continue;
     if (deadline.passed()) return wait_failure();
     // Tell the other side that this one sleeps, look once more, sleep.
-    ask_to_be_woken(what);
-    if (!condition() && !interrupted_) {
+    if (ask_to_be_woken(what) && !condition() && !interrupted_) {
       std::array<pollfd, 2> fds{{{wake_.get(), POLLIN, 0}, {session_.fd(), POLLIN, 0}}};
       ::poll(fds.data(), fds.size(), deadline.poll_ms());
       if (fds[1].revents != 0) session_.process();
