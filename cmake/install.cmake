@@ -16,7 +16,8 @@ endif()
 install(TARGETS slotwire slotwire_static EXPORT slotwire-targets
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp
-              sw/runtime/client/include/slotwire_types.hpp sw/runtime/client/include/slotwire_server.hpp TYPE INCLUDE)
+              sw/runtime/client/include/slotwire_types.hpp sw/runtime/client/include/slotwire_server.hpp
+              sw/runtime/client/include/slotwire_blocks.h sw/runtime/client/include/slotwire_blocks.hpp TYPE INCLUDE)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/slotwire)
 install(EXPORT slotwire-targets NAMESPACE slotwire:: DESTINATION ${package_dir})

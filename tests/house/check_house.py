@@ -10,7 +10,7 @@ from pathlib import Path
 
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
-CORE = {"core", "core/regs", "core/slot", "core/pipeline", "core/carriers"}
+CORE = {"core", "core/regs", "core/blocks", "core/slot", "core/pipeline", "core/carriers"}
 CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
@@ -19,6 +19,7 @@ ALLOWED = {
     "core": set(),
     "core/regs": set(),
     "core/slot": {"core/regs"},
+    "core/blocks": set(),
     "core/pipeline": {"core/slot", "core/regs"},
     "core/carriers": {"core", "core/pipeline", "core/slot", "core/regs"},
     "core/http_stream": {"core", "core/pipeline"},
@@ -29,11 +30,12 @@ ALLOWED = {
     "driver/sharded": CORE | {"driver", "driver/soft"},
     "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
+    "runtime/blocks": {"core/blocks", "core/slot", "core/regs"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/sandbox": {"core", "core/slot"},
     "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
     "runtime/gate": {"runtime/control", "runtime/http", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
-    "runtime/client": {"runtime/control", "core", "core/slot", "core/regs"},
+    "runtime/client": {"runtime/blocks", "core/blocks", "runtime/control", "core", "core/slot", "core/regs"},
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
@@ -44,8 +46,8 @@ ALLOWED = {
 }
 FLOORS = ("core", "driver", "runtime", "tools", "sim")
 # These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
-STANDARD_ONLY = {"core/slot", "core/pipeline", "core/http_stream"}
-SYSTEM_FILES = {"core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
+STANDARD_ONLY = {"core/slot", "core/blocks", "core/pipeline", "core/http_stream"}
+SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)

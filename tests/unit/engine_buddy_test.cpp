@@ -1,5 +1,5 @@
 // The buddy allocator against a plain model, at its limits, and without heap allocation after construction.
-#include "runtime/engine/slots/buddy.hpp"
+#include "core/blocks/buddy.hpp"
 
 #include <gtest/gtest.h>
 
@@ -32,6 +32,9 @@ std::atomic<std::uint64_t> heap_allocations{0};
 }
 
 namespace slotwire::engine {
+using blocks::BuddyAllocator;
+using blocks::BuddyError;
+using blocks::BuddyStats;
 namespace {
 
 constexpr std::uint64_t kBlock = BuddyAllocator::kBlockBytes;

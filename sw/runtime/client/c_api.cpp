@@ -4,11 +4,15 @@
 #include <string>
 #include <type_traits>
 
+#include "runtime/client/c_abi.hpp"
 #include "runtime/client/context.hpp"
 #include "slotwire.h"
 
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
+using slotwire::client::from_caller;
+using slotwire::client::report;
+using slotwire::client::to_caller;
 using slotwire::slot::RecordKind;
 
 namespace {
@@ -23,7 +27,9 @@ std::string& last_error() {
 /// Whether last_error() holds a text: most calls have none, and neither set nor clear one.
 constinit thread_local bool has_text = false;
 
-int report(const Failure& failure) {
+}  // namespace
+
+int slotwire::client::report(const Failure& failure) {
   if (has_text || !failure.text.empty()) {
     last_error() = failure.text;
     has_text = !failure.text.empty();
@@ -31,22 +37,7 @@ int report(const Failure& failure) {
   return failure.status;
 }
 
-/// Copies a struct of the caller's version: what it does not have stays at the default.
-template <typename T>
-T from_caller(const T* given) {
-  T own{};
-  if (given != nullptr) std::memcpy(&own, given, given->size < sizeof(T) ? given->size : sizeof(T));
-  own.size = sizeof(T);
-  return own;
-}
-
-/// Copies a struct to the caller's, no more than it has room for.
-template <typename T>
-void to_caller(const T& own, T* given) {
-  const std::uint32_t size = given->size;
-  std::memcpy(given, &own, size < sizeof(T) ? size : sizeof(T));
-  given->size = size;
-}
+namespace {
 
 Failure null_pointer() {
   return {SW_INVALID, "an argument is NULL"};

@@ -14,14 +14,14 @@ std::uint64_t ring_bytes(unsigned order) {
   return std::uint64_t{regs::kLineBytes} << order;
 }
 
-BuddyAllocator make_allocator(const Config& config) {
-  const std::optional<unsigned> space = BuddyAllocator::order_for(config.memory.slot_memory);
+blocks::BuddyAllocator make_allocator(const Config& config) {
+  const std::optional<unsigned> space = blocks::BuddyAllocator::order_for(config.memory.slot_memory);
   if (!space) throw std::runtime_error("memory.slot_memory is larger than the allocator's largest space");
-  return BuddyAllocator(*space);
+  return blocks::BuddyAllocator(*space);
 }
 
 unsigned block_order(unsigned ring_order) {
-  return *BuddyAllocator::order_for(ring_bytes(ring_order));
+  return *blocks::BuddyAllocator::order_for(ring_bytes(ring_order));
 }
 
 bool has_output(const SlotDescriptor& d) {
@@ -56,7 +56,7 @@ bool SlotTable::is_paired(std::uint16_t slot) const {
 
 void SlotTable::release_memory(std::uint64_t offset) {
   if (offset == kNoOffset) return;
-  if (const BuddyError error = memory_.release(offset); error != BuddyError::none) {
+  if (const blocks::BuddyError error = memory_.release(offset); error != blocks::BuddyError::none) {
     parts_.log->error("slot memory at {}: {}", offset, describe(error));
   }
 }
@@ -88,7 +88,7 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
   if (with_output && in_offset) out_offset = memory_.allocate(block_order(wish.out_order));
   if (!in_offset || (with_output && !out_offset)) {
     if (in_offset) release_memory(*in_offset);
-    const BuddyStats stats = memory_.stats();
+    const blocks::BuddyStats stats = memory_.stats();
     throw Refusal{"no_memory", "no slot memory for " + std::to_string(bytes >> 10U) +
                                    " KiB: " + std::to_string(stats.free_bytes >> 10U) + " KiB of " +
                                    std::to_string(stats.total_bytes >> 10U) + " KiB are free, the largest piece is " +
@@ -462,8 +462,8 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
   SlotDescriptor& d = at(slot);
   if (!fits(d, parts_.admin.rows()[slot], fds.size(), count(), parts_.loop_link)) return false;
   const bool with_output = has_output(d);
-  if (memory_.claim(d.in_offset, block_order(d.in_order)) != BuddyError::none) return false;
-  if (with_output && memory_.claim(d.out_offset, block_order(d.out_order)) != BuddyError::none) {
+  if (memory_.claim(d.in_offset, block_order(d.in_order)) != blocks::BuddyError::none) return false;
+  if (with_output && memory_.claim(d.out_offset, block_order(d.out_order)) != blocks::BuddyError::none) {
     release_memory(d.in_offset);
     return false;
   }

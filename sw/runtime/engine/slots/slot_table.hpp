@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/blocks/buddy.hpp"
 #include "driver/card.hpp"
 #include "runtime/control/messages.hpp"
 #include "runtime/engine/admin/admin.hpp"
@@ -18,7 +19,6 @@
 #include "runtime/engine/host/node_log.hpp"
 #include "runtime/engine/recovery/descriptor_store.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
-#include "runtime/engine/slots/buddy.hpp"
 #include "runtime/engine/slots/link_slots.hpp"
 
 namespace slotwire::engine {
@@ -135,7 +135,7 @@ class SlotTable {
   std::size_t count() const { return parts_.admin.slots().size(); }
   std::size_t used() const { return used_; }
   std::size_t draining() const { return draining_.size(); }
-  BuddyStats memory() const { return memory_.stats(); }
+  blocks::BuddyStats memory() const { return memory_.stats(); }
   /// Lines of draining slots that were not delivered yet.
   std::uint64_t undelivered_lines() const;
   /// A slot as its process is told of it.
@@ -183,7 +183,7 @@ class SlotTable {
 
   SlotParts parts_;
   Abandoned abandoned_;
-  BuddyAllocator memory_;
+  blocks::BuddyAllocator memory_;
   LinkSlots by_link_;
   std::vector<Draining> draining_;
   std::uint32_t next_slot_ = 0;

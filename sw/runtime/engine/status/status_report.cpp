@@ -153,7 +153,7 @@ Json StatusReport::users() {
 Json StatusReport::node() {
   driver::Card& card = parts_.card.card();
   card.refresh({});
-  const BuddyStats memory = parts_.slots.memory();
+  const blocks::BuddyStats memory = parts_.slots.memory();
   const NodeCard::Chosen& chosen = parts_.card.chosen();
   return Json{
       {"node", parts_.config.node.name},

@@ -1,9 +1,9 @@
-#include "runtime/engine/slots/buddy.hpp"
+#include "core/blocks/buddy.hpp"
 
 #include <bit>
 #include <stdexcept>
 
-namespace slotwire::engine {
+namespace slotwire::blocks {
 namespace {
 
 unsigned checked_order(unsigned space_order) {
@@ -186,4 +186,4 @@ std::string BuddyAllocator::check() const {
   return listed == free_heads ? "" : "a free block is on no list";
 }
 
-}  // namespace slotwire::engine
+}  // namespace slotwire::blocks

@@ -1,4 +1,5 @@
-// The buddy allocator of slot memory: it hands out ranges of an address space, it never touches the memory itself.
+// The buddy allocator of slot memory and of block memory: it hands out ranges of an address space, it never touches the
+// memory itself.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -7,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace slotwire::engine {
+namespace slotwire::blocks {
 
 /// Why release() or claim() refused. Nothing was changed.
 enum class BuddyError : std::uint8_t {
@@ -84,4 +85,4 @@ class BuddyAllocator {
   std::vector<Block> previous_;
 };
 
-}  // namespace slotwire::engine
+}  // namespace slotwire::blocks

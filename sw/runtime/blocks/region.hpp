@@ -1,0 +1,99 @@
+// A region: the directory that processes of one user share when they publish and subscribe, with no engine between
+// them.
+//
+// The first process that opens a region makes it, the next ones find it, and when the last one ends nothing is left
+// ("Regions" in docs/blocks.md).
+#pragma once
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/slot/memory.hpp"
+#include "runtime/blocks/region_layout.hpp"
+
+namespace slotwire::blocks {
+
+/// An address of an abstract socket.
+struct SocketAddress {
+  sockaddr_un address{};
+  socklen_t length = 0;
+
+  static SocketAddress abstract(std::string_view name);
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
+};
+
+/// Whether the process `pid` that was started at `start_time` still runs.
+bool is_alive(std::uint32_t pid, std::uint64_t start_time);
+/// Start time of a process, as in Member; 0: there is no such process.
+std::uint64_t start_time_of(std::uint32_t pid);
+
+/// An attachment to a region. One thread, but for the process-wide order of locks, which any number of Regions share.
+class Region {
+ public:
+  /// Attaches to region `name` of this user ([A-Za-z0-9_-], 1 to 31 of them), and makes it if nobody is attached.
+  /// Throws std::invalid_argument for the name, std::system_error or std::runtime_error with what to do.
+  explicit Region(std::string name, std::chrono::milliseconds patience = std::chrono::seconds(10));
+  /// Detaches: removes everything of this process from the directory.
+  ~Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+
+  /// The right to change the directory, and to read what others may change. Released by the kernel if the process dies.
+  /// Not kept while anything is waited for. Blocks while another process has it.
+  class Lock {
+   public:
+    explicit Lock(Region& region);
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+   private:
+    std::unique_lock<std::mutex> process_;
+    Region& region_;
+  };
+
+  RegionMemory& memory() const { return *reinterpret_cast<RegionMemory*>(mapping_.data()); }
+  std::uint64_t generation() const { return memory().generation.load(std::memory_order_acquire); }
+  /// Counts a change of the directory; under the lock. Returns the new generation.
+  std::uint64_t changed();
+
+  std::uint32_t self() const { return self_; }
+  /// False in a child that was forked: it has this object too, and is not attached.
+  bool is_attached() const;
+  const std::string& name() const { return name_; }
+  /// A socket that is readable after somebody woke it. `waker` becomes its number. Throws std::system_error.
+  slot::Fd make_waker(std::uint32_t& waker) const;
+  /// Address of `waker` of `member`; under the lock.
+  SocketAddress address_of(std::uint32_t member, std::uint32_t waker) const;
+  /// Wakes whoever sleeps at `address`. Never blocks; a full queue means that it is awake anyway.
+  void wake(const SocketAddress& address) const;
+  /// Wakes all publishers and subscribers of other members, after a change of the directory; under the lock.
+  void wake_others() const;
+
+  /// Removes the entries of members that have died; under the lock. True: there were any.
+  bool sweep();
+  /// Opens `fd` of the process of a member for reading. Empty: the member has gone. Under the lock.
+  slot::Fd open_from(std::uint32_t member, std::uint32_t fd) const;
+
+ private:
+  void attach(std::chrono::milliseconds patience);
+  bool join_existing();
+  void remove_member(std::uint32_t member);
+
+  std::string name_, prefix_;
+  slot::Fd file_, socket_;
+  slot::Mapping mapping_;
+  std::uint32_t self_ = 0;
+};
+
+/// Copies a text of at most 63 bytes.
+Name make_name(std::string_view text);
+
+}  // namespace slotwire::blocks

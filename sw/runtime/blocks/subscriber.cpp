@@ -1,0 +1,286 @@
+#include "runtime/blocks/subscriber.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <stdexcept>
+
+#include "core/slot/barrier.hpp"
+
+namespace slotwire::blocks {
+namespace {
+
+/// Looks without waiting between two looks at who has ended, so that a process that only polls learns of it.
+constexpr std::uint32_t kLooksPerDrain = 64;
+
+/// What a list's file says of itself, read once and checked against its size.
+struct ListShape {
+  std::size_t entries = 0;
+  std::size_t block_offset = 0;
+  std::size_t block_bytes = 0;
+};
+
+std::optional<ListShape> shape_of(const slot::Mapping& mapping, std::uint64_t serial) {
+  if (mapping.size() < kListEntries) return std::nullopt;
+  const auto& header = *reinterpret_cast<const volatile ListHeader*>(mapping.data());
+  const ListShape shape{header.entries, header.block_offset, header.block_bytes};
+  if (header.magic != kListMagic || header.version != kRegionVersion || header.serial != serial) return std::nullopt;
+  if (!std::has_single_bit(shape.entries) || shape.entries < 2) return std::nullopt;
+  if (shape.block_offset > mapping.size() || shape.block_offset < kListEntries ||
+      (shape.block_offset - kListEntries) / sizeof(Entry<>) < shape.entries ||
+      mapping.size() - shape.block_offset < shape.block_bytes || shape.block_offset % kPlaceBytes != 0)
+    return std::nullopt;
+  return shape;
+}
+
+}  // namespace
+
+struct Subscriber::Source {
+  std::uint32_t publication = 0;
+  std::uint64_t serial = 0;
+  std::uint32_t member = 0, pid = 0;
+  SocketAddress address;
+  slot::Mapping mapping;
+  ListShape shape;
+  CursorEntry* entry = nullptr;
+  ListReader<> reader;
+  std::size_t held = 0;  ///< views that are out
+  bool gone = false;     ///< the publisher will publish nothing more
+  bool broken = false;
+  std::uint32_t woken = 0;  ///< the publisher's WAIT that was answered last
+
+  const ListMarks<>& marks() const { return reinterpret_cast<const ListHeader*>(mapping.data())->marks; }
+};
+
+Subscriber::Subscriber(Region& region, const std::string& topic, const SubscriberOptions& options)
+    : region_(region), options_(options), topic_(topic), sleeper_(region) {
+  if (topic.empty() || topic.size() > kMaxTopic)
+    throw std::invalid_argument("a topic's name has 1 to " + std::to_string(kMaxTopic) + " bytes");
+  ordered_ = slot::can_be_ordered();
+  barrier_ = slot::heavy_barrier();
+  {
+    const Region::Lock lock(region);
+    auto& all = region.memory().subscriptions;
+    const auto free = std::find_if(all.begin(), all.end(), [](const Subscription& s) { return s.state.load() == 0; });
+    if (free == all.end()) {
+      throw std::runtime_error("region '" + region.name() + "' has " + std::to_string(kMaxSubscriptions) +
+                               " subscribers, the most there can be: close one or use another region");
+    }
+    index_ = static_cast<std::uint32_t>(free - all.begin());
+    free->member = region.self();
+    free->waker = sleeper_.waker();
+    free->topic = make_name(topic);
+    free->state.store(1);
+  }
+  refresh();
+}
+
+Subscriber::~Subscriber() {
+  try {
+    if (!region_.is_attached()) return;
+    const Region::Lock lock(region_);
+    for (const auto& source : sources_) detach(*source);
+    region_.memory().subscriptions[index_].state.store(0);
+    region_.changed();
+    region_.wake_others();
+  } catch (const std::exception&) {
+    // The others find that it has gone when the process ends.
+  }
+}
+
+void Subscriber::detach(Source& source) {
+  dropped_before_ += source.reader.dropped();
+  source.entry->cursor.overflow.store(static_cast<std::uint32_t>(Overflow::none));
+  source.entry->state.store(0);
+}
+
+std::unique_ptr<Subscriber::Source> Subscriber::attach(std::uint32_t publication, std::uint64_t generation) {
+  RegionMemory& region = region_.memory();
+  const Publication& entry = region.publications[publication];
+  auto source = std::make_unique<Source>();
+  source->publication = publication;
+  source->serial = entry.serial;
+  source->member = entry.member % kMaxMembers;
+  source->pid = region.members[source->member].pid;
+  source->address = region_.address_of(source->member, entry.waker);
+  const slot::Fd file = region_.open_from(source->member, entry.list_fd);
+  if (!file || !slot::check_sealed_file(file.get(), entry.list_bytes).empty()) return nullptr;
+  source->mapping = slot::map_file(file.get(), entry.list_bytes, slot::Access::read_only);
+  const std::optional<ListShape> shape = shape_of(source->mapping, entry.serial);
+  if (!shape) return nullptr;
+  source->shape = *shape;
+  const auto free = std::find_if(region.cursors.begin(), region.cursors.end(),
+                                 [](const CursorEntry& c) { return c.state.load() == 0; });
+  if (free == region.cursors.end()) {
+    throw std::runtime_error("region '" + region_.name() + "' has " + std::to_string(kMaxCursors) +
+                             " pairs of publisher and subscriber, the most there can be: use another region");
+  }
+  source->entry = &*free;
+  free->subscription = index_;
+  free->member = region_.self();
+  free->publication = publication;
+  free->publication_serial = entry.serial;
+  free->cursor.wait.store(0);
+  free->cursor.barrier.store(barrier_ ? 1 : 0);
+  for (auto& hold : free->cursor.holds) hold.store(0);
+  source->reader = ListReader<>(
+      source->marks(), {reinterpret_cast<const Entry<>*>(source->mapping.data() + kListEntries), shape->entries},
+      free->cursor, options_.overflow, options_.history, generation);
+  free->state.store(1);
+  return source;
+}
+
+void Subscriber::refresh() {
+  sleeper_.sweep_if_ended();
+  const Region::Lock lock(region_);
+  RegionMemory& region = region_.memory();
+  const Name topic = make_name(topic_);
+  const std::uint64_t next = region_.generation() + 1;
+  bool attached = false;
+  for (std::uint32_t i = 0; i < kMaxPublications; ++i) {
+    const Publication& entry = region.publications[i];
+    const bool ours = entry.state.load() != 0 && entry.topic == topic;
+    const auto known = std::find_if(sources_.begin(), sources_.end(),
+                                    [&](const auto& source) { return source->publication == i && !source->gone; });
+    if (known != sources_.end() && (!ours || (*known)->serial != entry.serial)) (*known)->gone = true;
+    if (!ours || (known != sources_.end() && !(*known)->gone)) continue;
+    if (auto source = attach(i, next)) {
+      sources_.push_back(std::move(source));
+      attached = true;
+    }
+  }
+  // The publishers learn of it when they publish next, or now if they wait for subscribers.
+  if (attached) {
+    region_.changed();
+    region_.wake_others();
+  }
+  std::vector<std::uint32_t> members;
+  for (const auto& source : sources_) {
+    if (!source->gone) members.push_back(source->member);
+  }
+  sleeper_.watch(members);
+  generation_ = region_.generation();
+}
+
+Subscriber::Look Subscriber::look(View& out) {
+  look_for_publishers();
+  bool holds_too_many = false;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    if (++turn_ >= sources_.size()) turn_ = 0;
+    Source& source = *sources_[turn_];
+    if (source.broken) continue;
+    Taken taken;
+    const auto found = source.reader.take(taken);
+    if (found == ListReader<>::Look::taken) {
+      const std::uint64_t offset = std::uint64_t{taken.place} * kPlaceBytes;
+      if (offset > source.shape.block_bytes || taken.length > source.shape.block_bytes - offset) {
+        source.broken = true;
+        ++broken_;
+        continue;
+      }
+      out.data = {source.mapping.data() + source.shape.block_offset + offset, taken.length};
+      out.publisher = source.pid;
+      out.source = &source;
+      out.taken = taken;
+      ++source.held;
+      ++taken_;
+      return Look::taken;
+    }
+    holds_too_many = holds_too_many || found == ListReader<>::Look::holds_too_many;
+    if (source.gone && source.held == 0 && found == ListReader<>::Look::nothing_there) {
+      const Region::Lock lock(region_);
+      detach(source);
+      sources_.erase(sources_.begin() + static_cast<std::ptrdiff_t>(turn_));
+      region_.changed();
+      turn_ = 0;
+      i = 0;
+    }
+  }
+  return holds_too_many ? Look::holds_too_many : Look::nothing_there;
+}
+
+void Subscriber::ask_to_be_woken() {
+  wait_number_ += 2;
+  for (const auto& source : sources_) source->entry->cursor.wait.store(wait_number_ | 1U, std::memory_order_seq_cst);
+  if (barrier_) {
+    barrier_ = slot::heavy_barrier();
+  } else {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+}
+
+Subscriber::Look Subscriber::take(const Deadline& deadline, View& out) {
+  Look found = look(out);
+  if (found != Look::nothing_there) return found;
+  slot::Waiter waiter(options_.wait);
+  while (true) {
+    sleeper_.sweep_if_ended();
+    if (deadline && *deadline <= std::chrono::steady_clock::now()) {
+      if (++idle_looks_ % kLooksPerDrain == 0) sleeper_.drain();
+      return Look::nothing_there;
+    }
+    if (waiter.next() == slot::Waiter::Step::sleep) {
+      const bool relied_upon = barrier_;
+      look_for_publishers();
+      ask_to_be_woken();
+      const std::uint64_t armed_generation = generation_;
+      found = look(out);
+      if (found == Look::nothing_there && region_.generation() == armed_generation) {
+        // Publishers rely on a barrier that the kernel refuses by now: a wake-up may be missed.
+        const Deadline soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+        sleeper_.sleep(relied_upon && !barrier_ && (!deadline || *deadline > *soon) ? soon : deadline);
+      }
+      for (const auto& source : sources_) source->entry->cursor.wait.store(0, std::memory_order_relaxed);
+      if (found != Look::nothing_there) return found;
+      waiter.reset();
+    }
+    found = look(out);
+    if (found != Look::nothing_there) return found;
+  }
+}
+
+void Subscriber::release(const View& view) {
+  Source& source = *view.source;
+  --source.held;
+  if (!source.reader.release(view.taken) || source.gone) return;
+  if (ordered_ && source.marks().barrier.load(std::memory_order_relaxed) == 1) {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  } else {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  const std::uint32_t wait = source.marks().wait.load(std::memory_order_relaxed);
+  if (wait == 0 || wait == source.woken) return;
+  source.woken = wait;
+  region_.wake(source.address);
+}
+
+bool Subscriber::arm() {
+  look_for_publishers();
+  ask_to_be_woken();
+  const bool ready =
+      region_.generation() != generation_ || sleeper_.somebody_ended() ||
+      std::any_of(sources_.begin(), sources_.end(), [](const auto& source) { return source->reader.ready(); });
+  if (ready) disarm();
+  return !ready;
+}
+
+void Subscriber::disarm() {
+  for (const auto& source : sources_) source->entry->cursor.wait.store(0, std::memory_order_relaxed);
+  sleeper_.drain();
+}
+
+std::size_t Subscriber::publishers() {
+  sleeper_.drain();
+  sleeper_.sweep_if_ended();
+  look_for_publishers();
+  return static_cast<std::size_t>(
+      std::count_if(sources_.begin(), sources_.end(), [](const auto& source) { return !source->gone; }));
+}
+
+std::uint64_t Subscriber::dropped() const {
+  std::uint64_t dropped = dropped_before_;
+  for (const auto& source : sources_) dropped += source->reader.dropped();
+  return dropped;
+}
+
+}  // namespace slotwire::blocks

@@ -1,0 +1,88 @@
+// The subscribing end of a topic: messages of all its publishers, read where they lie.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/slot/waiter.hpp"
+#include "runtime/blocks/waits.hpp"
+
+namespace slotwire::blocks {
+
+struct SubscriberOptions {
+  Overflow overflow = Overflow::block;
+  std::uint32_t history = 0;  ///< messages from before, of each publisher, if it still has them
+  slot::WaitPolicy wait{};
+};
+
+/// One thread. Views are released before their Subscriber goes.
+class Subscriber {
+ public:
+  struct Source;
+  /// A message in the publisher's memory, mapped read-only; unchanged by an honest publisher until it is released.
+  struct View {
+    std::span<const std::byte> data{};
+    std::uint32_t publisher = 0;  ///< number of its process
+    Source* source = nullptr;
+    Taken taken{};
+  };
+  enum class Look : std::uint8_t {
+    taken,
+    nothing_there,   ///< within the deadline
+    holds_too_many,  ///< release one first
+  };
+
+  /// Throws std::invalid_argument, std::runtime_error or std::system_error with what to do.
+  Subscriber(Region& region, const std::string& topic, const SubscriberOptions& options);
+  ~Subscriber();
+  Subscriber(const Subscriber&) = delete;
+  Subscriber& operator=(const Subscriber&) = delete;
+
+  /// The next message: publishers take turns, each one's messages come in order. Waits until `deadline`.
+  Look take(const Deadline& deadline, View& out);
+  void release(const View& view);
+
+  /// For an event loop: arm(); if that is true, wait until fd() is readable; disarm(); take() until nothing is there.
+  /// False: a message is there already.
+  bool arm();
+  void disarm();
+  int fd() const { return sleeper_.fd(); }
+
+  /// Publishers that have not ended.
+  std::size_t publishers();
+  std::uint64_t taken() const { return taken_; }
+  /// Messages that were lost because this end was overtaken.
+  std::uint64_t dropped() const;
+  /// Publishers that wrote what no honest one writes; they were left.
+  std::uint64_t broken_publishers() const { return broken_; }
+
+ private:
+  void refresh();
+  void look_for_publishers() {
+    if (region_.generation() != generation_) refresh();
+  }
+  std::unique_ptr<Source> attach(std::uint32_t publication, std::uint64_t generation);
+  void detach(Source& source);
+  Look look(View& out);
+  void ask_to_be_woken();
+
+  Region& region_;
+  SubscriberOptions options_;
+  std::string topic_;
+  Sleeper sleeper_;
+  std::uint32_t index_ = 0;  ///< of the subscription
+  std::uint64_t generation_ = 0;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::size_t turn_ = 0;
+  bool ordered_ = false;
+  bool barrier_ = false;  ///< this end makes the barrier for both sides before it sleeps
+  std::uint32_t wait_number_ = 0;
+  std::uint32_t idle_looks_ = 0;
+  std::uint64_t taken_ = 0;
+  std::uint64_t dropped_before_ = 0;  ///< of publishers that have gone
+  std::uint64_t broken_ = 0;
+};
+
+}  // namespace slotwire::blocks

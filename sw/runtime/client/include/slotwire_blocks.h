@@ -1,0 +1,116 @@
+/* slotwire_blocks.h: publishing and subscribing between processes of one host, C ABI. No engine is needed.
+ *
+ * A publisher loans a block of its own memory, writes a message into it, and publishes it; every subscriber of the
+ * topic reads it where it lies, read-only, and releases it. Nothing is copied and no lock is taken. Processes meet in a
+ * region: those of one user that open the same name share one, the first of them makes it, and when the last one ends
+ * nothing is left of it.
+ *
+ * Threads: a region and everything made from it belong to the thread that opened it; a call from another thread returns
+ * SW_WRONG_THREAD and does nothing. Errors, timeouts and SW_INIT are as in slotwire.h.
+ */
+#ifndef SLOTWIRE_BLOCKS_H
+#define SLOTWIRE_BLOCKS_H
+
+#include "slotwire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The header is C: NOLINTBEGIN(modernize-use-using). */
+
+typedef struct sw_region sw_region;
+typedef struct sw_publisher sw_publisher;
+typedef struct sw_subscriber sw_subscriber;
+
+/* Attaches to the region `name` ([A-Za-z0-9_-]{1,31}; NULL: "default") of this user. SW_INVALID, SW_REFUSED (another
+ * user is in the way, or other processes use another release), SW_NO_MEMORY. */
+SW_API int sw_region_open(const char* name, sw_region** out);
+/* Closes the region and every publisher and subscriber of it. Views and blocks become invalid. NULL is allowed. */
+SW_API void sw_region_close(sw_region* region);
+
+/* ---- publishing ---- */
+
+typedef struct sw_publisher_options {
+  uint32_t size;
+  uint32_t entries;     /* messages that wait at most, a power of two, 2 to 65536; 0: 256 */
+  uint64_t block_bytes; /* memory for blocks, rounded up to a power of two, up to 32 GiB; 0: 4 MiB */
+  uint32_t history;     /* messages that are kept for subscribers that come later, fewer than entries */
+} sw_publisher_options;
+
+/* A block. */
+typedef struct sw_block {
+  uint32_t size;
+  uint32_t place;  /* the library's */
+  void* data;      /* aligned to 64 bytes; what stands there is left from before */
+  uint64_t length; /* bytes that were asked for */
+} sw_block;
+
+/* Publishes on `topic` (1 to 63 bytes), beside others that do. */
+SW_API int sw_publisher_open(sw_region* region, const char* topic, const sw_publisher_options* options,
+                             sw_publisher** out);
+SW_API void sw_publisher_close(sw_publisher* publisher);
+/* Loans a block of at least `length` bytes. While subscribers hold all of them it waits, at most `timeout`: SW_AGAIN,
+ * SW_TIMED_OUT. SW_REFUSED: a subscriber with SW_OVERFLOW_FAIL does not keep up. SW_TOO_LARGE. */
+SW_API int sw_publisher_loan(sw_publisher* publisher, size_t length, sw_timeout_ms timeout, sw_block* out);
+/* Publishes the first `length` bytes of a loan, which is no longer the caller's then. Fails as sw_publisher_loan() does
+ * while the list is full; the loan stays the caller's. */
+SW_API int sw_publisher_publish(sw_publisher* publisher, const sw_block* block, size_t length, sw_timeout_ms timeout);
+/* Gives a loan back unpublished. */
+SW_API void sw_publisher_abandon(sw_publisher* publisher, const sw_block* block);
+/* Waits until the topic has `count` subscribers that get everything which is published from now on. SW_TIMED_OUT. */
+SW_API int sw_publisher_wait(sw_publisher* publisher, uint32_t count, sw_timeout_ms timeout);
+/* How many there are now. */
+SW_API int sw_publisher_subscribers(sw_publisher* publisher, uint32_t* count);
+
+/* ---- subscribing ---- */
+
+/* What happens when a subscriber is slower than a publisher. */
+enum {
+  SW_OVERFLOW_BLOCK = 1,       /* the publisher waits */
+  SW_OVERFLOW_DROP_OLDEST = 2, /* the oldest messages that it has not taken are lost; it holds at most 16 at once */
+  SW_OVERFLOW_FAIL = 3         /* the publisher's call fails with SW_REFUSED */
+};
+
+typedef struct sw_subscriber_options {
+  uint32_t size;
+  uint32_t overflow; /* SW_OVERFLOW_...; 0: SW_OVERFLOW_BLOCK */
+  uint32_t history;  /* messages from before, of each publisher, as far as it still has them */
+} sw_subscriber_options;
+
+/* A message where it lies. */
+typedef struct sw_view {
+  uint32_t size;
+  uint32_t publisher; /* number of the process that published it */
+  const void* data;   /* read-only memory of the publisher; valid until sw_subscriber_release() */
+  uint64_t length;    /* bytes */
+  uint64_t position;  /* its number among the messages of its publisher, from 0 */
+  void* owner;        /* the library's */
+  uint32_t place, hold;
+} sw_view;
+
+/* Subscribes to `topic`: gets the messages of all its publishers, those of each in order. */
+SW_API int sw_subscriber_open(sw_region* region, const char* topic, const sw_subscriber_options* options,
+                              sw_subscriber** out);
+SW_API void sw_subscriber_close(sw_subscriber* subscriber);
+/* The next message. SW_AGAIN, SW_TIMED_OUT; SW_BUSY: 16 are held already by one that drops. */
+SW_API int sw_subscriber_take(sw_subscriber* subscriber, sw_timeout_ms timeout, sw_view* out);
+/* Gives a message back, in any order. */
+SW_API void sw_subscriber_release(sw_subscriber* subscriber, const sw_view* view);
+/* Messages lost because the publisher overtook this subscriber, and publishers that exist now. */
+SW_API int sw_subscriber_dropped(const sw_subscriber* subscriber, uint64_t* dropped);
+SW_API int sw_subscriber_publishers(sw_subscriber* subscriber, uint32_t* count);
+
+/* Waiting in an event loop: 1. take until SW_AGAIN  2. sw_subscriber_arm()  3. if that returns SW_OK, wait until the
+ * descriptor is readable  4. sw_subscriber_disarm(), then take. SW_AGAIN of arm: do not sleep, take. */
+SW_API int sw_subscriber_fd(const sw_subscriber* subscriber);
+SW_API int sw_subscriber_arm(sw_subscriber* subscriber);
+SW_API void sw_subscriber_disarm(sw_subscriber* subscriber);
+
+/* NOLINTEND(modernize-use-using). */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
