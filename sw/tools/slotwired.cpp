@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/carriers/tls.hpp"
+#include "core/slot/open_files.hpp"
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/engine.hpp"
 #include "runtime/engine/services/directory.hpp"
@@ -22,6 +23,7 @@ constexpr int kExitFailed = 1;
 }  // namespace
 
 int main(int argc, char** argv) {
+  slotwire::slot::open_standard_descriptors();
   // A log that nobody reads any more must not end the engine.
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app{"The engine of a Slotwire node: gives processes slots and moves what is in them to other nodes."};

@@ -31,8 +31,8 @@ using http_stream::SessionState;
 
 constexpr int kBacklog = 256;
 constexpr int kAcceptAtOnce = 32;
-/// For what was said last to reach the server when the program is to end.
-constexpr std::chrono::microseconds kFarewell{2'000'000};
+/// For what was said last to reach the server when the program is to end: by itself, and by a signal.
+constexpr std::chrono::microseconds kFarewell{2'000'000}, kSignalFarewell{500'000};
 /// With --listen, before a session takes the place of one that ended: first and longest.
 constexpr std::chrono::microseconds kAgainFirst{500'000}, kAgainMost{10'000'000};
 
@@ -42,7 +42,11 @@ constexpr std::chrono::microseconds kAgainFirst{500'000}, kAgainMost{10'000'000}
 class Unblocked {
  public:
   explicit Unblocked(int fd) : flags_(::fcntl(fd, F_GETFL)) {
-    if (flags_ < 0) throw CommandError(kExitFailed, "standard input or output is closed");
+    // As open_standard_descriptors() left it: nothing can be written to it.
+    if (fd != STDIN_FILENO && (flags_ < 0 || (flags_ & O_ACCMODE) == O_RDONLY)) {
+      throw CommandError(kExitFailed, "standard output is closed, or is not open for writing");
+    }
+    if (flags_ < 0) throw CommandError(kExitFailed, "standard input is closed");
     if (fd == STDIN_FILENO || ::isatty(fd) == 1) kept_ = copy_of(fd);
     ::fcntl(fd, F_SETFL, flags_ | O_NONBLOCK);
   }
@@ -112,7 +116,8 @@ class StreamConnect final : private http::PipeHandler {
   void accept();
   void ended(const StreamSummary& summary);
   void session_ended();
-  void finish(int code, const std::string& why);
+  void stop();
+  void finish(int code, const std::string& why, std::chrono::microseconds farewell = kFarewell);
   void say(const std::string& text) const {
     if (options_.verbose) log_line(text);
   }
@@ -145,10 +150,7 @@ StreamConnect::StreamConnect(const StreamConnectOptions& options)
     listener_ = listen_on(resolve(options.listen, true), kBacklog);
     listener_watch_ = std::make_unique<http::Watch>(loop_, listener_.get(), [this](http::Readiness) { accept(); });
   }
-  signal_watch_ = std::make_unique<http::Watch>(loop_, signal_.fd(), [this](http::Readiness) {
-    signal_watch_.reset();
-    finish(kExitOk, "stopped");
-  });
+  signal_watch_ = std::make_unique<http::Watch>(loop_, signal_.fd(), [this](http::Readiness) { stop(); });
   signal_watch_->want({true, false});
 }
 
@@ -295,15 +297,25 @@ void StreamConnect::session_ended() {
   loop_.stop();
 }
 
+/// SIGINT or SIGTERM. A second one ends the program even while the server is still to be told.
+void StreamConnect::stop() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(signal_.fd(), &count, sizeof count);
+  // A server that does not answer cannot be told anything.
+  const bool told = client_->state() == SessionState::up && !code_;
+  finish(kExitOk, "stopped", kSignalFarewell);
+  if (!told) loop_.stop();
+}
+
 /// Ends the session and then the program.
-void StreamConnect::finish(int code, const std::string& why) {
+void StreamConnect::finish(int code, const std::string& why, std::chrono::microseconds farewell) {
   if (code_) return;
   code_ = code;
   why_ = why;
   if (client_->state() == SessionState::closed) return loop_.stop();
   client_->pipe().close({CloseCode::done, ""});
   client_->touch();
-  farewell_.after(kFarewell);
+  farewell_.after(farewell);
 }
 
 }  // namespace
