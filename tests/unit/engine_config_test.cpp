@@ -494,11 +494,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"AutoUrl",
                 "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
                 "http = [\"ftp://x/\"]",
-                "does not begin with http://"},
+                "expected are URLs such as"},
         Refused{"HttpWithoutAuto",
                 "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\nhttp = [\"http://x/\"]",
                 "set carrier = \"auto\", or remove it"},
-        Refused{"HttpPath", "http.path = \"slotwire\"", "does not begin with '/'"},
+        Refused{"HttpPath", "http.path = \"slotwire\"", "a path that begins with '/'"},
         Refused{"HttpTls", "http.tls = true", "there are no certificates"},
         Refused{"NoTcp", "listen.control = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"\ncarrier = \"tcp\"",
                 "set 'listen.tcp'"},
