@@ -1,4 +1,5 @@
 """slotwire stream: byte streams through plain HTTP, directly and through real proxies."""
+import contextlib
 import hashlib
 import os
 import shutil
@@ -248,6 +249,35 @@ class Direct(StreamTest):
     def test_no_server_is_told(self):
         result = self.run_once(f"http://127.0.0.1:{free_port()}/s", "--give-up", "2", expect=4)
         self.assertIn(b"refuses the connection", result.stderr)
+
+    def test_the_reason_is_told_once_while_the_client_still_tries(self):
+        client = self.start("stream", "connect", f"http://127.0.0.1:{free_port()}/s", shell="</dev/null")
+        client.wait_for("trouble: .* refuses the connection")
+        client.wait()
+        self.assertEqual(client.count("trouble: "), 1, client.output())
+
+    def test_a_name_that_is_not_known_is_told_while_the_client_still_tries(self):
+        client = self.start("stream", "connect", "http://no-such-host.invalid:8080/s", shell="</dev/null")
+        client.wait_for("trouble: the name 'no-such-host.invalid' cannot be resolved")
+        self.assertEqual(client.stop(), 0)
+        self.assertEqual(client.count("trouble: "), 1, client.output())
+
+    def test_a_client_that_fills_the_memory_of_streams_stops_no_other(self):
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        at = self.serve("sink=" + self.target(lambda c: hold.wait(TIMEOUT)), "echo=" + self.target(echo),
+                        options=("--stream-memory", "4MiB", "--stream-window", "1MiB"))
+        greedy = self.listen(f"http://{at}/s", "--target", "sink")
+        for _ in range(20):
+            connection = self.connect(greedy)
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                while connection.send(bytes(65536)):
+                    pass
+        self.server.wait_for("streams refused: .* --stream-memory")
+        self.client.wait_for("broken: the other end has too many streams, or no memory")
+        self.transfer(self.listen(f"http://{at}/s", "--target", "echo"), 5)
+        self.assertEqual(self.server.count("streams refused"), 1)
 
     def test_a_server_that_stops_tells_its_clients(self):
         hold = threading.Event()

@@ -12,6 +12,8 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "runtime/http/stream_client.hpp"
 #include "runtime/http/stream_set.hpp"
@@ -33,6 +35,7 @@ constexpr int kBacklog = 256;
 constexpr int kAcceptAtOnce = 32;
 /// For what was said last to reach the server when the program is to end: by itself, and by a signal.
 constexpr std::chrono::microseconds kFarewell{2'000'000}, kSignalFarewell{500'000};
+constexpr std::size_t kMaxTroubles = 16;
 /// With --listen, before a session takes the place of one that ended: first and longest.
 constexpr std::chrono::microseconds kAgainFirst{500'000}, kAgainMost{10'000'000};
 
@@ -128,19 +131,22 @@ class StreamConnect final : private http::PipeHandler {
   std::optional<Unblocked> input_, output_;
   http::Loop loop_;
   std::unique_ptr<http::StreamClient> client_;
+  http_stream::StreamMemory memory_;
   std::unique_ptr<StreamSet> streams_;
   slot::Fd listener_;
   http::Timer again_, farewell_;
   std::unique_ptr<http::Watch> signal_watch_, listener_watch_;
   std::chrono::microseconds pause_ = kAgainFirst;
   std::optional<int> code_;  ///< exit status, once it is known
-  std::string why_, last_trouble_;
+  std::string why_;
+  std::set<std::string> told_;  ///< reasons of trouble, each of which is said once until the session is up
   bool was_up_ = false;
 };
 
 StreamConnect::StreamConnect(const StreamConnectOptions& options)
     : options_(options),
       http_(http_options(options)),
+      memory_(static_cast<std::size_t>(options.stream_memory)),
       again_(loop_, [this] { begin(); }),
       farewell_(loop_, [this] { loop_.stop(); }) {
   if (options.listen.empty()) {
@@ -186,8 +192,8 @@ void StreamConnect::begin() {
   StreamSet::Callbacks callbacks;
   callbacks.touch = [this] { client_->touch(); };
   callbacks.ended = [this](const StreamSummary& summary) { ended(summary); };
-  streams_ =
-      std::make_unique<StreamSet>(loop_, client_->pipe(), http_stream::Role::client, streams, std::move(callbacks));
+  streams_ = std::make_unique<StreamSet>(loop_, client_->pipe(), http_stream::Role::client, streams,
+                                         std::move(callbacks), &memory_);
   const std::string proxy = client_->report().proxy;
   say("connecting to " + client_->client().url().text() + (proxy.empty() ? "" : " through the proxy " + proxy));
   if (listener_watch_) listener_watch_->want({true, false});
@@ -249,9 +255,10 @@ void StreamConnect::on_turn() {
 }
 
 void StreamConnect::on_trouble(const std::string& text) {
-  if (text == last_trouble_) return;
-  last_trouble_ = text;
-  say("trouble: " + text);
+  if (told_.size() >= kMaxTroubles) told_.clear();
+  if (!told_.insert(text).second) return;
+  // A session that is up mends itself. Where there is none, whoever waits for it learns why.
+  if (options_.verbose || client_->state() != SessionState::up) log_line("trouble: " + text);
 }
 
 void StreamConnect::on_state(SessionState state) {
@@ -264,7 +271,7 @@ void StreamConnect::on_state(SessionState state) {
           client_->pipe().learned().text());
       was_up_ = true;
       pause_ = kAgainFirst;
-      last_trouble_.clear();
+      told_.clear();
       return;
     }
     case SessionState::silent:
