@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
 """What slotwired says of links over HTTP: where it listens, what is wrong in its configuration, and why a link is not up."""
+import contextlib
+import fcntl
 import os
+import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "node"))
-from nodes import SLOTWIRED, TIMEOUT, Node, free_port, run  # noqa: E402
+from nodes import SLOTWIRE, SLOTWIRED, TIMEOUT, Node, free_port, run  # noqa: E402
 
 LINK = '[[link]]\npeer = "b"\ncarrier = "auto"\ndial = true\n'
 
@@ -82,6 +87,24 @@ class Failures(unittest.TestCase):
             said = run(command, node).stdout
             self.assertRegex(said, r"(?m)^ *LINK +CARRIER .*WHY")
             self.assertRegex(said, r"(?m)^ *b +auto .*over HTTP: http://127\.0\.0\.1")
+
+    def test_top_keeps_to_the_width_of_a_terminal(self):
+        node = self.node("a", LINK + f'http = ["http://127.0.0.1:{free_port()}/slotwire"]\n')
+        node.engine.wait_for("refuses the connection")
+        for columns, has_why in ((80, False), (130, True)):
+            master, slave = os.openpty()
+            self.addCleanup(os.close, master)
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            top = subprocess.Popen([SLOTWIRE, "top", "--once", "-i", "10ms", "--socket", node.socket], stdout=slave)
+            os.close(slave)
+            said = b""
+            with contextlib.suppress(OSError):  # the end of a terminal
+                while piece := os.read(master, 65536):
+                    said += piece
+            self.assertEqual(top.wait(TIMEOUT), 0)
+            lines = re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).splitlines()
+            self.assertEqual(any("control connection down" in line for line in lines), has_why, lines)
+            self.assertLessEqual(max(len(line.rstrip()) for line in lines), columns, lines)
 
     def test_a_caller_over_http_is_shown_without_a_port(self):
         port = free_port()

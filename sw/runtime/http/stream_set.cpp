@@ -13,6 +13,12 @@ namespace {
 /// Before other sessions have their turn.
 constexpr int kDrivesAtOnce = 16;
 
+/// Each stream has a pipe, whose buffers count.
+http_stream::StreamsOptions with_pipes(http_stream::StreamsOptions options) {
+  options.owner_bytes += StreamPipe::kBytes;
+  return options;
+}
+
 }  // namespace
 
 std::string reset_text(ResetCode code) {
@@ -34,11 +40,8 @@ std::string reset_text(ResetCode code) {
 }
 
 StreamSet::StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
-                     http_stream::StreamsOptions options, Callbacks callbacks, http_stream::StreamMemory* memory)
-    : loop_(loop),
-      pipe_(pipe),
-      callbacks_(std::move(callbacks)),
-      streams_(pipe, role, (options.owner_bytes += StreamPipe::kBytes, options), memory) {}
+                     const http_stream::StreamsOptions& options, Callbacks callbacks, http_stream::StreamMemory* memory)
+    : loop_(loop), pipe_(pipe), callbacks_(std::move(callbacks)), streams_(pipe, role, with_pipes(options), memory) {}
 
 StreamSet::~StreamSet() = default;
 

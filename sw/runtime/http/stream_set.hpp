@@ -37,8 +37,9 @@ class StreamSet {
     std::function<void(http_stream::StreamNumber, const std::string& target)> opened;
   };
   /// `pipe` and `memory` outlive this object. Null: the streams have no limit in common with those of others.
-  StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role, http_stream::StreamsOptions options,
-            Callbacks callbacks, http_stream::StreamMemory* memory = nullptr);
+  StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
+            const http_stream::StreamsOptions& options, Callbacks callbacks,
+            http_stream::StreamMemory* memory = nullptr);
   ~StreamSet();
 
   /// To be joined at once.

@@ -110,6 +110,8 @@ std::string process_text(const Json& row, const char* name, const char* pid) {
 
 /// Columns of the table of links but WHY, without the names of peers and carriers; and the fewest that WHY is worth.
 constexpr std::size_t kLinkColumns = 80, kLeastWhy = 20;
+/// Of a heading of one of these.
+constexpr std::size_t kLeastCell = 7;
 
 /// Of the terminal at standard output; 0: there is none, and lines may be of any length.
 std::size_t terminal_columns() {
@@ -127,8 +129,8 @@ void print_text(const View& view, std::size_t most) {
   const std::size_t columns = terminal_columns();
   std::size_t taken = kLinkColumns;
   for (const Json& link : view.status.at("links")) {
-    taken =
-        std::max(taken, kLinkColumns + link.at("peer").get<std::string>().size() + describe_link(link).carrier.size());
+    const std::size_t peer = std::max(kLeastCell, link.at("peer").get<std::string>().size());
+    taken = std::max(taken, kLinkColumns + peer + std::max(kLeastCell, describe_link(link).carrier.size()));
   }
   const std::size_t room = columns == 0 ? std::string::npos : columns - std::min(columns, taken);
   Table links({{"LINK"},
