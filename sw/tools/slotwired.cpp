@@ -7,8 +7,8 @@
 #include <exception>
 #include <string>
 
-#include "core/carriers/tls.hpp"
-#include "runtime/engine/config/config.hpp"
+#include "core/slot/open_files.hpp"
+#include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/engine.hpp"
 #include "runtime/engine/services/directory.hpp"
 #include "runtime/engine/services/policy.hpp"
@@ -22,6 +22,7 @@ constexpr int kExitFailed = 1;
 }  // namespace
 
 int main(int argc, char** argv) {
+  slotwire::slot::open_standard_descriptors();
   // A log that nobody reads any more must not end the engine.
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app{"The engine of a Slotwire node: gives processes slots and moves what is in them to other nodes."};
@@ -38,14 +39,13 @@ int main(int argc, char** argv) {
       std::fputs(slotwire::engine::config_reference().c_str(), stdout);
       return 0;
     }
-    slotwire::engine::Config config = slotwire::engine::load_config(path);
+    using slotwire::engine::FileCheck;
+    slotwire::engine::Config config =
+        slotwire::engine::load_config_and_files(path, check ? FileCheck::complete : FileCheck::opened);
     if (check) {
       // What a start would refuse beyond the file itself.
       slotwire::engine::Policy(config, ::getuid());
       slotwire::engine::StaticDirectory(config.services, config.directory);
-      if (config.tls.enabled()) {
-        slotwire::carriers::TlsContext({config.tls.certificate, config.tls.key, config.tls.ca, config.tls.crl});
-      }
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
       return 0;
     }

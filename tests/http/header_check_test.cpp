@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace slotwire::http {
 namespace {
 
@@ -25,6 +28,40 @@ TEST(HeaderScan, FindsFaultsWhereverThePiecesAreCut) {
       EXPECT_EQ(scan.scan(header), HeaderScan::Result::invalid) << header << cut;
       EXPECT_STRNE(scan.reason(), "");
     }
+  }
+}
+
+TEST(CheckFraming, ReasonsEndTheSentenceThatTheyStandIn) {
+  Framing good;
+  good.post = true;
+  good.hosts = good.content_lengths = 1;
+  good.host = "x";
+  good.content_length = "1";
+  ASSERT_EQ(check_framing(good, 10).status, 0U);
+  std::vector<Framing> bad(11, good);
+  bad[0].hosts = 0;
+  bad[1].hosts = 2;
+  bad[2].host = "a b";
+  bad[3].transfer_encodings = 1;
+  for (std::size_t i = 4; i < 7; ++i) {
+    bad[i].transfer_encodings = 1;
+    bad[i].content_lengths = 0;
+    bad[i].transfer_encoding = i == 4 ? "gzip" : "chunked";
+  }
+  bad[5].http_1_0 = true;
+  bad[7].content_lengths = 2;
+  bad[8].content_lengths = 0;
+  bad[9].content_length = "11";
+  bad[10].post = false;
+  for (const Framing& framing : bad) {
+    const Verdict verdict = check_framing(framing, 10);
+    ASSERT_NE(verdict.status, 0U);
+    const std::string reason = verdict.reason;
+    // "the request has ...": a thing, or the want of one.
+    bool thing = reason.starts_with("Transfer-Encoding ");
+    for (const char* article : {"a ", "an ", "no ", "both ", "more than one "})
+      thing = thing || reason.starts_with(article);
+    EXPECT_TRUE(thing) << reason;
   }
 }
 

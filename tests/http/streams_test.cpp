@@ -209,5 +209,90 @@ TEST(HttpStreams, WhenTheSessionEndsEveryStreamIsReset) {
   EXPECT_FALSE(ends.client->open("y").ok());
 }
 
+/// A server's end of two sessions whose streams share `memory`.
+struct Sharing {
+  explicit Sharing(std::size_t bytes, StreamsOptions options = {}) : memory(bytes), hog(options), other(options) {
+    hog.server.emplace(*hog.pair.session, Role::server, options, &memory);
+    other.server.emplace(*other.pair.session, Role::server, options, &memory);
+  }
+  StreamMemory memory;
+  Ends hog, other;
+};
+
+TEST(HttpStreamMemory, ASessionThatFillsItLeavesTheOthersWhatTheyNeed) {
+  constexpr std::size_t kMemory = std::size_t{8} << 20U;
+  StreamsOptions options;
+  options.window_bytes = std::size_t{1} << 20U;
+  Sharing ends(kMemory, options);
+  const Bytes block(50'000, std::byte{1});
+  std::vector<StreamNumber> streams;
+  for (int i = 0; i < 200; ++i) streams.push_back(ends.hog.client->open("unread").value());
+  std::size_t most = 0, dropped = 0;
+  ends.hog.run(20 * kSecond, [&] {
+    for (const StreamNumber stream : streams) ends.hog.client->write(stream, block);
+    most = std::max(most, ends.memory.used());
+    return false;
+  });
+  for (const StreamNumber stream : streams) {
+    dropped += ends.hog.client->reset_code(stream) == ResetCode::limit ? 1U : 0U;
+  }
+  EXPECT_GT(most, kMemory / 4);
+  EXPECT_LE(most, kMemory / 2);
+  EXPECT_GT(dropped, 0U);
+  EXPECT_EQ(ends.hog.server->refused_for_memory(), dropped);
+  EXPECT_EQ(ends.memory.refused_streams, dropped);
+  EXPECT_FALSE(ends.hog.server->failure().has_value()) << "what it has goes on";
+
+  const StreamNumber live = ends.other.client->open("read").value();
+  std::size_t read = 0;
+  EXPECT_TRUE(ends.other.run(60 * kSecond, [&] {
+    ends.other.client->write(live, block);
+    read += Ends::read_all(*ends.other.server, live).size();
+    return read > 5'000'000;
+  })) << read;
+}
+
+TEST(HttpStreamMemory, AStreamWithoutMoreMemoryIsSlowerAndLosesNothing) {
+  StreamsOptions options;
+  options.window_bytes = options.write_bytes = std::size_t{1} << 20U;
+  Sharing ends(300'000, options);
+  const StreamNumber stream = ends.hog.client->open("x").value();
+  std::string sent, echoed;
+  for (int i = 0; sent.size() < 1'000'000; ++i) sent += std::to_string(i);
+  std::size_t written = 0, answered = 0;
+  std::string received;
+  EXPECT_TRUE(ends.hog.run(60 * kSecond,
+                           [&] {
+                             written +=
+                                 ends.hog.client->write(stream, bytes_of(std::string_view(sent).substr(written)));
+                             received += Ends::read_all(*ends.hog.server, stream);
+                             answered +=
+                                 ends.hog.server->write(stream, bytes_of(std::string_view(received).substr(answered)));
+                             echoed += Ends::read_all(*ends.hog.client, stream);
+                             return echoed.size() == sent.size();
+                           }))
+      << received.size() << ' ' << echoed.size();
+  EXPECT_EQ(received, sent);
+  EXPECT_EQ(echoed, sent);
+  EXPECT_GT(ends.memory.short_windows, 0U);
+  EXPECT_LE(ends.memory.used(), ends.memory.limit());
+}
+
+TEST(HttpStreamMemory, WhatEndsGivesItBack) {
+  Sharing ends(std::size_t{8} << 20U);
+  const StreamNumber one = ends.hog.client->open("x").value(), two = ends.hog.client->open("x").value();
+  ends.hog.run(kSecond);
+  EXPECT_GT(ends.memory.used(), 0U);
+  ends.hog.server->reset(one, ResetCode::failed);
+  ends.hog.server->release(one);
+  EXPECT_GT(ends.memory.used(), 0U);
+  ends.hog.server->release(two);
+  EXPECT_EQ(ends.memory.used(), 0U);
+  EXPECT_TRUE(ends.hog.server->open("y").ok());
+  EXPECT_GT(ends.memory.used(), 0U);
+  ends.hog.server.reset();
+  EXPECT_EQ(ends.memory.used(), 0U);
+}
+
 }  // namespace
 }  // namespace slotwire::http_stream

@@ -1,4 +1,5 @@
 """slotwire stream: byte streams through plain HTTP, directly and through real proxies."""
+import contextlib
 import hashlib
 import os
 import shutil
@@ -81,8 +82,10 @@ class StreamTest(unittest.TestCase):
         # Proxies that the machine has configured are none of the test's business.
         self.environment = {name: "" for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")}
 
-    def start(self, *arguments, env=None, **options):
-        process = Process([SLOTWIRE, *arguments], env=dict(self.environment, **(env or {})), **options)
+    def start(self, *arguments, env=None, shell="", **options):
+        """`shell`: redirections of standard descriptors."""
+        command = ["sh", "-c", f'exec "$@" {shell}', "sh", SLOTWIRE] if shell else [SLOTWIRE]
+        process = Process([*command, *arguments], env=dict(self.environment, **(env or {})), **options)
         self.addCleanup(process.stop)
         return process
 
@@ -247,6 +250,35 @@ class Direct(StreamTest):
         result = self.run_once(f"http://127.0.0.1:{free_port()}/s", "--give-up", "2", expect=4)
         self.assertIn(b"refuses the connection", result.stderr)
 
+    def test_the_reason_is_told_once_while_the_client_still_tries(self):
+        client = self.start("stream", "connect", f"http://127.0.0.1:{free_port()}/s", shell="</dev/null")
+        client.wait_for("trouble: .* refuses the connection")
+        client.wait()
+        self.assertEqual(client.count("trouble: "), 1, client.output())
+
+    def test_a_name_that_is_not_known_is_told_while_the_client_still_tries(self):
+        client = self.start("stream", "connect", "http://no-such-host.invalid:8080/s", shell="</dev/null")
+        client.wait_for("trouble: the name 'no-such-host.invalid' cannot be resolved")
+        self.assertEqual(client.stop(), 0)
+        self.assertEqual(client.count("trouble: "), 1, client.output())
+
+    def test_a_client_that_fills_the_memory_of_streams_stops_no_other(self):
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        at = self.serve("sink=" + self.target(lambda c: hold.wait(TIMEOUT)), "echo=" + self.target(echo),
+                        options=("--stream-memory", "4MiB", "--stream-window", "1MiB"))
+        greedy = self.listen(f"http://{at}/s", "--target", "sink")
+        for _ in range(20):
+            connection = self.connect(greedy)
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                while connection.send(bytes(65536)):
+                    pass
+        self.server.wait_for("streams refused: .* --stream-memory")
+        self.client.wait_for("broken: the other end has too many streams, or no memory")
+        self.transfer(self.listen(f"http://{at}/s", "--target", "echo"), 5)
+        self.assertEqual(self.server.count("streams refused"), 1)
+
     def test_a_server_that_stops_tells_its_clients(self):
         hold = threading.Event()
         self.addCleanup(hold.set)
@@ -268,6 +300,41 @@ class Direct(StreamTest):
         self.serve(target, port=at.rpartition(":")[2])
         self.client.wait_for("another one is begun")
         self.transfer(port, 1)
+
+    def test_a_closed_standard_input_is_at_its_end(self):
+        def count(connection):
+            connection.sendall(b"%d bytes" % len(read_to_end(connection)))
+
+        at = self.serve(self.target(count))
+        client = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", SLOTWIRE, "stream", "connect", f"http://{at}/s"], capture_output=True,
+                                timeout=TIMEOUT, env=dict(os.environ, **self.environment))
+        self.assertEqual((client.returncode, client.stdout), (0, b"0 bytes"), client.stderr)
+
+    def test_a_closed_standard_output_is_told(self):
+        at = self.serve(self.target(echo))
+        client = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", SLOTWIRE, "stream", "connect", f"http://{at}/s"], capture_output=True,
+                                stdin=subprocess.DEVNULL, timeout=TIMEOUT, env=dict(os.environ, **self.environment))
+        self.assertEqual(client.returncode, 1, client.stderr)
+        self.assertIn(b"standard output is closed", client.stderr)
+
+    def test_a_signal_ends_a_client_whatever_its_standard_input_is(self):
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        at = self.serve(self.target(lambda c: hold.wait(TIMEOUT)))
+        for redirection in ("</dev/null", "<&-"):
+            for how in (signal.SIGTERM, signal.SIGINT):
+                client = self.start("stream", "connect", "-v", f"http://{at}/s", shell=redirection)
+                client.wait_for("the session is up")
+                self.assertEqual(client.stop(how), 0, redirection)
+
+    def test_a_signal_ends_a_client_whose_server_says_nothing(self):
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        client = self.start("stream", "connect", "-v", f"http://127.0.0.1:{silent.getsockname()[1]}/s", shell="</dev/null")
+        connection, _ = silent.accept()
+        self.addCleanup(connection.close)
+        self.assertTrue(connection.recv(1))
+        self.assertEqual(client.stop(), 0)
 
     def test_ssh_like_use_ends_with_the_last_byte(self):
         at = self.serve(self.target(lambda c: c.sendall(b"x" * MEGABYTE)))

@@ -40,12 +40,13 @@ class Cli(NodeTest):
         view = json.loads(run(["top", "--once", "-i", "200ms", "--json"], self.left).stdout)
         self.assertEqual(view["links"][0]["peer"], "right")
         self.assertEqual(view["links"][0]["slots"], 2)
+        self.assertEqual(view["links"][0]["carrier"], "udp")
         self.assertGreater(view["links"][0]["tx_lines_per_s"], 0)
         self.assertGreater(view["links"][0]["rx_lines_per_s"], 0)
         busy = [slot["tx_lines_per_s"] + slot["rx_lines_per_s"] for slot in view["slots"]]
         self.assertEqual(busy, sorted(busy, reverse=True))
         text = run(["top", "--once", "-i", "50ms"], self.left).stdout
-        self.assertRegex(text, r"right +up +2 ")
+        self.assertRegex(text, r"right +udp +up +2 ")
 
     def test_ping_measures_round_trips(self):
         self.serve(["echo", "--echo"], self.right)

@@ -7,7 +7,12 @@
 #include <filesystem>
 #include <fstream>
 #include <ostream>
+#include <set>
 #include <sstream>
+
+#include "runtime/engine/config/config_files.hpp"
+#include "runtime/engine/config/config_keys.hpp"
+#include "temporary_directory.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -489,11 +494,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"AutoUrl",
                 "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
                 "http = [\"ftp://x/\"]",
-                "does not begin with http://"},
+                "expected are URLs such as"},
         Refused{"HttpWithoutAuto",
                 "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\nhttp = [\"http://x/\"]",
                 "set carrier = \"auto\", or remove it"},
-        Refused{"HttpPath", "http.path = \"slotwire\"", "does not begin with '/'"},
+        Refused{"HttpPath", "http.path = \"slotwire\"", "a path that begins with '/'"},
         Refused{"HttpTls", "http.tls = true", "there are no certificates"},
         Refused{"NoTcp", "listen.control = \"0.0.0.0:1\"\n[[link]]\npeer = \"a\"\ncarrier = \"tcp\"",
                 "set 'listen.tcp'"},
@@ -596,6 +601,133 @@ TEST(EngineConfigExamples, AllAreAccepted) {
     }
   }
   EXPECT_GT(seen, 0U);
+}
+
+/// The only problem of a configuration with one link over HTTP and `lines` in it.
+std::string http_problem(const std::string& lines, const std::string& link = "") {
+  const std::vector<std::string> found =
+      problems("[node]\nname = \"a\"\n[listen]\nudp = \"127.0.0.1:0\"\n[http]\n" + lines +
+               "\n[[link]]\npeer = \"b\"\ncarrier = \"auto\"\ncontrol = \"127.0.0.1:1\"\ndial = true\n" + link + "\n");
+  EXPECT_EQ(found.size(), 1U) << lines << link;
+  return found.empty() ? std::string() : found.front();
+}
+
+TEST(EngineConfigHttp, UrlsAreCheckedWithTheirPlaceAndWhatToWrite) {
+  for (const char* url : {"example.org/x", "ftp://example.org/", "http://", "http:///x", "http://a:0/",
+                          "http://a:99999/", "http://a:x/", "http://a b/", "http://[::1/", "http://[1.2.3.4]/",
+                          "http://10.0.0.256/", "http://a/#x", "http://a/ x", "https://:443/", "http://a:/x"}) {
+    const std::string problem = http_problem("", "http = [\"" + std::string(url) + "\"]");
+    EXPECT_EQ(
+        problem.find("test.toml:12:8: key 'link.http': has \"" + std::string(url) + "\"; expected are URLs such as"),
+        0U)
+        << problem;
+  }
+  for (const char* url :
+       {"http://a", "https://a.example:8443/x?y=z", "http://[::1]:80/", "http://u:p@a/", "http://[::1]"}) {
+    EXPECT_NO_THROW(parse("[node]\nname = \"a\"\n[[link]]\npeer = \"b\"\ncarrier = \"auto\"\ndial = true\nhttp = [\"" +
+                          std::string(url) + "\"]\n"))
+        << url;
+  }
+}
+
+TEST(EngineConfigHttp, ProxiesPathsAndNetworksAreChecked) {
+  for (const char* line : {"proxy = \"socks5://p:1\"", "proxy = \"http://\"", "proxy = \"p:99999\"", "proxy = \"p q\"",
+                           "path = \"x\"", "path = \"/a b\"", "path = \"/a?b\"", "path = \"/a#b\"",
+                           "trusted_proxies = [\"10.0.0.0/33\"]", "trusted_proxies = [\"proxy.example\"]",
+                           "trusted_proxies = [\"::/129\"]", "trusted_proxies = [\"10.0.0.1\", \"10.0.0.0/\"]"}) {
+    const std::string problem = http_problem(line);
+    const std::string key = std::string(line).substr(0, std::string(line).find(' '));
+    EXPECT_EQ(problem.find("test.toml:6:"), 0U) << problem;
+    EXPECT_NE(problem.find("key 'http." + key + "': "), std::string::npos) << problem;
+    EXPECT_NE(problem.find("; expected "), std::string::npos) << problem;
+  }
+  for (const char* line : {"proxy = \"none\"", "proxy = \"p:3128\"", "proxy = \"https://p\"", "path = \"/\"",
+                           "trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::/32\", \"::1\"]"}) {
+    EXPECT_NO_THROW(parse("[node]\nname = \"a\"\n[http]\n" + std::string(line) + "\n")) << line;
+  }
+}
+
+TEST(EngineConfigHttp, AUserAndAPasswordGoTogether) {
+  EXPECT_NE(http_problem("proxy_user = \"me\"").find("set 'http.proxy_password_file'"), std::string::npos);
+  EXPECT_NE(http_problem("proxy_password_file = \"/p\"").find("set 'http.proxy_user'"), std::string::npos);
+  EXPECT_NO_THROW(parse("[node]\nname = \"a\"\n[http]\nproxy_user = \"me\"\nproxy_negotiate = true\n"));
+}
+
+/// What a configuration in a file says of the files that it names.
+class EngineConfigFiles : public testing::Test {
+ protected:
+  std::vector<std::string> found(const std::string& text, FileCheck how = FileCheck::opened) {
+    directory.write("a.toml", "[node]\nname = \"a\"\n" + text + "\n");
+    try {
+      load_config_and_files(directory.path() / "a.toml", how);
+    } catch (const ConfigError& error) {
+      return error.problems();
+    }
+    return {};
+  }
+  std::string place(int line, const std::string& key) const {
+    return (directory.path() / "a.toml").string() + ":" + std::to_string(line) + ":" +
+           std::to_string(key.substr(key.find('.') + 1).size() + 4) + ": key '" + key + "': ";
+  }
+  test::TemporaryDirectory directory;
+};
+
+TEST_F(EngineConfigFiles, EachThatIsMissingIsReportedWithItsPlace) {
+  for (const std::string_view full : checked_file_keys()) {
+    const std::string key(full), section = key.substr(0, key.find('.')), name = key.substr(key.find('.') + 1);
+    std::string text = "[" + section + "]\n" + name + " = \"missing/file\"";
+    if (key == "http.proxy_password_file") text += "\nproxy_user = \"me\"";
+    if (section == "tls") {
+      for (const char* other : {"certificate", "key", "ca"}) {
+        if (name != other) text += "\n" + std::string(other) + " = \"there\"";
+      }
+      directory.write("there", "x");
+    }
+    const std::vector<std::string> problems = found(text);
+    ASSERT_EQ(problems.size(), 1U) << key;
+    EXPECT_EQ(problems[0].find(place(4, key) + "cannot "), 0U) << problems[0];
+    EXPECT_NE(problems[0].find("missing/file': No such file or directory"), std::string::npos) << problems[0];
+  }
+}
+
+TEST_F(EngineConfigFiles, EveryKeyWithAFileIsLookedAt) {
+  // These are directories and sockets, which are made or waited for when slotwired starts.
+  const std::set<std::string> others{"node.run_dir", "node.control_socket", "card.xrt", "card.socket",
+                                     "card.vfio_user"};
+  const std::vector<std::string_view> checked = checked_file_keys();
+  for (const Key& key : config_keys()) {
+    const std::string full = std::string(key.section) + "." + std::string(key.name);
+    const bool known = others.contains(full) || std::find(checked.begin(), checked.end(), full) != checked.end();
+    EXPECT_EQ(key.kind == Kind::path, known) << full;
+  }
+}
+
+TEST_F(EngineConfigFiles, FilesOfAnotherKindAreReported) {
+  EXPECT_NE(found("[http]\nca = \"/\"").at(0).find("it is no regular file"), std::string::npos);
+  directory.write("empty", "");
+  EXPECT_NE(found("[http]\nca = \"empty\"").at(0).find("has no certificate in PEM form"), std::string::npos);
+  EXPECT_NE(found("[http]\nproxy_user = \"me\"\nproxy_password_file = \"empty\"").at(0).find("first line"),
+            std::string::npos);
+  EXPECT_EQ(found("[log]\nfile = \"/\"").at(0).find(place(4, "log.file") + "cannot write '/': Is a directory"), 0U);
+  const std::string tls = "[tls]\ncertificate = \"empty\"\nkey = \"empty\"\nca = \"empty\"";
+  EXPECT_TRUE(found(tls).empty());
+  EXPECT_EQ(found(tls, FileCheck::complete).at(0).find(place(4, "tls.certificate")), 0U);
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / "log"));
+  EXPECT_TRUE(found("[log]\nfile = \"log\"").empty());
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / "log")) << "a check makes no file";
+}
+
+TEST(EngineConfigReference, EveryExampleIsAValueThatItsKeyTakes) {
+  for (const Key& key : config_keys()) {
+    const std::string expected = describe_expected(key);
+    const std::size_t at = expected.find("such as \"");
+    if (at == std::string::npos) continue;
+    const std::string example = expected.substr(at + 9, expected.rfind('"') - at - 9);
+    const bool duration = key.kind == Kind::duration;
+    const auto value =
+        duration ? static_cast<std::uint64_t>(parse_duration(example).value().count()) : parse_size(example).value();
+    EXPECT_TRUE(key.max == 0 || (value >= key.min && value <= key.max)) << key.section << '.' << key.name << expected;
+  }
 }
 
 TEST(EngineConfigValues, SizesAndDurationsComeBackAsWritten) {

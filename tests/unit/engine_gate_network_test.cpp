@@ -193,5 +193,39 @@ TEST_F(Sessions, TroubleReachesTheLink) {
   EXPECT_EQ(owner.trouble, "the proxy wants a login");
 }
 
+TEST_F(Sessions, EachTroubleIsLoggedOnceUntilTheSessionIsUp) {
+  const auto logged = [this](const std::string& text) {
+    std::size_t count = 0;
+    const std::string all = said.str();
+    for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++count;
+    return count;
+  };
+  const auto trouble = [this](const std::string& why) {
+    say(control::gate_packet(GateKind::session_trouble, 1, control::GateText{why}));
+    pass(1'000'000);
+  };
+  for (int i = 0; i < 3; ++i) {
+    trouble("one refuses");
+    trouble("two is silent");
+  }
+  EXPECT_EQ(logged("one refuses"), 1U) << said.str();
+  EXPECT_EQ(logged("two is silent"), 1U) << said.str();
+  EXPECT_EQ(owner.trouble, "two is silent");
+  come(1, std::byte{7});
+  trouble("one refuses");
+  EXPECT_EQ(logged("one refuses"), 2U) << said.str();
+}
+
+TEST_F(HostileGate, SaysWhereItListens) {
+  Config listening = config();
+  listening.listen.control = HostPort{"127.0.0.1", 0};
+  listening.listen.http = HostPort{"127.0.0.1", 0};
+  listening.http.path = "/x";
+  const GateNetwork other(listening, loop, log, [this](const std::string&) { return start(); });
+  EXPECT_EQ(said.str().find("on 127.0.0.1:0"), std::string::npos) << said.str();
+  EXPECT_NE(said.str().find("control connections on 127.0.0.1:"), std::string::npos) << said.str();
+  EXPECT_NE(said.str().find("links over HTTP on 127.0.0.1:"), std::string::npos) << said.str();
+}
+
 }  // namespace
 }  // namespace slotwire::engine

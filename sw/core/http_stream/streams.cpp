@@ -88,6 +88,8 @@ struct Streams::State {
     Fifo in, out;
     std::uint64_t received = 0, read = 0, in_credit = kFirstWindow;  ///< bytes from the beginning
     std::uint64_t sent = 0, out_credit = kFirstWindow;
+    std::size_t in_window = 0, out_window = 0;  ///< bytes that either direction has for itself
+    std::size_t reserved = 0;                   ///< of the memory, for everything
     bool open_due = false, credit_due = false, reset_due = false;
     bool finishing = false, end_sent = false, peer_ended = false;
     ResetCode reset = ResetCode::none;
@@ -97,8 +99,8 @@ struct Streams::State {
     bool over() const { return reset != ResetCode::none; }
   };
 
-  State(MessagePipe& a_pipe, Role a_role, const StreamsOptions& opts)
-      : pipe(a_pipe), options(normalized(opts)), own_parity(a_role == Role::client ? 1 : 0) {
+  State(MessagePipe& a_pipe, Role a_role, const StreamsOptions& opts, StreamMemory* memory)
+      : pipe(a_pipe), options(normalized(opts)), share(memory), own_parity(a_role == Role::client ? 1 : 0) {
     next_own = own_parity == 1 ? 1 : 2;
   }
 
@@ -115,6 +117,8 @@ struct Streams::State {
   void take_open(StreamNumber stream, std::span<const std::byte> rest);
   void take_data(StreamNumber stream, Entry& entry, std::span<const std::byte> bytes);
   void take_for(StreamNumber stream, Entry& entry, Kind kind, std::span<const std::byte> rest);
+  bool begin(Entry& entry);
+  void widen(Entry& entry, std::size_t& window, std::size_t most);
   void stop(Entry& entry, ResetCode code);
   void finished(StreamNumber stream, Entry& entry);
   void pump();
@@ -123,6 +127,8 @@ struct Streams::State {
 
   MessagePipe& pipe;
   StreamsOptions options;
+  StreamMemory::Share share;
+  std::uint64_t refused_for_memory = 0;
   StreamNumber own_parity, next_own;
   StreamNumber newest_own = 0, newest_peer = 0;
   std::unordered_map<StreamNumber, Entry> streams;
@@ -141,7 +147,8 @@ void Streams::State::fail(std::string text, CloseCode code) {
   if (failure) return;
   failure = CloseReason{code, std::move(text)};
   for (auto& [stream, entry] : streams) {
-    if (entry.over()) continue;
+    // What was delivered to the end is not reset.
+    if (entry.over() || entry.told_finished) continue;
     stop(entry, ResetCode::failed);
     entry.reset_by_peer = true;
     entry.reset_due = false;
@@ -149,6 +156,41 @@ void Streams::State::fail(std::string text, CloseCode code) {
   }
   to_send.clear();
   refusals.clear();
+}
+
+/// Takes what a stream needs at least. False: there is not enough memory.
+bool Streams::State::begin(Entry& entry) {
+  if (share.memory() == nullptr) {
+    entry.in_window = options.window_bytes;
+    entry.out_window = options.write_bytes;
+    return true;
+  }
+  entry.in_window = kFirstWindow;
+  entry.out_window = std::min<std::size_t>(kFirstWindow, options.write_bytes);
+  const std::size_t cost = entry.in_window + entry.out_window + options.owner_bytes;
+  if (!share.take(cost)) {
+    ++share.memory()->refused_streams;
+    return false;
+  }
+  entry.reserved = cost;
+  while (share.plenty() && entry.in_window < options.window_bytes) {
+    const std::size_t before = entry.in_window;
+    widen(entry, entry.in_window, options.window_bytes);
+    if (entry.in_window == before) break;
+  }
+  return true;
+}
+
+/// Doubles a window if there is memory for it.
+void Streams::State::widen(Entry& entry, std::size_t& window, std::size_t most) {
+  const std::size_t more = std::min(window, most - window);
+  if (more == 0) return;
+  if (!share.take(more)) {
+    ++share.memory()->short_windows;
+    return;
+  }
+  entry.reserved += more;
+  window += more;
 }
 
 /// Both directions end, and what waits is discarded.
@@ -166,13 +208,18 @@ void Streams::State::finished(StreamNumber stream, Entry& entry) {
 void Streams::State::take_open(StreamNumber stream, std::span<const std::byte> rest) {
   if (stream % 2 == own_parity || stream <= newest_peer) return fail("the peer opened a stream with a wrong number");
   newest_peer = stream;
-  const bool fits = streams.size() < options.max_streams;
-  if (!fits || rest.size() > options.target_bytes) {
+  const auto turn_down = [&](ResetCode code) {
     if (refusals.size() >= kMaxRefusals) return fail("the peer opens streams without end");
-    refusals.emplace_back(stream, fits ? ResetCode::no_target : ResetCode::limit);
-    return;
-  }
+    refusals.emplace_back(stream, code);
+  };
+  if (streams.size() >= options.max_streams) return turn_down(ResetCode::limit);
+  if (rest.size() > options.target_bytes) return turn_down(ResetCode::no_target);
   Entry& entry = streams[stream];
+  if (!begin(entry)) {
+    streams.erase(stream);
+    ++refused_for_memory;
+    return turn_down(ResetCode::limit);
+  }
   entry.target.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
   entry.credit_due = true;
   queue(stream, entry);
@@ -268,7 +315,7 @@ bool Streams::State::pump_one(StreamNumber stream, Entry& entry, bool& more) {
   }
   if (entry.over()) return true;
   if (entry.credit_due) {
-    const std::uint64_t credit = entry.read + options.window_bytes;
+    const std::uint64_t credit = entry.read + entry.in_window;
     if (!send_control(Kind::credit, stream, credit, 0, {})) return false;
     entry.in_credit = credit;
     entry.credit_due = false;
@@ -283,7 +330,7 @@ bool Streams::State::pump_one(StreamNumber stream, Entry& entry, bool& more) {
     if (!pipe.send(message)) return false;
     entry.sent += piece.size();
     entry.out.pop(piece.size());
-    if (entry.wants_room && options.write_bytes - entry.out.size() >= options.write_bytes / 2) {
+    if (entry.wants_room && entry.out_window - entry.out.size() >= entry.out_window / 2) {
       entry.wants_room = false;
       tell(StreamEvent::Kind::writable, stream);
     }
@@ -335,8 +382,8 @@ void Streams::drive() {
 
 // The owner's side.
 
-Streams::Streams(MessagePipe& pipe, Role role, const StreamsOptions& options)
-    : state_(std::make_unique<State>(pipe, role, options)) {}
+Streams::Streams(MessagePipe& pipe, Role role, const StreamsOptions& options, StreamMemory* memory)
+    : state_(std::make_unique<State>(pipe, role, options, memory)) {}
 Streams::~Streams() = default;
 
 core::Result<StreamNumber> Streams::open(std::string_view target) {
@@ -351,9 +398,14 @@ core::Result<StreamNumber> Streams::open(std::string_view target) {
   }
   if (s.next_own > 0xffff'fff0U) return core::Error{"the numbers of streams are used up; begin a new session"};
   const StreamNumber stream = s.next_own;
+  State::Entry& entry = s.streams[stream];
+  if (!s.begin(entry)) {
+    s.streams.erase(stream);
+    return core::Error{"there is no memory for another stream: all streams together may have " +
+                       std::to_string(s.share.memory()->limit()) + " bytes"};
+  }
   s.next_own += 2;
   s.newest_own = stream;
-  State::Entry& entry = s.streams[stream];
   entry.target = target;
   entry.open_due = entry.credit_due = true;
   s.queue(stream, entry);
@@ -363,13 +415,16 @@ core::Result<StreamNumber> Streams::open(std::string_view target) {
 std::size_t Streams::writable(StreamNumber stream) const {
   const State::Entry* entry = state_->find(stream);
   if (entry == nullptr || entry->over() || entry->finishing) return 0;
-  return state_->options.write_bytes - entry->out.size();
+  return entry->out_window - entry->out.size();
 }
 
 std::size_t Streams::write(StreamNumber stream, std::span<const std::byte> bytes) {
-  const std::size_t count = std::min(bytes.size(), writable(stream));
   State::Entry* entry = state_->find(stream);
   if (entry == nullptr) return 0;
+  if (const std::size_t room = writable(stream); room != 0 && room < bytes.size()) {
+    state_->widen(*entry, entry->out_window, state_->options.write_bytes);
+  }
+  const std::size_t count = std::min(bytes.size(), writable(stream));
   if (count < bytes.size()) entry->wants_room = true;
   if (count == 0) return 0;
   entry->out.push(bytes.first(count));
@@ -387,8 +442,9 @@ std::size_t Streams::read(StreamNumber stream, std::span<std::byte> into) {
   entry->in.pop(count);
   entry->read += count;
   if (entry->in.empty()) entry->told_readable = entry->peer_ended;
-  const std::uint64_t credit = entry->read + s.options.window_bytes;
-  if (!entry->peer_ended && credit - entry->in_credit >= s.options.window_bytes / 4) {
+  const std::uint64_t credit = entry->read + entry->in_window;
+  if (!entry->peer_ended && !entry->over() && credit - entry->in_credit >= entry->in_window / 4) {
+    s.widen(*entry, entry->in_window, s.options.window_bytes);
     entry->credit_due = true;
     s.queue(stream, *entry);
   }
@@ -426,6 +482,7 @@ void Streams::release(StreamNumber stream) {
     const ResetCode code = entry->over() ? entry->reset : ResetCode::cancelled;
     if (!entry->open_due) s.refusals.emplace_back(stream, code);
   }
+  s.share.give_back(entry->reserved);
   s.streams.erase(stream);
 }
 
@@ -441,6 +498,10 @@ ResetCode Streams::reset_code(StreamNumber stream) const {
 
 std::size_t Streams::count() const {
   return state_->streams.size();
+}
+
+std::uint64_t Streams::refused_for_memory() const {
+  return state_->refused_for_memory;
 }
 
 bool Streams::send_datagram(std::span<const std::byte> datagram) {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/http_stream/message_pipe.hpp"
+#include "core/http_stream/stream_memory.hpp"
 #include "core/result.hpp"
 
 namespace slotwire::http_stream {
@@ -22,8 +23,8 @@ enum class Role : std::uint8_t { client, server };
 struct StreamsOptions {
   /// Streams that are open at once, both ends' together.
   std::size_t max_streams = 256;
-  /// Bytes that the peer may send on one stream ahead of read(). All streams together hold at most
-  /// max_streams * window_bytes.
+  /// Bytes that the peer may send on one stream ahead of read(). All streams of a session together hold at most
+  /// max_streams * window_bytes, and those of many sessions what their StreamMemory has.
   std::size_t window_bytes = std::size_t{256} << 10U;
   /// Bytes that write() takes ahead of the peer, for each stream.
   std::size_t write_bytes = std::size_t{256} << 10U;
@@ -35,6 +36,8 @@ struct StreamsOptions {
   std::size_t datagram_bytes = std::size_t{2} << 20U;
   /// Bytes of the name of a target, at most 1,024.
   std::size_t target_bytes = 1'024;
+  /// Bytes that the owner keeps for each stream beside its windows; StreamMemory counts them.
+  std::size_t owner_bytes = 0;
 };
 
 /// Why a stream was reset. On the wire; append only.
@@ -58,8 +61,9 @@ struct StreamEvent {
 /// window and stops nothing else: every message is taken out of the pipe at once.
 class Streams {
  public:
-  /// The pipe outlives this object.
-  Streams(MessagePipe& pipe, Role role, const StreamsOptions& options = {});
+  /// The pipe and the memory outlive this object. With a memory each stream has 64 KiB for either direction, or is
+  /// refused; its windows grow up to their options as it needs more and there is enough. Null: no limit.
+  Streams(MessagePipe& pipe, Role role, const StreamsOptions& options = {}, StreamMemory* memory = nullptr);
   ~Streams();
   Streams(const Streams&) = delete;
   Streams& operator=(const Streams&) = delete;
@@ -83,6 +87,8 @@ class Streams {
   std::string_view target(StreamNumber stream) const;
   ResetCode reset_code(StreamNumber stream) const;
   std::size_t count() const;
+  /// Streams that the peer wanted and that were refused for want of memory.
+  std::uint64_t refused_for_memory() const;
 
   /// Sends a datagram of 1..max_datagram() bytes. It arrives once and in order, unless the peer does not take its
   /// datagrams. False: no room in the pipe.

@@ -1,7 +1,11 @@
 #include "core/slot/open_files.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <initializer_list>
 
 namespace slotwire::slot {
 namespace {
@@ -21,6 +25,14 @@ std::uint64_t raise_open_files_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return limit.rlim_cur;
+}
+
+void open_standard_descriptors() noexcept {
+  // open() takes the lowest number that is free, which is this one: those below are open by then.
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(standard, F_GETFD) >= 0) continue;
+    [[maybe_unused]] const int opened = ::open("/dev/null", O_RDONLY);
+  }
 }
 
 bool accept_descriptors(int socket, bool may_come) noexcept {

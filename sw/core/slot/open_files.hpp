@@ -7,6 +7,10 @@ namespace slotwire::slot {
 /// Raises this process's soft limit of open files to the hard one. Returns the limit as it is then; 0: unknown.
 std::uint64_t raise_open_files_limit();
 
+/// Opens /dev/null in the place of each standard descriptor that is closed, so that no other file gets its number:
+/// standard input is at its end, and writing to standard output or error fails. To be called first in main().
+void open_standard_descriptors() noexcept;
+
 /// Whether the other end of a unix socket may pass descriptors to this process; what a listener says holds for the
 /// connections that it accepts. Closing a passed descriptor may block, even when nobody takes it out of the socket.
 /// False: the kernel has no such option (before Linux 6.16), and descriptors come all the same.

@@ -46,6 +46,11 @@ class Connection {
 
   State state() const { return state_; }
   const carriers::Address& from() const { return from_; }
+  /// For people: of one that came over a session the address has no port.
+  std::string from_text() const {
+    const std::string text = from_.to_string();
+    return over_http_ ? text.substr(0, text.rfind(':')) + " over HTTP" : text;
+  }
   const std::string& peer() const { return peer_; }
   bool over_http() const { return over_http_; }
   std::uint64_t deadline_us() const { return deadline_us_; }

@@ -553,7 +553,7 @@ void Gate::hello(Id id, Connection& connection, const std::string& text) {
 void Gate::turn_away(Id id, Connection& connection, const std::string& why, const std::string& told) {
   ++counters_.turned_away;
   counters_changed_ = true;
-  notice(GateNotice::turned_away, "control connection from " + connection.from().to_string() + " turned away: " + why);
+  notice(GateNotice::turned_away, "control connection from " + connection.from_text() + " turned away: " + why);
   connection.say(control::encode_peer(control::PeerError{told}));
   connection.leave(why, now_us() + kLeaveUs);
   pump(id);
@@ -568,7 +568,7 @@ void Gate::end(Id id, bool revoked) {
       const bool late = now_us() >= connection.deadline_us();
       if (late) ++counters_.late;
       notice(late ? GateNotice::late : GateNotice::caller,
-             "control connection from " + connection.from().to_string() +
+             "control connection from " + connection.from_text() +
                  (late ? " said nothing in time; closed: " : " ended before it said who it is: ") +
                  connection.reason());
       break;

@@ -89,12 +89,15 @@ class HttpFront::Session {
  public:
   Session(http::Loop& loop, http_stream::MessagePipe& pipe, Role role, std::function<void()> touch,
           std::function<void(StreamNumber, const std::string&)> opened)
-      : loop_(loop),
+      : pipe_(pipe),
         role_(role),
         touch_(std::move(touch)),
-        streams_(loop, pipe, role, stream_options(), {touch_, {}, std::move(opened)}) {}
+        streams_(loop, pipe, role, stream_options(), {touch_, {}, std::move(opened)}),
+        loop_(loop) {}
 
   http::StreamSet& streams() { return streams_; }
+  /// Something can be moved later that no event will speak of: frames or streams wait until less is unacknowledged.
+  bool waits() const { return (socket_ && full_) || pipe_.unacknowledged() >= stream_options().pipe_bytes; }
 
   /// The frames' socket from now on.
   void attach(slot::Fd socket) {
@@ -176,10 +179,11 @@ class HttpFront::Session {
     }
   }
 
-  http::Loop& loop_;
+  http_stream::MessagePipe& pipe_;
   Role role_;
   std::function<void()> touch_;
   http::StreamSet streams_;
+  http::Loop& loop_;
   slot::Fd socket_;
   std::unique_ptr<http::Watch> watch_;
   std::optional<http_stream::Bytes> pending_;  ///< received, and not taken by slotwired yet
@@ -253,8 +257,10 @@ class HttpFront::Kept final : private http::PipeHandler {
     front_.offered_[number_] = session_.get();
   }
 
+  /// `why`: empty: it was said already.
   void failed(const std::string& why) {
-    front_.host_.session_trouble(number_, why);
+    if (!why.empty()) front_.host_.session_trouble(number_, why);
+    told_.clear();
     ++next_url_;
     // All URLs are tried before there is a pause.
     if (next_url_ % wanted_.urls.size() == 0) pause_ = std::min(2 * pause_, kLastRetry);
@@ -307,16 +313,21 @@ class HttpFront::Kept final : private http::PipeHandler {
   }
   void on_state(SessionState state) override {
     if (state == SessionState::up) {
+      told_.clear();
       learned_ = client_->pipe().learned();
       if (!offered_up_ && !session_->offer) offer();
     }
     if (state != SessionState::closed) return;
-    const std::string why = wanted_.urls[next_url_ % wanted_.urls.size()].url + ": " + client_->reason();
+    const std::string reason = client_->reason();
     learned_ = client_->pipe().learned();
-    failed(why);
+    // The end of a session that never was up is no news beside the trouble that led to it.
+    const bool told = !told_.empty() && reason.find(told_) != std::string::npos;
+    failed(told ? std::string() : wanted_.urls[next_url_ % wanted_.urls.size()].url + ": " + reason);
   }
   void on_trouble(const std::string& text) override {
-    if (!up()) front_.host_.session_trouble(number_, text);
+    if (up() || text == told_) return;
+    told_ = text;
+    front_.host_.session_trouble(number_, text);
   }
 
   HttpFront& front_;
@@ -328,6 +339,7 @@ class HttpFront::Kept final : private http::PipeHandler {
   http::Timer retry_, offer_again_;
   std::chrono::microseconds pause_ = kFirstRetry;
   std::size_t next_url_ = 0;
+  std::string told_;  ///< the latest trouble of the session, as slotwired knows it
   bool offered_up_ = false;
 };
 
@@ -503,30 +515,48 @@ void HttpFront::on_session(const ServerEvent& event) {
         host_.session_up(session.number, session.token, "from " + from);
       };
       accepted_[id] = std::make_unique<Session>(
-          loop_, *pipe, Role::server, [this] { server_->touch(); }, opened);
+          loop_, *pipe, Role::server, [this, id] { touch(id); }, opened);
       accepted_[id]->born_us = http::Loop::now_us();
       accepted_[id]->source = server_->sessions().source(id);
       return make_room();
     }
     case ServerEvent::Kind::readable:
     case ServerEvent::Kind::writable:
-      if (found != accepted_.end()) found->second->drive();
+      if (found != accepted_.end()) dirty_.insert(event.session);
       return;
     case ServerEvent::Kind::silent:
     case ServerEvent::Kind::resumed:
       return;
     case ServerEvent::Kind::closed:
       if (found != accepted_.end()) {
+        // What came before the end is still taken.
+        if (dirty_.contains(event.session)) found->second->drive();
         offered_.erase(found->second->number);
         accepted_.erase(found);
+        dirty_.erase(event.session);
+        waiting_.erase(event.session);
       }
       server_->sessions().release(event.session);
       return;
   }
 }
 
+void HttpFront::touch(SessionNumber session) {
+  dirty_.insert(session);
+  server_->touch();
+}
+
 void HttpFront::on_turn() {
-  for (const auto& [id, session] : accepted_) session->drive();
+  dirty_.insert(waiting_.begin(), waiting_.end());
+  waiting_.clear();
+  // Driving one session may touch it again, for the next turn.
+  for (const SessionNumber id : std::exchange(dirty_, {})) {
+    const auto found = accepted_.find(id);
+    if (found == accepted_.end()) continue;
+    ++drives_;
+    found->second->drive();
+    if (found->second->waits()) waiting_.insert(id);
+  }
 }
 
 }  // namespace slotwire::gate

@@ -6,7 +6,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "core/carriers/socket.hpp"
 #include "core/carriers/tls.hpp"
@@ -53,6 +55,10 @@ class HttpFront final : private http::SessionHandler {
   /// Whether a session to `peer` is to be kept, and whether it is tried after the peer's address only.
   bool keeps(const std::string& peer) const;
   std::uint64_t sessions() const;
+  /// How often a session of a peer was looked at. One with nothing to do costs nothing.
+  std::uint64_t drives() const { return drives_; }
+  /// Where the HTTP server listens.
+  std::vector<carriers::Address> addresses() const { return server_->addresses(); }
 
  private:
   class Session;
@@ -60,6 +66,8 @@ class HttpFront final : private http::SessionHandler {
 
   void on_session(const http_stream::ServerEvent& event) override;
   void on_turn() override;
+  /// A session has something to move.
+  void touch(http_stream::SessionNumber session);
   std::uint32_t number(Session& session);
   /// Ends sessions that have not proved to be a peer's in time, and the oldest of those that are too many.
   void sweep();
@@ -70,9 +78,12 @@ class HttpFront final : private http::SessionHandler {
   FrontHost& host_;
   http::ResolveHook resolve_;
   std::unique_ptr<http::StreamServer> server_;
+  std::set<http_stream::SessionNumber> dirty_;    ///< to be driven in the next turn
+  std::set<http_stream::SessionNumber> waiting_;  ///< in every turn, until they wait no more
   std::map<http_stream::SessionNumber, std::unique_ptr<Session>> accepted_;
   std::map<std::uint32_t, Session*> offered_;  ///< by the number that slotwired knows
   std::map<std::uint32_t, std::unique_ptr<Kept>> kept_;
+  std::uint64_t drives_ = 0;
   std::uint32_t last_number_ = 0;
   std::uint64_t handshake_us_ = 0;
   http::Timer sweep_;

@@ -14,6 +14,11 @@ std::string detail_of(const FailedRequest& failed) {
   return control::printable(text, kMaxDetail);
 }
 
+/// libcurl says after how many milliseconds, which makes another text of the same reason each time.
+std::string without_times(const std::string& detail) {
+  return detail.substr(0, detail.find(" after "));
+}
+
 ClientFailure certificate_failure(const FailedRequest& failed, const Url& url) {
   std::string text = "the certificate that " + url.origin() + " shows is not accepted";
   if (!failed.why_certificate.empty()) text += " (" + failed.why_certificate + ")";
@@ -71,7 +76,7 @@ ClientFailure describe(const FailedRequest& failed, const Url& url, const std::s
     case CURLE_COULDNT_CONNECT:
       return connect_failure(failed, whom);
     case CURLE_OPERATION_TIMEDOUT:
-      return {FailureKind::timeout, "no answer from " + whom + " in time: " + detail_of(failed)};
+      return {FailureKind::timeout, "no answer from " + whom + " in time: " + without_times(detail_of(failed))};
     case CURLE_PEER_FAILED_VERIFICATION:
       return certificate_failure(failed, url);
     case CURLE_SSL_CONNECT_ERROR:

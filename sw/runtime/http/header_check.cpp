@@ -66,7 +66,7 @@ Verdict check_framing(const Framing& f, std::uint64_t body_limit) {
     if (f.transfer_encodings > 1 || !equal_ignoring_case(f.transfer_encoding, "chunked")) {
       return {kBadRequest, "an unknown Transfer-Encoding"};
     }
-    return {kLengthRequired, "bodies come with Content-Length here, not in chunks"};
+    return {kLengthRequired, "a body in chunks; send it with Content-Length"};
   }
   if (f.content_lengths > 1) return {kBadRequest, "more than one Content-Length field"};
   if (f.content_lengths == 0) return f.post ? Verdict{kLengthRequired, "no Content-Length field"} : Verdict{};
@@ -76,7 +76,8 @@ Verdict check_framing(const Framing& f, std::uint64_t body_limit) {
   }
   Verdict verdict;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), verdict.body_bytes);
-  if (error != std::errc{} || verdict.body_bytes > body_limit) return {kTooLarge, "the body is longer than is allowed"};
+  if (error != std::errc{} || verdict.body_bytes > body_limit)
+    return {kTooLarge, "a body that is longer than is allowed"};
   if (!f.post && verdict.body_bytes > 0) return {kBadRequest, "a body where none is expected"};
   return verdict;
 }

@@ -134,7 +134,6 @@ void StreamClient::done(http_stream::RequestNumber id, ClientOutcome&& outcome) 
 
 void StreamClient::trouble(http_stream::RequestNumber id, const ClientFailure& failure) {
   last_trouble_ = failure.text;
-  handler_.on_trouble(failure.text);
   if (failure.permanent() && pipe_.state() == SessionState::opening) {
     failed_ = failure.kind;
     calls_.clear();
@@ -142,6 +141,7 @@ void StreamClient::trouble(http_stream::RequestNumber id, const ClientFailure& f
     handler_.on_state(last_state_);
     return;
   }
+  handler_.on_trouble(failure.text);
   pipe_.on_failure(id, failure.text, Loop::now_us());
 }
 

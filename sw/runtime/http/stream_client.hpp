@@ -19,7 +19,7 @@ class PipeHandler {
   virtual void on_turn() = 0;
   /// The state of the session changed.
   virtual void on_state(http_stream::SessionState state) = 0;
-  /// A request failed, for people; the session goes on.
+  /// A request failed, for people; the session goes on, or on_state() follows with its end.
   virtual void on_trouble(const std::string& /*text*/) {}
 };
 

@@ -11,7 +11,6 @@
 namespace slotwire::http {
 namespace {
 
-constexpr std::size_t kBufferBytes = std::size_t{64} << 10U;
 /// Buffers that are read from a descriptor before others have their turn.
 constexpr int kReadsAtOnce = 8;
 

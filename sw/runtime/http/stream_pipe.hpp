@@ -21,6 +21,10 @@ class StreamPipe {
   struct Ends {
     slot::Fd in, out;
   };
+  /// Bytes of its buffers, one for either direction.
+  static constexpr std::size_t kBufferBytes = std::size_t{64} << 10U;
+  static constexpr std::size_t kBytes = 2 * kBufferBytes;
+
   /// `touch`: the session has something to send.
   StreamPipe(Loop& loop, http_stream::Streams& streams, http_stream::StreamNumber stream, Ends ends,
              std::function<void()> touch);

@@ -13,6 +13,12 @@ namespace {
 /// Before other sessions have their turn.
 constexpr int kDrivesAtOnce = 16;
 
+/// Each stream has a pipe, whose buffers count.
+http_stream::StreamsOptions with_pipes(http_stream::StreamsOptions options) {
+  options.owner_bytes += StreamPipe::kBytes;
+  return options;
+}
+
 }  // namespace
 
 std::string reset_text(ResetCode code) {
@@ -26,7 +32,7 @@ std::string reset_text(ResetCode code) {
     case ResetCode::failed:
       return "the other end broke off, or cannot reach the target: its log says why";
     case ResetCode::limit:
-      return "the other end has too many streams";
+      return "the other end has too many streams, or no memory for another one: its log says which";
     case ResetCode::none:
       break;
   }
@@ -34,8 +40,8 @@ std::string reset_text(ResetCode code) {
 }
 
 StreamSet::StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
-                     const http_stream::StreamsOptions& options, Callbacks callbacks)
-    : loop_(loop), pipe_(pipe), callbacks_(std::move(callbacks)), streams_(pipe, role, options) {}
+                     const http_stream::StreamsOptions& options, Callbacks callbacks, http_stream::StreamMemory* memory)
+    : loop_(loop), pipe_(pipe), callbacks_(std::move(callbacks)), streams_(pipe, role, with_pipes(options), memory) {}
 
 StreamSet::~StreamSet() = default;
 
@@ -128,14 +134,9 @@ void StreamSet::take(const StreamEvent& event) {
       return;
     }
     case StreamEvent::Kind::finished:
-      streams_.release(event.stream);
-      if (!is_joined) return;
-      found->second.pipe->on_finished();
-      if (found->second.pipe->ended()) return;
-      // Its last bytes wait for the descriptor; the number may be used anew.
-      draining_.push_back(std::move(found->second));
-      joined_.erase(found);
-      return;
+      // Its last bytes may wait for the descriptor: until they are written it counts, and is released by reap().
+      if (!is_joined) return streams_.release(event.stream);
+      return found->second.pipe->on_finished();
     case StreamEvent::Kind::opened:
       return;
   }
@@ -149,10 +150,11 @@ void StreamSet::reap() {
       callbacks_.ended({stream, joined.label, pipe.bytes_in(), pipe.bytes_out(),
                         std::chrono::steady_clock::now() - joined.since, pipe.reason(), pipe.in_order(), joined.code});
     }
+    // One that did not finish was released where it ended.
+    streams_.release(stream);
     return true;
   };
   std::erase_if(joined_, [&](const auto& entry) { return finish(entry.first, entry.second); });
-  std::erase_if(draining_, [&](const Joined& joined) { return finish(0, joined); });
 }
 
 }  // namespace slotwire::http

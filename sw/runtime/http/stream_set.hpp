@@ -36,9 +36,10 @@ class StreamSet {
     /// The peer opened a stream: join() or refuse() it, now or later. Null: streams are refused.
     std::function<void(http_stream::StreamNumber, const std::string& target)> opened;
   };
-  /// `pipe` outlives this object.
+  /// `pipe` and `memory` outlive this object. Null: the streams have no limit in common with those of others.
   StreamSet(Loop& loop, http_stream::MessagePipe& pipe, http_stream::Role role,
-            const http_stream::StreamsOptions& options, Callbacks callbacks);
+            const http_stream::StreamsOptions& options, Callbacks callbacks,
+            http_stream::StreamMemory* memory = nullptr);
   ~StreamSet();
 
   /// To be joined at once.
@@ -60,6 +61,7 @@ class StreamSet {
   /// Moves what there is. Not within a callback.
   void drive();
   std::size_t count() const { return streams_.count(); }
+  std::uint64_t refused_for_memory() const { return streams_.refused_for_memory(); }
 
  private:
   struct Joined {
@@ -77,7 +79,6 @@ class StreamSet {
   http_stream::Streams streams_;
   std::set<http_stream::StreamNumber> free_;  ///< open, and joined to nothing yet
   std::map<http_stream::StreamNumber, Joined> joined_;
-  std::vector<Joined> draining_;  ///< their streams are released
 };
 
 /// What a reset code means, for people.

@@ -4,6 +4,7 @@
 
 #include "core/regs/regs.hpp"
 #include "tools/slotwire/control_client.hpp"
+#include "tools/slotwire/link_text.hpp"
 #include "tools/slotwire/text.hpp"
 
 namespace slotwire::cli {
@@ -39,32 +40,11 @@ void print_links(const Json& links) {
   Table table({{"LINK"}, {"CARRIER"}, {"ENCRYPTION"}, {"STATE"}, {"CONNECTS", true}, {"WHY"}});
   for (const Json& link : links) {
     const bool up = link.at("up").get<bool>();
-    const std::string reason = link.at("reason").get<std::string>();
-    std::string why = reason;
-    if (!up) {
-      why = link.at("control_up").get<bool>() ? "control connection up" : "control connection down";
-      why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
-      if (!reason.empty()) why.append(": ").append(reason);
-    }
-    // A link that chooses its carrier: which one it took, since when, and why none that is better.
-    std::string carrier = text_of(link, "carrier");
-    const std::string path = link.value("path", std::string());
-    const std::string trouble = link.value("http_trouble", std::string());
-    if (!up && !trouble.empty() && why.find(trouble) == std::string::npos) why += "; over HTTP: " + trouble;
-    if (!path.empty() && up) {
-      carrier += ": " + path;
-      why = "for " + std::to_string(link.value("path_seconds", std::uint64_t{0})) + " s";
-      for (const Json& other : link.at("paths")) {
-        const std::string name = text_of(other, "path");
-        if (name == path) break;
-        const std::string reason_of = text_of(other, "reason");
-        why += "; not " + name + ": " + (reason_of.empty() ? "it works again since a moment" : reason_of);
-      }
-    }
+    const LinkText said = describe_link(link);
     const bool open = !link.value("authenticated", true);
     unauthenticated += open ? 1 : 0;
-    table.add({text_of(link, "peer"), carrier, text_of(link, "encryption"), up ? "up" : "down",
-               text_of(link, "control_connects"), why},
+    table.add({text_of(link, "peer"), said.carrier, text_of(link, "encryption"), up ? "up" : "down",
+               text_of(link, "control_connects"), said.why},
               {Colour::bold, Colour::none, Colour::none, up ? Colour::good : Colour::bad});
   }
   std::printf("\n%s", table.text().c_str());

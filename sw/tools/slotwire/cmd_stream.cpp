@@ -43,6 +43,13 @@ void add_count(CLI::App& sub, const std::string& name, std::size_t& value, std::
   sub.add_option(name, value, text)->capture_default_str()->check(CLI::Range(least, most))->type_name("N");
 }
 
+void add_stream_memory(CLI::App& sub, std::uint64_t& value) {
+  add_size(
+      sub, "--stream-memory", value, std::uint64_t{1} << 20U, kMaxMemory,
+      "bytes that all streams of all sessions together may have (default 512MiB): 256 KiB each, and their windows. "
+      "When it becomes scarce windows stay small, and a session that has as much as is left gets no more streams");
+}
+
 void add_serve_options(CLI::App& sub, StreamServeOptions& o) {
   sub.add_option("--http", o.addresses,
                  "address to listen on: HOST:PORT, HOST (port 8080), or :PORT for every address; may be repeated")
@@ -67,11 +74,12 @@ void add_serve_options(CLI::App& sub, StreamServeOptions& o) {
             "sessions from one address");
   add_count(sub, "--max-streams", o.streams.max_streams, 1, kMany, "streams of one session");
   add_size(sub, "--memory", o.memory, std::uint64_t{1} << 20U, kMaxMemory,
-           "bytes that all sessions together may hold (default 512MiB)");
+           "bytes that all sessions together may hold, beside their streams (default 512MiB)");
   add_size(
       sub, "--stream-window", o.stream_window, kLeastWindow, kMostWindow,
       "bytes of one stream that wait for a target that does not read (default 1MiB); one round trip carries no more "
       "of a stream to the target");
+  add_stream_memory(sub, o.stream_memory);
   add_duration(sub, "--hold", o.hold, kSecond, 600 * kSecond,
                "longest time for which a request is held (default 45s; clients may ask for less)");
   add_duration(sub, "--grace", o.grace, kSecond, 86'400 * kSecond,
@@ -112,6 +120,7 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
       sub, "--stream-window", o.stream_window, kLeastWindow, kMostWindow,
       "bytes of one stream that wait for whoever reads it here (default 4MiB); one round trip carries no more of a "
       "stream from the target");
+  add_stream_memory(sub, o.stream_memory);
   add_duration(sub, "--hold", o.hold, kSecond, 600 * kSecond,
                "time for which the server may hold a request (default 25s; shortened where proxies cut it)");
   add_duration(sub, "--connect-timeout", o.connect_timeout, microseconds(1000), 3600 * kSecond,

@@ -1,4 +1,5 @@
 // slotwire top: rates of links and slots while one watches.
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -8,6 +9,7 @@
 #include <optional>
 
 #include "tools/slotwire/control_client.hpp"
+#include "tools/slotwire/link_text.hpp"
 #include "tools/slotwire/text.hpp"
 
 namespace slotwire::cli {
@@ -106,27 +108,50 @@ std::string process_text(const Json& row, const char* name, const char* pid) {
   return row.value(name, std::string("-")) + " (" + std::to_string(row.value(pid, std::uint64_t{0})) + ")";
 }
 
+/// Columns of the table of links but WHY, without the names of peers and carriers; and the fewest that WHY is worth.
+constexpr std::size_t kLinkColumns = 80, kLeastWhy = 20;
+/// Of a heading of one of these.
+constexpr std::size_t kLeastCell = 7;
+
+/// Of the terminal at standard output; 0: there is none, and lines may be of any length.
+std::size_t terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 void print_text(const View& view, std::size_t most) {
   std::printf("node %s  %s of %s slots  out %s frames/s %s/s  in %s frames/s %s/s\n",
               paint(Colour::bold, view.status.at("node").get<std::string>()).c_str(),
               view.status.at("slots").at("used").dump().c_str(), view.status.at("slots").at("limit").dump().c_str(),
               count_text(view.frames_out).c_str(), bytes_text(view.bytes_out).c_str(),
               count_text(view.frames_in).c_str(), bytes_text(view.bytes_in).c_str());
+  // A picture on a terminal keeps to its width.
+  const std::size_t columns = terminal_columns();
+  std::size_t taken = kLinkColumns;
+  for (const Json& link : view.status.at("links")) {
+    const std::size_t peer = std::max(kLeastCell, link.at("peer").get<std::string>().size());
+    taken = std::max(taken, kLinkColumns + peer + std::max(kLeastCell, describe_link(link).carrier.size()));
+  }
+  const std::size_t room = columns == 0 ? std::string::npos : columns - std::min(columns, taken);
   Table links({{"LINK"},
+               {"CARRIER"},
                {"STATE"},
                {"SLOTS", true},
                {"LINES OUT/s", true},
                {"OUT/s", true},
                {"AGAIN/s", true},
                {"LINES IN/s", true},
-               {"IN/s", true}});
+               {"IN/s", true},
+               {room < kLeastWhy ? "" : "WHY"}});
   for (const Json& link : view.status.at("links")) {
     const Rates& rates = view.links.at(link.at("peer").get<std::string>());
     const bool up = link.at("up").get<bool>();
-    links.add({link.at("peer").get<std::string>(), up ? "up" : "down", std::to_string(rates.slots),
+    const LinkText said = describe_link(link);
+    links.add({link.at("peer").get<std::string>(), said.carrier, up ? "up" : "down", std::to_string(rates.slots),
                count_text(rates.tx_lines), bytes_text(rates.tx_lines * kLineBytes), count_text(rates.tx_again),
-               count_text(rates.rx_lines), bytes_text(rates.rx_lines * kLineBytes)},
-              {Colour::bold, up ? Colour::good : Colour::bad, Colour::none, Colour::none, Colour::none,
+               count_text(rates.rx_lines), bytes_text(rates.rx_lines * kLineBytes),
+               room < kLeastWhy ? std::string() : said.why.substr(0, room)},
+              {Colour::bold, Colour::none, up ? Colour::good : Colour::bad, Colour::none, Colour::none, Colour::none,
                rates.tx_again > 0 ? Colour::bad : Colour::none});
   }
   if (!links.empty()) std::printf("%s", links.text("").c_str());
@@ -162,7 +187,10 @@ void print_json(const View& view, std::size_t most) {
   Json links = Json::array();
   for (const Json& link : view.status.at("links")) {
     const Rates& rates = view.links.at(link.at("peer").get<std::string>());
+    const LinkText said = describe_link(link);
     links.push_back({{"peer", link.at("peer")},
+                     {"carrier", said.carrier},
+                     {"why", said.why},
                      {"up", link.at("up")},
                      {"slots", rates.slots},
                      {"tx_lines_per_s", rates.tx_lines},
@@ -229,7 +257,8 @@ void add_top(CLI::App& app, Command& command) {
   sub->add_option("--slots", options->slots, "slots shown at most")->capture_default_str()->check(CLI::Range(0, 65536));
   add_common(*sub, options->common, "print one JSON object a line for each interval");
   sub->footer(
-      R"(AGAIN counts lines that were sent again: more than a few mean that frames are lost on the way or that the
+      R"(CARRIER and WHY are those of 'slotwire status'; WHY is cut, or left out, where a terminal has no room for it.
+AGAIN counts lines that were sent again: more than a few mean that frames are lost on the way or that the
 retransmission timeout (protocol.retransmit) is too short. On a terminal the screen is redrawn; otherwise
 pictures follow one another. Ends by Ctrl-C.
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "core/slot/open_files.hpp"
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
 
@@ -18,6 +19,7 @@ constexpr const char* kFooter =
 
 int main(int argc, char** argv) {
   using namespace slotwire::cli;
+  slotwire::slot::open_standard_descriptors();
   CLI::App app{"Looks at a Slotwire node, talks to services, and carries TCP connections through slots or HTTP."};
   app.set_version_flag("--version", "slotwire " SLOTWIRE_VERSION);
   app.require_subcommand(1);

@@ -10,6 +10,7 @@
 
 #include "core/carriers/dpdk/host.hpp"
 #include "runtime/engine/config/config_check.hpp"
+#include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
 #include "runtime/engine/config/transport_kind.hpp"
 
@@ -211,6 +212,9 @@ class Parser {
     config_.source = source;
   }
 
+  /// Looks at the files that the configuration names, too.
+  void check_files_as(FileCheck how) { files_ = how; }
+
   /// Only [[service]] tables may be there when `services_only`.
   Config run(std::string_view text, bool services_only) {
     const toml::table root = parse(text);
@@ -337,12 +341,14 @@ class Parser {
     if (!problems_.empty()) return;
     complete(config_, positions_);
     check_contradictions(config_, positions_, problems_);
+    if (files_) check_files(config_, positions_, *files_, problems_);
   }
 
   const std::filesystem::path& base_;
   Problems problems_;
   Positions positions_;
   Config config_;
+  std::optional<FileCheck> files_;
 };
 
 std::string join(const std::vector<std::string>& lines) {
@@ -403,6 +409,13 @@ Config parse_config(std::string_view text, const std::string& source, const std:
 
 Config load_config(const std::filesystem::path& path) {
   return parse_config(read_file(path), path.string(), std::filesystem::absolute(path).parent_path());
+}
+
+Config load_config_and_files(const std::filesystem::path& path, FileCheck how) {
+  const std::filesystem::path base = std::filesystem::absolute(path).parent_path();
+  Parser parser(path.string(), base);
+  parser.check_files_as(how);
+  return parser.run(read_file(path), false);
 }
 
 std::vector<ServiceConfig> parse_services(std::string_view text, const std::string& source) {

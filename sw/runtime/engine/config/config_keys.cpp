@@ -435,6 +435,12 @@ std::string range(const Key& key, std::string (*format)(std::uint64_t)) {
   return key.max == 0 ? "" : " from " + format(key.min) + " to " + format(key.max);
 }
 
+/// A value that the key takes: the usual one, else its default, else its least one.
+std::string example(const Key& key, std::uint64_t usual, std::string (*format)(std::uint64_t)) {
+  if (key.max == 0 || (usual >= key.min && usual <= key.max)) return '"' + format(usual) + '"';
+  return key.standard.empty() ? '"' + format(key.min) + '"' : std::string(key.standard);
+}
+
 }  // namespace
 
 std::span<const Section> config_sections() {
@@ -478,11 +484,11 @@ std::string describe_expected(const Key& key) {
     case Kind::service_pattern:
       return "a service's name, with '*' for any characters and '?' for any one";
     case Kind::power_size:
-      return "a power of two" + range(key, format_size) + ", such as \"64KiB\"";
+      return "a power of two" + range(key, format_size) + ", such as " + example(key, 64_KiB, format_size);
     case Kind::size:
-      return "a size" + range(key, format_size) + ", such as \"64KiB\"";
+      return "a size" + range(key, format_size) + ", such as " + example(key, 64_KiB, format_size);
     case Kind::duration:
-      return "a duration" + range(key, duration) + ", such as \"10ms\"";
+      return "a duration" + range(key, duration) + ", such as " + example(key, 10_ms, duration);
     case Kind::count:
       return "a whole number" + range(key, number);
     case Kind::boolean:

@@ -146,6 +146,14 @@ GateNetwork::GateNetwork(const Config& config, EventLoop& loop, NodeLog& log, St
   if (config_.listen.control) listener_.emplace(listen_at(*config_.listen.control));
   if (config_.listen.http) http_listener_.emplace(listen_at(*config_.listen.http));
   start(true);
+  if (listener_) {
+    log_->info("control connections on {}: {}", listener_->address().to_string(),
+               config_.tls.enabled() ? "TLS" : "no TLS");
+  }
+  if (http_listener_) {
+    log_->info("links over HTTP on {}: {}, path {}", http_listener_->address().to_string(),
+               config_.http.tls ? "HTTPS" : "plain HTTP", config_.http.path);
+  }
 }
 
 GateNetwork::~GateNetwork() {

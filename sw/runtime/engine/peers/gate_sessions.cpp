@@ -4,12 +4,10 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
-#include <stdexcept>
 #include <utility>
 
 #include "runtime/control/hex.hpp"
+#include "runtime/engine/config/config_files.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -17,7 +15,8 @@ namespace {
 using control::GateKind;
 using control::GatePacket;
 
-constexpr std::size_t kMaxPem = std::size_t{1} << 20U;
+/// Reasons of trouble that are remembered for one session, so that each is logged once.
+constexpr std::size_t kMaxReasons = 16;
 
 std::string environment(const char* lower, const char* upper) {
   for (const char* const name : {lower, upper}) {
@@ -27,35 +26,11 @@ std::string environment(const char* lower, const char* upper) {
   return {};
 }
 
-std::string read_text(const std::string& key, const std::string& path, std::size_t most) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    throw std::runtime_error(key + " '" + path + "' cannot be read: " + carriers::errno_text(errno));
-  }
-  if (text.str().size() > most) {
-    throw std::runtime_error(key + " '" + path + "' is larger than " + std::to_string(most) + " bytes");
-  }
-  return text.str();
-}
-
-/// The certificates of a PEM file, without what stands between them.
-std::vector<control::GateWord> pem_lines(const std::string& key, const std::string& path) {
-  std::istringstream text(read_text(key, path, kMaxPem));
-  std::vector<control::GateWord> lines;
-  bool within = false;
-  for (std::string line; std::getline(text, line);) {
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (line.rfind("-----BEGIN", 0) == 0) within = true;
-    if (within) lines.push_back({line});
-    if (line.rfind("-----END", 0) == 0) within = false;
-  }
-  if (lines.empty()) throw std::runtime_error(key + " '" + path + "' has no certificate in PEM form");
-  if (lines.size() > control::kMaxCaLines) {
-    throw std::runtime_error(key + " '" + path + "' has more than " + std::to_string(control::kMaxCaLines) +
-                             " lines of certificates; leave out those that are not needed");
-  }
-  return lines;
+/// The configuration was checked at the start: what is wrong here has changed since.
+template <class T>
+T must(const std::string& key, core::Result<T> read) {
+  if (!read.ok()) throw ConfigError({"key '" + key + "': " + read.error().text});
+  return std::move(read).value();
 }
 
 control::GateProxy proxy_of(const HttpConfig& config) {
@@ -69,8 +44,7 @@ control::GateProxy proxy_of(const HttpConfig& config) {
   proxy.no_proxy = environment("no_proxy", "NO_PROXY");
   proxy.user = config.proxy_user;
   if (!config.proxy_password_file.empty()) {
-    proxy.password = read_text("http.proxy_password_file", config.proxy_password_file, control::kMaxWord);
-    proxy.password.resize(std::min(proxy.password.find_first_of("\r\n"), proxy.password.size()));
+    proxy.password = must("http.proxy_password_file", read_password(config.proxy_password_file));
   }
   proxy.negotiate = config.proxy_negotiate;
   return proxy;
@@ -86,7 +60,10 @@ void GateSessions::keep_session(const LinkConfig& link, std::span<const std::byt
   session.token = control::hex_text(kept.token);
   for (const std::string& url : link.http) session.urls.push_back({url});
   session.proxy = proxy_of(config_.http);
-  if (!config_.http.ca.empty()) session.ca = pem_lines("http.ca", config_.http.ca);
+  if (!config_.http.ca.empty()) {
+    for (std::string& line : must("http.ca", read_certificates(config_.http.ca)))
+      session.ca.push_back({std::move(line)});
+  }
   session.requests = config_.http.requests;
   session.hold_us = static_cast<std::uint64_t>(config_.http.hold.count());
   session.last_resort = link.control.has_value();
@@ -109,6 +86,7 @@ bool GateSessions::take_up(const GatePacket& packet, std::string& broken) {
   if (packet.channel % 2 == 1) {
     const auto kept = kept_.find(packet.channel);
     if (kept == kept_.end() || kept->second.token != token) return broken = "a session that is not kept", false;
+    kept->second.logged.clear();
   }
   const auto refuse = [&] {
     send_({GateKind::refuse_session, true, packet.channel, 0, {}}, -1);
@@ -131,9 +109,13 @@ bool GateSessions::take_trouble(const GatePacket& packet, std::string& broken) {
   if (!body.ok()) return broken = body.error().text, false;
   const auto kept = kept_.find(packet.channel);
   if (kept == kept_.end()) return broken = "a session that is not kept", false;
+  if (owner_ != nullptr) owner_->session_trouble(kept->second.token, body.value().text);
+  // Every attempt may fail for the same reason: it is logged once until the session was up.
+  std::set<std::string>& logged = kept->second.logged;
+  if (logged.size() >= kMaxReasons) logged.clear();
+  if (!logged.insert(body.value().text).second) return true;
   log_.limited("session " + kept->second.session.peer, spdlog::level::warn,
                "link to '" + kept->second.session.peer + "' over HTTP: " + body.value().text);
-  if (owner_ != nullptr) owner_->session_trouble(kept->second.token, body.value().text);
   return true;
 }
 

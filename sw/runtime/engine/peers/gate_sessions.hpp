@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ class GateSessions final : public SessionNetwork {
   struct Kept {
     control::GateSession session;
     std::vector<std::byte> token;
+    std::set<std::string> logged;  ///< reasons of its trouble since it was up
   };
 
   const Config& config_;

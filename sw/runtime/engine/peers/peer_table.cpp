@@ -145,8 +145,9 @@ std::string PeerTable::objection(const control::PeerHello& hello) {
 void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control::PeerHello& hello,
                           const carriers::Address& from) {
   if (const std::string why = stopping_ ? "the node stops" : objection(hello); !why.empty()) {
-    parts_.log.limited("turned away", spdlog::level::warn,
-                       "control connection from " + from.to_string() + " turned away: " + why);
+    parts_.log.limited(
+        "turned away", spdlog::level::warn,
+        "control connection " + (from.valid() ? "from " + from.to_string() : "over HTTP") + " turned away: " + why);
     channel->send(control::encode_peer(control::PeerError{why}));
     return;
   }

@@ -12,6 +12,8 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "runtime/http/stream_client.hpp"
 #include "runtime/http/stream_set.hpp"
@@ -31,8 +33,9 @@ using http_stream::SessionState;
 
 constexpr int kBacklog = 256;
 constexpr int kAcceptAtOnce = 32;
-/// For what was said last to reach the server when the program is to end.
-constexpr std::chrono::microseconds kFarewell{2'000'000};
+/// For what was said last to reach the server when the program is to end: by itself, and by a signal.
+constexpr std::chrono::microseconds kFarewell{2'000'000}, kSignalFarewell{500'000};
+constexpr std::size_t kMaxTroubles = 16;
 /// With --listen, before a session takes the place of one that ended: first and longest.
 constexpr std::chrono::microseconds kAgainFirst{500'000}, kAgainMost{10'000'000};
 
@@ -42,7 +45,11 @@ constexpr std::chrono::microseconds kAgainFirst{500'000}, kAgainMost{10'000'000}
 class Unblocked {
  public:
   explicit Unblocked(int fd) : flags_(::fcntl(fd, F_GETFL)) {
-    if (flags_ < 0) throw CommandError(kExitFailed, "standard input or output is closed");
+    // As open_standard_descriptors() left it: nothing can be written to it.
+    if (fd != STDIN_FILENO && (flags_ < 0 || (flags_ & O_ACCMODE) == O_RDONLY)) {
+      throw CommandError(kExitFailed, "standard output is closed, or is not open for writing");
+    }
+    if (flags_ < 0) throw CommandError(kExitFailed, "standard input is closed");
     if (fd == STDIN_FILENO || ::isatty(fd) == 1) kept_ = copy_of(fd);
     ::fcntl(fd, F_SETFL, flags_ | O_NONBLOCK);
   }
@@ -112,7 +119,8 @@ class StreamConnect final : private http::PipeHandler {
   void accept();
   void ended(const StreamSummary& summary);
   void session_ended();
-  void finish(int code, const std::string& why);
+  void stop();
+  void finish(int code, const std::string& why, std::chrono::microseconds farewell = kFarewell);
   void say(const std::string& text) const {
     if (options_.verbose) log_line(text);
   }
@@ -123,19 +131,22 @@ class StreamConnect final : private http::PipeHandler {
   std::optional<Unblocked> input_, output_;
   http::Loop loop_;
   std::unique_ptr<http::StreamClient> client_;
+  http_stream::StreamMemory memory_;
   std::unique_ptr<StreamSet> streams_;
   slot::Fd listener_;
   http::Timer again_, farewell_;
   std::unique_ptr<http::Watch> signal_watch_, listener_watch_;
   std::chrono::microseconds pause_ = kAgainFirst;
   std::optional<int> code_;  ///< exit status, once it is known
-  std::string why_, last_trouble_;
+  std::string why_;
+  std::set<std::string> told_;  ///< reasons of trouble, each of which is said once until the session is up
   bool was_up_ = false;
 };
 
 StreamConnect::StreamConnect(const StreamConnectOptions& options)
     : options_(options),
       http_(http_options(options)),
+      memory_(static_cast<std::size_t>(options.stream_memory)),
       again_(loop_, [this] { begin(); }),
       farewell_(loop_, [this] { loop_.stop(); }) {
   if (options.listen.empty()) {
@@ -145,10 +156,7 @@ StreamConnect::StreamConnect(const StreamConnectOptions& options)
     listener_ = listen_on(resolve(options.listen, true), kBacklog);
     listener_watch_ = std::make_unique<http::Watch>(loop_, listener_.get(), [this](http::Readiness) { accept(); });
   }
-  signal_watch_ = std::make_unique<http::Watch>(loop_, signal_.fd(), [this](http::Readiness) {
-    signal_watch_.reset();
-    finish(kExitOk, "stopped");
-  });
+  signal_watch_ = std::make_unique<http::Watch>(loop_, signal_.fd(), [this](http::Readiness) { stop(); });
   signal_watch_->want({true, false});
 }
 
@@ -184,8 +192,8 @@ void StreamConnect::begin() {
   StreamSet::Callbacks callbacks;
   callbacks.touch = [this] { client_->touch(); };
   callbacks.ended = [this](const StreamSummary& summary) { ended(summary); };
-  streams_ =
-      std::make_unique<StreamSet>(loop_, client_->pipe(), http_stream::Role::client, streams, std::move(callbacks));
+  streams_ = std::make_unique<StreamSet>(loop_, client_->pipe(), http_stream::Role::client, streams,
+                                         std::move(callbacks), &memory_);
   const std::string proxy = client_->report().proxy;
   say("connecting to " + client_->client().url().text() + (proxy.empty() ? "" : " through the proxy " + proxy));
   if (listener_watch_) listener_watch_->want({true, false});
@@ -247,9 +255,10 @@ void StreamConnect::on_turn() {
 }
 
 void StreamConnect::on_trouble(const std::string& text) {
-  if (text == last_trouble_) return;
-  last_trouble_ = text;
-  say("trouble: " + text);
+  if (told_.size() >= kMaxTroubles) told_.clear();
+  if (!told_.insert(text).second) return;
+  // A session that is up mends itself. Where there is none, whoever waits for it learns why.
+  if (options_.verbose || client_->state() != SessionState::up) log_line("trouble: " + text);
 }
 
 void StreamConnect::on_state(SessionState state) {
@@ -262,7 +271,7 @@ void StreamConnect::on_state(SessionState state) {
           client_->pipe().learned().text());
       was_up_ = true;
       pause_ = kAgainFirst;
-      last_trouble_.clear();
+      told_.clear();
       return;
     }
     case SessionState::silent:
@@ -295,15 +304,25 @@ void StreamConnect::session_ended() {
   loop_.stop();
 }
 
+/// SIGINT or SIGTERM. A second one ends the program even while the server is still to be told.
+void StreamConnect::stop() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(signal_.fd(), &count, sizeof count);
+  // A server that does not answer cannot be told anything.
+  const bool told = client_->state() == SessionState::up && !code_;
+  finish(kExitOk, "stopped", kSignalFarewell);
+  if (!told) loop_.stop();
+}
+
 /// Ends the session and then the program.
-void StreamConnect::finish(int code, const std::string& why) {
+void StreamConnect::finish(int code, const std::string& why, std::chrono::microseconds farewell) {
   if (code_) return;
   code_ = code;
   why_ = why;
   if (client_->state() == SessionState::closed) return loop_.stop();
   client_->pipe().close({CloseCode::done, ""});
   client_->touch();
-  farewell_.after(kFarewell);
+  farewell_.after(farewell);
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ struct StreamServeOptions {
   http_stream::StreamsOptions streams;
   std::chrono::microseconds hold{45'000'000}, grace{60'000'000}, connect_timeout{5'000'000};
   std::uint64_t memory = std::uint64_t{512} << 20U;
+  std::uint64_t stream_memory = std::uint64_t{512} << 20U;
   std::uint64_t stream_window = std::uint64_t{1} << 20U;
   bool quiet = false, verbose = false;
 };
@@ -44,6 +45,7 @@ struct StreamConnectOptions {
   http_stream::StreamsOptions streams;
   std::chrono::microseconds hold{25'000'000}, connect_timeout{10'000'000};
   std::uint64_t body = 60'000;
+  std::uint64_t stream_memory = std::uint64_t{512} << 20U;
   std::uint64_t stream_window = std::uint64_t{4} << 20U;
   bool quiet = false, verbose = false;
 };

@@ -76,6 +76,7 @@ class StreamServe final : private http::SessionHandler {
   struct Session {
     std::unique_ptr<StreamSet> streams;
     std::string source;
+    bool told_memory = false;  ///< that the memory of streams does not suffice for it
   };
   /// A target that is being connected to.
   struct Connecting {
@@ -97,6 +98,7 @@ class StreamServe final : private http::SessionHandler {
   void connected(std::uint64_t number, const char* problem);
   void refuse(SessionNumber session, StreamNumber stream, ResetCode code, const std::string& why);
   void note_ended(SessionNumber session, const StreamSummary& summary);
+  void tell_memory(SessionNumber number, Session& session);
   std::string label(SessionNumber number) const;
   void stop();
 
@@ -105,6 +107,7 @@ class StreamServe final : private http::SessionHandler {
   StopSignal signal_;
   http::Loop loop_;
   std::unique_ptr<http::StreamServer> server_;
+  http_stream::StreamMemory memory_;
   std::map<SessionNumber, Session> sessions_;
   std::set<SessionNumber> dirty_, waiting_;
   std::map<std::uint64_t, Connecting> connecting_;
@@ -123,7 +126,9 @@ std::vector<carriers::Address> listen_addresses(const StreamServeOptions& option
 }
 
 StreamServe::StreamServe(const StreamServeOptions& options)
-    : options_(options), farewell_(loop_, [this] { loop_.stop(); }) {
+    : options_(options),
+      memory_(static_cast<std::size_t>(options.stream_memory)),
+      farewell_(loop_, [this] { loop_.stop(); }) {
   for (const std::string& text : options.targets) targets_.push_back(parse_target(text));
   http::ServerOptions http;
   http.addresses = listen_addresses(options);
@@ -159,7 +164,8 @@ int StreamServe::run() {
   log_line("stopped: " + std::to_string(streams_) + " streams, " + std::to_string(broken_) + " of them broken; " +
            std::to_string(c.requests) + " requests on " + std::to_string(c.accepted) + " connections, " +
            std::to_string(c.malformed + c.too_large + c.not_found) + " requests refused, " +
-           std::to_string(c.turned_away + c.evicted) + " connections turned away or evicted");
+           std::to_string(c.turned_away + c.evicted) + " connections turned away or evicted, " +
+           std::to_string(memory_.refused_streams) + " streams refused for want of memory");
   return kExitOk;
 }
 
@@ -221,6 +227,7 @@ void StreamServe::on_turn() {
     const auto found = sessions_.find(number);
     if (found == sessions_.end()) continue;
     found->second.streams->drive();
+    tell_memory(number, found->second);
     if (waits(number)) waiting_.insert(number);
   }
 }
@@ -244,7 +251,8 @@ void StreamServe::opened(SessionNumber number) {
   };
   Session& session = sessions_[number];
   session.source = server_->sessions().source(number);
-  session.streams = std::make_unique<StreamSet>(loop_, *pipe, http_stream::Role::server, streams, std::move(callbacks));
+  session.streams =
+      std::make_unique<StreamSet>(loop_, *pipe, http_stream::Role::server, streams, std::move(callbacks), &memory_);
   if (options_.verbose) log_line(label(number) + ": opened");
   dirty_.insert(number);
 }
@@ -317,6 +325,14 @@ void StreamServe::refuse(SessionNumber session, StreamNumber stream, ResetCode c
   log_line(label(session) + " stream " + std::to_string(stream) + ": refused: " + why);
   const auto found = sessions_.find(session);
   if (found != sessions_.end()) found->second.streams->refuse(stream, code);
+}
+
+/// Once for each session: a client may ask for streams again and again.
+void StreamServe::tell_memory(SessionNumber number, Session& session) {
+  if (session.streams->refused_for_memory() == 0 || std::exchange(session.told_memory, true)) return;
+  log_line(label(number) + ": streams refused: it has as much of the memory of streams as is left (" +
+           std::to_string(memory_.used()) + " of " + std::to_string(memory_.limit()) +
+           " bytes are in use, --stream-memory)");
 }
 
 void StreamServe::note_ended(SessionNumber session, const StreamSummary& s) {

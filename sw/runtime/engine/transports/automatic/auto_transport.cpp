@@ -8,6 +8,8 @@
 
 #include "driver/soft/soft_mover.hpp"
 #include "runtime/engine/cards/node_card.hpp"
+#include "runtime/engine/config/http_values.hpp"
+#include "runtime/engine/transports/tcp/tcp_transport.hpp"
 #include "runtime/engine/transports/udp/udp_carrier_port.hpp"
 
 namespace slotwire::engine {
@@ -65,20 +67,7 @@ void check_link(const Config& config, const LinkConfig& link, const ReportProble
       break;
     }
   }
-  for (const std::string& url : link.http) {
-    if (url.rfind("http://", 0) != 0 && url.rfind("https://", 0) != 0) {
-      report("http", "has \"" + url + "\", which does not begin with http:// or https://");
-    }
-  }
-}
-
-void check_node(const Config& config, const ReportProblem& report) {
-  if (config.http.path.empty() || config.http.path.front() != '/') {
-    report("http.path", "does not begin with '/'");
-  }
-  if (config.http.tls && !config.tls.enabled()) {
-    report("http.tls", "is true, but there are no certificates; set 'tls.certificate', 'tls.key' and 'tls.ca'");
-  }
+  check_urls(link, report);
 }
 
 std::unique_ptr<Transport> open(const TransportContext& context) {
@@ -114,7 +103,7 @@ unsigned ways_named(std::string_view text) {
 }  // namespace
 
 constinit const TransportKind kAutoTransport = {
-    .name = "auto", .datagrams = true, .check_node = check_node, .check_link = check_link, .open = open};
+    .name = "auto", .datagrams = true, .check_node = check_http, .check_link = check_link, .open = open};
 
 AutoTransport::AutoTransport(const TransportContext& context)
     : config_(context.config), loop_(context.loop), sessions_(context.sessions) {
@@ -143,6 +132,7 @@ AutoTransport::AutoTransport(const TransportContext& context)
     options.handshake_us = static_cast<std::uint64_t>(config_.limits.handshake.count());
     options.seed = context.seed;
     tcp_ = std::make_unique<carriers::TcpCarrier>(options);
+    log_tcp_listener(context, *tcp_);
     add(Way::tcp, *tcp_, kTcpPatienceUs);
   }
   if ((ways & 1U << static_cast<unsigned>(Way::http)) != 0) {

@@ -30,6 +30,11 @@ bool needs_tcp(const Config& config) {
                      [](const LinkConfig& link) { return link.carrier == kTcpTransport.name; });
 }
 
+void log_tcp_listener(const TransportContext& context, const carriers::TcpCarrier& carrier) {
+  const carriers::Address at = carrier.local_address();
+  if (at.valid()) context.log->info("carrier tcp on {}", at.to_string());
+}
+
 constinit const TransportKind kTcpTransport = {.name = "tcp", .check_link = check_link, .open = open};
 
 TcpTransport::TcpTransport(const TransportContext& context) : config_(context.config), tls_(context.tls != nullptr) {
@@ -41,6 +46,7 @@ TcpTransport::TcpTransport(const TransportContext& context) : config_(context.co
   options.handshake_us = static_cast<std::uint64_t>(config_.limits.handshake.count());
   options.seed = context.seed;
   carrier_ = std::make_unique<carriers::TcpCarrier>(options);
+  log_tcp_listener(context, *carrier_);
   context.loop.add(carrier_->fd(), EPOLLIN, [](std::uint32_t) {});
 }
 

@@ -13,6 +13,9 @@ extern const TransportKind kTcpTransport;
 /// Some link runs over TCP.
 bool needs_tcp(const Config& config);
 
+/// Says in the log where a carrier takes connections, if it does.
+void log_tcp_listener(const TransportContext& context, const carriers::TcpCarrier& carrier);
+
 class TcpTransport final : public Transport {
  public:
   explicit TcpTransport(const TransportContext& context);

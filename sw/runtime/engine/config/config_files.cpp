@@ -1,0 +1,203 @@
+#include "runtime/engine/config/config_files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <filesystem>
+#include <sstream>
+
+#include "core/carriers/socket.hpp"
+#include "core/carriers/tls.hpp"
+#include "core/slot/memory.hpp"
+#include "runtime/control/gate_protocol.hpp"
+
+namespace slotwire::engine {
+namespace {
+
+constexpr std::size_t kMaxPem = std::size_t{4} << 20U;
+constexpr std::size_t kMaxPasswordFile = std::size_t{64} << 10U;
+constexpr std::string_view kToDo = "; give a file that slotwired's user may read";
+
+core::Error unreadable(const std::string& path, const std::string& reason) {
+  return {"cannot read '" + printable(path) + "': " + reason + std::string(kToDo)};
+}
+
+core::Result<slot::Fd> open_file(const std::string& path, std::size_t most) {
+  // Opening a FIFO would wait for whoever writes into it.
+  slot::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return unreadable(path, carriers::errno_text(errno));
+  if (!S_ISREG(info.st_mode)) return unreadable(path, "it is no regular file");
+  if (static_cast<std::uint64_t>(info.st_size) > most) {
+    return unreadable(path, "it is larger than " + format_size(most));
+  }
+  return fd;
+}
+
+core::Result<std::string> read_file(const std::string& path, std::size_t most) {
+  const core::Result<slot::Fd> fd = open_file(path, most);
+  if (!fd.ok()) return fd.error();
+  std::string text(most + 1, '\0');
+  std::size_t have = 0;
+  while (have < text.size()) {
+    const ssize_t n = ::read(fd.value().get(), text.data() + have, text.size() - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return unreadable(path, carriers::errno_text(errno));
+    if (n == 0) break;
+    have += static_cast<std::size_t>(n);
+  }
+  if (have > most) return unreadable(path, "it is larger than " + format_size(most));
+  text.resize(have);
+  return text;
+}
+
+std::string problem_of(const core::Result<slot::Fd>& result) {
+  return result.ok() ? std::string() : result.error().text;
+}
+
+std::string check_pem(const std::string& path) {
+  return problem_of(open_file(path, kMaxPem));
+}
+std::string check_certificates(const std::string& path) {
+  const auto read = read_certificates(path);
+  return read.ok() ? std::string() : read.error().text;
+}
+std::string check_password(const std::string& path) {
+  const auto read = read_password(path);
+  return read.ok() ? std::string() : read.error().text;
+}
+std::string check_directory_file(const std::string& path) {
+  return problem_of(open_file(path, kMaxConfigBytes));
+}
+/// The log is made when slotwired starts, so that a check leaves nothing behind.
+std::string check_log(const std::string& path) {
+  struct stat info {};
+  const bool there = ::stat(path.c_str(), &info) == 0;
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  std::string reason;
+  if (there && S_ISDIR(info.st_mode)) {
+    reason = carriers::errno_text(EISDIR);
+  } else if (there ? ::access(path.c_str(), W_OK) != 0
+                   : ::access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0) {
+    reason = carriers::errno_text(errno);
+  }
+  if (reason.empty()) return {};
+  return "cannot write '" + printable(path) + "': " + reason + "; give a file that slotwired's user may write";
+}
+
+/// A key that names a file which is there before slotwired starts, but for the log.
+struct FileKey {
+  std::string_view key;
+  const std::string& (*path)(const Config& config);
+  std::string (*problem)(const std::string& path);  ///< empty: none
+};
+
+constexpr std::array<FileKey, 8> kFiles{{{"tls.certificate", [](const Config& c) -> auto& {return c.tls.certificate;
+}  // namespace
+, check_pem
+}  // namespace slotwire::engine
+, {"tls.key", [](const Config& c) -> auto& {return c.tls.key;
+}
+, check_pem
+}
+, {"tls.ca", [](const Config& c) -> auto& {return c.tls.ca;
+}
+, check_pem
+}
+, {"tls.crl", [](const Config& c) -> auto& {return c.tls.crl;
+}
+, check_pem
+}
+, {"http.ca", [](const Config& c) -> auto& {return c.http.ca;
+}
+, check_certificates
+}
+, {"http.proxy_password_file", [](const Config& c) -> auto& {return c.http.proxy_password_file;
+}
+, check_password
+}
+, {"directory.file", [](const Config& c) -> auto& {return c.directory.file;
+}
+, check_directory_file
+}
+, {"log.file", [](const Config& c) -> auto& {return c.log.file;
+}
+, check_log
+}
+,
+}
+}
+;
+
+}  // namespace
+
+std::vector<std::string_view> checked_file_keys() {
+  std::vector<std::string_view> keys;
+  for (const FileKey& file : kFiles) keys.push_back(file.key);
+  return keys;
+}
+
+core::Result<std::vector<std::string>> read_certificates(const std::string& path) {
+  const core::Result<std::string> read = read_file(path, kMaxPem);
+  if (!read.ok()) return read.error();
+  std::istringstream text(read.value());
+  std::vector<std::string> lines;
+  bool within = false;
+  for (std::string line; std::getline(text, line);) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (line.starts_with("-----BEGIN")) within = true;
+    if (within) lines.push_back(line);
+    if (within && line.size() > control::kMaxWord) {
+      return core::Error{"'" + printable(path) + "' has a line of more than " + std::to_string(control::kMaxWord) +
+                         " bytes within a certificate; give certificates in PEM form"};
+    }
+    if (line.starts_with("-----END")) within = false;
+  }
+  if (lines.empty()) {
+    return core::Error{"'" + printable(path) + "' has no certificate in PEM form; give a file with certificates"};
+  }
+  if (lines.size() > control::kMaxCaLines) {
+    return core::Error{"'" + printable(path) + "' has more than " + std::to_string(control::kMaxCaLines) +
+                       " lines of certificates; leave out those that are not needed"};
+  }
+  return lines;
+}
+
+core::Result<std::string> read_password(const std::string& path) {
+  core::Result<std::string> read = read_file(path, kMaxPasswordFile);
+  if (!read.ok()) return read.error();
+  std::string password = std::move(read).value();
+  password.resize(std::min(password.find_first_of("\r\n"), password.size()));
+  if (password.empty() || password.size() > control::kMaxWord) {
+    return core::Error{"the first line of '" + printable(path) + "' has " + std::to_string(password.size()) +
+                       " bytes; expected is a password of 1 to " + std::to_string(control::kMaxWord)};
+  }
+  return password;
+}
+
+void check_files(const Config& config, const Positions& positions, FileCheck how, Problems& problems) {
+  const auto at = [&](std::string_view key) {
+    const auto found = positions.find(std::string(key));
+    return found == positions.end() ? Position{1, 1} : found->second;
+  };
+  const bool before = problems.empty();
+  for (const FileKey& file : kFiles) {
+    const std::string& path = file.path(config);
+    if (path.empty()) continue;
+    const std::string problem = file.problem(path);
+    if (!problem.empty()) problems.add(at(file.key), std::string(file.key), problem);
+  }
+  if (how != FileCheck::complete || !config.tls.enabled() || !before || !problems.empty()) return;
+  try {
+    carriers::TlsContext({config.tls.certificate, config.tls.key, config.tls.ca, config.tls.crl});
+  } catch (const std::exception& error) {
+    problems.add(at("tls.certificate"), "tls.certificate",
+                 std::string("the files of [tls] cannot be used: ") + error.what());
+  }
+}
+
+}  // namespace slotwire::engine

@@ -1,0 +1,36 @@
+#include "tools/slotwire/link_text.hpp"
+
+namespace slotwire::cli {
+namespace {
+
+std::string text_of(const Json& row, const char* key) {
+  return row.value(key, std::string());
+}
+
+}  // namespace
+
+LinkText describe_link(const Json& link) {
+  const bool up = link.at("up").get<bool>();
+  const std::string reason = link.at("reason").get<std::string>();
+  LinkText text{text_of(link, "carrier"), reason};
+  if (!up) {
+    text.why = link.at("control_up").get<bool>() ? "control connection up" : "control connection down";
+    text.why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
+    if (!reason.empty()) text.why.append(": ").append(reason);
+  }
+  const std::string path = text_of(link, "path");
+  const std::string trouble = text_of(link, "http_trouble");
+  if (!up && !trouble.empty() && text.why.find(trouble) == std::string::npos) text.why += "; over HTTP: " + trouble;
+  if (path.empty() || !up) return text;
+  text.carrier += ": " + path;
+  text.why = "for " + std::to_string(link.value("path_seconds", std::uint64_t{0})) + " s";
+  for (const Json& other : link.at("paths")) {
+    const std::string name = text_of(other, "path");
+    if (name == path) break;
+    const std::string reason_of = text_of(other, "reason");
+    text.why += "; not " + name + ": " + (reason_of.empty() ? "it works again since a moment" : reason_of);
+  }
+  return text;
+}
+
+}  // namespace slotwire::cli
