@@ -24,6 +24,7 @@ const std::vector<Contender>& contenders() {
 #ifdef SLOTWIRE_BENCH_BOOST
       boost_queue(),
 #endif
+      posix_queue(),
       unix_sockets(),
       pipes(),
       tcp(),
