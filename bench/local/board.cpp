@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <system_error>
 
 namespace slotwire::bench {
@@ -56,13 +59,30 @@ std::uint64_t cpu_ns(const Board& board) {
   return sum;
 }
 
+std::uint64_t voluntary_switches(const Board& board) {
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < board.processes; ++i) {
+    std::error_code ignored;
+    for (const auto& thread :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(board.pids[i]) + "/task", ignored)) {
+      std::ifstream status(thread.path() / "status");
+      const std::string key = "voluntary_ctxt_switches:";
+      for (std::string line; std::getline(status, line);) {
+        if (line.starts_with(key)) sum += std::stoull(line.substr(key.size()));
+      }
+    }
+  }
+  return sum;
+}
+
 Figures summarise(std::span<std::uint64_t> ticks, const Clock& clock) {
   if (ticks.empty()) return {};
   std::sort(ticks.begin(), ticks.end());
   return {.p50 = clock.ns(ticks[ticks.size() / 2]),
           .p99 = clock.ns(ticks[ticks.size() * 99 / 100]),
           .rate = 0,
-          .cpu_ns = 0};
+          .cpu_ns = 0,
+          .sleeps = 0};
 }
 
 }  // namespace slotwire::bench

@@ -32,6 +32,9 @@ inline constexpr std::size_t kBurst = 8;
 /// How a side waits for a message and for room.
 enum class Waiting : std::uint32_t { spin, block };
 
+/// Between sleepers, each side pauses this long before it sends, so that the other one has fallen asleep.
+inline constexpr std::uint64_t kLullNs = 50'000;
+
 inline constexpr std::size_t kMaxSubscribers = 8;
 inline constexpr std::array<double, 3> kLoads{0.1, 0.5, 0.8};
 
@@ -56,6 +59,7 @@ struct Figures {
   double p50, p99;  ///< nanoseconds
   double rate;      ///< messages or round trips a second
   double cpu_ns;    ///< of all processes, for a message or a round trip
+  double sleeps;    ///< times that threads of the sides slept for a round trip, lulls left out
 };
 
 struct alignas(64) Progress {
@@ -105,6 +109,9 @@ void wait_until_at_least(std::atomic<std::uint32_t>& word, std::uint32_t value);
 
 /// Processor time of all the board's processes so far, all their threads, in nanoseconds.
 std::uint64_t cpu_ns(const Board& board);
+
+/// How often threads of the board's processes have given their core up to wait. Threads that ended are not counted.
+std::uint64_t voluntary_switches(const Board& board);
 
 /// Median and 99th percentile of ticks; sorts them.
 Figures summarise(std::span<std::uint64_t> ticks, const Clock& clock);

@@ -79,7 +79,9 @@ class ClientSide {
 
   void exchange(std::uint64_t flags) {
     const auto check = [&](Bytes answer) {
-      checker_.take(answer);
+      Header header{};
+      checker_.take(answer, &header);
+      answer_lull_ = header.time;
       if (setup_.job().kind != Kind::pass) read_lines(answer);
     };
     if constexpr (HasCalls<End>) {
@@ -104,13 +106,19 @@ class ClientSide {
     for (std::uint64_t i = 0; i < at_least() || clock_.now() < warm; ++i) exchange(0);
     std::vector<std::uint64_t> ticks;
     ticks.reserve(kMaxSamples);
+    const bool lulls = setup_.lulls();
+    const std::uint64_t switches = lulls ? voluntary_switches(setup_.board) : 0;
     const std::uint64_t cpu = cpu_ns(setup_.board);
     const std::uint64_t begin = clock_.now(), end = later(timed_ms());
     std::uint64_t last = begin;
     do {
+      if (lulls) {
+        lull(clock_);
+        last = clock_.now();
+      }
       exchange(0);
       const std::uint64_t now = clock_.now();
-      ticks.push_back(now - last);
+      ticks.push_back(now - last - (lulls ? answer_lull_ : 0));
       last = now;
     } while (!enough(ticks.size(), last, end));
     const auto count = static_cast<double>(ticks.size());
@@ -119,6 +127,8 @@ class ClientSide {
     figures = summarise(ticks, clock_);
     figures.rate = count * 1e9 / clock_.ns(last - begin);
     figures.cpu_ns = spent / count;
+    // Each round trip has two lulls, which are sleeps of their own.
+    if (lulls) figures.sleeps = (static_cast<double>(voluntary_switches(setup_.board) - switches) / count) - 2;
   }
 
   /// Times of arrival with gaps that are exponentially distributed, as those of many independent users are. The same
@@ -291,7 +301,8 @@ class ClientSide {
   const Clock clock_;
   Buffer buffer_;
   Checker checker_;
-  std::uint64_t sequence_ = 0;  ///< of the last message
+  std::uint64_t answer_lull_ = 0;  ///< ticks, of the last answer
+  std::uint64_t sequence_ = 0;     ///< of the last message
 };
 
 }  // namespace slotwire::bench

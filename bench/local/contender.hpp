@@ -26,6 +26,8 @@ struct Setup {
   const Job& job() const { return board.job; }
   bool spins() const { return job().waiting == Waiting::spin; }
   std::size_t size() const { return job().size; }
+  /// Both sides let each other fall asleep before they send (kLullNs).
+  bool lulls() const { return job().kind == Kind::round_trip && job().waiting == Waiting::block && job().verify == 0; }
   unsigned subscribers() const { return job().subscribers; }
   /// A path in the measurement's directory.
   std::string path(const std::string& name) const { return std::string(job().directory) + "/" + name; }

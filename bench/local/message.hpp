@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <new>
 #include <span>
@@ -17,7 +18,7 @@ namespace slotwire::bench {
 /// The first bytes of every message.
 struct Header {
   std::uint64_t sequence;  ///< from 1, below kFlags
-  std::uint64_t time;      ///< Kind::open_one_way: when it was to be sent, ticks
+  std::uint64_t time;      ///< ticks: when it was to be sent (Kind::open_one_way); how long its lull took (answers)
 };
 /// The upper bits of Header::sequence: kLast in the last message, and in Kind::open_one_way the number of the series.
 inline constexpr std::uint64_t kLast = std::uint64_t{1} << 63;
@@ -56,6 +57,14 @@ inline void write_header(std::span<std::byte> into, const Header& header) {
   std::memcpy(into.data(), &header, sizeof header);
 }
 
+/// Pauses so that the other side falls asleep. Returns the ticks that it took, which are no part of what is measured.
+inline std::uint64_t lull(const Clock& clock) {
+  const std::uint64_t begin = clock.now();
+  const timespec time{.tv_sec = 0, .tv_nsec = static_cast<long>(kLullNs)};
+  ::nanosleep(&time, nullptr);
+  return clock.now() - begin;
+}
+
 /// Reads one word of each cache line, as whoever uses a message does at least.
 inline void read_lines(Bytes message) {
   std::uint64_t sum = 0;
@@ -78,6 +87,8 @@ class Checker {
     std::memcpy(&found, message.data(), sizeof found);
     const std::uint64_t sequence = found.sequence & ~kFlags;
     if (sequence != expected_) complain("is number " + std::to_string(sequence));
+    if (setup_.job().kind == Kind::loan && message.back() != static_cast<std::byte>(sequence & 0x7f))
+      complain("has contents that were not written");
     if (setup_.job().verify != 0) {
       const Bytes contents = message.subspan(sizeof found);
       // All bytes are the same: the first is right, and each is like the one before it.

@@ -42,12 +42,14 @@ class ServerSide {
     Header header{};
     std::memcpy(&header, message.data(), sizeof header);
     if (kind == Kind::loan || setup_.job().verify != 0) fill_contents(into, header.sequence & ~kFlags);
+    if (setup_.lulls()) header.time = lull(clock_);
     write_header(into, header);
     return into;
   }
 
   void echo() {
     const Kind kind = setup_.job().kind;
+    const bool anew = kind == Kind::loan || setup_.lulls();
     bool last = false;
     const auto check = [&](Bytes message) {
       last = checker_.take(message);
@@ -57,7 +59,7 @@ class ServerSide {
       if constexpr (HasCalls<End>) {
         end_.answer([&](Bytes message) {
           check(message);
-          return kind == Kind::loan ? answer_to(message, answer_.first(setup_.size())) : message;
+          return anew ? answer_to(message, answer_.first(setup_.size())) : message;
         });
       } else {
         end_.receive([&](Bytes message) {
@@ -68,7 +70,7 @@ class ServerSide {
               return;
             }
           }
-          end_.send(kind == Kind::loan ? answer_to(message, answer_.first(setup_.size())) : message);
+          end_.send(anew ? answer_to(message, answer_.first(setup_.size())) : message);
         });
       }
     }

@@ -33,10 +33,9 @@ class LineEnd {
   }
   template <typename Take>
   void receive(Take take) {
-    // Without a pause: the sooner the line is asked for again, the sooner its change is seen.
+    // With a pause: asking for the line again and again delays the one who writes it.
     std::uint64_t first = last_;
-    while ((first = word(theirs_).load(std::memory_order_acquire)) == last_) {
-    }
+    while ((first = word(theirs_).load(std::memory_order_acquire)) == last_) pause_cpu();
     last_ = first;
     take(Bytes(theirs_ + (loans_ ? kLine : 0), size_));
   }

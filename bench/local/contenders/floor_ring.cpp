@@ -1,7 +1,6 @@
 // Floor of one-way messages: a ring of 64-byte records for one writer, as large as the largest ring of Slotwire. Each
 // side remembers how far the other one was and looks again only when that does not suffice. One at a time, a record is
-// published as it is written; a batch is written past the caches and published together. Every reader has a head of its
-// own, so publishing to several is the same write.
+// published as it is written; a batch is written past the caches and published together.
 #include "registry.hpp"
 #include "sides.hpp"
 
@@ -89,8 +88,8 @@ class RingEnd {
 }  // namespace
 
 Contender floor_ring() {
-  return make_contender<RingEnd>(
-      "floor: ring", {.group = Group::floor, .blocks = false, .round_trips = false, .fans_out = true, .largest = 64});
+  return make_contender<RingEnd>("floor: ring",
+                                 {.group = Group::floor, .blocks = false, .round_trips = false, .largest = 64});
 }
 
 }  // namespace slotwire::bench

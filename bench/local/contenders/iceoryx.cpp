@@ -116,7 +116,11 @@ class IceoryxEnd {
         in_->release(chunk);
         return;
       }
-      if (wait_set_) wait_set_->wait();
+      if (wait_set_) {
+        wait_set_->wait();
+      } else {
+        pause_cpu();  // taking again and again delays the publisher, whose lines it reads
+      }
     }
   }
 
