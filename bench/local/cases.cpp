@@ -33,7 +33,7 @@ std::vector<Case> make_cases() {
       {.name = "publish-8", .kind = Kind::publish, .waiting = Waiting::block, .subscribers = 8},
   };
   for (std::size_t size = 32; size <= 4 * mib; size *= 2) {
-    const bool quick = size == 1024 || size == 65536 || size == mib;
+    const bool quick = size == 65536 || size == mib;
     const bool power_of_four = size == 32 || (size > 64 && std::countr_zero(size) % 2 == 0);
     if (size == 64 || !power_of_four) continue;
     all.push_back({.name = "spinning/" + size_name(size), .size = size, .floor = "floor: line", .in_quick = quick});
