@@ -6,6 +6,7 @@
 --google: output of Google Benchmark (--benchmark_format=json, with repetitions); --rows: rows as bench_node writes them.
 A row: {suite, case, metric, unit, value, runs, spread, floor, ratio_to_floor, peers: {name: value}}, and a note where one is
 needed; value is the median of the runs, spread their smallest and largest. Floors were measured in the same run.
+Rows with a group and a contender are shown together, the contenders of a group beside each other.
 """
 import argparse
 import json
@@ -23,6 +24,10 @@ FLOORS = [
     (r"seal_and_open(?:_dpdk)?/lines:(\d+)/bits:\d+$", r"floor_memcpy_frame/lines:\1"),
     (r"pipeline_idle/slots:\d+$", "pipeline_idle/slots:16"),
 ]
+
+
+# Metrics beside each other in a table of contenders.
+COLUMNS = 3
 
 
 def google_rows(suite: str, path: str) -> list[dict]:
@@ -62,6 +67,39 @@ def table(rows: list[dict]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
+def number(value: float | None) -> str:
+    """Three digits that matter, and a letter for thousands and millions."""
+    if value is None:
+        return "-"
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= scale:
+            return f"{value / scale:.3g} {letter}" if value < 1e12 else f"{value:.3g}"
+    return f"{value:.3g}"
+
+
+def group_tables(rows: list[dict]) -> str:
+    """A table for each group of rows: a line for each contender, a column for each metric with its ratio to the floor."""
+    out = []
+    for group in dict.fromkeys(row["group"] for row in rows):
+        chosen = [row for row in rows if row["group"] == group]
+        metrics = list(dict.fromkeys((row["metric"], row["unit"]) for row in chosen))
+        lines = [(group, *(f"{metric}, {unit}" for metric, unit in metrics))]
+        for contender in dict.fromkeys(row["contender"] for row in chosen):
+            cells = []
+            for metric, _ in metrics:
+                row = next((r for r in chosen if r["contender"] == contender and r["metric"] == metric), None)
+                ratio = row and row["ratio_to_floor"]
+                cells.append("-" if row is None else number(row["value"]) + (f" ({ratio:.2f})" if ratio else "")
+                             + f" [{number(row['spread'][0])} .. {number(row['spread'][1])}]")
+            lines.append((contender, *cells))
+        # Many columns become several tables: a line is to fit on a wide terminal.
+        for first in range(1, len(lines[0]), COLUMNS):
+            part = [(line[0], *line[first:first + COLUMNS]) for line in lines]
+            widths = [max(len(line[i]) for line in part) for i in range(len(part[0]))]
+            out.append("\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in part))
+    return "\n\n".join(out) + "\n\nmedian (ratio to the floor) [smallest .. largest]"
+
+
 def picture(title: str, unit: str, rows: list[dict]) -> str:
     """Horizontal bars, the spread as a whisker, the floor as a dashed line."""
     left, width, bar, gap = 300, 520, 18, 10
@@ -97,17 +135,18 @@ def main() -> None:
     rows = [row for path in options.google for row in google_rows(options.suite, path)]
     for path in options.rows:
         rows += json.loads(Path(path).read_text())
-    print(table(rows))
+    print(group_tables(rows) if all("group" in row for row in rows) else table(rows))
     for case, note in dict.fromkeys((row["case"], row["note"]) for row in rows if row.get("note")):
         print(f"{case}: {note}.")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
     if options.svg:
         Path(options.svg).mkdir(parents=True, exist_ok=True)
-        for metric in sorted({(row["metric"], row["unit"]) for row in rows}):
-            chosen = [row for row in rows if (row["metric"], row["unit"]) == metric]
-            name = re.sub(r"[^a-z0-9]+", "-", f"{options.suite} {metric[0]}".lower()).strip("-")
-            (Path(options.svg) / f"{name}.svg").write_text(picture(f"{options.suite}: {metric[0]}", metric[1], chosen) + "\n")
+        for group, metric, unit in sorted({(row.get("group", ""), row["metric"], row["unit"]) for row in rows}):
+            chosen = [row for row in rows if (row.get("group", ""), row["metric"], row["unit"]) == (group, metric, unit)]
+            title = f"{group} {metric}".strip()
+            name = re.sub(r"[^a-z0-9]+", "-", f"{options.suite} {title}".lower()).strip("-")
+            (Path(options.svg) / f"{name}.svg").write_text(picture(f"{options.suite}: {title}", unit, chosen) + "\n")
 
 
 if __name__ == "__main__":
