@@ -40,7 +40,7 @@ ALLOWED = {
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
-    "tools": CORE | CARDS | ENGINE | {"runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
+    "tools": CORE | CARDS | ENGINE | {"runtime/blocks", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
     "sim/http": {"core", "core/http_stream", "sim"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }

@@ -1,5 +1,7 @@
 #include "runtime/blocks/region.hpp"
 
+#include "runtime/blocks/region_report.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -129,6 +131,10 @@ std::vector<Holder> find_holders(const std::string& prefix) {
   return holders;
 }
 
+std::string prefix_of(const std::string& region) {
+  return "slotwire." + std::to_string(::geteuid()) + "." + pid_namespace() + "." + region;
+}
+
 Fd open_descriptor_of(std::uint32_t pid, std::uint32_t fd, int flags) {
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
   return Fd(::open(path.c_str(), flags | O_CLOEXEC));
@@ -182,9 +188,26 @@ bool is_alive(std::uint32_t pid, std::uint64_t start_time) {
   return ::poll(&ended, 1, 0) == 0;
 }
 
+std::vector<std::string> region_names() {
+  std::ifstream sockets("/proc/net/unix");
+  if (!sockets) throw std::runtime_error("cannot read /proc/net/unix (is /proc mounted?)");
+  const std::string marker = " @" + prefix_of("");
+  std::vector<std::string> names;
+  for (std::string line; std::getline(sockets, line);) {
+    const std::size_t at = line.rfind(marker);
+    if (at == std::string::npos) continue;
+    const std::string rest = line.substr(at + marker.size());
+    const std::string name = rest.substr(0, rest.find('.'));
+    if (name.find('~') == std::string::npos && std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 Region::Region(std::string name, std::chrono::milliseconds patience) : name_(std::move(name)) {
   check_region_name(name_);
-  prefix_ = "slotwire." + std::to_string(::geteuid()) + "." + pid_namespace() + "." + name_;
+  prefix_ = prefix_of(name_);
   attach(patience);
 }
 

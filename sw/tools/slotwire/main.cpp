@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   add_stream(app, command);
   add_capture(app, command);
   add_bench(app, command);
+  add_blocks(app, command);
   add_cut(app, command);
   try {
     app.parse(argc, argv);

@@ -1,0 +1,81 @@
+#include "runtime/blocks/region_report.hpp"
+
+#include <algorithm>
+
+namespace slotwire::blocks {
+namespace {
+
+std::string text_of(const Name& name) {
+  return {name.data(), std::find(name.begin(), name.end(), '\0')};
+}
+
+/// What only the publisher's file says. Left at 0 if the publisher has gone meanwhile.
+void read_list(const Region& region, const Publication& entry, PublisherReport& report) {
+  const slot::Fd file = region.open_from(entry.member % kMaxMembers, entry.list_fd);
+  if (!file || !slot::check_sealed_file(file.get(), entry.list_bytes).empty() || entry.list_bytes < kListEntries)
+    return;
+  const slot::Mapping mapping = slot::map_file(file.get(), entry.list_bytes, slot::Access::read_only);
+  const auto& header = *reinterpret_cast<const ListHeader*>(mapping.data());
+  report.block_bytes = header.block_bytes;
+  report.entries = header.entries;
+  report.published = header.marks.tail.load();
+  report.oldest = header.marks.oldest.load();
+  report.sleeps = header.marks.wait.load() != 0;
+}
+
+}  // namespace
+
+const char* name(Overflow overflow) {
+  switch (overflow) {
+    case Overflow::none:
+      return "none";
+    case Overflow::block:
+      return "block";
+    case Overflow::drop_oldest:
+      return "drop-oldest";
+    case Overflow::fail:
+      return "fail";
+  }
+  return "invalid";
+}
+
+RegionReport report_on(Region& region) {
+  const Region::Lock lock(region);
+  region.sweep();
+  const RegionMemory& memory = region.memory();
+  const auto pid_of = [&](std::uint32_t member) { return memory.members.at(member % kMaxMembers).pid; };
+  RegionReport report;
+  report.name = region.name();
+  for (std::uint32_t i = 0; i < kMaxMembers; ++i) {
+    if (i != region.self() && memory.members[i].state.load() != 0) ++report.processes;
+  }
+  std::vector<bool> paired(kMaxSubscriptions);
+  for (std::size_t i = 0; i < kMaxPublications; ++i) {
+    const Publication& entry = memory.publications[i];
+    if (entry.state.load() == 0) continue;
+    PublisherReport publisher;
+    publisher.topic = text_of(entry.topic);
+    publisher.pid = pid_of(entry.member);
+    read_list(region, entry, publisher);
+    for (const CursorEntry& cursor : memory.cursors) {
+      if (cursor.state.load() == 0 || cursor.publication != i || cursor.publication_serial != entry.serial) continue;
+      paired.at(cursor.subscription % kMaxSubscriptions) = true;
+      SubscriberReport one;
+      one.pid = pid_of(cursor.member);
+      one.overflow = static_cast<Overflow>(cursor.cursor.overflow.load());
+      one.released = cursor.cursor.released.load();
+      one.held = static_cast<std::uint64_t>(std::count_if(cursor.cursor.holds.begin(), cursor.cursor.holds.end(),
+                                                          [](const auto& hold) { return hold.load() != 0; }));
+      one.sleeps = cursor.cursor.wait.load() != 0;
+      publisher.subscribers.push_back(one);
+    }
+    report.publishers.push_back(std::move(publisher));
+  }
+  for (std::size_t i = 0; i < kMaxSubscriptions; ++i) {
+    const Subscription& entry = memory.subscriptions[i];
+    if (entry.state.load() != 0 && !paired.at(i)) report.idle.push_back({text_of(entry.topic), pid_of(entry.member)});
+  }
+  return report;
+}
+
+}  // namespace slotwire::blocks

@@ -1,0 +1,50 @@
+// What a region holds, for people who look: slotwire blocks.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/blocks/region.hpp"
+
+namespace slotwire::blocks {
+
+struct SubscriberReport {
+  std::uint32_t pid = 0;
+  Overflow overflow = Overflow::none;
+  Position released = 0;   ///< of the publisher's messages
+  std::uint64_t held = 0;  ///< messages that it named as held; those of one that blocks are all after `released`
+  bool sleeps = false;
+};
+
+struct PublisherReport {
+  std::string topic;
+  std::uint32_t pid = 0;
+  std::uint64_t block_bytes = 0;
+  std::uint32_t entries = 0;
+  Position published = 0;
+  Position oldest = 0;  ///< first message that is still there
+  bool sleeps = false;  ///< it waits for room
+  std::vector<SubscriberReport> subscribers{};
+};
+
+/// A subscriber of a topic that nobody publishes.
+struct IdleSubscriberReport {
+  std::string topic;
+  std::uint32_t pid = 0;
+};
+
+struct RegionReport {
+  std::string name;
+  std::size_t processes = 0;  ///< attached, without the one that asks
+  std::vector<PublisherReport> publishers{};
+  std::vector<IdleSubscriberReport> idle{};
+};
+
+/// Regions of this user that processes are attached to. Throws std::runtime_error.
+std::vector<std::string> region_names();
+/// What `region` holds now. Throws std::system_error.
+RegionReport report_on(Region& region);
+/// "block", "drop-oldest", "fail".
+const char* name(Overflow overflow);
+
+}  // namespace slotwire::blocks

@@ -1,0 +1,125 @@
+// slotwire blocks: who publishes and who subscribes on this host, and how far each one is.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "runtime/blocks/region_report.hpp"
+#include "tools/slotwire/common.hpp"
+#include "tools/slotwire/text.hpp"
+
+namespace slotwire::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+struct Options {
+  std::string region;
+  bool json = false;
+};
+
+Json json_of(const blocks::RegionReport& report) {
+  Json publishers = Json::array();
+  for (const blocks::PublisherReport& publisher : report.publishers) {
+    Json subscribers = Json::array();
+    for (const blocks::SubscriberReport& one : publisher.subscribers) {
+      subscribers.push_back({{"pid", one.pid},
+                             {"overflow", blocks::name(one.overflow)},
+                             {"released", one.released},
+                             {"held", one.held},
+                             {"sleeps", one.sleeps}});
+    }
+    publishers.push_back({{"topic", publisher.topic},
+                          {"pid", publisher.pid},
+                          {"block_bytes", publisher.block_bytes},
+                          {"entries", publisher.entries},
+                          {"published", publisher.published},
+                          {"oldest", publisher.oldest},
+                          {"waits_for_room", publisher.sleeps},
+                          {"subscribers", subscribers}});
+  }
+  Json idle = Json::array();
+  for (const auto& one : report.idle) idle.push_back({{"topic", one.topic}, {"pid", one.pid}});
+  return {{"region", report.name}, {"processes", report.processes}, {"publishers", publishers}, {"idle", idle}};
+}
+
+void print(const blocks::RegionReport& report) {
+  std::printf("Region %s: %zu processes\n", report.name.c_str(), report.processes);
+  Table table({{"TOPIC"},
+               {"PUBLISHER", true},
+               {"MEMORY", true},
+               {"PUBLISHED", true},
+               {"KEPT", true},
+               {"SUBSCRIBER", true},
+               {"OVERFLOW"},
+               {"BEHIND", true},
+               {"WAITS"}});
+  for (const blocks::PublisherReport& publisher : report.publishers) {
+    std::vector<std::string> row{
+        publisher.topic, std::to_string(publisher.pid), bytes_text(static_cast<double>(publisher.block_bytes)),
+        std::to_string(publisher.published), std::to_string(publisher.published - publisher.oldest)};
+    const std::string waits = publisher.sleeps ? "publisher, for room" : "";
+    if (publisher.subscribers.empty()) {
+      row.insert(row.end(), {"-", "-", "-", waits});
+      table.add(row);
+    }
+    for (const blocks::SubscriberReport& one : publisher.subscribers) {
+      const blocks::Position behind = publisher.published - std::min(one.released, publisher.published);
+      std::vector<std::string> all = row;
+      all.insert(all.end(), {std::to_string(one.pid), blocks::name(one.overflow), std::to_string(behind),
+                             one.sleeps ? "subscriber, for a message" : waits});
+      table.add(all);
+      row = {"", "", "", "", ""};
+    }
+  }
+  for (const auto& one : report.idle)
+    table.add({one.topic, "-", "-", "-", "-", std::to_string(one.pid), "-", "-", "nobody publishes"});
+  std::printf("%s", table.empty() ? "  nobody publishes or subscribes\n" : table.text().c_str());
+}
+
+int run(const Options& options) {
+  std::vector<std::string> names = blocks::region_names();
+  if (!options.region.empty()) {
+    if (std::find(names.begin(), names.end(), options.region) == names.end()) {
+      throw CommandError(kExitFailed, "no process of this user is attached to region '" + options.region +
+                                          "' (slotwire blocks without --region lists those that there are)");
+    }
+    names = {options.region};
+  }
+  Json all = Json::array();
+  for (const std::string& name : names) {
+    blocks::Region region(name);
+    const blocks::RegionReport report = blocks::report_on(region);
+    if (report.processes == 0) continue;  // the last one left just now
+    if (options.json) {
+      all.push_back(json_of(report));
+    } else {
+      print(report);
+    }
+  }
+  if (options.json) {
+    std::printf("%s\n", all.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  } else if (names.empty()) {
+    std::printf("No regions: no process of this user publishes or subscribes.\n");
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_blocks(CLI::App& app, Command& command) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub =
+      app.add_subcommand("blocks", "Show who publishes and subscribes blocks of shared memory on this host");
+  sub->add_option("--region", options->region, "this region only");
+  sub->add_flag("--json", options->json, "print one JSON array, an object for each region");
+  sub->footer(
+      R"(KEPT counts the messages that a publisher still has, BEHIND those that a subscriber has not released yet. A subscriber with
+overflow 'block' makes its publisher wait when all blocks or entries are behind it; 'drop-oldest' loses messages instead, and 'fail'
+makes the publisher's call fail. Needs no slotwired; shows what processes of the same user share.
+
+Examples: slotwire blocks
+          slotwire blocks --region prices --json | jq '.[0].publishers[].subscribers')");
+  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+}
+
+}  // namespace slotwire::cli

@@ -1,0 +1,112 @@
+// slotwire_blocks.hpp as a program uses it, and what its errors say.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <thread>
+
+#include "slotwire_blocks.hpp"
+
+namespace {
+using namespace slotwire;
+using namespace std::chrono_literals;
+
+std::string region_name() {
+  return "api-" + std::to_string(::getpid());
+}
+
+TEST(BlocksApi, AMessageIsWrittenAndReadInPlace) {
+  auto region = Region::open(region_name());
+  ASSERT_TRUE(region) << region.error().text;
+  auto publisher = region->publish("t");
+  ASSERT_TRUE(publisher) << publisher.error().text;
+  auto subscriber = region->subscribe("t");
+  ASSERT_TRUE(subscriber) << subscriber.error().text;
+  ASSERT_TRUE(publisher->wait_for_subscribers(1, 10s));
+  EXPECT_EQ(publisher->subscribers(), 1U);
+  auto block = publisher->loan(1000, 1s);
+  ASSERT_TRUE(block) << block.error().text;
+  EXPECT_EQ(block->data().size(), 1000U);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block->data().data()) % 64, 0U);
+  std::memset(block->data().data(), 'x', 1000);
+  ASSERT_TRUE(publisher->publish(std::move(*block), 10, 1s));
+  EXPECT_EQ(publisher->publish(std::move(*block), 10, 1s).status(), Status::invalid);
+  auto view = subscriber->take(1s);
+  ASSERT_TRUE(view) << view.error().text;
+  EXPECT_EQ(view->data().size(), 10U);
+  EXPECT_EQ(std::memcmp(view->data().data(), "xxxxxxxxxx", 10), 0);
+  EXPECT_EQ(view->position(), 0U);
+  EXPECT_EQ(view->publisher(), static_cast<std::uint32_t>(::getpid()));
+  EXPECT_EQ(subscriber->publishers(), 1U);
+  EXPECT_EQ(subscriber->take(Deadline::now()).status(), Status::again);
+}
+
+TEST(BlocksApi, BlocksThatAreNotPublishedComeBack) {
+  auto region = Region::open(region_name());
+  auto publisher = region->publish("t", {.block_bytes = 4096});
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(publisher->loan(4096, Deadline::now()));
+  auto first = publisher->loan(4096, Deadline::now());
+  ASSERT_TRUE(first);
+  EXPECT_EQ(publisher->loan(1, Deadline::now()).status(), Status::again);
+  EXPECT_EQ(publisher->loan(4097, Deadline::now()).status(), Status::too_large);
+}
+
+TEST(BlocksApi, ErrorsSayWhatToDo) {
+  EXPECT_EQ(Region::open("a b").status(), Status::invalid);
+  auto region = Region::open(region_name());
+  EXPECT_EQ(region->publish("").status(), Status::invalid);
+  EXPECT_EQ(region->publish("t", {.entries = 3}).status(), Status::invalid);
+  EXPECT_EQ(region->publish("t", {.entries = 4, .history = 4}).status(), Status::invalid);
+  EXPECT_NE(region->publish("t", {.entries = 3}).error().text.find("power of two"), std::string::npos);
+  auto publisher = region->publish("t", {.entries = 2});
+  auto slow = region->subscribe("t", {.overflow = Overflow::fail});
+  for (int i = 0; i < 2; ++i) {
+    auto block = publisher->loan(8, 1s);
+    ASSERT_TRUE(block);
+    ASSERT_TRUE(publisher->publish(std::move(*block), 1s));
+  }
+  auto block = publisher->loan(8, 1s);
+  ASSERT_TRUE(block);
+  const auto refused = publisher->publish(std::move(*block), 1s);
+  EXPECT_EQ(refused.status(), Status::refused);
+  EXPECT_NE(refused.error().text.find("process " + std::to_string(::getpid())), std::string::npos)
+      << refused.error().text;
+}
+
+TEST(BlocksApi, ARegionBelongsToItsThread) {
+  auto region = Region::open(region_name());
+  Status status = Status::ok;
+  std::thread([&] { status = region->subscribe("t").status(); }).join();
+  EXPECT_EQ(status, Status::wrong_thread);
+}
+
+TEST(BlocksApi, WhoDropsIsToldWhatItLostAndHoldsSixteen) {
+  auto region = Region::open(region_name());
+  auto publisher = region->publish("t", {.entries = 64});
+  auto subscriber = region->subscribe("t", {.overflow = Overflow::drop_oldest});
+  std::vector<View> held;
+  for (int i = 0; i < 200; ++i) {
+    auto block = publisher->loan(8, Deadline::now());
+    ASSERT_TRUE(block);
+    ASSERT_TRUE(publisher->publish(std::move(*block), Deadline::now()));
+  }
+  while (auto view = subscriber->take(Deadline::now())) held.push_back(std::move(*view));
+  EXPECT_EQ(held.size(), 16U);
+  EXPECT_EQ(subscriber->take(Deadline::now()).status(), Status::busy);
+  EXPECT_EQ(held.front().position(), subscriber->dropped());
+}
+
+TEST(BlocksApi, NullIsAnError) {
+  EXPECT_EQ(sw_region_open(nullptr, nullptr), SW_INVALID);
+  EXPECT_EQ(sw_publisher_open(nullptr, "t", nullptr, nullptr), SW_INVALID);
+  EXPECT_EQ(sw_publisher_loan(nullptr, 1, 0, nullptr), SW_INVALID);
+  EXPECT_EQ(sw_publisher_publish(nullptr, nullptr, 1, 0), SW_INVALID);
+  EXPECT_EQ(sw_subscriber_take(nullptr, 0, nullptr), SW_INVALID);
+  EXPECT_EQ(sw_subscriber_fd(nullptr), -1);
+  sw_publisher_close(nullptr);
+  sw_subscriber_close(nullptr);
+  sw_region_close(nullptr);
+}
+
+}  // namespace
