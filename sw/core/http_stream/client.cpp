@@ -62,6 +62,7 @@ struct Client::State {
     std::uint64_t parts_by_us = kNever;  ///< its parts are sent again then
     std::uint64_t late_us = 0;           ///< that the server may take for the acknowledgement
     bool displaced = false;              ///< newer requests oblige the server to answer it
+    bool spared = false;                 ///< its time was prolonged once
     bool probe = false;                  ///< of the probe at the start
     bool closes = false;
     std::vector<PartRange> parts;
@@ -101,6 +102,7 @@ struct Client::State {
   void expire();
   void parts_unanswered(const Awaited& request);
   void wait_on(RequestNumber answered);
+  bool spare(Awaited& request);
   void finish(const CloseReason& why);
   void lose_duplex();
   std::uint64_t random() {
@@ -433,6 +435,19 @@ void Client::State::parts_unanswered(const Awaited& request) {
   }
 }
 
+/// Newer requests that were to displace this one may have been answered before it arrived, and then the server still
+/// holds it by right. It gets more time once; its answer may be lost all the same.
+bool Client::State::spare(Awaited& request) {
+  if (request.hold_us == 0 || !request.displaced || request.spared || answered_us < request.sent_us) return false;
+  const auto newer = std::count_if(awaited.begin(), awaited.end(), [&](const Awaited& other) {
+    return other.number > request.number && other.hold_us != 0;
+  });
+  if (newer >= static_cast<std::ptrdiff_t>(std::min(target, options.max_requests - 1))) return false;
+  request.spared = true;
+  request.answer_by_us = later(now_us, 2 * round_trip.timeout_us());
+  return true;
+}
+
 void Client::State::expire() {
   if (ended) return;
   // close() is told no time, so its time runs from the next call that is.
@@ -446,7 +461,7 @@ void Client::State::expire() {
     if (now_us >= request.parts_by_us) parts_unanswered(request);
   }
   for (std::size_t i = 0; i < awaited.size() && !ended;) {
-    if (now_us < awaited[i].answer_by_us) {
+    if (now_us < awaited[i].answer_by_us || spare(awaited[i])) {
       ++i;
       continue;
     }
