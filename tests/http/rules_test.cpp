@@ -234,28 +234,6 @@ TEST(HttpRules, RequestsThatWaitBehindOthersAreNotSentAgainWhileThoseAreAnswered
   EXPECT_TRUE(pair.abandoned.empty());
 }
 
-TEST(HttpRules, AsManyRequestsAsLargeAnswersNeedAreKeptWhileTheyCome) {
-  ClientOptions options = wide_client(4'000'000);
-  Pair pair(options, wide_server(4'000'000), 10 * kMillisecond);
-  pair.settle();
-  const auto burst = [&](unsigned messages) {
-    for (unsigned i = 0; i < messages; ++i) ASSERT_TRUE(send(*pair.session, numbered(i, 50'000)));
-    pair.run(200 * kMillisecond);
-    pair.received_by_client();
-  };
-  burst(20);
-  const std::size_t loaded = pair.client.outstanding();
-  ASSERT_GE(loaded, 4U);
-  for (std::uint64_t at = 0; at < 2 * options.held_idle_us; at += 200 * kMillisecond) burst(2);
-  EXPECT_EQ(pair.client.outstanding(), loaded);
-  pair.run(2 * options.held_idle_us);
-  for (unsigned i = 0; i < loaded; ++i) {
-    ASSERT_TRUE(send(*pair.session, "a little"));
-    pair.run(200 * kMillisecond);
-  }
-  EXPECT_EQ(pair.client.outstanding(), options.held_requests);
-}
-
 TEST(HttpRules, BundlesAreLimitedInMessagesAndInBytes) {
   ClientOptions options;
   options.session.bundle_messages = 10;

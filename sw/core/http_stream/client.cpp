@@ -44,12 +44,6 @@ std::uint64_t later(std::uint64_t at, std::uint64_t by) {
   return at > kNever - by ? kNever : at + by;
 }
 
-std::size_t carried_bytes(const Bundle& bundle) {
-  std::size_t bytes = 0;
-  for (const PartView& part : bundle.parts) bytes += part.bytes.size();
-  return bytes;
-}
-
 }  // namespace
 
 struct Client::State {
@@ -277,8 +271,6 @@ void Client::State::learn(const std::optional<Awaited>& request, const Bundle& b
   if (full) {
     full_answer_us = now_us;
     target = std::min(options.max_requests - 1, std::max<std::size_t>(target + 1, bundle.wanted));
-  } else if (carried_bytes(bundle) >= end.pace().bundle_bytes() / 2) {
-    full_answer_us = now_us;  // so many requests are enough, and needed
   } else if (now_us >= later(full_answer_us, options.held_idle_us)) {
     target = options.held_requests;
   }
