@@ -184,6 +184,56 @@ TEST(HttpRules, SmallMessagesGatherByLoadAndRoundTripAndTheFirstOneNeverWaits) {
   EXPECT_EQ(pair.requests[1].bundle.parts.size(), 40U);
 }
 
+TEST(HttpRules, AnAcknowledgementWaitsForWhatTheApplicationAnswers) {
+  Pair pair;
+  pair.settle();
+  constexpr unsigned kCalls = 20;
+  for (unsigned i = 0; i < kCalls; ++i) {
+    ASSERT_TRUE(send(pair.client, "question"));
+    ASSERT_TRUE(pair.run(kSecond, [&] { return !pair.received_by_server().empty(); }));
+    pair.run(3 * kMillisecond);  // the application's time
+    ASSERT_TRUE(send(*pair.session, "answer"));
+    ASSERT_TRUE(pair.run(kSecond, [&] { return !pair.received_by_client().empty(); }));
+  }
+  EXPECT_EQ(pair.requests.size(), kCalls) << "one request for each call, and its answer brings the next one's";
+}
+
+TEST(HttpRules, AnAcknowledgementAloneIsLateByALimitAndNotWhereRequestsAreFew) {
+  for (const std::size_t max_requests : {8, 2}) {
+    ClientOptions options;
+    options.max_requests = max_requests;
+    Pair pair(options);
+    pair.settle();
+    const std::uint64_t sent_us = pair.now;
+    ASSERT_TRUE(send(pair.client, "question"));
+    ASSERT_TRUE(pair.run(kSecond, [&] { return pair.client.unacknowledged() == 0; }));
+    const std::uint64_t round_trip_us = 2 * pair.delay_us, took_us = pair.now - sent_us;
+    const std::uint64_t late_us = max_requests == 2 ? round_trip_us / 8 : options.session.acknowledge_us;
+    EXPECT_LE(took_us, round_trip_us + late_us) << max_requests;
+    EXPECT_GE(took_us, round_trip_us + late_us / 2) << max_requests;
+    EXPECT_EQ(pair.client.counters().resent_parts, 0U);
+  }
+}
+
+TEST(HttpRules, RequestsThatWaitBehindOthersAreNotSentAgainWhileThoseAreAnswered) {
+  ClientOptions options;
+  constexpr std::uint64_t kOneWay = 100 * kMillisecond, kEach = 60 * kMillisecond;
+  Pair pair(options, wide_server(), kOneWay);
+  pair.settle();
+  pair.on_request = [&](const Passed&) {
+    pair.delay_us += kEach;  // a proxy passes them on one after the other
+    return Pair::Fate::pass;
+  };
+  pair.on_response = [&](Passed&) {
+    pair.delay_us = kOneWay;
+    return Pair::Fate::pass;
+  };
+  for (unsigned i = 0; i < 7; ++i) ASSERT_TRUE(send(pair.client, numbered(i, 50'000)));
+  ASSERT_TRUE(pair.run(10 * kSecond, [&] { return pair.client.unacknowledged() == 0; }));
+  EXPECT_EQ(pair.client.counters().resent_parts, 0U);
+  EXPECT_TRUE(pair.abandoned.empty());
+}
+
 TEST(HttpRules, BundlesAreLimitedInMessagesAndInBytes) {
   ClientOptions options;
   options.session.bundle_messages = 10;

@@ -54,7 +54,9 @@ struct Client::State {
     std::uint64_t hold_us = 0;           ///< 0: to be answered at once
     std::uint64_t answer_by_us = 0;      ///< without an answer it is given up then
     std::uint64_t parts_by_us = kNever;  ///< its parts are sent again then
+    std::uint64_t late_us = 0;           ///< that the server may take for the acknowledgement
     bool displaced = false;              ///< newer requests oblige the server to answer it
+    bool spared = false;                 ///< its time was prolonged once
     bool probe = false;                  ///< of the probe at the start
     bool closes = false;
     std::vector<PartRange> parts;
@@ -83,7 +85,8 @@ struct Client::State {
 
   bool wants_request() const;
   Request make_request(bool answer_now, bool probe);
-  void answer_deadlines(const Awaited& newest, std::size_t held);
+  void answer_deadlines(const Awaited& newest, std::size_t held, std::uint64_t late_us);
+  std::uint64_t patience() const;
   void open_answer(const Bundle& bundle);
   void answer(std::optional<Awaited> request, const Bundle& bundle);
   void learn(const std::optional<Awaited>& request, const Bundle& bundle);
@@ -92,6 +95,8 @@ struct Client::State {
   std::optional<Awaited> take_awaited(RequestNumber id);
   void expire();
   void parts_unanswered(const Awaited& request);
+  void wait_on(RequestNumber answered);
+  bool spare(Awaited& request);
   void finish(const CloseReason& why);
   void lose_duplex();
   std::uint64_t random() {
@@ -183,6 +188,7 @@ Request Client::State::make_request(bool answer_now, bool probe) {
     const bool full = end.full_bundle();
     request.parts = end.fill(bundle, request.number);
     if (!request.parts.empty() && !full) partial_us = now_us;
+    if (!request.parts.empty() && request.hold_us != 0) bundle.delay_us = static_cast<std::uint32_t>(patience());
   } else {
     bundle.set(kFlagOpen);
     bundle.nonce = nonce;
@@ -196,18 +202,26 @@ Request Client::State::make_request(bool answer_now, bool probe) {
   const std::uint64_t wait_us =
       request.probe ? std::max(request.hold_us, options.probe_hold_us + timeout) : request.hold_us;
   request.answer_by_us = later(now_us, wait_us + timeout);
-  if (!request.parts.empty()) request.parts_by_us = later(now_us, timeout + end.pace().gather_us());
+  // As long as the server may take for the acknowledgement.
+  const std::uint64_t late_us = request.late_us = std::max<std::uint64_t>(end.pace().gather_us(), bundle.delay_us);
+  if (!request.parts.empty()) request.parts_by_us = later(now_us, timeout + late_us);
   Request made{request.number, encode(bundle), wait_us + timeout + kTransferSlack};
   awaited.push_back(std::move(request));
-  answer_deadlines(awaited.back(), held);
+  answer_deadlines(awaited.back(), held, late_us);
   ++counters.requests;
   return made;
 }
 
+/// How long the acknowledgement of the next request may wait for messages of the server. While half of the requests are
+/// free nothing depends on it, and it saves a request and an answer for each message that is answered by another one.
+std::uint64_t Client::State::patience() const {
+  return awaited.size() < options.max_requests / 2 ? options.session.acknowledge_us : 0;
+}
+
 /// The server holds no more than `held` requests, the newest ones: older ones are answered when `newest` has arrived.
-void Client::State::answer_deadlines(const Awaited& newest, std::size_t held) {
+void Client::State::answer_deadlines(const Awaited& newest, std::size_t held, std::uint64_t late_us) {
   if (newest.hold_us == 0) return;
-  const std::uint64_t by = later(newest.sent_us, round_trip.timeout_us() + end.pace().gather_us());
+  const std::uint64_t by = later(newest.sent_us, round_trip.timeout_us() + late_us);
   for (std::size_t i = awaited.size(); i-- > 0;) {
     if (awaited[i].hold_us == 0) continue;
     if (held > 0) {
@@ -311,7 +325,20 @@ void Client::State::answer(std::optional<Awaited> request, const Bundle& bundle)
   }
   learn(request, bundle);
   took(bundle);
-  if (request) end.out().lose(request->parts, request->number);
+  if (!request) return;
+  end.out().lose(request->parts, request->number);
+  wait_on(request->number);
+}
+
+/// While older requests are answered, those behind them have not waited in vain: their parts' time-out begins anew.
+void Client::State::wait_on(RequestNumber answered) {
+  const std::uint64_t by = later(now_us, round_trip.timeout_us());
+  for (Awaited& other : awaited) {
+    if (other.number < answered) continue;
+    const std::uint64_t other_by = later(by, other.late_us);
+    if (other.parts_by_us != kNever) other.parts_by_us = std::max(other.parts_by_us, other_by);
+    if (other.hold_us == 0 || other.displaced) other.answer_by_us = std::max(other.answer_by_us, other_by);
+  }
 }
 
 void Client::on_response(RequestNumber id, unsigned status, std::span<const std::byte> body, std::uint64_t now_us) {
@@ -400,6 +427,19 @@ void Client::State::parts_unanswered(const Awaited& request) {
   }
 }
 
+/// Newer requests that were to displace this one may have been answered before it arrived, and then the server still
+/// holds it by right. It gets more time once; its answer may be lost all the same.
+bool Client::State::spare(Awaited& request) {
+  if (request.hold_us == 0 || !request.displaced || request.spared || answered_us < request.sent_us) return false;
+  const auto newer = std::count_if(awaited.begin(), awaited.end(), [&](const Awaited& other) {
+    return other.number > request.number && other.hold_us != 0;
+  });
+  if (newer >= static_cast<std::ptrdiff_t>(std::min(target, options.max_requests - 1))) return false;
+  request.spared = true;
+  request.answer_by_us = later(now_us, 2 * round_trip.timeout_us());
+  return true;
+}
+
 void Client::State::expire() {
   if (ended) return;
   // close() is told no time, so its time runs from the next call that is.
@@ -413,7 +453,7 @@ void Client::State::expire() {
     if (now_us >= request.parts_by_us) parts_unanswered(request);
   }
   for (std::size_t i = 0; i < awaited.size() && !ended;) {
-    if (now_us < awaited[i].answer_by_us) {
+    if (now_us < awaited[i].answer_by_us || spare(awaited[i])) {
       ++i;
       continue;
     }

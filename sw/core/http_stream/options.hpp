@@ -38,6 +38,9 @@ struct SessionOptions {
   /// Longest time for which a bundle that is not full waits for further messages. The time in use is an eighth of the
   /// round trip, at most this, and only right after another bundle: the first message after a pause never waits.
   std::uint64_t gather_max_us = 5 * kMillisecond;
+  /// Longest time for which an acknowledgement waits for something that goes the same way, where nothing depends on it:
+  /// what was received is short, and the client has requests left. 0: no longer than messages gather.
+  std::uint64_t acknowledge_us = 5 * kMillisecond;
   /// Longest time for which close() goes on to deliver what was sent before it.
   std::uint64_t close_us = 10 * kSecond;
 };
@@ -58,7 +61,8 @@ struct ClientOptions {
   std::uint64_t hold_min_us = 1 * kSecond;
   /// Hold time of the request by which the start finds out whether a held request lets others pass. 0: not probed.
   std::uint64_t probe_hold_us = 2 * kSecond;
-  /// Time-out of a request that is not held: before a round trip was measured, and the bounds afterwards.
+  /// Time-out of a request that is not held: before a round trip was measured; afterwards the least by which it is
+  /// longer than the round trip, and the most that it is.
   std::uint64_t timeout_first_us = 3 * kSecond;
   std::uint64_t timeout_min_us = 200 * kMillisecond;
   std::uint64_t timeout_max_us = 10 * kSecond;

@@ -27,7 +27,9 @@ class RoundTrip {
   std::uint64_t smoothed_us() const { return smoothed_us_; }
   std::uint64_t timeout_us() const {
     if (smoothed_us_ == 0) return std::min(first_us_ * backoff_, max_us_);
-    return std::clamp((smoothed_us_ + 4 * variation_us_) * backoff_, min_us_, max_us_);
+    // Requests that leave together wait for each other on the way, which the variation shows only afterwards: so the
+    // least is what is added to the round trip.
+    return std::min((smoothed_us_ + std::max(4 * variation_us_, min_us_)) * backoff_, max_us_);
   }
 
  private:

@@ -82,8 +82,11 @@ std::vector<PartRange> ReceiveQueue::ranges() const {
 }
 
 std::uint64_t ReceiveQueue::give_credit() {
-  const std::size_t wider = std::min(options_.window_max, 2 * window_);
-  if (in_cost_ - grown_at_ >= window_ && wider > window_ && (pool_ == nullptr || pool_->lend(wider - window_))) {
+  // Four times as wide, or twice where the pool has no more.
+  for (const std::size_t times : {4U, 2U}) {
+    const std::size_t wider = std::min(options_.window_max, times * window_);
+    if (in_cost_ - grown_at_ < window_ || wider <= window_) break;
+    if (pool_ != nullptr && !pool_->lend(wider - window_)) continue;
     if (pool_ != nullptr) lent_ += wider - window_;
     window_ = wider;
     grown_at_ = in_cost_;

@@ -207,20 +207,20 @@ bool ServerSession::request(ExchangeId id, const Bundle& bundle) {
   held_.insert(std::upper_bound(held_.begin(), held_.end(), held,
                                 [](const Held& a, const Held& b) { return a.number < b.number; }),
                held);
-  // What it carried is acknowledged soon, by the oldest request that is held. A large bundle does not wait for more.
+  // What it carried is acknowledged soon, by the oldest request that is held. Much of it does not wait for more.
+  const std::uint64_t late_us =
+      std::max(end_.pace().gather_us(), std::min<std::uint64_t>(bundle.delay_us, options_.session.acknowledge_us));
+  const bool much = end_.received_bytes() >= end_.pace().bundle_bytes() / 2;
   if (!bundle.parts.empty()) {
-    std::size_t bytes = 0;
-    for (const PartView& part : bundle.parts) bytes += part.bytes.size();
-    const bool large = bytes >= end_.pace().bundle_bytes() / 2;
-    held_.front().answer_by_us = std::min(held_.front().answer_by_us, later(now, large ? 0 : end_.pace().gather_us()));
+    held_.front().answer_by_us = std::min(held_.front().answer_by_us, later(now, much ? 0 : late_us));
   }
-  hold_limit();
+  hold_limit(late_us);
   return true;
 }
 
 /// No more than may_hold_ requests are held: the oldest of more are answered.
-void ServerSession::hold_limit() {
-  const std::uint64_t by = later(owner_.now_us(), end_.full_bundle() ? 0 : end_.pace().gather_us());
+void ServerSession::hold_limit(std::uint64_t late_us) {
+  const std::uint64_t by = later(owner_.now_us(), end_.full_bundle() ? 0 : late_us);
   for (std::size_t i = 0; i + may_hold_ < held_.size(); ++i) {
     held_[i].answer_by_us = std::min(held_[i].answer_by_us, by);
   }

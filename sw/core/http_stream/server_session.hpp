@@ -89,7 +89,7 @@ class ServerSession final : public MessagePipe {
   void settle(const Bundle& bundle);
   void heard();
   bool took(const Bundle& bundle);
-  void hold_limit();
+  void hold_limit(std::uint64_t late_us);
   void answer(std::size_t index, bool with_parts);
   void answer_without_hold(std::uint64_t number, ExchangeId id, bool with_parts);
   void answer_bundle(ExchangeId id, std::uint64_t number, std::uint64_t delay_us, bool with_parts);

@@ -505,22 +505,31 @@ std::uint64_t Streams::refused_for_memory() const {
 }
 
 bool Streams::send_datagram(std::span<const std::byte> datagram) {
+  if (datagram.size() + kDatagramHead > state_->pipe.room()) return false;
+  Bytes message(kDatagramHead + datagram.size());
+  std::copy(datagram.begin(), datagram.end(), message.begin() + kDatagramHead);
+  return send_headed_datagram(message);
+}
+
+bool Streams::send_headed_datagram(std::span<std::byte> message) {
   State& s = *state_;
-  if (s.failure || datagram.empty() || datagram.size() + 1 > s.pipe.room()) return false;
-  Bytes message;
-  message.reserve(datagram.size() + 1);
-  message.push_back(static_cast<std::byte>(Kind::datagram));
-  message.insert(message.end(), datagram.begin(), datagram.end());
+  if (s.failure || message.size() <= kDatagramHead) return false;
+  message[0] = static_cast<std::byte>(Kind::datagram);
   return s.pipe.send(message);
 }
 
 std::optional<Bytes> Streams::receive_datagram() {
+  auto message = receive_headed_datagram();
+  if (message) message->erase(message->begin(), message->begin() + kDatagramHead);
+  return message;
+}
+
+std::optional<Bytes> Streams::receive_headed_datagram() {
   State& s = *state_;
   if (s.datagrams.empty()) return std::nullopt;
   Bytes message = std::move(s.datagrams.front());
   s.datagrams.pop_front();
   s.datagram_bytes -= message.size();
-  message.erase(message.begin());
   return message;
 }
 

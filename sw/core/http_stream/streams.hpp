@@ -94,10 +94,14 @@ class Streams {
   /// datagrams. False: no room in the pipe.
   bool send_datagram(std::span<const std::byte> datagram);
   std::optional<Bytes> receive_datagram();
+  /// The same without a copy: the datagram follows kDatagramHead bytes, which are the stream's own.
+  bool send_headed_datagram(std::span<std::byte> message);
+  std::optional<Bytes> receive_headed_datagram();
+  static constexpr std::size_t kDatagramHead = 1;
   /// Datagrams that came and were discarded because datagram_bytes were waiting.
   std::uint64_t discarded_datagrams() const;
   /// Bytes of the longest datagram, for a pipe whose longest message is `max_message`.
-  static constexpr std::size_t max_datagram(std::size_t max_message) { return max_message - 1; }
+  static constexpr std::size_t max_datagram(std::size_t max_message) { return max_message - kDatagramHead; }
 
   /// Moves messages between the pipe and the streams. Call it after the pipe has received or acknowledged something,
   /// and after write(), read() and the like.

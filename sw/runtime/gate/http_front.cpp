@@ -31,8 +31,11 @@ constexpr std::size_t kStreamWindow = std::size_t{64} << 10U;
 /// Bytes of frames that one session may have received and slotwired has not taken.
 constexpr std::size_t kDatagramBytes = std::size_t{16} << 20U;
 constexpr std::size_t kFrameBytes = 65'536;
-/// Frames taken from slotwired, or given to it, before others have their turn.
+/// Frames, and bytes of them, that are taken from slotwired before they are sent and others have their turn: as much as
+/// one request carries, so that the peer works on the first while the next ones are read.
 constexpr int kFramesAtOnce = 64;
+constexpr std::size_t kBytesAtOnce = std::size_t{64} << 10U;
+constexpr std::size_t kHead = http_stream::Streams::kDatagramHead;
 /// Before a session is tried again: first, and longest.
 constexpr std::chrono::microseconds kFirstRetry{200'000}, kLastRetry{10'000'000};
 /// Before frames are offered to a node again that did not know the link.
@@ -153,9 +156,10 @@ class HttpFront::Session {
   void to_slotwired() {
     blocked_ = false;
     while (socket_) {
-      if (!pending_) pending_ = streams_.receive_datagram();
+      if (!pending_) pending_ = streams_.receive_headed_datagram();
       if (!pending_) return;
-      const ssize_t n = ::send(socket_.get(), pending_->data(), pending_->size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      const auto frame = std::span(*pending_).subspan(kHead);
+      const ssize_t n = ::send(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
         blocked_ = true;
@@ -167,15 +171,18 @@ class HttpFront::Session {
   }
 
   void to_peer() {
-    std::array<std::byte, kFrameBytes> frame;
-    for (int i = 0; i < kFramesAtOnce && socket_; ++i) {
+    std::array<std::byte, kHead + kFrameBytes> message;
+    const auto frame = std::span(message).subspan(kHead);
+    std::size_t bytes = 0;
+    for (int i = 0; i < kFramesAtOnce && bytes < kBytesAtOnce && socket_; ++i) {
       full_ = streams_.datagram_room() < frame.size();
       if (full_) return;
       const ssize_t n = ::recv(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && errno == EAGAIN) return;
       if (n <= 0) return detach();
-      static_cast<void>(streams_.send_datagram(std::span(frame).first(static_cast<std::size_t>(n))));
+      bytes += static_cast<std::size_t>(n);
+      static_cast<void>(streams_.send_headed_datagram(std::span(message).first(kHead + static_cast<std::size_t>(n))));
     }
   }
 

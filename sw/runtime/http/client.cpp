@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -135,6 +136,7 @@ struct Client::Impl {
 
   static int on_socket(CURL*, curl_socket_t socket, int what, void* self, void*);
   static int on_timer(CURLM*, long time_ms, void* self);
+  static int on_close(void* self, curl_socket_t socket);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
   static CURLcode on_tls(CURL*, void* context, void* self);
@@ -148,6 +150,7 @@ struct Client::Impl {
   List headers, resolved;
   std::unique_ptr<CURLM, FreeMulti> multi;
   Timer timer;
+  bool due = false;  ///< act() is called by the loop without a timer
   std::map<curl_socket_t, std::unique_ptr<Watch>> watches;
   std::map<std::uint64_t, Pointer> transfers;
   std::deque<Pointer> waiting;  ///< for the scheme, or for the name
@@ -207,7 +210,7 @@ Client::Impl::~Impl() {
   *alive = false;
   for (const auto& [number, transfer] : transfers) cancel(*transfer);
   idle.clear();
-  multi.reset();  // tells on_socket() about every connection that it closes
+  multi.reset();  // tells on_socket() and on_close() about every connection that it closes
 }
 
 Easy Client::Impl::make_easy() {
@@ -223,6 +226,8 @@ Easy Client::Impl::make_easy() {
   set(e, CURLOPT_HTTPHEADER, headers.get());
   set(e, CURLOPT_USERAGENT, "slotwire/" SLOTWIRE_VERSION);
   set(e, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(e, CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
+  set(e, CURLOPT_CLOSESOCKETDATA, this);
   set(e, CURLOPT_MAXAGE_CONN, kIdleConnectionSeconds);
   set(e, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_time.count() / 1000));
   set(e, CURLOPT_UPLOAD_BUFFERSIZE, kSendBufferBytes);
@@ -421,8 +426,10 @@ void Client::Impl::primed(const ClientOutcome& outcome, CURL* easy) {
 
 int Client::Impl::on_socket(CURL*, curl_socket_t socket, int what, void* self, void*) {
   auto& client = *static_cast<Impl*>(self);
+  // libcurl has no interest in a connection between two requests. The watch stays until the connection is closed, since
+  // to begin and to end watching cost a system call or two each.
   if (what == CURL_POLL_REMOVE) {
-    client.watches.erase(socket);
+    if (const auto found = client.watches.find(socket); found != client.watches.end()) found->second->want({});
     return 0;
   }
   try {
@@ -446,10 +453,25 @@ int Client::Impl::on_timer(CURLM*, long time_ms, void* self) {
   auto& client = *static_cast<Impl*>(self);
   if (time_ms < 0) {
     client.timer.cancel();
+  } else if (time_ms == 0) {
+    // libcurl asks for this with every request.
+    client.timer.cancel();
+    if (std::exchange(client.due, true)) return 0;
+    client.loop.post([&client, lives = client.alive] {
+      if (!*lives) return;
+      client.due = false;
+      client.act(CURL_SOCKET_TIMEOUT, 0);
+    });
   } else {
     client.timer.after(std::chrono::milliseconds(time_ms));
   }
   return 0;
+}
+
+/// A connection ends: its watch must not outlive the descriptor.
+int Client::Impl::on_close(void* self, curl_socket_t socket) {
+  static_cast<Impl*>(self)->watches.erase(socket);
+  return ::close(socket);
 }
 
 std::size_t Client::Impl::on_body(char* data, std::size_t size, std::size_t count, void* self) {

@@ -39,10 +39,12 @@ std::uint64_t Loop::now_us() {
 // ---- Timer ----
 
 struct Timer::State : std::enable_shared_from_this<Timer::State> {
+  static constexpr std::uint64_t kNone = ~std::uint64_t{0};
+
   State(asio::io_context& context, std::function<void()> what) : timer(context), call(std::move(what)) {}
 
-  /// A timer that is set to a later time than before fires at the earlier one and is set again then: a deadline that
-  /// moves with every request costs nothing.
+  /// A timer that is set to a later time than before, or to none, fires at the earlier one and is set again then: a
+  /// deadline that moves with every request costs nothing.
   void set(std::uint64_t time_us) {
     wanted_us = time_us;
     if (pending && armed_us <= time_us) return;
@@ -62,8 +64,9 @@ struct Timer::State : std::enable_shared_from_this<Timer::State> {
   void expired() {
     // One that was set to an earlier time has fired already, or was cancelled; its old wait may still arrive.
     if (!pending || armed_us > Loop::now_us()) return;
-    if (wanted_us > armed_us) return arm();
+    if (wanted_us != kNone && wanted_us > armed_us) return arm();
     pending = false;
+    if (wanted_us == kNone) return;
     call();
   }
 
@@ -77,7 +80,9 @@ Timer::Timer(Loop& loop, std::function<void()> call)
     : state_(std::make_shared<State>(loop.impl().context, std::move(call))) {}
 
 Timer::~Timer() {
-  cancel();
+  if (!std::exchange(state_->pending, false)) return;
+  error_code ignored;
+  state_->timer.cancel(ignored);
 }
 
 void Timer::at(std::uint64_t time_us) {
@@ -89,10 +94,7 @@ void Timer::after(std::chrono::microseconds time) {
 }
 
 void Timer::cancel() {
-  if (!state_->pending) return;
-  state_->pending = false;
-  error_code ignored;
-  state_->timer.cancel(ignored);
+  state_->wanted_us = State::kNone;
 }
 
 // ---- Watch ----
