@@ -6,6 +6,7 @@ const std::vector<Contender>& contenders() {
   static const std::vector<Contender> all{
       slotwire_messages(),
       slotwire_calls(),
+      slotwire_blocks(),
 #ifdef SLOTWIRE_BENCH_ICEORYX
       iceoryx(),
 #endif

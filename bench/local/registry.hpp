@@ -7,6 +7,7 @@ namespace slotwire::bench {
 
 Contender slotwire_messages();
 Contender slotwire_calls();
+Contender slotwire_blocks();
 Contender iceoryx();
 Contender zeromq();
 Contender nng();

@@ -1,6 +1,7 @@
 // Messages: every size, order, back-pressure, loans, releases.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <deque>
 
@@ -115,6 +116,51 @@ TEST_P(Messages, SayAgainWhenTheRingIsFullAndWritableWhenItIsNot) {
   EXPECT_TRUE(e.client.send(bytes, kPatience));
   for (std::size_t i = 0; i < sent - sent / 2 + 1; ++i) ASSERT_TRUE(e.server.receive(kPatience)) << i;
   EXPECT_EQ(e.server.receive(Deadline::now()).status(), Status::again);
+}
+
+TEST_P(Messages, GoInBatchesOfWhatFits) {
+  Ends e = ends({.in_bytes = 8192, .out_bytes = 8192});
+  constexpr std::uint32_t kMessages = 5000;
+  std::uint32_t sent = 0;
+  std::uint32_t received = 0;
+  std::array<Message, 7> into;
+  while (received < kMessages) {
+    std::vector<std::vector<std::byte>> bytes;
+    for (std::uint32_t i = sent; i < kMessages && i < sent + 150; ++i) bytes.push_back(pattern((i * 7) % 200, i));
+    const std::vector<Data> batch(bytes.begin(), bytes.end());
+    const Result<std::size_t> went = e.client.send_batch(batch);
+    if (went) {
+      ASSERT_LE(*went, batch.size());
+      sent += static_cast<std::uint32_t>(*went);
+    } else {
+      ASSERT_EQ(went.status(), Status::again) << went.error().text;
+    }
+    const Result<std::size_t> came = e.server.receive_batch(into);
+    if (!came) {
+      ASSERT_EQ(came.status(), Status::again) << came.error().text;
+      if (received < sent) {
+        ASSERT_TRUE(e.server.wait(Interest::readable, kPatience));
+      }
+      continue;
+    }
+    for (std::size_t i = 0; i < *came; ++i) {
+      ASSERT_TRUE(same(into[i].data(), pattern((received * 7) % 200, received))) << received;
+      ++received;
+    }
+    if (received % 2 == 0) into[0].release();  // one that was released before is no harm
+    e.server.release(std::span(into).first(*came));
+  }
+  EXPECT_EQ(sent, kMessages);
+  EXPECT_EQ(*e.client.send_batch({}), 0U);
+}
+
+TEST_P(Messages, OfABatchThatNeverFitsAreAnError) {
+  Ends e = ends({.in_bytes = 4096, .out_bytes = 4096});
+  const std::vector<std::byte> large = pattern(5000, 1);
+  const std::vector<Data> batch{Data(std::string_view("first")), Data(large)};
+  EXPECT_EQ(*e.client.send_batch(batch), 1U);
+  EXPECT_EQ(e.client.send_batch(std::span(batch).subspan(1)).status(), Status::too_large);
+  EXPECT_EQ(e.server.receive(kPatience)->text(), "first");
 }
 
 TEST_P(Messages, AreWrittenInPlaceByLoans) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "core/slot/ring.hpp"
 
@@ -72,6 +73,20 @@ class RecordWriter {
     commit(header);
     return true;
   }
+  /// As write(), but nothing is visible before publish(). Between the two nothing else may be written.
+  bool stage(RecordHeader header, std::span<const std::byte> payload) {
+    if (payload.size() > capacity()) return false;
+    const auto lines = static_cast<std::uint32_t>(record_lines(payload.size()));
+    if (producer_.writable(staged_ + lines) < staged_ + lines) return false;
+    std::byte* const place = producer_.place(staged_, lines);
+    header.length = static_cast<std::uint32_t>(payload.size());
+    std::memcpy(place, &header, sizeof header);
+    if (!payload.empty()) std::memcpy(place + sizeof header, payload.data(), payload.size());
+    staged_ += lines;
+    return true;
+  }
+  /// Makes everything that was staged visible at once.
+  void publish() { producer_.commit(std::exchange(staged_, 0)); }
   /// Payload bytes that fit into one record now; 0 if not even a line is free.
   std::size_t room() {
     const std::uint32_t lines = producer_.writable(producer_.ring().lines());
@@ -79,10 +94,15 @@ class RecordWriter {
   }
   /// Most payload bytes of one record in this ring.
   std::size_t capacity() const { return record_capacity(producer_.ring().lines()); }
+  /// The other side wrote a mark that cannot be.
+  bool broken() const { return producer_.broken(); }
+  /// A hint for who spins (Producer::moved()).
+  bool moved() const { return producer_.moved(); }
   Producer& producer() { return producer_; }
 
  private:
   Producer producer_;
+  std::uint32_t staged_ = 0;  ///< lines written after the tail
 };
 
 /// A record in a ring: its header (a checked local copy) and its payload in place.
@@ -120,6 +140,8 @@ class RecordReader {
   void release(const RecordView& view) { consumer_.release(view.lines); }
   /// The other side wrote a mark or a record that cannot be; nothing more is read.
   bool broken() const { return malformed_ || consumer_.broken(); }
+  /// A hint for who spins (Consumer::moved()).
+  bool moved() const { return consumer_.moved(); }
   Consumer& consumer() { return consumer_; }
 
  private:

@@ -61,6 +61,13 @@ class Producer {
     tail_ += lines;
     tail_mark_->store(tail_, std::memory_order_release);
   }
+  /// The lines from `skip` lines after the tail on, contiguous; writable(skip + lines) must hold.
+  std::byte* place(std::uint32_t skip, [[maybe_unused]] std::uint32_t lines) {
+    assert(skip + lines <= known_free() && ring_.contiguous(tail_ + skip, lines) == lines);
+    return ring_.at(tail_ + skip);
+  }
+  /// Has the other side's mark moved since it was read last. Orders nothing: a hint for who spins.
+  bool moved() const { return head_mark_->load(std::memory_order_relaxed) != head_; }
   /// Lines committed that the other side has not released, from its mark as it is now.
   std::uint32_t outstanding() {
     refresh();
@@ -120,6 +127,8 @@ class Consumer {
     head_ += lines;
     head_mark_->store(head_, std::memory_order_release);
   }
+  /// Has the other side's mark moved since it was read last. Orders nothing: a hint for who spins.
+  bool moved() const { return tail_mark_->load(std::memory_order_relaxed) != tail_; }
   Position head() const { return head_; }
   /// The other side wrote a mark that cannot be.
   bool broken() const { return broken_; }

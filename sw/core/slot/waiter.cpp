@@ -20,7 +20,9 @@ constexpr std::uint32_t kLooksPerClock = 16;
 /// TFD_IOC_SET_TICKS of <linux/timerfd.h>, which cannot be included beside <sys/timerfd.h>.
 constexpr unsigned long kSetTicks = _IOW('T', 0, std::uint64_t);
 
-void pause_cpu() {
+}  // namespace
+
+void Waiter::pause() {
 #if defined(__x86_64__)
   _mm_pause();
 #elif defined(__aarch64__)
@@ -28,19 +30,28 @@ void pause_cpu() {
 #endif
 }
 
-}  // namespace
-
 Waiter::Step Waiter::next() {
   const auto clock = [] { return std::chrono::steady_clock::now(); };
   if (looks_ == 0) start_ = clock();
   ++looks_;
   if (looks_ % kLooksPerClock != 0 && policy_.spin.count() > 0 && looks_ < 0x40000000U) {
-    pause_cpu();
+    pause();
     return Step::again;
   }
-  const auto waited = clock() - start_;
+  return at(clock());
+}
+
+Waiter::Step Waiter::next_after_looks() {
+  const auto now = std::chrono::steady_clock::now();
+  if (looks_ == 0) start_ = now;
+  looks_ |= 1;
+  return at(now);
+}
+
+Waiter::Step Waiter::at(std::chrono::steady_clock::time_point now) {
+  const auto waited = now - start_;
   if (waited < policy_.spin) {
-    pause_cpu();
+    pause();
     return Step::again;
   }
   if (waited < policy_.spin + policy_.yield) {

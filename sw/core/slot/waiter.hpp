@@ -21,10 +21,17 @@ class Waiter {
   explicit Waiter(WaitPolicy policy) : policy_(policy) {}
   /// Spends a little time in the way that fits how long this wait has lasted; Step::sleep when it is time to sleep.
   Step next();
+  /// As next(), after the caller has looked kLooks times with pause() in between: reads the clock.
+  Step next_after_looks();
+  static constexpr int kLooks = 16;
+  /// The processor's hint that this is a loop which waits.
+  static void pause();
   /// Something was found: the next wait starts anew.
   void reset() { looks_ = 0; }
 
  private:
+  Step at(std::chrono::steady_clock::time_point now);
+
   WaitPolicy policy_;
   std::uint32_t looks_ = 0;
   std::chrono::steady_clock::time_point start_{};

@@ -23,6 +23,10 @@ T from_caller(const T* given) {
 template <typename T>
 void to_caller(const T& own, T* given) {
   const std::uint32_t size = given->size;
+  if (size == sizeof(T)) {
+    std::memcpy(given, &own, sizeof(T));
+    return;
+  }
   std::memcpy(given, &own, size < sizeof(T) ? size : sizeof(T));
   given->size = size;
 }

@@ -73,6 +73,11 @@ const sw_context* context_of(const sw_connection* connection) {
   return connection == nullptr ? nullptr : connection->context;
 }
 
+/// The common case of a call: its thread is right, and no text of a failure has to be cleared.
+bool may_hurry(const sw_connection* connection) {
+  return connection != nullptr && !has_text && connection->context->here();
+}
+
 std::span<const std::byte> bytes(const void* data, std::size_t length) {
   return {static_cast<const std::byte*>(data), length};
 }
@@ -285,6 +290,9 @@ int sw_wait(sw_connection* connection, int what, sw_timeout_ms timeout) {
 }
 
 int sw_send(sw_connection* connection, const void* data, size_t length, sw_timeout_ms timeout) {
+  if (may_hurry(connection) && (data != nullptr || length == 0) &&
+      connection->end->send_now({.kind = RecordKind::message}, bytes(data, length)))
+    return SW_OK;
   return guarded(
       context_of(connection),
       [&] { return connection->end->send({.kind = RecordKind::message}, bytes(data, length), Deadline(timeout)); },
@@ -309,7 +317,18 @@ void sw_abandon(sw_connection* connection) {
   guarded(context_of(connection), [&] { connection->end->abandon(); });
 }
 
+int sw_send_batch(sw_connection* connection, const sw_buffer* messages, size_t count, size_t* sent) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        return connection->end->send_batch({messages, count}, *sent);
+      },
+      needed_for(messages, count), sent);
+}
+
 int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out) {
+  if (may_hurry(connection) && out != nullptr && out->size == sizeof *out && connection->end->receive_now(*out))
+    return SW_OK;
   return guarded(
       context_of(connection),
       [&] {
@@ -321,7 +340,33 @@ int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out
       out);
 }
 
+int sw_receive_batch(sw_connection* connection, sw_message* messages, size_t count, size_t* received) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        for (std::size_t i = 0; i < count; ++i) {
+          if (messages[i].size != sizeof *messages)
+            return Failure{SW_VERSION, "sw_receive_batch() takes sw_message as this release of the library has it"};
+        }
+        return connection->end->receive_batch({messages, count}, *received);
+      },
+      needed_for(messages, count), received);
+}
+
+void sw_release_batch(sw_connection* connection, sw_message* messages, size_t count) {
+  guarded(
+      context_of(connection),
+      [&] {
+        connection->end->release_batch({messages, count});
+      },
+      needed_for(messages, count));
+}
+
 void sw_release(sw_connection* connection, sw_message* message) {
+  if (may_hurry(connection) && message != nullptr) {
+    connection->end->release(*message);
+    return;
+  }
   guarded(
       context_of(connection), [&] { connection->end->release(*message); }, message);
 }

@@ -58,6 +58,14 @@ class Connection {
 
   // Sending.
   Failure send(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
+  /// send(), if that needs no more than writing a record. False: nothing was done.
+  bool send_now(const slot::RecordHeader& header, std::span<const std::byte> data) {
+    if (!is_usable() || !writer_.write(header, data)) return false;
+    notify_written();
+    return true;
+  }
+  /// Sends those of `messages` that fit now, as one-way messages that become visible together; `sent` of them.
+  Failure send_batch(std::span<const sw_buffer> messages, std::size_t& sent);
   /// Sends what there is room for, from byte `done` on, and moves `done`. SW_AGAIN: call again, with the same message,
   /// when the connection is writable; nothing else can be sent until it is complete.
   Failure send_some(slot::RecordHeader header, std::span<const std::byte> data, std::size_t& done);
@@ -73,6 +81,12 @@ class Connection {
 
   // Receiving.
   Failure receive(const Deadline& deadline, sw_message& out);
+  /// receive(), if a whole message that the program wants is next in the ring. False: nothing was done.
+  bool receive_now(sw_message& out);
+  /// Messages that are there now, as many as `out` has room for.
+  Failure receive_batch(std::span<sw_message> out, std::size_t& received);
+  /// release() of several messages, whose room is given back together.
+  void release_batch(std::span<sw_message> messages);
   void release(sw_message& message);
   Failure read(std::span<std::byte> into, std::size_t& done);
   /// Stream bytes in place; none with SW_OK: the peer has ended its stream.
@@ -114,6 +128,10 @@ class Connection {
   };
 
   Failure send_parts(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
+  /// Nothing stands against sending and receiving: no loan, no message half sent, no end.
+  bool is_usable() const {
+    return !loaned_ && !sending_parts_ && end_.status == SW_OK && !reader_.broken() && !writer_.broken();
+  }
   Failure may_send();
   Incoming as_copy(const slot::RecordHeader& header, std::vector<std::byte> data);
   void notify_written();
@@ -132,6 +150,8 @@ class Connection {
   Failure end_failure();
   Failure broken(const std::string& text);
   Failure wait_failure() const;
+  /// Spins until a mark that `what` depends on moves, for Waiter::kLooks looks.
+  void spin(int what) const;
   static void hand_out(const Incoming& incoming, sw_message& out);
   void give_up_call(std::uint32_t id);
   void drop(Held* held);

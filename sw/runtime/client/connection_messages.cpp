@@ -234,6 +234,57 @@ void Connection::hand_out(const Incoming& incoming, sw_message& out) {
   out.owner = incoming.held;
 }
 
+bool Connection::receive_now(sw_message& out) {
+  if (!inbox_.empty() || assembly_.open || end_.status != SW_OK) return false;
+  const std::optional<slot::RecordView> view = reader_.peek(held_.lines());
+  if (!view || view->header.flags != slot::kWhole) return false;
+  const bool plain = view->header.kind == RecordKind::message ||
+                     (view->header.kind == RecordKind::request && view->header.code != kPingMethod);
+  if (!plain) return false;
+  hand_out({view->header, view->payload, &held_.hold_lines(view->lines)}, out);
+  return true;
+}
+
+Failure Connection::receive_batch(std::span<sw_message> out, std::size_t& received) {
+  received = 0;
+  for (sw_message& message : out) {
+    if (!receive_now(message)) {
+      Failure failure = receive(Deadline(0), message);
+      if (failure.status != SW_OK) return received == 0 ? failure : Failure{};
+    }
+    ++received;
+  }
+  return {};
+}
+
+void Connection::release_batch(std::span<sw_message> messages) {
+  for (sw_message& message : messages) {
+    if (message.owner == nullptr) continue;
+    held_.release(*static_cast<Held*>(message.owner));
+    message.owner = nullptr;
+    message.data = nullptr;
+  }
+  free_released();
+}
+
+Failure Connection::send_batch(std::span<const sw_buffer> messages, std::size_t& sent) {
+  sent = 0;
+  if (Failure failure = may_send(); failure.status != SW_OK) return failure;
+  for (const sw_buffer& message : messages) {
+    const std::span<const std::byte> data(static_cast<const std::byte*>(message.data), message.length);
+    if (!writer_.stage({.kind = RecordKind::message}, data)) break;
+    ++sent;
+  }
+  if (sent != 0) {
+    writer_.publish();
+    notify_written();
+    return {};
+  }
+  if (messages.empty()) return {};
+  return send({.kind = RecordKind::message}, {static_cast<const std::byte*>(messages[0].data), messages[0].length},
+              Deadline(0));
+}
+
 Failure Connection::receive(const Deadline& deadline, sw_message& out) {
   while (true) {
     if (!inbox_.empty()) {

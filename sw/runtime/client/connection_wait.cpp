@@ -56,6 +56,15 @@ Failure Connection::wait_failure() const {
   return {SW_TIMED_OUT, where + ": nothing happened in time"};
 }
 
+void Connection::spin(int what) const {
+  if (policy_.spin.count() == 0) return;
+  for (int look = 0; look < slot::Waiter::kLooks; ++look) {
+    if ((what & SW_READABLE) != 0 && reader_.moved()) return;
+    if ((what & SW_WRITABLE) != 0 && writer_.moved()) return;
+    slot::Waiter::pause();
+  }
+}
+
 Failure Connection::wait(int what, const Deadline& deadline, const std::function<bool()>& condition) {
   slot::Waiter waiter(policy_);
   while (true) {
@@ -67,7 +76,8 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
       return {SW_AGAIN, {}};
     }
     deadline.start();
-    if (waiter.next() == slot::Waiter::Step::again) continue;
+    spin(what);
+    if (waiter.next_after_looks() == slot::Waiter::Step::again) continue;
     if (deadline.passed()) return wait_failure();
     // Tell the other side that this one sleeps, look once more, sleep.
     if (ask_to_be_woken(what) && !condition() && !interrupted_) {

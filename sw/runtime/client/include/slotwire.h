@@ -200,6 +200,15 @@ typedef struct sw_message {
  * the ring that times out half-way leaves the connection SW_BROKEN for both ends, since the peer has its first part. */
 SW_API int sw_send(sw_connection* connection, const void* data, size_t length, sw_timeout_ms timeout);
 
+/* Several one-way messages that become visible to the peer together, which costs less than one at a time: sends as many
+ * of them, from the first on, as fit now as a whole; *sent of them. Fails as sw_send() without a timeout does if the
+ * first does not fit. */
+typedef struct sw_buffer {
+  const void* data;
+  size_t length;
+} sw_buffer;
+SW_API int sw_send_batch(sw_connection* connection, const sw_buffer* messages, size_t count, size_t* sent);
+
 /* Loans room in the slot: write `length` bytes at *data, then sw_commit (at most that many). One loan at a time;
  * nothing is visible before the commit; sw_abandon gives it back. SW_AGAIN, SW_TOO_LARGE (more than the ring). */
 typedef struct sw_loan {
@@ -216,6 +225,12 @@ SW_API void sw_abandon(sw_connection* connection);
  * SW_TOO_LARGE. */
 SW_API int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out);
 SW_API void sw_release(sw_connection* connection, sw_message* message);
+
+/* The messages that are there, at most `count`; *received of them. Each of `messages` was set up by SW_INIT. Fails as
+ * sw_receive() without a timeout does if there is none. sw_release_batch() gives the room of several back at once, which
+ * costs less than one at a time. */
+SW_API int sw_receive_batch(sw_connection* connection, sw_message* messages, size_t count, size_t* received);
+SW_API void sw_release_batch(sw_connection* connection, sw_message* messages, size_t count);
 
 /* Calls: a request and its answer. The deadline travels with the request. Other messages that arrive meanwhile are kept
  * for sw_receive. After SW_TIMED_OUT or SW_CANCELLED the peer is told (SW_CANCEL) and a late answer is dropped.

@@ -410,6 +410,7 @@ class Request {
 /// closes in good order: what was sent is still delivered.
 class Connection {
  public:
+  static constexpr std::size_t kBatch = 64;  ///< messages of a batch that are handed to the library at once
   Result<Peer> peer() const { return detail::peer_of(handle_.get()); }
 
   /// Sends a one-way message of any length, from 0 bytes up to what the peer accepts (ContextOptions::max_message). One
@@ -418,6 +419,48 @@ class Connection {
   /// peer_closed, peer_died, lost, busy.
   Result<void> send(Data data, Deadline deadline) {
     return detail::result_of(sw_send(handle_.get(), data.data(), data.size(), deadline.ms()));
+  }
+  /// Sends those of `messages`, from the first on, that fit now as a whole; how many. They become visible to the peer
+  /// together, which costs less than one at a time. again, busy, and why it never will.
+  Result<std::size_t> send_batch(std::span<const Data> messages) {
+    std::size_t sent = 0;
+    while (sent < messages.size()) {
+      std::array<sw_buffer, kBatch> some;
+      const std::size_t count = std::min(kBatch, messages.size() - sent);
+      for (std::size_t i = 0; i < count; ++i) some[i] = {messages[sent + i].data(), messages[sent + i].size()};
+      std::size_t done = 0;
+      const int status = sw_send_batch(handle_.get(), some.data(), count, &done);
+      sent += done;
+      if (status != SW_OK && sent == 0) return detail::error_of(status);
+      if (done < count) break;
+    }
+    return sent;
+  }
+  /// The messages that are there, at most as many as `into` has places; how many. Fails as receive(Deadline::now()) if
+  /// there is none. release() gives them back together.
+  Result<std::size_t> receive_batch(std::span<Message> into) {
+    std::array<sw_message, kBatch> some;
+    const std::size_t most = std::min(kBatch, into.size());
+    for (std::size_t i = 0; i < most; ++i) some[i].size = sizeof(sw_message);
+    std::size_t received = 0;
+    if (const int status = sw_receive_batch(handle_.get(), some.data(), most, &received); status != SW_OK)
+      return detail::error_of(status);
+    for (std::size_t i = 0; i < received; ++i) into[i] = Message(handle_.get(), some[i]);
+    return received;
+  }
+  /// Gives messages of this connection back, which costs less than one at a time.
+  void release(std::span<Message> messages) {
+    for (std::size_t done = 0; done < messages.size(); done += kBatch) {
+      std::array<sw_message, kBatch> some;
+      const std::size_t count = std::min(kBatch, messages.size() - done);
+      for (std::size_t i = 0; i < count; ++i) {
+        Message& message = messages[done + i];
+        some[i] = message.message_;
+        if (std::exchange(message.connection_, nullptr) == nullptr) some[i].owner = nullptr;
+        message.message_ = {};
+      }
+      sw_release_batch(handle_.get(), some.data(), count);
+    }
   }
   /// Room for a message of at most `size` bytes in the ring itself. again, too_large (more than the ring), busy.
   Result<Loan> loan(std::size_t size) {
