@@ -195,12 +195,14 @@ Room Publisher::wait_for_room(const Deadline& deadline, Enough&& enough) {
     if (waiter.next() == slot::Waiter::Step::again) continue;
     auto& wait = header().marks.wait;
     wait.store((wait_number_ += 2) | 1U, std::memory_order_seq_cst);
-    if (barrier_) barrier_ = slot::heavy_barrier();
-    // Without the barrier that subscribers rely on, a wake-up may be missed: then this end does not sleep for long.
-    const Deadline soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
-    const bool relied_upon = header().marks.barrier.load() == 1;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const bool taken_back = barrier_ && !slot::heavy_barrier();
+    if (taken_back) {
+      barrier_ = false;
+      header().marks.barrier.store(0);
+    }
     const bool there = found();
-    if (!there) sleeper_.sleep(relied_upon && !barrier_ && (!deadline || *deadline > *soon) ? soon : deadline);
+    if (!there) sleeper_.sleep(taken_back ? earlier(deadline, kTakenBackSleep) : deadline);
     wait.store(0, std::memory_order_relaxed);
     if (there) return Room::yes;
     waiter.reset();

@@ -12,6 +12,8 @@ namespace {
 
 /// Looks without waiting between two looks at who has ended, so that a process that only polls learns of it.
 constexpr std::uint32_t kLooksPerDrain = 64;
+/// Sleeps that stay short after the kernel took the barrier back: the first may come before publishers know.
+constexpr int kShortSleeps = 4;
 
 /// What a list's file says of itself, read once and checked against its size.
 struct ListShape {
@@ -202,11 +204,14 @@ Subscriber::Look Subscriber::look(View& out) {
 void Subscriber::ask_to_be_woken() {
   wait_number_ += 2;
   for (const auto& source : sources_) source->entry->cursor.wait.store(wait_number_ | 1U, std::memory_order_seq_cst);
-  if (barrier_) {
-    barrier_ = slot::heavy_barrier();
-  } else {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!barrier_ || slot::heavy_barrier()) return;
+  // The kernel refuses it by now. Publishers rely on it until they have looked at the directory again.
+  barrier_ = false;
+  short_sleeps_ = kShortSleeps;
+  const Region::Lock lock(region_);
+  for (const auto& source : sources_) source->entry->cursor.barrier.store(0);
+  region_.changed();
 }
 
 Subscriber::Look Subscriber::take(const Deadline& deadline, View& out) {
@@ -220,15 +225,13 @@ Subscriber::Look Subscriber::take(const Deadline& deadline, View& out) {
       return Look::nothing_there;
     }
     if (waiter.next() == slot::Waiter::Step::sleep) {
-      const bool relied_upon = barrier_;
       look_for_publishers();
       ask_to_be_woken();
-      const std::uint64_t armed_generation = generation_;
+      const std::uint64_t generation = generation_;
       found = look(out);
-      if (found == Look::nothing_there && region_.generation() == armed_generation) {
-        // Publishers rely on a barrier that the kernel refuses by now: a wake-up may be missed.
-        const Deadline soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
-        sleeper_.sleep(relied_upon && !barrier_ && (!deadline || *deadline > *soon) ? soon : deadline);
+      if (found == Look::nothing_there && generation == generation_) {
+        sleeper_.sleep(short_sleeps_ > 0 ? earlier(deadline, kTakenBackSleep) : deadline);
+        short_sleeps_ = std::max(0, short_sleeps_ - 1);
       }
       for (const auto& source : sources_) source->entry->cursor.wait.store(0, std::memory_order_relaxed);
       if (found != Look::nothing_there) return found;
@@ -258,8 +261,9 @@ bool Subscriber::arm() {
   look_for_publishers();
   ask_to_be_woken();
   const bool ready =
-      region_.generation() != generation_ || sleeper_.somebody_ended() ||
+      short_sleeps_ > 0 || region_.generation() != generation_ || sleeper_.somebody_ended() ||
       std::any_of(sources_.begin(), sources_.end(), [](const auto& source) { return source->reader.ready(); });
+  short_sleeps_ = std::max(0, short_sleeps_ - 1);
   if (ready) disarm();
   return !ready;
 }

@@ -78,6 +78,7 @@ class Subscriber {
   std::size_t turn_ = 0;
   bool ordered_ = false;
   bool barrier_ = false;  ///< this end makes the barrier for both sides before it sleeps
+  int short_sleeps_ = 0;  ///< that are still to come: publishers may rely on a barrier that was refused
   std::uint32_t wait_number_ = 0;
   std::uint32_t idle_looks_ = 0;
   std::uint64_t taken_ = 0;

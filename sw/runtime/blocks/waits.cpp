@@ -29,6 +29,11 @@ void add(int epoll, int fd, std::uint64_t data) {
 
 }  // namespace
 
+Deadline earlier(const Deadline& deadline, std::chrono::milliseconds most) {
+  const Deadline soon = std::chrono::steady_clock::now() + most;
+  return deadline && *deadline < *soon ? deadline : soon;
+}
+
 Sleeper::Sleeper(Region& region)
     : region_(region), socket_(region.make_waker(waker_)), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (!epoll_) {

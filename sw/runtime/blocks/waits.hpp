@@ -14,6 +14,12 @@ namespace slotwire::blocks {
 /// When a wait ends. None: never.
 using Deadline = std::optional<std::chrono::steady_clock::time_point>;
 
+/// The longest sleep of somebody whose kernel has just refused the barrier that others rely on. A wake-up may be missed
+/// that once; later the others know.
+inline constexpr std::chrono::milliseconds kTakenBackSleep{1};
+/// `deadline`, or `most` from now if that is earlier.
+Deadline earlier(const Deadline& deadline, std::chrono::milliseconds most);
+
 /// What one publisher or subscriber sleeps on. One thread.
 class Sleeper {
  public:
