@@ -92,52 +92,27 @@ std::string check_log(const std::string& path) {
 /// A key that names a file which is there before slotwired starts, but for the log.
 struct FileKey {
   std::string_view key;
-  const std::string& (*path)(const Config& config);
+  const std::string* path;
   std::string (*problem)(const std::string& path);  ///< empty: none
 };
 
-constexpr std::array<FileKey, 8> kFiles{{{"tls.certificate", [](const Config& c) -> auto& {return c.tls.certificate;
-}  // namespace
-, check_pem
-}  // namespace slotwire::engine
-, {"tls.key", [](const Config& c) -> auto& {return c.tls.key;
+std::array<FileKey, 8> files_of(const Config& config) {
+  return {{{"tls.certificate", &config.tls.certificate, check_pem},
+           {"tls.key", &config.tls.key, check_pem},
+           {"tls.ca", &config.tls.ca, check_pem},
+           {"tls.crl", &config.tls.crl, check_pem},
+           {"http.ca", &config.http.ca, check_certificates},
+           {"http.proxy_password_file", &config.http.proxy_password_file, check_password},
+           {"directory.file", &config.directory.file, check_directory_file},
+           {"log.file", &config.log.file, check_log}}};
 }
-, check_pem
-}
-, {"tls.ca", [](const Config& c) -> auto& {return c.tls.ca;
-}
-, check_pem
-}
-, {"tls.crl", [](const Config& c) -> auto& {return c.tls.crl;
-}
-, check_pem
-}
-, {"http.ca", [](const Config& c) -> auto& {return c.http.ca;
-}
-, check_certificates
-}
-, {"http.proxy_password_file", [](const Config& c) -> auto& {return c.http.proxy_password_file;
-}
-, check_password
-}
-, {"directory.file", [](const Config& c) -> auto& {return c.directory.file;
-}
-, check_directory_file
-}
-, {"log.file", [](const Config& c) -> auto& {return c.log.file;
-}
-, check_log
-}
-,
-}
-}
-;
 
 }  // namespace
 
 std::vector<std::string_view> checked_file_keys() {
   std::vector<std::string_view> keys;
-  for (const FileKey& file : kFiles) keys.push_back(file.key);
+  const Config config;
+  for (const FileKey& file : files_of(config)) keys.push_back(file.key);
   return keys;
 }
 
@@ -185,10 +160,9 @@ void check_files(const Config& config, const Positions& positions, FileCheck how
     return found == positions.end() ? Position{1, 1} : found->second;
   };
   const bool before = problems.empty();
-  for (const FileKey& file : kFiles) {
-    const std::string& path = file.path(config);
-    if (path.empty()) continue;
-    const std::string problem = file.problem(path);
+  for (const FileKey& file : files_of(config)) {
+    if (file.path->empty()) continue;
+    const std::string problem = file.problem(*file.path);
     if (!problem.empty()) problems.add(at(file.key), std::string(file.key), problem);
   }
   if (how != FileCheck::complete || !config.tls.enabled() || !before || !problems.empty()) return;
