@@ -235,6 +235,35 @@ TEST_F(RegionTest, ASubscriberCannotWriteIntoAMessage) {
   subscriber.release(view);
 }
 
+TEST_F(RegionTest, WhoSubscribedFirstCountsBeforeItLooks) {
+  Region region(name_);
+  Subscriber blocks(region, "t", {});
+  Subscriber drops(region, "t", {.overflow = Overflow::drop_oldest});
+  Publisher publisher(region, "t", {.entries = 4});
+  EXPECT_EQ(publisher.subscribers(), 2U);
+  for (std::uint64_t i = 0; i < 4; ++i) ASSERT_EQ(publish_number(publisher, i), Room::yes);
+  EXPECT_EQ(publish_number(publisher, 4, 8, at_once()), Room::not_now);
+  Subscriber::View view;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    ASSERT_EQ(blocks.take(at_once(), view), Look::taken);
+    EXPECT_EQ(number_in(view), i);
+    blocks.release(view);
+  }
+  EXPECT_EQ(blocks.dropped(), 0U);
+  ASSERT_EQ(publish_number(publisher, 4), Room::yes);
+  ASSERT_EQ(drops.take(at_once(), view), Look::taken);
+  EXPECT_EQ(number_in(view), drops.dropped());
+  drops.release(view);
+}
+
+TEST_F(RegionTest, APublisherThatGoesBeforeAnybodyLooksLeavesNoCursor) {
+  Region region(name_);
+  Subscriber subscriber(region, "t", {});
+  for (int i = 0; i < 3000; ++i) Publisher(region, "t", {.block_bytes = 4096});
+  Subscriber::View view;
+  EXPECT_EQ(subscriber.take(at_once(), view), Look::nothing_there);
+}
+
 TEST_F(RegionTest, AnEventLoopIsWokenForAMessage) {
   const std::string name = name_;
   Process writer([&](Process& self) {

@@ -1,4 +1,6 @@
 // Slotwire's blocks: a topic in each direction, written and read in place, without slotwired.
+#include <unistd.h>
+
 #include <optional>
 
 #include "registry.hpp"
@@ -19,7 +21,9 @@ T must(Result<T> result, const char* what) {
 class BlocksEnd {
  public:
   explicit BlocksEnd(const Setup& setup)
-      : spins_(setup.spins()), region_(must(Region::open("bench-" + std::to_string(setup.job().number)), "no region")) {
+      : spins_(setup.spins()),
+        region_(must(Region::open("bench-" + std::to_string(::getppid()) + "-" + std::to_string(setup.job().number)),
+                     "no region")) {
     const bool client = setup.role == Role::client;
     const bool both_ways = setup.job().kind != Kind::publish;
     const std::string here = client ? "to" : "from";

@@ -222,6 +222,17 @@ class ListReader {
     cursor.overflow.store(static_cast<std::uint32_t>(overflow), std::memory_order_seq_cst);
   }
 
+  /// Takes up a cursor that the publisher has set up before it published anything, with `released` at 0: it waits for
+  /// this subscriber from the beginning. `generation` is that of the publication.
+  ListReader(const ListMarks<Atomics>& marks, std::span<const Entry<Atomics>> entries, Cursor<Atomics>& cursor,
+             Overflow overflow, std::uint64_t generation)
+      : marks_(&marks),
+        entries_(entries),
+        cursor_(&cursor),
+        blocks_(overflow != Overflow::drop_oldest),
+        generation_(generation),
+        given_back_(entries.size()) {}
+
   enum class Look : std::uint8_t { taken, nothing_there, holds_too_many };
 
   /// The next message, held until release(). A block that lies elsewhere than it should is the publisher's fault; the

@@ -352,10 +352,44 @@ void Region::remove_member(std::uint32_t member) {
   for (Subscription& entry : region.subscriptions) {
     if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
   }
-  for (Publication& entry : region.publications) {
-    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
+  for (std::uint32_t i = 0; i < kMaxPublications; ++i) {
+    const Publication& entry = region.publications[i];
+    if (entry.state.load() != 0 && entry.member == member) remove_publication(i);
   }
   region.members[member].state.store(0);
+}
+
+CursorEntry& Region::make_cursor(std::uint32_t subscription, std::uint32_t publication) {
+  auto& cursors = memory().cursors;
+  const auto free =
+      std::find_if(cursors.begin(), cursors.end(), [](const CursorEntry& c) { return c.state.load() == 0; });
+  if (free == cursors.end()) {
+    throw std::runtime_error("region '" + name_ + "' has " + std::to_string(kMaxCursors) +
+                             " pairs of publisher and subscriber, the most there can be: use another region");
+  }
+  const Subscription& who = memory().subscriptions.at(subscription);
+  free->subscription = subscription;
+  free->member = who.member;
+  free->publication = publication;
+  free->publication_serial = memory().publications.at(publication).serial;
+  free->adopted.store(0);
+  free->cursor.wait.store(0);
+  free->cursor.barrier.store(who.barrier);
+  free->cursor.released.store(0);
+  for (auto& hold : free->cursor.holds) hold.store(0);
+  free->cursor.overflow.store(who.overflow);
+  return *free;
+}
+
+void Region::remove_publication(std::uint32_t publication) {
+  Publication& entry = memory().publications.at(publication);
+  entry.state.store(0);
+  for (CursorEntry& cursor : memory().cursors) {
+    if (cursor.state.load() != 0 && cursor.adopted.load() == 0 && cursor.publication == publication &&
+        cursor.publication_serial == entry.serial) {
+      cursor.state.store(0);
+    }
+  }
 }
 
 bool Region::sweep() {

@@ -77,6 +77,10 @@ class Region {
   /// Wakes all publishers and subscribers of other members, after a change of the directory; under the lock.
   void wake_others() const;
 
+  /// Sets up a cursor for a pair; under the lock. Its `state` is stored by the caller. Throws std::runtime_error.
+  CursorEntry& make_cursor(std::uint32_t subscription, std::uint32_t publication);
+  /// Removes a publication, with the cursors that nobody has adopted; under the lock.
+  void remove_publication(std::uint32_t publication);
   /// Removes the entries of members that have died; under the lock. True: there were any.
   bool sweep();
   /// Opens `fd` of the process of a member for reading. Empty: the member has gone. Under the lock.

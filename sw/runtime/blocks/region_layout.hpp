@@ -48,17 +48,20 @@ struct Publication {
 struct Subscription {
   std::atomic<std::uint32_t> state;
   std::uint32_t member;
-  std::uint32_t waker;  ///< names the socket at which the subscriber is woken
+  std::uint32_t waker;     ///< names the socket at which the subscriber is woken
+  std::uint32_t overflow;  ///< an Overflow
+  std::uint32_t barrier;   ///< as in Cursor
   Name topic;
 };
 
-/// Where one subscription stands in one publication.
+/// Where one subscription stands in one publication. Whichever of the two comes second makes it.
 struct CursorEntry {
   std::atomic<std::uint32_t> state;
   std::uint32_t subscription;
   std::uint32_t member;  ///< of the subscriber
   std::uint32_t publication;
   std::uint64_t publication_serial;
+  std::atomic<std::uint32_t> adopted;  ///< the subscriber has mapped the list; until then the publisher frees the entry
   Cursor<> cursor;
 };
 

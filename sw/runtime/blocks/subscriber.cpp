@@ -71,6 +71,8 @@ Subscriber::Subscriber(Region& region, const std::string& topic, const Subscribe
     index_ = static_cast<std::uint32_t>(free - all.begin());
     free->member = region.self();
     free->waker = sleeper_.waker();
+    free->overflow = static_cast<std::uint32_t>(options.overflow);
+    free->barrier = barrier_ ? 1 : 0;
     free->topic = make_name(topic);
     free->state.store(1);
   }
@@ -111,24 +113,24 @@ std::unique_ptr<Subscriber::Source> Subscriber::attach(std::uint32_t publication
   const std::optional<ListShape> shape = shape_of(source->mapping, entry.serial);
   if (!shape) return nullptr;
   source->shape = *shape;
-  const auto free = std::find_if(region.cursors.begin(), region.cursors.end(),
-                                 [](const CursorEntry& c) { return c.state.load() == 0; });
-  if (free == region.cursors.end()) {
-    throw std::runtime_error("region '" + region_.name() + "' has " + std::to_string(kMaxCursors) +
-                             " pairs of publisher and subscriber, the most there can be: use another region");
+  const std::span<const Entry<>> entries(reinterpret_cast<const Entry<>*>(source->mapping.data() + kListEntries),
+                                         shape->entries);
+  const auto made = std::find_if(region.cursors.begin(), region.cursors.end(), [&](const CursorEntry& c) {
+    return c.state.load() != 0 && c.subscription == index_ && c.publication == publication &&
+           c.publication_serial == entry.serial;
+  });
+  if (made != region.cursors.end()) {
+    made->adopted.store(1);
+    source->entry = &*made;
+    source->reader = ListReader<>(source->marks(), entries, made->cursor, options_.overflow, entry.serial);
+    return source;
   }
-  source->entry = &*free;
-  free->subscription = index_;
-  free->member = region_.self();
-  free->publication = publication;
-  free->publication_serial = entry.serial;
-  free->cursor.wait.store(0);
-  free->cursor.barrier.store(barrier_ ? 1 : 0);
-  for (auto& hold : free->cursor.holds) hold.store(0);
-  source->reader = ListReader<>(
-      source->marks(), {reinterpret_cast<const Entry<>*>(source->mapping.data() + kListEntries), shape->entries},
-      free->cursor, options_.overflow, options_.history, generation);
-  free->state.store(1);
+  CursorEntry& fresh = region_.make_cursor(index_, publication);
+  source->entry = &fresh;
+  source->reader =
+      ListReader<>(source->marks(), entries, fresh.cursor, options_.overflow, options_.history, generation);
+  fresh.adopted.store(1);
+  fresh.state.store(1);
   return source;
 }
 
@@ -210,6 +212,7 @@ void Subscriber::ask_to_be_woken() {
   barrier_ = false;
   short_sleeps_ = kShortSleeps;
   const Region::Lock lock(region_);
+  region_.memory().subscriptions[index_].barrier = 0;
   for (const auto& source : sources_) source->entry->cursor.barrier.store(0);
   region_.changed();
 }

@@ -24,10 +24,10 @@ template <typename T>
 void to_caller(const T& own, T* given) {
   const std::uint32_t size = given->size;
   if (size == sizeof(T)) {
-    std::memcpy(given, &own, sizeof(T));
-    return;
+    *given = own;  // the usual case, for which the compiler knows the length
+  } else {
+    std::memcpy(given, &own, size < sizeof(T) ? size : sizeof(T));
   }
-  std::memcpy(given, &own, size < sizeof(T) ? size : sizeof(T));
   given->size = size;
 }
 

@@ -281,8 +281,11 @@ Failure Connection::send_batch(std::span<const sw_buffer> messages, std::size_t&
     return {};
   }
   if (messages.empty()) return {};
-  return send({.kind = RecordKind::message}, {static_cast<const std::byte*>(messages[0].data), messages[0].length},
-              Deadline(0));
+  // Says why not; or sends it, if there is room by now.
+  const std::span<const std::byte> first(static_cast<const std::byte*>(messages[0].data), messages[0].length);
+  Failure failure = send({.kind = RecordKind::message}, first, Deadline(0));
+  if (failure.status == SW_OK) sent = 1;
+  return failure;
 }
 
 Failure Connection::receive(const Deadline& deadline, sw_message& out) {
