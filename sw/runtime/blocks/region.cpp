@@ -188,6 +188,35 @@ bool is_alive(std::uint32_t pid, std::uint64_t start_time) {
   return ::poll(&ended, 1, 0) == 0;
 }
 
+void remove_member(RegionMemory& region, std::uint32_t member) {
+  for (CursorEntry& entry : region.cursors) {
+    if (entry.state.load() == 0 || entry.member != member) continue;
+    entry.cursor.overflow.store(static_cast<std::uint32_t>(Overflow::none));
+    entry.state.store(0);
+  }
+  for (Subscription& entry : region.subscriptions) {
+    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
+  }
+  for (Publication& entry : region.publications) {
+    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
+  }
+  // Counted before the member goes: if this process dies here, whoever finds the member removes it once more and counts
+  // again. The other way round the others would never look at the directory.
+  region.generation.fetch_add(1, std::memory_order_acq_rel);
+  region.members[member].state.store(0);
+}
+
+bool remove_members(RegionMemory& region, const std::function<bool(const Member&)>& has_ended) {
+  bool removed = false;
+  for (std::uint32_t i = 0; i < kMaxMembers; ++i) {
+    const Member& member = region.members[i];
+    if (member.state.load() == 0 || !has_ended(member)) continue;
+    remove_member(region, i);
+    removed = true;
+  }
+  return removed;
+}
+
 std::vector<std::string> region_names() {
   std::ifstream sockets("/proc/net/unix");
   if (!sockets) throw std::runtime_error("cannot read /proc/net/unix (is /proc mounted?)");
@@ -215,8 +244,7 @@ Region::~Region() {
   try {
     if (is_attached()) {
       const Lock lock(*this);
-      remove_member(self_);
-      changed();
+      remove_member(memory(), self_);
       wake_others();
     }
   } catch (const std::exception&) {
@@ -342,34 +370,10 @@ void Region::wake_others() const {
   wake_each(memory().subscriptions);
 }
 
-void Region::remove_member(std::uint32_t member) {
-  RegionMemory& region = memory();
-  for (CursorEntry& entry : region.cursors) {
-    if (entry.state.load() == 0 || entry.member != member) continue;
-    entry.cursor.overflow.store(static_cast<std::uint32_t>(Overflow::none));
-    entry.state.store(0);
-  }
-  for (Subscription& entry : region.subscriptions) {
-    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
-  }
-  for (Publication& entry : region.publications) {
-    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
-  }
-  region.members[member].state.store(0);
-}
-
 bool Region::sweep() {
-  bool swept = false;
-  for (std::uint32_t i = 0; i < kMaxMembers; ++i) {
-    const Member& member = memory().members[i];
-    if (member.state.load() == 0 || is_alive(member.pid, member.start_time)) continue;
-    remove_member(i);
-    swept = true;
-  }
-  if (swept) {
-    changed();
-    wake_others();
-  }
+  const bool swept =
+      remove_members(memory(), [](const Member& member) { return !is_alive(member.pid, member.start_time); });
+  if (swept) wake_others();
   return swept;
 }
 
