@@ -119,13 +119,19 @@ struct Others {
   std::optional<Subscriber::View> held;
 };
 
-/// A process dies and leaves a publisher and a subscriber behind, which the others know. Who attaches next removes
-/// them.
-std::uint32_t leave_somebody_dead(const std::string& name, Others& others) {
+/// Leaves behind what the next process has to cope with. The entries that it will use were those of a process that
+/// lives, whose number still stands in them; and somebody has died whom the others know, and whose entries it will
+/// remove.
+std::uint32_t leave_things_behind(const std::string& name, Others& others) {
+  auto region = std::make_unique<Region>(name);
+  auto publisher = std::make_unique<Publisher>(others.region, "unused", PublisherOptions{.block_bytes = 4096});
+  std::vector<std::unique_ptr<Subscriber>> subscribers;
+  for (int i = 0; i < 2; ++i)
+    subscribers.push_back(std::make_unique<Subscriber>(others.region, "unused", SubscriberOptions{}));
   Process process([&](Process& self) {
-    Region region(name);
-    Publisher publisher(region, "up", {.block_bytes = 4096, .entries = kEntries});
-    Subscriber subscriber(region, "down", {.overflow = Overflow::drop_oldest});
+    Region own(name);
+    Publisher up(own, "up", {.block_bytes = 4096, .entries = kEntries});
+    Subscriber down(own, "down", {.overflow = Overflow::drop_oldest});
     self.say();
     self.hear();
     return 0;
@@ -133,6 +139,9 @@ std::uint32_t leave_somebody_dead(const std::string& name, Others& others) {
   EXPECT_EQ(process.hear(), '.');
   EXPECT_EQ(others.publisher.subscribers(), 2U);
   EXPECT_EQ(others.up.publishers(), 1U);
+  subscribers.clear();
+  publisher.reset();
+  region.reset();
   const auto pid = static_cast<std::uint32_t>(process.pid());
   process.kill();
   return pid;
@@ -332,7 +341,7 @@ class KillSteps : public RegionTest {
   /// Audits a whole life. The points of it.
   std::vector<Place> audit(Others& others) {
     std::vector<Place> places;
-    const std::uint32_t dead = leave_somebody_dead(name_, others);
+    const std::uint32_t dead = leave_things_behind(name_, others);
     SteppedProcess process([this] { return life(name_); }, true);
     Audit audit(others, process, dead);
     Place place;
@@ -381,7 +390,7 @@ TEST_F(KillSteps, OthersGoOnWhereverItIsKilled) {
     SCOPED_TRACE("killed after " + std::to_string(place.calls) + " points at calls and " +
                  std::to_string(place.stores) + " stores");
     others.up_next = 0;
-    const std::uint32_t dead = leave_somebody_dead(name_, others);
+    const std::uint32_t dead = leave_things_behind(name_, others);
     SteppedProcess process([this] { return life(name_); }, false);
     Audit audit(others, process, dead);
     std::size_t stores = 0;
