@@ -150,7 +150,8 @@ std::uint32_t Publisher::slow_subscriber() const {
 
 void Publisher::retire(Position limit) {
   since_retired_ = 0;
-  list_.retire(limit, [&](BlockPlace place) { pool_.free(place); });
+  list_.retire(
+      limit, [&] { look_for_subscribers(); }, [&](BlockPlace place) { pool_.free(place); });
 }
 
 bool Publisher::make_room() {
