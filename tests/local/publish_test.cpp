@@ -27,6 +27,20 @@ TEST_F(RegionTest, MessagesArriveInOrderWhereTheyLie) {
   EXPECT_LE(publisher.used_blocks(), 64U);
 }
 
+TEST_F(RegionTest, APublisherThatGoesHidesNoOther) {
+  Region region(name_);
+  Publisher stays(region, "t", {});
+  auto goes = std::make_unique<Publisher>(region, "t", PublisherOptions{});
+  Subscriber subscriber(region, "t", {});
+  EXPECT_EQ(stays.subscribers(), 1U);
+  EXPECT_EQ(publish_number(stays, 7), Room::yes);
+  goes.reset();
+  Subscriber::View view;
+  ASSERT_EQ(subscriber.take(at_once(), view), Look::taken);
+  EXPECT_EQ(number_in(view), 7U);
+  subscriber.release(view);
+}
+
 TEST_F(RegionTest, OtherTopicsAreNotHeard) {
   Region region(name_);
   Publisher publisher(region, "a", {});

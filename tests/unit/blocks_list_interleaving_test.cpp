@@ -53,15 +53,17 @@ void publisher(World& w, const Fault& fault, int count, std::vector<Cursor<Sched
   Writer writer(w.marks, w.entries);
   std::vector<BlockPlace> free{0, 1, 2, 3};
   if (!known.empty()) writer.admit(known, 1);  // it has joined: see joined()
-  for (int i = 0; i < count; ++i) {
-    if (known.empty() && w.generation.load() != 0) {
-      known = {&w.cursors[0]};
-      if (fault.admits_early) {
-        writer.admit({}, 1);
-      } else {
-        writer.admit(known, 1);
-      }
+  const auto look_for_readers = [&] {
+    if (!known.empty() || w.generation.load() == 0) return;
+    known = {&w.cursors[0]};
+    if (fault.admits_early) {
+      writer.admit({}, 1);
+    } else {
+      writer.admit(known, 1);
     }
+  };
+  for (int i = 0; i < count; ++i) {
+    look_for_readers();
     for (int looks = 0; writer.full() || free.empty(); ++looks) {
       if (looks == kMaxLooks) {
         w.missed = true;
@@ -81,7 +83,7 @@ void publisher(World& w, const Fault& fault, int count, std::vector<Cursor<Sched
         Writer::CursorOf none[1]{};
         writer.admit({&none[0]}, 1);
       }
-      writer.retire(limit, [&](BlockPlace place) { free.push_back(place); });
+      writer.retire(limit, look_for_readers, [&](BlockPlace place) { free.push_back(place); });
     }
     const BlockPlace place = free.front();
     free.erase(free.begin());

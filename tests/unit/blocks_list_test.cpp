@@ -33,7 +33,8 @@ struct World {
   }
   void retire(Position limit) {
     freed.clear();
-    writer.retire(limit, [&](BlockPlace place) { freed.push_back(place); });
+    writer.retire(
+        limit, [] {}, [&](BlockPlace place) { freed.push_back(place); });
   }
 };
 

@@ -7,3 +7,4 @@ slotwire_test(bell_test LABEL unit
               SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_test.cpp ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_interleaving_test.cpp
                       ${PROJECT_SOURCE_DIR}/sw/driver/soft/bell_board.cpp
               DEPENDS slotwire_slot)
+slotwire_test(slot_barrier_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_barrier_test.cpp)

@@ -138,15 +138,18 @@ class ListWriter {
   }
 
   /// Takes everything before `limit` off the list and gives the blocks that nobody holds to `free(place)`. `limit` is
-  /// at most needed(false).
-  template <typename Free>
-  void retire(Position limit, Free&& free) {
+  /// at most needed(false). `look_for_readers()` is called after subscribers can see the new limit, and admits those that
+  /// have joined: one that joined after the caller looked last may hold a message that goes now.
+  template <typename LookForReaders, typename Free>
+  void retire(Position limit, LookForReaders&& look_for_readers, Free&& free) {
     assert(limit >= oldest_ && limit <= tail_);
     if (limit != oldest_) {
       marks_->oldest.store(limit, std::memory_order_seq_cst);
       // A subscriber names the position that it takes, makes a barrier, and looks at `oldest`. So either it sees the
-      // new mark and leaves the position alone, or it is seen here as one that holds it.
+      // new mark and leaves the position alone, or it is seen here as one that holds it. That it has joined is seen as
+      // well, since it said so before.
       Atomics::fence();
+      look_for_readers();
     }
     holds_.clear();
     for (const CursorOf* cursor : cursors_) {

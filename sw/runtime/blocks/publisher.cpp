@@ -80,13 +80,13 @@ Publisher::Publisher(Region& region, const std::string& topic, const PublisherOp
   free->waker = sleeper_.waker();
   free->serial = serial_;
   free->topic = make_name(topic);
+  free->state.store(1);
   // Those who wait for a publisher have not to come back before they are counted.
   for (std::uint32_t i = 0; i < kMaxSubscriptions; ++i) {
     const Subscription& who = region.memory().subscriptions[i];
     if (who.state.load() != 0 && who.topic == free->topic)
       region.make_cursor(i, static_cast<std::uint32_t>(index_)).state.store(1);
   }
-  free->state.store(1);
   region.changed();
   region.wake_others();
 }
@@ -95,7 +95,7 @@ Publisher::~Publisher() {
   try {
     if (!region_.is_attached()) return;
     const Region::Lock lock(region_);
-    region_.remove_publication(static_cast<std::uint32_t>(index_));
+    remove_publication(region_.memory(), static_cast<std::uint32_t>(index_));
     region_.changed();
     region_.wake_others();
   } catch (const std::exception&) {
@@ -156,7 +156,8 @@ std::uint32_t Publisher::slow_subscriber() const {
 
 void Publisher::retire(Position limit) {
   since_retired_ = 0;
-  list_.retire(limit, [&](BlockPlace place) { pool_.free(place); });
+  list_.retire(
+      limit, [&] { look_for_subscribers(); }, [&](BlockPlace place) { pool_.free(place); });
 }
 
 bool Publisher::make_room() {

@@ -188,6 +188,48 @@ bool is_alive(std::uint32_t pid, std::uint64_t start_time) {
   return ::poll(&ended, 1, 0) == 0;
 }
 
+void remove_publication(RegionMemory& region, std::uint32_t publication) {
+  Publication& entry = region.publications.at(publication);
+  // The cursors go first: if this process dies in between, whoever removes its member finds the publication.
+  for (CursorEntry& cursor : region.cursors) {
+    if (cursor.state.load() != 0 && cursor.adopted.load() == 0 && cursor.publication == publication &&
+        cursor.publication_serial == entry.serial) {
+      cursor.state.store(0);
+    }
+  }
+  entry.state.store(0);
+}
+
+void remove_member(RegionMemory& region, std::uint32_t member) {
+  for (CursorEntry& entry : region.cursors) {
+    if (entry.state.load() == 0 || entry.member != member) continue;
+    entry.cursor.overflow.store(static_cast<std::uint32_t>(Overflow::none));
+    entry.state.store(0);
+  }
+  for (Subscription& entry : region.subscriptions) {
+    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
+  }
+  for (std::uint32_t i = 0; i < kMaxPublications; ++i) {
+    const Publication& entry = region.publications[i];
+    if (entry.state.load() != 0 && entry.member == member) remove_publication(region, i);
+  }
+  // Counted before the member goes: if this process dies here, whoever finds the member removes it once more and counts
+  // again. The other way round the others would never look at the directory.
+  region.generation.fetch_add(1, std::memory_order_acq_rel);
+  region.members[member].state.store(0);
+}
+
+bool remove_members(RegionMemory& region, const std::function<bool(const Member&)>& has_ended) {
+  bool removed = false;
+  for (std::uint32_t i = 0; i < kMaxMembers; ++i) {
+    const Member& member = region.members[i];
+    if (member.state.load() == 0 || !has_ended(member)) continue;
+    remove_member(region, i);
+    removed = true;
+  }
+  return removed;
+}
+
 std::vector<std::string> region_names() {
   std::ifstream sockets("/proc/net/unix");
   if (!sockets) throw std::runtime_error("cannot read /proc/net/unix (is /proc mounted?)");
@@ -215,8 +257,7 @@ Region::~Region() {
   try {
     if (is_attached()) {
       const Lock lock(*this);
-      remove_member(self_);
-      changed();
+      remove_member(memory(), self_);
       wake_others();
     }
   } catch (const std::exception&) {
@@ -342,23 +383,6 @@ void Region::wake_others() const {
   wake_each(memory().subscriptions);
 }
 
-void Region::remove_member(std::uint32_t member) {
-  RegionMemory& region = memory();
-  for (CursorEntry& entry : region.cursors) {
-    if (entry.state.load() == 0 || entry.member != member) continue;
-    entry.cursor.overflow.store(static_cast<std::uint32_t>(Overflow::none));
-    entry.state.store(0);
-  }
-  for (Subscription& entry : region.subscriptions) {
-    if (entry.state.load() != 0 && entry.member == member) entry.state.store(0);
-  }
-  for (std::uint32_t i = 0; i < kMaxPublications; ++i) {
-    const Publication& entry = region.publications[i];
-    if (entry.state.load() != 0 && entry.member == member) remove_publication(i);
-  }
-  region.members[member].state.store(0);
-}
-
 CursorEntry& Region::make_cursor(std::uint32_t subscription, std::uint32_t publication) {
   auto& cursors = memory().cursors;
   const auto free =
@@ -381,29 +405,10 @@ CursorEntry& Region::make_cursor(std::uint32_t subscription, std::uint32_t publi
   return *free;
 }
 
-void Region::remove_publication(std::uint32_t publication) {
-  Publication& entry = memory().publications.at(publication);
-  entry.state.store(0);
-  for (CursorEntry& cursor : memory().cursors) {
-    if (cursor.state.load() != 0 && cursor.adopted.load() == 0 && cursor.publication == publication &&
-        cursor.publication_serial == entry.serial) {
-      cursor.state.store(0);
-    }
-  }
-}
-
 bool Region::sweep() {
-  bool swept = false;
-  for (std::uint32_t i = 0; i < kMaxMembers; ++i) {
-    const Member& member = memory().members[i];
-    if (member.state.load() == 0 || is_alive(member.pid, member.start_time)) continue;
-    remove_member(i);
-    swept = true;
-  }
-  if (swept) {
-    changed();
-    wake_others();
-  }
+  const bool swept =
+      remove_members(memory(), [](const Member& member) { return !is_alive(member.pid, member.start_time); });
+  if (swept) wake_others();
   return swept;
 }
 

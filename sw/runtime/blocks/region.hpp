@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -33,6 +34,14 @@ struct SocketAddress {
 bool is_alive(std::uint32_t pid, std::uint64_t start_time);
 /// Start time of a process, as in Member; 0: there is no such process.
 std::uint64_t start_time_of(std::uint32_t pid);
+
+/// Removes a member and its entries from a directory, and counts the change. If the caller dies on the way, the member
+/// is still there for the next one to remove. Under the lock, unless nobody else has this memory.
+void remove_member(RegionMemory& region, std::uint32_t member);
+/// Removes a publication, with the cursors that nobody has adopted. As remove_member().
+void remove_publication(RegionMemory& region, std::uint32_t publication);
+/// Removes the members of which `has_ended` is true. False: there were none. As remove_member().
+bool remove_members(RegionMemory& region, const std::function<bool(const Member&)>& has_ended);
 
 /// An attachment to a region. One thread, but for the process-wide order of locks, which any number of Regions share.
 class Region {
@@ -79,8 +88,6 @@ class Region {
 
   /// Sets up a cursor for a pair; under the lock. Its `state` is stored by the caller. Throws std::runtime_error.
   CursorEntry& make_cursor(std::uint32_t subscription, std::uint32_t publication);
-  /// Removes a publication, with the cursors that nobody has adopted; under the lock.
-  void remove_publication(std::uint32_t publication);
   /// Removes the entries of members that have died; under the lock. True: there were any.
   bool sweep();
   /// Opens `fd` of the process of a member for reading. Empty: the member has gone. Under the lock.
@@ -89,7 +96,6 @@ class Region {
  private:
   void attach(std::chrono::milliseconds patience);
   bool join_existing();
-  void remove_member(std::uint32_t member);
 
   std::string name_, prefix_;
   slot::Fd file_, socket_;

@@ -169,7 +169,7 @@ void Subscriber::refresh() {
 Subscriber::Look Subscriber::look(View& out) {
   look_for_publishers();
   bool holds_too_many = false;
-  for (std::size_t i = 0; i < sources_.size(); ++i) {
+  for (std::size_t left = sources_.size(); left != 0; --left) {
     if (++turn_ >= sources_.size()) turn_ = 0;
     Source& source = *sources_[turn_];
     if (source.broken) continue;
@@ -196,8 +196,9 @@ Subscriber::Look Subscriber::look(View& out) {
       detach(source);
       sources_.erase(sources_.begin() + static_cast<std::ptrdiff_t>(turn_));
       region_.changed();
+      // All of those that are left: some have had no look yet.
       turn_ = 0;
-      i = 0;
+      left = sources_.size() + 1;
     }
   }
   return holds_too_many ? Look::holds_too_many : Look::nothing_there;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <limits>
 #include <system_error>
 
@@ -44,11 +45,12 @@ Sleeper::Sleeper(Region& region)
 }
 
 void Sleeper::watch(const std::vector<std::uint32_t>& members) {
-  std::erase_if(watched_, [&](const auto& one) {
-    const Member& member = region_.memory().members.at(one.first);
-    return std::find(members.begin(), members.end(), one.first) == members.end() || member.pid != one.second.pid ||
-           member.start_time != one.second.start_time;
-  });
+  for (auto one = watched_.begin(); one != watched_.end();) {
+    const Member& member = region_.memory().members.at(one->first);
+    const bool stays = std::find(members.begin(), members.end(), one->first) != members.end() &&
+                       member.pid == one->second.pid && member.start_time == one->second.start_time;
+    one = stays ? std::next(one) : unwatch(one);
+  }
   for (const std::uint32_t number : members) {
     const Member& member = region_.memory().members.at(number);
     if (number == region_.self() || watched_.contains(number)) continue;
@@ -60,6 +62,13 @@ void Sleeper::watch(const std::vector<std::uint32_t>& members) {
     add(epoll_.get(), process.get(), number);
     watched_[number] = {member.pid, member.start_time, std::move(process)};
   }
+}
+
+std::map<std::uint32_t, Sleeper::Watch>::iterator Sleeper::unwatch(std::map<std::uint32_t, Watch>::iterator one) {
+  // Closing is not enough: a child that this process forked has the descriptor too, and then epoll keeps it and reports
+  // for ever that the process has ended.
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one->second.process.get(), nullptr);
+  return watched_.erase(one);
 }
 
 bool Sleeper::sleep(const Deadline& deadline) {
@@ -96,7 +105,8 @@ void Sleeper::drain() {
       }
     } else {
       ended_ = true;
-      watched_.erase(static_cast<std::uint32_t>(data));
+      const auto one = watched_.find(static_cast<std::uint32_t>(data));
+      if (one != watched_.end()) unwatch(one);
     }
   }
 }

@@ -47,6 +47,8 @@ class Sleeper {
     std::uint64_t start_time = 0;
     slot::Fd process;
   };
+  std::map<std::uint32_t, Watch>::iterator unwatch(std::map<std::uint32_t, Watch>::iterator one);
+
   Region& region_;
   std::uint32_t waker_ = 0;
   slot::Fd socket_, epoll_;
