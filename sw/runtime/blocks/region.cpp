@@ -194,6 +194,7 @@ void remove_publication(RegionMemory& region, std::uint32_t publication) {
   for (CursorEntry& cursor : region.cursors) {
     if (cursor.state.load() != 0 && cursor.adopted.load() == 0 && cursor.publication == publication &&
         cursor.publication_serial == entry.serial) {
+      cursor.cursor.overflow.store(static_cast<std::uint32_t>(Overflow::none));
       cursor.state.store(0);
     }
   }
