@@ -424,7 +424,7 @@ class EngineWorld {
     for (int i = 0; i < 100 && !violated(); ++i) turn(20'000);
     for (SimNode& node : nodes_) {
       if (violated()) return;
-      const engine::BuddyStats memory = node.node->slots().memory();
+      const blocks::BuddyStats memory = node.node->slots().memory();
       if (node.node->slots().used() != 0)
         violate("node " + node.name + " has " + std::to_string(node.node->slots().used()) + " slots left");
       if (node.node->sessions().used() != 0) violate("node " + node.name + " has sessions left");
