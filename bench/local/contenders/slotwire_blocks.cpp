@@ -39,6 +39,8 @@ class BlocksEnd {
       const Result<void> joined = out_->wait_for_subscribers(client ? setup.subscribers() : 1, Deadline::never());
       if (!joined) throw std::runtime_error(joined.error().text);
     }
+    // The client waits until the server's side has its memory mapped.
+    while (!client && in_->publishers() == 0) pause_cpu();
   }
 
   void send(Bytes message) {

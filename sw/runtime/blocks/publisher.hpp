@@ -47,7 +47,8 @@ class Publisher {
   Room publish(const Loan& loan, std::size_t bytes, const Deadline& deadline);
   void abandon(const Loan& loan) { pool_.free(loan.place); }
 
-  /// Subscribers that get what is published from now on.
+  /// Subscribers that have this publisher's memory mapped: they get what is published from now on, even if this process
+  /// dies right after. Others that have subscribed get it too, if this process lives until they look.
   std::size_t subscribers();
   /// Waits until there are `count`. False: the deadline has passed.
   bool wait_for_subscribers(std::size_t count, const Deadline& deadline);

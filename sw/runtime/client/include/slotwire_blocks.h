@@ -58,7 +58,8 @@ SW_API int sw_publisher_loan(sw_publisher* publisher, size_t length, sw_timeout_
 SW_API int sw_publisher_publish(sw_publisher* publisher, const sw_block* block, size_t length, sw_timeout_ms timeout);
 /* Gives a loan back unpublished. */
 SW_API void sw_publisher_abandon(sw_publisher* publisher, const sw_block* block);
-/* Waits until the topic has `count` subscribers that get everything which is published from now on. SW_TIMED_OUT. */
+/* Waits until `count` subscribers have the publisher's memory mapped, which each does in its next call: they get
+ * everything which is published from now on, even if this process ends right after. SW_TIMED_OUT. */
 SW_API int sw_publisher_wait(sw_publisher* publisher, uint32_t count, sw_timeout_ms timeout);
 /* How many there are now. */
 SW_API int sw_publisher_subscribers(sw_publisher* publisher, uint32_t* count);

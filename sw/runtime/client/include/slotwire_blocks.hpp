@@ -89,7 +89,8 @@ class Publisher {
     const std::size_t bytes = block.data().size();
     return publish(std::move(block), bytes, deadline);
   }
-  /// Waits until the topic has `count` subscribers that get everything which is published from now on.
+  /// Waits until `count` subscribers have the publisher's memory mapped, which each does in its next call: they get
+  /// everything which is published from now on, even if this process ends right after.
   Result<void> wait_for_subscribers(std::uint32_t count, Deadline deadline) {
     return detail::result_of(sw_publisher_wait(handle_.get(), count, deadline.ms()));
   }
