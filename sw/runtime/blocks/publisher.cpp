@@ -128,8 +128,8 @@ std::size_t Publisher::subscribers() {
   sleeper_.drain();
   sleeper_.sweep_if_ended();
   look_for_subscribers();
-  return static_cast<std::size_t>(std::count_if(
-      known_.begin(), known_.end(), [](const Known& known) { return known.entry->adopted.load() != 0; }));
+  return static_cast<std::size_t>(
+      std::count_if(known_.begin(), known_.end(), [](const Known& known) { return known.entry->adopted.load() != 0; }));
 }
 
 bool Publisher::wait_for_subscribers(std::size_t count, const Deadline& deadline) {
