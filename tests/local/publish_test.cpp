@@ -1,4 +1,5 @@
 // Publishing and subscribing between real processes: nothing lost, nothing damaged, whoever dies.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -39,6 +40,26 @@ TEST_F(RegionTest, APublisherThatGoesHidesNoOther) {
   ASSERT_EQ(subscriber.take(at_once(), view), Look::taken);
   EXPECT_EQ(number_in(view), 7U);
   subscriber.release(view);
+}
+
+TEST_F(RegionTest, ASubscriberThatCannotBeOpenedLeavesNothing) {
+  constexpr std::size_t kPublishers = 5;
+  Region region(name_);
+  std::vector<std::unique_ptr<Publisher>> publishers;
+  for (std::size_t i = 0; i < kPublishers; ++i) {
+    publishers.push_back(std::make_unique<Publisher>(region, "t", PublisherOptions{.block_bytes = 4096, .entries = 2}));
+  }
+  // The last one finds cursors for some of the publishers, and none for the others.
+  std::vector<std::unique_ptr<Subscriber>> subscribers;
+  for (std::size_t i = 0; i < kMaxCursors / kPublishers; ++i)
+    subscribers.push_back(std::make_unique<Subscriber>(region, "t", SubscriberOptions{}));
+  EXPECT_THROW(Subscriber(region, "t", {}), std::runtime_error);
+  const auto in_use = [](const auto& entries) {
+    return static_cast<std::size_t>(
+        std::count_if(entries.begin(), entries.end(), [](const auto& entry) { return entry.state.load() != 0; }));
+  };
+  EXPECT_EQ(in_use(region.memory().subscriptions), subscribers.size());
+  EXPECT_EQ(in_use(region.memory().cursors), subscribers.size() * kPublishers);
 }
 
 TEST_F(RegionTest, OtherTopicsAreNotHeard) {

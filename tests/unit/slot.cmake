@@ -8,3 +8,9 @@ slotwire_test(bell_test LABEL unit
                       ${PROJECT_SOURCE_DIR}/sw/driver/soft/bell_board.cpp
               DEPENDS slotwire_slot)
 slotwire_test(slot_barrier_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_barrier_test.cpp)
+include(${PROJECT_SOURCE_DIR}/cmake/relacy.cmake)
+if(SLOTWIRE_NO_RELACY)
+  slotwire_skipped_test(slot_ring_relacy LABEL unit REASON "${SLOTWIRE_NO_RELACY}")
+else()
+  slotwire_test(slot_ring_relacy_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_ring_relacy_test.cpp DEPENDS slotwire_slot)
+endif()

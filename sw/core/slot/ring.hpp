@@ -31,13 +31,14 @@ struct RingView {
   }
 };
 
-/// The writing end of a ring.
-class Producer {
+/// The writing end of a ring. A template over the atomics, so that a test can give it those of a model checker.
+template <template <typename> class Atomic = std::atomic>
+class BasicProducer {
  public:
-  Producer() = default;
+  BasicProducer() = default;
   /// `tail` is the mark that this end writes, `head` the one that the other side writes. Takes up at the marks as they
   /// stand.
-  Producer(RingView ring, std::atomic<Position>& tail, const std::atomic<Position>& head)
+  BasicProducer(RingView ring, Atomic<Position>& tail, const Atomic<Position>& head)
       : ring_(ring), tail_mark_(&tail), head_mark_(&head), tail_(tail.load(std::memory_order_relaxed)) {
     head_ = tail_ - ring_.lines();  // nothing is known to be free until the mark has been read and checked
     refresh();
@@ -91,20 +92,21 @@ class Producer {
   }
 
   RingView ring_;
-  std::atomic<Position>* tail_mark_ = nullptr;
-  const std::atomic<Position>* head_mark_ = nullptr;
+  Atomic<Position>* tail_mark_ = nullptr;
+  const Atomic<Position>* head_mark_ = nullptr;
   Position tail_ = 0;
   Position head_ = 0;
   bool broken_ = false;
 };
 
 /// The reading end of a ring.
-class Consumer {
+template <template <typename> class Atomic = std::atomic>
+class BasicConsumer {
  public:
-  Consumer() = default;
+  BasicConsumer() = default;
   /// `head` is the mark that this end writes, `tail` the one that the other side writes. Takes up at the marks as they
   /// stand.
-  Consumer(RingView ring, std::atomic<Position>& head, const std::atomic<Position>& tail)
+  BasicConsumer(RingView ring, Atomic<Position>& head, const Atomic<Position>& tail)
       : ring_(ring), head_mark_(&head), tail_mark_(&tail), head_(head.load(std::memory_order_relaxed)), tail_(head_) {
     refresh();
   }
@@ -145,11 +147,14 @@ class Consumer {
   }
 
   RingView ring_;
-  std::atomic<Position>* head_mark_ = nullptr;
-  const std::atomic<Position>* tail_mark_ = nullptr;
+  Atomic<Position>* head_mark_ = nullptr;
+  const Atomic<Position>* tail_mark_ = nullptr;
   Position head_ = 0;
   Position tail_ = 0;
   bool broken_ = false;
 };
+
+using Producer = BasicProducer<>;
+using Consumer = BasicConsumer<>;
 
 }  // namespace slotwire::slot

@@ -76,10 +76,19 @@ Subscriber::Subscriber(Region& region, const std::string& topic, const Subscribe
     free->topic = make_name(topic);
     free->state.store(1);
   }
-  refresh();
+  try {
+    refresh();
+  } catch (...) {
+    leave();
+    throw;
+  }
 }
 
 Subscriber::~Subscriber() {
+  leave();
+}
+
+void Subscriber::leave() noexcept {
   try {
     if (!region_.is_attached()) return;
     const Region::Lock lock(region_);

@@ -59,6 +59,8 @@ class Subscriber {
   std::uint64_t broken_publishers() const { return broken_; }
 
  private:
+  /// Removes the subscription and its cursors from the directory.
+  void leave() noexcept;
   void refresh();
   void look_for_publishers() {
     if (region_.generation() != generation_) refresh();

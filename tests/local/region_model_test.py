@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Has Spin search the model of how a region is found or made, and the same with each of its faults, which must be found."""
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+MODEL = pathlib.Path(__file__).with_name("region.pml")
+FAULTS = ["LATE_BIND", "NO_LOCK", "NO_BIND", "LOCK_STAYS", "ONE_LOOK"]
+
+
+def search(spin, compiler, defines):
+    """The number of errors that were found (0, or 1: it ends with the first), and of states."""
+    with tempfile.TemporaryDirectory() as directory:
+        def run(*command):
+            done = subprocess.run(command, cwd=directory, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode != 0:
+                sys.exit(f"'{' '.join(command)}' failed:\n{done.stdout}")
+            return done.stdout
+        run(spin, *(f"-D{name}" for name in defines), "-a", str(MODEL))
+        # One error at most, so no cycles; a state is kept in compressed form.
+        run(compiler, "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", "-o", "pan", "pan.c")
+        text = run("./pan", "-m100000")
+    errors = re.search(r"errors: (\d+)", text)
+    states = re.search(r"(\S+) states, stored", text)
+    if errors is None or states is None or "max search depth too small" in text:
+        sys.exit(f"Spin did not search the whole model ({' '.join(defines)}):\n{text}")
+    return int(errors[1]), int(float(states[1]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spin", default="spin")
+    parser.add_argument("--compiler", default="cc")
+    options = parser.parse_args()
+    wrong = 0
+    for defines, expected in [([], 0)] + [([fault], 1) for fault in FAULTS]:
+        errors, states = search(options.spin, options.compiler, defines)
+        print(f"{' '.join(defines) or 'as it is':12} {states:9} states, {'a fault' if errors else 'no fault'}")
+        wrong += errors != expected
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
