@@ -27,6 +27,7 @@ bool Connection::ask_to_be_woken(int what) {
   const std::uint32_t bits =
       ((what & SW_READABLE) != 0 ? slot::kWaitReadable : 0U) | ((what & SW_WRITABLE) != 0 ? slot::kWaitWritable : 0U);
   own_.marks().wait.store(wait_number_ | bits, std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!heavy_barrier_ || slot::heavy_barrier()) return true;
   // The kernel refuses what it did before (the process has given the system call up meanwhile). The peer may have
   // looked already and rely on a barrier that was not made: this once, nobody sleeps.
