@@ -138,8 +138,8 @@ class ListWriter {
   }
 
   /// Takes everything before `limit` off the list and gives the blocks that nobody holds to `free(place)`. `limit` is
-  /// at most needed(false). `look_for_readers()` is called after subscribers can see the new limit, and admits those that
-  /// have joined: one that joined after the caller looked last may hold a message that goes now.
+  /// at most needed(false). `look_for_readers()` is called after subscribers can see the new limit, and admits those
+  /// that have joined: one that joined after the caller looked last may hold a message that goes now.
   template <typename LookForReaders, typename Free>
   void retire(Position limit, LookForReaders&& look_for_readers, Free&& free) {
     assert(limit >= oldest_ && limit <= tail_);

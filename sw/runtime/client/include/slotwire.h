@@ -227,8 +227,8 @@ SW_API int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_messa
 SW_API void sw_release(sw_connection* connection, sw_message* message);
 
 /* The messages that are there, at most `count`; *received of them. Each of `messages` was set up by SW_INIT. Fails as
- * sw_receive() without a timeout does if there is none. sw_release_batch() gives the room of several back at once, which
- * costs less than one at a time. */
+ * sw_receive() without a timeout does if there is none. sw_release_batch() gives the room of several back at once,
+ * which costs less than one at a time. */
 SW_API int sw_receive_batch(sw_connection* connection, sw_message* messages, size_t count, size_t* received);
 SW_API void sw_release_batch(sw_connection* connection, sw_message* messages, size_t count);
 
