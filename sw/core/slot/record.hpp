@@ -1,5 +1,7 @@
 // Records: what processes put into a ring. Layout in docs/architecture.md, "Records".
 #pragma once
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +11,7 @@
 #include <utility>
 
 #include "core/slot/ring.hpp"
+#include "core/slot/stream_copy.hpp"
 
 namespace slotwire::slot {
 
@@ -73,20 +76,28 @@ class RecordWriter {
     commit(header);
     return true;
   }
-  /// As write(), but nothing is visible before publish(). Between the two nothing else may be written.
-  bool stage(RecordHeader header, std::span<const std::byte> payload) {
+  /// As write(), but nothing is visible before publish(). Between the two nothing else may be written. `streams`: with
+  /// stores that do not fetch the lines first, which pays for many records and costs for a few.
+  bool stage(RecordHeader header, std::span<const std::byte> payload, bool streams) {
     if (payload.size() > capacity()) return false;
     const auto lines = static_cast<std::uint32_t>(record_lines(payload.size()));
     if (producer_.writable(staged_ + lines) < staged_ + lines) return false;
     std::byte* const place = producer_.place(staged_, lines);
     header.length = static_cast<std::uint32_t>(payload.size());
-    std::memcpy(place, &header, sizeof header);
-    if (!payload.empty()) std::memcpy(place + sizeof header, payload.data(), payload.size());
+    if (streams) {
+      stream(place, header, payload);
+    } else {
+      std::memcpy(place, &header, sizeof header);
+      if (!payload.empty()) std::memcpy(place + sizeof header, payload.data(), payload.size());
+    }
     staged_ += lines;
     return true;
   }
   /// Makes everything that was staged visible at once.
-  void publish() { producer_.commit(std::exchange(staged_, 0)); }
+  void publish() {
+    stream_fence();
+    producer_.commit(std::exchange(staged_, 0));
+  }
   /// Payload bytes that fit into one record now; 0 if not even a line is free.
   std::size_t room() {
     const std::uint32_t lines = producer_.writable(producer_.ring().lines());
@@ -101,6 +112,21 @@ class RecordWriter {
   Producer& producer() { return producer_; }
 
  private:
+  static void stream(std::byte* place, const RecordHeader& header, std::span<const std::byte> payload) {
+    alignas(regs::kLineBytes) std::array<std::byte, regs::kLineBytes> line{};
+    std::memcpy(line.data(), &header, sizeof header);
+    std::size_t at = sizeof header;
+    while (true) {
+      const std::size_t n = std::min(line.size() - at, payload.size());
+      if (n != 0) std::memcpy(line.data() + at, payload.data(), n);
+      stream_line(place, line.data());
+      payload = payload.subspan(n);
+      if (payload.empty()) return;
+      place += line.size();
+      at = 0;
+    }
+  }
+
   Producer producer_;
   std::uint32_t staged_ = 0;  ///< lines written after the tail
 };
