@@ -97,6 +97,49 @@ TEST(BlocksApi, WhoDropsIsToldWhatItLostAndHoldsSixteen) {
   EXPECT_EQ(held.front().position(), subscriber->dropped());
 }
 
+TEST(BlocksApi, OnlyBlocksOnLoanArePublished) {
+  sw_region* region = nullptr;
+  ASSERT_EQ(sw_region_open(region_name().c_str(), &region), SW_OK);
+  sw_publisher* publisher = nullptr;
+  ASSERT_EQ(sw_publisher_open(region, "t", nullptr, &publisher), SW_OK);
+  sw_block block;
+  SW_INIT(block);
+  ASSERT_EQ(sw_publisher_loan(publisher, 100, 0, &block), SW_OK);
+  for (const std::uint32_t place : {block.place + 1, block.place + 2, 0xffffffffU}) {
+    sw_block other = block;
+    other.place = place;
+    EXPECT_EQ(sw_publisher_publish(publisher, &other, 8, 0), SW_INVALID) << place;
+  }
+  sw_block longer = block;
+  longer.length = 1 << 20;
+  EXPECT_EQ(sw_publisher_publish(publisher, &longer, 1 << 20, 0), SW_TOO_LARGE);
+  EXPECT_EQ(sw_publisher_publish(publisher, &block, 100, 0), SW_OK);
+  EXPECT_EQ(sw_publisher_publish(publisher, &block, 100, 0), SW_INVALID);
+  EXPECT_NE(std::string(sw_last_error()).find("not on loan"), std::string::npos);
+  sw_publisher_abandon(publisher, &block);
+  sw_block next;
+  SW_INIT(next);
+  ASSERT_EQ(sw_publisher_loan(publisher, 100, 0, &next), SW_OK);
+  EXPECT_NE(next.place, block.place) << "a block that was published is lent again";
+  sw_region_close(region);
+}
+
+TEST(BlocksApi, AnotherThreadDoesNotCloseARegion) {
+  sw_region* region = nullptr;
+  ASSERT_EQ(sw_region_open(region_name().c_str(), &region), SW_OK);
+  std::thread([&] { sw_region_close(region); }).join();
+  sw_publisher* publisher = nullptr;
+  EXPECT_EQ(sw_publisher_open(region, "t", nullptr, &publisher), SW_OK);
+  sw_region_close(region);
+}
+
+TEST(BlocksApi, MoreMemoryThanThereIsIsRefused) {
+  auto region = Region::open(region_name());
+  const auto publisher = region->publish("t", {.block_bytes = std::uint64_t{1} << 35});
+  if (publisher) GTEST_SKIP() << "this machine has more than 36 GiB of memory to spare";
+  EXPECT_EQ(publisher.status(), Status::no_memory) << publisher.error().text;
+}
+
 TEST(BlocksApi, NullIsAnError) {
   EXPECT_EQ(sw_region_open(nullptr, nullptr), SW_INVALID);
   EXPECT_EQ(sw_publisher_open(nullptr, "t", nullptr, nullptr), SW_INVALID);

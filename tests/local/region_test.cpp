@@ -64,6 +64,24 @@ TEST_F(RegionTest, NothingIsLeftOfARegionThatNobodyHas) {
   EXPECT_EQ(next.generation(), 1U) << "an old region was found";
 }
 
+// A descriptor's number is used again: the name of a socket says where a region was.
+TEST_F(RegionTest, ADescriptorThatIsAnotherRegionsByNowIsNotJoined) {
+  Region first(name_);
+  first.memory().subscriptions[7].member = 12345;
+  std::string holder;
+  for (const std::string& line : names_of(name_)) {
+    if (line.find('~') == std::string::npos) holder = line.substr(line.find('@') + 1);
+  }
+  ASSERT_FALSE(holder.empty());
+  const std::string other = name_ + "-b";
+  const std::string stale = holder.replace(holder.find("." + name_ + "."), name_.size() + 2, "." + other + ".");
+  const SocketAddress address = SocketAddress::abstract(stale);
+  const slot::Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::bind(socket.get(), address.get(), address.length), 0);
+  Region second(other);
+  EXPECT_NE(second.memory().subscriptions[7].member, 12345U);
+}
+
 TEST_F(RegionTest, NamesAreChecked) {
   EXPECT_THROW(Region(""), std::invalid_argument);
   EXPECT_THROW(Region("a.b"), std::invalid_argument);

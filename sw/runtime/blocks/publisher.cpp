@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
+#include <fstream>
+#include <limits>
 #include <stdexcept>
+#include <system_error>
 
 #include "core/slot/barrier.hpp"
 
@@ -29,8 +33,27 @@ const PublisherOptions& checked(const PublisherOptions& options) {
   return options;
 }
 
+/// Bytes that the kernel could give now without taking them from somebody. 0: it does not say.
+std::uint64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string key; file >> key;) {
+    std::uint64_t kib = 0;
+    if (key == "MemAvailable:" && file >> kib) return kib << 10;
+    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return 0;
+}
+
+/// Shared memory that is reserved is given whether it is there or not, and some process is killed for it.
 std::size_t pool_bytes(const PublisherOptions& options) {
-  return std::bit_ceil(std::max(options.block_bytes, kPage));
+  const std::size_t bytes = std::bit_ceil(std::max(options.block_bytes, kPage));
+  const std::uint64_t available = available_memory();
+  if (available != 0 && bytes + (bytes / 8) > available) {
+    throw std::system_error(
+        ENOMEM, std::generic_category(),
+        "block memory of " + std::to_string(bytes) + " bytes, where " + std::to_string(available) + " are available");
+  }
+  return bytes;
 }
 
 std::size_t block_offset(const PublisherOptions& options) {
@@ -48,6 +71,7 @@ void check_topic(const std::string& topic) {
 Publisher::Publisher(Region& region, const std::string& topic, const PublisherOptions& options)
     : region_(region), options_(checked(options)), pool_(pool_bytes(options)), sleeper_(region) {
   check_topic(topic);
+  on_loan_.resize(pool_.bytes() / BlockPool::kUnitBytes);
   const std::size_t offset = block_offset(options);
   const std::size_t bytes = offset + pool_.bytes();
   file_ = slot::create_sealed_file("slotwire-blocks", bytes);
@@ -82,10 +106,15 @@ Publisher::Publisher(Region& region, const std::string& topic, const PublisherOp
   free->topic = make_name(topic);
   free->state.store(1);
   // Those who wait for a publisher have not to come back before they are counted.
-  for (std::uint32_t i = 0; i < kMaxSubscriptions; ++i) {
-    const Subscription& who = region.memory().subscriptions[i];
-    if (who.state.load() != 0 && who.topic == free->topic)
-      region.make_cursor(i, static_cast<std::uint32_t>(index_)).state.store(1);
+  try {
+    for (std::uint32_t i = 0; i < kMaxSubscriptions; ++i) {
+      const Subscription& who = region.memory().subscriptions[i];
+      if (who.state.load() != 0 && who.topic == free->topic)
+        region.make_cursor(i, static_cast<std::uint32_t>(index_)).state.store(1);
+    }
+  } catch (const std::exception&) {
+    remove_publication(region.memory(), static_cast<std::uint32_t>(index_));
+    throw;
   }
   region.changed();
   region.wake_others();
@@ -224,17 +253,27 @@ Room Publisher::loan(std::size_t bytes, const Deadline& deadline, Loan& out) {
     const Room room = wait_for_room(deadline, [&] { return (place = pool_.allocate(bytes)).has_value(); });
     if (room != Room::yes) return room;
   }
+  on_loan_[*place / kUnitPlaces] = true;
   out = {{blocks_ + (std::size_t{*place} * kPlaceBytes), bytes}, *place};
   return Room::yes;
 }
 
+bool Publisher::abandon(const Loan& loan) {
+  if (!is_on_loan(loan.place)) return false;
+  on_loan_[loan.place / kUnitPlaces] = false;
+  pool_.free(loan.place);
+  return true;
+}
+
 Room Publisher::publish(const Loan& loan, std::size_t bytes, const Deadline& deadline) {
-  if (bytes > loan.data.size()) return Room::too_large;
+  if (!is_on_loan(loan.place)) return Room::no_loan;
+  if (bytes > loan.data.size() || bytes > pool_.size_of(loan.place)) return Room::too_large;
   look_for_subscribers();
   if (list_.full()) {
     const Room room = wait_for_room(deadline, [&] { return !list_.full(); });
     if (room != Room::yes) return room;
   }
+  on_loan_[loan.place / kUnitPlaces] = false;
   list_.append(loan.place, bytes);
   wake_subscribers();
   if (++since_retired_ >= std::min(kRetireEvery, options_.entries / 4)) {

@@ -23,6 +23,7 @@ enum class Room : std::uint8_t {
   yes,
   not_now,    ///< a subscriber that blocks has not released enough, or the deadline has passed
   too_large,  ///< larger than the memory for blocks
+  no_loan,    ///< the block is not on loan from this publisher
   refused,    ///< a subscriber with Overflow::fail does not keep up; see slow_subscriber()
 };
 
@@ -45,7 +46,8 @@ class Publisher {
   Room loan(std::size_t bytes, const Deadline& deadline, Loan& out);
   /// Publishes the first `bytes` of a loan, which is no longer the caller's then. Unless Room::yes, it still is.
   Room publish(const Loan& loan, std::size_t bytes, const Deadline& deadline);
-  void abandon(const Loan& loan) { pool_.free(loan.place); }
+  /// Gives a loan back. False: it is none of this publisher's.
+  bool abandon(const Loan& loan);
 
   /// Subscribers that have this publisher's memory mapped: they get what is published from now on, even if this process
   /// dies right after. Others that have subscribed get it too, if this process lives until they look.
@@ -60,6 +62,7 @@ class Publisher {
   std::size_t limbo() const { return list_.limbo(); }
 
  private:
+  static constexpr BlockPlace kUnitPlaces = BlockPool::kUnitBytes / kPlaceBytes;
   struct Known {
     const CursorEntry* entry = nullptr;
     SocketAddress address;
@@ -74,6 +77,9 @@ class Publisher {
   /// Takes off the list what may go. False: nothing went.
   bool make_room();
   void retire(Position limit);
+  bool is_on_loan(BlockPlace place) const {
+    return place % kUnitPlaces == 0 && place / kUnitPlaces < on_loan_.size() && on_loan_[place / kUnitPlaces];
+  }
   void wake_subscribers();
   bool refuses() const;
   /// make_room() until `enough()`, at most until the deadline.
@@ -96,6 +102,7 @@ class Publisher {
   bool barrier_ = false;  ///< so does this end
   std::uint32_t wait_number_ = 0;
   std::uint32_t since_retired_ = 0;
+  std::vector<bool> on_loan_;  ///< by the unit in which a block starts
 };
 
 }  // namespace slotwire::blocks

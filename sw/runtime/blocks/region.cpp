@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <stdexcept>
@@ -111,7 +112,18 @@ class CreationLock {
 struct Holder {
   std::uint32_t pid = 0;
   std::uint32_t fd = 0;
+  std::string inode{};  ///< of the socket
 };
+
+/// Whether the process itself has the socket: anybody may take a name, but nobody else's descriptors.
+bool has_socket(const Holder& holder) {
+  const std::string socket = "socket:[" + holder.inode + "]";
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(holder.pid) + "/fd", error)) {
+    if (std::filesystem::read_symlink(entry.path(), error).string() == socket) return true;
+  }
+  return false;
+}
 
 std::vector<Holder> find_holders(const std::string& prefix) {
   std::ifstream sockets("/proc/net/unix");
@@ -126,7 +138,9 @@ std::vector<Holder> find_holders(const std::string& prefix) {
     const auto pid = std::from_chars(line.data() + at + marker.size(), end, holder.pid);
     if (pid.ec != std::errc{} || pid.ptr == end || *pid.ptr != '.') continue;
     const auto fd = std::from_chars(pid.ptr + 1, end, holder.fd);
-    if (fd.ec == std::errc{} && fd.ptr == end) holders.push_back(holder);
+    if (fd.ec != std::errc{} || fd.ptr != end) continue;
+    holder.inode = line.substr(line.rfind(' ', at - 1) + 1, at - line.rfind(' ', at - 1) - 1);
+    holders.push_back(holder);
   }
   return holders;
 }
@@ -137,7 +151,8 @@ std::string prefix_of(const std::string& region) {
 
 Fd open_descriptor_of(std::uint32_t pid, std::uint32_t fd, int flags) {
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
-  return Fd(::open(path.c_str(), flags | O_CLOEXEC));
+  // The number may have become that of a FIFO, whose opening would wait.
+  return Fd(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK));
 }
 
 void record_lock(int fd, short type) {
@@ -168,9 +183,12 @@ Name make_name(std::string_view text) {
 }
 
 std::uint64_t start_time_of(std::uint32_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  if (!std::getline(file, text)) return 0;
+  const Fd file(::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return errno == ENOENT || errno == ESRCH ? 0 : kUnknownStart;
+  std::string text(1024, '\0');
+  const ssize_t length = ::read(file.get(), text.data(), text.size());
+  if (length <= 0) return 0;
+  text.resize(static_cast<std::size_t>(length));
   // The second field is the program's name in parentheses, which may contain anything. The 22nd is the start time.
   std::size_t at = text.rfind(')');
   for (int field = 2; field < 22 && at != std::string::npos; ++field) at = text.find(' ', at + 1);
@@ -183,7 +201,8 @@ bool is_alive(std::uint32_t pid, std::uint64_t start_time) {
   const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0)));
   if (!process) return errno != ESRCH && errno != EINVAL;
   // The descriptor is that of the process whose start time is read now, or of one that has ended meanwhile.
-  if (start_time_of(pid) != start_time) return false;
+  const std::uint64_t found = start_time_of(pid);
+  if (found != start_time && found != kUnknownStart) return false;
   pollfd ended{process.get(), POLLIN, 0};
   return ::poll(&ended, 1, 0) == 0;
 }
@@ -281,6 +300,7 @@ void Region::attach(std::chrono::milliseconds patience) {
       made.magic = kRegionMagic;
       made.version = kRegionVersion;
       made.bytes = kRegionBytes;
+      made.name = make_name(name_);
     }
     // From here on this process is a holder that others find.
     socket_ = make_socket(SOCK_DGRAM);
@@ -311,8 +331,12 @@ bool Region::join_existing() {
     if (::stat(path.c_str(), &process) != 0) continue;                   // it has ended; a child may have its socket
     if (process.st_uid != ::geteuid() && process.st_uid != 0) continue;  // somebody else took a name like ours
     Fd file = open_descriptor_of(holder.pid, holder.fd, O_RDWR);
+    const int why = errno;
+    // It may have closed the region since the sockets were listed, and its descriptors have other uses by now.
+    if (!has_socket(holder)) continue;
     if (!file) {
-      if (errno == ENOENT || errno == ESRCH) continue;
+      errno = why;
+      if (why == EMFILE || why == ENFILE) fail("no more files can be opened (LimitNOFILE or ulimit -n)");
       // Making a second region beside it would divide the user's processes.
       fail("process " + std::to_string(holder.pid) + " has region '" + name_ +
            "', but its descriptors cannot be opened (it runs with other privileges, or is not dumpable)");
@@ -328,6 +352,7 @@ bool Region::join_existing() {
                                std::to_string(found.version) + ", this library in version " +
                                std::to_string(kRegionVersion) + ": use another region name");
     }
+    if (found.name != make_name(name_)) continue;  // closed, and the number taken by another region
     file_ = std::move(file);
     mapping_ = std::move(mapping);
     return true;

@@ -32,7 +32,8 @@ struct SocketAddress {
 
 /// Whether the process `pid` that was started at `start_time` still runs.
 bool is_alive(std::uint32_t pid, std::uint64_t start_time);
-/// Start time of a process, as in Member; 0: there is no such process.
+/// Start time of a process, as in Member; 0: there is no such process; kUnknownStart: it cannot be read now.
+inline constexpr std::uint64_t kUnknownStart = ~std::uint64_t{0};
 std::uint64_t start_time_of(std::uint32_t pid);
 
 /// Removes a member and its entries from a directory, and counts the change. If the caller dies on the way, the member

@@ -69,6 +69,7 @@ struct RegionMemory {
   std::uint64_t magic;
   std::uint32_t version;
   std::uint32_t bytes;
+  Name name;  ///< a descriptor's number may be that of another region by the time it is opened
   alignas(64) std::atomic<std::uint64_t> generation;  ///< number of changes
   alignas(64) std::array<Member, kMaxMembers> members;
   std::array<Publication, kMaxPublications> publications;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 
 #include "core/slot/barrier.hpp"
 
@@ -117,6 +119,10 @@ std::unique_ptr<Subscriber::Source> Subscriber::attach(std::uint32_t publication
   source->pid = region.members[source->member].pid;
   source->address = region_.address_of(source->member, entry.waker);
   const slot::Fd file = region_.open_from(source->member, entry.list_fd);
+  if (!file && (errno == EMFILE || errno == ENFILE)) {
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot open a publisher's memory (raise the open-file limit, LimitNOFILE or ulimit -n)");
+  }
   if (!file || !slot::check_sealed_file(file.get(), entry.list_bytes).empty()) return nullptr;
   source->mapping = slot::map_file(file.get(), entry.list_bytes, slot::Access::read_only);
   const std::optional<ListShape> shape = shape_of(source->mapping, entry.serial);

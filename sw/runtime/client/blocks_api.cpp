@@ -89,12 +89,16 @@ Failure failure_of(blocks::Room room, const blocks::Publisher& publisher, sw_tim
       return {};
     case blocks::Room::not_now:
       if (timeout == 0) return {SW_AGAIN, {}};
+      if (publisher.slow_subscriber() == 0)
+        return {SW_TIMED_OUT, "no block became free in time: all are on loan, or held by subscribers that drop"};
       return {SW_TIMED_OUT, "no block became free in time: process " + std::to_string(publisher.slow_subscriber()) +
                                 " has not released its messages"};
     case blocks::Room::too_large:
       return {SW_TOO_LARGE,
               std::to_string(bytes) +
                   " bytes are more than the loan, or than the publisher's memory for blocks (block_bytes)"};
+    case blocks::Room::no_loan:
+      return {SW_INVALID, "the block is not on loan: it was published or given back, or is another publisher's"};
     case blocks::Room::refused:
       return {SW_REFUSED, "process " + std::to_string(publisher.slow_subscriber()) +
                               " does not keep up, and it asked for failure (SW_OVERFLOW_FAIL) instead of waiting"};
@@ -116,6 +120,10 @@ int sw_region_open(const char* name, sw_region** out) {
     return SW_NO_MEMORY;
   } catch (const std::invalid_argument& error) {
     return report({SW_INVALID, error.what()});
+  } catch (const std::system_error& error) {
+    const bool lack = error.code() == std::errc::too_many_files_open || error.code() == std::errc::not_enough_memory ||
+                      error.code() == std::errc::too_many_files_open_in_system;
+    return report({lack ? SW_NO_MEMORY : SW_REFUSED, error.what()});
   } catch (const std::exception& error) {
     return report({SW_REFUSED, error.what()});
   }
@@ -124,7 +132,11 @@ int sw_region_open(const char* name, sw_region** out) {
 }
 
 void sw_region_close(sw_region* region) {
-  const std::unique_ptr<sw_region> owned(region);
+  if (region == nullptr) return;
+  guarded(region, [&]() -> Failure {
+    const std::unique_ptr<sw_region> owned(region);
+    return {};
+  });
 }
 
 int sw_publisher_open(sw_region* region, const char* topic, const sw_publisher_options* options, sw_publisher** out) {
@@ -176,14 +188,15 @@ void sw_publisher_abandon(sw_publisher* publisher, const sw_block* block) {
   guarded(region_of(publisher), [&]() -> Failure {
     if (block == nullptr) return null_pointer();
     const sw_block given = from_caller(block);
-    publisher->publisher.abandon({{static_cast<std::byte*>(given.data), given.length}, given.place});
-    return {};
+    if (publisher->publisher.abandon({{static_cast<std::byte*>(given.data), given.length}, given.place})) return {};
+    return {SW_INVALID, "the block is not on loan: it was published or given back, or is another publisher's"};
   });
 }
 
 int sw_publisher_wait(sw_publisher* publisher, uint32_t count, sw_timeout_ms timeout) {
   return guarded(region_of(publisher), [&]() -> Failure {
     if (publisher->publisher.wait_for_subscribers(count, deadline_of(timeout))) return {};
+    if (timeout == 0) return {SW_AGAIN, {}};
     return {SW_TIMED_OUT, "the topic has " + std::to_string(publisher->publisher.subscribers()) + " subscribers, " +
                               std::to_string(count) + " were waited for"};
   });

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/blocks/region_report.hpp"
+#include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/text.hpp"
 
@@ -72,7 +73,8 @@ void print(const blocks::RegionReport& report) {
     }
   }
   for (const auto& one : report.idle)
-    table.add({one.topic, "-", "-", "-", "-", std::to_string(one.pid), "-", "-", "nobody publishes"});
+    table.add(
+        {control::printable(one.topic), "-", "-", "-", "-", std::to_string(one.pid), "-", "-", "nobody publishes"});
   std::printf("%s", table.empty() ? "  nobody publishes or subscribes\n" : table.text().c_str());
 }
 
