@@ -67,8 +67,8 @@ class Install(unittest.TestCase):
         names = run(["nm", "-D", "--defined-only", "--format=posix", self.lib + "/libslotwire.so"]).stdout.splitlines()
         exported = {line.split()[0].split("@")[0] for line in names if line.split()[1] != "A"}
         self.assertEqual([name for name in exported if not name.startswith("sw_")], [])
-        # And every function that the header declares is there.
-        header = open(self.prefix + "/include/slotwire.h").read().replace("\n", " ")
+        # And every function that the headers declare is there.
+        header = "".join(open(self.prefix + "/include/" + name).read().replace("\n", " ") for name in ("slotwire.h", "slotwire_blocks.h"))
         import re
         declared = set(re.findall(r"SW_API [^;]*?\b(sw_\w+)\(", header))
         self.assertGreater(len(declared), 40)
