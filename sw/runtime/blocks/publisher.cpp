@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "core/slot/barrier.hpp"
 
@@ -103,13 +104,14 @@ Publisher::Publisher(Region& region, const std::string& topic, const PublisherOp
   free->list_bytes = bytes;
   free->waker = sleeper_.waker();
   free->serial = serial_;
+  free->for_link = options.for_link ? 1 : 0;
   free->topic = make_name(topic);
   free->state.store(1);
   // Those who wait for a publisher have not to come back before they are counted.
   try {
     for (std::uint32_t i = 0; i < kMaxSubscriptions; ++i) {
       const Subscription& who = region.memory().subscriptions[i];
-      if (who.state.load() != 0 && who.topic == free->topic)
+      if (who.state.load() != 0 && who.topic == free->topic && (free->for_link == 0 || who.for_link == 0))
         region.make_cursor(i, static_cast<std::uint32_t>(index_)).state.store(1);
     }
   } catch (const std::exception&) {
@@ -214,6 +216,28 @@ bool Publisher::refuses() const {
   });
 }
 
+void Publisher::ask_to_be_woken() {
+  header().marks.wait.store((wait_number_ += 2) | 1U, std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!barrier_ || slot::heavy_barrier()) return;
+  barrier_ = false;
+  barrier_lost_ = true;
+  header().marks.barrier.store(0);
+}
+
+bool Publisher::arm() {
+  ask_to_be_woken();
+  // A barrier that was taken back may cost this wake-up; the next arm() is sure.
+  const bool changed = make_room() || sleeper_.somebody_ended() || std::exchange(barrier_lost_, false);
+  if (changed) disarm();
+  return !changed;
+}
+
+void Publisher::disarm() {
+  header().marks.wait.store(0, std::memory_order_relaxed);
+  sleeper_.drain();
+}
+
 template <typename Enough>
 Room Publisher::wait_for_room(const Deadline& deadline, Enough&& enough) {
   slot::Waiter waiter(options_.wait);
@@ -230,17 +254,10 @@ Room Publisher::wait_for_room(const Deadline& deadline, Enough&& enough) {
     if (refuses()) return Room::refused;
     if (deadline && *deadline <= std::chrono::steady_clock::now()) return Room::not_now;
     if (waiter.next() == slot::Waiter::Step::again) continue;
-    auto& wait = header().marks.wait;
-    wait.store((wait_number_ += 2) | 1U, std::memory_order_seq_cst);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    const bool taken_back = barrier_ && !slot::heavy_barrier();
-    if (taken_back) {
-      barrier_ = false;
-      header().marks.barrier.store(0);
-    }
+    ask_to_be_woken();
     const bool there = found();
-    if (!there) sleeper_.sleep(taken_back ? earlier(deadline, kTakenBackSleep) : deadline);
-    wait.store(0, std::memory_order_relaxed);
+    if (!there) sleeper_.sleep(std::exchange(barrier_lost_, false) ? earlier(deadline, kTakenBackSleep) : deadline);
+    header().marks.wait.store(0, std::memory_order_relaxed);
     if (there) return Room::yes;
     waiter.reset();
   }

@@ -16,6 +16,7 @@ struct PublisherOptions {
   std::uint32_t entries = 256;                     ///< messages in the list at most, a power of two from 2 to 65536
   std::uint32_t history = 0;                       ///< messages that are kept for subscribers which come later
   slot::WaitPolicy wait{};
+  bool for_link = false;  ///< publishes what came from another node: not for subscribers that take it to one
 };
 
 /// Why a loan or a publish did not come about.
@@ -56,6 +57,15 @@ class Publisher {
   bool wait_for_subscribers(std::size_t count, const Deadline& deadline);
   /// Number of the process with the slowest subscriber that is waited for; 0: none.
   std::uint32_t slow_subscriber() const;
+  /// For an event loop, after a loan or publish with a deadline of now did not find room: arm(); if that is true, wait
+  /// until fd() is readable; disarm(); try again. False: try again now.
+  bool arm();
+  void disarm();
+  /// Readable also when a process that subscribes has ended: subscribers() takes note of it.
+  int fd() const { return sleeper_.fd(); }
+  /// The largest message that there can be room for, bytes.
+  std::size_t largest() const { return pool_.largest(); }
+
   Position published() const { return list_.tail(); }
   /// Blocks that are loaned, in the list, or held by a subscriber.
   std::size_t used_blocks() const { return pool_.allocated_blocks(); }
@@ -76,6 +86,7 @@ class Publisher {
   }
   /// Takes off the list what may go. False: nothing went.
   bool make_room();
+  void ask_to_be_woken();
   void retire(Position limit);
   bool is_on_loan(BlockPlace place) const {
     return place % kUnitPlaces == 0 && place / kUnitPlaces < on_loan_.size() && on_loan_[place / kUnitPlaces];
@@ -98,8 +109,9 @@ class Publisher {
   std::uint64_t serial_ = 0;
   std::uint64_t generation_ = 0;
   std::vector<Known> known_;
-  bool ordered_ = false;  ///< every subscriber makes the barrier for both sides before it sleeps
-  bool barrier_ = false;  ///< so does this end
+  bool ordered_ = false;       ///< every subscriber makes the barrier for both sides before it sleeps
+  bool barrier_ = false;       ///< so does this end
+  bool barrier_lost_ = false;  ///< the kernel took it back, and subscribers may not know yet
   std::uint32_t wait_number_ = 0;
   std::uint32_t since_retired_ = 0;
   std::vector<bool> on_loan_;  ///< by the unit in which a block starts

@@ -15,7 +15,7 @@ namespace slotwire::blocks {
 
 inline constexpr std::uint64_t kRegionMagic = 0x6e6f69676572'7773;  // "swregion", little-endian
 inline constexpr std::uint64_t kListMagic = 0x000074'73696c'7773;   // "swlist"
-inline constexpr std::uint32_t kRegionVersion = 1;                  ///< of both layouts
+inline constexpr std::uint32_t kRegionVersion = 2;                  ///< of both layouts
 
 inline constexpr std::size_t kMaxMembers = 256;
 inline constexpr std::size_t kMaxPublications = 256;
@@ -42,6 +42,7 @@ struct Publication {
   std::uint32_t waker;       ///< names the socket at which the publisher is woken
   std::uint64_t list_bytes;  ///< of the file
   std::uint64_t serial;      ///< the generation that added it: entries are used again
+  std::uint32_t for_link;    ///< 1: its messages come from another node
   Name topic;
 };
 
@@ -51,6 +52,8 @@ struct Subscription {
   std::uint32_t waker;     ///< names the socket at which the subscriber is woken
   std::uint32_t overflow;  ///< an Overflow
   std::uint32_t barrier;   ///< as in Cursor
+  std::uint32_t for_link;  ///< 1: it takes messages to another node, so none that came from one
+  std::uint32_t history;   ///< messages from before that it asked for
   Name topic;
 };
 

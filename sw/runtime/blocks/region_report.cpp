@@ -1,6 +1,7 @@
 #include "runtime/blocks/region_report.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace slotwire::blocks {
 namespace {
@@ -39,6 +40,39 @@ const char* name(Overflow overflow) {
   return "invalid";
 }
 
+std::vector<Interest> interests_in(Region& region) {
+  const auto weight = [](Overflow overflow) {
+    return overflow == Overflow::block ? 2 : (overflow == Overflow::fail ? 1 : 0);
+  };
+  std::map<std::string, Interest> found;
+  const Region::Lock lock(region);
+  region.sweep();
+  for (const Subscription& entry : region.memory().subscriptions) {
+    if (entry.state.load() == 0 || entry.for_link != 0) continue;
+    Interest& one = found[text_of(entry.topic)];
+    const auto overflow = static_cast<Overflow>(entry.overflow);
+    if (weight(overflow) > weight(one.overflow)) one.overflow = overflow;
+    one.history = std::max(one.history, entry.history);
+  }
+  std::vector<Interest> interests;
+  for (auto& [topic, interest] : found) {
+    interest.topic = topic;
+    interests.push_back(std::move(interest));
+  }
+  return interests;
+}
+
+std::vector<std::uint32_t> subscribers_of(Region& region, const std::string& topic) {
+  const Region::Lock lock(region);
+  region.sweep();
+  std::vector<std::uint32_t> pids;
+  for (const Subscription& entry : region.memory().subscriptions) {
+    if (entry.state.load() != 0 && text_of(entry.topic) == topic)
+      pids.push_back(region.memory().members.at(entry.member % kMaxMembers).pid);
+  }
+  return pids;
+}
+
 RegionReport report_on(Region& region) {
   const Region::Lock lock(region);
   region.sweep();
@@ -56,6 +90,7 @@ RegionReport report_on(Region& region) {
     PublisherReport publisher;
     publisher.topic = text_of(entry.topic);
     publisher.pid = pid_of(entry.member);
+    publisher.for_link = entry.for_link != 0;
     read_list(region, entry, publisher);
     for (const CursorEntry& cursor : memory.cursors) {
       if (cursor.state.load() == 0 || cursor.publication != i || cursor.publication_serial != entry.serial) continue;
@@ -67,6 +102,7 @@ RegionReport report_on(Region& region) {
       one.held = static_cast<std::uint64_t>(std::count_if(cursor.cursor.holds.begin(), cursor.cursor.holds.end(),
                                                           [](const auto& hold) { return hold.load() != 0; }));
       one.sleeps = cursor.cursor.wait.load() != 0;
+      one.for_link = memory.subscriptions.at(cursor.subscription % kMaxSubscriptions).for_link != 0;
       publisher.subscribers.push_back(one);
     }
     report.publishers.push_back(std::move(publisher));

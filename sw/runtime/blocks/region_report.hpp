@@ -14,11 +14,13 @@ struct SubscriberReport {
   Position released = 0;   ///< of the publisher's messages
   std::uint64_t held = 0;  ///< messages that it named as held; those of one that blocks are all after `released`
   bool sleeps = false;
+  bool for_link = false;  ///< it takes messages to another node
 };
 
 struct PublisherReport {
   std::string topic;
   std::uint32_t pid = 0;
+  bool for_link = false;  ///< its messages come from another node
   std::uint64_t block_bytes = 0;
   std::uint32_t entries = 0;
   Position published = 0;
@@ -39,6 +41,17 @@ struct RegionReport {
   std::vector<PublisherReport> publishers{};
   std::vector<IdleSubscriberReport> idle{};
 };
+
+/// What the processes of this host want of a topic.
+struct Interest {
+  std::string topic;
+  Overflow overflow = Overflow::drop_oldest;  ///< of the subscriber that may lose least: block, fail, drop_oldest
+  std::uint32_t history = 0;                  ///< the most that one asked for
+};
+/// Topics that are subscribed to, without those subscribers that take messages to other nodes, by name.
+std::vector<Interest> interests_in(Region& region);
+/// Processes that subscribe to `topic`.
+std::vector<std::uint32_t> subscribers_of(Region& region, const std::string& topic);
 
 /// Regions of this user that processes are attached to. Throws std::runtime_error.
 std::vector<std::string> region_names();

@@ -75,8 +75,13 @@ Subscriber::Subscriber(Region& region, const std::string& topic, const Subscribe
     free->waker = sleeper_.waker();
     free->overflow = static_cast<std::uint32_t>(options.overflow);
     free->barrier = barrier_ ? 1 : 0;
+    free->for_link = options.for_link ? 1 : 0;
+    free->history = options.history;
     free->topic = make_name(topic);
     free->state.store(1);
+    // Whoever takes messages to and from other nodes has to know, even if nobody publishes here.
+    region.changed();
+    region.wake_others();
   }
   try {
     refresh();
@@ -158,7 +163,7 @@ void Subscriber::refresh() {
   bool attached = false;
   for (std::uint32_t i = 0; i < kMaxPublications; ++i) {
     const Publication& entry = region.publications[i];
-    const bool ours = entry.state.load() != 0 && entry.topic == topic;
+    const bool ours = entry.state.load() != 0 && entry.topic == topic && (!options_.for_link || entry.for_link == 0);
     const auto known = std::find_if(sources_.begin(), sources_.end(),
                                     [&](const auto& source) { return source->publication == i && !source->gone; });
     if (known != sources_.end() && (!ours || (*known)->serial != entry.serial)) (*known)->gone = true;
@@ -259,6 +264,10 @@ Subscriber::Look Subscriber::take(const Deadline& deadline, View& out) {
     found = look(out);
     if (found != Look::nothing_there) return found;
   }
+}
+
+std::uint64_t Subscriber::publication_serial(const View& view) {
+  return view.source->serial;
 }
 
 void Subscriber::release(const View& view) {

@@ -15,6 +15,7 @@ struct SubscriberOptions {
   Overflow overflow = Overflow::block;
   std::uint32_t history = 0;  ///< messages from before, of each publisher, if it still has them
   slot::WaitPolicy wait{};
+  bool for_link = false;  ///< takes messages to another node: none that came from one
 };
 
 /// One thread. Views are released before their Subscriber goes.
@@ -43,6 +44,8 @@ class Subscriber {
   /// The next message: publishers take turns, each one's messages come in order. Waits until `deadline`.
   Look take(const Deadline& deadline, View& out);
   void release(const View& view);
+  /// Names the publisher of a message among all that there ever were in this region.
+  static std::uint64_t publication_serial(const View& view);
 
   /// For an event loop: arm(); if that is true, wait until fd() is readable; disarm(); take() until nothing is there.
   /// False: a message is there already.

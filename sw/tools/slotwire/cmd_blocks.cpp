@@ -5,6 +5,7 @@
 
 #include "runtime/blocks/region_report.hpp"
 #include "runtime/control/printable.hpp"
+#include "tools/slotwire/blocks_link/blocks_link.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/text.hpp"
 
@@ -12,6 +13,9 @@ namespace slotwire::cli {
 namespace {
 
 using Json = nlohmann::json;
+
+/// Marks processes that bring messages from other nodes, or take them there.
+constexpr const char* kLink = " (link)";
 
 struct Options {
   std::string region;
@@ -27,10 +31,12 @@ Json json_of(const blocks::RegionReport& report) {
                              {"overflow", blocks::name(one.overflow)},
                              {"released", one.released},
                              {"held", one.held},
-                             {"sleeps", one.sleeps}});
+                             {"sleeps", one.sleeps},
+                             {"for_link", one.for_link}});
     }
     publishers.push_back({{"topic", publisher.topic},
                           {"pid", publisher.pid},
+                          {"for_link", publisher.for_link},
                           {"block_bytes", publisher.block_bytes},
                           {"entries", publisher.entries},
                           {"published", publisher.published},
@@ -56,8 +62,9 @@ void print(const blocks::RegionReport& report) {
                {"WAITS"}});
   for (const blocks::PublisherReport& publisher : report.publishers) {
     std::vector<std::string> row{
-        publisher.topic, std::to_string(publisher.pid), bytes_text(static_cast<double>(publisher.block_bytes)),
-        std::to_string(publisher.published), std::to_string(publisher.published - publisher.oldest)};
+        control::printable(publisher.topic), std::to_string(publisher.pid) + (publisher.for_link ? kLink : ""),
+        bytes_text(static_cast<double>(publisher.block_bytes)), std::to_string(publisher.published),
+        std::to_string(publisher.published - publisher.oldest)};
     const std::string waits = publisher.sleeps ? "publisher, for room" : "";
     if (publisher.subscribers.empty()) {
       row.insert(row.end(), {"-", "-", "-", waits});
@@ -66,8 +73,8 @@ void print(const blocks::RegionReport& report) {
     for (const blocks::SubscriberReport& one : publisher.subscribers) {
       const blocks::Position behind = publisher.published - std::min(one.released, publisher.published);
       std::vector<std::string> all = row;
-      all.insert(all.end(), {std::to_string(one.pid), blocks::name(one.overflow), std::to_string(behind),
-                             one.sleeps ? "subscriber, for a message" : waits});
+      all.insert(all.end(), {std::to_string(one.pid) + (one.for_link ? kLink : ""), blocks::name(one.overflow),
+                             std::to_string(behind), one.sleeps ? "subscriber, for a message" : waits});
       table.add(all);
       row = {"", "", "", "", ""};
     }
@@ -106,6 +113,28 @@ int run(const Options& options) {
   return kExitOk;
 }
 
+void add_link(CLI::App& blocks, Command& command) {
+  auto options = std::make_shared<blocks_link::LinkOptions>();
+  CLI::App* sub = blocks.add_subcommand("link", "Carry what is published in a region between nodes");
+  sub->add_option("--region", options->region, "the region, of the same name on all nodes")->required();
+  sub->add_option("--peer", options->peers, "a node whose messages are wanted here; may be given several times");
+  sub->add_option("--socket", options->common.socket, "control socket of slotwired");
+  add_size(*sub, "--memory", options->block_bytes, 4096, std::uint64_t{1} << 30,
+           "memory for messages of one topic of one peer, which limits the size of a message");
+  sub->add_option("--max-topics", options->topics, "topics at most, for each peer")->check(CLI::Range(1, 256));
+  sub->footer(
+      R"(Runs on every node of the region, as the user whose region it is. It takes one copy of each message over the link, however many
+processes subscribe on the other node; subscribers with overflow 'block' there make the publisher here wait, as those of this node do.
+Each node's slotwired must know where the others are served:
+
+  [[service]]
+  name = "blocks/prices/right"      # blocks/REGION/NODE
+  nodes = ["right"]
+
+Example: slotwire blocks link --region prices --peer right)");
+  sub->callback([options, &command] { command = [options] { return blocks_link::run_link(*options); }; });
+}
+
 }  // namespace
 
 void add_blocks(CLI::App& app, Command& command) {
@@ -121,7 +150,10 @@ makes the publisher's call fail. Needs no slotwired; shows what processes of the
 
 Examples: slotwire blocks
           slotwire blocks --region prices --json | jq '.[0].publishers[].subscribers')");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, sub, &command] {
+    if (sub->get_subcommands().empty()) command = [options] { return run(*options); };
+  });
+  add_link(*sub, command);
 }
 
 }  // namespace slotwire::cli
