@@ -39,12 +39,13 @@ ALLOWED = {
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
+    "web/page": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs"},
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
     "tools": CORE | CARDS | ENGINE | {"runtime/blocks", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
     "sim/http": {"core", "core/http_stream", "sim"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
-FLOORS = ("core", "driver", "runtime", "tools", "sim")
+FLOORS = ("core", "driver", "runtime", "tools", "web", "sim")
 # These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
 STANDARD_ONLY = {"core/slot", "core/blocks", "core/pipeline", "core/http_stream"}
 SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "core/slot/open_files.hpp"
+#include "runtime/control/tool_client.hpp"
 
 namespace slotwire::cli {
 namespace {
@@ -108,9 +109,7 @@ CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& val
 }
 
 std::string socket_path(const Common& common) {
-  if (!common.socket.empty()) return common.socket;
-  const char* from_environment = std::getenv("SLOTWIRE_SOCKET");
-  return from_environment != nullptr && *from_environment != 0 ? from_environment : "/run/slotwire/slotwire.sock";
+  return common.socket.empty() ? control::default_socket_path() : common.socket;
 }
 
 int exit_code_of(int status) {

@@ -1,0 +1,297 @@
+#include "web/page/metrics.hpp"
+
+#include <charconv>
+#include <initializer_list>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/regs/regs.hpp"
+
+namespace slotwire::web {
+namespace {
+
+using control::Json;
+
+struct Label {
+  std::string_view name;
+  std::string value;
+};
+
+std::string number_text(double value) {
+  std::array<char, 400> text;
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  return error == std::errc() ? std::string(text.data(), end) : "NaN";
+}
+
+/// Values of labels come from other processes and nodes.
+std::string escaped(std::string_view value) {
+  std::string text;
+  for (const char c : value) {
+    if (c == '\\' || c == '"') text += '\\';
+    if (c == '\n') {
+      text += "\\n";
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+/// Writes metrics, each family in one piece.
+class Writer {
+ public:
+  explicit Writer(MetricsFormat format) : format_(format) {}
+
+  /// Counters get "_total" where the format wants it.
+  void counter(const std::string& name, std::string_view help) { family(name, "counter", help); }
+  void gauge(const std::string& name, std::string_view help) { family(name, "gauge", help); }
+  void histogram(const std::string& name, std::string_view help) { family(name, "histogram", help); }
+
+  void value(double value, std::initializer_list<Label> labels = {}) {
+    sample(type_ == "counter" ? name_ + "_total" : name_, labels, number_text(value));
+  }
+  void buckets(const AnswerTimes& times) {
+    const auto sums = times.cumulative();
+    for (std::size_t i = 0; i < AnswerTimes::kBounds.size(); ++i)
+      sample(name_ + "_bucket", {{"le", number_text(AnswerTimes::kBounds.at(i))}}, std::to_string(sums.at(i)));
+    sample(name_ + "_bucket", {{"le", "+Inf"}}, std::to_string(times.count()));
+    sample(name_ + "_sum", {}, number_text(times.sum()));
+    sample(name_ + "_count", {}, std::to_string(times.count()));
+  }
+  std::string finish() {
+    if (format_ == MetricsFormat::open_metrics) text_ += "# EOF\n";
+    return std::move(text_);
+  }
+
+ private:
+  void family(const std::string& name, std::string_view type, std::string_view help) {
+    name_ = "slotwire_" + name;
+    type_ = type;
+    // The older format names the family of a counter as its samples.
+    const std::string shown = type_ == "counter" && format_ == MetricsFormat::prometheus ? name_ + "_total" : name_;
+    text_ += "# HELP " + shown + " " + std::string(help) + "\n# TYPE " + shown + " " + std::string(type) + "\n";
+  }
+  void sample(const std::string& name, std::initializer_list<Label> labels, const std::string& value) {
+    text_ += name;
+    char before = '{';
+    for (const Label& label : labels) {
+      text_ += before;
+      text_ += std::string(label.name) + "=\"" + escaped(label.value) + '"';
+      before = ',';
+    }
+    if (labels.size() != 0) text_ += '}';
+    text_ += ' ' + value + '\n';
+  }
+
+  MetricsFormat format_;
+  std::string text_, name_, type_;
+};
+
+double number(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  if (!object.is_object() || found == object.end()) return 0;
+  if (found->is_boolean()) return found->get<bool>() ? 1 : 0;
+  return found->is_number() ? found->get<double>() : 0;
+}
+
+std::string text(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+const Json& member(const Json& object, const char* key) {
+  static const Json none = Json::array();
+  if (!object.is_object()) return none;
+  const auto found = object.find(key);
+  return found == object.end() ? none : *found;
+}
+
+void write_node(Writer& out, const Json& node) {
+  out.gauge("build_info", "Release of slotwired; always 1.");
+  out.value(1, {{"version", text(node, "version")}, {"node", text(node, "node")}, {"card", text(node, "card")}});
+  out.gauge("uptime_seconds", "Time since slotwired was started.");
+  out.value(number(node, "uptime_s"));
+  out.counter("engine_sleeps", "Times that the engine's thread had nothing to do and slept.");
+  out.value(number(node, "sleeps"));
+  const Json& memory = member(node, "memory");
+  out.gauge("slot_memory_bytes", "Slot memory of the node.");
+  out.value(number(memory, "total"));
+  out.gauge("slot_memory_free_bytes", "Slot memory that no slot has.");
+  out.value(number(memory, "free"));
+  out.gauge("slot_memory_largest_free_bytes", "The largest piece of free slot memory.");
+  out.value(number(memory, "largest_free"));
+  out.gauge("slots", "Slots in use, those that are being drained included.");
+  out.value(number(member(node, "slots"), "used"));
+  out.gauge("slots_draining", "Slots that were closed and still hold what was sent.");
+  out.value(number(member(node, "slots"), "draining"));
+  out.gauge("slots_limit", "Slots that the node can have (limits.slots).");
+  out.value(number(member(node, "slots"), "limit"));
+  out.gauge("sessions", "Processes that have a session.");
+  out.value(number(member(node, "sessions"), "used"));
+  out.gauge("sessions_limit", "Sessions that the node can have (limits.sessions).");
+  out.value(number(member(node, "sessions"), "limit"));
+}
+
+void write_pipeline(Writer& out, const Json& node) {
+  const Json& counters = member(node, "counters");
+  if (!counters.is_object()) return;
+  for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
+    const std::string name(regs::name(static_cast<regs::Counter>(i)));
+    out.counter("pipeline_" + name, "Counter " + name + " of the pipeline (docs/registers.md).");
+    out.value(number(counters, name.c_str()));
+  }
+}
+
+void write_links(Writer& out, const Json& node) {
+  const Json& links = member(node, "links");
+  const auto each = [&](auto&& write) {
+    for (const Json& link : links) write(link, text(link, "peer"));
+  };
+  out.gauge("link_up", "1: both the control connection and the carrier of the link are up.");
+  each([&](const Json& link, const std::string& peer) {
+    out.value(number(link, "up"), {{"peer", peer}, {"carrier", text(link, "carrier")}});
+  });
+  out.gauge("link_carrier_up", "1: the carrier of the link is up.");
+  each([&](const Json& link, const std::string& peer) { out.value(number(link, "carrier_up"), {{"peer", peer}}); });
+  out.gauge("link_control_up", "1: the control connection of the link is up.");
+  each([&](const Json& link, const std::string& peer) { out.value(number(link, "control_up"), {{"peer", peer}}); });
+  out.gauge("link_authenticated", "1: frames of the link are encrypted and authenticated.");
+  each([&](const Json& link, const std::string& peer) { out.value(number(link, "authenticated"), {{"peer", peer}}); });
+  out.counter("link_control_connects", "Control connections of the link that came up.");
+  each([&](const Json& link, const std::string& peer) {
+    out.value(number(link, "control_connects"), {{"peer", peer}});
+  });
+  out.counter("link_refused", "Messages of the peer that were refused.");
+  each([&](const Json& link, const std::string& peer) { out.value(number(link, "refused"), {{"peer", peer}}); });
+}
+
+void write_carriers(Writer& out, const Json& node) {
+  const Json& carriers = member(node, "carriers");
+  struct Family {
+    const char* key;
+    const char* name;
+    const char* help;
+  };
+  static constexpr std::array<Family, 8> kFamilies{{
+      {"rx_frames", "carrier_received_frames", "Frames that a carrier received."},
+      {"rx_bytes", "carrier_received_bytes", "Bytes that a carrier received."},
+      {"tx_frames", "carrier_sent_frames", "Frames that a carrier sent."},
+      {"tx_bytes", "carrier_sent_bytes", "Bytes that a carrier sent."},
+      {"tx_dropped", "carrier_send_drops", "Frames that a carrier could not send; the link sends them again."},
+      {"rx_malformed", "carrier_malformed_frames", "Frames that were none of a link's."},
+      {"rx_unknown_peer", "carrier_unknown_peer_frames", "Frames from an address that belongs to no link."},
+      {"disconnects", "carrier_disconnects", "Times that a carrier lost its connection."},
+  }};
+  for (const Family& family : kFamilies) {
+    out.counter(family.name, family.help);
+    for (const Json& carrier : carriers)
+      out.value(number(carrier, family.key), {{"carrier", text(carrier, "carrier")}});
+  }
+}
+
+void write_users(Writer& out, const Json& node) {
+  struct Family {
+    const char* key;
+    const char* name;
+    const char* help;
+  };
+  static constexpr std::array<Family, 5> kFamilies{{
+      {"sessions", "user_sessions", "Sessions of a user."},
+      {"slots", "user_slots", "Slots of a user."},
+      {"memory", "user_slot_memory_bytes", "Slot memory of a user."},
+      {"services", "user_services", "Services that a user's processes serve."},
+      {"pending_opens", "user_pending_opens", "Connections of a user that are being opened."},
+  }};
+  for (const Family& family : kFamilies) {
+    out.gauge(family.name, family.help);
+    for (const Json& user : member(node, "users")) {
+      out.value(number(user, family.key), {{"uid", std::to_string(static_cast<std::uint64_t>(number(user, "uid")))}});
+    }
+  }
+  const Json& clients = member(node, "clients");
+  out.counter("clients_refused", "Requests of processes that were refused.");
+  out.value(number(clients, "refused"));
+  out.counter("clients_cut_off", "Processes that did not read their answers and were ended.");
+  out.value(number(clients, "cut_off"));
+  out.counter("clients_turned_away", "Connections to the control socket that found their user's quota used up.");
+  out.value(number(clients, "turned_away"));
+  const Json& gate = member(node, "gate");
+  out.counter("gate_accepted", "Control connections that the gate accepted.");
+  out.value(number(gate, "accepted"));
+  out.counter("gate_turned_away", "Callers that the gate turned away.");
+  out.value(number(gate, "turned_away"));
+  out.counter("gate_starts", "Times that the gate was started.");
+  out.value(number(gate, "starts"));
+}
+
+/// Sums over the slots that there are now; slots come and go, so these are no counters.
+void write_services(Writer& out, const Snapshot& snapshot) {
+  struct Sum {
+    std::uint64_t slots = 0, faulted = 0;
+    double unsent = 0, unread = 0;
+  };
+  std::map<std::pair<std::string, std::string>, Sum> sums;
+  for (const Json& slot : snapshot.slots) {
+    const auto role = number(slot, "acceptor") != 0 ? "server" : "client";
+    Sum& sum = sums[{text(slot, "service"), role}];
+    ++sum.slots;
+    const std::string fault = text(slot, "fault");
+    if (!fault.empty() && fault != "none") ++sum.faulted;
+    const Json& marks = member(slot, "marks");
+    if (!marks.is_object()) continue;
+    const auto lines = [&](const char* ahead, const char* behind) {
+      return static_cast<double>(static_cast<std::uint32_t>(number(marks, ahead)) -
+                                 static_cast<std::uint32_t>(number(marks, behind)));
+    };
+    sum.unsent += lines("in_tail", "in_head") * regs::kLineBytes;
+    sum.unread += lines("out_tail", "out_head") * regs::kLineBytes;
+  }
+  const auto each = [&](auto&& value) {
+    for (const auto& [key, sum] : sums) out.value(value(sum), {{"service", key.first}, {"role", key.second}});
+  };
+  out.gauge("service_slots", "Slots of connections to a service, on the side of its clients or its servers.");
+  each([](const Sum& sum) { return static_cast<double>(sum.slots); });
+  out.gauge("service_faulted_slots", "Those of them whose marks were out of range.");
+  each([](const Sum& sum) { return static_cast<double>(sum.faulted); });
+  out.gauge("service_unsent_bytes", "What processes wrote and the peers do not have yet.");
+  each([](const Sum& sum) { return sum.unsent; });
+  out.gauge("service_unread_bytes", "What peers delivered and processes have not read yet.");
+  each([](const Sum& sum) { return sum.unread; });
+  out.gauge("service_processes", "Processes of this node that serve a service.");
+  for (const Json& service : member(snapshot.node, "services"))
+    out.value(number(service, "processes"), {{"service", text(service, "service")}});
+}
+
+}  // namespace
+
+MetricsFormat metrics_format(std::string_view accept) {
+  return accept.find("application/openmetrics-text") == std::string_view::npos ? MetricsFormat::prometheus
+                                                                               : MetricsFormat::open_metrics;
+}
+
+std::string_view metrics_type(MetricsFormat format) {
+  return format == MetricsFormat::open_metrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                               : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+std::string metrics_text(const Snapshot& snapshot, MetricsFormat format) {
+  Writer out(format);
+  out.gauge("up", "1: slotwired answers.");
+  out.value(snapshot.trouble.empty() ? 1 : 0);
+  out.counter("looks_failed", "Looks at slotwired that got no answer.");
+  out.value(static_cast<double>(snapshot.failures));
+  out.histogram("engine_answer_seconds", "Time that slotwired took to answer a request for its status.");
+  out.buckets(snapshot.answer_times);
+  if (snapshot.node.is_object()) {
+    write_node(out, snapshot.node);
+    write_pipeline(out, snapshot.node);
+    write_links(out, snapshot.node);
+    write_carriers(out, snapshot.node);
+    write_users(out, snapshot.node);
+    write_services(out, snapshot);
+  }
+  return out.finish();
+}
+
+}  // namespace slotwire::web

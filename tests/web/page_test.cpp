@@ -1,0 +1,141 @@
+// The page's parts without a server: metrics, sessions of browsers, names of the site.
+#include <gtest/gtest.h>
+
+#include "web/page/login.hpp"
+#include "web/page/metrics.hpp"
+#include "web/page/site.hpp"
+
+namespace slotwire::web {
+namespace {
+
+using control::Json;
+using namespace std::chrono_literals;
+
+Snapshot example() {
+  Snapshot snapshot;
+  snapshot.node = Json{{"node", "left"},
+                       {"version", "1.2.3"},
+                       {"card", "soft"},
+                       {"links", {{{"peer", "right"}, {"carrier", "udp"}, {"up", true}, {"control_connects", 3}}}},
+                       {"counters", {{"tx_frames", 1234567890123}}},
+                       {"services", {{{"service", "echo"}, {"processes", 2}}}}};
+  const auto slot = [](std::uint32_t tail, std::uint32_t head, const char* fault) {
+    return Json{{"service", "echo"},
+                {"acceptor", false},
+                {"fault", fault},
+                {"marks", {{"in_tail", tail}, {"in_head", head}, {"out_tail", 5}, {"out_head", 5}}}};
+  };
+  // Marks wrap around.
+  snapshot.slots = Json::array({slot(2, 0xfffffffeU, "none"), slot(10, 10, "in_tail")});
+  snapshot.answer_times.add(0.0003);
+  snapshot.answer_times.add(100);
+  return snapshot;
+}
+
+bool has(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+TEST(PageMetrics, AreWhatTheNodeSays) {
+  const std::string text = metrics_text(example(), MetricsFormat::prometheus);
+  EXPECT_TRUE(has(text, "slotwire_up 1"));
+  EXPECT_TRUE(has(text, "slotwire_build_info{version=\"1.2.3\",node=\"left\",card=\"soft\"} 1"));
+  EXPECT_TRUE(has(text, "# TYPE slotwire_pipeline_tx_frames_total counter"));
+  EXPECT_TRUE(has(text, "slotwire_pipeline_tx_frames_total 1234567890123"));
+  EXPECT_TRUE(has(text, "slotwire_link_up{peer=\"right\",carrier=\"udp\"} 1"));
+  EXPECT_TRUE(has(text, "slotwire_link_control_connects_total{peer=\"right\"} 3"));
+  EXPECT_TRUE(has(text, "slotwire_service_slots{service=\"echo\",role=\"client\"} 2"));
+  EXPECT_TRUE(has(text, "slotwire_service_faulted_slots{service=\"echo\",role=\"client\"} 1"));
+  EXPECT_TRUE(has(text, "slotwire_service_unsent_bytes{service=\"echo\",role=\"client\"} 256"));
+  EXPECT_TRUE(has(text, "slotwire_engine_answer_seconds_bucket{le=\"0.0005\"} 1"));
+  EXPECT_TRUE(has(text, "slotwire_engine_answer_seconds_bucket{le=\"+Inf\"} 2"));
+  EXPECT_EQ(text.find("# EOF"), std::string::npos);
+}
+
+TEST(PageMetrics, OpenMetricsNamesFamiliesWithoutTotalAndEnds) {
+  const std::string text = metrics_text(example(), MetricsFormat::open_metrics);
+  EXPECT_TRUE(has(text, "# TYPE slotwire_pipeline_tx_frames counter"));
+  EXPECT_TRUE(has(text, "slotwire_pipeline_tx_frames_total 1234567890123"));
+  EXPECT_EQ(text.substr(text.size() - 6), "# EOF\n");
+}
+
+TEST(PageMetrics, ANodeThatDoesNotAnswerIsDown) {
+  Snapshot snapshot;
+  snapshot.trouble = "slotwired cannot be reached";
+  snapshot.failures = 7;
+  const std::string text = metrics_text(snapshot, MetricsFormat::prometheus);
+  EXPECT_TRUE(has(text, "slotwire_up 0"));
+  EXPECT_TRUE(has(text, "slotwire_looks_failed_total 7"));
+  EXPECT_EQ(text.find("slotwire_slots"), std::string::npos);
+}
+
+TEST(PageMetrics, NamesOfOthersCannotForgeLines) {
+  Snapshot snapshot = example();
+  snapshot.slots[0]["service"] = "a\"} 1\nslotwire_up 0\n\\";
+  const std::string text = metrics_text(snapshot, MetricsFormat::prometheus);
+  EXPECT_FALSE(has(text, "slotwire_up 0"));
+  EXPECT_TRUE(has(text, R"(slotwire_service_slots{service="a\"} 1\nslotwire_up 0\n\\",role="client"} 1)"));
+}
+
+TEST(PageMetrics, OddAnswersAreNoAccident) {
+  for (const char* answer :
+       {"{}", "[]", "null", R"({"links":7,"counters":[],"carriers":{"a":1},"users":null,"services":[3]})"}) {
+    Snapshot snapshot;
+    snapshot.node = Json::parse(answer);
+    snapshot.slots = Json::parse(R"([1, null, {"marks": 3}, {"marks": {"in_tail": "x"}}])");
+    EXPECT_FALSE(metrics_text(snapshot, MetricsFormat::prometheus).empty());
+  }
+}
+
+TEST(PageMetrics, TheFormatIsWhatIsAskedFor) {
+  EXPECT_EQ(metrics_format("text/plain;version=0.0.4"), MetricsFormat::prometheus);
+  EXPECT_EQ(metrics_format(""), MetricsFormat::prometheus);
+  EXPECT_EQ(metrics_format("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"), MetricsFormat::open_metrics);
+}
+
+TEST(PageLogin, SessionsEndInTime) {
+  Login login("0123456789abcdef");
+  const Login::Clock::time_point start{};
+  EXPECT_TRUE(login.is_token("0123456789abcdef"));
+  EXPECT_FALSE(login.is_token("0123456789abcdeF"));
+  EXPECT_FALSE(login.is_token(""));
+  const std::string session = login.begin(start);
+  EXPECT_TRUE(login.is_session(session, start + Login::kSessionTime - 1s));
+  EXPECT_FALSE(login.is_session(session + "0", start));
+  EXPECT_FALSE(login.is_session("", start));
+  EXPECT_FALSE(login.is_session(session, start + Login::kSessionTime));
+  EXPECT_FALSE(login.is_session(session, start));
+}
+
+TEST(PageLogin, TheOldestSessionGoesForANewOne) {
+  Login login("0123456789abcdef");
+  const Login::Clock::time_point start{};
+  const std::string first = login.begin(start), second = login.begin(start + 1s);
+  for (std::size_t i = 0; i < Login::kMaxSessions - 1; ++i) login.begin(start + 2s);
+  EXPECT_FALSE(login.is_session(first, start + 3s));
+  EXPECT_TRUE(login.is_session(second, start + 3s));
+  login.end(second);
+  EXPECT_FALSE(login.is_session(second, start + 3s));
+}
+
+TEST(PageLogin, CookiesAreReadAsTheyAreWritten) {
+  EXPECT_EQ(cookie("slotwire_page=abc", "slotwire_page"), "abc");
+  EXPECT_EQ(cookie("a=b; slotwire_page=abc; c=d", "slotwire_page"), "abc");
+  EXPECT_EQ(cookie("xslotwire_page=abc", "slotwire_page"), "");
+  EXPECT_EQ(cookie("slotwire_page", "slotwire_page"), "");
+  EXPECT_EQ(cookie("; ;;", "slotwire_page"), "");
+  EXPECT_EQ(cookie("", "slotwire_page"), "");
+}
+
+TEST(PageSite, ForeignNamesAreNotItsOwn) {
+  for (const char* own : {"127.0.0.1", "127.0.0.1:7480", "localhost", "localhost:7480", "[::1]:7480", "[::1]"})
+    EXPECT_TRUE(is_own_host(own, {})) << own;
+  for (const char* foreign :
+       {"", "example.org", "example.org:7480", "localhost.example.org", "[::1", "127.0.0.1.example.org:80"})
+    EXPECT_FALSE(is_own_host(foreign, {})) << foreign;
+  EXPECT_TRUE(is_own_host("page.example.org:443", {"page.example.org"}));
+  EXPECT_TRUE(is_own_host("anything", {"*"}));
+}
+
+}  // namespace
+}  // namespace slotwire::web
