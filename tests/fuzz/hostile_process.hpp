@@ -174,7 +174,7 @@ class HostileProcess {
 
   std::string request(Input& input) {
     control::Request what = control::StatusRequest{};
-    switch (input.below(16)) {
+    switch (input.below(18)) {
       case 0:
       case 1:
         what = control::Hello{.version = input.below(8) == 0 ? std::int64_t{input.byte()} : control::kProcessVersion,
@@ -223,6 +223,20 @@ class HostileProcess {
       case 14:
         what = control::CaptureRequest{input.below(2) == 0 ? "" : "b", hostile_number<std::uint32_t>(input)};
         break;
+      case 15:
+        what = control::FiguresRequest{hostile_number<std::uint64_t>(input), hostile_number<std::uint64_t>(input)};
+        break;
+      case 16: {
+        control::Report report;
+        for (std::uint64_t left = input.below(20); left != 0; --left) {
+          report.figures.push_back({.service = service_name(input),
+                                    .role = input.below(3) == 0 ? "clients" : "client",
+                                    .requests = hostile_number<std::uint64_t>(input),
+                                    .buckets = std::vector<std::uint64_t>(input.below(4) == 0 ? 17 : 18, 7)});
+        }
+        what = report;
+        break;
+      }
       default:
         if (input.below(2) == 0) what = control::Cut{input.below(2) == 0 ? "b" : "z"};
     }

@@ -32,6 +32,17 @@ Snapshot example() {
   return snapshot;
 }
 
+control::Json figures_of(const char* trace) {
+  std::vector<std::uint64_t> buckets(control::kFigureBuckets);
+  buckets[1] = 3;
+  buckets[4] = 2;
+  control::Figures figures{.service = "shop", .role = "server", .requests = 5, .errors = 1, .sum_us = 2500};
+  figures.buckets = buckets;
+  figures.exemplar_us = 900;
+  figures.exemplar_trace = trace;
+  return Json::array({{{"session", 7}, {"name", "web-1"}, {"pid", 42}, {"figures", control::figures_json({figures})}}});
+}
+
 bool has(const std::string& text, const std::string& line) {
   return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
 }
@@ -85,6 +96,20 @@ TEST(PageMetrics, OddAnswersAreNoAccident) {
     snapshot.slots = Json::parse(R"([1, null, {"marks": 3}, {"marks": {"in_tail": "x"}}])");
     EXPECT_FALSE(metrics_text(snapshot, MetricsFormat::prometheus).empty());
   }
+}
+
+TEST(PageMetrics, FiguresOfProcessesAreHistogramsWithExemplars) {
+  Snapshot snapshot = example();
+  snapshot.figures = figures_of("4bf92f3577b34da6a3ce929d0e0e4736");
+  const std::string labels = R"(service="shop",role="server",process="web-1",pid="42")";
+  const std::string text = metrics_text(snapshot, MetricsFormat::open_metrics);
+  EXPECT_TRUE(has(text, "slotwire_request_duration_seconds_bucket{" + labels + ",le=\"0.0001\"} 3"));
+  EXPECT_TRUE(has(text, "slotwire_request_duration_seconds_bucket{" + labels +
+                            ",le=\"0.001\"} 5 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.0009"));
+  EXPECT_TRUE(has(text, "slotwire_request_duration_seconds_bucket{" + labels + ",le=\"+Inf\"} 5"));
+  EXPECT_TRUE(has(text, "slotwire_request_duration_seconds_sum{" + labels + "} 0.0025"));
+  EXPECT_TRUE(has(text, "slotwire_request_errors_total{" + labels + "} 1"));
+  EXPECT_EQ(metrics_text(snapshot, MetricsFormat::prometheus).find("trace_id"), std::string::npos);
 }
 
 TEST(PageMetrics, TheFormatIsWhatIsAskedFor) {

@@ -207,6 +207,15 @@ const char* sw_context_node(const sw_context* context) {
   return context == nullptr ? "" : const_cast<sw_context*>(context)->session().node().c_str();
 }
 
+int sw_report(sw_context* context, const sw_figures* figures, size_t count) {
+  return guarded(
+      context,
+      [&] {
+        return context->report({figures, count});
+      },
+      figures);
+}
+
 int sw_serve(sw_context* context, const char* name, const sw_serve_options* options, sw_service** out) {
   return guarded(
       context, [&] { return context->serve(name, from_caller(options).backlog, *out); }, name, out);

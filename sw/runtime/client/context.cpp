@@ -105,6 +105,29 @@ Failure sw_context::open(const sw_options& options) {
   return failure;
 }
 
+Failure sw_context::report(std::span<const sw_figures> figures) {
+  static_assert(slotwire::control::kFigureBuckets == SW_FIGURE_BUCKETS &&
+                slotwire::control::kMaxFigures == SW_MAX_FIGURES);
+  if (figures.size() > SW_MAX_FIGURES)
+    return {SW_INVALID, "figures of more than " + std::to_string(SW_MAX_FIGURES) + " services and roles"};
+  slotwire::control::Report report;
+  for (const sw_figures& one : figures) {
+    if (one.size < sizeof one || one.service == nullptr || (one.role != SW_CLIENT && one.role != SW_SERVER))
+      return {SW_INVALID, "figures need SW_INIT, a service, and the role SW_CLIENT or SW_SERVER"};
+    slotwire::control::Figures& told = report.figures.emplace_back();
+    told.service = one.service;
+    told.role = one.role == SW_SERVER ? "server" : "client";
+    told.requests = one.requests;
+    told.errors = one.errors;
+    told.sum_us = one.sum_us;
+    told.buckets.assign(std::begin(one.buckets), std::end(one.buckets));
+    if (one.exemplar_trace != nullptr) told.exemplar_trace = one.exemplar_trace;
+    told.exemplar_us = one.exemplar_us;
+  }
+  if (session_.attached()) session_.post(report);
+  return {};
+}
+
 Failure sw_context::serve(const std::string& name, std::size_t backlog, sw_service*& out) {
   if (services_.contains(name)) return {SW_INVALID, "this context serves '" + name + "' already"};
   auto service = std::make_unique<sw_service>();

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -38,6 +39,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   ~sw_context() override;
 
   slotwire::client::Failure open(const sw_options& options);
+  slotwire::client::Failure report(std::span<const sw_figures> figures);
   slotwire::client::Failure serve(const std::string& name, std::size_t backlog, sw_service*& out);
   void unserve(sw_service* service);
   slotwire::client::Failure connect(const std::string& service, const sw_connect_options& options,

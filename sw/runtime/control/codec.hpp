@@ -92,4 +92,9 @@ core::Result<M> decode_answer(const Answer& answer) {
 std::string encode_peer(const PeerMessage& message);
 core::Result<PeerMessage> decode_peer(std::string_view text);
 
+/// Figures as a document shows them.
+inline Json figures_json(const std::vector<Figures>& figures) {
+  return detail::to_json(Report{figures}).at("figures");
+}
+
 }  // namespace slotwire::control

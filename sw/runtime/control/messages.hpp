@@ -32,7 +32,11 @@ inline constexpr std::size_t kMaxHeldSlots = 4096;   ///< slots of one session
 inline constexpr std::size_t kMaxPorts = 16;         ///< UDP ports of a node over DPDK
 inline constexpr std::size_t kMaxSyncPairs = 65536;  ///< pairs in one sync
 inline constexpr std::size_t kMaxPage = 128;         ///< rows in one answer to "slots" or "sessions"
-inline constexpr std::size_t kMaxKeyText = 64;       ///< bytes of the hexadecimal text of a key
+inline constexpr std::size_t kMaxFigures = 16;       ///< services and roles that one process reports
+inline constexpr std::size_t kFigureBuckets = 18;
+inline constexpr std::size_t kMaxFigurePage = 32;  ///< rows in one answer to "figures"
+inline constexpr std::size_t kMaxTrace = 32;       ///< digits of a trace's number
+inline constexpr std::size_t kMaxKeyText = 64;     ///< bytes of the hexadecimal text of a key
 
 using Token = std::array<std::byte, kTokenBytes>;
 
@@ -198,8 +202,53 @@ struct Cut {
   }
 };
 
+/// What a process has done for a service, or asked of it, since it was started.
+struct Figures {
+  std::string service;
+  std::string role;  ///< "client" or "server"
+  std::uint64_t requests = 0, errors = 0, sum_us = 0;
+  std::vector<std::uint64_t> buckets;  ///< kFigureBuckets of them (slotwire.h, sw_figures)
+  std::uint64_t exemplar_us = 0;       ///< time of the request below
+  std::string exemplar_trace;          ///< number of the trace of one late request; empty: none
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxServiceText));
+    v.must("role", m.role, at_most(6));
+    v.must("requests", m.requests);
+    v.must("errors", m.errors);
+    v.must("sum_us", m.sum_us);
+    v.must("buckets", m.buckets, kFigureBuckets);
+    v.may("exemplar_us", m.exemplar_us);
+    v.unless_empty("exemplar_trace", m.exemplar_trace, at_most(kMaxTrace));
+  }
+};
+
+/// Has no answer.
+struct Report {
+  static constexpr std::string_view kName = "report";
+  std::vector<Figures> figures;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("figures", m.figures, kMaxFigures);
+  }
+};
+
+struct FiguresRequest {
+  static constexpr std::string_view kName = "figures";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxFigurePage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
 using Request = std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest,
-                             SessionsRequest, CaptureRequest, Cut>;
+                             SessionsRequest, CaptureRequest, Cut, Report, FiguresRequest>;
 
 // ---- answers of the engine ----
 

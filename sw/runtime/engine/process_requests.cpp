@@ -73,8 +73,24 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                           hub_->answer_document(client, id, rooms_.status.sessions(r.from, r.max));
                         },
                         [&](const control::CaptureRequest& r) { capture(client, id, r, fds); },
-                        [&](const control::Cut& r) { cut(client, id, r); }},
+                        [&](const control::Cut& r) { cut(client, id, r); },
+                        [&](const control::Report& r) { report(session_of(client, r.kName), r); },
+                        [&](const control::FiguresRequest& r) {
+                          hub_->answer_document(client, id, rooms_.status.figures(r.from, r.max));
+                        }},
              packet.request);
+}
+
+void ProcessRequests::report(Session& session, const control::Report& report) {
+  for (const control::Figures& figures : report.figures) {
+    if (figures.role != "client" && figures.role != "server")
+      throw Refusal{"bad_request", "in 'report': 'figures[].role' is neither client nor server"};
+    if (figures.buckets.size() != control::kFigureBuckets) {
+      throw Refusal{"bad_request",
+                    "in 'report': 'figures[].buckets' has not " + std::to_string(control::kFigureBuckets) + " entries"};
+    }
+  }
+  session.figures = report.figures;
 }
 
 void ProcessRequests::resume(Client& client, std::uint64_t id, const control::Resume& request) {

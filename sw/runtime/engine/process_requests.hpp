@@ -32,6 +32,7 @@ class ProcessRequests final : public RequestHandler {
   void on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd>& fds) override;
 
  private:
+  static void report(Session& session, const control::Report& report);
   void resume(Client& client, std::uint64_t id, const control::Resume& request);
   void close(Client& client, std::uint64_t id, const control::Close& request);
   void capture(Client& client, std::uint64_t id, const control::CaptureRequest& request, std::vector<slot::Fd>& fds);

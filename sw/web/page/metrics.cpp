@@ -3,6 +3,7 @@
 #include <charconv>
 #include <initializer_list>
 #include <map>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -48,16 +49,39 @@ class Writer {
   void gauge(const std::string& name, std::string_view help) { family(name, "gauge", help); }
   void histogram(const std::string& name, std::string_view help) { family(name, "histogram", help); }
 
-  void value(double value, std::initializer_list<Label> labels = {}) {
+  void value(double value, std::initializer_list<Label> labels = {}) { labelled(value, std::vector<Label>(labels)); }
+  void labelled(double value, const std::vector<Label>& labels) {
     sample(type_ == "counter" ? name_ + "_total" : name_, labels, number_text(value));
   }
   void buckets(const AnswerTimes& times) {
     const auto sums = times.cumulative();
     for (std::size_t i = 0; i < AnswerTimes::kBounds.size(); ++i)
-      sample(name_ + "_bucket", {{"le", number_text(AnswerTimes::kBounds.at(i))}}, std::to_string(sums.at(i)));
-    sample(name_ + "_bucket", {{"le", "+Inf"}}, std::to_string(times.count()));
+      sample(name_ + "_bucket", std::vector<Label>{{"le", number_text(AnswerTimes::kBounds.at(i))}},
+             std::to_string(sums.at(i)));
+    sample(name_ + "_bucket", std::vector<Label>{{"le", "+Inf"}}, std::to_string(times.count()));
     sample(name_ + "_sum", {}, number_text(times.sum()));
     sample(name_ + "_count", {}, std::to_string(times.count()));
+  }
+  /// One series of a histogram. `exemplar`: what follows the bucket that it is in, where the format has exemplars.
+  void series(const std::vector<Label>& labels, const std::vector<std::uint64_t>& counts, double sum, double exemplar,
+              const std::string& trace) {
+    std::uint64_t so_far = 0;
+    bool shown = trace.empty() || format_ != MetricsFormat::open_metrics;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      so_far += counts.at(i);
+      const bool last = i == kFigureBoundsUs.size();
+      const double bound = last ? 0 : static_cast<double>(kFigureBoundsUs.at(i)) / 1e6;
+      std::vector<Label> all = labels;
+      all.push_back({"le", last ? "+Inf" : number_text(bound)});
+      std::string value = std::to_string(so_far);
+      if (!shown && counts.at(i) != 0 && (last || exemplar <= bound)) {
+        shown = true;
+        value += " # {trace_id=\"" + escaped(trace) + "\"} " + number_text(exemplar);
+      }
+      sample(name_ + "_bucket", all, value);
+    }
+    sample(name_ + "_sum", labels, number_text(sum));
+    sample(name_ + "_count", labels, std::to_string(so_far));
   }
   std::string finish() {
     if (format_ == MetricsFormat::open_metrics) text_ += "# EOF\n";
@@ -72,7 +96,7 @@ class Writer {
     const std::string shown = type_ == "counter" && format_ == MetricsFormat::prometheus ? name_ + "_total" : name_;
     text_ += "# HELP " + shown + " " + std::string(help) + "\n# TYPE " + shown + " " + std::string(type) + "\n";
   }
-  void sample(const std::string& name, std::initializer_list<Label> labels, const std::string& value) {
+  void sample(const std::string& name, std::span<const Label> labels, const std::string& value) {
     text_ += name;
     char before = '{';
     for (const Label& label : labels) {
@@ -80,7 +104,7 @@ class Writer {
       text_ += std::string(label.name) + "=\"" + escaped(label.value) + '"';
       before = ',';
     }
-    if (labels.size() != 0) text_ += '}';
+    if (!labels.empty()) text_ += '}';
     text_ += ' ' + value + '\n';
   }
 
@@ -263,6 +287,32 @@ void write_services(Writer& out, const Snapshot& snapshot) {
     out.value(number(service, "processes"), {{"service", text(service, "service")}});
 }
 
+/// What processes say of their own requests. Each process has series of its own, for these end with it.
+void write_figures(Writer& out, const Json& rows) {
+  const auto each = [&](auto&& write) {
+    for (const Json& row : rows) {
+      for (const Json& one : member(row, "figures")) {
+        const std::vector<Label> labels{{"service", text(one, "service")},
+                                        {"role", text(one, "role")},
+                                        {"process", text(row, "name")},
+                                        {"pid", std::to_string(static_cast<std::uint64_t>(number(row, "pid")))}};
+        write(one, labels);
+      }
+    }
+  };
+  out.histogram("request_duration_seconds", "Time of requests to a service, as its clients and its servers see them.");
+  each([&](const Json& one, const std::vector<Label>& labels) {
+    std::vector<std::uint64_t> counts;
+    for (const Json& count : member(one, "buckets"))
+      counts.push_back(count.is_number_unsigned() ? count.get<std::uint64_t>() : 0);
+    counts.resize(control::kFigureBuckets);
+    out.series(labels, counts, number(one, "sum_us") / 1e6, number(one, "exemplar_us") / 1e6,
+               text(one, "exemplar_trace"));
+  });
+  out.counter("request_errors", "Requests among them that failed.");
+  each([&](const Json& one, const std::vector<Label>& labels) { out.labelled(number(one, "errors"), labels); });
+}
+
 }  // namespace
 
 MetricsFormat metrics_format(std::string_view accept) {
@@ -290,6 +340,7 @@ std::string metrics_text(const Snapshot& snapshot, MetricsFormat format) {
     write_carriers(out, snapshot.node);
     write_users(out, snapshot.node);
     write_services(out, snapshot);
+    write_figures(out, snapshot.figures);
   }
   return out.finish();
 }

@@ -7,6 +7,11 @@
 
 namespace slotwire::web {
 
+/// Upper bounds of the buckets of control::Figures but the last, microseconds (slotwire.h, sw_figures).
+inline constexpr std::array<std::uint64_t, control::kFigureBuckets - 1> kFigureBoundsUs{
+    50,     100,     200,     500,     1'000,     2'000,     5'000,     10'000,    20'000,
+    50'000, 100'000, 200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000};
+
 enum class MetricsFormat : std::uint8_t { prometheus, open_metrics };
 
 /// The format that an Accept header prefers; Prometheus text unless OpenMetrics is named.

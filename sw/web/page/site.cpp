@@ -199,6 +199,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
                               {"node", snapshot.node},
                               {"slots", snapshot.slots},
                               {"sessions", snapshot.sessions},
+                              {"figures", snapshot.figures},
+                              {"figure_bounds_us", kFigureBoundsUs},
                               {"answers",
                                {{"bounds", AnswerTimes::kBounds},
                                 {"cumulative", snapshot.answer_times.cumulative()},

@@ -38,6 +38,7 @@ struct Snapshot {
   control::Json node;      ///< of `status`; empty if slotwired gave no answer
   control::Json slots;     ///< rows of `slots`
   control::Json sessions;  ///< rows of `sessions`
+  control::Json figures;   ///< rows of `figures`
   std::string trouble;     ///< why there is no answer; empty: there is one
   std::chrono::system_clock::time_point when;
   AnswerTimes answer_times;

@@ -106,6 +106,31 @@ SW_API int sw_context_process(sw_context* context);
 /* Name of the node; valid as long as the context. */
 SW_API const char* sw_context_node(const sw_context* context);
 
+/* ---- figures ---- */
+
+enum { SW_CLIENT = 1, SW_SERVER = 2, SW_MAX_FIGURES = 16, SW_FIGURE_BUCKETS = 18 };
+
+/* What this process has done for a service (SW_SERVER), or asked of it (SW_CLIENT), since it was started. */
+typedef struct sw_figures {
+  uint32_t size;
+  uint32_t role; /* SW_CLIENT or SW_SERVER */
+  const char* service;
+  uint64_t requests;
+  uint64_t errors; /* requests among them that failed */
+  uint64_t sum_us; /* time of all requests, microseconds */
+  /* Requests that took at most 50, 100, 200, 500 us, 1, 2, 5, 10, 20, 50, 100, 200, 500 ms, 1, 2, 5, 10 s and more than
+   * the bound before; the last one: longer. */
+  uint64_t buckets[SW_FIGURE_BUCKETS];
+  const char* exemplar_trace; /* number of the trace of one request, at most 32 digits and letters, and its time; NULL:
+                                 none */
+  uint64_t exemplar_us;
+} sw_figures;
+
+/* Tells slotwired the figures of at most SW_MAX_FIGURES services and roles, all of them each time; `slotwire-page` shows
+ * them and gives them to Prometheus. About once a second is enough. Never waits; while slotwired is away nothing is
+ * told. SW_INVALID. */
+SW_API int sw_report(sw_context* context, const sw_figures* figures, size_t count);
+
 /* ---- services ---- */
 
 typedef struct sw_serve_options {

@@ -578,6 +578,41 @@ struct Connected {
 
 /// A session with the node's slotwired. If that is killed, connections go on; the session is taken up again when it is
 /// back.
+/// What this process does for a service, or asks of it: counts and times, told to slotwired by Context::report(). One
+/// thread.
+class Figures {
+ public:
+  enum class Role : std::uint32_t { client = SW_CLIENT, server = SW_SERVER };
+  Figures(std::string service, Role role) : service_(std::move(service)), role_(role) {}
+
+  /// A request has ended. `trace`: the number of its trace (the 32 digits of a W3C traceparent), if it has one.
+  void add(std::chrono::microseconds took, bool failed, std::string_view trace = {}) {
+    const auto us = static_cast<std::uint64_t>(std::max<std::chrono::microseconds::rep>(took.count(), 0));
+    const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), us);
+    ++buckets_.at(static_cast<std::size_t>(bound - kBounds.begin()));
+    ++requests_;
+    errors_ += failed ? 1 : 0;
+    sum_us_ += us;
+    // One of the slow requests since the last report.
+    if (trace.empty() || us < exemplar_us_) return;
+    exemplar_us_ = us;
+    trace_ = trace.substr(0, 32);
+  }
+  const std::string& service() const { return service_; }
+  std::uint64_t requests() const { return requests_; }
+  /// Upper bounds of the buckets but the last, microseconds.
+  static constexpr std::array<std::uint64_t, SW_FIGURE_BUCKETS - 1> kBounds{
+      50,     100,     200,     500,     1'000,     2'000,     5'000,     10'000,    20'000,
+      50'000, 100'000, 200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000};
+
+ private:
+  friend class Context;
+  std::string service_, trace_;
+  Role role_;
+  std::array<std::uint64_t, SW_FIGURE_BUCKETS> buckets_{};
+  std::uint64_t requests_ = 0, errors_ = 0, sum_us_ = 0, exemplar_us_ = 0;
+};
+
 class Context {
  public:
   /// engine_gone, refused, version, no_memory.
@@ -600,6 +635,27 @@ class Context {
   }
   /// Moves the context and all that was made from it to the calling thread; the old thread must be out of it.
   Result<void> adopt() { return detail::result_of(sw_context_adopt(handle_.get())); }
+
+  /// Tells slotwired the figures of at most 16 services and roles, all of them each time; about once a second is
+  /// enough. Never waits. invalid.
+  Result<void> report(std::span<Figures* const> figures) {
+    std::array<sw_figures, SW_MAX_FIGURES> given;
+    if (figures.size() > given.size()) return detail::error_of(sw_report(handle_.get(), given.data(), figures.size()));
+    for (std::size_t i = 0; i < figures.size(); ++i) {
+      Figures& one = *figures[i];
+      SW_INIT(given.at(i));
+      given.at(i).role = static_cast<std::uint32_t>(one.role_);
+      given.at(i).service = one.service_.c_str();
+      given.at(i).requests = one.requests_;
+      given.at(i).errors = one.errors_;
+      given.at(i).sum_us = one.sum_us_;
+      std::copy(one.buckets_.begin(), one.buckets_.end(), std::begin(given.at(i).buckets));
+      given.at(i).exemplar_trace = one.trace_.empty() ? nullptr : one.trace_.c_str();
+      given.at(i).exemplar_us = one.exemplar_us_;
+      one.exemplar_us_ = 0;
+    }
+    return detail::result_of(sw_report(handle_.get(), given.data(), figures.size()));
+  }
 
   /// Serves `service`: 1 to 63 of a-z 0-9 . _ -. refused (policy, quota), invalid, engine_gone.
   Result<Service> serve(const std::string& service, const ServeOptions& options = {}) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
+#include "runtime/control/messages.hpp"
 #include "runtime/control/packet_socket.hpp"
 #include "runtime/engine/sessions/credentials.hpp"
 #include "runtime/engine/sessions/user_accounts.hpp"
@@ -45,6 +46,7 @@ struct Session {
   std::uint32_t slot_count = 0;
   std::uint64_t memory = 0;  ///< bytes of slot memory
   UserAccounts::Charge charge;
+  std::vector<control::Figures> figures;  ///< as the process reported them last
   bool said_bye = false;
 };
 

@@ -59,7 +59,6 @@ Json keys_json(const carriers::LinkKeys& keys) {
 /// Gathers what `show(i)` returns for indices from `from` on, until `max` rows or `end`.
 template <class Has, class Show>
 Json page(const char* name, std::uint64_t from, std::uint64_t max, std::size_t end, Has has, Show show) {
-  max = std::min<std::uint64_t>(max, control::kMaxPage);
   Json rows = Json::array();
   std::int64_t next = -1;
   for (std::uint64_t i = from; i < end; ++i) {
@@ -227,19 +226,37 @@ Json StatusReport::slots(std::uint64_t from, std::uint64_t max) {
     if (has(i)) shown.push_back(static_cast<std::uint16_t>(i));
   }
   parts_.card.card().refresh(shown);
-  return page("slots", from, max, parts_.slots.count(), has,
+  return page("slots", from, std::min<std::uint64_t>(max, control::kMaxPage), parts_.slots.count(), has,
               [&](std::size_t i) { return slot_row(static_cast<std::uint16_t>(i)); });
 }
 
 Json StatusReport::sessions(std::uint64_t from, std::uint64_t max) {
   const auto has = [&](std::size_t i) { return parts_.sessions.find(static_cast<std::uint32_t>(i)) != nullptr; };
-  return page("sessions", from, max, parts_.sessions.limit(), has, [&](std::size_t i) {
+  return page("sessions", from, std::min<std::uint64_t>(max, control::kMaxPage), parts_.sessions.limit(), has,
+              [&](std::size_t i) {
+                const auto index = static_cast<std::uint32_t>(i);
+                const Session& session = parts_.sessions.at(index);
+                const SessionRecord& record = parts_.sessions.record(index);
+                return Json{
+                    {"session", record.id},     {"name", get_name(record.name)},          {"pid", record.pid},
+                    {"uid", record.uid},        {"attached", session.channel != nullptr}, {"slots", session.slot_count},
+                    {"memory", session.memory}, {"services", parts_.services.of(index)}};
+              });
+}
+
+Json StatusReport::figures(std::uint64_t from, std::uint64_t max) {
+  const auto has = [&](std::size_t i) {
+    const Session* const session = parts_.sessions.find(static_cast<std::uint32_t>(i));
+    return session != nullptr && !session->figures.empty();
+  };
+  max = std::min<std::uint64_t>(max, control::kMaxFigurePage);
+  return page("figures", from, max, parts_.sessions.limit(), has, [&](std::size_t i) {
     const auto index = static_cast<std::uint32_t>(i);
-    const Session& session = parts_.sessions.at(index);
     const SessionRecord& record = parts_.sessions.record(index);
-    return Json{{"session", record.id},     {"name", get_name(record.name)},          {"pid", record.pid},
-                {"uid", record.uid},        {"attached", session.channel != nullptr}, {"slots", session.slot_count},
-                {"memory", session.memory}, {"services", parts_.services.of(index)}};
+    return Json{{"session", record.id},
+                {"name", get_name(record.name)},
+                {"pid", record.pid},
+                {"figures", control::figures_json(parts_.sessions.at(index).figures)}};
   });
 }
 

@@ -39,6 +39,8 @@ class StatusReport {
   /// At most control::kMaxPage rows from `from` on, and where the next page starts (-1: there is none).
   control::Json slots(std::uint64_t from, std::uint64_t max);
   control::Json sessions(std::uint64_t from, std::uint64_t max);
+  /// What processes reported of their services; at most control::kMaxFigurePage processes.
+  control::Json figures(std::uint64_t from, std::uint64_t max);
 
  private:
   control::Json links();

@@ -166,6 +166,51 @@ function slots(state) {
   ], rows.slice(0, kMost), "no slots");
 }
 
+// Requests a second and quantiles since the look before, by process, service and role.
+let figures_before = new Map();
+function quantile(counts, bounds, q) {
+  const total = counts.reduce((a, b) => a + b, 0);
+  if (total === 0) return "";
+  let left = q * total;
+  for (let i = 0; i < counts.length; ++i) {
+    left -= counts[i];
+    if (left <= 0) return (i < bounds.length ? "≤ " + time(bounds[i]) : "> " + time(bounds.at(-1)));
+  }
+  return "";
+}
+function time(us) { return us < 1000 ? `${us} µs` : us < 1e6 ? `${us / 1000} ms` : `${us / 1e6} s`; }
+function requests(state) {
+  const rows = [], now = new Map();
+  for (const process of state.figures) {
+    for (const one of process.figures) {
+      const key = JSON.stringify([process.session, one.service, one.role]);
+      const kept = figures_before.get(key);
+      // Processes report about once a second: a look that sees nothing new shows what the last one showed.
+      const fresh = !kept || kept.requests !== one.requests || state.when_ms - kept.when > 3000;
+      let entry = kept;
+      if (fresh) {
+        const counts = kept ? one.buckets.map((n, i) => Math.max(0, n - kept.buckets[i])) : one.buckets;
+        const seconds = kept ? (state.when_ms - kept.when) / 1000 : 0;
+        entry = { when: state.when_ms, requests: one.requests, buckets: one.buckets, rate: seconds > 0 ? (one.requests - kept.requests) / seconds : 0,
+                  p50: quantile(counts, state.figure_bounds_us, 0.5), p99: quantile(counts, state.figure_bounds_us, 0.99) };
+      }
+      now.set(key, entry);
+      rows.push({ process, one, entry });
+    }
+  }
+  figures_before = now;
+  table("requests", [
+    ["Service", (row) => row.one.service],
+    ["Role", (row) => row.one.role],
+    ["Process", (row) => `${row.process.name} (${row.process.pid})`],
+    ["Requests", (row) => number.format(row.one.requests), "number"],
+    ["A second", (row) => compact.format(row.entry.rate), "number"],
+    ["p50", (row) => row.entry.p50, "number"],
+    ["p99", (row) => row.entry.p99, "number"],
+    ["Failed", (row) => element("span", number.format(row.one.errors), row.one.errors > 0 ? "bad" : ""), "number"],
+  ], rows, "no process reports requests");
+}
+
 function show(state) {
   $("state").textContent = state.trouble || new Date(state.when_ms).toLocaleTimeString();
   $("state").className = state.trouble ? "bad" : "";
@@ -179,6 +224,7 @@ function show(state) {
   problems(state);
   rates(state);
   answers(state);
+  requests(state);
   table("links", [
     ["Peer", (link) => link.peer],
     ["State", (link) => element("span", link.up ? "up" : "down", link.up ? "good" : "bad")],
