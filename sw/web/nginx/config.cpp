@@ -41,7 +41,7 @@ constexpr std::array kDefaultCacheHeaders{
     DefaultHeader{"If-Range", ""},
 };
 
-std::array<ngx_str_t, 9> hidden_headers{{
+std::array<ngx_str_t, 10> hidden_headers{{
     ngx_string("Date"),
     ngx_string("Server"),
     ngx_string("X-Pad"),
@@ -50,6 +50,7 @@ std::array<ngx_str_t, 9> hidden_headers{{
     ngx_string("X-Accel-Limit-Rate"),
     ngx_string("X-Accel-Buffering"),
     ngx_string("X-Accel-Charset"),
+    ngx_string("Slotwire-Unprocessed"),
     ngx_null_string,
 }};
 
