@@ -122,7 +122,7 @@ class Errors(WebTest):
 
     def test_a_broken_connection_is_no_end_of_a_response(self):
         def broken(stream, request):
-            stream.send("HTTP/1.1 200 OK\r\n\r\nhalf")
+            stream.send("HTTP/1.1 200 OK\r\n\r\n" + "half" * 50000)
             stream.backend.go.wait(30)
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             stream.close()
@@ -180,7 +180,7 @@ class Retries(WebTest):
 
     def test_an_unbuffered_body_is_not_repeated(self):
         nginx = self.two(self.drop, self.good, "slotwire_request_buffering off;")
-        self.assertEqual(self.get(nginx, method="PUT", body=b"x")[0], 502)
+        self.assertEqual(self.get(nginx, method="PUT", body=bytes(100000))[0], 502)
         self.assertEqual(self.second.requests, [])
 
     def test_next_upstream_off_and_tries(self):
@@ -233,7 +233,7 @@ class Retries(WebTest):
         status, fields, body = self.get(nginx, "/off", method="POST", body=b"x")
         self.assertEqual((status, body), (503, b"busy"))
         self.assertNotIn("slotwire-unprocessed", fields)
-        self.assertEqual(self.get(nginx, "/streamed", method="POST", body=b"x")[0], 503)
+        self.assertEqual(self.get(nginx, "/streamed", method="POST", body=bytes(100000))[0], 503)
 
     def test_a_503_without_the_mark_is_an_answer(self):
         nginx = self.two(each_request(lambda stream, request: answer(stream, "503 Busy", body="busy")), self.good)

@@ -254,8 +254,11 @@ class WebTest(NodeTest):
             self.skipTest("the nginx module is not built: see scripts/install-deps")
         super().setUp()
         self.nginxes = []
+        self.clients = []
 
     def tearDown(self):
+        for client in self.clients:
+            client.close()
         for nginx in self.nginxes:
             self.assertEqual(nginx.stop(), 0, nginx.log()[-8000:])
             bad = [line for line in nginx.log().splitlines() if re.search(r"\[(alert|emerg|crit)\]|open socket", line)
@@ -294,7 +297,7 @@ class WebTest(NodeTest):
 
     def client(self, nginx):
         stream = nginx.connect()
-        self.addCleanup(stream.close)
+        self.clients.append(stream)
         return stream
 
     def get(self, nginx, target="/", **options):

@@ -165,6 +165,21 @@ Peer* peer_of(ngx_connection_t* c) {
   return &context_of(static_cast<ngx_http_request_t*>(c->data))->peer;
 }
 
+bool has_another(const Peer& peer) {
+  Worker* const worker = Worker::here();
+  const auto* const members = static_cast<GroupMember*>(peer.group->members.elts);
+  for (ngx_uint_t i = 0; worker != nullptr && i < peer.group->members.nelts; ++i) {
+    if (members[i].down) continue;
+    ServicePool* const pool = worker->pool_of(view_of(members[i].service));
+    if (pool == nullptr) continue;
+    if ((peer.tried_members >> i & 1U) == 0) return true;
+    // The process that was asked last is noted when its connection is given back.
+    const bool current = peer.lent != nullptr && &peer.lent->pool() == pool && !peer.has_tried(peer.lent->process());
+    if (pool->untried(peer) > (current ? 1U : 0U)) return true;
+  }
+  return false;
+}
+
 bool replace_connection(Peer& peer) {
   PooledConnection& closed = *peer.lent;
   peer.lent = nullptr;

@@ -47,6 +47,8 @@ ngx_int_t init_peer(ngx_http_request_t* r, ngx_http_upstream_srv_conf_t* upstrea
 
 /// Replaces the connection of a try of which nothing was sent, because its server has closed it. False: none is left.
 bool replace_connection(Peer& peer);
+/// Is there a server that this request has not been sent to?
+bool has_another(const Peer& peer);
 Peer* peer_of(ngx_connection_t* c);
 
 /// The functions by which nginx reads and writes a connection of ours.

@@ -206,7 +206,8 @@ void ServicePool::fail_queue(int status) {
 }
 
 bool ServicePool::is_failing(const GroupMember& rules, time_t now) const {
-  if (processes_.empty()) return last_failure_ != SW_OK;
+  // While slotwired is away nothing is known.
+  if (processes_.empty()) return last_failure_ != SW_OK && last_failure_ != SW_ENGINE_GONE && last_failure_ != SW_BUSY;
   return std::all_of(processes_.begin(), processes_.end(),
                      [&](const auto& process) { return process->is_failing(rules, now); });
 }

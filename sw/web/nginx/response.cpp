@@ -100,7 +100,10 @@ bool add_empty(ngx_http_request_t* r, const ngx_table_elt_t* present, std::strin
 /// A server that began nothing: whatever the method was, another one may be asked.
 void allow_another_try(ngx_http_request_t* r, RequestContext& context) {
   ngx_http_upstream_t& u = *r->upstream;
-  if ((u.conf->next_upstream & NGX_HTTP_UPSTREAM_FT_OFF) != 0 || context.peer.unprocessed >= kMaxUnprocessed) return;
+  if ((u.conf->next_upstream & NGX_HTTP_UPSTREAM_FT_OFF) != 0 || context.peer.unprocessed >= kMaxUnprocessed ||
+      !has_another(context.peer)) {
+    return;
+  }
   auto* const conf = static_cast<ngx_http_upstream_conf_t*>(ngx_palloc(r->pool, sizeof *u.conf));
   if (conf == nullptr) return;
   *conf = *u.conf;
@@ -153,7 +156,7 @@ ngx_int_t process_fields(ngx_http_request_t* r) {
       u.process_header = process_status_line;
       return u.buffer.pos == u.buffer.last ? NGX_AGAIN : process_status_line(r);
     }
-    if (rc != NGX_OK) return invalid(r, "an invalid header line");
+    if (rc != NGX_OK || *r->header_name_end != ':') return invalid(r, "an invalid header line");
     if (u.buffer.pos[-2] != CR) return invalid(r, "a line that ends without CR");
     if (has_control_byte(r->header_start, r->header_end)) return invalid(r, "a control byte in a header");
     if (++context.fields > kMaxFields) return invalid(r, "more than 256 fields");
