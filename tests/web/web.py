@@ -88,10 +88,14 @@ class Stream:
         return found
 
     def exactly(self, count):
-        while len(self.buffered) < count:
-            self._more()
-        found, self.buffered = self.buffered[:count], self.buffered[count:]
-        return found
+        found = bytearray(self.buffered[:count])
+        self.buffered = self.buffered[count:]
+        while len(found) < count:
+            piece = self.socket.recv(min(count - len(found), MEGABYTE))
+            if not piece:
+                raise EOFError
+            found += piece
+        return bytes(found)
 
     def to_end(self):
         try:
