@@ -13,6 +13,8 @@ namespace {
 
 constexpr ngx_uint_t kSpare = 4, kMaxConnections = 256, kQueue = 1024;
 constexpr ngx_msec_t kIdleMs = 60000, kTimeoutMs = 60000, kLockMs = 5000;
+/// Room for a page of 64 KiB with its head, so that its server is done at once.
+constexpr std::size_t kResponseRing = std::size_t{128} << 10;
 constexpr std::size_t kMaxTempFile = std::size_t{1} << 30;
 
 struct DefaultHeader {
@@ -198,7 +200,7 @@ void* create_main_conf(ngx_conf_t* cf) {
                 .queue = kQueue,
                 .idle_timeout = kIdleMs,
                 .request_ring_bytes = 0,
-                .response_ring_bytes = 0};
+                .response_ring_bytes = kResponseRing};
   if (ngx_array_init(&conf->caches, cf->pool, 4, sizeof(ngx_http_file_cache_t*)) != NGX_OK ||
       ngx_array_init(&conf->passes, cf->pool, 4, sizeof(PendingPass)) != NGX_OK ||
       ngx_array_init(&conf->groups, cf->pool, 4, sizeof(ServiceGroup*)) != NGX_OK) {

@@ -271,7 +271,8 @@ void ServicePool::refill() {
     options.out_bytes = static_cast<std::uint32_t>(limits_.response_ring_bytes);
     const int status = sw_start_connect(worker_.context(), service_.c_str(), &options, kOpenMs, this);
     if (status != SW_OK) {
-      if (status != last_failure_) {
+      // Before slotwired is there nobody need know, unless a request waits.
+      if (status != last_failure_ && (status != SW_ENGINE_GONE || waiting_ != 0)) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot connect to service \"%s\": %s",
                       service_.c_str(), sw_last_error());
       }
