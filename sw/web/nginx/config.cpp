@@ -273,6 +273,8 @@ char* merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
   ngx_conf_merge_uint_value(conf.next_upstream_tries, prev.next_upstream_tries, 0);
   ngx_conf_merge_value(conf.buffering, prev.buffering, 1);
   ngx_conf_merge_value(conf.request_buffering, prev.request_buffering, 1);
+  // A body that streams goes on when the response has begun: both ways at a time.
+  conf.preserve_output = conf.request_buffering == 0;
   ngx_conf_merge_value(conf.ignore_client_abort, prev.ignore_client_abort, 0);
   ngx_conf_merge_value(conf.force_ranges, prev.force_ranges, 0);
   ngx_conf_merge_value(conf.pass_request_headers, prev.pass_request_headers, 1);
