@@ -136,7 +136,10 @@ def requests():
     return cases
 
 
-# What the backend answers to /answer/NAME, then closing the connection.
+# What the backend answers to /answer/NAME. It ends the connection then, but after answers that say their length: a request that
+# crossed with the end would fail, as with any server that ends connections without Connection: close.
+KEPT = (r"status.*|none|not-modified|.*location|no-reason.*|chunked.*|keep-alive|cookies|same-fields|cache-fields|type|auth|refresh|empty-value|high-bytes|underscore|spaces|accel.*|server"
+        r"|large|large-chunked")
 ANSWERS = {
     **{f"status {status}": f"HTTP/1.1 {status} Reason\r\nContent-Length: 4\r\nX-A: b\r\n\r\nbody" for status in (200, 201, 202, 203, 205, 206, 226, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404,
                                                                                                        405, 409, 410, 411, 413, 416, 418, 422, 429, 451, 500, 501, 502, 503, 504, 507, 599, 600, 999)},
@@ -244,9 +247,11 @@ class Compare(WebTest):
             if request.target.startswith("/answer/"):
                 name = request.target.removeprefix("/answer/")
                 stream.send(next(text for key, text in ANSWERS.items() if key.replace(" ", "-") == name))
-                stream.socket.shutdown(socket.SHUT_WR)
-                stream.to_end()
-                raise EOFError
+                if not re.fullmatch(KEPT, name):
+                    stream.socket.shutdown(socket.SHUT_WR)
+                    stream.to_end()
+                    raise EOFError
+                continue
             fields = sorted(f"{key}: {value}" for key, value in request.fields)
             body = "\n".join([request.line, *fields, ""]).encode("latin-1") + request.body
             with stream.backend.lock:
