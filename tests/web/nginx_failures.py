@@ -27,6 +27,24 @@ class Errors(WebTest):
         self.left.start()
         self.assertEqual(client.read_response()[::2], (200, b"page"))
 
+    def test_a_slotwired_that_hangs_holds_nobody_up(self):
+        self.backend(each_request(lambda stream, request: answer(stream, body="page")))
+        nginx = self.nginx("slotwire_pass web; slotwire_connect_timeout 300ms; slotwire_read_timeout 300ms;", server="location /own { return 200 own; }")
+        self.assertEqual(self.get(nginx)[0], 200)
+        os.kill(self.left.engine.pid, signal.SIGSTOP)
+        try:
+            # A worker that starts now says hello to it, and waits for no answer.
+            nginx.signal(signal.SIGHUP)
+            nginx.wait_for_log(r"worker process \d+ exited with code 0")
+            client = self.client(nginx)
+            for _ in range(3):
+                self.assertEqual(client.get("/own")[2], b"own")
+            self.assertEqual(self.get(nginx)[0], 504)
+        finally:
+            os.kill(self.left.engine.pid, signal.SIGCONT)
+        while self.get(nginx)[0] != 200:
+            time.sleep(0.1)
+
     def test_a_server_that_does_not_answer(self):
         ended = threading.Event()
 
