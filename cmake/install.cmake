@@ -13,6 +13,13 @@ endif()
 if(TARGET slotwire-pmd)
   install(TARGETS slotwire-pmd LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/slotwire)
 endif()
+if(TARGET ngx_http_slotwire_module)
+  install(TARGETS ngx_http_slotwire_module LIBRARY DESTINATION ${NGINX_MODULES_DIR})
+  install(CODE "
+    file(WRITE \"${CMAKE_BINARY_DIR}/install/mod-http-slotwire.conf\" \"load_module \${CMAKE_INSTALL_PREFIX}/${NGINX_MODULES_DIR}/ngx_http_slotwire_module.so;\\n\")
+  ")
+  install(FILES ${CMAKE_BINARY_DIR}/install/mod-http-slotwire.conf DESTINATION share/nginx/modules-available)
+endif()
 install(TARGETS slotwire slotwire_static EXPORT slotwire-targets
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp

@@ -135,6 +135,38 @@ TEST_P(Restarts, ThatKeptNothingAreToldAsLost) {
   EXPECT_TRUE(accepted->receive(kPatience));
 }
 
+TEST_P(Restarts, AreWhatAContextInTheBackgroundTakesTheFirstStartFor) {
+  client_node().kill();
+  sw_options options;
+  SW_INIT(options);
+  const std::string socket = client_node().socket();
+  options.socket = socket.c_str();
+  options.background = 1;
+  sw_context* context = nullptr;
+  ASSERT_EQ(sw_open(&options, &context), SW_OK) << sw_last_error();
+  EXPECT_EQ(sw_start_connect(context, "svc", nullptr, 1000, nullptr), SW_ENGINE_GONE);
+  EXPECT_STREQ(sw_context_node(context), "");
+  client_node().start();
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(sw_context_process(context), SW_OK);
+    return client_node().name() == sw_context_node(context);
+  }));
+  Ends e = ends();
+  int token = 0;
+  ASSERT_EQ(sw_start_connect(context, "svc", nullptr, 20000, &token), SW_OK) << sw_last_error();
+  const Result<Connection> accepted = e.service.accept(kPatience);
+  ASSERT_TRUE(accepted) << accepted.error().text;
+  sw_connection* connection = nullptr;
+  void* came = nullptr;
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(sw_context_process(context), SW_OK);
+    return sw_connected(context, &came, &connection) == SW_OK;
+  }));
+  EXPECT_EQ(came, &token);
+  sw_connection_close(connection);
+  sw_close(context);
+}
+
 TEST_P(Restarts, AreNotNeededByAnIdleNode) {
   // An idle node sleeps: it wakes for its own timers (a tick each 250 ms, pings), not to poll.
   Ends e = ends();

@@ -95,14 +95,25 @@ sw_context::~sw_context() {
 }
 
 Failure sw_context::open(const sw_options& options) {
-  Failure failure = session_.open();
+  spin_us_ = options.spin_us;
+  yield_us_ = options.yield_us;
+  Failure failure;
+  if (options.background != 0) {
+    session_.open_later();
+  } else {
+    failure = session_.open();
+  }
+  set_policy();
+  return failure;
+}
+
+void sw_context::set_policy() {
   policy_ = session_.wait_policy();
   const auto set = [](std::chrono::nanoseconds& to, std::uint32_t us) {
     if (us != 0 && us != UINT32_MAX) to = std::chrono::microseconds(us);
   };
-  set(policy_.spin, options.spin_us);
-  set(policy_.yield, options.yield_us);
-  return failure;
+  set(policy_.spin, spin_us_);
+  set(policy_.yield, yield_us_);
 }
 
 Failure sw_context::report(std::span<const sw_figures> figures) {
@@ -300,6 +311,7 @@ void sw_context::on_link(const std::string& node, bool up, const std::string& te
 }
 
 void sw_context::on_lost() {
+  set_policy();
   for (auto& [local, connection] : connections_) {
     connection->end->ended(SW_LOST, slotwire::client::end_text(connection->end->info(), SW_LOST, {}));
     lost_.push_back(std::move(connection));

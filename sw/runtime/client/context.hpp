@@ -69,6 +69,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::client::Failure take_slot(const slotwire::control::Answer& answer, std::vector<slotwire::slot::Fd> fds,
                                       sw_connection*& out);
   void tell_closed(std::uint32_t local);
+  /// How long waits last: as the node says, or as the program said.
+  void set_policy();
 
   /// How a sw_start_connect() came out.
   struct Outcome {
@@ -80,6 +82,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   const void* owner_;
   slotwire::client::EngineSession session_;
   slotwire::slot::WaitPolicy policy_;
+  std::uint32_t spin_us_ = 0, yield_us_ = 0;  ///< what the program said; 0: as the node says
   slotwire::client::ReceiveLimits receive_limits_;
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more

@@ -143,6 +143,10 @@ Failure EngineSession::open() {
   return failure;
 }
 
+void EngineSession::open_later() {
+  slot::signal_event(pending_.get());
+}
+
 Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slot::Fd> fds) {
   const core::Result<control::HelloAnswer> hello = control::decode_answer<control::HelloAnswer>(answer);
   try {
@@ -337,6 +341,7 @@ void EngineSession::try_resume() {
   next_try_ns_ = now + kRetryNs;
   arm_timer(kRetryNs);
   if (connect_socket().status != SW_OK) return;
+  if (id_ == 0) return ask_back(Resuming::hello, control::Hello{.version = control::kProcessVersion, .name = name_});
   ask_back(Resuming::resume, resume_message(events_.held()));
 }
 

@@ -75,6 +75,8 @@ class EngineSession {
 
   /// Says hello. A Failure with SW_OK when that worked.
   Failure open();
+  /// Leaves it to process() to say hello, at once and until an engine answers.
+  void open_later();
   /// Tells the engine that this process closes in good order.
   void bye();
 

@@ -90,9 +90,13 @@ typedef struct sw_options {
   uint64_t max_message; /* largest message put together from parts, bytes; 0: 64 MiB */
   uint64_t max_unfinished; /* of all messages that are not complete yet, bytes; a connection that would take more than
                               half of what is left of it is ended with SW_TOO_LARGE. 0: no limit */
+  uint32_t background;     /* 1: sw_open() does not wait for slotwired, which need not be there: sw_context_process()
+                              attaches     as soon as it is, and comes back to it as after a restart. Until then connecting
+                              gives     SW_ENGINE_GONE. For event loops */
+  uint32_t reserved;
 } sw_options;
 
-/* Opens a session. SW_ENGINE_GONE, SW_REFUSED, SW_VERSION. */
+/* Opens a session. SW_ENGINE_GONE, SW_REFUSED, SW_VERSION; with `background` none of them. */
 SW_API int sw_open(const sw_options* options, sw_context** out);
 /* Closes every service and connection of the context in good order, then the session. NULL is allowed. */
 SW_API void sw_close(sw_context* context);

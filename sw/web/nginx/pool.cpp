@@ -1,0 +1,305 @@
+#include "web/nginx/pool.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "web/nginx/peer.hpp"
+#include "web/nginx/worker.hpp"
+
+namespace slotwire::nginx {
+namespace {
+
+/// A connection that could not be opened is tried again after this, then after twice this, ...
+constexpr ngx_msec_t kFirstBackoffMs = 50;
+constexpr ngx_msec_t kLastBackoffMs = 1000;
+/// slotwired is given this long to open a connection.
+constexpr sw_timeout_ms kOpenMs = 5000;
+/// Connections of one service that are opened at a time.
+constexpr std::size_t kOpenAtOnce = 64;
+
+/// Processes that this worker has met.
+std::uint64_t processes_named = 0;
+
+/// May the same connection succeed a moment later?
+bool passes(int status) {
+  return status == SW_LINK_DOWN || status == SW_ENGINE_GONE || status == SW_TIMED_OUT || status == SW_BUSY ||
+         status == SW_LOST;
+}
+
+void make_ready(ngx_event_t* event) {
+  event->ready = 1;
+  if (event->handler == nullptr) return;
+  ngx_post_event(event, &ngx_posted_events);
+}
+
+}  // namespace
+
+// --- processes ---
+
+bool Process::is_failing(const GroupMember& rules, time_t now) const {
+  return rules.max_fails != 0 && fails >= rules.max_fails && now - std::max(failed_at, tried_at) <= rules.fail_timeout;
+}
+
+void Process::note_failure(time_t now) {
+  ++fails;
+  failed_at = now;
+}
+
+void Process::note_success() {
+  fails = 0;
+}
+
+// --- connections ---
+
+bool PooledConnection::is_fresh() const {
+  const void* data = nullptr;
+  std::size_t length = 0;
+  const bool fresh = sw_peek_stream(connection_, &data, &length) == SW_AGAIN;
+  pool_.note_look();
+  return fresh;
+}
+
+void PooledConnection::watch(int what) {
+  if (what == watched_) return;
+  watched_ = what;
+  sw_poller_set(pool_.worker().poller(), connection_, what);
+  pool_.worker().look_again();
+}
+
+void PooledConnection::want(int what) {
+  watch(watched_ | what);
+  pool_.note_look();
+}
+
+void PooledConnection::on_ready(std::uint32_t what) {
+  if (peer == nullptr) return pool_.on_idle_event(*this);
+  ngx_connection_t& c = *peer->connection;
+  int watched = watched_;
+  if ((what & SW_READABLE) != 0) {
+    // What was told and is not taken yet is not told again: the client is slower than the server.
+    if (c.read->ready != 0) watched &= ~SW_READABLE;
+    make_ready(c.read);
+  }
+  if ((what & SW_WRITABLE) != 0) {
+    watched &= ~SW_WRITABLE;
+    make_ready(c.write);
+  }
+  watch(watched);
+}
+
+// --- the pool ---
+
+ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& limits)
+    : worker_(worker), service_(std::move(service)), limits_(limits) {
+  ngx_queue_init(&queue_);
+}
+
+ServicePool::~ServicePool() = default;
+
+void ServicePool::note_look() {
+  if (connecting_ != 0) worker_.look_again();
+}
+
+Process& ServicePool::process_of(const sw_peer& peer) {
+  for (const auto& process : processes_) {
+    if (process->pid == peer.pid && process->node == peer.node) return *process;
+  }
+  auto process = std::make_unique<Process>();
+  process->node = peer.node;
+  process->pid = peer.pid;
+  process->number = ++processes_named;
+  processes_.push_back(std::move(process));
+  return *processes_.back();
+}
+
+PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
+  const time_t now = ngx_time();
+  Process* best = nullptr;
+  std::size_t best_rank = 0;
+  for (const auto& process : processes_) {
+    if (process->idle.empty()) continue;
+    // Tried ones last, failing ones before them, and among equals the one with the fewest requests.
+    const std::size_t rank = (peer.has_tried(*process) ? 2U : 0U) + (process->is_failing(rules, now) ? 1U : 0U);
+    if (best == nullptr || rank < best_rank || (rank == best_rank && process->outstanding < best->outstanding)) {
+      best = process.get();
+      best_rank = rank;
+    }
+  }
+  if (best == nullptr) return nullptr;
+  // A process that failed is given one request after fail_timeout, and others when that succeeded.
+  if (best->fails >= rules.max_fails && best->fails != 0) best->tried_at = now;
+  PooledConnection& connection = *best->idle.back();
+  lend(connection, peer);
+  refill();
+  return &connection;
+}
+
+void ServicePool::lend(PooledConnection& connection, Peer& peer) {
+  std::erase(connection.process().idle, &connection);
+  --idle_;
+  ++connection.process().outstanding;
+  ++connection.requests;
+  connection.peer = &peer;
+}
+
+void ServicePool::give_back(PooledConnection& connection, bool reusable) {
+  --connection.process().outstanding;
+  connection.peer = nullptr;
+  if (!reusable || ngx_exiting || ngx_terminate || !connection.is_fresh()) {
+    close(connection);
+    return refill();
+  }
+  connection.want(SW_READABLE);
+  connection.idle_since = ngx_current_msec;
+  connection.process().idle.push_back(&connection);
+  ++idle_;
+  serve_queue();
+}
+
+void ServicePool::close(PooledConnection& connection) {
+  Process& process = connection.process();
+  if (const auto found = std::find(process.idle.begin(), process.idle.end(), &connection);
+      found != process.idle.end()) {
+    process.idle.erase(found);
+    --idle_;
+  }
+  --process.connections;
+  std::erase_if(connections_, [&](const auto& entry) { return entry.get() == &connection; });
+}
+
+bool ServicePool::enqueue(Peer& peer) {
+  if (waiting_ >= limits_.queue) return false;
+  ngx_queue_insert_tail(&queue_, &peer.link);
+  peer.queued = true;
+  ++waiting_;
+  refill();
+  return true;
+}
+
+void ServicePool::leave_queue(Peer& peer) {
+  if (!peer.queued) return;
+  ngx_queue_remove(&peer.link);
+  peer.queued = false;
+  --waiting_;
+}
+
+void ServicePool::serve_queue() {
+  while (waiting_ != 0 && idle_ != 0) {
+    Peer& peer = *ngx_queue_data(ngx_queue_head(&queue_), Peer, link);
+    PooledConnection* const connection = take(peer, *peer.member);
+    if (connection == nullptr) return;
+    leave_queue(peer);
+    peer.begin(*connection);
+    make_ready(peer.connection->write);
+  }
+}
+
+void ServicePool::fail_queue(int status) {
+  while (waiting_ != 0) {
+    Peer& peer = *ngx_queue_data(ngx_queue_head(&queue_), Peer, link);
+    leave_queue(peer);
+    ngx_log_error(NGX_LOG_ERR, peer.request->connection->log, 0, "no connection to slotwire service \"%s\": %s",
+                  service_.c_str(), sw_status_name(status));
+    peer.failed = true;
+    make_ready(peer.connection->write);
+  }
+}
+
+bool ServicePool::is_failing(const GroupMember& rules, time_t now) const {
+  // While slotwired is away nothing is known.
+  if (processes_.empty()) return last_failure_ != SW_OK && last_failure_ != SW_ENGINE_GONE && last_failure_ != SW_BUSY;
+  return std::all_of(processes_.begin(), processes_.end(),
+                     [&](const auto& process) { return process->is_failing(rules, now); });
+}
+
+std::size_t ServicePool::untried(const Peer& peer) const {
+  return static_cast<std::size_t>(std::count_if(processes_.begin(), processes_.end(), [&](const auto& process) {
+    return process->connections != 0 && !peer.has_tried(*process);
+  }));
+}
+
+void ServicePool::on_connected(int status, sw_connection* connection) {
+  --connecting_;
+  if (status != SW_OK) {
+    backoff_ = std::clamp(backoff_ * 2, kFirstBackoffMs, kLastBackoffMs);
+    next_try_ = ngx_current_msec + backoff_;
+    if (status != last_failure_) {
+      ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot connect to service \"%s\": %s", service_.c_str(),
+                    sw_last_error());
+    }
+    last_failure_ = status;
+    if (!passes(status) && connections_.empty() && connecting_ == 0) fail_queue(status);
+    return refill();
+  }
+  backoff_ = 0;
+  next_try_ = 0;
+  last_failure_ = SW_OK;
+  sw_peer peer;
+  SW_INIT(peer);
+  sw_connection_peer(connection, &peer);
+  Process& process = process_of(peer);
+  auto made = std::make_unique<PooledConnection>(*this, connection, process, peer.slot);
+  if (ngx_exiting || sw_poller_add(worker_.poller(), connection, SW_READABLE, made.get()) != SW_OK) {
+    if (!ngx_exiting) ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: %s", sw_last_error());
+    return;
+  }
+  ++process.connections;
+  made->idle_since = ngx_current_msec;
+  process.idle.push_back(made.get());
+  ++idle_;
+  connections_.push_back(std::move(made));
+  serve_queue();
+}
+
+void ServicePool::on_idle_event(PooledConnection& connection) {
+  if (connection.is_fresh()) return;
+  // A notice that the server ends, or its end: either way no request may begin here.
+  close(connection);
+  refill();
+}
+
+void ServicePool::refill() {
+  const std::size_t wanted = limits_.spare + waiting_;
+  while (!ngx_exiting && idle_ + connecting_ < wanted && connections_.size() + connecting_ < limits_.max &&
+         connecting_ < kOpenAtOnce) {
+    if (next_try_ != 0 && static_cast<ngx_msec_int_t>(next_try_ - ngx_current_msec) > 0) {
+      return worker_.try_again_in(next_try_ - ngx_current_msec);
+    }
+    sw_connect_options options;
+    SW_INIT(options);
+    options.in_bytes = static_cast<std::uint32_t>(limits_.request_ring_bytes);
+    options.out_bytes = static_cast<std::uint32_t>(limits_.response_ring_bytes);
+    const int status = sw_start_connect(worker_.context(), service_.c_str(), &options, kOpenMs, this);
+    if (status != SW_OK) {
+      // Before slotwired is there nobody need know, unless a request waits.
+      if (status != last_failure_ && (status != SW_ENGINE_GONE || waiting_ != 0)) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot connect to service \"%s\": %s",
+                      service_.c_str(), sw_last_error());
+      }
+      last_failure_ = status;
+      backoff_ = kFirstBackoffMs;
+      next_try_ = ngx_current_msec + backoff_;
+      if (!passes(status) && connections_.empty() && connecting_ == 0) fail_queue(status);
+      if (waiting_ != 0) worker_.try_again_in(backoff_);
+      return;
+    }
+    ++connecting_;
+  }
+}
+
+void ServicePool::tidy() {
+  const auto too_old = [&](const PooledConnection& connection) {
+    return ngx_current_msec - connection.idle_since >= limits_.idle_timeout;
+  };
+  for (const auto& process : processes_) {
+    while (idle_ > limits_.spare && !process->idle.empty() && too_old(*process->idle.front())) {
+      close(*process->idle.front());
+    }
+  }
+  const time_t now = ngx_time();
+  std::erase_if(processes_,
+                [&](const auto& process) { return process->connections == 0 && now - process->failed_at > 60; });
+  refill();
+}
+
+}  // namespace slotwire::nginx

@@ -1,0 +1,128 @@
+// Warm connections to one service: opened ahead, lent to one request at a time, closed when nobody needs them.
+#pragma once
+#include <slotwire.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "web/nginx/config.hpp"
+#include "web/nginx/group.hpp"
+
+namespace slotwire::nginx {
+
+class ServicePool;
+class Worker;
+struct Peer;
+
+/// A process that serves the service, as this worker knows it.
+struct Process {
+  std::string node;
+  std::uint32_t pid = 0;
+  std::uint64_t number = 0;                   ///< of this worker, never used twice
+  std::size_t connections = 0;                ///< of this worker
+  std::size_t outstanding = 0;                ///< requests under way
+  ngx_uint_t fails = 0;                       ///< in the last fail_timeout
+  time_t failed_at = 0;                       ///< the last time
+  time_t tried_at = 0;                        ///< when it was given a request after it had failed
+  std::vector<class PooledConnection*> idle;  ///< the one used last at the end
+
+  bool is_failing(const GroupMember& rules, time_t now) const;
+  void note_failure(time_t now);
+  void note_success();
+};
+
+/// One connection to one process.
+class PooledConnection {
+ public:
+  PooledConnection(ServicePool& pool, sw_connection* connection, Process& process, std::uint32_t slot)
+      : pool_(pool), connection_(connection), process_(process), slot_(slot) {}
+  ~PooledConnection() { sw_connection_close(connection_); }
+  PooledConnection(const PooledConnection&) = delete;
+  PooledConnection& operator=(const PooledConnection&) = delete;
+
+  sw_connection* get() const { return connection_; }
+  ServicePool& pool() const { return pool_; }
+  Process& process() const { return process_; }
+  std::uint32_t slot() const { return slot_; }
+  /// Nothing of a response or a notice has come, and the peer has not gone.
+  bool is_fresh() const;
+
+  /// What the poller said: what the request that has it waits for becomes ready.
+  void on_ready(std::uint32_t what);
+  /// Asks to be told (again) when it becomes readable or writable.
+  void want(int what);
+
+  Peer* peer = nullptr;     ///< the request that it is lent to
+  ngx_uint_t requests = 0;  ///< that it was lent to
+  ngx_msec_t idle_since = 0;
+
+ private:
+  void watch(int what);
+
+  ServicePool& pool_;
+  sw_connection* connection_;
+  Process& process_;
+  std::uint32_t slot_;
+  int watched_ = SW_READABLE;  ///< what the poller looks for
+};
+
+class ServicePool {
+ public:
+  ServicePool(Worker& worker, std::string service, const PoolLimits& limits);
+  ~ServicePool();
+  ServicePool(const ServicePool&) = delete;
+  ServicePool& operator=(const ServicePool&) = delete;
+
+  Worker& worker() const { return worker_; }
+  const std::string& service() const { return service_; }
+
+  /// An idle connection to the process with the fewest requests under way, not one that `peer` has tried unless all
+  /// were, and one that fails only if all do. Null: none is idle.
+  PooledConnection* take(Peer& peer, const GroupMember& rules);
+  /// Ends a loan: the connection carries the next request, or is closed.
+  void give_back(PooledConnection& connection, bool reusable);
+  /// Lets `peer` wait for a connection. False: too many wait already.
+  bool enqueue(Peer& peer);
+  void leave_queue(Peer& peer);
+
+  /// Everything that is known of it fails, so that others should be asked.
+  bool is_failing(const GroupMember& rules, time_t now) const;
+  /// Processes that `peer` has not tried, of those that are known.
+  std::size_t untried(const Peer& peer) const;
+  std::size_t processes() const { return processes_.size(); }
+
+  void on_connected(int status, sw_connection* connection);
+  /// An idle connection became readable: its peer says that it ends, or has gone.
+  void on_idle_event(PooledConnection& connection);
+  /// Opens as many connections as the pool should have. Call after anything that changes that.
+  void refill();
+  /// The library was asked whether something is there: it may have taken an event of slotwired on the way, which nobody
+  /// is told of.
+  void note_look();
+  /// Closes what has been idle for long, forgets processes that are gone.
+  void tidy();
+  bool is_unused() const { return idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
+
+ private:
+  Process& process_of(const sw_peer& peer);
+  void lend(PooledConnection& connection, Peer& peer);
+  void serve_queue();
+  void fail_queue(int status);
+  void close(PooledConnection& connection);
+
+  Worker& worker_;
+  std::string service_;
+  const PoolLimits& limits_;
+  std::vector<std::unique_ptr<Process>> processes_;
+  std::vector<std::unique_ptr<PooledConnection>> connections_;
+  ngx_queue_t queue_;  ///< of Peer::link
+  std::size_t waiting_ = 0, idle_ = 0, connecting_ = 0;
+  ngx_msec_t next_try_ = 0;  ///< no connection is opened before, after one could not be
+  ngx_msec_t backoff_ = 0;
+  int last_failure_ = SW_OK;  ///< that was logged
+};
+
+}  // namespace slotwire::nginx

@@ -1,0 +1,216 @@
+// nginx's reads and writes of a connection, as those of a slot's byte stream.
+#include <slotwire.h>
+
+#include <algorithm>
+
+#include "web/nginx/context.hpp"
+#include "web/nginx/peer.hpp"
+#include "web/nginx/worker.hpp"
+
+namespace slotwire::nginx {
+namespace {
+
+/// Room in the ring that is worth a write: with less, a full ring would be filled line by line.
+constexpr std::size_t kLeastWrite = 4096;
+
+/// Nothing more can be read: the stream ended (0), or the connection broke (NGX_ERROR).
+ssize_t end_of_stream(ngx_connection_t* c, Peer& peer) {
+  const void* data = nullptr;
+  std::size_t length = 0;
+  const int status = sw_peek_stream(peer.lent->get(), &data, &length);
+  c->read->ready = 1;  // as a socket that ended: it can be read again, with the same result
+  if (status == SW_OK) {
+    peer.closed_in_order = true;
+    c->read->eof = 1;
+    return 0;
+  }
+  peer.closed_in_order = status == SW_PEER_CLOSED;
+  c->read->error = 1;
+  ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: %s", sw_last_error());
+  return NGX_ERROR;
+}
+
+ssize_t receive(ngx_connection_t* c, u_char* buffer, std::size_t size) {
+  Peer& peer = *peer_of(c);
+  if (peer.lent == nullptr) return NGX_AGAIN;
+  std::size_t done = 0;
+  const int status = sw_read(peer.lent->get(), buffer, size, &done);
+  if (status == SW_OK) {
+    peer.received = true;
+    // A short read does not say that nothing follows (the end of the stream may): that is found by the next one.
+    return static_cast<ssize_t>(done);
+  }
+  if (status == SW_AGAIN) {
+    c->read->ready = 0;
+    peer.lent->want(SW_READABLE);
+    return NGX_AGAIN;
+  }
+  return end_of_stream(c, peer);
+}
+
+ssize_t receive_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
+  ssize_t total = 0;
+  for (; in != nullptr; in = in->next) {
+    auto size = static_cast<std::size_t>(in->buf->end - in->buf->last);
+    if (limit != 0) size = std::min(size, static_cast<std::size_t>(limit - total));
+    if (size == 0) break;
+    const ssize_t n = receive(c, in->buf->last, size);
+    if (n <= 0) return total != 0 ? total : n;
+    total += n;
+    if (static_cast<std::size_t>(n) < size) break;
+  }
+  return total;
+}
+
+/// Bytes that a chain holds.
+std::size_t size_of(ngx_chain_t* in) {
+  off_t size = 0;
+  for (; in != nullptr; in = in->next) {
+    if (ngx_buf_special(in->buf) == 0) size += ngx_buf_size(in->buf);
+  }
+  return static_cast<std::size_t>(size);
+}
+
+/// Moves bytes from the chain's head to `to`; `in` becomes what is left. -1: a file cannot be read.
+ssize_t fill(ngx_chain_t*& in, u_char* to, std::size_t room) {
+  std::size_t filled = 0;
+  while (in != nullptr && filled < room) {
+    ngx_buf_t& buf = *in->buf;
+    if (ngx_buf_special(&buf) != 0) {
+      in = in->next;
+      continue;
+    }
+    const std::size_t n = std::min(room - filled, static_cast<std::size_t>(ngx_buf_size(&buf)));
+    if (ngx_buf_in_memory(&buf) != 0) {
+      ngx_memcpy(to + filled, buf.pos, n);
+      buf.pos += n;
+      if (buf.in_file != 0) buf.file_pos += static_cast<off_t>(n);
+    } else {
+      // Straight from the file into the slot.
+      const ssize_t read = ngx_read_file(buf.file, to + filled, n, buf.file_pos);
+      if (read <= 0) return -1;
+      buf.file_pos += read;
+      filled += static_cast<std::size_t>(read);
+      if (buf.file_pos == buf.file_last) in = in->next;
+      continue;
+    }
+    filled += n;
+    if (ngx_buf_size(&buf) == 0) in = in->next;
+  }
+  while (in != nullptr && ngx_buf_special(in->buf) != 0) in = in->next;
+  return static_cast<ssize_t>(filled);
+}
+
+/// Nothing was sent in this try: nginx may choose another server whatever the method is. Undoes what ngx_http_upstream
+/// noted before it called us.
+void forget_try(ngx_http_request_t* r) {
+  ngx_http_upstream_t& u = *r->upstream;
+  u.request_sent = 0;
+  u.output.in = nullptr;
+  u.output.busy = nullptr;
+  u.output.buf = nullptr;
+  off_t position = 0;
+  for (ngx_chain_t* link = u.request_bufs; link != nullptr; link = link->next) {
+    link->buf->pos = link->buf->start;
+    if (link->buf->in_file != 0) {
+      link->buf->file_pos = position;
+      position = link->buf->file_last;
+    }
+  }
+}
+
+/// Has the connection that a request begins on not ended meanwhile? Takes another one if it has.
+bool begin_on_open_connection(ngx_connection_t* c, Peer& peer) {
+  if (peer.failed || peer.lent == nullptr) {
+    forget_try(peer.request);
+    return false;
+  }
+  while (!peer.lent->is_fresh()) {
+    if (replace_connection(peer)) continue;
+    ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: the server closed the connection, and no other one is idle");
+    forget_try(peer.request);
+    return false;
+  }
+  return true;
+}
+
+ngx_chain_t* send_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
+  Peer& peer = *peer_of(c);
+  if (!peer.wrote && !begin_on_open_connection(c, peer)) {
+    c->write->error = 1;
+    return NGX_CHAIN_ERROR;
+  }
+  std::size_t sent = 0;
+  while (true) {
+    std::size_t left = size_of(in);
+    if (left == 0) return nullptr;
+    if (limit != 0) {
+      if (sent >= static_cast<std::size_t>(limit)) {
+        ngx_post_event(c->write, &ngx_posted_next_events);
+        return in;
+      }
+      left = std::min(left, static_cast<std::size_t>(limit) - sent);
+    }
+    sw_loan loan;
+    SW_INIT(loan);
+    const int status = sw_loan_stream(peer.lent->get(), std::min(left, kLeastWrite), &loan);
+    if (status == SW_AGAIN) {
+      c->write->ready = 0;
+      peer.lent->want(SW_WRITABLE);
+      return in;
+    }
+    if (status != SW_OK) {
+      peer.closed_in_order = status == SW_PEER_CLOSED;
+      c->write->error = 1;
+      ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: %s", sw_last_error());
+      return NGX_CHAIN_ERROR;
+    }
+    const ssize_t filled = fill(in, static_cast<u_char*>(loan.data), std::min<std::size_t>(left, loan.length));
+    if (filled <= 0) {
+      sw_abandon(peer.lent->get());
+      if (filled == 0) return in;
+      c->write->error = 1;
+      return NGX_CHAIN_ERROR;
+    }
+    sw_commit_stream(peer.lent->get(), static_cast<std::size_t>(filled));
+    peer.wrote = true;
+    sent += static_cast<std::size_t>(filled);
+    c->sent += filled;
+  }
+}
+
+ssize_t send(ngx_connection_t* c, u_char* buffer, std::size_t size) {
+  Peer& peer = *peer_of(c);
+  if (peer.lent == nullptr) return NGX_ERROR;
+  std::size_t done = 0;
+  const int status = sw_write(peer.lent->get(), buffer, size, &done);
+  if (status == SW_OK) {
+    peer.wrote = true;
+    c->sent += static_cast<off_t>(done);
+    if (done < size) {
+      c->write->ready = 0;
+      peer.lent->want(SW_WRITABLE);
+    }
+    return static_cast<ssize_t>(done);
+  }
+  if (status == SW_AGAIN) {
+    c->write->ready = 0;
+    peer.lent->want(SW_WRITABLE);
+    return NGX_AGAIN;
+  }
+  c->write->error = 1;
+  ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: %s", sw_last_error());
+  return NGX_ERROR;
+}
+
+}  // namespace
+
+void use_slot_io(ngx_connection_t* c) {
+  c->recv = receive;
+  c->send = send;
+  c->recv_chain = receive_chain;
+  c->send_chain = send_chain;
+  c->sendfile = 1;  // a buffer in a file is read into the slot, not copied before
+}
+
+}  // namespace slotwire::nginx

@@ -1,0 +1,181 @@
+#include "web/nginx/worker.hpp"
+
+#include <array>
+#include <new>
+#include <string>
+
+#include "web/nginx/group.hpp"
+
+namespace slotwire::nginx {
+namespace {
+
+/// Connections that are ready, taken in one turn of the event loop.
+constexpr std::size_t kReadyAtOnce = 256;
+constexpr ngx_msec_t kTidyMs = 1000;
+
+std::unique_ptr<Worker> worker;
+
+}  // namespace
+
+Worker* Worker::here() {
+  return worker.get();
+}
+
+ngx_int_t Worker::start(ngx_cycle_t* cycle) {
+  if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) return NGX_OK;
+  auto* const http = reinterpret_cast<ngx_http_conf_ctx_t*>(ngx_get_conf(cycle->conf_ctx, ngx_http_module));
+  if (http == nullptr) return NGX_OK;
+  const auto& conf = *static_cast<MainConf*>(http->main_conf[ngx_http_slotwire_module.ctx_index]);
+  if (conf.groups.nelts == 0 && !conf.has_variables) return NGX_OK;
+  if ((ngx_event_flags & NGX_USE_CLEAR_EVENT) == 0) {
+    ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "slotwire_pass needs \"use epoll;\" in the block \"events\"");
+    return NGX_ERROR;
+  }
+  auto made = std::make_unique<Worker>(conf);
+  if (!made->open(cycle)) return NGX_ERROR;
+  worker = std::move(made);
+  auto* const groups = static_cast<ServiceGroup**>(conf.groups.elts);
+  for (ngx_uint_t i = 0; i < conf.groups.nelts; ++i) {
+    auto* const members = static_cast<GroupMember*>(groups[i]->members.elts);
+    for (ngx_uint_t j = 0; j < groups[i]->members.nelts; ++j) {
+      if (members[j].down) continue;
+      if (ServicePool* const pool = worker->pool_of(view_of(members[j].service))) pool->refill();
+    }
+  }
+  return NGX_OK;
+}
+
+void Worker::stop() {
+  worker.reset();
+}
+
+bool Worker::open(ngx_cycle_t* cycle) {
+  const auto failed = [&](const char* what) {
+    ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "slotwire: %s: %s", what, sw_last_error());
+    return false;
+  };
+  sw_options options;
+  SW_INIT(options);
+  const std::string socket(view_of(conf_.socket));
+  const std::string name = "nginx";
+  if (!socket.empty()) options.socket = socket.c_str();
+  options.name = name.c_str();
+  options.background = 1;
+  if (sw_open(&options, &context_) != SW_OK) return failed("cannot prepare to attach to slotwired");
+  if (sw_poller_create(context_, &poller_) != SW_OK) return failed("cannot watch slots");
+  socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket_ == -1) {
+    ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_socket_errno, "slotwire: cannot create a socket");
+    return false;
+  }
+  connection_pool_ = ngx_create_pool(256, cycle->log);
+  if (connection_pool_ == nullptr) return false;
+  poll_ = ngx_get_connection(sw_poller_fd(poller_), cycle->log);
+  if (poll_ == nullptr) return false;
+  poll_->data = this;
+  poll_->read->handler = on_poll;
+  poll_->read->log = cycle->log;
+  poll_->read->channel = 1;  // so that a worker that ends does not take it for a client's
+  poll_->write->handler = on_poll;
+  if (ngx_add_event(poll_->read, NGX_READ_EVENT, 0) != NGX_OK) return false;
+  for (ngx_event_t* const timer : {&tidy_, &retry_}) {
+    timer->data = poll_;
+    timer->log = cycle->log;
+    timer->cancelable = 1;
+  }
+  tidy_.handler = on_tidy;
+  retry_.handler = on_retry;
+  ngx_add_timer(&tidy_, kTidyMs);
+  look_again();
+  return true;
+}
+
+Worker::~Worker() {
+  pools_.clear();
+  if (tidy_.timer_set) ngx_del_timer(&tidy_);
+  if (retry_.timer_set) ngx_del_timer(&retry_);
+  if (poll_ != nullptr) {
+    if (poll_->read->posted != 0) {
+      ngx_delete_posted_event(poll_->read);
+    }
+    ngx_free_connection(poll_);
+    poll_->fd = static_cast<ngx_socket_t>(-1);  // the descriptor is the library's
+  }
+  if (connection_pool_ != nullptr) ngx_destroy_pool(connection_pool_);
+  if (socket_ != -1) ::close(socket_);
+  sw_poller_destroy(poller_);
+  sw_close(context_);
+}
+
+ServicePool* Worker::pool_of(std::string_view service) {
+  std::string name(service);
+  if (const auto found = pools_.find(name); found != pools_.end()) return found->second.get();
+  if (pools_.size() >= kMaxServices) return nullptr;
+  auto pool = std::make_unique<ServicePool>(*this, name, conf_.pool);
+  return pools_.emplace(std::move(name), std::move(pool)).first->second.get();
+}
+
+void Worker::look_again() {
+  ngx_post_event(poll_->read, &ngx_posted_next_events);
+}
+
+void Worker::try_again_in(ngx_msec_t ms) {
+  if (!retry_.timer_set) ngx_add_timer(&retry_, ms);
+}
+
+void Worker::look() {
+  std::array<sw_ready, kReadyAtOnce> ready;
+  std::size_t count = 0;
+  const int status = sw_poller_wait(poller_, ready.data(), ready.size(), 0, &count);
+  if (status == SW_OK) {
+    for (std::size_t i = 0; i < count; ++i) static_cast<PooledConnection*>(ready[i].token)->on_ready(ready[i].what);
+    take_outcomes();
+    if (count == 0) refill();  // events of slotwired: it may be there only now
+    return look_again();
+  }
+  take_outcomes();
+  if (status != SW_AGAIN) {
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0, "slotwire: cannot look at slots: %s", sw_last_error());
+    return;
+  }
+  if (sw_poller_arm(poller_) != SW_OK) look_again();
+}
+
+void Worker::take_outcomes() {
+  void* token = nullptr;
+  sw_connection* connection = nullptr;
+  while (true) {
+    const int status = sw_connected(context_, &token, &connection);
+    if (token == nullptr) return;
+    static_cast<ServicePool*>(token)->on_connected(status, connection);
+  }
+}
+
+void Worker::refill() {
+  for (auto& [name, pool] : pools_) pool->refill();
+}
+
+void Worker::tidy() {
+  for (auto entry = pools_.begin(); entry != pools_.end();) {
+    entry->second->tidy();
+    entry = pools_.size() > kMaxServices / 2 && entry->second->is_unused() ? pools_.erase(entry) : std::next(entry);
+  }
+}
+
+void Worker::on_poll(ngx_event_t* event) {
+  static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data)->look();
+}
+
+void Worker::on_tidy(ngx_event_t* event) {
+  auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
+  self.tidy();
+  if (!ngx_exiting) ngx_add_timer(event, kTidyMs);
+}
+
+void Worker::on_retry(ngx_event_t* event) {
+  auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
+  self.refill();
+  self.look_again();
+}
+
+}  // namespace slotwire::nginx

@@ -1,0 +1,64 @@
+// A worker process of nginx as a process of the node.
+#pragma once
+#include <slotwire.h>
+
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+
+#include "web/nginx/pool.hpp"
+
+namespace slotwire::nginx {
+
+/// Attaches, waits on one descriptor in nginx's event loop, and owns the pools. Never waits.
+class Worker {
+ public:
+  /// The one of this process; null where requests are not handled.
+  static Worker* here();
+  static ngx_int_t start(ngx_cycle_t* cycle);
+  static void stop();
+
+  explicit Worker(const MainConf& conf) : conf_(conf) {}
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  sw_context* context() const { return context_; }
+  sw_poller* poller() const { return poller_; }
+  ngx_socket_t socket() const { return socket_; }
+  ngx_pool_t* connection_pool() const { return connection_pool_; }
+  const MainConf& conf() const { return conf_; }
+  /// The pool of a service; null when there are too many.
+  ServicePool* pool_of(std::string_view service);
+  /// Has a look at all slots in this or the next turn of the event loop.
+  void look_again();
+  /// Looks at the pools again in `ms`, to open connections that could not be.
+  void try_again_in(ngx_msec_t ms);
+  void request_began() { ++under_way_; }
+  void request_ended() { --under_way_; }
+
+ private:
+  static constexpr std::size_t kMaxServices = 1024;
+
+  bool open(ngx_cycle_t* cycle);
+  void look();
+  void take_outcomes();
+  void refill();
+  void tidy();
+  static void on_poll(ngx_event_t* event);
+  static void on_tidy(ngx_event_t* event);
+  static void on_retry(ngx_event_t* event);
+
+  const MainConf& conf_;
+  sw_context* context_ = nullptr;
+  sw_poller* poller_ = nullptr;
+  ngx_socket_t socket_ = -1;  ///< what nginx asks for errors of a connection of ours: it never has one
+  ngx_connection_t* poll_ = nullptr;
+  ngx_pool_t* connection_pool_ = nullptr;
+  ngx_event_t tidy_{}, retry_{};
+  std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
+  std::size_t under_way_ = 0;
+  std::size_t idle_looks_ = 0;
+};
+
+}  // namespace slotwire::nginx
