@@ -1,9 +1,10 @@
 # Tests of slotwire and its tunnel against real slotwired processes: one ctest entry for each test method of tests/node/tool_*.py
-# tests/http/tool_*.py and tests/local/tool_*.py, and of tests/dpdk/*_test.py and tests/pmd/*_test.py.
+# tests/http/tool_*.py and tests/local/tool_*.py, of tests/web/serve_*.py and bridge_*.py, and of tests/dpdk/*_test.py and tests/pmd/*_test.py.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 math(EXPR tool_timeout "120 * ${SLOTWIRE_TEST_SLOWNESS}")
 set(tool_environment "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/node;SLOTWIRE_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};SLOTWIRE_TEST_SLOWNESS=${SLOTWIRE_TEST_SLOWNESS}")
-file(GLOB tool_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/http/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/local/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/dpdk/*_test.py
+file(GLOB tool_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/http/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/local/tool_*.py
+     ${CMAKE_CURRENT_SOURCE_DIR}/web/serve_*.py ${CMAKE_CURRENT_SOURCE_DIR}/web/bridge_*.py ${CMAKE_CURRENT_SOURCE_DIR}/dpdk/*_test.py
      ${CMAKE_CURRENT_SOURCE_DIR}/pmd/*_test.py)
 foreach(script ${tool_tests})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${script})
@@ -15,6 +16,8 @@ foreach(script ${tool_tests})
     set(label local)
   elseif(script MATCHES "/http/")
     set(label http)
+  elseif(script MATCHES "/web/")
+    set(label web)
   endif()
   file(STRINGS ${script} lines REGEX "^class |^    def test_")
   foreach(line ${lines})
