@@ -15,6 +15,8 @@ CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
 ENGINE = {"runtime/engine/" + room for room in ENGINE_ORDER} | {"runtime/engine"}
+# What web servers and executing servers are made of; of the runtime they know the public headers of libslotwire alone.
+WEB = {"web/http", "web/server", "web/bridge"}
 ALLOWED = {
     "core": set(),
     "core/regs": set(),
@@ -42,11 +44,14 @@ ALLOWED = {
     "web/page": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs"},
     "web/nginx": set(),  # libslotwire by its installed header, and nginx
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},
-    "tools": CORE | CARDS | ENGINE | {"runtime/blocks", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
+    "web/http": set(),
+    "web/server": {"web/http"},
+    "web/bridge": {"core/slot", "web/http", "web/server"},
+    "tools": CORE | CARDS | ENGINE | WEB | {"runtime/blocks", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
     "sim/http": {"core", "core/http_stream", "sim"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
-FLOORS = ("core", "driver", "runtime", "tools", "web", "sim")
+FLOORS = ("core", "driver", "runtime", "web", "tools", "sim")
 # These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
 STANDARD_ONLY = {"core/slot", "core/blocks", "core/pipeline", "core/http_stream"}
 SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}

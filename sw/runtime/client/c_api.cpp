@@ -231,6 +231,12 @@ int sw_service_fd(const sw_service* service) {
   return service == nullptr ? -1 : service->context->session().fd();
 }
 
+int sw_service_end(sw_service* service) {
+  return guarded(
+      service == nullptr ? nullptr : service->context, [&] { return service->context->end_service(*service); },
+      service);
+}
+
 void sw_service_close(sw_service* service) {
   if (service == nullptr) return;
   guarded(service->context, [&] { service->context->unserve(service); });

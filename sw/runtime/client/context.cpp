@@ -162,11 +162,16 @@ Failure sw_context::serve(const std::string& name, std::size_t backlog, sw_servi
   return {};
 }
 
-void sw_context::unserve(sw_service* service) {
-  session_.services().erase(service->name);
+Failure sw_context::end_service(sw_service& service) {
+  if (std::exchange(service.ended, true)) return {};
+  session_.services().erase(service.name);
   slotwire::control::Answer answer;
   std::vector<slotwire::slot::Fd> fds;
-  session_.request(slotwire::control::Unserve{service->name}, Deadline(5000), answer, fds);
+  return session_.request(slotwire::control::Unserve{service.name}, Deadline(5000), answer, fds);
+}
+
+void sw_context::unserve(sw_service* service) {
+  end_service(*service);
   const std::deque<sw_connection*> waiting = service->waiting;
   for (sw_connection* connection : waiting) close(connection);
   services_.erase(service->name);

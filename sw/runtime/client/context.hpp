@@ -30,6 +30,7 @@ struct sw_service {
   sw_context* context = nullptr;
   std::string name;
   std::size_t backlog = 0;
+  bool ended = false;  ///< by end_service()
   std::deque<sw_connection*> waiting;
 };
 
@@ -41,6 +42,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::client::Failure open(const sw_options& options);
   slotwire::client::Failure report(std::span<const sw_figures> figures);
   slotwire::client::Failure serve(const std::string& name, std::size_t backlog, sw_service*& out);
+  /// Nobody connects any more; those that did can still be accepted.
+  slotwire::client::Failure end_service(sw_service& service);
   void unserve(sw_service* service);
   slotwire::client::Failure connect(const std::string& service, const sw_connect_options& options,
                                     const slotwire::client::Deadline& deadline, sw_connection*& out);

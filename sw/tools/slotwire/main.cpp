@@ -6,6 +6,7 @@
 #include "core/slot/open_files.hpp"
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
+#include "tools/slotwire/web/web.hpp"
 
 namespace {
 
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
   add_call(app, command);
   add_serve(app, command);
   add_tunnel(app, command);
+  add_web(app, command);
   add_stream(app, command);
   add_capture(app, command);
   add_bench(app, command);

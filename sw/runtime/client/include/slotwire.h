@@ -150,6 +150,9 @@ SW_API int sw_accept(sw_service* service, sw_timeout_ms timeout, sw_connection**
 /* Readable when sw_accept() would return a connection, or after sw_context_process() is due. The same as
  * sw_context_fd(). */
 SW_API int sw_service_fd(const sw_service* service);
+/* Ends serving, but connections that were made before can still be accepted (until SW_AGAIN), so that none of them is
+ * closed unseen. Then sw_service_close(). SW_ENGINE_GONE, SW_TIMED_OUT: slotwired was not told. */
+SW_API int sw_service_end(sw_service* service);
 SW_API void sw_service_close(sw_service* service);
 
 /* ---- connections ---- */

@@ -562,6 +562,8 @@ class Service {
   }
   /// Readable when accept() may succeed: the context's descriptor.
   int fd() const { return sw_service_fd(handle_.get()); }
+  /// Ends serving, but connections that were made before can still be accepted, until again. Then close().
+  Result<void> end() { return detail::result_of(sw_service_end(handle_.get())); }
   void close() { handle_.reset(); }
 
  private:

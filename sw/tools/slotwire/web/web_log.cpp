@@ -1,0 +1,83 @@
+#include "tools/slotwire/web/web_log.hpp"
+
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "runtime/control/printable.hpp"
+
+namespace slotwire::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string time_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  std::tm parts{};
+  ::gmtime_r(&now.tv_sec, &parts);
+  std::array<char, 40> text{};
+  const std::size_t n = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text.data() + n, text.size() - n, ".%03ldZ", now.tv_nsec / 1'000'000);
+  return text.data();
+}
+
+void print_json(const Json& line) {
+  std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::fflush(stdout);
+}
+
+void print_text(const std::string& text) {
+  std::fprintf(stderr, "%s %s\n", time_now().c_str(), control::printable(text).c_str());
+}
+
+constexpr unsigned kFirstServerError = 500;
+
+}  // namespace
+
+void WebLog::note(const std::string& event, const std::string& text) const {
+  if (json_) {
+    print_json({{"event", event}, {"time", time_now()}, {"text", text}});
+  } else {
+    print_text(text);
+  }
+}
+
+void WebLog::finished(const web::Finished& request) {
+  ++requests_;
+  if (request.abort != web::Abort::none) ++aborted_;
+  if (request.status >= kFirstServerError) ++failed_;
+  if (quiet_) return;
+  const double seconds = std::chrono::duration<double>(request.time).count();
+  if (json_) {
+    Json line{{"event", "request"},         {"time", time_now()},           {"method", request.method},
+              {"target", request.target},   {"client", request.client},     {"status", request.status},
+              {"body_in", request.body_in}, {"body_out", request.body_out}, {"seconds", seconds}};
+    if (request.abort != web::Abort::none) line["aborted"] = web::name(request.abort);
+    return print_json(line);
+  }
+  std::string text = std::string(request.method) + " " + std::string(request.target) + " for " +
+                     std::string(request.client) + ": " + std::to_string(request.status) + ", " +
+                     std::to_string(request.body_in) + " bytes in, " + std::to_string(request.body_out) + " out, ";
+  std::array<char, 32> number{};
+  std::snprintf(number.data(), number.size(), "%.3f s", seconds);
+  text += number.data();
+  if (request.abort != web::Abort::none) text += ": aborted: " + std::string(web::name(request.abort));
+  print_text(text);
+}
+
+void WebLog::sums() const {
+  if (json_) {
+    print_json({{"event", "stopped"},
+                {"time", time_now()},
+                {"requests", requests_},
+                {"aborted", aborted_},
+                {"failed", failed_}});
+  } else if (!quiet_) {
+    print_text("stopped: " + std::to_string(requests_) + " requests, " + std::to_string(aborted_) +
+               " of them aborted, " + std::to_string(failed_) + " answered with 500 or above");
+  }
+}
+
+}  // namespace slotwire::cli

@@ -1,0 +1,24 @@
+// What `slotwire web serve` writes of itself: a line for each request, and for what went wrong.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "slotwire_web.hpp"
+
+namespace slotwire::cli {
+
+class WebLog {
+ public:
+  /// `json`: one object a line on standard output; else text on standard error. `quiet`: no line for each request.
+  WebLog(bool json, bool quiet) : json_(json), quiet_(quiet) {}
+
+  void note(const std::string& event, const std::string& text) const;
+  void finished(const web::Finished& request);
+  void sums() const;
+
+ private:
+  bool json_, quiet_;
+  std::uint64_t requests_ = 0, aborted_ = 0, failed_ = 0;
+};
+
+}  // namespace slotwire::cli

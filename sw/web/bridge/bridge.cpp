@@ -1,0 +1,197 @@
+#include "web/bridge/bridge.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "web/bridge/fastcgi_relay.hpp"
+#include "web/bridge/http_relay.hpp"
+#include "web/http/text.hpp"
+
+namespace slotwire::web::bridge {
+
+IdleSocket::IdleSocket(Bridge& bridge, std::size_t application, slot::Fd fd)
+    : bridge_(bridge), application_(application), fd_(std::move(fd)) {
+  bridge_.loop().add(fd_.get(), EPOLLIN | EPOLLRDHUP, *this);
+}
+
+IdleSocket::~IdleSocket() {
+  if (fd_) bridge_.loop().remove(fd_.get(), *this);
+}
+
+void IdleSocket::on_events(std::uint32_t) {
+  bridge_.drop_idle(application_, *this);  // it closed, or sent what nobody asked for
+}
+
+slot::Fd IdleSocket::take() {
+  bridge_.loop().remove(fd_.get(), *this);
+  return std::move(fd_);
+}
+
+Bridge::Bridge(Loop& loop, BridgeOptions options, Note note)
+    : loop_(loop), options_(std::move(options)), note_(std::move(note)), idle_timer_(loop) {
+  for (const std::string& address : options_.addresses) {
+    auto application = std::make_unique<Application>();
+    application->number = applications_.size();
+    application->address = parse_address(address);
+    application->ready = !options_.managed;
+    applications_.push_back(std::move(application));
+  }
+}
+
+Bridge::~Bridge() = default;
+
+void Bridge::take(const ExchangePtr& exchange) {
+  const Clock::time_point now = Clock::now();
+  if (options_.protocol == Protocol::fastcgi) {
+    if (const unsigned status = FastCgiRelay::refusal(*exchange, options_.script); status != 0) {
+      exchange->respond(status, {{"content-type", "text/plain"}}, std::string(http::reason_of(status)) + "\n");
+      return;
+    }
+  }
+  Application* const application = queue_.empty() ? choose() : nullptr;
+  if (application != nullptr) return start(*application, exchange, now);
+  if (queue_.size() >= options_.max_queue) {
+    exchange->refuse();
+    return;
+  }
+  wait(exchange, now, false);
+}
+
+/// The one with the fewest requests under way; null: none can take one.
+Application* Bridge::choose() {
+  Application* best = nullptr;
+  for (const auto& application : applications_) {
+    if (!application->ready || application->resting || application->under_way >= options_.at_once) continue;
+    if (best == nullptr || application->under_way < best->under_way) best = application.get();
+  }
+  return best;
+}
+
+void Bridge::start(Application& application, const ExchangePtr& exchange, Clock::time_point since) {
+  ++application.under_way;
+  std::unique_ptr<Relay> relay;
+  switch (options_.protocol) {
+    case Protocol::http:
+      relay = std::make_unique<HttpRelay>(*this, application, exchange, since);
+      break;
+    case Protocol::fastcgi:
+      relay = std::make_unique<FastCgiRelay>(*this, application, exchange, since);
+      break;
+  }
+  Relay& started = *relay;
+  relays_.emplace(&started, std::move(relay));
+  started.start();
+}
+
+void Bridge::wait(const ExchangePtr& exchange, Clock::time_point since, bool first) {
+  const auto place = queue_.emplace(first ? queue_.begin() : queue_.end(), loop_, exchange, since);
+  exchange->on_abort([this, place](Abort) { queue_.erase(place); });
+  place->timer.set(since + options_.queue_time - Clock::now(), [this, place] {
+    const ExchangePtr late = place->exchange;
+    queue_.erase(place);
+    late->on_abort({});
+    late->refuse();
+  });
+}
+
+void Bridge::dispatch() {
+  while (!queue_.empty()) {
+    Application* const application = choose();
+    if (application == nullptr) return;
+    const ExchangePtr exchange = queue_.front().exchange;
+    const Clock::time_point since = queue_.front().since;
+    queue_.pop_front();
+    exchange->on_abort({});
+    start(*application, exchange, since);
+  }
+}
+
+void Bridge::set_ready(std::size_t number, bool ready) {
+  Application& application = *applications_[number];
+  application.ready = ready;
+  application.resting = false;
+  if (ready) return dispatch();
+  application.idle.clear();
+}
+
+void Bridge::rest(std::size_t number, std::function<void()> rested) {
+  Application& application = *applications_[number];
+  application.resting = true;
+  application.idle.clear();
+  if (application.under_way == 0) return rested();
+  rested_[number] = std::move(rested);
+}
+
+slot::Fd Bridge::take_idle(Application& application) {
+  while (!application.idle.empty()) {
+    slot::Fd fd = application.idle.back()->take();
+    application.idle.pop_back();
+    char byte = 0;
+    if (::recv(fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN) return fd;
+  }
+  return {};
+}
+
+void Bridge::keep(Application& application, slot::Fd fd) {
+  if (!application.ready || application.resting || application.idle.size() >= options_.max_idle) return;
+  application.idle.push_back(std::make_unique<IdleSocket>(*this, application.number, std::move(fd)));
+  if (!idle_timer_.is_set()) idle_timer_.set(options_.keep_time, [this] { drop_old(); });
+}
+
+void Bridge::drop_idle(std::size_t application, IdleSocket& socket) {
+  applications_[application]->idle.remove_if([&](const auto& kept) { return kept.get() == &socket; });
+}
+
+void Bridge::drop_old() {
+  const Clock::time_point now = Clock::now();
+  Clock::time_point oldest = Clock::time_point::max();
+  for (const auto& application : applications_) {
+    application->idle.remove_if([&](const auto& kept) { return now - kept->since() >= options_.keep_time; });
+    if (!application->idle.empty()) oldest = std::min(oldest, application->idle.front()->since());
+  }
+  if (oldest != Clock::time_point::max()) idle_timer_.set(oldest + options_.keep_time - now, [this] { drop_old(); });
+}
+
+void Bridge::again(Relay& relay) {
+  again_.push_back(&relay);
+  if (!std::exchange(again_planned_, true)) loop_.next_turn([this] { drive_again(); });
+}
+
+void Bridge::drive_again() {
+  again_planned_ = false;
+  for (Relay* relay : std::exchange(again_, {})) {
+    if (relays_.contains(relay)) relay->drive();
+  }
+}
+
+void Bridge::done(Relay& relay) {
+  Application& application = relay.application();
+  --application.under_way;
+  // Not now: the relay calls this.
+  loop_.later([this, gone = &relay] { relays_.erase(gone); });
+  if (application.under_way == 0) {
+    if (const auto found = rested_.find(application.number); found != rested_.end()) {
+      loop_.later(std::move(found->second));
+      rested_.erase(found);
+    }
+  }
+  if (!queue_.empty()) loop_.later([this] { dispatch(); });
+}
+
+void Bridge::not_reached(Relay& relay, const ExchangePtr& exchange, Clock::time_point since, const std::string& why) {
+  Application& application = relay.application();
+  if (!options_.managed || Clock::now() - since >= options_.queue_time) {
+    note("application " + application.address.text + " cannot be reached: " + why);
+    exchange->refuse();
+    return;
+  }
+  if (application.ready) {
+    set_ready(application.number, false);
+    if (on_unreachable) on_unreachable(application.number);
+  }
+  wait(exchange, since, true);
+}
+
+}  // namespace slotwire::web::bridge

@@ -1,0 +1,138 @@
+// A bridge: hands the requests of a service to applications that speak HTTP or FastCGI over sockets.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "web/bridge/address.hpp"
+#include "web/bridge/loop.hpp"
+#include "web/http/head.hpp"
+
+namespace slotwire::web::bridge {
+
+class Relay;
+class Bridge;
+
+enum class Protocol : std::uint8_t { http, fastcgi };
+
+/// How requests become what PHP-FPM wants to know.
+struct ScriptOptions {
+  std::string root;                  ///< of the scripts, as the FastCGI server sees them
+  std::string index = "index.php";   ///< for a path that ends with a slash
+  std::string suffix = ".php";       ///< paths with a script of another name are not found
+  std::string front;                 ///< "/index.php": answers every path that names no script; empty: 404
+  std::string remote_address_field;  ///< whose value is REMOTE_ADDR; empty: REMOTE_ADDR is 127.0.0.1
+  std::string https_field;           ///< "https" in this field sets HTTPS; empty: not known
+};
+
+struct BridgeOptions {
+  Protocol protocol = Protocol::http;
+  std::vector<std::string> addresses;  ///< of the applications
+  std::size_t at_once = 128;           ///< requests that one application has at one time
+  std::size_t max_queue = 1024;        ///< requests that wait for an application
+  std::size_t max_idle = 32;           ///< kept connections to one application
+  Clock::duration connect_time = std::chrono::seconds(5);
+  Clock::duration silence_time = std::chrono::seconds(60);  ///< an application that neither takes nor sends a byte
+  Clock::duration queue_time = std::chrono::seconds(30);
+  Clock::duration keep_time = std::chrono::seconds(4);  ///< of a kept connection that is not used
+  http::HeadLimits head;
+  ScriptOptions script;
+  bool managed = false;  ///< applications that are not there are being started
+};
+
+/// A kept connection to an application.
+class IdleSocket final : public Source {
+ public:
+  IdleSocket(Bridge& bridge, std::size_t application, slot::Fd fd);
+  ~IdleSocket() override;
+  void on_events(std::uint32_t events) override;
+  slot::Fd take();
+  Clock::time_point since() const { return since_; }
+
+ private:
+  Bridge& bridge_;
+  std::size_t application_;
+  slot::Fd fd_;
+  Clock::time_point since_ = Clock::now();
+};
+
+/// Who answers requests.
+struct Application {
+  std::size_t number = 0;
+  Address address;
+  bool ready = true;     ///< its socket accepts
+  bool resting = false;  ///< gets no new request: it is about to be restarted
+  std::size_t under_way = 0;
+  std::list<std::unique_ptr<IdleSocket>> idle;
+};
+
+/// One thread. Requests beyond what the applications take wait in order, at most BridgeOptions::max_queue of them; more
+/// are refused as not processed.
+class Bridge {
+ public:
+  using Note = std::function<void(const std::string&)>;
+
+  Bridge(Loop& loop, BridgeOptions options, Note note);
+  ~Bridge();
+  Bridge(const Bridge&) = delete;
+  Bridge& operator=(const Bridge&) = delete;
+
+  /// The server's handler.
+  void take(const ExchangePtr& exchange);
+
+  // For the process manager.
+  std::size_t applications() const { return applications_.size(); }
+  const Address& address(std::size_t application) const { return applications_[application]->address; }
+  void set_ready(std::size_t application, bool ready);
+  /// No new request for this one; `rested` is called once when it has none left.
+  void rest(std::size_t application, std::function<void()> rested);
+  /// Called when connecting to one that should be ready failed.
+  std::function<void(std::size_t application)> on_unreachable;
+
+  // For relays.
+  Loop& loop() { return loop_; }
+  const BridgeOptions& options() const { return options_; }
+  void note(const std::string& text) { note_(text); }
+  /// A kept connection; an empty Fd: there is none.
+  slot::Fd take_idle(Application& application);
+  void keep(Application& application, slot::Fd fd);
+  void drop_idle(std::size_t application, IdleSocket& socket);
+  /// The relay has more to do.
+  void again(Relay& relay);
+  void done(Relay& relay);
+  /// The application could not be reached, and nothing of the request was done.
+  void not_reached(Relay& relay, const ExchangePtr& exchange, Clock::time_point since, const std::string& why);
+
+ private:
+  struct Waiting {
+    explicit Waiting(Loop& loop, ExchangePtr exchange, Clock::time_point since)
+        : exchange(std::move(exchange)), since(since), timer(loop) {}
+    ExchangePtr exchange;
+    Clock::time_point since;
+    Timer timer;
+  };
+  Application* choose();
+  void start(Application& application, const ExchangePtr& exchange, Clock::time_point since);
+  void wait(const ExchangePtr& exchange, Clock::time_point since, bool first);
+  void dispatch();
+  void drive_again();
+  void drop_old();
+
+  Loop& loop_;
+  BridgeOptions options_;
+  Note note_;
+  std::vector<std::unique_ptr<Application>> applications_;
+  std::unordered_map<std::size_t, std::function<void()>> rested_;
+  std::list<Waiting> queue_;
+  std::unordered_map<Relay*, std::unique_ptr<Relay>> relays_;
+  std::vector<Relay*> again_;
+  bool again_planned_ = false;
+  Timer idle_timer_;
+};
+
+}  // namespace slotwire::web::bridge

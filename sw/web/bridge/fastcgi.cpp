@@ -1,0 +1,230 @@
+#include "web/bridge/fastcgi.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "web/http/text.hpp"
+
+namespace slotwire::web::bridge::fastcgi {
+namespace {
+
+constexpr char kVersion = 1;
+constexpr char kResponder = 1;
+constexpr std::size_t kMostShort = 127;
+
+char byte_of(std::size_t value, unsigned shift) {
+  return static_cast<char>((value >> shift) & 0xff);
+}
+
+void append_length(std::string& out, std::size_t length) {
+  if (length <= kMostShort) {
+    out += static_cast<char>(length);
+    return;
+  }
+  out += static_cast<char>(byte_of(length, 24) | static_cast<char>(0x80));
+  out += byte_of(length, 16);
+  out += byte_of(length, 8);
+  out += byte_of(length, 0);
+}
+
+int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/// "%2e" is ".". False: an invalid escape or a NUL.
+bool decode(std::string_view text, std::string& out) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size()) return false;
+    const int high = hex(text[i + 1]);
+    const int low = hex(text[i + 2]);
+    if (high < 0 || low < 0 || high + low == 0) return false;
+    out += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return true;
+}
+
+/// Without "." and "..", and one slash where there were several. False: it leads out of the root.
+bool normalise(const std::string& path, std::string& out) {
+  std::vector<std::string_view> parts;
+  std::string_view rest(path);
+  bool ends_with_slash = false;
+  while (!rest.empty()) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view part = rest.substr(0, slash);
+    rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+    ends_with_slash = part.empty() || part == "." || part == ".." || (rest.empty() && slash != std::string_view::npos);
+    if (part == "..") {
+      if (parts.empty()) return false;
+      parts.pop_back();
+    } else if (!part.empty() && part != ".") {
+      parts.push_back(part);
+    }
+  }
+  for (const std::string_view part : parts) out.append("/").append(part);
+  if (ends_with_slash || parts.empty()) out += '/';
+  return true;
+}
+
+bool equal_prefix(std::string_view name, std::string_view prefix) {
+  return name.size() >= prefix.size() && equal_names(name.substr(0, prefix.size()), prefix);
+}
+
+/// "X-Real-IP" becomes HTTP_X_REAL_IP. Empty: a field that scripts do not get: one with an underscore, which could pass
+/// for another; Proxy, which scripts take for the proxy to use; those that have parameters of their own, or concern a
+/// connection.
+std::string param_of(std::string_view name) {
+  constexpr std::array<std::string_view, 9> kNot{
+      "proxy",      "content-length", "content-type", "connection", "transfer-encoding",
+      "keep-alive", "upgrade",        "te",           "expect"};
+  if (name.find('_') != std::string_view::npos || equal_prefix(name, "slotwire-")) return {};
+  if (std::any_of(kNot.begin(), kNot.end(), [&](std::string_view not_this) { return equal_names(name, not_this); }))
+    return {};
+  std::string param = "HTTP_";
+  for (const char c : name) {
+    const bool letter = c >= 'a' && c <= 'z';
+    const bool upper = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    param += letter ? static_cast<char>(c - 'a' + 'A') : upper ? c : '_';
+  }
+  return param;
+}
+
+/// Fields of one name are one parameter.
+void append_fields(std::string& params, const Exchange& exchange) {
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const Field& field : exchange.fields()) {
+    std::string name = param_of(field.name);
+    if (name.empty()) continue;
+    const auto found =
+        std::find_if(values.begin(), values.end(), [&](const auto& entry) { return entry.first == name; });
+    if (found == values.end()) {
+      values.emplace_back(std::move(name), field.value);
+    } else {
+      found->second += found->first == "HTTP_COOKIE" ? "; " : ", ";
+      found->second += field.value;
+    }
+  }
+  for (const auto& [name, value] : values) append_param(params, name, value);
+}
+
+}  // namespace
+
+void append_header(std::string& out, Type type, std::size_t content) {
+  out += kVersion;
+  out += static_cast<char>(type);
+  out += '\0';
+  out += '\1';  // the request's number
+  out += byte_of(content, 8);
+  out += byte_of(content, 0);
+  out += '\0';  // no padding
+  out += '\0';
+}
+
+void append_begin(std::string& out) {
+  append_header(out, Type::begin_request, kHeaderBytes);
+  out += '\0';
+  out += kResponder;
+  out.append(6, '\0');  // no flags: a connection that is kept would hold a child of PHP-FPM
+}
+
+void append_param(std::string& params, std::string_view name, std::string_view value) {
+  append_length(params, name.size());
+  append_length(params, value.size());
+  params += name;
+  params += value;
+}
+
+void append_params(std::string& out, std::string_view params) {
+  while (!params.empty()) {
+    const std::size_t n = std::min(params.size(), kMostContent);
+    append_header(out, Type::params, n);
+    out += params.substr(0, n);
+    params.remove_prefix(n);
+  }
+  append_header(out, Type::params, 0);
+}
+
+bool decode_header(std::string_view bytes, Record& out) {
+  const auto at = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])); };
+  constexpr std::size_t kType = 1, kIdHigh = 2, kIdLow = 3, kLengthHigh = 4, kLengthLow = 5, kPadding = 6;
+  if (bytes[0] != kVersion || at(kIdHigh) != 0 || at(kIdLow) != 1) return false;
+  out.type = static_cast<Type>(bytes[kType]);
+  out.content = at(kLengthHigh) * 256 + at(kLengthLow);
+  out.padding = at(kPadding);
+  return true;
+}
+
+Script find_script(std::string_view target, const ScriptOptions& options) {
+  Script script;
+  if (!target.starts_with('/')) {
+    script.status = http::kBadRequest;
+    return script;
+  }
+  const std::size_t question = target.find('?');
+  if (question != std::string_view::npos) script.query = target.substr(question + 1);
+  std::string decoded;
+  std::string path;
+  if (!decode(target.substr(0, question), decoded) || !normalise(decoded, path)) {
+    script.status = http::kBadRequest;
+    return script;
+  }
+  script.document_uri = path;
+  if (path.ends_with('/')) path += options.index;
+  // "/a.php/b/c" is the script "/a.php" with the path "/b/c".
+  const std::size_t at = path.find(options.suffix + "/");
+  if (at != std::string::npos) {
+    script.name = path.substr(0, at + options.suffix.size());
+    script.path_info = path.substr(at + options.suffix.size());
+  } else if (path.ends_with(options.suffix)) {
+    script.name = path;
+  } else if (!options.front.empty()) {
+    script.name = options.front;
+  } else {
+    script.status = http::kNotFound;
+  }
+  return script;
+}
+
+std::string make_params(const Exchange& x, const Script& script, const ScriptOptions& options) {
+  std::string params;
+  const auto add = [&](std::string_view name, std::string_view value) { append_param(params, name, value); };
+  const std::optional<std::uint64_t> length = x.content_length();
+  const std::string_view host = x.field("host");
+  const std::size_t colon = host.rfind(':');
+  const bool has_port = colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
+  const std::string_view remote =
+      options.remote_address_field.empty() ? std::string_view() : x.field(options.remote_address_field);
+  const bool https = !options.https_field.empty() && equal_names(x.field(options.https_field), "https");
+  add("SCRIPT_FILENAME", options.root + script.name);
+  add("PATH_INFO", script.path_info);
+  add("QUERY_STRING", script.query);
+  add("REQUEST_METHOD", x.method());
+  add("CONTENT_TYPE", x.field("content-type"));
+  add("CONTENT_LENGTH", x.has_body() && length ? std::to_string(*length) : std::string());
+  add("SCRIPT_NAME", script.name);
+  add("REQUEST_URI", x.target());
+  add("DOCUMENT_URI", script.document_uri);
+  add("DOCUMENT_ROOT", options.root);
+  add("SERVER_PROTOCOL", "HTTP/1.1");
+  add("REQUEST_SCHEME", https ? "https" : "http");
+  if (https) add("HTTPS", "on");
+  add("GATEWAY_INTERFACE", "CGI/1.1");
+  add("SERVER_SOFTWARE", "slotwire/" SLOTWIRE_VERSION);
+  add("REMOTE_ADDR", remote.empty() ? std::string_view("127.0.0.1") : remote);
+  add("REMOTE_PORT", "0");
+  add("SERVER_NAME", has_port ? host.substr(0, colon) : host);
+  add("SERVER_PORT", has_port ? host.substr(colon + 1) : std::string_view(https ? "443" : "80"));
+  add("REDIRECT_STATUS", "200");
+  append_fields(params, x);
+  return params;
+}
+
+}  // namespace slotwire::web::bridge::fastcgi

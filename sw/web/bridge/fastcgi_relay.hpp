@@ -1,0 +1,42 @@
+// A request at a FastCGI server, such as PHP-FPM.
+#pragma once
+#include "web/bridge/fastcgi.hpp"
+#include "web/bridge/relay.hpp"
+
+namespace slotwire::web::bridge {
+
+/// A connection for each request, which ends with it: a kept one would hold a child of PHP-FPM.
+class FastCgiRelay final : public Relay {
+ public:
+  FastCgiRelay(Bridge& bridge, Application& application, const ExchangePtr& exchange, Clock::time_point since);
+
+  /// The status that answers a request which no script can answer; 0: one can.
+  static unsigned refusal(const Exchange& exchange, const ScriptOptions& options);
+
+ private:
+  void begin() override;
+  void frame_piece(std::size_t bytes) override;
+  void end_piece() override {}
+  void end_body() override;
+  void understand() override;
+  void stream_ended() override;
+
+  bool read_content();
+  std::size_t read_head(std::string_view content);
+  void begin_response();
+  void read_errors(std::string_view content);
+  void note_errors();
+  void request_ended();
+
+  http::HeadLimits limits_;
+  ScriptOptions script_;
+  fastcgi::Record record_;
+  std::size_t content_left_ = 0, padding_left_ = 0;
+  std::string header_;  ///< of a record, as far as it has come
+  std::string head_;    ///< of the output, as far as it has come
+  std::string end_;     ///< the content of the last record
+  std::string errors_;  ///< a line that is not complete
+  bool in_body_ = false;
+};
+
+}  // namespace slotwire::web::bridge

@@ -1,0 +1,79 @@
+// The loop of a server: accepts, waits for all its connections together, keeps their times.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "web/server/mailbox.hpp"
+#include "web/server/server_connection.hpp"
+
+namespace slotwire::web::detail {
+
+class ServerCore {
+ public:
+  ServerCore(Context context, Service service, Poller poller, Handler handler, ServerOptions options);
+  ~ServerCore();
+  ServerCore(const ServerCore&) = delete;
+  ServerCore& operator=(const ServerCore&) = delete;
+
+  Result<void> run();
+  Result<bool> step();
+  Result<void> arm();
+  std::optional<Clock::time_point> next_time() const;
+  bool is_over() const { return draining_ && connections_.empty(); }
+  /// Any thread; async-signal-safe.
+  void request_stop(bool at_once);
+
+  // For connections.
+  const ServerOptions& options() const { return options_; }
+  const Handler& handler() const { return handler_; }
+  const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
+  void touch(ServerConnection& connection);
+  void watch(ServerConnection& connection, Interest what);
+  void set_alarm(ServerConnection& connection);
+  /// It has ended, and is closed once nothing points to it any more.
+  void ended(ServerConnection& connection) { ended_.push_back(&connection); }
+  bool is_draining() const { return draining_; }
+  std::size_t requests = 0;  ///< under way
+  std::size_t muted = 0;     ///< connections whose slots nobody waits for
+
+  std::size_t connections() const { return connections_.size(); }
+  Context& context() { return context_; }
+  const Poller& poller() const { return poller_; }
+
+ private:
+  Result<bool> step_waiting(Deadline deadline);
+  bool drive_touched();
+  void take_signals();
+  void accept();
+  void admit(Connection connection);
+  void make_room();
+  bool look_for_gone();
+  void ring_alarms();
+  void begin_drain();
+  void bury();
+
+  Context context_;
+  std::optional<Service> service_;
+  Poller poller_;
+  Handler handler_;
+  ServerOptions options_;
+  std::shared_ptr<Mailbox> mailbox_;
+  std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> connections_;
+  std::optional<Connection> waiting_;  ///< accepted while all places are taken
+  std::vector<ServerConnection*> touched_, ended_;
+  std::set<std::pair<Clock::time_point, ServerConnection*>> alarms_;
+  std::atomic<int> stop_requested_{0};
+  bool draining_ = false;
+  std::optional<Clock::time_point> drain_end_;
+  std::uint32_t rounds_ = 0;
+};
+
+}  // namespace slotwire::web::detail

@@ -1,0 +1,390 @@
+"""`slotwire web serve --http`: an application that knows nothing of slots, behind two linked nodes."""
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+from application import pieces
+from web_nodes import MEGABYTE, TIMEOUT, RawClient, WebTest, eventually, free_port, private_memory
+
+APPLICATION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "application.py")
+
+
+def known(size):
+    digest = hashlib.sha256()
+    for piece in pieces(size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+class BridgeTest(WebTest):
+    def start_application(self, address=None):
+        self.address = address or f"{self.addresses['right']}:{free_port(self.addresses['right'])}"
+        application = self.start([sys.executable, APPLICATION, self.address])
+        application.wait_for("listening")
+        return application
+
+    def start_bridge(self, *options):
+        self.bridge = self.start(["web", "serve", "web", *options], self.right)
+        self.bridge.wait_for("requests for service 'web'")
+
+    def start_all(self, *options):
+        self.application = self.start_application()
+        self.start_bridge("--http", self.address, *options)
+        self.start_front("-q")
+
+    def start_managed(self, processes, *options):
+        self.start_bridge("--http", f"unix:{self.directory}/app-{{n}}.sock", "--start",
+                          f"{sys.executable} {APPLICATION} unix:{{socket}}", "--processes", str(processes), *options)
+        for number in range(processes):
+            self.bridge.wait_for(f"process {number} accepts")
+        self.start_front("-q")
+
+
+class Pages(BridgeTest):
+    def test_pages_of_every_kind(self):
+        self.start_all()
+        client = self.client()
+        status, fields, body = client.get("/?a=b", "X-One: 1", "Connection: x-two", "X-Two: 2", "Keep-Alive: 5", "TE: gzip",
+                                          "Slotwire-Timeout: 10000", "Slotwire-Other: x", "Proxy-Connection: x")
+        self.assertEqual(status, 200)
+        lines = body.decode().split("\n")
+        self.assertEqual(lines[1], "GET /?a=b HTTP/1.1")
+        self.assertEqual([line for line in lines[2:] if line], ["Host: test", "X-One: 1"])
+        self.assertNotIn("connection", fields)
+        for target in ("/bytes/1000000", "/chunks/1000000"):
+            status, fields, body = client.get(target)
+            self.assertEqual((status, hashlib.sha256(body).hexdigest()), (200, known(1000000)))
+        status, fields, body = client.get("/stream/1000000")
+        self.assertEqual((status, fields["transfer-encoding"], hashlib.sha256(body).hexdigest()), (200, ["chunked"], known(1000000)))
+        client.send("HEAD /bytes/1000 HTTP/1.1\r\nHost: t\r\n\r\n")
+        status, fields, body = client.response("HEAD")
+        self.assertEqual((status, fields["content-length"]), (200, ["1000"]))
+        for wanted in (204, 304, 404, 500):
+            self.assertEqual(client.get(f"/status/{wanted}")[0], wanted)
+        self.assertEqual(client.get("/raw/early-hints")[2], b"ok")
+
+    def test_bodies_up_and_down_at_a_gigabyte(self):
+        self.start_all("-q")
+        size = 1 << 30
+        made = f"import sys; sys.path.insert(0, {os.path.dirname(APPLICATION)!r}); from application import pieces\n"
+        made += f"for piece in pieces({size}): sys.stdout.buffer.write(piece)"
+        source = subprocess.Popen([sys.executable, "-c", made], stdout=subprocess.PIPE)
+        put = subprocess.run(["curl", "-sS", "-T", "-", "-H", "Expect:", self.url + "/sum"], stdin=source.stdout, capture_output=True,
+                             timeout=110)
+        source.stdout.close()
+        source.wait()
+        self.assertEqual(put.stdout.decode(), f"{size} {known(size)}", put.stderr)
+        got = subprocess.run(f"curl -sS {self.url}/bytes/{size} | sha256sum", shell=True, capture_output=True, timeout=110)
+        self.assertEqual(got.stdout.split()[0].decode(), known(size), got.stderr)
+        self.assertLess(private_memory(self.bridge.pid), 32 * 1024, "KiB")
+
+    def test_bodies_with_a_length_and_in_chunks(self):
+        self.start_all()
+        client = self.client()
+        body = os.urandom(3 * MEGABYTE)
+        want = f"{len(body)} {hashlib.sha256(body).hexdigest()}".encode()
+        client.send(f"PUT /sum HTTP/1.1\r\nHost: t\r\nContent-Length: {len(body)}\r\n\r\n")
+        client.send(body)
+        self.assertEqual(client.response()[2], want)
+        client.send("POST /sum HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for at in range(0, len(body), 100000):
+            piece = body[at:at + 100000]
+            client.send(b"%X;ext=1\r\n%s\r\n" % (len(piece), piece))
+        client.send("0\r\nTrailer: x\r\n\r\n")
+        self.assertEqual(client.response()[2], want)
+        client.send("PUT /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        self.assertEqual(client.head()[0], 100)
+        client.send("abc")
+        self.assertEqual(client.response()[2].split()[0], b"3")
+
+    def test_an_answer_before_the_body_has_arrived(self):
+        self.start_all()
+        client = self.client()
+        client.send("PUT /early HTTP/1.1\r\nHost: t\r\nContent-Length: 100000000\r\n\r\n")
+        client.send(bytes(100000))
+        self.assertEqual(client.response()[0], 403)
+
+    def test_a_websocket_passes(self):
+        self.start_all()
+        client = self.client()
+        client.send("GET /socket HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n")
+        status, fields, _ = client.response()
+        self.assertEqual((status, fields["upgrade"], fields["sec-websocket-accept"]), (101, ["websocket"], ["x"]))
+        body = os.urandom(4 * MEGABYTE)
+        sender = threading.Thread(target=lambda: client.send(body))
+        sender.start()
+        self.assertEqual(client.file.read(len(body)), body)
+        sender.join()
+        client.socket.shutdown(1)
+        self.assertTrue(client.is_closed())
+        self.bridge.wait_for(r"GET /socket .*: 101, 4194304 bytes in, 4194304 out")
+
+    def test_a_protocol_that_was_not_asked_for_is_refused(self):
+        self.start_all()
+        self.assertEqual(self.client().get("/socket")[0], 502)
+
+    def test_invalid_responses_are_not_passed_on(self):
+        self.start_all()
+        for name in ("two-lengths", "both", "folded", "bare-lf", "large", "no-head"):
+            with self.subTest(name):
+                client = self.client()
+                self.assertEqual(client.get(f"/raw/{name}")[0], 502)
+                self.assertEqual(client.get("/bytes/3")[0], 200)
+        client = self.client()
+        self.assertNotIn("slotwire-unprocessed", client.get("/raw/unprocessed")[1])
+        # What an application sends beyond its response reaches nobody.
+        self.assertEqual(client.get("/raw/more")[2], b"abc")
+        self.assertEqual(len(client.get("/bytes/7")[2]), 7)
+        for name in ("bad-chunk", "short"):
+            with self.subTest(name):
+                client = self.client()
+                client.send(f"GET /raw/{name} HTTP/1.1\r\nHost: t\r\n\r\n")
+                with self.assertRaises(ConnectionResetError):  # before the head is sent, or within the body
+                    self.assertEqual(client.head()[0], 200)
+                    client.file.read()
+
+    def test_a_kept_connection_that_the_application_closed_is_replaced(self):
+        self.start_all("--keep-time", "60s")
+        client = self.client()
+        self.assertEqual(client.get("/bytes/3")[0], 200)
+        self.application.stop(signal.SIGKILL)
+        self.application = self.start_application(self.address)
+        self.assertEqual(client.get("/bytes/3")[0], 200)
+        client.send("PUT /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc")
+        self.assertEqual(client.response()[0], 200)
+
+
+class Ends(BridgeTest):
+    def test_a_client_that_leaves_ends_the_work(self):
+        self.start_all()
+        client = self.client()
+        client.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.application.wait_for("waiting")
+        client.break_off()
+        self.application.wait_for("left")
+        self.bridge.wait_for("aborted: the client is gone")
+        client = self.client()
+        client.send("PUT /wait HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nabc")
+        _, after = self.application.wait_for("waiting", after=3)
+        client.break_off()
+        self.application.wait_for("left", after)
+        client = self.client()
+        client.send("GET /bytes/1000000000 HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.assertEqual(client.head()[0], 200)
+        client.break_off()
+        self.bridge.wait_for("GET /bytes/1000000000 .*aborted: the client is gone")
+
+    def test_the_deadline_ends_the_work(self):
+        self.start_all()
+        client = self.client()
+        self.assertEqual(client.get("/wait", "Slotwire-Timeout: 100")[0], 504)
+        self.application.wait_for("left")
+        self.assertEqual(client.get("/bytes/3")[0], 200)
+
+    def test_an_application_that_is_silent_is_given_up(self):
+        self.start_all("--timeout", "200ms")
+        client = self.client()
+        self.assertEqual(client.get("/wait")[0], 504)
+        self.application.wait_for("left")
+        # A client that takes its time is not the application's fault.
+        client.send("PUT /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 6\r\n\r\nabc")
+        time.sleep(0.5)
+        client.send("def")
+        self.assertEqual(client.response()[0], 200)
+
+    def test_an_application_that_is_not_there_is_said_as_not_processed(self):
+        self.address = f"{self.addresses['right']}:{free_port(self.addresses['right'])}"
+        self.start_bridge("--http", self.address)
+        self.start_front("-q")
+        status, fields, _ = self.client().get("/bytes/3")
+        self.assertEqual((status, fields["slotwire-unprocessed"]), (503, ["1"]))
+        self.bridge.wait_for("cannot be reached: Connection refused")
+        self.start_application(self.address)
+        self.assertEqual(self.client().get("/bytes/3")[0], 200)
+
+    def test_requests_wait_in_order_and_then_are_refused(self):
+        self.start_all("--at-once", "2", "--max-queue", "3")
+        clients = [self.client() for _ in range(5)]
+        for client in clients[:2]:
+            client.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
+        eventually(lambda: self.application.count("waiting") == 2, "two requests at the application")
+        for client in clients[2:]:
+            client.send("GET /bytes/5 HTTP/1.1\r\nHost: t\r\n\r\n")
+        status, fields = None, None
+        while status != 503:  # until all three wait
+            status, fields, _ = self.client().get("/bytes/5", "Slotwire-Timeout: 300")
+            self.assertIn(status, (503, 504))
+        self.assertEqual(fields["slotwire-unprocessed"], ["1"])
+        clients[0].break_off()
+        for client in clients[2:]:
+            self.assertEqual(client.response()[0], 200)
+
+    def test_a_slow_client_holds_nobody_and_no_memory(self):
+        self.start_all("-q")
+        slow = [self.client() for _ in range(20)]
+        for client in slow:
+            client.send("GET /bytes/100000000 HTTP/1.1\r\nHost: t\r\n\r\n")
+            self.assertEqual(client.head()[0], 200)
+        other = self.client()
+        for _ in range(20):
+            self.assertEqual(len(other.get("/bytes/100000")[2]), 100000)
+        self.assertLess(private_memory(self.bridge.pid), 32 * 1024, "KiB")
+
+    def test_draining_under_load_fails_no_request(self):
+        self.start_all("-q")
+        second = self.start(["web", "serve", "web", "--http", self.address, "-q"], self.right)
+        second.wait_for("requests for service")
+        load = Load(self, 8)
+        load.answered(200)
+        self.bridge.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.bridge.wait(), 0)
+        before = load.count()
+        load.answered(before + 200)
+        load.end()
+        self.assertEqual(load.failures, [])
+
+
+class Managed(BridgeTest):
+    def test_processes_share_the_requests_and_end_with_the_bridge(self):
+        self.start_managed(3)
+        pids = {self.request("GET", "/slow/1")[2] for _ in range(20)}
+        load = Load(self, 6, "/slow/5")
+        load.answered(60)
+        load.end()
+        self.assertEqual(load.failures, [])
+        self.assertEqual(len(load.bodies | pids), 3)
+        self.assertEqual(self.bridge.stop(), 0)
+        for pid in load.bodies:
+            self.assertFalse(os.path.exists(f"/proc/{int(pid)}"))
+
+    def test_processes_end_when_the_bridge_is_killed(self):
+        self.start_managed(2)
+        load = Load(self, 4, "/slow/5")
+        load.answered(20)
+        load.end()
+        self.bridge.stop(signal.SIGKILL)
+        for pid in load.bodies:
+            eventually(lambda: not os.path.exists(f"/proc/{int(pid)}"), "the end of a process")
+
+    def test_a_process_that_is_killed_under_load_is_started_anew(self):
+        self.start_managed(2, "-q")
+        load = Load(self, 8, "/slow/3")
+        load.answered(50)
+        victim = int(next(iter(load.bodies)))
+        os.kill(victim, signal.SIGKILL)
+        self.bridge.wait_for(f"pid {victim}.*ended by signal 9")
+        before = load.count()
+        load.answered(before + 100)
+        load.end()
+        # Of the requests that it had, those were lost; no other one.
+        self.assertLessEqual(len(load.failures), 8)
+        self.assertEqual({status for status in load.failures}, {502} if load.failures else set())
+        self.assertEqual(len(load.bodies), 3)
+
+    def test_one_process_that_ends_is_waited_for(self):
+        self.start_managed(1)
+        self.assertEqual(self.client().get("/exit")[0], 502)
+        self.assertEqual(self.client().get("/bytes/3")[0], 200)
+
+    def test_starting_all_processes_anew_under_load_fails_no_request(self):
+        for processes in (1, 2):
+            with self.subTest(processes=processes):
+                if processes == 2:
+                    self.front_process.stop()
+                    self.bridge.stop()
+                self.start_managed(processes, "-q")
+                load = Load(self, 6, "/slow/2")
+                load.answered(50)
+                before = set(load.bodies)
+                self.bridge.process.send_signal(signal.SIGHUP)
+                self.bridge.wait_for("all processes were started anew")
+                load.answered(load.count() + 50)
+                load.end()
+                self.assertEqual(load.failures, [])
+                self.assertEqual(len(load.bodies - before), processes)
+
+    def test_a_command_that_cannot_run_is_said(self):
+        self.start_bridge("--http", f"unix:{self.directory}/none.sock", "--start", "/no/such/program 'an argument'")
+        self.bridge.wait_for("process 0 .*: cannot run /no/such/program: No such file or directory")
+        self.bridge.wait_for("process 0 .* ended with status 127")
+        self.start_front("-q")
+        self.assertEqual(self.client().get("/bytes/3", "Slotwire-Timeout: 300")[0], 504)
+
+    def test_what_processes_print_is_noted(self):
+        self.start_managed(1)
+        self.bridge.wait_for(r"process 0 \(pid \d+\): listening")
+
+
+class Load:
+    """Clients that ask for one page after the other; each on a connection that it keeps while it may."""
+
+    def __init__(self, test, clients, target="/bytes/1000"):
+        self.test = test
+        self.target = target
+        self.failures = []
+        self.bodies = set()
+        self.done = 0
+        self.ending = False
+        self.changed = threading.Condition()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        client = None
+        while not self.ending:
+            try:
+                if client is None:
+                    client = RawClient(self.test.front)
+                client.send(f"GET {self.target} HTTP/1.1\r\nHost: t\r\n\r\n")
+                # A drain notice in front of a response is passed over; between two it closes the connection.
+                status, fields, body = client.response()
+                with self.changed:
+                    if status != 200:
+                        self.failures.append(status)
+                    else:
+                        self.bodies.add(body)
+                    self.done += 1
+                    self.changed.notify_all()
+                if fields.get("connection") == ["close"] or self.noticed(client):
+                    client.close()
+                    client = None
+            except (OSError, TypeError, AssertionError) as error:
+                with self.changed:
+                    self.failures.append(repr(error))
+                    self.done += 1
+                    self.changed.notify_all()
+                client = None
+
+    @staticmethod
+    def noticed(client):
+        client.socket.setblocking(False)
+        try:
+            return bool(client.file.peek(1))
+        except BlockingIOError:
+            return False
+        finally:
+            client.socket.settimeout(TIMEOUT)
+
+    def count(self):
+        with self.changed:
+            return self.done
+
+    def answered(self, count):
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.done >= count, TIMEOUT):
+                raise AssertionError(f"{self.done} instead of {count} requests were answered")
+
+    def end(self):
+        self.ending = True
+        for thread in self.threads:
+            thread.join()
+
+
+if __name__ == "__main__":
+    unittest.main()
