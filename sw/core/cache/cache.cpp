@@ -16,6 +16,9 @@ constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr int kLooks = 8;
 /// Entries at the tail that one store spares for being asked for more often, before it gives up.
 constexpr unsigned kMostSpared = 16;
+/// The same if others wait for the reply. From kMostSpared on the one goes that was asked for least of those so far, at
+/// the end the next one.
+constexpr unsigned kMostSparedIfWanted = 64;
 /// Words that are kept free, so that most items can be moved without a moment in which they are not there.
 constexpr std::size_t kMostReserve = 1024;
 /// Frequencies are halved after so many counts for each entry.
@@ -48,7 +51,7 @@ class Cache::Lock {
     part.check_marks();
     if (!taken_over) return;
     add(part.shard().locks_taken_over, 1);
-    part.recount(cache.seed_);
+    part.repair(cache.seed_);
   }
   ~Lock() {
     if (held_) word_.store(0, std::memory_order_release);
@@ -261,8 +264,7 @@ Word* Cache::choose_slot(Part& part, const Key& key, Time now, std::uint64_t fre
     Word* first = nullptr;
     int count = 0;
     for (Word& slot : bucket) {
-      const std::uint64_t word = slot.load(std::memory_order_relaxed);
-      if (word != 0 && Part::position_in(word) >= part.tail()) continue;
+      if (!part.is_free(slot)) continue;
       ++count;
       first = &slot;
     }
@@ -271,6 +273,11 @@ Word* Cache::choose_slot(Part& part, const Key& key, Time now, std::uint64_t fre
     free = first;
   }
   if (free != nullptr) return free;
+  for (const auto bucket : part.buckets(key.hash)) {
+    for (Word& slot : bucket) {
+      if (part.move_to_other_bucket(slot, seed_)) return &slot;
+    }
+  }
   std::uint64_t least = Frequencies::kMost + 1;
   Word* found = nullptr;
   std::optional<Item> victim;
@@ -295,8 +302,21 @@ Word* Cache::choose_slot(Part& part, const Key& key, Time now, std::uint64_t fre
   return found;
 }
 
-bool Cache::pass_tail(Part& part, const Key& key, std::size_t words, Time now, std::uint64_t frequency,
-                      unsigned& spared) {
+/// A search for room at the tail of a log.
+struct Cache::Search {
+  std::size_t words = 0;        ///< of the new item
+  std::uint64_t frequency = 0;  ///< of its key
+  bool wanted = false;
+  unsigned spared = 0;
+  std::uint64_t least = Frequencies::kMost;  ///< frequency of those that were spared
+
+  bool is_over() const { return spared >= (wanted ? kMostSparedIfWanted : kMostSpared); }
+  bool may_go(std::uint64_t its) const {
+    return its < frequency || (wanted && spared >= kMostSpared && (its <= least || is_over()));
+  }
+};
+
+bool Cache::pass_tail(Part& part, const Key& key, Time now, Search& search) {
   const Position tail = part.tail();
   const std::size_t left = part.at(tail).size();
   if (left < Item::kHeaderWords) {
@@ -327,22 +347,23 @@ bool Cache::pass_tail(Part& part, const Key& key, std::size_t words, Time now, s
     return part.shard().accounts[service].bytes.load(std::memory_order_relaxed);
   };
   const bool same = item->service == key.service;
-  const bool is_over = bytes_of(key.service) + (words * sizeof(Word)) > half;
+  const bool is_over = bytes_of(key.service) + (search.words * sizeof(Word)) > half;
   if (!same && !is_over && bytes_of(item->service) > half) return pass(its.evictions);
   const bool may_go = same || !is_over;  // who has its share takes nothing from others
-  if (may_go && (spared >= kMostSpared || part.frequencies().estimate(hash) < frequency)) return pass(its.evictions);
-  if (spared >= 2 * kMostSpared) return false;
-  ++spared;
+  const std::uint64_t frequency = part.frequencies().estimate(hash);
+  if (may_go && search.may_go(frequency)) return pass(its.evictions);
+  if (search.is_over()) return false;
+  ++search.spared;
+  if (may_go) search.least = std::min(search.least, frequency);
   if (!part.spare(*item, *slot, hash)) add(its.evictions, 1);
   return true;
 }
 
 bool Cache::make_room(Part& part, const Key& key, std::size_t words, Time now, std::uint64_t frequency, bool wanted) {
   const std::size_t reserve = std::min(part.log_words() / 32, kMostReserve);
-  unsigned spared = 0;
+  Search search{.words = words, .frequency = frequency, .wanted = wanted};
   while (part.free_words() < part.needed(words) + reserve) {
-    if (spared >= kMostSpared && !wanted) return false;
-    if (!pass_tail(part, key, words, now, frequency, spared)) return false;
+    if (!pass_tail(part, key, now, search)) return false;
   }
   return true;
 }

@@ -130,7 +130,8 @@ class Cache {
   Word* slot_of(const Part& part, const Key& key, std::optional<Item>& item) const;
   Word* choose_slot(Part& part, const Key& key, Time now, std::uint64_t frequency, bool wanted);
   bool make_room(Part& part, const Key& key, std::size_t words, Time now, std::uint64_t frequency, bool wanted);
-  bool pass_tail(Part& part, const Key& key, std::size_t words, Time now, std::uint64_t frequency, unsigned& spared);
+  struct Search;
+  bool pass_tail(Part& part, const Key& key, Time now, Search& search);
   bool lock(Word& word, bool& taken_over) const;
 
   std::span<std::byte> memory_;

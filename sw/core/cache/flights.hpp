@@ -54,7 +54,8 @@ class Flights {
     ticket.role = (found >> kTagShift) == (own >> kTagShift) ? Role::follower : Role::outsider;
     return ticket;
   }
-  /// Takes over from a leader that is no more. False: somebody else did, or it has finished: look again.
+  /// Takes the place of a leader that is no more, of the same key or of another one. False: somebody else did, or it
+  /// has finished: look again.
   bool take_over(Ticket& ticket, std::uint64_t hash, Owner self, std::uint64_t deadline) {
     const std::uint64_t own = claim_of(hash, self);
     std::uint64_t expected = ticket.claim;

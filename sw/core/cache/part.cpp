@@ -148,6 +148,23 @@ void Part::remove(Word& slot) {
   slot.store(0, std::memory_order_release);
 }
 
+bool Part::move_to_other_bucket(Word& slot, std::uint64_t seed) {
+  const std::uint64_t word = slot.load(std::memory_order_relaxed);
+  const std::optional<Item> item = item_named(word);
+  if (!item) return false;
+  for (const auto bucket : buckets(hash_of_item(*item, seed))) {
+    if (&slot >= bucket.data() && &slot < bucket.data() + bucket.size()) continue;
+    for (Word& other : bucket) {
+      if (!is_free(other)) continue;
+      // In both places for a moment. Readers that look there before and here after find nothing, and look again.
+      other.store(word, std::memory_order_release);
+      slot.store(0, std::memory_order_release);
+      return true;
+    }
+  }
+  return false;
+}
+
 bool Part::spare(const Item& item, Word& slot, std::uint64_t hash) {
   const std::span<Word> from = at(item.position).subspan(item.header_words(), item.words - item.header_words());
   if (free_words() >= needed(item.words)) {
@@ -175,7 +192,7 @@ bool Part::spare(const Item& item, Word& slot, std::uint64_t hash) {
   return true;
 }
 
-void Part::recount(std::uint64_t seed) {
+void Part::repair(std::uint64_t seed) {
   for (Account& account : shard_->accounts) {
     account.entries.store(0, std::memory_order_relaxed);
     account.bytes.store(0, std::memory_order_relaxed);
@@ -188,7 +205,18 @@ void Part::recount(std::uint64_t seed) {
     }
     const std::optional<Item> item = item_at(position);
     if (!item || item->words == 0) return reset();
-    if (!item->filler && slot_naming(hash_of_item(*item, seed), position) != nullptr) account(*item, true);
+    if (!item->filler) {
+      const std::uint64_t hash = hash_of_item(*item, seed);
+      if (const Word* const slot = slot_naming(hash, position); slot != nullptr) {
+        account(*item, true);
+        for (const auto bucket : buckets(hash)) {
+          for (Word& other : bucket) {
+            if (&other != slot && other.load(std::memory_order_relaxed) == slot->load(std::memory_order_relaxed))
+              other.store(0, std::memory_order_release);
+          }
+        }
+      }
+    }
     position += item->words;
   }
 }

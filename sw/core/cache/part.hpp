@@ -50,6 +50,11 @@ class Part {
   Word* slot_naming(std::uint64_t hash, Position position) const;
   /// The item that an index word names. None: it names nothing that is there.
   std::optional<Item> item_named(std::uint64_t word) const;
+  /// A place in the index that names nothing which is in the log.
+  bool is_free(const Word& slot) const {
+    const std::uint64_t word = slot.load(std::memory_order_relaxed);
+    return word == 0 || position_in(word) < tail();
+  }
   std::uint64_t hash_of_item(const Item& item, std::uint64_t seed) const;
 
   // For the owner of the shard. Each leaves the shard right after every single store.
@@ -78,11 +83,13 @@ class Part {
   }
   /// Takes the item of an index place out.
   void remove(Word& slot);
+  /// Has the item of `slot` named by a place of its other bucket, if there is one.
+  bool move_to_other_bucket(Word& slot, std::uint64_t seed);
   /// Moves the item at the tail, which `slot` names, to the head. False: there was no room, and it is gone.
   bool spare(const Item& item, Word& slot, std::uint64_t hash);
   void account(const Item& item, bool in);
-  /// Counts anew what each service has, after a writer died.
-  void recount(std::uint64_t seed);
+  /// Puts right what a writer that died may have left: an item that is named twice, and what each service has.
+  void repair(std::uint64_t seed);
   std::uint64_t entries() const;
 
  private:

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ class NodeCache {
   static std::shared_ptr<NodeCache> open_existing(const std::string& name);
 
   Cache& cache() { return *cache_; }
+  std::span<std::byte> memory() const { return {mapping_.data(), mapping_.size()}; }
   /// False in a child that was forked: it has this object too, and nobody finds the memory through it.
   bool is_own() const;
 

@@ -84,6 +84,10 @@ Query::Result Query::wait(Time deadline, const slot::WaitPolicy& policy, const s
           return Result::interrupted;
       }
     }
+    if (ticket_->role == Flights::Role::outsider &&
+        (Flights::is_overdue(*ticket_, boot_time()) || !is_alive(Flights::owner_of(*ticket_), true))) {
+      leads = flights.take_over(*ticket_, key_.hash, cache_.self(), own_end);
+    }
     // Whoever leads looks once more, too: the last leader may have stored its reply since the first look.
     if (look_again()) {
       finish(FlightOutcome::stored);
