@@ -1,4 +1,5 @@
-// The application of the FastCGI contender: answers /1k and /64k with so many bytes. One process, one request at a time.
+// The application of the FastCGI contender: answers /1k and /64k with so many bytes. One process, one request at a
+// time.
 //   bench_web_fcgi    accepts on descriptor 0, as spawn-fcgi and systemd pass it
 #include <fcgiapp.h>
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
-CORE = {"core", "core/regs", "core/blocks", "core/slot", "core/pipeline", "core/carriers"}
+CORE = {"core", "core/regs", "core/blocks", "core/cache", "core/slot", "core/pipeline", "core/carriers"}
 CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
@@ -22,6 +22,7 @@ ALLOWED = {
     "core/regs": set(),
     "core/slot": {"core/regs"},
     "core/blocks": set(),
+    "core/cache": set(),
     "core/pipeline": {"core/slot", "core/regs"},
     "core/carriers": {"core", "core/pipeline", "core/slot", "core/regs"},
     "core/http_stream": {"core", "core/pipeline"},
@@ -33,11 +34,12 @@ ALLOWED = {
     "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
     "runtime/blocks": {"core/blocks", "core/slot", "core/regs"},
+    "runtime/cache": {"runtime/blocks", "core/cache", "core/slot", "core/regs"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/sandbox": {"core", "core/slot"},
     "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
     "runtime/gate": {"runtime/control", "runtime/http", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
-    "runtime/client": {"runtime/blocks", "core/blocks", "runtime/control", "core", "core/slot", "core/regs"},
+    "runtime/client": {"runtime/blocks", "runtime/cache", "core/blocks", "core/cache", "runtime/control", "core", "core/slot", "core/regs"},
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
@@ -47,13 +49,13 @@ ALLOWED = {
     "web/http": set(),
     "web/server": {"web/http"},
     "web/bridge": {"core/slot", "web/http", "web/server"},
-    "tools": CORE | CARDS | ENGINE | WEB | {"runtime/blocks", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
+    "tools": CORE | CARDS | ENGINE | WEB | {"runtime/blocks", "runtime/cache", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
     "sim/http": {"core", "core/http_stream", "sim"},
     "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
 FLOORS = ("core", "driver", "runtime", "web", "tools", "sim")
 # These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
-STANDARD_ONLY = {"core/slot", "core/blocks", "core/pipeline", "core/http_stream"}
+STANDARD_ONLY = {"core/slot", "core/blocks", "core/cache", "core/pipeline", "core/http_stream"}
 SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 

@@ -118,8 +118,16 @@ TEST(SlotRecord, HostileHeadersBreakTheReaderForEver) {
       with([](RecordHeader& h) { h.kind = static_cast<RecordKind>(0); }),
       with([](RecordHeader& h) { h.kind = static_cast<RecordKind>(8); }),
       with([](RecordHeader& h) { h.kind = static_cast<RecordKind>(255); }),
-      with([](RecordHeader& h) { h.flags = 4; }),
+      with([](RecordHeader& h) { h.flags = 8; }),
       with([](RecordHeader& h) { h.flags = 0xff; }),
+      with([](RecordHeader& h) {
+        h.kind = RecordKind::error;
+        h.flags = slotwire::slot::kWhole | slotwire::slot::kCacheable;
+      }),
+      with([](RecordHeader& h) {
+        h.kind = RecordKind::stream;
+        h.flags = slotwire::slot::kWhole | slotwire::slot::kCacheable;
+      }),
   };
   for (const RecordHeader& header : cases) {
     Ring ring;

@@ -22,6 +22,14 @@ using regs::RecordKind;
 inline constexpr std::uint8_t kFirstPart = regs::kRecordFirst;
 inline constexpr std::uint8_t kLastPart = regs::kRecordLast;
 inline constexpr std::uint8_t kWhole = kFirstPart | kLastPart;
+/// Request: a cacheable reply is welcome. Reply and message: the payload begins with a cache header (docs/cache.md).
+inline constexpr std::uint8_t kCacheable = 0x04;
+
+/// Whether a record of this kind may have these flags.
+constexpr bool flags_fit(RecordKind kind, std::uint8_t flags) {
+  const bool may_be_cacheable = kind == RecordKind::message || kind == RecordKind::request || kind == RecordKind::reply;
+  return (flags & ~(kWhole | (may_be_cacheable ? kCacheable : 0))) == 0;
+}
 
 /// A record's header as it lies in the ring.
 struct RecordHeader {
@@ -153,7 +161,8 @@ class RecordReader {
     const std::uint64_t lines = record_lines(view.header.length);
     const auto kind = static_cast<std::uint8_t>(view.header.kind);
     if (lines > consumer_.ring().lines() || kind < static_cast<std::uint8_t>(RecordKind::message) ||
-        kind > static_cast<std::uint8_t>(RecordKind::end_of_stream) || (view.header.flags & ~kWhole) != 0) {
+        kind > static_cast<std::uint8_t>(RecordKind::end_of_stream) ||
+        !flags_fit(view.header.kind, view.header.flags)) {
       malformed_ = true;
       return std::nullopt;
     }

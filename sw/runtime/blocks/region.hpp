@@ -4,9 +4,6 @@
 // The first process that opens a region makes it, the next ones find it, and when the last one ends nothing is left
 // ("Regions" in docs/blocks.md).
 #pragma once
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -17,24 +14,10 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
+#include "runtime/blocks/meeting.hpp"
 #include "runtime/blocks/region_layout.hpp"
 
 namespace slotwire::blocks {
-
-/// An address of an abstract socket.
-struct SocketAddress {
-  sockaddr_un address{};
-  socklen_t length = 0;
-
-  static SocketAddress abstract(std::string_view name);
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
-};
-
-/// Whether the process `pid` that was started at `start_time` still runs.
-bool is_alive(std::uint32_t pid, std::uint64_t start_time);
-/// Start time of a process, as in Member; 0: there is no such process; kUnknownStart: it cannot be read now.
-inline constexpr std::uint64_t kUnknownStart = ~std::uint64_t{0};
-std::uint64_t start_time_of(std::uint32_t pid);
 
 /// Removes a member and its entries from a directory, and counts the change. If the caller dies on the way, the member
 /// is still there for the next one to remove. Under the lock, unless nobody else has this memory.

@@ -176,7 +176,8 @@ int sw_open(const sw_options* options, sw_context** out) {
         socket != nullptr && *socket != 0 ? socket : kDefaultSocket,
         given.name != nullptr ? given.name : program_name(),
         slotwire::client::ReceiveLimits{given.max_message == 0 ? kDefaultMaxMessage : given.max_message,
-                                        given.max_unfinished, 0});
+                                        given.max_unfinished, 0},
+        given.cache_bytes);
     const Failure failure = context->open(given);
     if (failure.status == SW_OK) *out = context.release();
     return report(failure);
@@ -399,6 +400,20 @@ int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t
       needed_for(data, length), reply);
 }
 
+int sw_call_cached(sw_connection* connection, uint16_t method, const void* key, size_t key_length, const void* data,
+                   size_t length, sw_timeout_ms timeout, sw_message* reply) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        sw_message message{};
+        Failure failure = connection->end->call_cached(method, bytes(key, key_length), bytes(data, length),
+                                                       Deadline(timeout), message);
+        to_caller(message, reply);
+        return failure;
+      },
+      needed_for(key, key_length), needed_for(data, length), reply);
+}
+
 int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
                   uint32_t* id) {
   return guarded(
@@ -434,6 +449,40 @@ int sw_reply(sw_connection* connection, uint32_t id, const void* data, size_t le
         return connection->end->send({.kind = RecordKind::reply, .id = id}, bytes(data, length), Deadline(timeout));
       },
       needed_for(data, length));
+}
+
+int sw_reply_cached(sw_connection* connection, uint32_t id, const void* data, size_t length,
+                    const sw_cacheable* cacheable, sw_timeout_ms timeout) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        const sw_cacheable given = from_caller(cacheable);
+        if (given.key == nullptr && given.key_length != 0) return null_pointer();
+        return connection->end->reply_cached(id, bytes(data, length), given, Deadline(timeout));
+      },
+      needed_for(data, length), cacheable);
+}
+
+int sw_invalidate(sw_connection* connection, const sw_invalidation* what, sw_timeout_ms timeout) {
+  return guarded(
+      context_of(connection),
+      [&] {
+        const sw_invalidation given = from_caller(what);
+        if (given.key == nullptr && given.key_length != 0) return null_pointer();
+        return connection->end->invalidate(given, Deadline(timeout));
+      },
+      what);
+}
+
+int sw_invalidate_service(sw_service* service, const sw_invalidation* what, sw_timeout_ms timeout) {
+  return guarded(
+      service == nullptr ? nullptr : service->context,
+      [&] {
+        const sw_invalidation given = from_caller(what);
+        if (given.key == nullptr && given.key_length != 0) return null_pointer();
+        return service->context->invalidate(*service, given, Deadline(timeout));
+      },
+      what);
 }
 
 int sw_reply_some(sw_connection* connection, uint32_t id, const void* data, size_t length, size_t* done) {

@@ -35,8 +35,13 @@ ConnectionInfo info_of(const control::SlotInfo& slot) {
 }
 
 Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
-                       ReceiveLimits& limits)
-    : session_(session), info_(std::move(info)), policy_(policy), limits_(limits), link_up_(info_.link_up) {
+                       ReceiveLimits& limits, CacheUse& cache_use)
+    : session_(session),
+      info_(std::move(info)),
+      policy_(policy),
+      limits_(limits),
+      cache_use_(cache_use),
+      link_up_(info_.link_up) {
   if (fds.size() != (info_.direct ? 4U : 3U))
     throw std::invalid_argument("slotwired sent the wrong number of descriptors for a slot");
   if (info_.local >= slot::kMaxSessionSlots) throw std::invalid_argument("slotwired sent a bell that does not exist");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/slot/record.hpp"
+#include "runtime/client/cache_use.hpp"
 #include "runtime/client/engine_session.hpp"
 #include "runtime/client/given_up.hpp"
 #include "runtime/client/held_messages.hpp"
@@ -18,6 +19,10 @@ namespace slotwire::client {
 
 /// Method number that the library answers by itself: slotwire ping.
 inline constexpr std::uint16_t kPingMethod = 0xffff;
+/// The deadline as a request carries it.
+std::uint32_t deadline_us(const Deadline& deadline);
+/// The kinds of failure after which the answer may still come.
+bool may_pass(int status);
 /// Messages kept for receive() while a call waits for its answer.
 inline constexpr std::size_t kMaxInbox = 4096;
 
@@ -43,7 +48,7 @@ class Connection {
  public:
   /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
   Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
-             ReceiveLimits& limits);
+             ReceiveLimits& limits, CacheUse& cache_use);
   ~Connection() { limits_.unfinished -= assembly_.counted; }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -98,6 +103,14 @@ class Connection {
   /// Waits for the answer to call `id`; what arrives meanwhile is kept for receive(). The call stays under way when
   /// this fails with a status that may pass.
   Failure answer_of(std::uint32_t id, const Deadline& deadline, sw_message& reply);
+  /// call(), unless the cache of the node has the reply to `method` and `key` or will have it soon.
+  Failure call_cached(std::uint16_t method, std::span<const std::byte> key, std::span<const std::byte> data,
+                      const Deadline& deadline, sw_message& reply);
+  /// A reply that the caller's node may keep, if the caller asked for that; else a plain one.
+  Failure reply_cached(std::uint32_t id, std::span<const std::byte> data, const sw_cacheable& cacheable,
+                       const Deadline& deadline);
+  /// Tells the client that replies which it may have kept are valid no more.
+  Failure invalidate(const sw_invalidation& what, const Deadline& deadline);
   Failure cancel(std::uint32_t id);
   bool is_cancelled(std::uint32_t id);
   void interrupt();
@@ -125,6 +138,7 @@ class Connection {
     slot::RecordHeader header;
     std::span<const std::byte> data;
     Held* held = nullptr;
+    CacheNote note{};  ///< of a cacheable reply; its key lies where the data does
   };
 
   Failure send_parts(slot::RecordHeader header, std::span<const std::byte> data, const Deadline& deadline);
@@ -141,6 +155,21 @@ class Connection {
   /// Takes the answer to call `id` from what was kept for receive().
   std::optional<Incoming> take_kept_answer(std::uint32_t id);
   Failure take_answer(const Incoming& answer, sw_message& reply);
+  /// answer_of(), with the cache header of the reply if it has one.
+  Failure answer_of(std::uint32_t id, const Deadline& deadline, sw_message& reply, CacheNote* note);
+  /// Looks at records that have arrived since the last look: at those that count before they are taken.
+  void look_ahead();
+  /// The cache, and this connection's service in it; nullptr: there is none.
+  cache::Cache* cache();
+  /// Takes the cache header off a record that has one. False: it is damaged. `looked_at`: look_ahead() saw the record.
+  bool take_note(Incoming& incoming, bool looked_at);
+  void invalidated(const slot::RecordHeader& header, const CacheNote& note);
+  Failure call_noted(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply,
+                     CacheNote& note);
+  Failure send_noted(slot::RecordHeader header, const CacheHeader& note, std::span<const std::byte> key,
+                     std::span<const std::byte> data, const Deadline& deadline);
+  void ask_for_invalidations();
+  static void hand_out_found(const cache::Found& found, Held& held, sw_message& out);
   Failure wait_for_records(const Deadline& deadline);
   /// Stores what is waited for. False: look again before you sleep.
   bool ask_to_be_woken(int what);
@@ -164,6 +193,7 @@ class Connection {
   ConnectionInfo info_;
   slot::WaitPolicy policy_;
   ReceiveLimits& limits_;
+  CacheUse& cache_use_;
   slot::Space own_, other_;
   slot::Fd wake_, peer_wake_;
   slot::RecordWriter writer_;
@@ -185,7 +215,14 @@ class Connection {
   std::uint32_t next_call_ = 0;
   GivenUpCalls given_up_;
   CancelledRequests cancelled_;
-  slot::Position scanned_ = 0;  ///< is_cancelled() has looked at all records before it
+  slot::Position scanned_ = 0;  ///< look_ahead() has looked at all records before it
+  cache::Cache* cache_ = nullptr;
+  cache::ServiceId cache_service_ = 0;
+  bool cache_asked_ = false;          ///< cache_ is known
+  cache::Time control_looked_ = 0;    ///< when a call of call_cached() looked at the control socket
+  bool tells_invalidations_ = false;  ///< the client has asked for replies that can be kept
+  bool asked_for_invalidations_ = false;
+  RequestsForCache asked_;
   std::atomic<bool> interrupted_{false};
   std::uint32_t idle_looks_ = 0;
   bool link_up_ = true;

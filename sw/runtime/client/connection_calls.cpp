@@ -13,22 +13,21 @@ using slot::RecordKind;
 /// Longest deadline that a request can carry (32 bits of microseconds), in milliseconds.
 constexpr std::int64_t kMaxDeadlineMs = 4'000'000;
 
-std::uint32_t deadline_us(const Deadline& deadline) {
-  if (deadline.never()) return 0;
-  return static_cast<std::uint32_t>(std::min(deadline.left_ms(), kMaxDeadlineMs) * 1000);
-}
-
-/// The kinds of failure after which the answer may still come.
-bool may_pass(int status) {
-  return status == SW_TIMED_OUT || status == SW_CANCELLED || status == SW_LINK_DOWN || status == SW_ENGINE_GONE ||
-         status == SW_AGAIN;
-}
-
 bool is_answer(const RecordHeader& header, std::uint32_t id) {
   return (header.kind == RecordKind::reply || header.kind == RecordKind::error) && header.id == id;
 }
 
 }  // namespace
+
+std::uint32_t deadline_us(const Deadline& deadline) {
+  if (deadline.never()) return 0;
+  return static_cast<std::uint32_t>(std::min(deadline.left_ms(), kMaxDeadlineMs) * 1000);
+}
+
+bool may_pass(int status) {
+  return status == SW_TIMED_OUT || status == SW_CANCELLED || status == SW_LINK_DOWN || status == SW_ENGINE_GONE ||
+         status == SW_AGAIN;
+}
 
 Failure Connection::start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
                                std::uint32_t& id) {
@@ -99,12 +98,17 @@ Failure Connection::take_answer(const Incoming& answer, sw_message& reply) {
 }
 
 Failure Connection::answer_of(std::uint32_t id, const Deadline& deadline, sw_message& reply) {
+  return answer_of(id, deadline, reply, nullptr);
+}
+
+Failure Connection::answer_of(std::uint32_t id, const Deadline& deadline, sw_message& reply, CacheNote* note) {
   if (const std::optional<Incoming> kept = take_kept_answer(id)) return take_answer(*kept, reply);
   calling_ = true;
   Failure failure;
   while (failure.status == SW_OK) {
     const std::optional<Incoming> incoming = next_incoming(failure);
     if (incoming && is_answer(incoming->header, id)) {
+      if (note != nullptr) *note = incoming->note;
       failure = take_answer(*incoming, reply);
       break;
     }
@@ -123,7 +127,7 @@ Failure Connection::answer_of(std::uint32_t id, const Deadline& deadline, sw_mes
 }
 
 /// Looks only at records that arrived since the last look, so a request costs one look however full the ring is.
-bool Connection::is_cancelled(std::uint32_t id) {
+void Connection::look_ahead() {
   const slot::Position head = reader_.consumer().head();
   // What was handed out was noted when it was.
   std::uint32_t skip = std::max(scanned_ - head, held_.lines());
@@ -131,9 +135,19 @@ bool Connection::is_cancelled(std::uint32_t id) {
     const std::optional<slot::RecordView> view = reader_.peek(skip);
     if (!view) break;
     if (view->header.kind == RecordKind::cancel) cancelled_.add(view->header.id);
+    if (view->header.kind == RecordKind::request && (view->header.flags & slot::kCacheable) != 0)
+      tells_invalidations_ = true;
+    if (view->header.kind == RecordKind::message && (view->header.flags & slot::kCacheable) != 0) {
+      // A damaged one ends the connection when it is taken.
+      if (const auto note = CacheNote::of(view->header.kind, view->payload)) invalidated(view->header, *note);
+    }
     skip += view->lines;
   }
   scanned_ = head + skip;
+}
+
+bool Connection::is_cancelled(std::uint32_t id) {
+  look_ahead();
   return cancelled_.contains(id);
 }
 

@@ -27,7 +27,7 @@ Failure Connection::send_some(RecordHeader header, std::span<const std::byte> da
   if (Failure failure = sending_parts_ ? end_failure() : may_send(); failure.status != SW_OK) return failure;
   if (done > data.size() || (done != 0) != sending_parts_)
     return {SW_INVALID, "this is not the message that was begun"};
-  header.flags = slot::kWhole;
+  header.flags |= slot::kWhole;
   if (done == 0 && writer_.write(header, data)) {
     done = data.size();
     notify_written();
@@ -39,8 +39,8 @@ Failure Connection::send_some(RecordHeader header, std::span<const std::byte> da
     wanted_lines_ = static_cast<std::uint32_t>(slot::record_lines(n));
     const std::uint32_t lines = wanted_lines_;
     if (writer_.producer().writable(lines) < lines) return wait(SW_WRITABLE, Deadline(0), [] { return false; });
-    header.flags =
-        static_cast<std::uint8_t>((done == 0 ? slot::kFirstPart : 0) | (done + n == data.size() ? slot::kLastPart : 0));
+    header.flags = static_cast<std::uint8_t>((header.flags & slot::kCacheable) | (done == 0 ? slot::kFirstPart : 0) |
+                                             (done + n == data.size() ? slot::kLastPart : 0));
     writer_.write(header, data.subspan(done, n));
     notify_written();
     done += n;
@@ -51,7 +51,7 @@ Failure Connection::send_some(RecordHeader header, std::span<const std::byte> da
 
 Failure Connection::send(RecordHeader header, std::span<const std::byte> data, const Deadline& deadline) {
   if (Failure failure = may_send(); failure.status != SW_OK) return failure;
-  header.flags = slot::kWhole;
+  header.flags |= slot::kWhole;
   if (writer_.write(header, data)) {
     notify_written();
     return {};
@@ -90,7 +90,7 @@ Failure Connection::send_parts(RecordHeader header, std::span<const std::byte> d
         broken("a message of " + std::to_string(data.size()) + " bytes was cut off half-way (" + failure.text + ")");
       return failure;
     }
-    header.flags = static_cast<std::uint8_t>((offset == 0 ? slot::kFirstPart : 0) |
+    header.flags = static_cast<std::uint8_t>((header.flags & slot::kCacheable) | (offset == 0 ? slot::kFirstPart : 0) |
                                              (offset + n == data.size() ? slot::kLastPart : 0));
     writer_.write(header, data.subspan(offset, n));
     notify_written();
@@ -154,8 +154,17 @@ std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) 
       failure = {SW_INVALID, "the peer uses this connection as a byte stream: use sw_read"};
       return std::nullopt;
     }
-    if (header.flags == slot::kWhole && !assembly_.open) {
-      return Incoming{header, view->payload, &held_.hold_lines(view->lines)};
+    if ((header.flags & slot::kWhole) == slot::kWhole && !assembly_.open) {
+      const bool looked_at = scanned_ - reader_.consumer().head() > held_.lines();
+      Incoming incoming{header, view->payload, &held_.hold_lines(view->lines)};
+      if ((header.flags & slot::kCacheable) == 0) return incoming;
+      if (!take_note(incoming, looked_at)) {
+        failure = broken("the peer sent a damaged cache header");
+        return std::nullopt;
+      }
+      if (header.kind != RecordKind::message) return incoming;
+      drop(incoming.held);  // an invalidation
+      continue;
     }
     const bool first = (header.flags & slot::kFirstPart) != 0;
     if (first == assembly_.open ||
@@ -172,7 +181,13 @@ std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) 
     if ((header.flags & slot::kLastPart) != 0) {
       assembly_.open = false;
       limits_.unfinished -= std::exchange(assembly_.counted, 0);
-      return as_copy(assembly_.header, std::exchange(assembly_.data, {}));
+      Incoming whole = as_copy(assembly_.header, std::exchange(assembly_.data, {}));
+      // What is said of the cache comes in one record.
+      const bool may_have_note = assembly_.header.kind != RecordKind::message;
+      if ((assembly_.header.flags & slot::kCacheable) == 0 || (may_have_note && take_note(whole, false))) return whole;
+      drop(whole.held);
+      failure = broken("the peer sent a damaged cache header");
+      return std::nullopt;
     }
   }
   if (reader_.broken()) failure = end_failure();

@@ -85,10 +85,11 @@ using slotwire::client::Connection;
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
 
-sw_context::sw_context(std::string socket, std::string name, slotwire::client::ReceiveLimits limits)
-    : owner_(slotwire::client::this_thread()),
-      session_(std::move(socket), std::move(name), *this),
-      receive_limits_(limits) {}
+sw_context::sw_context(std::string socket, std::string name, slotwire::client::ReceiveLimits limits,
+                       std::uint64_t cache_bytes)
+    : owner_(slotwire::client::this_thread()), session_(socket, std::move(name), *this), receive_limits_(limits) {
+  cache_use_.configure(std::move(socket), cache_bytes);
+}
 
 sw_context::~sw_context() {
   session_.bye();
@@ -181,7 +182,7 @@ sw_connection* sw_context::make(const slotwire::control::SlotInfo& slot, std::ve
   const slotwire::client::ConnectionInfo info = slotwire::client::info_of(slot);
   auto connection = std::make_unique<sw_connection>();
   connection->context = this;
-  connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, receive_limits_);
+  connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, receive_limits_, cache_use_);
   sw_connection* const raw = connection.get();
   if (const auto old = connections_.find(info.local); old != connections_.end()) {
     // The engine gave the place away, so it has forgotten the old one.
@@ -289,6 +290,27 @@ void sw_context::close(sw_connection* connection) {
   std::erase_if(lost_, [&](const auto& entry) { return entry.get() == connection; });
 }
 
+Failure sw_context::invalidate(const sw_service& service, const sw_invalidation& what, const Deadline& deadline) {
+  Failure first;
+  std::size_t told = 0, missed = 0;
+  for (const auto& [local, connection] : connections_) {
+    if (!connection->accepted || connection->end->info().service != service.name || connection->end->has_ended())
+      continue;
+    Failure failure = connection->end->invalidate(what, deadline);
+    if (failure.status == SW_OK) {
+      ++told;
+    } else if (!connection->end->has_ended()) {
+      ++missed;
+      if (first.status == SW_OK) first = std::move(failure);
+    }
+    if (failure.status == SW_INVALID) return failure;
+  }
+  if (missed == 0) return {};
+  first.text = std::to_string(missed) + " of " + std::to_string(missed + told) + " clients of '" + service.name +
+               "' were not told, and may go on with what they have until its time is over: " + first.text;
+  return first;
+}
+
 void sw_context::on_accepted(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds) {
   const auto found = services_.find(slot.service);
   if (found == services_.end() || found->second->waiting.size() >= found->second->backlog) {
@@ -296,7 +318,9 @@ void sw_context::on_accepted(const slotwire::control::SlotInfo& slot, std::vecto
     return;
   }
   try {
-    found->second->waiting.push_back(make(slot, std::move(fds)));
+    sw_connection* const made = make(slot, std::move(fds));
+    made->accepted = true;
+    found->second->waiting.push_back(made);
   } catch (const std::exception&) {
     tell_closed(slot.local);
   }

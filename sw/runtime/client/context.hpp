@@ -24,6 +24,7 @@ struct sw_connection {
   sw_context* context = nullptr;
   std::unique_ptr<slotwire::client::Connection> end;
   sw_poller* poller = nullptr;  ///< the poller that it is in, if any
+  bool accepted = false;        ///< this end is the service's
 };
 
 struct sw_service {
@@ -36,7 +37,7 @@ struct sw_service {
 
 struct sw_context final : private slotwire::client::SessionEvents {
  public:
-  sw_context(std::string socket, std::string name, slotwire::client::ReceiveLimits limits);
+  sw_context(std::string socket, std::string name, slotwire::client::ReceiveLimits limits, std::uint64_t cache_bytes);
   ~sw_context() override;
 
   slotwire::client::Failure open(const sw_options& options);
@@ -53,6 +54,9 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::client::Failure accept(sw_service& service, const slotwire::client::Deadline& deadline,
                                    sw_connection*& out);
   void close(sw_connection* connection);
+  /// Tells the clients of a service that replies are valid no more.
+  slotwire::client::Failure invalidate(const sw_service& service, const sw_invalidation& what,
+                                       const slotwire::client::Deadline& deadline);
 
   slotwire::client::EngineSession& session() { return session_; }
   const slotwire::slot::WaitPolicy& policy() const { return policy_; }
@@ -87,6 +91,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::slot::WaitPolicy policy_;
   std::uint32_t spin_us_ = 0, yield_us_ = 0;  ///< what the program said; 0: as the node says
   slotwire::client::ReceiveLimits receive_limits_;
+  slotwire::client::CacheUse cache_use_;
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
   std::map<std::string, std::unique_ptr<sw_service>> services_;

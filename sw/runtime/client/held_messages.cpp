@@ -3,6 +3,12 @@
 #include <utility>
 
 namespace slotwire::client {
+namespace {
+
+/// Bytes of a copy up to which its memory is kept for the next one.
+constexpr std::size_t kKeptCopy = 4096;
+
+}  // namespace
 
 Held& HeldMessages::take_free() {
   if (free_ == nullptr) return all_.emplace_back();
@@ -32,10 +38,16 @@ Held& HeldMessages::hold_copy(std::vector<std::byte> data) {
   return held;
 }
 
+Held& HeldMessages::hold_room() {
+  Held& held = take_free();
+  held.lines = 0;
+  return held;
+}
+
 void HeldMessages::release(Held& held) {
   held.released = true;
   if (held.lines != 0) return;
-  held.copy = {};
+  if (held.copy.capacity() > kKeptCopy) held.copy = {};
   put_free(held);
 }
 

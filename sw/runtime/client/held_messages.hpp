@@ -23,6 +23,8 @@ class HeldMessages {
   Held& hold_lines(std::uint32_t lines);
   /// A message that is not in the ring.
   Held& hold_copy(std::vector<std::byte> data);
+  /// One whose `copy` the caller fills. It may have had other contents before.
+  Held& hold_room();
   void release(Held& held);
   /// Lines at the front of the ring whose messages were all released: they are held no longer.
   std::uint32_t take_released();

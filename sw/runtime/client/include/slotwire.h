@@ -91,10 +91,13 @@ typedef struct sw_options {
   uint64_t max_unfinished; /* of all messages that are not complete yet, bytes; a connection that would take more than
                               half of what is left of it is ended with SW_TOO_LARGE. 0: no limit */
   uint32_t background;     /* 1: sw_open() does not wait for slotwired, which need not be there: sw_context_process()
-                              attaches     as soon as it is, and comes back to it as after a restart. Until then connecting
+                              attaches as soon as it is, and comes back to it as after a restart. Until then connecting
                               gives     SW_ENGINE_GONE. For event loops */
   uint32_t reserved;
+  uint64_t cache_bytes; /* of the exchange cache, if this process makes it: at least 1 MiB; 0: $SLOTWIRE_CACHE_BYTES,
+                           else 64 MiB; SW_NO_CACHE (or 0 in the variable): this context uses none */
 } sw_options;
+#define SW_NO_CACHE UINT64_MAX
 
 /* Opens a session. SW_ENGINE_GONE, SW_REFUSED, SW_VERSION; with `background` none of them. */
 SW_API int sw_open(const sw_options* options, sw_context** out);
@@ -130,9 +133,9 @@ typedef struct sw_figures {
   uint64_t exemplar_us;
 } sw_figures;
 
-/* Tells slotwired the figures of at most SW_MAX_FIGURES services and roles, all of them each time; `slotwire-page` shows
- * them and gives them to Prometheus. About once a second is enough. Never waits; while slotwired is away nothing is
- * told. SW_INVALID. */
+/* Tells slotwired the figures of at most SW_MAX_FIGURES services and roles, all of them each time; `slotwire-page`
+ * shows them and gives them to Prometheus. About once a second is enough. Never waits; while slotwired is away nothing
+ * is told. SW_INVALID. */
 SW_API int sw_report(sw_context* context, const sw_figures* figures, size_t count);
 
 /* ---- services ---- */
@@ -284,6 +287,47 @@ SW_API int sw_reply(sw_connection* connection, uint32_t id, const void* data, si
 SW_API int sw_reply_some(sw_connection* connection, uint32_t id, const void* data, size_t length, size_t* done);
 SW_API int sw_reply_error(sw_connection* connection, uint32_t id, uint16_t code, const char* text,
                           sw_timeout_ms timeout);
+/* ---- the exchange cache ---- (docs/cache.md says what is guaranteed)
+ *
+ * A server may say for how long a reply is valid, and for which key. Processes of one user on one node share such
+ * replies: sw_call_cached() returns one that is there without asking the server, and when several ask for the same at
+ * once, one request goes out. */
+
+/* Calls, unless there is a reply to this method and key (at most 1024 bytes) that is still valid. Replies are the same
+ * as those of sw_call(); one from the cache has id 0. Returns when sw_call() would, also while it waits for the call of
+ * another process. If there is no cache it is sw_call(). */
+SW_API int sw_call_cached(sw_connection* connection, uint16_t method, const void* key, size_t key_length,
+                          const void* data, size_t length, sw_timeout_ms timeout, sw_message* reply);
+
+typedef struct sw_cacheable {
+  uint32_t size;
+  uint32_t ttl_ms; /* for how long the reply is valid, from when the client sent its request; 0: it is not kept */
+  const void* key; /* what the reply is the reply to, at most 1024 bytes; it is kept if the client asked for this key */
+  size_t key_length;
+  uint64_t tag; /* by which it can be invalidated together with others; 0: none */
+} sw_cacheable;
+/* sw_reply(), and the client's node may keep the reply. If the client did not call sw_call_cached(), it is
+ * sw_reply(). */
+SW_API int sw_reply_cached(sw_connection* connection, uint32_t id, const void* data, size_t length,
+                           const sw_cacheable* cacheable, sw_timeout_ms timeout);
+
+enum { SW_INVALIDATE_KEY = 1, SW_INVALIDATE_TAG = 2, SW_INVALIDATE_ALL = 3 };
+typedef struct sw_invalidation {
+  uint32_t size;
+  uint32_t what; /* SW_INVALIDATE_...: the reply to `method` and `key`, those with `tag`, or all of the service */
+  const void* key;
+  size_t key_length;
+  uint64_t tag;
+  uint16_t method;
+  uint16_t reserved[3];
+} sw_invalidation;
+/* Tells the client at the other end that replies which it had before are valid no more. Waits for room at most
+ * `timeout`. SW_AGAIN, SW_TIMED_OUT: it was not told. */
+SW_API int sw_invalidate(sw_connection* connection, const sw_invalidation* what, sw_timeout_ms timeout);
+/* The same for all clients of a service that are connected to this context. `timeout` is for all of them together. If
+ * some were not told, the others were, and sw_last_error() says how many. */
+SW_API int sw_invalidate_service(sw_service* service, const sw_invalidation* what, sw_timeout_ms timeout);
+
 /* Has the peer cancelled request `id`? Looks at what has arrived already, without taking it. */
 SW_API int sw_is_cancelled(sw_connection* connection, uint32_t id);
 

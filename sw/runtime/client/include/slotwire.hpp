@@ -76,6 +76,31 @@ class Handle {
 
 }  // namespace detail
 
+namespace detail {
+
+inline sw_cacheable given_cacheable(const Cacheable& cacheable) {
+  sw_cacheable given;
+  SW_INIT(given);
+  given.ttl_ms = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(cacheable.ttl.count(), 0, std::numeric_limits<std::uint32_t>::max()));
+  given.key = cacheable.key.data();
+  given.key_length = cacheable.key.size();
+  given.tag = cacheable.tag;
+  return given;
+}
+inline sw_invalidation given_invalidation(const Invalidation& what) {
+  sw_invalidation given;
+  SW_INIT(given);
+  given.what = what.what;
+  given.method = what.method;
+  given.key = what.key.data();
+  given.key_length = what.key.size();
+  given.tag = what.tag;
+  return given;
+}
+
+}  // namespace detail
+
 // ---- messages ----
 
 /// A received message. Its bytes lie in the ring where they fit (a long one was put together in memory) and stay until
@@ -352,16 +377,27 @@ class Request {
   Result<Peer> peer() const { return detail::peer_of(connection_); }
 
   /// Answers; the first answer counts. It is sent now if there is room. If not it is kept: deliver() sends it.
-  void reply(Data data) { answer(std::nullopt, data); }
+  void reply(Data data) { answer({}, data); }
+  /// reply(), and the caller's node may keep it (docs/cache.md).
+  void reply_cached(Data data, const Cacheable& cacheable) {
+    Answer how;
+    how.key.assign(cacheable.key.data(), cacheable.key.data() + cacheable.key.size());
+    how.cacheable = cacheable;
+    answer(std::move(how), data);
+  }
   /// Answers with an error: a code of the service's own, and a text for people.
-  void reply_error(std::uint16_t code, std::string_view text) { answer(code, text); }
+  void reply_error(std::uint16_t code, std::string_view text) {
+    Answer how;
+    how.error = code;
+    answer(std::move(how), text);
+  }
   /// There was an answer, sent or kept.
   bool answered() const { return !open_; }
   /// Sends an answer that was kept. again, timed_out, too_large (longer than the ring, with Deadline::now()): it is
   /// kept on. Any other error is the connection's, and the answer is dropped.
   Result<void> deliver(Deadline deadline) {
     if (!kept_) return {};
-    const int status = send(kept_->error, kept_->bytes, deadline);
+    const int status = send(*kept_, kept_->bytes, deadline);
     if (status != SW_AGAIN && status != SW_TIMED_OUT && status != SW_TOO_LARGE && status != SW_LINK_DOWN &&
         status != SW_ENGINE_GONE) {
       kept_.reset();
@@ -379,19 +415,29 @@ class Request {
 
  private:
   struct Answer {
-    std::optional<std::uint16_t> error;
-    std::vector<std::byte> bytes;
+    std::optional<std::uint16_t> error{};
+    std::optional<Cacheable> cacheable{};  ///< its key is `key`
+    std::vector<std::byte> key{};
+    std::vector<std::byte> bytes{};
   };
-  int send(std::optional<std::uint16_t> error, std::span<const std::byte> bytes, Deadline deadline) {
-    if (!error) return sw_reply(connection_, id_, bytes.data(), bytes.size(), deadline.ms());
+  int send(const Answer& how, std::span<const std::byte> bytes, Deadline deadline) {
+    if (how.cacheable) {
+      Cacheable cacheable = *how.cacheable;
+      cacheable.key = how.key;
+      const sw_cacheable given = detail::given_cacheable(cacheable);
+      return sw_reply_cached(connection_, id_, bytes.data(), bytes.size(), &given, deadline.ms());
+    }
+    if (!how.error) return sw_reply(connection_, id_, bytes.data(), bytes.size(), deadline.ms());
     const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return sw_reply_error(connection_, id_, *error, text.c_str(), deadline.ms());
+    return sw_reply_error(connection_, id_, *how.error, text.c_str(), deadline.ms());
   }
-  void answer(std::optional<std::uint16_t> error, Data data) {
+  void answer(Answer how, Data data) {
     if (!std::exchange(open_, false) || is_abandoned()) return;
     const std::span<const std::byte> bytes(data.data(), data.size());
-    const int status = send(error, bytes, Deadline::now());
-    if (status == SW_AGAIN || status == SW_TOO_LARGE) kept_ = Answer{error, {bytes.begin(), bytes.end()}};
+    const int status = send(how, bytes, Deadline::now());
+    if (status != SW_AGAIN && status != SW_TOO_LARGE) return;
+    how.bytes.assign(bytes.begin(), bytes.end());
+    kept_ = std::move(how);
   }
   void fail() {
     if (open_) reply_error(kUnanswered, "the server gave no answer");
@@ -491,6 +537,17 @@ class Connection {
     if (status != SW_REMOTE_ERROR) return detail::error_of(status);
     return detail::remote_error_of(Message(handle_.get(), message));
   }
+  /// call(), unless the cache of this node has a valid reply to `method` and `key`, or somebody else's call will bring
+  /// it (docs/cache.md). The bytes of a reply from the cache are a copy.
+  Result<Message> call_cached(std::uint16_t method, Data key, Data data, Deadline deadline) {
+    sw_message message;
+    SW_INIT(message);
+    const int status = sw_call_cached(handle_.get(), method, key.data(), key.size(), data.data(), data.size(),
+                                      deadline.ms(), &message);
+    if (status == SW_OK) return Message(handle_.get(), message);
+    if (status != SW_REMOTE_ERROR) return detail::error_of(status);
+    return detail::remote_error_of(Message(handle_.get(), message));
+  }
   /// Begins a call, for many at once. The deadline is how long to wait for room, and what the server is told; it does
   /// not end the call, letting the Call go does.
   Result<Call> begin_call(std::uint16_t method, Data data, Deadline deadline) {
@@ -515,6 +572,16 @@ class Connection {
   /// Answers request `id` of receive(). Errors as of send().
   Result<void> reply(std::uint32_t id, Data data, Deadline deadline) {
     return detail::result_of(sw_reply(handle_.get(), id, data.data(), data.size(), deadline.ms()));
+  }
+  /// The same, and the caller's node may keep the reply if the caller can use that.
+  Result<void> reply_cached(std::uint32_t id, Data data, const Cacheable& cacheable, Deadline deadline) {
+    const sw_cacheable given = detail::given_cacheable(cacheable);
+    return detail::result_of(sw_reply_cached(handle_.get(), id, data.data(), data.size(), &given, deadline.ms()));
+  }
+  /// Tells the client that replies which it had are valid no more. again, timed_out: it was not told.
+  Result<void> invalidate(const Invalidation& what, Deadline deadline) {
+    const sw_invalidation given = detail::given_invalidation(what);
+    return detail::result_of(sw_invalidate(handle_.get(), &given, deadline.ms()));
   }
   /// Answers it with an error: a code of the server's own, and a text for people.
   Result<void> reply_error(std::uint32_t id, std::uint16_t code, const std::string& text, Deadline deadline) {
@@ -559,6 +626,11 @@ class Service {
     if (const int status = sw_accept(handle_.get(), deadline.ms(), &connection); status != SW_OK)
       return detail::error_of(status);
     return Connection(connection);
+  }
+  /// Connection::invalidate() for all clients that are connected. An error: some of them were not told.
+  Result<void> invalidate(const Invalidation& what, Deadline deadline) {
+    const sw_invalidation given = detail::given_invalidation(what);
+    return detail::result_of(sw_invalidate_service(handle_.get(), &given, deadline.ms()));
   }
   /// Readable when accept() may succeed: the context's descriptor.
   int fd() const { return sw_service_fd(handle_.get()); }
@@ -631,6 +703,7 @@ class Context {
     given.spin_us = us(options.spin);
     given.yield_us = us(options.yield);
     given.max_message = options.max_message;
+    given.cache_bytes = options.cache_bytes;
     sw_context* context = nullptr;
     if (const int status = sw_open(&given, &context); status != SW_OK) return detail::error_of(status);
     return Context(context);

@@ -168,6 +168,28 @@ struct ContextOptions {
   std::optional<std::chrono::microseconds> spin{};   ///< how long a wait spins, above 0; none: as the node says
   std::optional<std::chrono::microseconds> yield{};  ///< how long it then yields, above 0; none: as the node says
   std::uint64_t max_message = 0;                     ///< largest message that is received in parts, bytes; 0: 64 MiB
+  /// Bytes of the exchange cache, if this process makes it; 0: $SLOTWIRE_CACHE_BYTES, else 64 MiB; SW_NO_CACHE: none is
+  /// used.
+  std::uint64_t cache_bytes = 0;
+};
+
+/// For how long a reply is valid, and what it is the reply to (docs/cache.md).
+struct Cacheable {
+  std::chrono::milliseconds ttl{};  ///< from when the client sent its request; up to 49 days; 0: it is not kept
+  Data key;                         ///< at most 1024 bytes
+  std::uint64_t tag = 0;            ///< by which it can be invalidated together with others; 0: none
+};
+
+/// Which replies are valid no more.
+struct Invalidation {
+  static Invalidation of_key(std::uint16_t method, Data key) { return {SW_INVALIDATE_KEY, method, key, 0}; }
+  static Invalidation of_tag(std::uint64_t tag) { return {SW_INVALIDATE_TAG, 0, Data(), tag}; }
+  static Invalidation of_all() { return {SW_INVALIDATE_ALL, 0, Data(), 0}; }
+
+  std::uint32_t what;
+  std::uint16_t method;
+  Data key;
+  std::uint64_t tag;
 };
 
 struct ServeOptions {
