@@ -20,6 +20,8 @@ CALL_BYTES = 64
 PAGE_BYTES = 1024
 BIG_BYTES = 10 << 20
 HTTP_CONNECTIONS = 32
+PHP_CHILDREN = 4  # on each node
+PHP_PAGE = "<?php header('Content-Type: application/octet-stream'); header('X-Served-By: php-fpm'); echo file_get_contents(__DIR__ . '/page');\n"
 START_LIMIT = 20  # seconds for anything to get ready
 
 # wrk checks every response against the page.
@@ -180,7 +182,8 @@ class World:
         for side, other in (("left", "right"), ("right", "left")):
             at, to = self.network.addresses[side], self.network.addresses[other]
             path = os.path.join(self.directory, side + ".toml")
-            services = "".join(f'[[service]]\nname = "{name}"\nnodes = ["{other}"]\n' for name in (f"echo-{other}", "web"))
+            services = f'[[service]]\nname = "echo-{other}"\nnodes = ["{other}"]\n'
+            services += "".join(f'[[service]]\nname = "{name}"\nnodes = ["left", "right"]\nspread = true\n' for name in ("pages", "php"))
             with open(path, "w") as file:
                 file.write(f'[node]\nname = "{side}"\nrun_dir = "{self.directory}/{side}"\n'
                            f'[listen]\ncontrol = "{at}:7400"\nudp = "{at}:7401"\n[[link]]\npeer = "{other}"\ncontrol = "{to}:7400"\n{services}')
@@ -196,62 +199,117 @@ class World:
             server.wait_for("serving '")
 
     def start_web(self):
-        """nginx on right; returns the (host, port) to reach it directly and through the tunnel, both from left."""
-        nginx = shutil.which("nginx")
-        if nginx is None or shutil.which("wrk") is None:
+        """nginx on left, executing servers on both nodes; the paths under which its page is reached, by what answers. What is not
+        installed is left out. None: no nginx, no module for it, or nothing to ask it with."""
+        nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+        module = os.path.abspath(os.path.join(self.programs, "..", "lib", "ngx_http_slotwire_module.so"))
+        pages = os.path.join(self.programs, "example_web_pages")
+        self.missing = [text for there, text in ((nginx, "nginx"), (shutil.which("wrk"), "wrk"), (os.path.exists(module), "the nginx module"),
+                                                 (os.path.exists(pages), "example_web_pages")) if not there]
+        if self.missing:
             return None
         home = os.path.join(self.directory, "nginx")
-        os.makedirs(os.path.join(home, "www"))
+        www = os.path.join(home, "www")
+        os.makedirs(www)
+        for path in (self.directory, home, www):
+            os.chmod(path, 0o755)
         self.page = "".join(chr(ord("a") + (i * 7 + i // 26) % 26) for i in range(PAGE_BYTES))
-        with open(os.path.join(home, "www", "page"), "w") as file:
+        with open(os.path.join(www, "page"), "w") as file:
             file.write(self.page)
         self.big = os.urandom(BIG_BYTES)
-        with open(os.path.join(home, "www", "big"), "wb") as file:
+        with open(os.path.join(www, "big"), "wb") as file:
             file.write(self.big)
+        with open(os.path.join(www, "page.php"), "w") as file:
+            file.write(PHP_PAGE)
         self.script = os.path.join(self.directory, "check.lua")
         with open(self.script, "w") as file:
             file.write(WRK_SCRIPT % self.page)
+        for side in ("left", "right"):
+            self.start([pages, "pages", www], side).wait_for("serving 'pages'")
+        ways = {"C++ over slots": "/slots", "nginx over TCP": "/tcp"}
+        if self.start_php(www):
+            ways["PHP over slots"] = "/php"
         at = self.network.addresses["right"]
-        port = self.free_port("right", at)
-        temporary = "".join(f"{kind}_temp_path {home}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        config = os.path.join(home, "nginx.conf")
+        behind = self.free_port("right", at)
+        self.start_nginx(nginx, "right", home, f"server {{ listen {at}:{behind}; root {www}; default_type application/octet-stream; }}")
+        at_left = self.network.addresses["left"]
+        self.port = self.free_port("left", at_left)
+        self.start_nginx(nginx, "left", home, f"""
+          slotwire_socket {self.socket("left")};
+          upstream behind {{ server {at}:{behind}; keepalive 64; }}
+          server {{
+            listen {at_left}:{self.port};
+            location /slots/ {{ rewrite ^/slots(/.*) $1 break; slotwire_pass pages; }}
+            location /php/ {{ rewrite ^/php/page$ /page.php break; slotwire_pass php; }}
+            location /tcp/ {{ proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://behind/; }}
+          }}""", f"load_module {module};")
+        return ways
+
+    def start_php(self, www):
+        """PHP-FPM behind a bridge on each node. False: it is not installed."""
+        found = [path for directory in ("/usr/sbin", "/usr/bin") if os.path.isdir(directory) for path in sorted(os.listdir(directory))
+                 if re.fullmatch(r"php-fpm[0-9.]*", path)]
+        php = shutil.which(found[-1], path="/usr/sbin:/usr/bin") if found else None
+        if php is None:
+            self.missing = ["PHP-FPM"]
+            return False
+        for side in ("left", "right"):
+            path = os.path.join(self.directory, f"php-{side}")
+            root = "user = www-data\ngroup = www-data\nlisten.owner = root\n" if os.geteuid() == 0 else ""
+            with open(path + ".conf", "w") as file:
+                file.write(f"[global]\nerror_log = {path}.log\ndaemonize = no\nprocess_control_timeout = 5s\n[pages]\nlisten = {path}.sock\n{root}"
+                           f"pm = static\npm.max_children = {PHP_CHILDREN}\n")
+            self.start([php, "-n", "-F", "-y", path + ".conf"], side)
+            serve = self.slotwire(side, "web", "serve", "php", "--fastcgi", path + ".sock", "--root", www, "--at-once", str(PHP_CHILDREN), "--quiet")
+            serve.wait_for("'php'")
+        return True
+
+    def start_nginx(self, nginx, side, home, http, first=""):
+        temporary = "".join(f"{kind}_temp_path {home}/{side}-{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config = os.path.join(home, f"{side}.conf")
         user = "user root;" if os.geteuid() == 0 else ""
         with open(config, "w") as file:
-            file.write(f"daemon off; master_process off; {user} pid {home}/pid; error_log {home}/error.log;\n"
+            file.write(f"{first} daemon off; worker_processes 2; {user} pid {home}/{side}.pid; error_log {home}/{side}.log;\n"
                        f"events {{ worker_connections 1024; }}\n"
-                       f"http {{ access_log off; keepalive_requests 100000000; {temporary}\n"
-                       f"server {{ listen {at}:{port}; root {home}/www; }} }}\n")
-        self.start([nginx, "-e", f"{home}/error.log", "-c", config], "right")
-        serve = self.slotwire("right", "tunnel", "serve", "web", f"{at}:{port}", "--quiet")
-        serve.wait_for("connections to service")
-        listen = self.slotwire("left", "tunnel", "listen", f"{self.network.addresses['left']}:0", "web", "--quiet")
-        through = int(listen.wait_for(r"connections to \S+:(\d+) go").group(1))
-        return {"directly": (at, port), "tunnel": (self.network.addresses["left"], through)}
+                       f"http {{ access_log off; keepalive_requests 100000000; {temporary} {http} }}\n")
+        self.start([nginx, "-e", f"{home}/{side}.log", "-c", config], side)
+
+    def start_page(self):
+        """The page that shows node left; its address, or None where slotwire-page was not built."""
+        program = os.path.join(self.programs, "slotwire-page")
+        if not os.path.exists(program):
+            return None
+        # On the host's own loopback, where a browser is: the control socket is reached from everywhere.
+        page = Program([program, "--listen", "127.0.0.1:0", "--socket", self.socket("left")])
+        self.running.append(page)
+        return page.wait_for(r"The page: (\S+)").group(1)
 
     def free_port(self, side, address):
         code = f"import socket; s = socket.socket(); s.bind(('{address}', 0)); print(s.getsockname()[1])"
         return int(subprocess.run(self.network.inside(side, [sys.executable, "-c", code]), check=True, capture_output=True, text=True).stdout)
 
-    def fetch(self, where, path):
+    def fetch(self, path):
         """Gets a page from within left; returns the SHA-256 of its body."""
+        at = self.network.addresses["left"]
         code = ("import hashlib, http.client, sys, time\n"
                 "for _ in range(200):\n"
                 "    try:\n"
-                f"        c = http.client.HTTPConnection('{where[0]}', {where[1]}, timeout=20); c.request('GET', '{path}'); r = c.getresponse()\n"
+                f"        c = http.client.HTTPConnection('{at}', {self.port}, timeout=20); c.request('GET', '{path}'); r = c.getresponse()\n"
                 "        print(r.status, hashlib.sha256(r.read()).hexdigest()); break\n"
                 "    except ConnectionError as error:\n"
                 "        last = error; time.sleep(0.05)\n"
                 "else: sys.exit(str(last))\n")
         result = subprocess.run(self.network.inside("left", [sys.executable, "-c", code]), capture_output=True, text=True, timeout=60)
         if result.returncode != 0:
-            raise Failed(f"http://{where[0]}:{where[1]}{path} cannot be had: {result.stderr.strip()}")
+            raise Failed(f"{path} cannot be had: {result.stderr.strip()}")
         status, digest = result.stdout.split()
         if status != "200":
-            raise Failed(f"http://{where[0]}:{where[1]}{path} answered {status}")
+            raise Failed(f"{path} answered {status}")
         return digest
 
-    def wrk(self, where, seconds):
-        return self.start(["wrk", "-t1", f"-c{HTTP_CONNECTIONS}", f"-d{seconds}s", "-s", self.script, f"http://{where[0]}:{where[1]}/page"], "left")
+    def wrk(self, path, seconds):
+        return self.start(["wrk", "-t1", f"-c{HTTP_CONNECTIONS}", f"-d{seconds}s", "-s", self.script,
+                           f"http://{self.network.addresses['left']}:{self.port}{path}/page"], "left")
 
 
 def wrk_result(program, limit):
@@ -316,17 +374,20 @@ def prepare(world):
     web = world.start_web()
     say(f"  {SERVERS} serving and {CALLERS} calling processes on each node")
     if web is None:
-        say("  nginx or wrk is not installed: no HTTP (scripts/install-deps)")
+        say(f"  no HTTP: {', '.join(world.missing)} is missing (scripts/install-deps)")
     else:
-        say(f"  nginx on right: directly at {web['directly'][0]}:{web['directly'][1]}, through the tunnel at {web['tunnel'][0]}:{web['tunnel'][1]}")
+        say(f"  nginx on left at {world.network.addresses['left']}:{world.port}; a C++ server and PHP-FPM on each node answer through slots")
+        for missing in world.missing:
+            say(f"  {missing} is missing (scripts/install-deps)")
+    world.page_url = world.start_page()
     return web
 
 
 def check_big(world, web):
     wanted = hashlib.sha256(world.big).hexdigest()
-    for name, where in web.items():
-        if world.fetch(where, "/big") != wanted:
-            raise Failed(f"a page of {BIG_BYTES >> 20} MiB fetched {name} is not what nginx has")
+    for name, path in web.items():
+        if not path.startswith("/php") and world.fetch(path + "/big") != wanted:
+            raise Failed(f"a page of {BIG_BYTES >> 20} MiB fetched from {name} is not what was written")
 
 
 def show_progress(calls, until):
@@ -353,13 +414,14 @@ def run_once(world):
     if web is not None:
         check_big(world, web)
         say("HTTP, one after the other:")
-        for name, where in web.items():
-            results[name] = wrk_result(world.wrk(where, 3), 30)
+        for name, path in web.items():
+            world.fetch(path + "/page")  # until it answers
+            results[name] = wrk_result(world.wrk(path, 3), 30)
             require_sound(name, results[name])
             say(http_line(name, results[name]))
         say("calls and HTTP at the same time:")
         calls = Calls(world, 3)
-        loads = {name: world.wrk(where, 3) for name, where in web.items()}
+        loads = {name: world.wrk(path, 3) for name, path in web.items()}
         mixed = calls.finish(60)
         for name, load in loads.items():
             require_sound(name + " beside calls", wrk_result(load, 30))
@@ -371,7 +433,7 @@ def run_once(world):
     for name, result in results.items():
         say(http_line("HTTP " + name, result))
     if results:
-        say(f"  HTTP through the tunnel reaches {100 * results['tunnel']['rate'] / results['directly']['rate']:.0f} % of the direct rate")
+        say(f"  C++ over slots, half of it on the same node, reaches {100 * results['C++ over slots']['rate'] / results['nginx over TCP']['rate']:.0f} % of the rate of nginx over TCP")
     answered = sum(final["answered"] for final in finals.values()) + sum(final["answered"] for final in (mixed or {}).values())
     responses = sum(result["requests"] for result in results.values())
     say(f"  {answered} calls answered exactly once with the right content; {responses} HTTP responses complete, none wrong"
@@ -382,6 +444,11 @@ def run_once(world):
 def run_on(world):
     web = prepare(world)
     program = os.path.relpath(os.path.join(world.programs, "slotwire"))
+    if world.page_url is not None:
+        say(f"\nthe page of node left: {world.page_url}")
+    if web is not None:
+        for name, path in web.items():
+            say(f"  {name}: http://{world.network.addresses['left']}:{world.port}{path}/page")
     say("\nlook at it from another terminal:")
     for side in ("left", "right"):
         say(f"  {program} top --socket {world.socket(side)}")
@@ -397,7 +464,7 @@ def run_on(world):
             if load is not None:
                 say(http_line("HTTP " + name, wrk_result(load, 10)))
                 world.running.remove(load)
-            name = ("directly", "tunnel")[turn % 2]
+            name = list(web)[turn % len(web)]
             load = world.wrk(web[name], 5)
             turn += 1
         for direction, figures in calls.latest().items():

@@ -32,7 +32,7 @@ sys.path.insert(0, str(HERE.parent.parent / "tests" / "node"))
 from nodes import BIN, SLOTWIRE, TIMEOUT, Node, Process  # noqa: E402
 
 SIZES = {"1KiB": ("/1k", 1024), "64KiB": ("/64k", 65536)}
-MODULES = os.path.join(os.path.dirname(BIN), "lib", "nginx")
+MODULE = os.environ.get("SLOTWIRE_NGINX_MODULE", os.path.join(BIN, "..", "lib", "ngx_http_slotwire_module.so"))
 WAYS = ("slotwire", "bridge", "proxy", "fastcgi", "haproxy")
 WORKERS = 2
 WRK_REPORT = 'done = function(s, l, r) io.write(string.format("RESULT %d %d %d %f %f\\n", s.requests, s.duration, s.errors.connect + ' \
@@ -172,7 +172,7 @@ class Lab:
     def texts(self):
         temp = "".join(f"{kind}_temp_path {self.directory}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         return {"workers": WORKERS, "directory": self.directory, "left": self.address["left"], "right": self.address["right"], "temp": temp,
-                "socket": self.nodes[0].socket, "module": os.path.join(MODULES, "ngx_http_slotwire_module.so")}
+                "socket": self.nodes[0].socket, "module": MODULE}
 
     def nginx(self, host, text):
         path = os.path.join(self.directory, f"{host}-nginx.conf")

@@ -229,10 +229,11 @@ class HostileProcess {
       case 16: {
         control::Report report;
         for (std::uint64_t left = input.below(20); left != 0; --left) {
-          report.figures.push_back({.service = service_name(input),
-                                    .role = input.below(3) == 0 ? "clients" : "client",
-                                    .requests = hostile_number<std::uint64_t>(input),
-                                    .buckets = std::vector<std::uint64_t>(input.below(4) == 0 ? 17 : 18, 7)});
+          control::Figures& one = report.figures.emplace_back();
+          one.service = service_name(input);
+          one.role = input.below(3) == 0 ? "clients" : "client";
+          one.requests = hostile_number<std::uint64_t>(input);
+          one.buckets.assign(input.below(4) == 0 ? 17 : 18, 7);
         }
         what = report;
         break;

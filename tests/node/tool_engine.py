@@ -21,5 +21,32 @@ class Engine(NodeTest):
             self.left.start()
 
 
+class Spread(NodeTest):
+    """Connections to a service of several nodes."""
+    services = {"left": [], "right": []}
+    extra_config = {"left": '[[service]]\nname = "spread"\nnodes = ["right", "left"]\nspread = true\n'
+                            '[[service]]\nname = "ordered"\nnodes = ["right", "left"]\n', "right": ""}
+
+    def answers(self, service, calls):
+        return [run(["call", service, ""], self.left).stdout for _ in range(calls)]
+
+    def test_they_take_turns_where_that_is_said_and_go_where_the_service_is(self):
+        for service in ("spread", "ordered"):
+            for node in self.nodes:
+                self.serve([service, "--exec", f"printf {node.name}"], node)
+        # Each call connects anew.
+        self.assertEqual(self.answers("spread", 6), ["right", "left"] * 3)
+        self.assertEqual(self.answers("ordered", 3), ["left"] * 3)  # processes of this node come first
+        self.right.stop()
+        self.left.engine.wait_for("link to 'right'.*down")
+        self.assertEqual(self.answers("spread", 4), ["left"] * 4)
+
+    def test_a_node_that_is_not_named_answers_when_no_named_one_can(self):
+        self.serve(["spread", "--exec", "printf left"], self.left)
+        self.right.stop()
+        self.left.engine.wait_for("link to 'right'.*down")
+        self.assertEqual(self.answers("spread", 3), ["left"] * 3)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -36,7 +36,12 @@ control::Json figures_of(const char* trace) {
   std::vector<std::uint64_t> buckets(control::kFigureBuckets);
   buckets[1] = 3;
   buckets[4] = 2;
-  control::Figures figures{.service = "shop", .role = "server", .requests = 5, .errors = 1, .sum_us = 2500};
+  control::Figures figures;
+  figures.service = "shop";
+  figures.role = "server";
+  figures.requests = 5;
+  figures.errors = 1;
+  figures.sum_us = 2500;
   figures.buckets = buckets;
   figures.exemplar_us = 900;
   figures.exemplar_trace = trace;

@@ -131,6 +131,9 @@ void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
                    connection.requests > 1;
       if (pc->cached != 0) peer.forgave = true;
       const bool reusable = (state & NGX_PEER_FAILED) == 0 && is_reusable(u, *peer.connection, context);
+      const bool failed = (state & NGX_PEER_FAILED) != 0 || u.headers_in.status_n >= NGX_HTTP_INTERNAL_SERVER_ERROR;
+      connection.pool().count(
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - peer.begun), failed);
       peer.lent = nullptr;
       connection.pool().give_back(connection, reusable);
     }
@@ -149,6 +152,7 @@ bool Peer::has_tried(const Process& process) const {
 
 void Peer::begin(PooledConnection& with) {
   lent = &with;
+  begun = std::chrono::steady_clock::now();
   const Process& process = with.process();
   const std::size_t length = process.node.size() + member->service.len + 2 + NGX_INT32_LEN;
   auto* const text = static_cast<u_char*>(ngx_pnalloc(request->pool, length));

@@ -18,7 +18,8 @@ struct Peer {
   ServicePool* pool;       ///< the same, as connections
   PooledConnection* lent;  ///< null while the request waits for one
   ngx_connection_t* connection;
-  ngx_queue_t link;  ///< in the pool's queue
+  ngx_queue_t link;                               ///< in the pool's queue
+  std::chrono::steady_clock::time_point begun{};  ///< when it was given the connection
   bool queued;
   bool failed;                              ///< there will be no connection: the write event finds out
   bool wrote;                               ///< bytes of the request were written in this try

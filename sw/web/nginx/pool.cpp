@@ -90,7 +90,7 @@ void PooledConnection::on_ready(std::uint32_t what) {
 // --- the pool ---
 
 ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& limits)
-    : worker_(worker), service_(std::move(service)), limits_(limits) {
+    : worker_(worker), service_(std::move(service)), limits_(limits), figures_(service_, Figures::Role::client) {
   ngx_queue_init(&queue_);
 }
 

@@ -1,6 +1,6 @@
 // Warm connections to one service: opened ahead, lent to one request at a time, closed when nobody needs them.
 #pragma once
-#include <slotwire.h>
+#include <slotwire.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -104,6 +104,9 @@ class ServicePool {
   void note_look();
   /// Closes what has been idle for long, forgets processes that are gone.
   void tidy();
+  /// A request has ended, or a try of one.
+  void count(std::chrono::microseconds took, bool failed) { figures_.add(took, failed); }
+  Figures& figures() { return figures_; }
   bool is_unused() const { return idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
 
  private:
@@ -116,6 +119,7 @@ class ServicePool {
   Worker& worker_;
   std::string service_;
   const PoolLimits& limits_;
+  Figures figures_;
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;
   ngx_queue_t queue_;  ///< of Peer::link

@@ -3,6 +3,7 @@
 #include <array>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "web/nginx/group.hpp"
 
@@ -162,6 +163,19 @@ void Worker::tidy() {
   }
 }
 
+/// Tells slotwired how requests went, if there were any.
+void Worker::report() {
+  std::uint64_t requests = 0;
+  std::vector<sw_figures> figures;
+  for (auto& [name, pool] : pools_) {
+    requests += pool->figures().requests();
+    if (pool->figures().requests() != 0 && figures.size() < SW_MAX_FIGURES) figures.push_back(pool->figures().take());
+  }
+  if (requests == reported_) return;
+  reported_ = requests;
+  sw_report(context_, figures.data(), figures.size());
+}
+
 void Worker::on_poll(ngx_event_t* event) {
   static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data)->look();
 }
@@ -169,6 +183,7 @@ void Worker::on_poll(ngx_event_t* event) {
 void Worker::on_tidy(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
   self.tidy();
+  self.report();
   if (!ngx_exiting) ngx_add_timer(event, kTidyMs);
 }
 

@@ -45,6 +45,7 @@ class Worker {
   void take_outcomes();
   void refill();
   void tidy();
+  void report();
   static void on_poll(ngx_event_t* event);
   static void on_tidy(ngx_event_t* event);
   static void on_retry(ngx_event_t* event);
@@ -59,6 +60,7 @@ class Worker {
   std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
   std::size_t under_way_ = 0;
   std::size_t idle_looks_ = 0;
+  std::uint64_t reported_ = 0;  ///< requests of all pools
 };
 
 }  // namespace slotwire::nginx

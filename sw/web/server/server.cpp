@@ -16,8 +16,8 @@ Result<Server> Server::open(const ContextOptions& context, const std::string& se
   if (!served) return std::move(served).error();
   Result<Poller> poller = Poller::create(*opened);
   if (!poller) return std::move(poller).error();
-  return Server(std::make_unique<detail::ServerCore>(*std::move(opened), *std::move(served), *std::move(poller),
-                                                     std::move(handler), std::move(options)));
+  return Server(std::make_unique<detail::ServerCore>(*std::move(opened), *std::move(served), service,
+                                                     *std::move(poller), std::move(handler), std::move(options)));
 }
 
 Result<void> Server::run() {

@@ -686,6 +686,8 @@ void ServerConnection::fail_later(Abort why, unsigned status) {
 // ---- ends ----
 
 void ServerConnection::report(ExchangeState& x) {
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - x.begun);
+  core_.count(took, x.status >= 500 || x.abort != Abort::none, x.head.field("traceparent"));
   if (!core_.options().on_finished) return;
   const std::string client = text_of(x.client);
   core_.options().on_finished({.method = x.head.method,
@@ -695,7 +697,7 @@ void ServerConnection::report(ExchangeState& x) {
                                .abort = x.abort,
                                .body_in = x.body_in,
                                .body_out = x.body_out,
-                               .time = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - x.begun)});
+                               .time = took});
 }
 
 void ServerConnection::detach() {

@@ -10,16 +10,27 @@ constexpr std::uint32_t kRoundsPerAccept = 16;
 /// Values of stop_requested_.
 constexpr int kDrain = 1;
 constexpr int kEnd = 2;
+constexpr std::chrono::seconds kReportEvery{1};
+
+/// The number of the trace in a field of W3C Trace Context, "00-<32 digits>-<16 digits>-<2 digits>"; empty: it is none.
+std::string_view trace_of(std::string_view field) {
+  constexpr std::size_t kStart = 3, kDigits = 32, kLength = 55;
+  if (field.size() < kLength || field[2] != '-' || field[kStart + kDigits] != '-') return {};
+  const std::string_view digits = field.substr(kStart, kDigits);
+  return digits.find_first_not_of("0123456789abcdef") == std::string_view::npos ? digits : std::string_view();
+}
 
 }  // namespace
 
-ServerCore::ServerCore(Context context, Service service, Poller poller, Handler handler, ServerOptions options)
+ServerCore::ServerCore(Context context, Service service, const std::string& name, Poller poller, Handler handler,
+                       ServerOptions options)
     : context_(std::move(context)),
       service_(std::move(service)),
       poller_(std::move(poller)),
       handler_(std::move(handler)),
       options_(std::move(options)),
-      mailbox_(std::make_shared<Mailbox>(poller_)) {}
+      mailbox_(std::make_shared<Mailbox>(poller_)),
+      figures_(name, Figures::Role::server) {}
 
 ServerCore::~ServerCore() {
   // Exchanges are over before posts fail, so that a thread whose post fails owns its exchange alone.
@@ -38,6 +49,21 @@ void ServerCore::request_stop(bool at_once) {
 void ServerCore::touch(ServerConnection& connection) {
   if (std::exchange(connection.queued, true)) return;
   touched_.push_back(&connection);
+}
+
+void ServerCore::count(std::chrono::microseconds took, bool failed, std::string_view trace) {
+  figures_.add(took, failed, trace_of(trace));
+}
+
+/// Tells slotwired the figures, at most once in kReportEvery and not at all without a new request.
+void ServerCore::report() {
+  if (figures_.requests() == reported_) return;
+  const Clock::time_point now = Clock::now();
+  if (now < next_report_) return;
+  next_report_ = now + kReportEvery;
+  reported_ = figures_.requests();
+  Figures* const all[] = {&figures_};
+  (void)context_.report(all);
 }
 
 void ServerCore::watch(ServerConnection& connection, Interest what) {
@@ -73,6 +99,7 @@ Result<bool> ServerCore::step_waiting(Deadline deadline) {
   bool did = drive_touched();
   take_signals();
   ring_alarms();
+  report();
   did = drive_touched() || did;
   bury();
   if (is_over()) return true;
@@ -209,6 +236,7 @@ void ServerCore::ring_alarms() {
 std::optional<Clock::time_point> ServerCore::next_time() const {
   std::optional<Clock::time_point> next = drain_end_;
   if (!alarms_.empty() && (!next || alarms_.begin()->first < *next)) next = alarms_.begin()->first;
+  if (figures_.requests() != reported_ && (!next || next_report_ < *next)) next = next_report_;
   return next;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -18,7 +19,8 @@ namespace slotwire::web::detail {
 
 class ServerCore {
  public:
-  ServerCore(Context context, Service service, Poller poller, Handler handler, ServerOptions options);
+  ServerCore(Context context, Service service, const std::string& name, Poller poller, Handler handler,
+             ServerOptions options);
   ~ServerCore();
   ServerCore(const ServerCore&) = delete;
   ServerCore& operator=(const ServerCore&) = delete;
@@ -41,6 +43,8 @@ class ServerCore {
   /// It has ended, and is closed once nothing points to it any more.
   void ended(ServerConnection& connection) { ended_.push_back(&connection); }
   bool is_draining() const { return draining_; }
+  /// For the figures of the service. `trace`: a traceparent field, or empty.
+  void count(std::chrono::microseconds took, bool failed, std::string_view trace);
   std::size_t requests = 0;  ///< under way
   std::size_t muted = 0;     ///< connections whose slots nobody waits for
 
@@ -57,6 +61,7 @@ class ServerCore {
   void make_room();
   bool look_for_gone();
   void ring_alarms();
+  void report();
   void begin_drain();
   void bury();
 
@@ -71,6 +76,9 @@ class ServerCore {
   std::vector<ServerConnection*> touched_, ended_;
   std::set<std::pair<Clock::time_point, ServerConnection*>> alarms_;
   std::atomic<int> stop_requested_{0};
+  Figures figures_;
+  std::uint64_t reported_ = 0;  ///< requests
+  Clock::time_point next_report_{};
   bool draining_ = false;
   std::optional<Clock::time_point> drain_end_;
   std::uint32_t rounds_ = 0;

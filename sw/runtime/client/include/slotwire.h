@@ -91,8 +91,8 @@ typedef struct sw_options {
   uint64_t max_unfinished; /* of all messages that are not complete yet, bytes; a connection that would take more than
                               half of what is left of it is ended with SW_TOO_LARGE. 0: no limit */
   uint32_t background;     /* 1: sw_open() does not wait for slotwired, which need not be there: sw_context_process()
-                              attaches as soon as it is, and comes back to it as after a restart. Until then connecting
-                              gives     SW_ENGINE_GONE. For event loops */
+                              attaches as soon as it is, and comes back to it as after a restart. Until then
+                              connecting gives SW_ENGINE_GONE. For event loops */
   uint32_t reserved;
   uint64_t cache_bytes; /* of the exchange cache, if this process makes it: at least 1 MiB; 0: $SLOTWIRE_CACHE_BYTES,
                            else 64 MiB; SW_NO_CACHE (or 0 in the variable): this context uses none */

@@ -674,13 +674,26 @@ class Figures {
   }
   const std::string& service() const { return service_; }
   std::uint64_t requests() const { return requests_; }
+  /// As sw_report() takes them; valid until the next add(). The traced request is then forgotten.
+  sw_figures take() {
+    sw_figures told;
+    SW_INIT(told);
+    told.role = static_cast<std::uint32_t>(role_);
+    told.service = service_.c_str();
+    told.requests = requests_;
+    told.errors = errors_;
+    told.sum_us = sum_us_;
+    std::copy(buckets_.begin(), buckets_.end(), std::begin(told.buckets));
+    told.exemplar_trace = trace_.empty() ? nullptr : trace_.c_str();
+    told.exemplar_us = std::exchange(exemplar_us_, 0);
+    return told;
+  }
   /// Upper bounds of the buckets but the last, microseconds.
   static constexpr std::array<std::uint64_t, SW_FIGURE_BUCKETS - 1> kBounds{
       50,     100,     200,     500,     1'000,     2'000,     5'000,     10'000,    20'000,
       50'000, 100'000, 200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000};
 
  private:
-  friend class Context;
   std::string service_, trace_;
   Role role_;
   std::array<std::uint64_t, SW_FIGURE_BUCKETS> buckets_{};
@@ -714,21 +727,9 @@ class Context {
   /// Tells slotwired the figures of at most 16 services and roles, all of them each time; about once a second is
   /// enough. Never waits. invalid.
   Result<void> report(std::span<Figures* const> figures) {
-    std::array<sw_figures, SW_MAX_FIGURES> given;
+    std::array<sw_figures, SW_MAX_FIGURES> given{};
     if (figures.size() > given.size()) return detail::error_of(sw_report(handle_.get(), given.data(), figures.size()));
-    for (std::size_t i = 0; i < figures.size(); ++i) {
-      Figures& one = *figures[i];
-      SW_INIT(given.at(i));
-      given.at(i).role = static_cast<std::uint32_t>(one.role_);
-      given.at(i).service = one.service_.c_str();
-      given.at(i).requests = one.requests_;
-      given.at(i).errors = one.errors_;
-      given.at(i).sum_us = one.sum_us_;
-      std::copy(one.buckets_.begin(), one.buckets_.end(), std::begin(given.at(i).buckets));
-      given.at(i).exemplar_trace = one.trace_.empty() ? nullptr : one.trace_.c_str();
-      given.at(i).exemplar_us = one.exemplar_us_;
-      one.exemplar_us_ = 0;
-    }
+    for (std::size_t i = 0; i < figures.size(); ++i) given.at(i) = figures[i]->take();
     return detail::result_of(sw_report(handle_.get(), given.data(), figures.size()));
   }
 

@@ -226,6 +226,7 @@ struct DirectoryConfig {
 struct ServiceConfig {
   std::string name;
   std::vector<std::string> nodes;  ///< in the order to try them
+  bool spread = false;             ///< connections take turns among them instead
   Position at;
 };
 

@@ -401,6 +401,10 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.services.back().name; }},
     {"service", "nodes", Kind::node_list, true, "", 1, 4096, "", "", "Nodes that serve it.",
      [](Config& c) -> auto& { return c.services.back().nodes; }},
+    {"service", "spread", Kind::boolean, false, "false", 0, 0, "", "",
+     "true: connections take turns among the nodes, this one included if it is named. false: processes of this node come "
+     "first, then the nodes in their order; another one is asked only while the link to the one before is down.",
+     [](Config& c) -> auto& { return c.services.back().spread; }},
 
     {"allow", "action", Kind::choice, true, "", 0, 0, "serve|connect", "", "What is allowed.", [](Config& c,
      std::size_t choice) { c.allow.back().action = static_cast<Action>(choice); }},

@@ -85,14 +85,26 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
   const unsigned out_order = ring_order(request.out_bytes);
   const Decision decision = parts_.policy.may_connect(parts_.sessions.record(session.index).uid, session.gids, service);
   if (!decision.allowed) throw Refusal{"refused", decision.reason};
-  if (Session* to = serving(service); to != nullptr) {
-    return connect_here(session, *to, request_id, service, in_order, out_order, decision.isolation);
-  }
   Whereabouts where;
   parts_.directory.lookup(service, [&](const Whereabouts& answer) { where = answer; });
+  const auto here = [&] {
+    Session* const to = serving(service);
+    if (to != nullptr) connect_here(session, *to, request_id, service, in_order, out_order, decision.isolation);
+    return to != nullptr;
+  };
+  const std::string& own = parts_.config.node.name;
+  const bool spread = where.spread && !where.nodes.empty();
+  if (!spread && here()) return;
+  if (spread) {
+    const std::size_t turn = turns_[service]++ % where.nodes.size();
+    std::rotate(where.nodes.begin(), where.nodes.begin() + static_cast<std::ptrdiff_t>(turn), where.nodes.end());
+  }
   std::string down;
   for (const std::string& node : where.nodes) {
-    if (node == parts_.config.node.name) continue;
+    if (node == own) {
+      if (spread && here()) return;
+      continue;
+    }
     const Peer* const peer = parts_.peers.find(node);
     if (peer != nullptr && peer->usable())
       return connect_there(session, *peer, request_id, request, in_order, out_order);
@@ -100,13 +112,13 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
     down += peer == nullptr ? "there is no [[link]] to node '" + node + "'"
                             : "the link to node '" + node + "' is down: " + peer->reason;
   }
+  if (spread && here()) return;
   if (!down.empty()) throw Refusal{"link_down", down};
   if (coming_back()) throw still_coming_back();
-  throw Refusal{"no_service", where.nodes.empty()
-                                  ? "no process here serves '" + service +
-                                        "', and no [[service]] in the configuration of node '" +
-                                        parts_.config.node.name + "' names a node for it"
-                                  : "no process on node '" + parts_.config.node.name + "' serves '" + service + "'"};
+  throw Refusal{"no_service", where.nodes.empty() ? "no process here serves '" + service +
+                                                        "', and no [[service]] in the configuration of node '" + own +
+                                                        "' names a node for it"
+                                                  : "no process on node '" + own + "' serves '" + service + "'"};
 }
 
 void Connector::connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service,

@@ -83,6 +83,7 @@ class Connector final : public OpenHandler {
   bool deliver(Session& session, const std::string& text, std::uint16_t slot);
 
   ConnectorParts parts_;
+  std::map<std::string, std::size_t> turns_;  ///< connects to services of the directory that are spread
   std::uint64_t started_us_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, PendingOpen> opens_;

@@ -21,7 +21,8 @@ StaticDirectory::Table StaticDirectory::build(const std::vector<ServiceConfig>& 
             format_problem(source, service.at, "service.name",
                            "'" + service.name + "' is there twice; keep one [[service]] with all its nodes"));
       }
-      auto& nodes = table[service.name];
+      auto& [nodes, spread] = table[service.name];
+      spread = spread || service.spread;
       for (const auto& node : service.nodes) {
         if (std::find(nodes.begin(), nodes.end(), node) == nodes.end()) nodes.push_back(node);
       }
@@ -49,7 +50,8 @@ Directory::LookupId StaticDirectory::lookup(std::string_view service, Answer ans
   Whereabouts whereabouts{Knowledge::none, {}, version_};
   if (const auto found = table_.find(service); found != table_.end()) {
     whereabouts.knowledge = Knowledge::known;
-    whereabouts.nodes = found->second;
+    whereabouts.nodes = found->second.nodes;
+    whereabouts.spread = found->second.spread;
   }
   const LookupId id = ++last_lookup_;
   answer(whereabouts);

@@ -24,6 +24,7 @@ struct Whereabouts {
   Knowledge knowledge = Knowledge::unknown_yet;
   std::vector<std::string> nodes;  ///< in the order to try them; not empty exactly when known
   std::uint64_t version = 0;       ///< the directory's version that the answer is from
+  bool spread = false;             ///< connections take turns among the nodes
 };
 
 /// Every call comes from the engine's thread, and so does every call back. A store behind a network keeps that rule by
@@ -68,7 +69,12 @@ class StaticDirectory : public Directory {
   std::size_t size() const { return table_.size(); }
 
  private:
-  using Table = std::map<std::string, std::vector<std::string>, std::less<>>;
+  struct Entry {
+    std::vector<std::string> nodes;
+    bool spread = false;
+    bool operator==(const Entry&) const = default;
+  };
+  using Table = std::map<std::string, Entry, std::less<>>;
 
   static Table build(const std::vector<ServiceConfig>& services, const DirectoryConfig& limits);
 
