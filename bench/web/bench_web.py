@@ -40,6 +40,7 @@ WRK_REPORT = 'done = function(s, l, r) io.write(string.format("RESULT %d %d %d %
 
 LEFT_NGINX = """
 load_module {module};
+user root;
 worker_processes {workers};
 error_log {directory}/left-error.log warn;
 pid {directory}/left.pid;
@@ -73,6 +74,7 @@ http {{
 }}
 """
 RIGHT_NGINX = """
+user root;
 worker_processes {workers};
 error_log {directory}/right-error.log warn;
 pid {directory}/right.pid;
@@ -267,7 +269,9 @@ class Lab:
         result = subprocess.run([*self.prefix("left"), "curl", "-sS", "--max-time", "10", f"http://{self.address['left']}:8080/{way}{path}"],
                                 capture_output=True, timeout=TIMEOUT, check=False)
         if result.stdout != b"x" * size:
-            raise RuntimeError(f"{way}{path}: {len(result.stdout)} bytes came: {result.stdout[:200]!r} {result.stderr!r}")
+            log = Path(self.directory, "left-error.log")
+            raise RuntimeError(f"{way}{path}: {len(result.stdout)} bytes came: {result.stdout[:200]!r} {result.stderr!r}\n"
+                               f"{log.read_text(errors='replace')[-2000:] if log.exists() else ''}")
 
     def between_hosts(self):
         """TCP connections established between the hosts, those of the link's own control connection included."""

@@ -38,13 +38,13 @@ class Spread(NodeTest):
         self.assertEqual(self.answers("spread", 6), ["right", "left"] * 3)
         self.assertEqual(self.answers("ordered", 3), ["left"] * 3)  # processes of this node come first
         self.right.stop()
-        self.left.engine.wait_for("link to 'right'.*down")
+        self.left.engine.wait_for("link to 'right': control connection lost")
         self.assertEqual(self.answers("spread", 4), ["left"] * 4)
 
     def test_a_node_that_is_not_named_answers_when_no_named_one_can(self):
         self.serve(["spread", "--exec", "printf left"], self.left)
         self.right.stop()
-        self.left.engine.wait_for("link to 'right'.*down")
+        self.left.engine.wait_for("link to 'right': control connection lost")
         self.assertEqual(self.answers("spread", 3), ["left"] * 3)
 
 
