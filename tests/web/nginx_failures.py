@@ -186,6 +186,13 @@ class Retries(WebTest):
         self.assertEqual(self.get(nginx, method="PUT", body=bytes(100000))[::2], (200, b"second 100000"))
         nginx.wait_for_log("prematurely closed connection|peer closed it")
 
+    def test_a_second_try_is_told_what_is_left_of_the_deadline(self):
+        nginx = self.two(each_request(lambda stream, request: stream.is_at_end()), self.good, "slotwire_deadline 20s; slotwire_read_timeout 1500ms;")
+        self.assertEqual(self.get(nginx)[::2], (200, b"second 0"))
+        first, second = int(self.first.requests[0]["Slotwire-Timeout"]), int(self.second.requests[0]["Slotwire-Timeout"])
+        self.assertLessEqual(first, 20000)
+        self.assertLessEqual(second, first - 1000)
+
     def test_what_is_not_idempotent_is_not_repeated_once_it_was_sent(self):
         nginx = self.two(self.drop, self.good)
         for method in ("POST", "PATCH", "LOCK"):

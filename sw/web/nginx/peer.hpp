@@ -8,11 +8,14 @@
 
 namespace slotwire::nginx {
 
+struct RequestContext;
+
 /// Lives in the request's memory. One for all tries of a request.
 struct Peer {
   static constexpr std::size_t kTried = 16;
 
   ngx_http_request_t* request;
+  RequestContext* context;  ///< that it is a part of; a redirect inside nginx makes the request forget it
   ServiceGroup* group;
   GroupMember* member;     ///< that the current try goes to
   ServicePool* pool;       ///< the same, as connections

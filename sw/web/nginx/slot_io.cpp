@@ -105,6 +105,7 @@ ssize_t fill(ngx_chain_t*& in, u_char* to, std::size_t room) {
 /// noted before it called us.
 void forget_try(ngx_http_request_t* r) {
   ngx_http_upstream_t& u = *r->upstream;
+  context_of(r)->head_sent = false;
   u.request_sent = 0;
   u.output.in = nullptr;
   u.output.busy = nullptr;
