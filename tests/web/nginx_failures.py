@@ -284,6 +284,34 @@ class Retries(WebTest):
         for _ in range(50):
             self.assertEqual(client.get("/")[::2], (200, b"page"))
 
+    def test_connections_that_end_all_at_once_are_replaced(self):
+        """Every idle connection ends, unnoticed as slotwired sleeps: a POST waits for a new one."""
+        streams = []
+
+        def keep(stream):
+            streams.append(stream)
+            while True:
+                stream.read_request()
+                answer(stream, body="page")
+
+        self.backend(keep)
+        nginx = self.nginx("slotwire_pass web;", pool="slotwire_pool spare=1;")
+        client = self.client(nginx)
+        for _ in range(20):
+            self.assertEqual(client.get("/", method="POST", body=b"x")[::2], (200, b"page"))
+            worker = nginx.worker_pids()[0]
+            os.kill(worker, signal.SIGSTOP)  # so that it finds the end and the request together
+            for stream in streams:
+                try:
+                    stream.send("HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n")
+                except OSError:
+                    pass
+            streams.clear()
+            time.sleep(0.05)
+            client.send("POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 1\r\n\r\nx")
+            os.kill(worker, signal.SIGCONT)
+            self.assertEqual(client.read_response()[::2], (200, b"page"))
+
     def test_drain_notices(self):
         """A server that says that it ends: nothing is begun on the connection, even when the request is a POST."""
         def notify(stream):
@@ -300,7 +328,8 @@ class Retries(WebTest):
         nginx = self.nginx("slotwire_pass web;", pool="slotwire_pool spare=1;")
         client = self.client(nginx)
         for _ in range(50):
-            self.assertEqual(client.get("/", method="POST", body=b"x")[::2], (200, b"page"))
+            got = client.get("/", method="POST", body=b"x")[::2]
+            self.assertEqual(got, (200, b"page"), nginx.log()[-3000:])
         self.assertGreater(backend.connections, 20)
 
 

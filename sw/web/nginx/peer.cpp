@@ -184,7 +184,10 @@ bool replace_connection(Peer& peer) {
   peer.lent = nullptr;
   closed.pool().give_back(closed, false);
   PooledConnection* const other = peer.pool->take(peer, *peer.member);
-  if (other == nullptr) return false;
+  if (other == nullptr) {
+    peer.pool->enqueue(peer);
+    return false;
+  }
   peer.begin(*other);
   return true;
 }
