@@ -186,6 +186,13 @@ class Retries(WebTest):
         self.assertEqual(self.get(nginx, method="PUT", body=bytes(100000))[::2], (200, b"second 100000"))
         nginx.wait_for_log("prematurely closed connection|peer closed it")
 
+    def test_a_second_try_is_told_what_is_left_of_the_deadline(self):
+        nginx = self.two(each_request(lambda stream, request: stream.is_at_end()), self.good, "slotwire_deadline 20s; slotwire_read_timeout 1500ms;")
+        self.assertEqual(self.get(nginx)[::2], (200, b"second 0"))
+        first, second = int(self.first.requests[0]["Slotwire-Timeout"]), int(self.second.requests[0]["Slotwire-Timeout"])
+        self.assertLessEqual(first, 20000)
+        self.assertLessEqual(second, first - 1000)
+
     def test_what_is_not_idempotent_is_not_repeated_once_it_was_sent(self):
         nginx = self.two(self.drop, self.good)
         for method in ("POST", "PATCH", "LOCK"):
@@ -277,6 +284,34 @@ class Retries(WebTest):
         for _ in range(50):
             self.assertEqual(client.get("/")[::2], (200, b"page"))
 
+    def test_connections_that_end_all_at_once_are_replaced(self):
+        """Every idle connection ends, unnoticed as slotwired sleeps: a POST waits for a new one."""
+        streams = []
+
+        def keep(stream):
+            streams.append(stream)
+            while True:
+                stream.read_request()
+                answer(stream, body="page")
+
+        self.backend(keep)
+        nginx = self.nginx("slotwire_pass web;", pool="slotwire_pool spare=1;")
+        client = self.client(nginx)
+        for _ in range(20):
+            self.assertEqual(client.get("/", method="POST", body=b"x")[::2], (200, b"page"))
+            worker = nginx.worker_pids()[0]
+            os.kill(worker, signal.SIGSTOP)  # so that it finds the end and the request together
+            for stream in streams:
+                try:
+                    stream.send("HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n")
+                except OSError:
+                    pass
+            streams.clear()
+            time.sleep(0.05)
+            client.send("POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 1\r\n\r\nx")
+            os.kill(worker, signal.SIGCONT)
+            self.assertEqual(client.read_response()[::2], (200, b"page"))
+
     def test_drain_notices(self):
         """A server that says that it ends: nothing is begun on the connection, even when the request is a POST."""
         def notify(stream):
@@ -293,7 +328,8 @@ class Retries(WebTest):
         nginx = self.nginx("slotwire_pass web;", pool="slotwire_pool spare=1;")
         client = self.client(nginx)
         for _ in range(50):
-            self.assertEqual(client.get("/", method="POST", body=b"x")[::2], (200, b"page"))
+            got = client.get("/", method="POST", body=b"x")[::2]
+            self.assertEqual(got, (200, b"page"), nginx.log()[-3000:])
         self.assertGreater(backend.connections, 20)
 
 

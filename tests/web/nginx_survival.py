@@ -208,6 +208,28 @@ class UnderLoad(WebTest):
                     time.sleep(0.01)
         self.assertEqual([line for line in daemon.log().splitlines() if re.search(r"\[(alert|emerg|crit)\]|open socket", line)], [])
 
+    def test_reload_while_requests_wait_for_a_connection(self):
+        release, began = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        def hold(stream, request):
+            began.set()
+            release.wait(30)
+            mirror(stream, request)
+
+        self.backend(each_request(hold))
+        nginx = self.nginx("slotwire_pass web;", pool="slotwire_pool spare=0 max=1;")
+        clients = [self.client(nginx) for _ in range(3)]
+        for number, client in enumerate(clients):
+            client.send(f"GET /{number} HTTP/1.1\r\nHost: example.test\r\n\r\n")
+        self.assertTrue(began.wait(30))
+        nginx.signal(signal.SIGHUP)
+        nginx.wait_for_log("gracefully shutting down")
+        release.set()
+        for number, client in enumerate(clients):
+            self.assertEqual(client.read_response()[2], b"/%d" % number)
+        nginx.wait_for_log(r"worker process \d+ exited with code 0")
+
     def test_shutdown_with_requests_under_way(self):
         """A reload while requests wait: they are answered, by the old worker; worker_shutdown_timeout ends those that are not."""
         release = threading.Event()

@@ -11,6 +11,7 @@ struct RequestContext {
   ngx_http_upstream_conf_t* location;      ///< what u->conf is, but while a refused request is tried anew
   ngx_http_status_t status;
   ngx_http_chunked_t chunked;
+  ngx_str_t timeout;                   ///< the number in Slotwire-Timeout, in the request's head
   off_t body_length;                   ///< of the request; -1: chunked, 0: none
   ngx_chain_t *free_bufs, *busy_bufs;  ///< of the request's chunks
   ngx_uint_t fields;                   ///< of the response's head

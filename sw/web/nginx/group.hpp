@@ -4,6 +4,8 @@
 
 namespace slotwire::nginx {
 
+class ServicePool;
+
 /// One slotwire_service of an `upstream` block.
 struct GroupMember {
   ngx_str_t service;
@@ -12,6 +14,7 @@ struct GroupMember {
   time_t fail_timeout;
   bool backup;
   bool down;
+  ServicePool* pool;         ///< of this worker; null: not looked up yet
   ngx_int_t current_weight;  ///< of the smooth weighted round robin of this worker
 };
 

@@ -13,7 +13,7 @@ sockaddr no_address{};
 
 bool is_available(Worker& worker, const Peer& peer, const GroupMember& member, std::size_t index) {
   if (member.down) return false;
-  ServicePool* const pool = worker.pool_of(view_of(member.service));
+  ServicePool* const pool = worker.pool_of(member);
   if (pool == nullptr) return false;
   if ((peer.tried_members >> index & 1U) != 0 && pool->untried(peer) == 0) return false;
   return !pool->is_failing(member, ngx_time());
@@ -80,7 +80,7 @@ ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   if (peer.member == nullptr) return NGX_BUSY;
   const auto index = static_cast<std::size_t>(peer.member - static_cast<GroupMember*>(peer.group->members.elts));
   peer.tried_members |= std::uint64_t{1} << index;
-  peer.pool = worker->pool_of(view_of(peer.member->service));
+  peer.pool = worker->pool_of(*peer.member);
   if (peer.pool == nullptr) {
     ngx_log_error(NGX_LOG_ERR, pc->log, 0, "slotwire: too many services are used at a time, \"%V\" is not",
                   &peer.member->service);
@@ -91,15 +91,15 @@ ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   peer.connection = make_connection(*worker, *pc);
   if (peer.connection == nullptr) return NGX_ERROR;
   pc->connection = peer.connection;
-  worker->request_began();
   if (PooledConnection* const connection = peer.pool->take(peer, *peer.member)) {
     peer.begin(*connection);
     peer.connection->write->ready = 1;
     return NGX_DONE;
   }
-  if (peer.pool->enqueue(peer)) return NGX_AGAIN;
+  // It may have been found at once that nobody serves it.
+  if (peer.pool->enqueue(peer)) return peer.failed ? NGX_DECLINED : NGX_AGAIN;
   ngx_log_error(NGX_LOG_ERR, pc->log, 0, "slotwire: %ui requests wait for service \"%V\" already (slotwire_pool)",
-                worker->conf().pool.queue, &peer.member->service);
+                worker->limits().queue, &peer.member->service);
   return NGX_BUSY;
 }
 
@@ -113,10 +113,9 @@ bool is_reusable(const ngx_http_upstream_t& u, const ngx_connection_t& c, const 
 void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
   Peer& peer = *static_cast<Peer*>(data);
   ngx_http_upstream_t& u = *peer.request->upstream;
-  const RequestContext& context = *context_of(peer.request);
+  const RequestContext& context = *peer.context;
   if (peer.queued) peer.pool->leave_queue(peer);
   if (peer.connection != nullptr) {
-    if (Worker* const worker = Worker::here()) worker->request_ended();
     if (peer.lent != nullptr) {
       PooledConnection& connection = *peer.lent;
       Process& process = connection.process();
@@ -166,7 +165,7 @@ void Peer::begin(PooledConnection& with) {
 }
 
 Peer* peer_of(ngx_connection_t* c) {
-  return &context_of(static_cast<ngx_http_request_t*>(c->data))->peer;
+  return static_cast<Peer*>(static_cast<ngx_http_request_t*>(c->data)->upstream->peer.data);
 }
 
 bool has_another(const Peer& peer) {
@@ -174,7 +173,7 @@ bool has_another(const Peer& peer) {
   const auto* const members = static_cast<GroupMember*>(peer.group->members.elts);
   for (ngx_uint_t i = 0; worker != nullptr && i < peer.group->members.nelts; ++i) {
     if (members[i].down) continue;
-    ServicePool* const pool = worker->pool_of(view_of(members[i].service));
+    ServicePool* const pool = worker->pool_of(members[i]);
     if (pool == nullptr) continue;
     if ((peer.tried_members >> i & 1U) == 0) return true;
     // The process that was asked last is noted when its connection is given back.
@@ -189,7 +188,10 @@ bool replace_connection(Peer& peer) {
   peer.lent = nullptr;
   closed.pool().give_back(closed, false);
   PooledConnection* const other = peer.pool->take(peer, *peer.member);
-  if (other == nullptr) return false;
+  if (other == nullptr) {
+    peer.pool->enqueue(peer);
+    return false;
+  }
   peer.begin(*other);
   return true;
 }
@@ -208,12 +210,13 @@ ngx_int_t init_peer(ngx_http_request_t* r, ngx_http_upstream_srv_conf_t* upstrea
   Peer& peer = context->peer;
   peer = Peer{};
   peer.request = r;
+  peer.context = context;
   peer.group = group;
   auto* const members = static_cast<GroupMember*>(group->members.elts);
   ngx_uint_t tries = 0;
   for (ngx_uint_t i = 0; i < group->members.nelts; ++i) {
     if (members[i].down) continue;
-    ServicePool* const pool = worker->pool_of(view_of(members[i].service));
+    ServicePool* const pool = worker->pool_of(members[i]);
     tries += pool == nullptr ? 0 : std::max<ngx_uint_t>(1, pool->processes());
   }
   u.peer.data = &peer;

@@ -8,11 +8,14 @@
 
 namespace slotwire::nginx {
 
+struct RequestContext;
+
 /// Lives in the request's memory. One for all tries of a request.
 struct Peer {
   static constexpr std::size_t kTried = 16;
 
   ngx_http_request_t* request;
+  RequestContext* context;  ///< that it is a part of; a redirect inside nginx makes the request forget it
   ServiceGroup* group;
   GroupMember* member;     ///< that the current try goes to
   ServicePool* pool;       ///< the same, as connections
@@ -46,7 +49,8 @@ struct Peer {
 /// ngx_http_upstream's hooks.
 ngx_int_t init_peer(ngx_http_request_t* r, ngx_http_upstream_srv_conf_t* upstream);
 
-/// Replaces the connection of a try of which nothing was sent, because its server has closed it. False: none is left.
+/// Replaces the connection of a try of which nothing was sent, because its server has closed it. False: none is idle;
+/// the request waits for one then, unless too many do.
 bool replace_connection(Peer& peer);
 /// Is there a server that this request has not been sent to?
 bool has_another(const Peer& peer);

@@ -145,7 +145,7 @@ void ServicePool::lend(PooledConnection& connection, Peer& peer) {
 void ServicePool::give_back(PooledConnection& connection, bool reusable) {
   --connection.process().outstanding;
   connection.peer = nullptr;
-  if (!reusable || ngx_exiting || ngx_terminate || !connection.is_fresh()) {
+  if (!reusable || is_ending() || !connection.is_fresh()) {
     close(connection);
     return refill();
   }
@@ -165,6 +165,10 @@ void ServicePool::close(PooledConnection& connection) {
   }
   --process.connections;
   std::erase_if(connections_, [&](const auto& entry) { return entry.get() == &connection; });
+}
+
+bool ServicePool::is_ending() const {
+  return ngx_terminate != 0 || (ngx_exiting != 0 && waiting_ == 0);
 }
 
 bool ServicePool::enqueue(Peer& peer) {
@@ -239,8 +243,9 @@ void ServicePool::on_connected(int status, sw_connection* connection) {
   sw_connection_peer(connection, &peer);
   Process& process = process_of(peer);
   auto made = std::make_unique<PooledConnection>(*this, connection, process, peer.slot);
-  if (ngx_exiting || sw_poller_add(worker_.poller(), connection, SW_READABLE, made.get()) != SW_OK) {
-    if (!ngx_exiting) ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: %s", sw_last_error());
+  if (is_ending()) return;
+  if (sw_poller_add(worker_.poller(), connection, SW_READABLE, made.get()) != SW_OK) {
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: %s", sw_last_error());
     return;
   }
   ++process.connections;
@@ -259,8 +264,8 @@ void ServicePool::on_idle_event(PooledConnection& connection) {
 }
 
 void ServicePool::refill() {
-  const std::size_t wanted = limits_.spare + waiting_;
-  while (!ngx_exiting && idle_ + connecting_ < wanted && connections_.size() + connecting_ < limits_.max &&
+  const std::size_t wanted = (ngx_exiting != 0 ? 0 : limits_.spare) + waiting_;
+  while (ngx_terminate == 0 && idle_ + connecting_ < wanted && connections_.size() + connecting_ < limits_.max &&
          connecting_ < kOpenAtOnce) {
     if (next_try_ != 0 && static_cast<ngx_msec_int_t>(next_try_ - ngx_current_msec) > 0) {
       return worker_.try_again_in(next_try_ - ngx_current_msec);
@@ -289,10 +294,11 @@ void ServicePool::refill() {
 
 void ServicePool::tidy() {
   const auto too_old = [&](const PooledConnection& connection) {
-    return ngx_current_msec - connection.idle_since >= limits_.idle_timeout;
+    return ngx_exiting != 0 || ngx_current_msec - connection.idle_since >= limits_.idle_timeout;
   };
   for (const auto& process : processes_) {
-    while (idle_ > limits_.spare && !process->idle.empty() && too_old(*process->idle.front())) {
+    while (idle_ > (ngx_exiting != 0 ? 0 : limits_.spare) && !process->idle.empty() &&
+           too_old(*process->idle.front())) {
       close(*process->idle.front());
     }
   }

@@ -77,6 +77,8 @@ class ServicePool {
   ServicePool& operator=(const ServicePool&) = delete;
 
   Worker& worker() const { return worker_; }
+  /// It is named by the configuration, so it stays when it is unused.
+  void keep() { kept_ = true; }
   const std::string& service() const { return service_; }
 
   /// An idle connection to the process with the fewest requests under way, not one that `peer` has tried unless all
@@ -107,9 +109,11 @@ class ServicePool {
   /// A request has ended, or a try of one.
   void count(std::chrono::microseconds took, bool failed) { figures_.add(took, failed); }
   Figures& figures() { return figures_; }
-  bool is_unused() const { return idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
+  bool is_unused() const { return !kept_ && idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
 
  private:
+  /// The worker ends, and no request waits for a connection any more.
+  bool is_ending() const;
   Process& process_of(const sw_peer& peer);
   void lend(PooledConnection& connection, Peer& peer);
   void serve_queue();
@@ -126,6 +130,7 @@ class ServicePool {
   std::size_t waiting_ = 0, idle_ = 0, connecting_ = 0;
   ngx_msec_t next_try_ = 0;  ///< no connection is opened before, after one could not be
   ngx_msec_t backoff_ = 0;
+  bool kept_ = false;
   int last_failure_ = SW_OK;  ///< that was logged
 };
 

@@ -71,6 +71,16 @@ ngx_msec_t time_left(ngx_http_request_t* r, ngx_msec_t deadline) {
   return static_cast<ngx_msec_t>(std::max<ngx_msec_int_t>(1, static_cast<ngx_msec_int_t>(deadline) - spent));
 }
 
+/// In the head that was made for the first try, which has room for the number then.
+void renew_timeout(ngx_http_request_t* r, const RequestContext& context) {
+  u_char digits[NGX_INT64_LEN];
+  const u_char* const end = ngx_sprintf(digits, "%M", time_left(r, loc_conf(r).deadline));
+  const auto length = static_cast<std::size_t>(end - digits);
+  if (length > context.timeout.len) return;
+  ngx_memset(context.timeout.data, ' ', context.timeout.len);
+  ngx_memcpy(context.timeout.data + context.timeout.len - length, digits, length);
+}
+
 u_char* put(u_char* to, std::string_view text) {
   return static_cast<u_char*>(ngx_cpymem(to, text.data(), text.size()));
 }
@@ -165,7 +175,6 @@ ngx_int_t send_chunked(void* data, ngx_chain_t* in) {
     head->last = ngx_sprintf(head->last, "%xO\r\n", size);
   }
   for (; in != nullptr; in = in->next) {
-    in->buf->last_buf = 0;
     if (ngx_buf_special(in->buf) == 0 && ngx_buf_size(in->buf) == 0) continue;
     if (!append(in->buf)) return NGX_ERROR;
   }
@@ -261,7 +270,10 @@ ngx_int_t create_request(ngx_http_request_t* r) {
   for (std::size_t i = 0; i < count; ++i) {
     if (values[i].len != 0) b->last = put_header(b->last, set[i].name, values[i]);
   }
-  if (timeout.len != 0) b->last = put_header(b->last, timeout_name, timeout);
+  if (timeout.len != 0) {
+    b->last = put_header(b->last, timeout_name, timeout);
+    context.timeout = {timeout.len, b->last - timeout.len - 2};
+  }
   for_each_passed(r, headers,
                   [&](const ngx_table_elt_t& header) { b->last = put_header(b->last, header.key, header.value); });
   b->last = put(b->last, "\r\n");
@@ -285,6 +297,7 @@ ngx_int_t reinit_request(ngx_http_request_t* r) {
   RequestContext* const context = context_of(r);
   if (context == nullptr) return NGX_OK;
   ngx_http_upstream_t& u = *r->upstream;
+  if (context->timeout.len != 0) renew_timeout(r, *context);
   context->status = {};
   context->chunked = {};
   context->fields = 0;

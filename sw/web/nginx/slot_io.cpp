@@ -105,6 +105,7 @@ ssize_t fill(ngx_chain_t*& in, u_char* to, std::size_t room) {
 /// noted before it called us.
 void forget_try(ngx_http_request_t* r) {
   ngx_http_upstream_t& u = *r->upstream;
+  context_of(r)->head_sent = false;
   u.request_sent = 0;
   u.output.in = nullptr;
   u.output.busy = nullptr;
@@ -119,26 +120,33 @@ void forget_try(ngx_http_request_t* r) {
   }
 }
 
-/// Has the connection that a request begins on not ended meanwhile? Takes another one if it has.
-bool begin_on_open_connection(ngx_connection_t* c, Peer& peer) {
-  if (peer.failed || peer.lent == nullptr) {
-    forget_try(peer.request);
-    return false;
-  }
-  while (!peer.lent->is_fresh()) {
+enum class Beginning { possible, later, impossible };
+
+/// May the request begin on its connection? That may have ended meanwhile: then another one is taken, or waited for.
+Beginning begin(ngx_connection_t* c, Peer& peer) {
+  while (peer.lent != nullptr && !peer.lent->is_fresh()) {
     if (replace_connection(peer)) continue;
-    ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: the server closed the connection, and no other one is idle");
-    forget_try(peer.request);
-    return false;
+    if (peer.queued) {
+      c->write->ready = 0;
+      return Beginning::later;
+    }
+    ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: the server closed the connection, and there is no other one");
   }
-  return true;
+  if (peer.lent != nullptr) return Beginning::possible;
+  if (peer.queued) return Beginning::later;
+  forget_try(peer.request);
+  return Beginning::impossible;
 }
 
 ngx_chain_t* send_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
   Peer& peer = *peer_of(c);
-  if (!peer.wrote && !begin_on_open_connection(c, peer)) {
-    c->write->error = 1;
-    return NGX_CHAIN_ERROR;
+  if (!peer.wrote) {
+    const Beginning beginning = begin(c, peer);
+    if (beginning == Beginning::later) return in;
+    if (beginning == Beginning::impossible) {
+      c->write->error = 1;
+      return NGX_CHAIN_ERROR;
+    }
   }
   std::size_t sent = 0;
   while (true) {

@@ -32,15 +32,18 @@ ngx_int_t Worker::start(ngx_cycle_t* cycle) {
     ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "slotwire_pass needs \"use epoll;\" in the block \"events\"");
     return NGX_ERROR;
   }
-  auto made = std::make_unique<Worker>(conf);
-  if (!made->open(cycle)) return NGX_ERROR;
+  auto made = std::make_unique<Worker>(conf.pool);
+  if (!made->open(cycle, conf.socket)) return NGX_ERROR;
   worker = std::move(made);
   auto* const groups = static_cast<ServiceGroup**>(conf.groups.elts);
   for (ngx_uint_t i = 0; i < conf.groups.nelts; ++i) {
     auto* const members = static_cast<GroupMember*>(groups[i]->members.elts);
     for (ngx_uint_t j = 0; j < groups[i]->members.nelts; ++j) {
       if (members[j].down) continue;
-      if (ServicePool* const pool = worker->pool_of(view_of(members[j].service))) pool->refill();
+      members[j].pool = worker->pool_of(view_of(members[j].service));
+      if (members[j].pool == nullptr) continue;
+      members[j].pool->keep();
+      members[j].pool->refill();
     }
   }
   return NGX_OK;
@@ -50,14 +53,14 @@ void Worker::stop() {
   worker.reset();
 }
 
-bool Worker::open(ngx_cycle_t* cycle) {
+bool Worker::open(ngx_cycle_t* cycle, const ngx_str_t& path) {
   const auto failed = [&](const char* what) {
     ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "slotwire: %s: %s", what, sw_last_error());
     return false;
   };
   sw_options options;
   SW_INIT(options);
-  const std::string socket(view_of(conf_.socket));
+  const std::string socket(view_of(path));
   const std::string name = "nginx";
   if (!socket.empty()) options.socket = socket.c_str();
   options.name = name.c_str();
@@ -112,8 +115,12 @@ ServicePool* Worker::pool_of(std::string_view service) {
   std::string name(service);
   if (const auto found = pools_.find(name); found != pools_.end()) return found->second.get();
   if (pools_.size() >= kMaxServices) return nullptr;
-  auto pool = std::make_unique<ServicePool>(*this, name, conf_.pool);
+  auto pool = std::make_unique<ServicePool>(*this, name, limits_);
   return pools_.emplace(std::move(name), std::move(pool)).first->second.get();
+}
+
+ServicePool* Worker::pool_of(const GroupMember& member) {
+  return member.pool != nullptr ? member.pool : pool_of(view_of(member.service));
 }
 
 void Worker::look_again() {
@@ -184,7 +191,7 @@ void Worker::on_tidy(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
   self.tidy();
   self.report();
-  if (!ngx_exiting) ngx_add_timer(event, kTidyMs);
+  ngx_add_timer(event, kTidyMs);
 }
 
 void Worker::on_retry(ngx_event_t* event) {

@@ -18,7 +18,7 @@ class Worker {
   static ngx_int_t start(ngx_cycle_t* cycle);
   static void stop();
 
-  explicit Worker(const MainConf& conf) : conf_(conf) {}
+  explicit Worker(const PoolLimits& limits) : limits_(limits) {}
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -27,20 +27,19 @@ class Worker {
   sw_poller* poller() const { return poller_; }
   ngx_socket_t socket() const { return socket_; }
   ngx_pool_t* connection_pool() const { return connection_pool_; }
-  const MainConf& conf() const { return conf_; }
+  const PoolLimits& limits() const { return limits_; }
   /// The pool of a service; null when there are too many.
   ServicePool* pool_of(std::string_view service);
+  ServicePool* pool_of(const GroupMember& member);
   /// Has a look at all slots in this or the next turn of the event loop.
   void look_again();
   /// Looks at the pools again in `ms`, to open connections that could not be.
   void try_again_in(ngx_msec_t ms);
-  void request_began() { ++under_way_; }
-  void request_ended() { --under_way_; }
 
  private:
   static constexpr std::size_t kMaxServices = 1024;
 
-  bool open(ngx_cycle_t* cycle);
+  bool open(ngx_cycle_t* cycle, const ngx_str_t& socket);
   void look();
   void take_outcomes();
   void refill();
@@ -50,7 +49,7 @@ class Worker {
   static void on_tidy(ngx_event_t* event);
   static void on_retry(ngx_event_t* event);
 
-  const MainConf& conf_;
+  const PoolLimits limits_;
   sw_context* context_ = nullptr;
   sw_poller* poller_ = nullptr;
   ngx_socket_t socket_ = -1;  ///< what nginx asks for errors of a connection of ours: it never has one
@@ -58,8 +57,6 @@ class Worker {
   ngx_pool_t* connection_pool_ = nullptr;
   ngx_event_t tidy_{}, retry_{};
   std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
-  std::size_t under_way_ = 0;
-  std::size_t idle_looks_ = 0;
   std::uint64_t reported_ = 0;  ///< requests of all pools
 };
 
