@@ -20,11 +20,12 @@ if(TARGET ngx_http_slotwire_module)
   ")
   install(FILES ${CMAKE_BINARY_DIR}/install/mod-http-slotwire.conf DESTINATION share/nginx/modules-available)
 endif()
-install(TARGETS slotwire slotwire_static EXPORT slotwire-targets
+install(TARGETS slotwire slotwire_static slotwire_web EXPORT slotwire-targets
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp
               sw/runtime/client/include/slotwire_types.hpp sw/runtime/client/include/slotwire_server.hpp
-              sw/runtime/client/include/slotwire_blocks.h sw/runtime/client/include/slotwire_blocks.hpp TYPE INCLUDE)
+              sw/runtime/client/include/slotwire_blocks.h sw/runtime/client/include/slotwire_blocks.hpp
+              sw/web/server/include/slotwire_web.hpp sw/web/server/include/slotwire_web_fields.hpp TYPE INCLUDE)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/slotwire)
 install(EXPORT slotwire-targets NAMESPACE slotwire:: DESTINATION ${package_dir})

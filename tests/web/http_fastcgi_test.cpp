@@ -31,7 +31,7 @@ TEST(FastCgi, ParametersHaveShortAndLongLengths) {
                                 "Ab"));
   params.clear();
   append_param(params, "A", std::string(300, 'x'));
-  EXPECT_EQ(params.substr(0, 6), std::string("\x01\x80\x00\x00\x01\x2c", 5) + std::string("\x2c"));
+  EXPECT_EQ(params.substr(0, 5), std::string("\x01\x80\x00\x01\x2c", 5));
   EXPECT_EQ(params.size(), 1 + 4 + 1 + 300U);
   std::string records;
   append_params(records, std::string(kMostContent + 10, 'p'));

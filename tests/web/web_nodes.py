@@ -1,9 +1,11 @@
 """What tests of executing servers share: two nodes, a tunnel in front of the service 'web', raw HTTP clients."""
 import http.client
 import os
+import select
 import socket
 import struct
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "node"))
@@ -25,6 +27,14 @@ def eventually(condition, what, timeout=TIMEOUT):
         if time.monotonic() > end:
             raise AssertionError(f"never happened: {what}")
         time.sleep(0.005)
+
+
+def first_answered(clients):
+    """The first of them that has something to read."""
+    ready, _, _ = select.select([client.socket for client in clients], [], [], TIMEOUT)
+    if not ready:
+        raise AssertionError("nobody was answered")
+    return next(client for client in clients if client.socket is ready[0])
 
 
 class RawClient:
@@ -130,3 +140,71 @@ class WebTest(NodeTest):
     @property
     def url(self):
         return f"http://{self.front[0]}:{self.front[1]}"
+
+
+class Load:
+    """Clients that ask for one page after the other; each on a connection that it keeps while it may."""
+
+    def __init__(self, test, clients, target="/bytes/1000"):
+        self.test = test
+        self.target = target
+        self.failures = []
+        self.bodies = set()
+        self.done = 0
+        self.ending = False
+        self.changed = threading.Condition()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        client = None
+        while not self.ending:
+            try:
+                if client is None:
+                    client = RawClient(self.test.front)
+                client.send(f"GET {self.target} HTTP/1.1\r\nHost: t\r\n\r\n")
+                # A drain notice in front of a response is passed over; between two it closes the connection.
+                status, fields, body = client.response()
+                with self.changed:
+                    if status != 200:
+                        self.failures.append(status)
+                    else:
+                        self.bodies.add(body)
+                    self.done += 1
+                    self.changed.notify_all()
+                if fields.get("connection") == ["close"] or self.noticed(client):
+                    client.close()
+                    client = None
+            except (OSError, TypeError, AssertionError) as error:
+                with self.changed:
+                    self.failures.append(repr(error))
+                    self.done += 1
+                    self.changed.notify_all()
+                client = None
+        if client is not None:
+            client.close()
+
+    @staticmethod
+    def noticed(client):
+        client.socket.setblocking(False)
+        try:
+            return bool(client.file.peek(1))
+        except BlockingIOError:
+            return False
+        finally:
+            client.socket.settimeout(TIMEOUT)
+
+    def count(self):
+        with self.changed:
+            return self.done
+
+    def answered(self, count):
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.done >= count, TIMEOUT):
+                raise AssertionError(f"{self.done} instead of {count} requests were answered")
+
+    def end(self):
+        self.ending = True
+        for thread in self.threads:
+            thread.join()

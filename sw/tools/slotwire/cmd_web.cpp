@@ -123,6 +123,7 @@ int run(const Options& options) {
     given.command = bridge::split_command(options.start);
     given.start_time = options.start_time;
     given.end_time = options.end_time;
+    given.rest_time = options.drain;
     processes.emplace(made, std::move(given));
   }
   ContextOptions context;
@@ -211,8 +212,9 @@ void add_serve_options(CLI::App& sub, Options& options) {
                "for a request to wait for the application (default 30s)");
   add_duration(sub, "--keep-time", options.keep, microseconds(0), microseconds(3'600'000'000),
                "of a connection to an application that is not used (default 4s)");
-  add_duration(sub, "--drain-time", options.drain, microseconds(0), microseconds(86'400'000'000),
-               "from SIGTERM to the end of requests that are not finished (default 30s)");
+  add_duration(
+      sub, "--drain-time", options.drain, microseconds(0), microseconds(86'400'000'000),
+      "from SIGTERM, or from SIGHUP for a process, to the end of requests that are not finished (default 30s)");
   add_duration(sub, "--start-time", options.start_time, microseconds(1000), microseconds(3'600'000'000),
                "for a process to accept connections (default 30s)");
   add_duration(sub, "--end-time", options.end_time, microseconds(0), microseconds(3'600'000'000),

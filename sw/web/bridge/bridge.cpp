@@ -111,8 +111,8 @@ void Bridge::dispatch() {
 void Bridge::set_ready(std::size_t number, bool ready) {
   Application& application = *applications_[number];
   application.ready = ready;
-  application.resting = false;
   if (ready) return dispatch();
+  application.resting = false;
   application.idle.clear();
 }
 
@@ -135,7 +135,9 @@ slot::Fd Bridge::take_idle(Application& application) {
 }
 
 void Bridge::keep(Application& application, slot::Fd fd) {
-  if (!application.ready || application.resting || application.idle.size() >= options_.max_idle) return;
+  if (options_.keep_time == Clock::duration{} || !application.ready || application.resting ||
+      application.idle.size() >= options_.max_idle)
+    return;
   application.idle.push_back(std::make_unique<IdleSocket>(*this, application.number, std::move(fd)));
   if (!idle_timer_.is_set()) idle_timer_.set(options_.keep_time, [this] { drop_old(); });
 }
@@ -188,7 +190,8 @@ void Bridge::not_reached(Relay& relay, const ExchangePtr& exchange, Clock::time_
     return;
   }
   if (application.ready) {
-    set_ready(application.number, false);
+    application.ready = false;
+    application.idle.clear();
     if (on_unreachable) on_unreachable(application.number);
   }
   wait(exchange, since, true);

@@ -260,7 +260,8 @@ void ManagedProcess::close_output() {
 
 // ---- all of them ----
 
-ProcessManager::ProcessManager(Bridge& bridge, ProcessOptions options) : bridge_(bridge), options_(std::move(options)) {
+ProcessManager::ProcessManager(Bridge& bridge, ProcessOptions options)
+    : bridge_(bridge), options_(std::move(options)), rest_timer_(bridge.loop()) {
   for (std::size_t i = 0; i < bridge.applications(); ++i)
     processes_.push_back(std::make_unique<ManagedProcess>(*this, i));
   bridge_.on_unreachable = [this](std::size_t number) { processes_[number]->suspect(); };
@@ -300,11 +301,19 @@ void ProcessManager::restart_in_turn() {
 }
 
 void ProcessManager::restart(std::size_t number) {
-  bridge_.rest(number, [this, number] {
-    if (ending_) return;
-    processes_[number]->end([this, number] {
-      if (!ending_) processes_[number]->start();
-    });
+  rested_ = false;
+  rest_timer_.set(options_.rest_time, [this, number] {
+    bridge_.note("process " + std::to_string(number) + " has not finished its requests in time: they are broken off");
+    rested(number);
+  });
+  bridge_.rest(number, [this, number] { rested(number); });
+}
+
+void ProcessManager::rested(std::size_t number) {
+  if (ending_ || number != restarted_ || std::exchange(rested_, true)) return;
+  rest_timer_.cancel();
+  processes_[number]->end([this, number] {
+    if (!ending_) processes_[number]->start();
   });
 }
 

@@ -17,8 +17,10 @@ struct ProcessOptions {
   /// The program and its arguments. "{n}" is replaced by the number of the process, "{port}" by its port, "{socket}" by
   /// the path of its socket, "{address}" by both.
   std::vector<std::string> command;
-  Clock::duration start_time = std::chrono::seconds(30);         ///< until its socket accepts
-  Clock::duration end_time = std::chrono::seconds(10);           ///< from SIGTERM to SIGKILL
+  Clock::duration start_time = std::chrono::seconds(30);  ///< until its socket accepts
+  Clock::duration end_time = std::chrono::seconds(10);    ///< from SIGTERM to SIGKILL
+  /// For a process to finish its requests before it is started anew by restart_in_turn(); later they are broken off.
+  Clock::duration rest_time = std::chrono::seconds(30);
   Clock::duration first_pause = std::chrono::milliseconds(100);  ///< before it is started anew; doubles
   Clock::duration most_pause = std::chrono::seconds(10);
 };
@@ -98,12 +100,15 @@ class ProcessManager {
 
  private:
   void restart(std::size_t number);
+  void rested(std::size_t number);
 
   Bridge& bridge_;
   ProcessOptions options_;
   std::vector<std::unique_ptr<ManagedProcess>> processes_;
   bool restarting_ = false, ending_ = false;
   std::size_t restarted_ = 0;
+  bool rested_ = false;  ///< the process that is to be started anew is being ended
+  Timer rest_timer_;
   std::size_t left_ = 0;
   std::function<void()> ended_;
 };

@@ -1,0 +1,207 @@
+"""`slotwire web serve --fastcgi`: a real PHP-FPM behind two linked nodes."""
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+from application import pieces
+from web_nodes import Load, WebTest, eventually, first_answered, private_memory
+
+SCRIPTS = {
+    "index.php": "<?php echo 'index';",
+    "params.php": "<?php ksort($_SERVER); foreach ($_SERVER as $k => $v) if (is_string($v)) echo \"$k=$v\\n\";",
+    "sum.php": """<?php
+        $hash = hash_init('sha256'); $size = 0; $in = fopen('php://input', 'rb');
+        while (!feof($in)) { $piece = fread($in, 65536); $size += strlen($piece); hash_update($hash, $piece); }
+        echo $size, ' ', hash_final($hash);""",
+    "bytes.php": """<?php
+        $piece = str_repeat(hash('sha256', 'slotwire', true), 2048); $left = (int)$_GET['n'];
+        if (isset($_GET['length'])) header('Content-Length: ' . $left);
+        while (ob_get_level()) ob_end_flush();
+        while ($left > 0) { $part = substr($piece, 0, $left); echo $part; $left -= strlen($part); }""",
+    "status.php": "<?php http_response_code((int)$_GET['s']); if (isset($_GET['to'])) header('Location: ' . $_GET['to']); echo 'x';",
+    "wait.php": """<?php
+        file_put_contents($_GET['file'], getmypid()); ignore_user_abort(false);
+        register_shutdown_function(function () { file_put_contents($_GET['file'], connection_aborted() ? ' left' : ' ended', FILE_APPEND); });
+        while (true) { echo str_repeat('x', 4096); flush(); usleep(10000); }""",
+    "hold.php": "<?php while (!file_exists($_GET['file'])) usleep(2000); echo 'held';",
+    "log.php": "<?php error_log('a word to the log'); file_put_contents('php://stderr', \"another\\n\"); echo 'ok';",
+    "fields.php": "<?php header('X-One: 1'); header('Set-Cookie: a=b'); header('Set-Cookie: c=d', false); echo $_COOKIE['k'] ?? '-';",
+    "kill.php": "<?php exec('kill -9 ' . getmypid());",
+}
+
+
+def known(size):
+    digest = hashlib.sha256()
+    for piece in pieces(size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+class PhpTest(WebTest):
+    def make(self, children=2):
+        """The scripts and a configuration; the command that starts PHP-FPM."""
+        program = self.need("php-fpm8.2")
+        self.root = os.path.join(self.directory, "scripts")
+        os.makedirs(os.path.join(self.root, "sub"))
+        for name, text in SCRIPTS.items():
+            with open(os.path.join(self.root, name), "w") as file:
+                file.write(text)
+        with open(os.path.join(self.root, "sub", "index.php"), "w") as file:
+            file.write("<?php echo 'sub';")
+        self.socket = os.path.join(self.directory, "php.sock")
+        config = os.path.join(self.directory, "fpm.conf")
+        with open(config, "w") as file:
+            file.write(f"[global]\nerror_log = /dev/stderr\ndaemonize = no\nprocess_control_timeout = 10s\n"
+                       f"[www]\nlisten = {self.socket}\npm = static\npm.max_children = {children}\ncatch_workers_output = yes\n")
+        root = ["-R"] if os.geteuid() == 0 else []
+        if root:
+            with open(config, "a") as file:
+                file.write("user = root\n")
+        return [program, *root, "-n", "-F", "-y", config, "-d", "post_max_size=2G", "-d", "max_execution_time=0"]
+
+    def start_php(self, children=2, *options):
+        self.php = self.start(self.make(children))
+        self.php.wait_for("ready to handle connections")
+        self.start_bridge("--at-once", str(children), *options)
+
+    def start_bridge(self, *options):
+        self.bridge = self.start(["web", "serve", "web", "--fastcgi", self.socket, "--root", self.root, *options], self.right)
+        self.bridge.wait_for("requests for service 'web'")
+        self.start_front("-q")
+
+
+class Scripts(PhpTest):
+    def test_paths_and_parameters(self):
+        self.start_php(2, "--remote-address", "X-Real-IP", "--scheme", "X-Forwarded-Proto")
+        client = self.client()
+        self.assertEqual(client.get("/")[2], b"index")
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+        self.assertEqual(client.get("/sub/../")[2], b"index")
+        for target, status in (("/none.php", 404), ("/none.txt", 404), ("/../x.php", 400), ("/x%00.php", 400)):
+            self.assertEqual(client.get(target)[0], status, target)
+        status, _, body = client.get("/params.php/more/path?a=b%20c", "X-Real-IP: 192.0.2.7", "X-Forwarded-Proto: https", "X-Two: 1",
+                                     "X-Two: 2", "X_Under: x", "Proxy: http://evil/", "Cookie: a=1", "Cookie: b=2",
+                                     "Slotwire-Timeout: 9000")
+        self.assertEqual(status, 200)
+        got = dict(line.split("=", 1) for line in body.decode().splitlines())
+        for name, value in {"SCRIPT_FILENAME": self.root + "/params.php", "SCRIPT_NAME": "/params.php", "PATH_INFO": "/more/path",
+                            "QUERY_STRING": "a=b%20c", "REQUEST_METHOD": "GET", "REQUEST_URI": "/params.php/more/path?a=b%20c",
+                            "DOCUMENT_ROOT": self.root, "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "192.0.2.7", "HTTPS": "on",
+                            "SERVER_NAME": "test", "SERVER_PORT": "443", "HTTP_HOST": "test", "HTTP_X_TWO": "1, 2",
+                            "HTTP_COOKIE": "a=1; b=2", "REDIRECT_STATUS": "200"}.items():
+            self.assertEqual(got.get(name), value, name)
+        for name in ("HTTP_X_UNDER", "HTTP_PROXY", "HTTP_SLOTWIRE_TIMEOUT"):
+            self.assertNotIn(name, got)
+
+    def test_statuses_and_fields(self):
+        self.start_php()
+        client = self.client()
+        for status in (200, 404, 500, 204, 304):
+            self.assertEqual(client.get(f"/status.php?s={status}")[0], status)
+        status, fields, _ = client.get("/status.php?s=302&to=/x")
+        self.assertEqual((status, fields["location"]), (302, ["/x"]))
+        status, fields, body = client.get("/fields.php", "Cookie: k=v")
+        self.assertEqual((fields["x-one"], fields["set-cookie"], body), (["1"], ["a=b", "c=d"], b"v"))
+        client.send("HEAD /bytes.php?n=100&length=1 HTTP/1.1\r\nHost: t\r\n\r\n")
+        status, fields, _ = client.response("HEAD")
+        self.assertEqual(status, 200)
+        self.assertEqual(client.get("/")[2], b"index")
+
+    def test_what_scripts_say_is_noted(self):
+        self.start_php()
+        self.assertEqual(self.client().get("/log.php")[2], b"ok")
+        self.bridge.wait_for("says: PHP message: a word to the log")
+
+    def test_bodies_of_a_gigabyte(self):
+        self.start_php(2, "-q")
+        size = 1 << 30
+        made = f"import sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r}); from application import pieces\n"
+        made += f"for piece in pieces({size}): sys.stdout.buffer.write(piece)"
+        source = subprocess.Popen([sys.executable, "-c", made], stdout=subprocess.PIPE)
+        put = subprocess.run(["curl", "-sS", "-X", "POST", "-T", "-", "-H", "Expect:", "-H", f"Content-Length: {size}", "-H",
+                              "Transfer-Encoding:", self.url + "/sum.php"], stdin=source.stdout, capture_output=True, timeout=110)
+        source.stdout.close()
+        source.wait()
+        self.assertEqual(put.stdout.decode(), f"{size} {known(size)}", put.stderr)
+        for more in ("", "&length=1"):
+            got = subprocess.run(f"curl -sS '{self.url}/bytes.php?n={size}{more}' | sha256sum", shell=True, capture_output=True, timeout=110)
+            self.assertEqual(got.stdout.split()[0].decode(), known(size), got.stderr)
+        self.assertLess(private_memory(self.bridge.pid), 32 * 1024, "KiB")
+
+    def test_a_body_of_unknown_length_is_refused(self):
+        self.start_php()
+        client = self.client()
+        client.send("POST /sum.php HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        self.assertEqual(client.response()[0], 411)
+        client.send("POST /sum.php HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc")
+        self.assertEqual(client.response()[2], b"3 " + hashlib.sha256(b"abc").hexdigest().encode())
+
+
+class Ends(PhpTest):
+    def test_a_client_that_leaves_ends_the_script(self):
+        self.start_php()
+        client = self.client()
+        path = os.path.join(self.directory, "wait")
+        client.send(f"GET /wait.php?file={path} HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.assertEqual(client.head()[0], 200)
+        client.break_off()
+
+        def left():
+            with open(path) as file:
+                return file.read().endswith(" left")
+        eventually(left, "the end of the script")
+        self.assertEqual(self.client().get("/")[2], b"index")
+
+    def test_the_deadline_ends_a_request(self):
+        self.start_php()
+        path = os.path.join(self.directory, "go")
+        client = self.client()
+        self.assertEqual(client.get(f"/hold.php?file={path}", "Slotwire-Timeout: 100")[0], 504)
+        with open(path, "w"):
+            pass
+        self.assertEqual(client.get("/")[2], b"index")
+
+    def test_children_that_are_all_busy_make_requests_wait_and_then_be_refused(self):
+        self.start_php(2, "--max-queue", "2")
+        path = os.path.join(self.directory, "go")
+        clients = [self.client() for _ in range(5)]
+        for client in clients:
+            client.send(f"GET /hold.php?file={path} HTTP/1.1\r\nHost: t\r\n\r\n")
+        # Two are with PHP and two wait; whichever comes last is refused.
+        refused = first_answered(clients)
+        status, fields, _ = refused.response()
+        self.assertEqual((status, fields["slotwire-unprocessed"]), (503, ["1"]))
+        with open(path, "w"):
+            pass
+        for client in clients:
+            if client is not refused:
+                self.assertEqual(client.response()[2], b"held")
+
+    def test_a_child_that_dies_fails_its_request_alone(self):
+        self.start_php()
+        client = self.client()
+        self.assertEqual(client.get("/kill.php")[0], 502)
+        self.assertEqual(client.get("/")[2], b"index")
+
+    def test_php_is_started_restarted_under_load_and_ended(self):
+        command = " ".join(self.make(2))
+        self.start_bridge("--at-once", "2", "-q", "--start", command)
+        self.bridge.wait_for("process 0 accepts")
+        load = Load(self, 4, "/index.php")
+        load.answered(50)
+        self.bridge.process.send_signal(signal.SIGHUP)
+        self.bridge.wait_for("all processes were started anew")
+        load.answered(load.count() + 50)
+        load.end()
+        self.assertEqual(load.failures, [])
+        pid = int(re.findall(r"process 0 \(pid (\d+)\) started", self.bridge.output())[-1])
+        self.assertEqual(self.bridge.stop(), 0)
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+
+
+if __name__ == "__main__":
+    unittest.main()
