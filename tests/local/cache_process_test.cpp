@@ -274,6 +274,44 @@ TEST_P(CacheProcesses, NothingIsLeftOfACacheWhenItsLastProcessEnds) {
   EXPECT_EQ(count(), others);
 }
 
+/// What `slotwire cache` prints.
+std::string tool(const std::string& options) {
+  const std::string slotwired = SLOTWIRE_SLOTWIRED;
+  const std::string command = slotwired.substr(0, slotwired.rfind('/')) + "/slotwire cache " + options;
+  const std::unique_ptr<FILE, int (*)(FILE*)> output(::popen(command.c_str(), "r"), ::pclose);
+  std::string text;
+  std::array<char, 4096> part{};
+  while (const std::size_t n = std::fread(part.data(), 1, part.size(), output.get())) text.append(part.data(), n);
+  return text;
+}
+
+TEST_P(CacheProcesses, TheToolShowsWhatACacheHas) {
+  for (int i = 0; i < 3; ++i) start("a");
+  ASSERT_TRUE(server_->wait_for(1));
+  ASSERT_TRUE(wait_for_waits(2));
+  server_->answer(0);
+  for (const auto& child : children_) EXPECT_EQ(said(*child), "a=1");
+  const std::string label = cache::label_of("left", client_node().socket());
+  Json found;
+  for (const Json& cache : Json::parse(tool("--json"))) {
+    if (cache["node"] == label) found = cache;
+  }
+  ASSERT_FALSE(found.is_null()) << label;
+  EXPECT_EQ(found["bytes"], kCacheBytes);
+  ASSERT_EQ(found["services"].size(), 1U);
+  const Json& service = found["services"][0];
+  EXPECT_EQ(service["service"], "svc");
+  EXPECT_EQ(service["entries"], 1U);
+  EXPECT_EQ(service["hits"], 2U);
+  EXPECT_EQ(service["misses"], 1U) << "calls that waited and got the reply are hits";
+  EXPECT_EQ(service["waits"], 2U);
+  EXPECT_EQ(service["stores"], 1U);
+  EXPECT_GE(service["bytes"], 24U);
+  EXPECT_NE(tool("").find("svc"), std::string::npos);
+  EXPECT_NE(tool("").find(label), std::string::npos);
+  EXPECT_EQ(tool("--service other").find("svc"), std::string::npos);
+}
+
 TEST(CacheUsers, NodesOfOneHostHaveCachesOfTheirOwn) {
   const auto one = cache::NodeCache::open("one " + std::to_string(::getpid()), kCacheBytes);
   const auto two = cache::NodeCache::open("two " + std::to_string(::getpid()), kCacheBytes);
