@@ -65,7 +65,7 @@ class Echo {
         continue;
       }
       const Result<Message> request = connection->receive(Deadline::now());
-      if (!request || request->kind() != Kind::request) {
+      if (!request || request->kind() != slotwire::Kind::request) {
         pause_cpu();
         continue;
       }

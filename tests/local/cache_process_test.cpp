@@ -198,7 +198,7 @@ TEST_P(CacheProcesses, AnotherOneAsksWhenTheOneThatAskedIsKilled) {
 }
 
 TEST_P(CacheProcesses, AnotherOneAsksWhenTheTimeOfTheOneThatAskedIsOver) {
-  Child& first = start("a", 300ms);
+  Child& first = start("a", 2000ms);
   ASSERT_TRUE(server_->wait_for(1));
   Child& second = start("a");
   ASSERT_TRUE(wait_for_waits(1));
