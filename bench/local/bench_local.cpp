@@ -10,6 +10,7 @@
 #include <fstream>
 #include <regex>
 
+#include "cache.hpp"
 #include "cases.hpp"
 #include "idle.hpp"
 
@@ -82,6 +83,14 @@ int measure_all(const Options& options) {
     if ((options.quick && !one.in_quick) || !std::regex_search(one.name, wanted)) continue;
     say(one.name);
     measure(harness, one, who, options, results);
+  }
+  if (std::regex_search(kCacheCase, wanted) && harness.has_two_cores()) {
+    say(kCacheCase);
+    for (unsigned run = 0; run < options.runs; ++run) {
+      for (const Value& value : measure_cache_hits(harness, options.milliseconds))
+        results.add(kCacheCase, "slotwire", value);
+    }
+    for (const Value& value : measure_cache_ratio(options.quick)) results.add(kCacheCase, "slotwire", value);
   }
   if (std::regex_search(kIdleCase, wanted)) {
     say(kIdleCase);

@@ -37,6 +37,9 @@ TEST_F(Arguments, ThatAreNullAreRefused) {
   const void* data = nullptr;
   char byte = 0;
   ASSERT_EQ(sw_poller_create(context_, &poller), SW_OK);
+  sw_cacheable no_key;
+  SW_INIT(no_key);
+  no_key.key_length = 1;
   all_are(SW_INVALID, "an argument is NULL",
           {{"open", [&] { return sw_open(nullptr, nullptr); }},
            {"serve", [&] { return sw_serve(context_, nullptr, nullptr, &service_); }},
@@ -56,6 +59,13 @@ TEST_F(Arguments, ThatAreNullAreRefused) {
            {"start_call", [&] { return sw_start_call(c, 1, nullptr, 1, 0, &id); }},
            {"start_call id", [&] { return sw_start_call(c, 1, "x", 1, 0, nullptr); }},
            {"reply", [&] { return sw_reply(c, 1, nullptr, 1, 0); }},
+           {"call_cached key", [&] { return sw_call_cached(c, 1, nullptr, 1, "x", 1, 0, &message); }},
+           {"call_cached", [&] { return sw_call_cached(c, 1, "k", 1, nullptr, 1, 0, &message); }},
+           {"call_cached reply", [&] { return sw_call_cached(c, 1, "k", 1, "x", 1, 0, nullptr); }},
+           {"reply_cached", [&] { return sw_reply_cached(c, 1, "x", 1, nullptr, 0); }},
+           {"reply_cached key", [&] { return sw_reply_cached(c, 1, "x", 1, &no_key, 0); }},
+           {"invalidate", [&] { return sw_invalidate(c, nullptr, 0); }},
+           {"invalidate service", [&] { return sw_invalidate_service(service_, nullptr, 0); }},
            {"write", [&] { return sw_write(c, nullptr, 1, &n); }},
            {"write done", [&] { return sw_write(c, "x", 1, nullptr); }},
            {"read", [&] { return sw_read(c, nullptr, 1, &n); }},

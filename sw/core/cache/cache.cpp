@@ -232,6 +232,7 @@ std::optional<Found> Cache::find(const Key& key, Time now, std::vector<std::byte
         if (!is_it || !is_valid(*item, shard, now)) continue;
         const std::uint64_t age_ms = (now - item->asked) / kNsPerMs;
         add(counted.hits, 1);
+        if (again) counted.misses.fetch_sub(1, std::memory_order_relaxed);  // the first look was counted as one
         add(counted.hit_bytes, item->value_length);
         if (age_ms != 0) add(counted.hit_age_ms, age_ms);
         raise_to(counted.oldest_hit_ms, age_ms);

@@ -89,7 +89,8 @@ class Cache {
   /// A key of at most kMaxInnerKey bytes.
   Key key(ServiceId service, std::span<const std::byte> bytes) const;
 
-  /// Copies the value into `buffer`, which grows if need be. `again`: it is not counted as asked for once more.
+  /// Copies the value into `buffer`, which grows if need be. `again`: after a miss; it is not counted as asked for once
+  /// more, and a hit takes the place of the miss.
   std::optional<Found> find(const Key& key, Time now, std::vector<std::byte>& buffer, bool again = false);
   /// Keeps a reply. `wanted`: others wait for it, so it is kept even if other entries are asked for more often.
   Stored store(const Key& key, const Reply& reply, Time now, bool wanted = false);

@@ -58,6 +58,7 @@ void add_capture(CLI::App& app, Command& command);
 void add_stream(CLI::App& app, Command& command);
 void add_tunnel(CLI::App& app, Command& command);
 void add_blocks(CLI::App& app, Command& command);
+void add_cache(CLI::App& app, Command& command);
 void add_cut(CLI::App& app, Command& command);
 
 /// Adds --socket and --json (`json_text` says what it prints).

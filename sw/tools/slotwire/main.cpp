@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   add_capture(app, command);
   add_bench(app, command);
   add_blocks(app, command);
+  add_cache(app, command);
   add_cut(app, command);
   try {
     app.parse(argc, argv);
