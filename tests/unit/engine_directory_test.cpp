@@ -35,9 +35,10 @@ class EngineDirectory : public testing::Test {
 };
 
 TEST(EngineDirectoryStatic, AnswersFromTheConfiguration) {
-  StaticDirectory directory({{"app", {"b", "a"}, {}}}, {"", 10, 10});
+  StaticDirectory directory({{"app", {"b", "a"}, false, {}}}, {"", 10, 10});
   EXPECT_EQ(ask(directory, "app").knowledge, Knowledge::known);
   EXPECT_EQ(ask(directory, "app").nodes, (Nodes{"b", "a"})) << "in the order written";
+  EXPECT_FALSE(ask(directory, "app").spread);
   EXPECT_EQ(ask(directory, "ap").knowledge, Knowledge::none);
   EXPECT_TRUE(ask(directory, "ap").nodes.empty());
   EXPECT_EQ(ask(directory, "app").version, directory.version());
@@ -45,7 +46,7 @@ TEST(EngineDirectoryStatic, AnswersFromTheConfiguration) {
 
 TEST_F(EngineDirectory, FileAddsToTheConfiguration) {
   write("[[service]]\nname = \"app\"\nnodes = [\"a\", \"c\"]\n[[service]]\nname = \"db\"\nnodes = [\"d\"]\n");
-  StaticDirectory directory({{"app", {"b", "a"}, {}}}, limits());
+  StaticDirectory directory({{"app", {"b", "a"}, false, {}}}, limits());
   EXPECT_EQ(ask(directory, "app").nodes, (Nodes{"b", "a", "c"}));
   EXPECT_EQ(ask(directory, "db").nodes, (Nodes{"d"}));
   EXPECT_EQ(directory.size(), 2U);
@@ -67,6 +68,7 @@ TEST_F(EngineDirectory, ReloadTellsOnlyOfChanges) {
   ASSERT_TRUE(directory.reload().ok());
   EXPECT_EQ(told.size(), 1U);
   EXPECT_EQ(ask(directory, "app").knowledge, Knowledge::none);
+  EXPECT_TRUE(ask(directory, "web").spread);
 }
 
 TEST_F(EngineDirectory, ACallBackMaySetAnother) {
@@ -114,9 +116,10 @@ TEST_F(EngineDirectory, AnAbsentFileIsAnErrorAtStart) {
 TEST_F(EngineDirectory, ReplaceTakesNewServicesAndFile) {
   write("[[service]]\nname = \"app\"\nnodes = [\"a\"]\n");
   StaticDirectory directory({}, limits());
-  ASSERT_TRUE(directory.replace({{"web", {"w"}, {}}}, {"", 10, 10}).ok());
+  ASSERT_TRUE(directory.replace({{"web", {"w"}, true, {}}}, {"", 10, 10}).ok());
   EXPECT_EQ(ask(directory, "app").knowledge, Knowledge::none);
   EXPECT_EQ(ask(directory, "web").nodes, (Nodes{"w"}));
+  EXPECT_TRUE(ask(directory, "web").spread);
 }
 
 }  // namespace
