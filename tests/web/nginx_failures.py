@@ -285,13 +285,15 @@ class Retries(WebTest):
             self.assertEqual(client.get("/")[::2], (200, b"page"))
 
     def test_connections_that_end_all_at_once_are_replaced(self):
-        """Every idle connection ends, unnoticed as slotwired sleeps: a POST waits for a new one."""
-        streams = []
+        """Every idle connection ends, which the worker finds when a request begins: a POST goes to a new one."""
+        streams, begun = [], []
 
         def keep(stream):
             streams.append(stream)
+            stream.told = False
             while True:
                 stream.read_request()
+                begun.append(stream.told)
                 answer(stream, body="page")
 
         self.backend(keep)
@@ -299,18 +301,22 @@ class Retries(WebTest):
         client = self.client(nginx)
         for _ in range(20):
             self.assertEqual(client.get("/", method="POST", body=b"x")[::2], (200, b"page"))
+            while len(streams) < 2:
+                time.sleep(0.01)  # the one that was used, and the spare one
             worker = nginx.worker_pids()[0]
-            os.kill(worker, signal.SIGSTOP)  # so that it finds the end and the request together
+            os.kill(worker, signal.SIGSTOP)  # the request comes first, and both are there when it is looked at
+            client.send("POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 1\r\n\r\nx")
             for stream in streams:
+                stream.told = True
                 try:
                     stream.send("HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n")
                 except OSError:
                     pass
             streams.clear()
-            time.sleep(0.05)
-            client.send("POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 1\r\n\r\nx")
+            time.sleep(0.1)
             os.kill(worker, signal.SIGCONT)
             self.assertEqual(client.read_response()[::2], (200, b"page"))
+        self.assertNotIn(True, begun)
 
     def test_drain_notices(self):
         """A server that says that it ends: nothing is begun on the connection, even when the request is a POST."""
