@@ -69,6 +69,7 @@ class Pages(BridgeTest):
         self.assertEqual(client.get("/raw/early-hints")[2], b"ok")
 
     def test_bodies_up_and_down_at_a_gigabyte(self):
+        self.need("curl")
         self.start_all("-q")
         size = 1 << 30
         made = f"import sys; sys.path.insert(0, {os.path.dirname(APPLICATION)!r}); from application import pieces\n"
@@ -224,6 +225,19 @@ class Ends(BridgeTest):
             if client is not refused:
                 self.assertEqual(client.response()[0], 200)
 
+    def test_a_connection_beyond_the_limit_takes_the_place_of_an_idle_one(self):
+        self.start_all("-n", "2")
+        first, second = self.client(), self.client()
+        self.assertEqual(first.get("/bytes/3")[0], 200)
+        second.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.application.wait_for("waiting")
+        third = self.client()
+        third.send("GET /bytes/3 HTTP/1.1\r\nHost: t\r\n\r\n")
+        status, fields, _ = first.head()
+        self.assertEqual((status, fields), (100, {"connection": ["close"]}))
+        first.break_off()
+        self.assertEqual(third.response()[0], 200)
+
     def test_a_slow_client_holds_nobody_and_no_memory(self):
         self.start_all("-q")
         slow = [self.client() for _ in range(20)]
@@ -307,6 +321,17 @@ class Managed(BridgeTest):
                 load.end()
                 self.assertEqual(load.failures, [])
                 self.assertEqual(len(load.bodies - before), processes)
+
+    def test_what_does_not_end_does_not_keep_a_process_from_being_started_anew(self):
+        self.start_managed(1, "--drain-time", "200ms")
+        client = self.client()
+        client.send("GET /socket HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        self.assertEqual(client.response()[0], 101)
+        self.bridge.process.send_signal(signal.SIGHUP)
+        self.bridge.wait_for("has not finished its requests in time")
+        self.bridge.wait_for("all processes were started anew")
+        self.assertTrue(client.is_closed())
+        self.assertEqual(self.client().get("/bytes/3")[0], 200)
 
     def test_a_command_that_cannot_run_is_said(self):
         self.start_bridge("--http", f"unix:{self.directory}/none.sock", "--start", "/no/such/program 'an argument'")

@@ -117,6 +117,7 @@ class Scripts(PhpTest):
         self.bridge.wait_for("says: PHP message: a word to the log")
 
     def test_bodies_of_a_gigabyte(self):
+        self.need("curl")
         self.start_php(2, "-q")
         size = 1 << 30
         made = f"import sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r}); from application import pieces\n"

@@ -4,10 +4,9 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import unittest
 
-from web_nodes import BIN, MEGABYTE, WebTest, eventually, private_memory
+from web_nodes import BIN, MEGABYTE, WebTest, private_memory
 
 
 class ExampleTest(WebTest):
@@ -119,6 +118,7 @@ class Streams(ExampleTest):
     program = "example_web_stream"
 
     def test_bodies_of_a_gigabyte_both_ways(self):
+        self.need("curl")
         size = 1 << 30
         upload = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
         put = subprocess.run(["curl", "-sS", "-T", "-", "-H", "Expect:", self.url + "/count"], stdin=upload.stdout,

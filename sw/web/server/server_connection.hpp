@@ -29,6 +29,7 @@ class ServerConnection {
   void abort(Abort why);
   bool ended() const { return state_ == State::ended; }
   bool is_idle() const { return state_ == State::idle; }
+  bool was_asked_to_close() const { return asked_to_close_; }
   Clock::time_point idle_since() const { return idle_since_; }
   Connection& slot() { return slot_; }
   /// Nobody waits for its slot, so that only a look tells that the client is gone.

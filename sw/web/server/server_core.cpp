@@ -173,11 +173,10 @@ void ServerCore::accept() {
     if (!connection) return;
     admit(*std::move(connection));
   }
-  if (!waiting_) {
-    Result<Connection> connection = service_->accept(Deadline::now());
-    if (!connection) return;
-    waiting_ = *std::move(connection);
-  }
+  if (waiting_) return;
+  Result<Connection> connection = service_->accept(Deadline::now());
+  if (!connection) return;
+  waiting_ = *std::move(connection);
   make_room();
 }
 
@@ -193,7 +192,9 @@ void ServerCore::admit(Connection slot) {
 void ServerCore::make_room() {
   ServerConnection* oldest = nullptr;
   for (auto& [raw, connection] : connections_) {
-    if (connection->is_idle() && (oldest == nullptr || connection->idle_since() < oldest->idle_since())) oldest = raw;
+    if (connection->is_idle() && !connection->was_asked_to_close() &&
+        (oldest == nullptr || connection->idle_since() < oldest->idle_since()))
+      oldest = raw;
   }
   if (oldest != nullptr) oldest->ask_to_close();
 }
