@@ -30,6 +30,7 @@ SCRIPTS = {
     "hold.php": "<?php while (!file_exists($_GET['file'])) usleep(2000); echo 'held';",
     "log.php": "<?php error_log('a word to the log'); file_put_contents('php://stderr', \"another\\n\"); echo 'ok';",
     "fields.php": "<?php header('X-One: 1'); header('Set-Cookie: a=b'); header('Set-Cookie: c=d', false); echo $_COOKIE['k'] ?? '-';",
+    "excess.php": "<?php header('Content-Length: ' . (int)$_GET['l']); echo str_repeat('y', (int)$_GET['b']);",
     "kill.php": "<?php exec('kill -9 ' . getmypid());",
 }
 
@@ -110,6 +111,17 @@ class Scripts(PhpTest):
         status, fields, _ = client.response("HEAD")
         self.assertEqual(status, 200)
         self.assertEqual(client.get("/")[2], b"index")
+
+    def test_more_than_was_announced_is_discarded_and_holds_nobody_up(self):
+        self.start_php(1)
+        client = self.client()
+        for announced, sent in ((10, 11), (0, 10), (10, 100000), (10, 10)):
+            status, _, body = client.get(f"/excess.php?l={announced}&b={sent}")
+            self.assertEqual((status, body), (200, b"y" * announced))
+            # On the same connection, by the only child.
+            self.assertEqual(client.get("/")[2], b"index", (announced, sent))
+        self.bridge.wait_for("sends more than its Content-Length says")
+        self.assertEqual(self.bridge.count("sends more than its Content-Length says"), 3)
 
     def test_what_scripts_say_is_noted(self):
         self.start_php()

@@ -10,6 +10,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "web/http/head.hpp"
+
 namespace slotwire::web::bridge {
 namespace {
 
@@ -40,6 +42,16 @@ Address parse_address(const std::string& text) {
     throw std::runtime_error("'" + text + "' is no address; expected HOST:PORT, such as 127.0.0.1:8000, or unix:PATH");
   std::string host = text.substr(0, colon);
   const std::string port = text.substr(colon + 1);
+  // The library takes larger numbers, too, and cuts them.
+  constexpr std::uint64_t kMost = 65535;
+  std::uint64_t number = 0;
+  if (!http::parse_number(port, kMost, number)) {
+    throw std::runtime_error("'" + text + "' is no address: '" + port +
+                             "' is no port from 0 to 65535; expected HOST:PORT, "
+                             "such as 127.0.0.1:8000, or unix:PATH");
+  }
+  if (text.find("//") != std::string::npos)
+    throw std::runtime_error("'" + text + "' is a URL; expected HOST:PORT, such as 127.0.0.1:8000, or unix:PATH");
   if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;

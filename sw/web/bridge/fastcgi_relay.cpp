@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "web/http/text.hpp"
@@ -74,7 +75,7 @@ bool FastCgiRelay::read_content() {
       if (!in_body_) {
         taken = read_head(content);
       } else {
-        taken = give(content);
+        taken = give_body(content);
       }
       break;
     case Type::standard_error:
@@ -94,6 +95,19 @@ bool FastCgiRelay::read_content() {
     return false;
   }
   return taken == content.size() || taken != 0;
+}
+
+std::size_t FastCgiRelay::give_body(std::string_view content) {
+  if (!body_left_) return give(content);
+  if (*body_left_ == 0) {
+    if (!content.empty() && !std::exchange(said_excess_, true))
+      note("application " + address() + " sends more than its Content-Length says; the rest is discarded (" +
+           std::string(exchange().method()) + " " + std::string(exchange().target()) + ")");
+    return content.size();
+  }
+  const std::size_t given = give(content.substr(0, std::min<std::uint64_t>(content.size(), *body_left_)));
+  *body_left_ -= given;
+  return given;
 }
 
 /// Takes bytes of the CGI head; lines may end with a line feed alone there.
@@ -145,6 +159,7 @@ void FastCgiRelay::begin_response() {
       fields.push_back(field);
     }
   }
+  body_left_ = length;
   if (exchange().start(static_cast<unsigned>(status), fields, length) == Status::invalid)
     fail(http::kBadGateway, "its response is invalid: " + exchange().problem());
 }

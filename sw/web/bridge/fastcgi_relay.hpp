@@ -22,6 +22,8 @@ class FastCgiRelay final : public Relay {
   void stream_ended() override;
 
   bool read_content();
+  /// Gives body to the client, and discards what is more than was announced.
+  std::size_t give_body(std::string_view content);
   std::size_t read_head(std::string_view content);
   void begin_response();
   void read_errors(std::string_view content);
@@ -32,11 +34,13 @@ class FastCgiRelay final : public Relay {
   ScriptOptions script_;
   fastcgi::Record record_;
   std::size_t content_left_ = 0, padding_left_ = 0;
-  std::string header_;  ///< of a record, as far as it has come
-  std::string head_;    ///< of the output, as far as it has come
-  std::string end_;     ///< the content of the last record
-  std::string errors_;  ///< a line that is not complete
+  std::string header_;                      ///< of a record, as far as it has come
+  std::string head_;                        ///< of the output, as far as it has come
+  std::string end_;                         ///< the content of the last record
+  std::string errors_;                      ///< a line that is not complete
+  std::optional<std::uint64_t> body_left_;  ///< of what its Content-Length says; none: it says nothing
   bool in_body_ = false;
+  bool said_excess_ = false;
 };
 
 }  // namespace slotwire::web::bridge

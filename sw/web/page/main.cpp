@@ -77,8 +77,10 @@ int run(const Options& options) {
   std::optional<web::Site> site;
   try {
     site.emplace(loop, address, options.site, web::Login(token), snapshots);
+  } catch (const boost::system::system_error& error) {
+    throw std::runtime_error("cannot listen on " + options.listen + " (--listen): " + error.code().message());
   } catch (const std::exception& error) {
-    throw std::runtime_error("cannot listen on " + options.listen + ": " + error.what());
+    throw std::runtime_error("cannot listen on " + options.listen + " (--listen): " + error.what());
   }
   const tcp::endpoint at = site->address();
   const std::string host = at.address().is_v6() ? "[" + at.address().to_string() + "]" : at.address().to_string();
