@@ -156,6 +156,7 @@ class BlocksLink(NodeTest):
                                 capture_output=True, text=True, timeout=TIMEOUT)
         self.assertEqual(second.returncode, 1)
         self.assertIn("is linked by process", second.stderr)
+        self.assertIn("--peer 'Right' is no node's name", run(["blocks", "link", "--region", "other", "--peer", "Right"], self.left, 2).stderr)
         self.assertIn("--peer 'left' is this node itself", run(["blocks", "link", "--region", "other", "--peer", "left"], self.left, 2).stderr)
 
     def test_a_message_that_does_not_fit_is_told(self):

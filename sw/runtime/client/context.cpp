@@ -126,6 +126,12 @@ Failure sw_context::report(std::span<const sw_figures> figures) {
   for (const sw_figures& one : figures) {
     if (one.size < sizeof one || one.service == nullptr || (one.role != SW_CLIENT && one.role != SW_SERVER))
       return {SW_INVALID, "figures need SW_INIT, a service, and the role SW_CLIENT or SW_SERVER"};
+    const std::string_view trace = one.exemplar_trace == nullptr ? "" : one.exemplar_trace;
+    constexpr const char* kDigits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    if (trace.size() > slotwire::control::kMaxTrace || trace.find_first_not_of(kDigits) != std::string_view::npos)
+      return {SW_INVALID, "the number of a trace has at most 32 digits and letters"};
+    if (std::string(one.service).find_first_not_of(std::string(kDigits) + "._/-") != std::string::npos)
+      return {SW_INVALID, "'" + std::string(one.service) + "' is no service's name"};
     slotwire::control::Figures& told = report.figures.emplace_back();
     told.service = one.service;
     told.role = one.role == SW_SERVER ? "server" : "client";

@@ -116,16 +116,22 @@ PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
   const time_t now = ngx_time();
   Process* best = nullptr;
   std::size_t best_rank = 0;
-  for (const auto& process : processes_) {
+  std::size_t best_place = 0;
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    // Equals take turns.
+    const std::size_t place = (turn_ + i) % processes_.size();
+    const auto& process = processes_[place];
     if (process->idle.empty()) continue;
     // Tried ones last, failing ones before them, and among equals the one with the fewest requests.
     const std::size_t rank = (peer.has_tried(*process) ? 2U : 0U) + (process->is_failing(rules, now) ? 1U : 0U);
     if (best == nullptr || rank < best_rank || (rank == best_rank && process->outstanding < best->outstanding)) {
       best = process.get();
       best_rank = rank;
+      best_place = place;
     }
   }
   if (best == nullptr) return nullptr;
+  turn_ = best_place + 1;
   // A process that failed is given one request after fail_timeout, and others when that succeeded.
   if (best->fails >= rules.max_fails && best->fails != 0) best->tried_at = now;
   PooledConnection& connection = *best->idle.back();

@@ -124,6 +124,7 @@ class ServicePool {
   std::string service_;
   const PoolLimits& limits_;
   Figures figures_;
+  std::size_t turn_ = 0;  ///< whose turn it is among processes with as few requests
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;
   ngx_queue_t queue_;  ///< of Peer::link

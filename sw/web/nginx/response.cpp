@@ -183,7 +183,8 @@ ngx_int_t process_status_line(ngx_http_request_t* r) {
   RequestContext& context = *context_of(r);
   const ngx_int_t rc = ngx_http_parse_status_line(r, &u.buffer, &context.status);
   if (rc == NGX_AGAIN) return rc;
-  if (rc == NGX_ERROR || context.status.http_version < NGX_HTTP_VERSION_10) {
+  if (rc == NGX_ERROR || context.status.http_version < NGX_HTTP_VERSION_10 ||
+      context.status.http_version >= NGX_HTTP_VERSION_20) {
     return invalid(r, "no HTTP/1.x status line");
   }
   if (u.buffer.pos - u.buffer.start < 2 || u.buffer.pos[-2] != CR)

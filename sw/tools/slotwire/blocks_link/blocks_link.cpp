@@ -69,6 +69,9 @@ class Linker {
     watch(timer_.get(), &timer_tag);
     std::string peers;
     for (const std::string& peer : options.peers) {
+      if (peer.size() > 63 || peer.empty() ||
+          peer.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
+        throw CommandError(kExitUsage, "--peer '" + peer + "' is no node's name: 1 to 63 of a-z, 0-9 and '-'");
       if (peer == sw_context_node(context_.get()))
         throw CommandError(kExitUsage, "--peer '" + peer + "' is this node itself");
       peers += (peers.empty() ? "" : ", ") + peer;
