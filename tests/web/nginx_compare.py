@@ -210,6 +210,7 @@ ANSWERS = {
 # Cases (regular expressions) in which slotwire_pass answers 502 where proxy_pass lets a response through, and why.
 STRICTER = {
     r"answer (no http|0\.9) .*": "proxy_pass takes what has no status line for HTTP/0.9 and sends it to the client as it is",
+    r"answer http 2 .*": "a status line of another major version; proxy_pass takes it for HTTP/1.1",
     r"answer length and chunked .*": "two framings; proxy_pass takes the chunks",
     r"answer (two|same) lengths .*": "two Content-Length; proxy_pass takes the last one",
     r"answer length (text|plus|empty) .*": "a Content-Length that is no number; proxy_pass reads to the end of the connection",
