@@ -103,7 +103,9 @@ void become(const std::string& user) {
     if (who != nullptr) break;
   }
   if (who == nullptr) {
-    throw std::runtime_error("there is no user '" + names.back() + "'; name one that there is and that owns nothing (gate.user of slotwired, --user of slotwire-page)");
+    throw std::runtime_error(
+        "there is no user '" + names.back() +
+        "'; name one that there is and that owns nothing (gate.user of slotwired, --user of slotwire-page)");
   }
   const uid_t uid = who->pw_uid;
   const gid_t gid = who->pw_gid;
