@@ -1,7 +1,7 @@
 // Round trips and throughput between processes: same node, two nodes over UDP and TCP, beside bare UDP and TCP in the
 // same run.
 //
-//   bench_node [--runs N] [--calls N] [--cases all|calls] [--json FILE]
+//   bench_node [--runs N] [--calls N] [--cases all|calls|CASE,...] [--json FILE]
 //
 // Every figure is the median of several runs with its smallest and largest; floors are what two processes get from the
 // kernel with nothing in between, measured in turn with the rest so that a machine that slows down slows all of them.
@@ -296,7 +296,8 @@ std::string bare_case(const std::string& name) {
 }
 
 /// Cases with several calls under way, each beside bare TCP, in turn.
-void run_call_cases(Samples& samples, std::size_t calls, const bench::CallNodes& nodes) {
+void run_call_cases(Samples& samples, std::size_t calls, const bench::CallNodes& nodes,
+                    const std::vector<std::string>& only) {
   const auto add = [&](const std::string& name, const bench::CallResult& result) {
     samples.add(name, "calls", result.rate);
     samples.add(name, "call p50", result.p50);
@@ -305,6 +306,7 @@ void run_call_cases(Samples& samples, std::size_t calls, const bench::CallNodes&
     if (result.proxies_us != 0) samples.add(name, "processor time per call, both slotwired", result.proxies_us);
   };
   for (const bench::CallShape& shape : bench::call_shapes()) {
+    if (!only.empty() && std::find(only.begin(), only.end(), shape.name) == only.end()) continue;
     const std::size_t count = calls * (shape.under_way > 1 ? 10 : 1);
     add(bare_case(shape.name), bench::measure_bare_calls(shape, count, bench::Sending::each));
     if (shape.under_way > 1)
@@ -317,6 +319,7 @@ struct Options {
   int runs = 5;
   int calls = 20'000;
   bool only_calls = false;
+  std::vector<std::string> only;  ///< of the call cases; empty: all of them
   std::string json_path, extra;
 };
 
@@ -360,7 +363,7 @@ int run(const Options& options) {
       .socket = udp.socket(0), .service = "on-b", .proxies = {udp.pid(0), udp.pid(1)}, .server = servers.front().pid()};
   for (int i = 0; i < runs; ++i) {
     std::fprintf(stderr, "run %d of %d\n", i + 1, runs);
-    run_call_cases(samples, static_cast<std::size_t>(calls), call_nodes);
+    run_call_cases(samples, static_cast<std::size_t>(calls), call_nodes, options.only);
     if (options.only_calls) continue;
     round_trip("bare udp", bare_round_trip(SOCK_DGRAM, calls));
     round_trip("bare tcp", bare_round_trip(SOCK_STREAM, calls));
@@ -437,19 +440,23 @@ int main(int argc, char** argv) {
     if (argc == 6 && std::string(argv[1]) == "--call") return call(argv[2], argv[3], std::stoi(argv[4]), argv[5]);
     CLI::App app{"Round trips and throughput between processes, beside bare UDP and TCP."};
     Options options;
-    std::string cases = "all";
+    std::vector<std::string> cases{"all"};
+    std::vector<std::string> known{"all", "calls"};
+    for (const bench::CallShape& shape : bench::call_shapes()) known.push_back(shape.name);
     std::string& extra = options.extra;
     app.add_option("--config", extra, "more configuration for the nodes, e.g. '[wait]\\nyield = \"0us\"'");
     app.add_option("--runs", options.runs, "how often each case is measured")->capture_default_str();
     app.add_option("--calls", options.calls, "round trips in one run")->capture_default_str();
-    app.add_option("--cases", cases, "which cases: all, or those with several calls under way (calls)")
-        ->check(CLI::IsMember({"all", "calls"}))
+    app.add_option("--cases", cases, "which cases: all, those with calls under way (calls), or some of these by name")
+        ->delimiter(',')
+        ->check(CLI::IsMember(known))
         ->capture_default_str();
     app.add_option("--json", options.json_path, "where to write the result; none: standard output");
     CLI11_PARSE(app, argc, argv);
     for (std::size_t at = extra.find("\\n"); at != std::string::npos; at = extra.find("\\n"))
       extra.replace(at, 2, "\n");
-    options.only_calls = cases == "calls";
+    options.only_calls = std::find(cases.begin(), cases.end(), "all") == cases.end();
+    if (std::find(cases.begin(), cases.end(), "calls") == cases.end() && options.only_calls) options.only = cases;
     return run(options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_node: %s\n", error.what());

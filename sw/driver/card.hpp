@@ -176,6 +176,11 @@ class Card {
   /// Does what there is to do at `now_us` (the caller's clock, 64-bit microseconds). Returns whether there was
   /// anything.
   virtual bool poll(std::uint64_t now_us) = 0;
+  /// The next poll() leaves the carriers out: their descriptors say that nothing came, or will say so before the caller
+  /// sleeps. Saves a system call or more for each of them.
+  virtual void skip_carriers() {}
+  /// The caller is awake again after prepare_sleep(): processes whose bells were polled before need not kick.
+  virtual void awake(std::uint64_t /*now_us*/) {}
   /// Asks processes to kick from now on. False: something came in between, poll again instead of sleeping.
   virtual bool prepare_sleep() = 0;
   /// Microseconds until poll() has a timer to serve; pipeline::Pipeline::kNoTimer: none is running.

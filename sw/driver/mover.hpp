@@ -89,6 +89,8 @@ class Mover {
 
   /// As of Card. poll() calls the listener.
   virtual bool poll(std::uint64_t now_us) = 0;
+  /// As of Card.
+  virtual void skip_carriers() {}
   /// False: there is something to do at once. True: what comes from now on makes one of the descriptors readable that
   /// wake the caller's thread.
   virtual bool prepare_sleep() = 0;

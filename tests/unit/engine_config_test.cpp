@@ -56,6 +56,8 @@ TEST(EngineConfig, NodeNameIsEnoughAndEverythingElseHasADefault) {
   EXPECT_EQ(c.limits.services_per_session, 64U);
   EXPECT_EQ(c.limits.linger, std::chrono::seconds(30));
   EXPECT_EQ(c.wait.spin, microseconds(2));
+  EXPECT_EQ(c.wait.proxy_spin, microseconds(0)) << "a proxy's look is a system call";
+  EXPECT_EQ(c.wait.proxy_yield, microseconds(50));
   EXPECT_EQ(c.protocol.sweep, microseconds(500));
   EXPECT_FALSE(c.listen.control);
   EXPECT_FALSE(c.tls.enabled());
@@ -103,6 +105,8 @@ handshake = "18ms"
 [wait]
 spin = "0us"
 yield = "19us"
+proxy_spin = "3us"
+proxy_yield = "4us"
 [protocol]
 retransmit = "20ms"
 retransmit_max = "21s"
@@ -185,6 +189,8 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.handshake, std::chrono::milliseconds(18));
   EXPECT_EQ(c.wait.spin, microseconds(0));
   EXPECT_EQ(c.wait.yield, microseconds(19));
+  EXPECT_EQ(c.wait.proxy_spin, microseconds(3));
+  EXPECT_EQ(c.wait.proxy_yield, microseconds(4));
   EXPECT_EQ(c.protocol.retransmit, std::chrono::milliseconds(20));
   EXPECT_EQ(c.protocol.retransmit_max, std::chrono::seconds(21));
   EXPECT_EQ(c.protocol.ack_delay, microseconds(22));

@@ -210,6 +210,45 @@ TEST(BellBoard, DoesNotSleepOnARungBell) {
   EXPECT_TRUE(board.prepare_sleep());
 }
 
+TEST(BellBoard, WhoWasPolledBeforeASleepIsPolledAfterIt) {
+  BellBoard board(100);
+  Session recent, silent, gone, idle;
+  std::uint32_t number = 0;
+  for (Session* session : {&recent, &silent, &gone, &idle}) {
+    board.add(number, session->bells, session->polled, slot::kAllBellWords);
+    board.set(number, 0, number);
+    ++number;
+  }
+  board.activate(1, 1000);
+  board.activate(0, 1100);
+  board.activate(2, 1100);
+  EXPECT_TRUE(board.prepare_sleep());
+  board.remove(2);
+  EXPECT_TRUE(slot::ring_bell(silent.bells, silent.polled, 0)) << "asleep: must kick";
+  board.awake(1150);
+  EXPECT_EQ(board.active(), 1U);
+  EXPECT_FALSE(slot::ring_bell(recent.bells, recent.polled, 0)) << "awake: polled again";
+  EXPECT_EQ(silent.polled.polled.load(), 0U) << "was silent for too long";
+  EXPECT_EQ(idle.polled.polled.load(), 0U) << "was not polled before";
+  std::vector<std::uint32_t> rang;
+  EXPECT_TRUE(board.poll(1150, [&](std::uint32_t slot) { rang.push_back(slot); }));
+  EXPECT_EQ(rang, std::vector<std::uint32_t>{0});
+}
+
+TEST(BellBoard, ASleepThatDidNotComeLeavesEverybodyPolled) {
+  BellBoard board(100);
+  Session a, b;
+  board.add(0, a.bells, a.polled, slot::kAllBellWords);
+  board.add(1, b.bells, b.polled, slot::kAllBellWords);
+  board.activate(0, 1);
+  board.activate(1, 1);
+  slot::ring_bell(a.bells, a.polled, 0);
+  EXPECT_FALSE(board.prepare_sleep());
+  board.awake(2);
+  EXPECT_EQ(board.active(), 2U);
+  EXPECT_FALSE(slot::ring_bell(b.bells, b.polled, 0));
+}
+
 TEST(BellBoard, BellsThatLeadNowhereAreIgnored) {
   BellBoard board(100);
   Session a;

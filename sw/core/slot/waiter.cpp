@@ -54,12 +54,24 @@ Waiter::Step Waiter::at(std::chrono::steady_clock::time_point now) {
     pause();
     return Step::again;
   }
-  if (waited < policy_.spin + policy_.yield) {
+  if (waited < policy_.spin + policy_.yield && may_yield(now)) {
+    yielded_ = true;
+    last_ = now;
     ::sched_yield();
     looks_ |= kLooksPerClock - 1;  // read the clock at every look from now on: a yield may take long
     return Step::again;
   }
+  if (habit_ != nullptr && yielded_) habit_->missed();
+  yielded_ = false;
   return Step::sleep;
+}
+
+bool Waiter::may_yield(std::chrono::steady_clock::time_point now) {
+  if (habit_ == nullptr) return true;
+  if (yielded_) habit_->yielded(now - last_);
+  if (decided_) return habit_->yields();
+  decided_ = true;
+  return habit_->begin();
 }
 
 // An event is a timerfd that is never armed. It is the one pollable object that can be made readable and not readable

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/slot/memory.hpp"
+#include "core/slot/yield_habit.hpp"
 
 namespace slotwire::slot {
 
@@ -19,6 +20,8 @@ class Waiter {
   enum class Step { again, sleep };
 
   explicit Waiter(WaitPolicy policy) : policy_(policy) {}
+  /// Yields only where `habit`, which outlives the waiter, says that it pays.
+  Waiter(WaitPolicy policy, YieldHabit& habit) : policy_(policy), habit_(&habit) {}
   /// Spends a little time in the way that fits how long this wait has lasted; Step::sleep when it is time to sleep.
   Step next();
   /// As next(), after the caller has looked kLooks times with pause() in between: reads the clock.
@@ -26,15 +29,27 @@ class Waiter {
   static constexpr int kLooks = 16;
   /// The processor's hint that this is a loop which waits.
   static void pause();
-  /// Something was found: the next wait starts anew.
-  void reset() { looks_ = 0; }
+  /// What was waited for is there.
+  void found() {
+    if (habit_ != nullptr && yielded_) habit_->found();
+    reset();
+  }
+  /// The next wait starts anew.
+  void reset() {
+    looks_ = 0;
+    decided_ = yielded_ = false;
+  }
 
  private:
   Step at(std::chrono::steady_clock::time_point now);
+  bool may_yield(std::chrono::steady_clock::time_point now);
 
   WaitPolicy policy_;
+  YieldHabit* habit_ = nullptr;
+  bool decided_ = false;  ///< whether this wait yields; then habit_ knows what
+  bool yielded_ = false;
   std::uint32_t looks_ = 0;
-  std::chrono::steady_clock::time_point start_{};
+  std::chrono::steady_clock::time_point start_{}, last_{};
 };
 
 /// Creates an event: a descriptor that is readable from signal_event() to drain_event(). It may be shared with

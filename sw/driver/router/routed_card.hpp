@@ -89,6 +89,8 @@ class RoutedCard final : public Card {
   void start() override;
   std::span<const int> descriptors() const override { return parts_.descriptors; }
   bool poll(std::uint64_t now_us) override;
+  void skip_carriers() override { parts_.soft->skip_carriers(); }
+  void awake(std::uint64_t now_us) override { home_bells_.awake(now_us); }
   bool prepare_sleep() override;
   std::uint32_t timer_us(std::uint64_t now_us) const override;
 

@@ -12,22 +12,25 @@ namespace slotwire::driver {
 ///   bool step()           does what there is to do, without waiting; true: there was something
 ///   bool look_around()    called after each step: looks now and then, without waiting, at what step() does not look at
 ///   bool prepare_sleep()  asks everybody to wake it from now on; false: something came in between
+///   bool last_step()      as step(), but may leave out what wakes sleep() at once when there is something to do
 ///   void sleep()          sleeps until somebody wakes it or a timer of its own is due
+///   void awake()          whoever was asked need not wake it any more, slept or not
 template <class Thread>
 void run_poll_loop(Thread& thread, slot::WaitPolicy policy) {
   PollWaiter waiter(policy);
   while (!thread.stopping()) {
     const bool busy = thread.step();
-    if (busy) waiter.reset();
+    if (busy) waiter.found();
     if (thread.look_around() || busy) continue;
     const PollWaiter::Step next = waiter.next(std::chrono::steady_clock::now().time_since_epoch());
     if (next == PollWaiter::Step::yield) ::sched_yield();
     if (next != PollWaiter::Step::sleep) continue;
-    if (!thread.prepare_sleep()) continue;
     // What came before everybody was asked has to be seen; what comes from now on wakes.
-    if (thread.step()) continue;
-    thread.sleep();
-    waiter.reset();
+    if (thread.prepare_sleep() && !thread.last_step()) {
+      thread.sleep();
+      waiter.slept();
+    }
+    thread.awake();
   }
 }
 

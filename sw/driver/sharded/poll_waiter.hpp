@@ -4,13 +4,13 @@
 #include <cstdint>
 
 #include "core/slot/waiter.hpp"
+#include "core/slot/yield_habit.hpp"
 
 namespace slotwire::driver {
 
 /// The wait of a thread whose looks may be system calls (a receive on a socket), unlike a process's, whose looks are
-/// loads. Every look is timed, so spinning ends when it should, and the thread yields only as long as somebody takes
-/// the processor: a yield that comes straight back says that the processor would be idle, and there sleeping costs less
-/// than looking. Waits for nothing itself; the caller gives the time.
+/// loads. Every look is timed, so spinning and yielding end when they should. Whether it yields at all depends on what
+/// the waits before brought (slot::YieldHabit). Waits for nothing itself; the caller gives the time.
 class PollWaiter {
  public:
   enum class Step { look, yield, sleep };
@@ -19,14 +19,18 @@ class PollWaiter {
   explicit PollWaiter(slot::WaitPolicy policy) : policy_(policy) {}
   /// What to do after a look at `now` that found nothing.
   Step next(std::chrono::nanoseconds now);
-  /// Something was found: the next wait starts anew.
-  void reset() { waiting_ = false; }
+  /// A look found something: the next wait starts anew.
+  void found();
+  /// The thread slept: the next wait starts anew.
+  void slept() { waiting_ = false; }
 
  private:
+  enum class Yields : std::uint8_t { undecided, on, off };
+
   slot::WaitPolicy policy_;
-  bool waiting_ = false;
-  bool yielded_ = false;
-  std::uint32_t fruitless_ = 0;  ///< yields one after another that came straight back
+  slot::YieldHabit habit_;
+  bool waiting_ = false, yielded_ = false;
+  Yields yields_ = Yields::undecided;
   std::chrono::nanoseconds start_{}, last_{};
 };
 

@@ -30,11 +30,16 @@ struct ShardWorker::Loop {
     return busy || stopping();
   }
   bool look_around() const { return false; }  // step() looks at everything
+  bool last_step() const {
+    if (worker.carrier_watched_) worker.soft_.skip_carriers();
+    return step();
+  }
   bool prepare_sleep() const {
     if (!worker.soft_.prepare_sleep() || !worker.bells_.prepare_sleep()) return false;
     worker.inbox_.prepare_sleep();
     return true;
   }
+  void awake() const { worker.bells_.awake(worker.clock_()); }
   void sleep() const {
     const std::uint32_t timer = worker.soft_.timer_us(worker.clock_());
     constexpr std::uint32_t kSecond = 1'000'000;
@@ -43,6 +48,7 @@ struct ShardWorker::Loop {
     if (worker.carrier_watched_) fds[1].fd = worker.place_.carrier->fd();
     worker.sleeps_.fetch_add(1, std::memory_order_relaxed);
     ::ppoll(fds.data(), fds.size(), timer == pipeline::Pipeline::kNoTimer ? nullptr : &wait, nullptr);
+    if (worker.carrier_watched_ && fds[1].revents == 0) worker.soft_.skip_carriers();
   }
 };
 

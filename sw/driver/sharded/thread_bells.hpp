@@ -67,6 +67,8 @@ class ThreadBells final : public BellTaker {
     if (batch.size != 0) look(batch.take());
     return any;
   }
+  /// Awake again: sessions that were polled before the sleep are polled again.
+  void awake(std::uint64_t now_us) { board_.awake(now_us); }
   /// Asks processes to kick from now on. False: a bell rang in between. The caller asks the inbox's senders itself.
   bool prepare_sleep() { return board_.prepare_sleep(); }
 

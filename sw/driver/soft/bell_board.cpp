@@ -1,12 +1,16 @@
 #include "driver/soft/bell_board.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace slotwire::driver {
 
 void BellBoard::add(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, slot::BellWords words) {
   if (session >= entries_.size()) entries_.resize(session + 1);
-  entries_[session] = Entry{&bells, &polled, words, false, 0, {}};
+  Entry& entry = entries_[session] = Entry{};
+  entry.bells = &bells;
+  entry.polled = &polled;
+  entry.words = words;
   take_up(session);
 }
 
@@ -60,7 +64,9 @@ bool BellBoard::demote(Entry& entry) {
 
 bool BellBoard::prepare_sleep() {
   for (std::size_t i = 0; i < active_.size();) {
-    if (demote(entries_[active_[i]])) {
+    Entry& entry = entries_[active_[i]];
+    if (demote(entry)) {
+      if (!std::exchange(entry.resting, true)) resting_.push_back(active_[i]);
       active_[i] = active_.back();
       active_.pop_back();
     } else {
@@ -68,6 +74,18 @@ bool BellBoard::prepare_sleep() {
     }
   }
   return active_.empty();
+}
+
+void BellBoard::awake(std::uint64_t now_us) {
+  for (const std::uint32_t session : resting_) {
+    Entry& entry = entries_[session];
+    if (!std::exchange(entry.resting, false) || entry.bells == nullptr || entry.active) continue;
+    if (now_us - entry.last_us > demote_us_) continue;
+    entry.active = true;
+    slot::start_polling(*entry.polled, entry.words);
+    active_.push_back(session);
+  }
+  resting_.clear();
 }
 
 }  // namespace slotwire::driver

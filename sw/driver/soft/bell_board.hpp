@@ -54,6 +54,9 @@ class BellBoard {
 
   /// Demotes every session. False if a bell rang meanwhile: then nothing may sleep yet.
   bool prepare_sleep();
+  /// Polls the sessions again that prepare_sleep() demoted, for the time that they had left: while the thread is awake
+  /// they need not kick.
+  void awake(std::uint64_t now_us);
   std::size_t active() const { return active_.size(); }
 
  private:
@@ -62,6 +65,7 @@ class BellBoard {
     slot::PolledPage* polled = nullptr;
     slot::BellWords words = 0;
     bool active = false;
+    bool resting = false;  ///< demoted by prepare_sleep(): in resting_
     std::uint64_t last_us = 0;
     std::vector<std::uint32_t> slots;  ///< by local index
   };
@@ -74,6 +78,7 @@ class BellBoard {
   std::uint64_t demote_us_;
   std::vector<Entry> entries_;
   std::vector<std::uint32_t> active_;
+  std::vector<std::uint32_t> resting_;  ///< may hold sessions that are active again, or gone
 };
 
 }  // namespace slotwire::driver

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace slotwire::driver {
 namespace {
@@ -135,7 +136,7 @@ void SoftMover::on_link(std::uint16_t link, bool up, std::string_view reason) {
 
 bool SoftMover::poll(std::uint64_t now_us) {
   now_us_ = now_us;
-  bool busy = poll_carriers();
+  bool busy = !std::exchange(skip_carriers_, false) && poll_carriers();
   if (pipeline_.timers_running() && now_us >= next_sweep_us_) {
     const pipeline::Microseconds earliest = pipeline_.sweep(now(), options_.sweep_budget);
     next_sweep_us_ = now_us + std::max(options_.sweep_us, earliest == pipeline::Pipeline::kNoTimer ? 0 : earliest);

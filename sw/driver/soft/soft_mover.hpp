@@ -47,6 +47,7 @@ class SoftMover final : public Mover, private carriers::FrameSink {
   bool link_up(std::uint16_t link) const override { return pipeline_.is_up(link); }
   void poll_always(carriers::Carrier& carrier) override;
   bool poll(std::uint64_t now_us) override;
+  void skip_carriers() override { skip_carriers_ = true; }
   bool prepare_sleep() override { return !pipeline_.ready(); }
   std::uint32_t timer_us(std::uint64_t now_us) const override;
   /// Those of the pipeline; frames for slots that are not open here are among `drop_unbound`.
@@ -89,6 +90,7 @@ class SoftMover final : public Mover, private carriers::FrameSink {
   carriers::Carrier* always_ = nullptr;       ///< in carriers_, whether a route has it or not
   std::size_t blocked_routes_ = 0;
   FrameTap* tap_ = nullptr;
+  bool skip_carriers_ = false;  ///< at the next poll
   std::uint64_t now_us_ = 0;
   std::uint64_t next_sweep_us_ = 0;
   std::array<pipeline::TxFrame, kBurst> burst_{};

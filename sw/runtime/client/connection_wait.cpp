@@ -67,9 +67,12 @@ void Connection::spin(int what) const {
 }
 
 Failure Connection::wait(int what, const Deadline& deadline, const std::function<bool()>& condition) {
-  slot::Waiter waiter(policy_);
+  slot::Waiter waiter(policy_, yields_);
   while (true) {
-    if (condition()) return {};
+    if (condition()) {
+      waiter.found();
+      return {};
+    }
     if (interrupted_.load() && interrupted_.exchange(false)) return {SW_CANCELLED, "interrupted"};
     if (Failure end = end_failure(); end.status != SW_OK) return end;
     if (deadline.immediate()) {

@@ -471,7 +471,7 @@ bool sw_poller::arm() {
 }
 
 Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Deadline& deadline) {
-  slotwire::slot::Waiter waiter(context_.policy());
+  slotwire::slot::Waiter waiter(context_.policy(), yields_);
   if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);
   while (true) {
     if (interrupted_.exchange(false)) {
@@ -481,7 +481,10 @@ Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Dea
     // Events are told on their own (none ready), and first: connections that are always ready must not hide them.
     if (std::exchange(had_events_, false)) return {};
     collect(ready, max);
-    if (!ready.empty()) return {};
+    if (!ready.empty()) {
+      waiter.found();
+      return {};
+    }
     if (deadline.immediate()) {
       take_events(0);
       if (std::exchange(had_events_, false)) return {};

@@ -157,10 +157,20 @@ struct Engine::Loop {
     return any;
   }
   bool prepare_sleep() const { return engine.node_->card().prepare_sleep(); }
-  void sleep() const {
-    const std::uint32_t timer = engine.node_->card().timer_us(monotonic_us());
+  /// What carriers have ends the sleep at once: their descriptors are among those of the reactor.
+  bool last_step() {
+    engine.node_->card().skip_carriers();
+    return step();
+  }
+  void awake() const { engine.node_->card().awake(monotonic_us()); }
+  void sleep() {
+    driver::Card& card = engine.node_->card();
+    const std::uint32_t timer = card.timer_us(monotonic_us());
     ++engine.node_->sleeps();
     engine.reactor_.run(timer == pipeline::Pipeline::kNoTimer ? std::nullopt : std::optional<std::uint64_t>(timer));
+    if (engine.reactor_.has_more()) return;
+    share.slept(monotonic_us());
+    if (!engine.reactor_.woken()) card.skip_carriers();
   }
 };
 
@@ -168,7 +178,7 @@ int Engine::run() {
   reactor_.after(kTickUs, [this] { tick(); });
   Loop loop{*this};
   try {
-    driver::run_poll_loop(loop, {config_.wait.spin, config_.wait.yield});
+    driver::run_poll_loop(loop, {config_.wait.proxy_spin, config_.wait.proxy_yield});
     shut_down();
   } catch (const std::exception& error) {
     log_->critical("slotwired ends: {}", error.what());

@@ -29,7 +29,7 @@ NodeCard::NodeCard(CardParts parts) {
   made.soft.links = links;
   made.soft.sweep_us = static_cast<std::uint32_t>(parts.config.protocol.sweep.count());
   made.sessions = parts.config.limits.sessions;
-  made.wait = {parts.config.wait.spin, parts.config.wait.yield};
+  made.wait = {parts.config.wait.proxy_spin, parts.config.wait.proxy_yield};
   made.clock = monotonic_us;
   made.workers = std::move(parts.workers);
   const driver::CardWish wish = wish_of(parts.config.card);
@@ -52,7 +52,7 @@ NodeCard::NodeCard(CardParts parts) {
                              "\") cannot be used: " + error.what());
   }
   // They only wake the loop: poll() looks.
-  for (const int fd : card_->descriptors()) parts.loop.add(fd, EPOLLIN, [](std::uint32_t) {});
+  for (const int fd : card_->descriptors()) parts.loop.add_waker(fd);
   if (card_->info() != nullptr) log_hardware(parts.log);
   if (workers() != 0) parts.log->info("slots are divided among {} threads of their own", workers());
 }

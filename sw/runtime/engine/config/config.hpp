@@ -102,6 +102,8 @@ struct GateConfig {
 struct WaitConfig {
   std::chrono::microseconds spin{};
   std::chrono::microseconds yield{};
+  std::chrono::microseconds proxy_spin{};
+  std::chrono::microseconds proxy_yield{};
 };
 
 struct ProtocolConfig {

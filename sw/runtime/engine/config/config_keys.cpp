@@ -44,7 +44,7 @@ constexpr std::array<Section, 17> kSections{{
      "The process slotwire-gate, which slotwired starts: it alone talks to other nodes on control connections, and has "
      "the key of `[tls]`.",
      nullptr},
-    {"wait", false, "How the proxy waits: it spins, then yields, then sleeps. An idle node sleeps.", nullptr},
+    {"wait", false, "How processes and the proxy wait: they spin, then yield, then sleep. An idle node sleeps.", nullptr},
     {"protocol", false, "Timers of the link protocol.", nullptr},
     {"encryption", false,
      "Keys of links with `encryption`. A key is changed while frames flow, without a pause; while the control "
@@ -192,10 +192,18 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.gate.user; }},
 
     {"wait", "spin", Kind::duration, false, "\"2us\"", 0_us, 1_ms, "", "",
-     "How long the proxy looks again at once. On few cores keep it short.",
+     "How long a process looks again at once, unless it says otherwise. On few cores keep it short.",
      [](Config& c) -> auto& { return c.wait.spin; }},
     {"wait", "yield", Kind::duration, false, "\"50us\"", 0_us, 10_ms, "", "",
-     "How long after that it looks between giving up the core.", [](Config& c) -> auto& { return c.wait.yield; }},
+     "How long after that it looks between giving up the core, where that has paid lately.",
+     [](Config& c) -> auto& { return c.wait.yield; }},
+    {"wait", "proxy_spin", Kind::duration, false, "\"0us\"", 0_us, 1_ms, "", "",
+     "How long the proxy looks again at once. Its looks are system calls: above 0 only where it has a core of its own.",
+     [](Config& c) -> auto& { return c.wait.proxy_spin; }},
+    {"wait", "proxy_yield", Kind::duration, false, "\"50us\"", 0_us, 10_ms, "", "",
+     "How long after that it looks between giving up the core, where that has paid lately. Shorter than a round trip it "
+     "never pays.",
+     [](Config& c) -> auto& { return c.wait.proxy_yield; }},
 
     {"protocol", "retransmit", Kind::duration, false, "\"10ms\"", 100_us, 10_s, "", "",
      "First wait for an acknowledgement before lines are sent again; doubled each time.",

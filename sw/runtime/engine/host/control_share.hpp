@@ -30,6 +30,12 @@ class ControlShare {
     looked_us_ = begin_us;
     pause_until_us_ = end_us + std::min(kLinesToControl * (end_us - begin_us), kLongestPauseUs);
   }
+  /// The thread slept in the reactor until `now_us`, and the reactor has called all that was ready.
+  void slept(std::uint64_t now_us) {
+    polls_ = 0;
+    lines_flow_ = false;
+    looked_us_ = now_us;
+  }
 
  private:
   std::uint32_t polls_ = 0;

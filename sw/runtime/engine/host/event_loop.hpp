@@ -25,6 +25,10 @@ class EventLoop {
   /// Calls `handler` when `fd` (not owned, remove it before it is closed) is ready for `events` (EPOLLIN, EPOLLOUT;
   /// level-triggered). Throws std::system_error when the kernel refuses.
   virtual void add(int fd, std::uint32_t events, Handler handler) = 0;
+  /// `fd`, when it is readable, only wakes whoever waits in the loop: what it has is looked at elsewhere.
+  virtual void add_waker(int fd) {
+    add(fd, EPOLLIN, [](std::uint32_t) {});
+  }
   virtual void modify(int fd, std::uint32_t events) = 0;
   /// Does nothing when the descriptor is not there.
   virtual void remove(int fd) = 0;

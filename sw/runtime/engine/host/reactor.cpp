@@ -43,6 +43,11 @@ void Reactor::add(int fd, std::uint32_t events, Handler handler) {
   handlers_[id] = std::make_shared<Handler>(std::move(handler));
 }
 
+void Reactor::add_waker(int fd) {
+  add(fd, EPOLLIN, {});
+  handlers_[last_id_] = nullptr;
+}
+
 void Reactor::modify(int fd, std::uint32_t events) {
   const auto found = watches_.find(fd);
   if (found == watches_.end() || found->second.events == events) return;
@@ -90,6 +95,7 @@ bool Reactor::dispatch() {
     const auto found = handlers_.find(id);
     if (found == handlers_.end()) continue;  // removed by a handler before it
     const std::shared_ptr<Handler> handler = found->second;
+    if (handler == nullptr) continue;
     (*handler)(events);
     if (monotonic_us() >= end) break;
   }
@@ -116,11 +122,18 @@ bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
   std::array<epoll_event, kEventsAtOnce> events;
   const int n = ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()),
                                timeout_us ? &wait : nullptr, nullptr);
+  bool any = false;
+  woken_ = n == static_cast<int>(events.size());  // there may be more of them
   for (int i = n - 1; i >= 0; --i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
+    const auto found = handlers_.find(event.data.u64);
+    if (found != handlers_.end() && found->second == nullptr) {
+      woken_ = any = true;
+      continue;
+    }
     fetched_.emplace_back(event.data.u64, event.events);
   }
-  const bool any = dispatch();
+  any = dispatch() || any;
   return run_timers() || any;
 }
 

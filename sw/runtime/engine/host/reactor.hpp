@@ -30,6 +30,7 @@ class Reactor final : public EventLoop {
   std::uint64_t now_us() const override { return monotonic_us(); }
   std::uint64_t used_us() const override;
   void add(int fd, std::uint32_t events, Handler handler) override;
+  void add_waker(int fd) override;
   void modify(int fd, std::uint32_t events) override;
   void remove(int fd) override;
   TimerId after(std::uint64_t delay_us, std::function<void()> action) override;
@@ -39,6 +40,10 @@ class Reactor final : public EventLoop {
   /// What has taken kDispatchUs is left for the next call, which goes on with it: lines do not wait for longer than
   /// that and one handler, however many requests there are.
   bool run(std::optional<std::uint64_t> timeout_us);
+  /// Whether one of add_waker()'s descriptors was readable when run() asked the kernel last.
+  bool woken() const { return woken_; }
+  /// Whether run() left something for the next call.
+  bool has_more() const { return !fetched_.empty(); }
 
  private:
   struct Watch {
@@ -51,10 +56,11 @@ class Reactor final : public EventLoop {
 
   slot::Fd epoll_;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> fetched_;  ///< events by id, the next to be called last
+  bool woken_ = true;
   std::uint64_t last_id_ = 0;
   std::unordered_map<int, Watch> watches_;  ///< by descriptor
   std::unordered_map<std::uint64_t, std::shared_ptr<Handler>>
-      handlers_;  ///< by id, so that a reused descriptor is a new one
+      handlers_;  ///< by id, null of a waker; so that a reused descriptor is a new one
   std::map<TimerId, std::function<void()>> timers_;
 };
 

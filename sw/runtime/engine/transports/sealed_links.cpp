@@ -11,7 +11,7 @@ SealedLinks::SealedLinks(const TransportContext& context, std::string_view trans
   });
   if (!wanted) return;
   sealed_ = std::make_unique<carriers::SealedCarrier>(below, std::size_t{config_.limits.links} + 1);
-  context.loop.add(sealed_->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
+  context.loop.add_waker(sealed_->fd());  // only wakes the loop, the card polls it
 }
 
 void SealedLinks::join(const LinkInfo& link, carriers::CipherLibrary* library) {

@@ -9,7 +9,7 @@ TransportSet::TransportSet(const TransportContext& context)
   for (const TransportKind& kind : transport_kinds()) {
     if (std::unique_ptr<Transport> transport = kind.open(context)) transports_.push_back(std::move(transport));
   }
-  context.loop.add(loopback_.fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
+  context.loop.add_waker(loopback_.fd());  // only wakes the loop, the card polls it
 }
 
 Transport* TransportSet::find(std::string_view name) {

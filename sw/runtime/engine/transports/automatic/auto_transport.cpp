@@ -148,7 +148,7 @@ AutoTransport::AutoTransport(const TransportContext& context)
   carriers::LadderOptions options;
   options.max_links = max_links;
   ladder_ = std::make_unique<carriers::LadderCarrier>(std::string(name()), std::move(rungs), options);
-  context.loop.add(ladder_->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
+  context.loop.add_waker(ladder_->fd());  // only wakes the loop, the card polls it
   sealed_ = std::make_unique<SealedLinks>(context, name(), *ladder_);
 }
 

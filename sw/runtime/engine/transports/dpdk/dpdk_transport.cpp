@@ -74,7 +74,7 @@ void DpdkTransport::open_port() {
   advice_ = carriers::DpdkHost().advice(options);
   for (const std::string& advice : advice_) context_.log->warn("carrier dpdk: {}", advice);
   if (config.lcores.empty()) {
-    context_.loop.add(carrier_->fd(), EPOLLIN, [](std::uint32_t) {});
+    context_.loop.add_waker(carrier_->fd());
   } else if (carrier_->queues() < config.lcores.size()) {
     context_.log->warn("the port has {} pairs of queues, so only as many of the {} CPUs of dpdk.lcores have a thread",
                        carrier_->queues(), config.lcores.size());

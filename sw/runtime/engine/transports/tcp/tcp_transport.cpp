@@ -47,7 +47,7 @@ TcpTransport::TcpTransport(const TransportContext& context) : config_(context.co
   options.seed = context.seed;
   carrier_ = std::make_unique<carriers::TcpCarrier>(options);
   log_tcp_listener(context, *carrier_);
-  context.loop.add(carrier_->fd(), EPOLLIN, [](std::uint32_t) {});
+  context.loop.add_waker(carrier_->fd());
 }
 
 void TcpTransport::use_card(NodeCard& card, std::span<const LinkInfo> links) {

@@ -41,7 +41,7 @@ std::unique_ptr<carriers::UdpCarrier> open_udp_carrier(const TransportContext& c
   options.max_links = std::size_t{context.config.limits.links} + 1;
   auto udp = std::make_unique<carriers::UdpCarrier>(options);
   context.log->info("carrier udp on {}: {}", udp->local_address().to_string(), udp->features());
-  context.loop.add(udp->fd(), EPOLLIN, [](std::uint32_t) {});  // only wakes the loop, the card polls it
+  context.loop.add_waker(udp->fd());  // only wakes the loop, the card polls it
   return udp;
 }
 
