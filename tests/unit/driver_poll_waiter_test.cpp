@@ -7,7 +7,7 @@ namespace {
 using namespace slotwire;
 using namespace std::chrono_literals;
 using driver::PollWaiter;
-using slot::YieldHabit;
+using slot::WaitHabit;
 using Step = PollWaiter::Step;
 
 TEST(PollWaiter, SpinsByTheClockHoweverLongALookTakes) {
@@ -27,7 +27,7 @@ TEST(PollWaiter, StartsAnewAfterSomethingWasFound) {
   PollWaiter waiter({1us, 50us});
   EXPECT_EQ(waiter.next(0us), Step::look);
   EXPECT_EQ(waiter.next(60us), Step::sleep);
-  waiter.found();
+  waiter.found(61us);
   EXPECT_EQ(waiter.next(61us), Step::look);
   EXPECT_EQ(waiter.next(62us), Step::yield);
 }
@@ -35,7 +35,7 @@ TEST(PollWaiter, StartsAnewAfterSomethingWasFound) {
 TEST(PollWaiter, SleepsAtOnceWhenToldTo) {
   PollWaiter waiter({0us, 0us});
   EXPECT_EQ(waiter.next(5us), Step::sleep);
-  waiter.found();
+  waiter.found(5us);
   EXPECT_EQ(waiter.next(6us), Step::sleep);
 }
 
@@ -43,7 +43,9 @@ TEST(PollWaiter, SleepsAtOnceWhenToldTo) {
 int waits_in_vain(PollWaiter& waiter, std::chrono::nanoseconds& now, int most) {
   for (int waits = 0; waits < most; ++waits) {
     const bool yields = waiter.next(now += 1ms) == Step::yield;
-    if (yields) EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
+    if (yields) {
+      EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
+    }
     waiter.slept();
     if (!yields) return waits;
   }
@@ -62,7 +64,7 @@ TEST(PollWaiter, GoesOnYieldingWhileOneWaitInTwoIsFound) {
   for (int wait = 0; wait < 1000; ++wait) {
     ASSERT_EQ(waiter.next(now += 1ms), Step::yield) << "wait " << wait;
     if (wait % 2 == 0) {
-      waiter.found();
+      waiter.found(now += 10us);
     } else {
       EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
       waiter.slept();
@@ -74,17 +76,17 @@ TEST(PollWaiter, TriesAgainNowAndThenAndEachTimeLater) {
   PollWaiter waiter({0us, 50us});
   std::chrono::nanoseconds now{};
   waits_in_vain(waiter, now, 1000);
-  std::uint32_t pause = YieldHabit::kFirstPause;
+  std::uint32_t pause = WaitHabit::kFirstPause;
   for (int tries = 0; tries < 8; ++tries) {
     std::uint32_t waits = tries == 0 ? 1 : 0;  // the first wait that did not yield is behind us
     while (waiter.next(now += 1ms) == Step::sleep) {
       waiter.slept();
-      ASSERT_LT(++waits, 2 * YieldHabit::kLongestPause);
+      ASSERT_LT(++waits, 2 * WaitHabit::kLongestPause);
     }
     EXPECT_EQ(waits + 1, pause);
     EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
     waiter.slept();
-    pause = std::min(pause * 2, YieldHabit::kLongestPause);
+    pause = std::min(pause * 2, WaitHabit::kLongestPause);
   }
 }
 
@@ -93,7 +95,7 @@ TEST(PollWaiter, YieldsAgainOnceATryWasFound) {
   std::chrono::nanoseconds now{};
   waits_in_vain(waiter, now, 1000);
   while (waiter.next(now += 1ms) == Step::sleep) waiter.slept();
-  waiter.found();
+  waiter.found(now += 10us);
   EXPECT_EQ(waiter.next(now += 1ms), Step::yield);
 }
 
@@ -102,8 +104,7 @@ TEST(PollWaiter, AProcessorThatIsTakenForLongIsALossEvenIfTheWaitIsFound) {
   std::chrono::nanoseconds now{};
   int waits = 0;
   for (; waiter.next(now += 10ms) == Step::yield && waits < 100; ++waits) {
-    waiter.next(now += 3ms);  // the yield gave somebody a whole turn
-    waiter.found();
+    waiter.found(now += 3ms);  // the yield gave somebody a whole turn
   }
   EXPECT_LE(waits, 4);
 }

@@ -187,11 +187,25 @@ TEST(BellBoard, ASilentSessionIsDemotedAndMustKick) {
   board.add(0, a.bells, a.polled, slot::kAllBellWords);
   board.set(0, 0, 9);
   board.activate(0, 1000);
-  board.poll(1100, [](std::uint32_t) {});
+  constexpr std::uint64_t kSilent = 1000 + BellBoard::kPatience * 100;
+  board.poll(kSilent, [](std::uint32_t) {});
   EXPECT_EQ(board.active(), 1U);
-  board.poll(1101, [](std::uint32_t) {});
+  board.poll(kSilent + 1, [](std::uint32_t) {});
   EXPECT_EQ(board.active(), 0U);
   EXPECT_TRUE(slot::ring_bell(a.bells, a.polled, 0)) << "must kick";
+}
+
+TEST(BellBoard, ManySessionsMayBeSilentForAShorterTime) {
+  BellBoard board(100);
+  std::vector<Session> sessions(BellBoard::kFew + 1);
+  for (std::uint32_t i = 0; i < sessions.size(); ++i) {
+    board.add(i, sessions[i].bells, sessions[i].polled, slot::kAllBellWords);
+    board.activate(i, 1000);
+  }
+  board.poll(1100, [](std::uint32_t) {});
+  EXPECT_EQ(board.active(), sessions.size());
+  board.poll(1101, [](std::uint32_t) {});
+  EXPECT_EQ(board.active(), 0U);
 }
 
 TEST(BellBoard, DoesNotSleepOnARungBell) {

@@ -50,28 +50,36 @@ Waiter::Step Waiter::next_after_looks() {
 
 Waiter::Step Waiter::at(std::chrono::steady_clock::time_point now) {
   const auto waited = now - start_;
-  if (waited < policy_.spin) {
+  const bool stays_awake = may_stay_awake(now);
+  if (stays_awake && waited < policy_.spin) {
     pause();
     return Step::again;
   }
-  if (waited < policy_.spin + policy_.yield && may_yield(now)) {
+  if (stays_awake && waited < policy_.spin + policy_.yield) {
     yielded_ = true;
     last_ = now;
     ::sched_yield();
     looks_ |= kLooksPerClock - 1;  // read the clock at every look from now on: a yield may take long
     return Step::again;
   }
-  if (habit_ != nullptr && yielded_) habit_->missed();
-  yielded_ = false;
+  if (habit_ != nullptr && stays_awake && decided_) habit_->missed();
+  decided_ = yielded_ = false;
   return Step::sleep;
 }
 
-bool Waiter::may_yield(std::chrono::steady_clock::time_point now) {
+void Waiter::tell_habit() {
+  if (habit_ == nullptr || !habit_->pays()) return;
+  habit_->found(yielded_ ? std::chrono::steady_clock::now() - last_ : std::chrono::nanoseconds{});
+}
+
+bool Waiter::may_stay_awake(std::chrono::steady_clock::time_point now) {
   if (habit_ == nullptr) return true;
   if (yielded_) habit_->yielded(now - last_);
-  if (decided_) return habit_->yields();
-  decided_ = true;
-  return habit_->begin();
+  if (!decided_) {
+    decided_ = true;
+    habit_->begin();
+  }
+  return habit_->pays();
 }
 
 // An event is a timerfd that is never armed. It is the one pollable object that can be made readable and not readable

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/slot/memory.hpp"
-#include "core/slot/yield_habit.hpp"
+#include "core/slot/wait_habit.hpp"
 
 namespace slotwire::slot {
 
@@ -20,8 +20,8 @@ class Waiter {
   enum class Step { again, sleep };
 
   explicit Waiter(WaitPolicy policy) : policy_(policy) {}
-  /// Yields only where `habit`, which outlives the waiter, says that it pays.
-  Waiter(WaitPolicy policy, YieldHabit& habit) : policy_(policy), habit_(&habit) {}
+  /// Stays awake only where `habit`, which outlives the waiter, says that it pays.
+  Waiter(WaitPolicy policy, WaitHabit& habit) : policy_(policy), habit_(&habit) {}
   /// Spends a little time in the way that fits how long this wait has lasted; Step::sleep when it is time to sleep.
   Step next();
   /// As next(), after the caller has looked kLooks times with pause() in between: reads the clock.
@@ -31,7 +31,7 @@ class Waiter {
   static void pause();
   /// What was waited for is there.
   void found() {
-    if (habit_ != nullptr && yielded_) habit_->found();
+    if (decided_) tell_habit();
     reset();
   }
   /// The next wait starts anew.
@@ -42,11 +42,12 @@ class Waiter {
 
  private:
   Step at(std::chrono::steady_clock::time_point now);
-  bool may_yield(std::chrono::steady_clock::time_point now);
+  void tell_habit();
+  bool may_stay_awake(std::chrono::steady_clock::time_point now);
 
   WaitPolicy policy_;
-  YieldHabit* habit_ = nullptr;
-  bool decided_ = false;  ///< whether this wait yields; then habit_ knows what
+  WaitHabit* habit_ = nullptr;
+  bool decided_ = false;  ///< whether this wait stays awake; habit_ knows what
   bool yielded_ = false;
   std::uint32_t looks_ = 0;
   std::chrono::steady_clock::time_point start_{}, last_{};

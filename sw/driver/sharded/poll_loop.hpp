@@ -18,11 +18,12 @@ namespace slotwire::driver {
 template <class Thread>
 void run_poll_loop(Thread& thread, slot::WaitPolicy policy) {
   PollWaiter waiter(policy);
+  const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch(); };
   while (!thread.stopping()) {
     const bool busy = thread.step();
-    if (busy) waiter.found();
+    if (busy && waiter.waiting()) waiter.found(now());
     if (thread.look_around() || busy) continue;
-    const PollWaiter::Step next = waiter.next(std::chrono::steady_clock::now().time_since_epoch());
+    const PollWaiter::Step next = waiter.next(now());
     if (next == PollWaiter::Step::yield) ::sched_yield();
     if (next != PollWaiter::Step::sleep) continue;
     // What came before everybody was asked has to be seen; what comes from now on wakes.

@@ -25,8 +25,8 @@ PollWaiter::Step PollWaiter::next(std::chrono::nanoseconds now) {
   return Step::sleep;
 }
 
-void PollWaiter::found() {
-  if (waiting_ && yielded_) habit_.found();
+void PollWaiter::found(std::chrono::nanoseconds now) {
+  if (waiting_ && yielded_) habit_.found(now - last_);
   waiting_ = false;
 }
 

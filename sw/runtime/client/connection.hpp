@@ -192,7 +192,7 @@ class Connection {
   EngineSession& session_;
   ConnectionInfo info_;
   slot::WaitPolicy policy_;
-  slot::YieldHabit yields_;
+  slot::WaitHabit habit_;
   ReceiveLimits& limits_;
   CacheUse& cache_use_;
   slot::Space own_, other_;

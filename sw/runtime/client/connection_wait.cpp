@@ -67,7 +67,7 @@ void Connection::spin(int what) const {
 }
 
 Failure Connection::wait(int what, const Deadline& deadline, const std::function<bool()>& condition) {
-  slot::Waiter waiter(policy_, yields_);
+  slot::Waiter waiter(policy_, habit_);
   while (true) {
     if (condition()) {
       waiter.found();
@@ -88,8 +88,10 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
       std::array<pollfd, 2> fds{{{wake_.get(), POLLIN, 0}, {session_.fd(), POLLIN, 0}}};
       ::poll(fds.data(), fds.size(), deadline.poll_ms());
       if (fds[1].revents != 0) session_.process();
+      if (fds[0].revents != 0) slot::drain_event(wake_.get());
     }
-    disarm();
+    // A signal that crosses with this ends a later sleep early, once.
+    own_.marks().wait.store(0, std::memory_order_relaxed);
     waiter.reset();
   }
 }

@@ -471,7 +471,7 @@ bool sw_poller::arm() {
 }
 
 Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Deadline& deadline) {
-  slotwire::slot::Waiter waiter(context_.policy(), yields_);
+  slotwire::slot::Waiter waiter(context_.policy(), habit_);
   if (++waits_ % slotwire::client::kLooksPerEpoll == 0) take_events(0);
   while (true) {
     if (interrupted_.exchange(false)) {

@@ -136,7 +136,7 @@ struct sw_poller {
   std::vector<Entry*> awake_;
   std::vector<sw_ready> scratch_;
   std::size_t cursor_ = 0;
-  slotwire::slot::YieldHabit yields_;
+  slotwire::slot::WaitHabit habit_;
   std::uint32_t waits_ = 0;
   bool had_events_ = false;
 };
