@@ -43,11 +43,12 @@ def emit_flags(flags):
 def emit(description, banner):
     lines = [f"-- {line}" for line in banner]
     lines += ["-- Read by slotwire.lua, which stands beside it.", "return {"]
-    for name in ("version", "line_bytes", "udp_port", "max_ring_order"):
+    for name in ("version", "line_bytes", "udp_port", "max_ring_order", "hdr_marked_shift", "hdr_marked_max"):
         lines.append(f"  {name} = {description.constant(name)},")
     for name in ("link_header", "record_header"):
         lines += emit_layout(description.layout(name))
     for name in ("frame_type", "record_kind"):
         lines += emit_enum(description.enum(name))
+    lines += emit_flags(description.flag_set("hdr"))
     lines += emit_flags(description.flag_set("record"))
     return "\n".join(lines + ["}"]) + "\n"

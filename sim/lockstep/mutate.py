@@ -3,7 +3,7 @@
 
     mutate.py PIPELINE_DIRECTORY OUT_DIRECTORY
 
-Writes OUT_DIRECTORY/mutated_pipeline.hpp and .cpp: the class MutatedPipeline, which is the class Pipeline with every place of
+Writes OUT_DIRECTORY/mutated_pipeline.hpp, .cpp and mutated_pipeline_control.cpp: the class MutatedPipeline, which is the class Pipeline with every place of
 MUTANTS in two versions, and slotwire::lockstep::mutant_names(). Which bug is on is set when the program runs.
 
 A mutant is a name and a piece of pipeline.cpp that occurs there once, with <<right@@wrong>> around an expression or
@@ -55,9 +55,9 @@ MUTANTS = [
     ("writes-known-lines", "payload.subspan(<<std::size_t{known} * regs::kLineBytes@@std::size_t{0}>>)"),
     ("lines-leave-nak-due", "lower(row, <<regs::kRowNakSent | regs::kRowNakNow@@regs::kRowNakSent + 0>>);\n  count(Counter::rx_lines"),
     ("lines-restart-ack-timer", "} else if (<<!has(row, regs::kRowAckTimer)@@true>>) {"),
-    ("timeout-a-microsecond-late", "if (has(row, regs::kRowTxTimer) && <<!later(row.tx_deadline, now)@@later(now, row.tx_deadline)>>) {"),
+    ("timeout-a-microsecond-late", "if (has(row, regs::kRowTxTimer) && <<!later(row.tx_deadline, now)@@later(now, row.tx_deadline)>>) tx_timer"),
     ("backoff-ends-early", "if (row.backoff < <<kMaxBackoff@@kMaxBackoff - 1>>) ++row.backoff;"),
-    ("timeout-does-not-go-back", "if (<<row.sent != row.in_head@@false>>) {\n        row.sent = row.in_head;"),
+    ("timeout-does-not-go-back", "if (<<row.sent != row.in_head@@false>>) {\n    go_back(slot, Loss::timeout, now);"),
     ("recovery-trusts-limit", "row.backoff = 0;\n  [[row.limit = row.in_head;@@;]]  // the window is not among"),
     ("reset-answers-reset", "state_of(row) == SlotState::faulted && <<header.type != FrameType::reset@@true>>)"),
     ("credit-never-zero", "header.credit = static_cast<std::uint16_t>(<<out_free(row)@@out_free(row) == 0 ? 1 : out_free(row)>>);"),
@@ -104,8 +104,13 @@ def main() -> int:
         "void set_mutant(unsigned number);\nbool mutant_is(unsigned number);\n"
         "std::span<const std::string_view> mutant_names();\n}\n"
         "namespace slotwire::pipeline {\n" + body + "\n}\n", encoding="utf-8")
-    source = source.replace('#include "core/pipeline/pipeline.hpp"', '#include "mutated_pipeline.hpp"')
-    source = re.sub(r"\bPipeline(?=::|\()", "MutatedPipeline", source)
+    def of_mutants(text: str) -> str:
+        text = text.replace('#include "core/pipeline/pipeline.hpp"', '#include "mutated_pipeline.hpp"')
+        return re.sub(r"\bPipeline(?=::|\()", "MutatedPipeline", text)
+
+    control = (source_dir / "pipeline_control.cpp").read_text(encoding="utf-8")
+    (out_dir / "mutated_pipeline_control.cpp").write_text(of_mutants(control), encoding="utf-8")
+    source = of_mutants(source)
     source = source.replace("namespace {\n", "namespace {\n\nusing lockstep::mutant_is;\n", 1)
     names = ", ".join(f'"{name}"' for name, _ in MUTANTS)
     source += ("\nnamespace slotwire::lockstep {\nnamespace {\nthread_local unsigned the_mutant = 0;\n"

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -90,6 +91,13 @@ class CardListener {
   virtual bool on_card_gone(std::string_view /*why*/) { return false; }
 };
 
+/// A link under congestion control, for people.
+struct LinkFlowStatus {
+  pipeline::FlowReport flow;
+  std::string_view algorithm;
+  std::uint32_t trips = 0;  ///< how often the breaker took the link down
+};
+
 class Card {
  public:
   virtual ~Card() = default;
@@ -148,6 +156,8 @@ class Card {
   /// carrier in the place of `carrier`.
   virtual void poll_always(carriers::Carrier& carrier) = 0;
   virtual bool link_up(std::uint16_t link) const = 0;
+  /// What congestion control has of the link, over all workers; none: the link is not under congestion control here.
+  virtual std::optional<LinkFlowStatus> flow(std::uint16_t /*link*/) { return std::nullopt; }
 
   // --- doorbells of sessions ---
 

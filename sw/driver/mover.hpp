@@ -82,6 +82,8 @@ class Mover {
   /// Clearing the route of a link that has none is not an error.
   virtual void clear_route(std::uint16_t link) = 0;
   virtual bool link_up(std::uint16_t link) const = 0;
+  /// What congestion control has of the link; none: the mover does not control it.
+  virtual std::optional<LinkFlowStatus> flow(std::uint16_t /*link*/) { return std::nullopt; }
   /// As Card::poll_always(). A mover without carriers has nothing to poll.
   virtual void poll_always(carriers::Carrier& /*carrier*/) {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
-CORE = {"core", "core/regs", "core/blocks", "core/cache", "core/slot", "core/pipeline", "core/carriers"}
+CORE = {"core", "core/regs", "core/blocks", "core/cache", "core/slot", "core/congestion", "core/pipeline", "core/carriers"}
 CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
@@ -23,7 +23,8 @@ ALLOWED = {
     "core/slot": {"core/regs"},
     "core/blocks": set(),
     "core/cache": set(),
-    "core/pipeline": {"core/slot", "core/regs"},
+    "core/congestion": set(),
+    "core/pipeline": {"core/congestion", "core/slot", "core/regs"},
     "core/carriers": {"core", "core/pipeline", "core/slot", "core/regs"},
     "core/http_stream": {"core", "core/pipeline"},
     "driver": CORE,
@@ -51,11 +52,11 @@ ALLOWED = {
     "web/bridge": {"core/slot", "web/http", "web/server"},
     "tools": CORE | CARDS | ENGINE | WEB | {"runtime/blocks", "runtime/cache", "runtime/control", "runtime/client", "runtime/http", "core/http_stream"},
     "sim/http": {"core", "core/http_stream", "sim"},
-    "sim": {"core/regs", "core/slot", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
+    "sim": {"core/regs", "core/slot", "core/congestion", "core/pipeline", "driver", "driver/bus", "driver/relay", "driver/pmd"},
 }
 FLOORS = ("core", "driver", "runtime", "web", "tools", "sim")
 # These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
-STANDARD_ONLY = {"core/slot", "core/blocks", "core/cache", "core/pipeline", "core/http_stream"}
+STANDARD_ONLY = {"core/slot", "core/blocks", "core/cache", "core/congestion", "core/pipeline", "core/http_stream"}
 SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 

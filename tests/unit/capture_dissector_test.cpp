@@ -163,6 +163,17 @@ TEST_F(captureDissector, ShowsEveryFieldAndThePacketAroundIt) {
             std::vector<std::string>{"to-b|1700000000.123456789|0x00000002|10.0.0.1|10.0.0.2|7401|1|"});
 }
 
+TEST_F(captureDissector, ShowsHeaderFlags) {
+  Header header = of_type(regs::FrameType::ack);
+  header.flags = regs::kHdrAnswer;
+  add(header, {});
+  header.flags = regs::kHdrAsk | 5U << regs::kHdrMarkedShift;
+  add(header, {});
+  EXPECT_EQ(shown({"_ws.col.Info", "slotwire.flags.ask", "slotwire.flags.answer", "slotwire.flags.marked"}),
+            (std::vector<std::string>{"ack s3->s7 epoch 0x1234 seq 10 ack 5 credit 1024 answer|0|1|0",
+                                      "ack s3->s7 epoch 0x1234 seq 10 ack 5 credit 1024 ask marked 5|1|0|5"}));
+}
+
 TEST_F(captureDissector, FlagsWhatAReceiverWouldDrop) {
   add(kHeader, lines(1));
   add(kHeader, lines(1), 1);

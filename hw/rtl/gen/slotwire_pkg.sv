@@ -8,6 +8,8 @@ package slotwire_pkg;
   localparam int unsigned MaxRingOrder = 15;  // Largest ring, as a power of two in lines (32768 lines, 2 MiB); a credit must fit 16 bits.
   localparam int unsigned MaxSlots = 65536;  // Most slots that the 16-bit slot number can name.
   localparam int unsigned Version = 1;  // Protocol version in the top four bits of the first header byte (0 to 15).
+  localparam int unsigned HdrMarkedShift = 2;  // Lowest bit of the link header's flags that counts frames which arrived with a congestion mark (ECN CE).
+  localparam int unsigned HdrMarkedMax = 63;  // Most marked frames that one link header can tell of.
   localparam int unsigned UdpPort = 7401;  // UDP port that frames go to unless the configuration says otherwise.
   localparam int unsigned CardCapabilities = 0;  // Card address of the capability page.
   localparam int unsigned CardControl = 4096;  // Card address of the control page.
@@ -139,7 +141,7 @@ package slotwire_pkg;
   typedef struct packed {
     logic [3:0] version;  // Protocol version.
     logic [3:0] frame_type;  // Frame type.
-    logic [7:0] flags;  // No flag is defined: sent as 0, ignored when received.
+    logic [7:0] flags;  // Header flags and marked frames of links under congestion control; else sent as 0, ignored when received.
     logic [15:0] dst_slot;  // Slot number at the receiver.
     logic [15:0] src_slot;  // Slot number at the sender.
     logic [15:0] epoch;  // Random per pairing; a stale frame never reaches a reused slot.
@@ -408,6 +410,10 @@ package slotwire_pkg;
     RecordKindStream = 8'd6,  // A piece of a stream.
     RecordKindEndOfStream = 8'd7  // The end of a stream.
   } record_kind_e;
+
+  // Bits of the link header's flags, beside the number of marked frames in the bits above them. Bit numbers.
+  localparam int unsigned HdrAskBit = 0;  // The receiver acknowledges at once.
+  localparam int unsigned HdrAnswerBit = 1;  // This frame answers a frame with ask, or a probe.
 
   // Flags of a slot's row. Bit numbers.
   localparam int unsigned RowAckNowBit = 0;  // An acknowledgement is due at once.

@@ -24,6 +24,8 @@ class FrameSink {
   /// one. One that is up is reported up again when it takes another path: frames in flight may be lost, and
   /// lines_per_frame_of() and retransmit_floor_us() may have changed. Not called when a link is removed.
   virtual void on_link(std::uint16_t link, bool up, std::string_view reason) = 0;
+  /// `frames` frames of `link` arrived with a congestion mark of the network (ECN CE), beside on_frame().
+  virtual void on_marked(std::uint16_t /*link*/, std::uint32_t /*frames*/) {}
 };
 
 /// Counts of one carrier since its start. Monotonic. Bytes are those of frames: link headers and payload, without what
@@ -52,6 +54,9 @@ class Carrier {
   /// The least first retransmission timeout, in microseconds, that makes sense for the link now: a path that itself
   /// loses nothing while it is up only gets slower by early ones. 0: any.
   virtual std::uint32_t retransmit_floor_us(std::uint16_t /*link*/) const { return 0; }
+
+  /// Nothing below this carrier keeps the link from flooding the network that it shares: who sends has to.
+  virtual bool needs_congestion_control(std::uint16_t /*link*/) const { return false; }
 
   /// Frames that send() takes for `link` now without losing one for want of room; 0: the link is blocked, wait for
   /// writable.

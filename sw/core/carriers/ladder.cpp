@@ -110,6 +110,10 @@ std::uint32_t LadderCarrier::retransmit_floor_us(std::uint16_t link) const {
   return rungs_[links_[link].rung].retransmit_floor_us;
 }
 
+bool LadderCarrier::needs_congestion_control(std::uint16_t link) const {
+  return known(link) && links_[link].rung != kNone && rungs_[links_[link].rung].carrier->needs_congestion_control(link);
+}
+
 std::size_t LadderCarrier::room(std::uint16_t link) const {
   if (!known(link) || links_[link].rung == kNone || !links_[link].reported) return 0;
   return rungs_[links_[link].rung].carrier->room(link);

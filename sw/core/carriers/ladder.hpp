@@ -104,6 +104,8 @@ class LadderCarrier final : public Carrier {
   std::size_t lines_per_frame() const override { return lines_per_frame_; }
   std::size_t lines_per_frame_of(std::uint16_t link) const override;
   std::uint32_t retransmit_floor_us(std::uint16_t link) const override;
+  /// Of the rung in use.
+  bool needs_congestion_control(std::uint16_t link) const override;
   std::size_t room(std::uint16_t link) const override;
   void send(std::span<const pipeline::TxFrame> frames) override;
   std::size_t poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) override;
@@ -158,6 +160,9 @@ class LadderCarrier final : public Carrier {
     }
     void on_link(std::uint16_t link, bool up, std::string_view reason) override {
       ladder_->on_link(rung_, link, up, reason);
+    }
+    void on_marked(std::uint16_t link, std::uint32_t frames) override {
+      if (ladder_->known(link) && ladder_->sink_ != nullptr) ladder_->sink_->on_marked(link, frames);
     }
 
    private:

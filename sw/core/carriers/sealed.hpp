@@ -39,6 +39,7 @@ class SealedCarrier final : public Carrier, private FrameSink {
   std::size_t lines_per_frame() const override { return below_.lines_per_frame() - 1; }
   std::size_t lines_per_frame_of(std::uint16_t link) const override;
   std::uint32_t retransmit_floor_us(std::uint16_t link) const override { return below_.retransmit_floor_us(link); }
+  bool needs_congestion_control(std::uint16_t link) const override { return below_.needs_congestion_control(link); }
   std::size_t room(std::uint16_t link) const override;
   void send(std::span<const pipeline::TxFrame> frames) override;
   std::size_t poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) override;
@@ -57,6 +58,9 @@ class SealedCarrier final : public Carrier, private FrameSink {
 
   void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  void on_marked(std::uint16_t link, std::uint32_t frames) override {
+    if (sink_ != nullptr) sink_->on_marked(link, frames);
+  }
   Link& add(std::uint16_t link);
   const Link* find(std::uint16_t link) const noexcept;
   void look_at(std::uint16_t number, FrameSink& sink);

@@ -1,6 +1,7 @@
 #include "core/carriers/udp.hpp"
 
 #include <linux/udp.h>
+#include <netinet/ip.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -30,9 +31,34 @@ constexpr int kMaxErrors = 16;
 // SOL_UDP is not in the C++ library's netinet headers under strict standards mode.
 constexpr int kSolUdp = IPPROTO_UDP;
 
+/// Of a message sent: its segment. Of one received: its segment, and the traffic class.
 struct alignas(cmsghdr) Control {
-  std::array<std::byte, CMSG_SPACE(sizeof(int))> bytes;
+  std::array<std::byte, 2 * CMSG_SPACE(sizeof(int))> bytes;
 };
+
+/// What the kernel says beside a message that was received.
+struct Beside {
+  std::size_t segment = 0;  ///< 0: it was not put together from several
+  bool marked = false;      ///< with a congestion mark (ECN CE): it holds for every frame, as the kernel joins equals
+};
+
+Beside beside(const msghdr& message) noexcept {
+  Beside found;
+  msghdr header = message;
+  for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
+    int value = 0;
+    if (control->cmsg_level == kSolUdp && control->cmsg_type == UDP_GRO) {
+      std::memcpy(&value, CMSG_DATA(control), sizeof value);
+      if (value > 0) found.segment = static_cast<std::size_t>(value);
+    } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) {
+      found.marked = (std::to_integer<unsigned>(std::byte{*CMSG_DATA(control)}) & IPTOS_ECN_MASK) == IPTOS_ECN_CE;
+    } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS) {
+      std::memcpy(&value, CMSG_DATA(control), sizeof value);
+      found.marked = (value & IPTOS_ECN_MASK) == IPTOS_ECN_CE;
+    }
+  }
+  return found;
+}
 
 /// Asks for `bytes`; beyond the system's limit where the process may.
 void set_buffer(int fd, int force, int option, std::size_t bytes) noexcept {
@@ -132,6 +158,12 @@ void UdpCarrier::open_socket(const UdpOptions& options) {
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.socket_buffer);
   gso_ = options.gso && set_option(fd, kSolUdp, UDP_SEGMENT, 0);
   gro_ = options.gro && set_option(fd, kSolUdp, UDP_GRO, 1);
+  if (options.ecn) {
+    const bool four = options.bind.family() == AF_INET;
+    const int level = four ? IPPROTO_IP : IPPROTO_IPV6;
+    ecn_ = set_option(fd, level, four ? IP_RECVTOS : IPV6_RECVTCLASS, 1) &&
+           set_option(fd, level, four ? IP_TOS : IPV6_TCLASS, IPTOS_ECN_ECT0);
+  }
   // The frame's own CRC covers it end to end. But the kernel cuts runs only with checksums on, and joins only what has
   // one.
   zero_checksum_ = options.bind.family() == AF_INET && !gso_ && set_option(fd, SOL_SOCKET, SO_NO_CHECK, 1);
@@ -146,6 +178,7 @@ std::string UdpCarrier::features() const {
   add(gso_, "gso");
   add(gro_, "gro");
   add(zero_checksum_, "zero-checksum");
+  add(ecn_, "ecn");
   return text.empty() ? "none" : text;
 }
 
@@ -365,7 +398,7 @@ bool UdpCarrier::receive(std::size_t max_messages) {
   for (std::size_t i = 0; i < wanted; ++i) {
     msghdr& header = in.headers[i].msg_hdr;
     header.msg_namelen = sizeof in.names[i];
-    header.msg_controllen = gro_ ? sizeof in.controls[i] : 0;
+    header.msg_controllen = gro_ || ecn_ ? sizeof in.controls[i] : 0;
     header.msg_flags = 0;
   }
   for (int errors = 0; errors < kMaxErrors; ++errors) {
@@ -400,15 +433,8 @@ std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
     const mmsghdr& message = in.headers[in.next];
     const auto bytes = std::span<const std::byte>(in.buffer).subspan(in.next * in.buffer_bytes, message.msg_len);
     std::size_t segment = bytes.size();
-    if (gro_) {
-      msghdr header = message.msg_hdr;
-      for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
-        int size = 0;
-        if (control->cmsg_level != kSolUdp || control->cmsg_type != UDP_GRO) continue;
-        std::memcpy(&size, CMSG_DATA(control), sizeof size);
-        if (size > 0) segment = static_cast<std::size_t>(size);
-      }
-    }
+    const Beside known = beside(message.msg_hdr);
+    if (known.segment != 0) segment = known.segment;
     const auto peer = Address::from(reinterpret_cast<const sockaddr*>(&in.names[in.next]), message.msg_hdr.msg_namelen);
     const std::uint16_t* const found = peer ? link_of(*peer) : nullptr;
     const bool truncated = (message.msg_hdr.msg_flags & MSG_TRUNC) != 0;
@@ -428,6 +454,8 @@ std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
         ++delivered;
         ++counters_.rx_frames;
         counters_.rx_bytes += frame.size();
+        // Before the frame: what it makes the sink send may tell of the mark already.
+        if (known.marked) sink.on_marked(*found, 1);
         sink.on_frame(*found, frame);
       }
     }

@@ -24,6 +24,7 @@ struct UdpOptions {
                              << 20;  ///< bytes of frames kept while the kernel's buffer is full; at least one frame
   std::size_t max_links = 1024;      ///< at most 65536
   bool gso = true;                   ///< hand runs of frames to the kernel in one piece (UDP_SEGMENT) where it can
+  bool ecn = true;                   ///< let the network mark frames instead of dropping them, where the kernel can
   bool gro = true;                   ///< take runs of frames from the kernel in one piece (UDP_GRO) where it can
 };
 
@@ -56,6 +57,7 @@ class UdpCarrier final : public Carrier {
 
   std::string_view name() const override { return "udp"; }
   std::size_t lines_per_frame() const override { return lines_; }
+  bool needs_congestion_control(std::uint16_t /*link*/) const override { return true; }
   /// The output buffer is shared by all links: so is this room.
   std::size_t room(std::uint16_t link) const override;
   void send(std::span<const pipeline::TxFrame> frames) override;
@@ -90,7 +92,7 @@ class UdpCarrier final : public Carrier {
 
   UdpOptions options_;
   std::size_t lines_, frame_bytes_;
-  bool gso_ = false, gro_ = false, zero_checksum_ = false, blocked_ = false;
+  bool gso_ = false, gro_ = false, ecn_ = false, zero_checksum_ = false, blocked_ = false;
   Fd socket_;
   Poller poller_;
   std::vector<Link> links_;

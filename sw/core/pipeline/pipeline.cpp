@@ -63,15 +63,19 @@ Pipeline::Pipeline(std::span<SlotRow> rows, std::size_t links)
     : rows_(rows),
       memory_(rows.size()),
       stats_(rows.size()),
+      sending_(rows.size()),
       ready_(rows.size()),
       timers_(rows.size()),
       moved_(rows.size()),
-      events_(rows.size()) {
+      events_(rows.size()),
+      room_(links),
+      paced_(links),
+      rounds_(links) {
   if (rows.size() > regs::kMaxSlots) throw std::invalid_argument("a pipeline has at most 65536 slots");
   if (links >= 65536) throw std::invalid_argument("a pipeline has at most 65535 links");
   links_.reserve(links);
   for (std::size_t i = 0; i < links; ++i)
-    links_.push_back(Link{{}, false, false, Bitmap(rows.size()), Bitmap(rows.size())});
+    links_.push_back(Link{{}, false, false, Bitmap(rows.size()), Bitmap(rows.size()), {}});
 }
 
 void Pipeline::set_link(std::uint16_t link, const LinkParameters& config) {
@@ -86,7 +90,19 @@ void Pipeline::set_link(std::uint16_t link, const LinkParameters& config) {
       config.retransmit_max_us > kMaxTimeout || config.ack_delay_us > kMaxTimeout) {
     refuse("timeouts must be 1 us to " + std::to_string(kMaxTimeout) + " us, the first one not above the longest");
   }
-  links_[link].config = config;
+  Link& l = links_[link];
+  l.config = config;
+  l.flow.set_times({config.retransmit_us, config.retransmit_max_us, config.ack_delay_us}, config.lines_per_frame);
+  if (l.flow.on() == config.controlled) return;
+  if (!config.controlled) {  // who waits for the link waits no longer
+    for (std::size_t i = l.members.at_or_after(0); i != Bitmap::kNone; i = l.members.at_or_after(i + 1)) {
+      drop_grant(static_cast<std::uint16_t>(i));
+    }
+    ready_.take_all(*l.flow.waiting);
+    rounds_.clear(link);
+  }
+  l.flow.control(config.controlled, rows_.size());
+  if (config.controlled) l.flow.restart(0);
 }
 
 void Pipeline::link_up(std::uint16_t link, Microseconds now) {
@@ -94,6 +110,9 @@ void Pipeline::link_up(std::uint16_t link, Microseconds now) {
   l.up = true;
   l.blocked = false;
   ready_.take_all(l.parked);
+  if (l.flow.waiting) ready_.take_all(*l.flow.waiting);
+  if (l.flow.on()) l.flow.restart(now);
+  rounds_.clear(link);
   for (std::size_t i = l.members.at_or_after(0); i != Bitmap::kNone; i = l.members.at_or_after(i + 1)) {
     const auto slot = static_cast<std::uint16_t>(i);
     SlotRow& row = rows_[slot];
@@ -101,6 +120,9 @@ void Pipeline::link_up(std::uint16_t link, Microseconds now) {
       if (has(row, regs::kRowResetNow)) make_ready(slot);
       continue;
     }
+    l.flow.remove(row.sent - row.in_head);
+    sending_[slot].granted = 0;
+    sending_[slot].again_until = row.high;
     // What was in flight may be gone: take up at the marks (R9).
     row.sent = row.in_head;
     row.backoff = 0;
@@ -129,7 +151,9 @@ void Pipeline::set_blocked(std::uint16_t link, bool blocked) {
   Link& l = links_[link];
   if (l.blocked == blocked) return;
   l.blocked = blocked;
-  if (!blocked) ready_.take_all(l.parked);
+  if (blocked) return;
+  ready_.take_all(l.parked);
+  room_made(link);
 }
 
 void Pipeline::bind(std::uint16_t slot, const Binding& binding, const SlotMemory& memory, Microseconds now) {
@@ -187,6 +211,8 @@ void Pipeline::install(std::uint16_t slot, const SlotMemory& memory, Microsecond
   SlotRow& row = rows_[slot];
   memory_[slot] = memory;
   links_[row.link].members.set(slot);
+  sending_[slot] = {};
+  sending_[slot].again_until = row.in_head;
   timers_.clear(slot);
   row.sent = row.in_head;
   row.high = row.in_head;
@@ -199,6 +225,7 @@ void Pipeline::install(std::uint16_t slot, const SlotMemory& memory, Microsecond
 }
 
 void Pipeline::unbind(std::uint16_t slot) {
+  leave_flight(slot);
   quiet(slot);
   if (rows_[slot].link < links_.size()) {  // a row that was never bound may stand in a pipeline without links
     Link& l = links_[rows_[slot].link];
@@ -217,6 +244,7 @@ void Pipeline::fault(std::uint16_t slot, Fault cause) {
 
 void Pipeline::stop(std::uint16_t slot, SlotState state, Fault cause) {
   SlotRow& row = rows_[slot];
+  leave_flight(slot);
   quiet(slot);
   row.flags = 0;
   row.state = static_cast<std::uint8_t>(state);
@@ -233,6 +261,12 @@ void Pipeline::quiet(std::uint16_t slot) {
   lower(rows_[slot], regs::kRowTxTimer | regs::kRowAckTimer);
   timers_.clear(slot);
   ready_.clear(slot);
+  if (rows_[slot].link >= links_.size()) return;  // never bound here
+  LinkFlow& flow = links_[rows_[slot].link].flow;
+  if (!flow.on()) return;
+  drop_grant(slot);
+  flow.waiting->clear(slot);
+  if (flow.times(slot)) flow.drop_timing();
 }
 
 void Pipeline::update_timer_bit(std::uint16_t slot) {
@@ -245,6 +279,13 @@ void Pipeline::update_timer_bit(std::uint16_t slot) {
 
 Microseconds Pipeline::timeout_of(const SlotRow& row) const {
   const LinkParameters& config = links_[row.link].config;
+  const LinkFlow& flow = links_[row.link].flow;
+  if (flow.on()) {  // C8
+    const std::uint32_t doublings = std::max<std::uint32_t>(row.backoff, std::min<std::uint32_t>(flow.silences(), 15));
+    const std::uint64_t doubled = std::uint64_t{flow.timeout_us()} << doublings;
+    return static_cast<Microseconds>(
+        std::min<std::uint64_t>(doubled, std::max(flow.timeout_us(), config.retransmit_max_us)));
+  }
   const std::uint64_t doubled = std::uint64_t{config.retransmit_us} << row.backoff;
   return static_cast<Microseconds>(std::min<std::uint64_t>(doubled, config.retransmit_max_us));
 }
@@ -305,8 +346,10 @@ std::uint32_t Pipeline::sendable(const SlotRow& row, const SlotMemory& memory) c
 }
 
 std::size_t Pipeline::transmit(std::span<TxFrame> out, Microseconds now) {
+  if (paced_.any()) room_.take_all(paced_);
   std::size_t n = 0;
   while (n < out.size()) {
+    if (room_.any()) wake_links(now);
     const std::size_t found = ready_.next(ready_cursor_);
     if (found == Bitmap::kNone) break;
     ready_cursor_ = found + 1 < rows_.size() ? found + 1 : 0;
@@ -345,7 +388,7 @@ bool Pipeline::next_frame(std::uint16_t slot, TxFrame& out, Microseconds now) {
   } else if (has(row, regs::kRowNakNow)) {
     header.type = FrameType::nak;
     count(Counter::tx_naks);
-  } else if ((lines = sendable(row, memory_[slot])) != 0) {
+  } else if ((lines = due_lines(slot, link, now)) != 0) {
     header.type = FrameType::data;
   } else if (has(row, regs::kRowProbeNow)) {
     header.type = FrameType::probe;
@@ -363,13 +406,21 @@ bool Pipeline::next_frame(std::uint16_t slot, TxFrame& out, Microseconds now) {
   if (lines != 0) {
     out.payload = {memory_[slot].in.at(row.sent), std::size_t{lines} * regs::kLineBytes};
     const std::uint32_t again = later(row.high, row.sent) ? std::min(lines, row.high - row.sent) : 0;
+    if (link.flow.on() && row.sent == row.in_head) {  // the timer ran for the link, now it runs for the lines
+      sending_[slot].began_us = now;
+      start_tx_timer(slot, now);
+    }
     row.sent += lines;
+    link.flow.add(lines);
     if (later(row.sent, row.high)) row.high = row.sent;
     if (!has(row, regs::kRowTxTimer)) start_tx_timer(slot, now);
     count(Counter::tx_lines, lines);
     count(Counter::tx_lines_again, again);
     stats_[slot].tx_lines += lines;
     stats_[slot].tx_lines_again += again;
+    if (link.flow.on()) header.flags = control_flags(slot, header, lines, again != 0, now);
+  } else if (link.flow.on()) {
+    header.flags = control_flags(slot, header, 0, false, now);
   }
   encode(header, HeaderBytes(out.header));
   header.crc = frame_crc(ConstHeaderBytes(out.header), out.payload);
@@ -382,7 +433,14 @@ bool Pipeline::next_frame(std::uint16_t slot, TxFrame& out, Microseconds now) {
   row.told_ack = row.out_tail;
   row.told_limit = row.out_tail + out_free(row);
   if (has(row, regs::kRowAckTimer)) stop_ack_timer(slot);
-  if (sendable(row, memory_[slot]) == 0 && !has(row, regs::kRowProbeNow | regs::kRowResetNow)) ready_.clear(slot);
+  const bool more = sendable(row, memory_[slot]) != 0;
+  if (link.flow.on()) {
+    if (!more && row.in_tail != row.sent) link.flow.on_peer_full();
+    if (more && waits_for_link(slot) && sending_[slot].granted == 0 && !has(row, regs::kRowProbeNow)) {
+      ready_.clear(slot);  // its turn comes
+    }
+  }
+  if (!more && !has(row, regs::kRowProbeNow | regs::kRowResetNow)) ready_.clear(slot);
   return true;
 }
 
@@ -428,6 +486,7 @@ void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Mic
   count(Counter::rx_frames);
   ++stats_[slot].rx_frames;
   if (in_range) take_ack(slot, header, now);
+  if (links_[link].flow.on()) take_control_flags(slot, header, in_range, now);
   switch (header.type) {
     case FrameType::data:
       take_lines(slot, header, payload, now);
@@ -438,7 +497,7 @@ void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Mic
     case FrameType::nak:
       count(Counter::rx_naks);
       if (in_range && row.sent != header.ack) {
-        row.sent = header.ack;  // go back (R9)
+        go_back(slot, Loss::nak, now);  // to the ack, which in_head is now (R9)
         make_ready(slot);
       }
       break;
@@ -456,6 +515,8 @@ void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Mic
 void Pipeline::take_ack(std::uint16_t slot, const Header& header, Microseconds now) {
   SlotRow& row = rows_[slot];
   if (header.ack != row.in_head) {
+    const std::uint32_t acked = header.ack - row.in_head;
+    const std::uint32_t landed = std::min(acked, row.sent - row.in_head);
     row.in_head = header.ack;
     moved_.set(slot);
     if (later(row.in_head, row.sent)) row.sent = row.in_head;
@@ -465,6 +526,9 @@ void Pipeline::take_ack(std::uint16_t slot, const Header& header, Microseconds n
     } else {
       start_tx_timer(slot, now);
     }
+    LinkFlow& flow = links_[row.link].flow;
+    flow.remove(landed);
+    if (flow.on()) on_acked(slot, acked, now);
   }
   const Position limit = header.ack + header.credit;
   if (later(limit, row.limit)) {
@@ -564,22 +628,27 @@ Microseconds Pipeline::sweep(Microseconds now, std::size_t budget) {
       raise(row, regs::kRowAckNow);
       make_ready(slot);
     }
-    if (has(row, regs::kRowTxTimer) && !later(row.tx_deadline, now)) {
-      // R9: nothing was heard in time. Lines in flight are sent again; a closed window is probed.
-      count(Counter::timeouts);
-      if (row.sent != row.in_head) {
-        row.sent = row.in_head;
-      } else {
-        raise(row, regs::kRowProbeNow);
-      }
-      if (row.backoff < kMaxBackoff) ++row.backoff;
-      start_tx_timer(slot, now);
-      make_ready(slot);
-    }
+    if (links_[row.link].flow.on()) look_for_loss(slot, earliest, now);
+    if (has(row, regs::kRowTxTimer) && !later(row.tx_deadline, now)) tx_timer_ran_out(slot, now);
     if (has(row, regs::kRowTxTimer)) earliest = std::min(earliest, row.tx_deadline - now);
     if (has(row, regs::kRowAckTimer)) earliest = std::min(earliest, row.ack_deadline - now);
   }
   return earliest;
+}
+
+/// R9: nothing was heard in time. Lines in flight are sent again; a closed window is probed.
+void Pipeline::tx_timer_ran_out(std::uint16_t slot, Microseconds now) {
+  SlotRow& row = rows_[slot];
+  if (row.sent == row.in_head && waits_for_link(slot)) return start_tx_timer(slot, now);  // nothing to hear of
+  count(Counter::timeouts);
+  if (row.sent != row.in_head) {
+    go_back(slot, Loss::timeout, now);
+  } else {
+    raise(row, regs::kRowProbeNow);
+  }
+  if (row.backoff < kMaxBackoff) ++row.backoff;
+  start_tx_timer(slot, now);
+  make_ready(slot);
 }
 
 std::size_t Pipeline::take_marks(std::span<MarkUpdate> out) {

@@ -13,16 +13,15 @@
 #include <string_view>
 #include <vector>
 
+#include "core/congestion/algorithm.hpp"
 #include "core/pipeline/bitmap.hpp"
+#include "core/pipeline/flow.hpp"
 #include "core/pipeline/frame.hpp"
 #include "core/regs/regs.hpp"
 #include "core/slot/marks.hpp"
 #include "core/slot/ring.hpp"
 
 namespace slotwire::pipeline {
-
-using slot::Position;
-using Microseconds = std::uint32_t;
 
 /// Most lines in one frame: more would not fit a datagram.
 inline constexpr std::uint16_t kMaxLinesPerFrame = 1023;
@@ -35,6 +34,10 @@ struct LinkParameters {
   Microseconds retransmit_us = 10'000;         ///< first retransmission timeout, 1..retransmit_max_us
   Microseconds retransmit_max_us = 1'000'000;  ///< doubling stops here; ..kMaxTimeout
   Microseconds ack_delay_us = 1'000;  ///< longest wait for a frame that an acknowledgement can ride on; 0..kMaxTimeout
+  /// Congestion control (docs/protocol.md, C1 to C12). Off: frames leave as the peer's rings allow.
+  bool controlled = false;
+  /// For whoever decides; the pipeline does not look.
+  congestion::Settings congestion = {};
 };
 
 /// The marks of a slot. All zero for a new pairing.
@@ -97,6 +100,27 @@ class Pipeline {
   void set_blocked(std::uint16_t link, bool blocked);
   bool is_up(std::uint16_t link) const { return links_[link].up; }
 
+  // --- congestion control ---
+
+  bool is_controlled(std::uint16_t link) const { return links_[link].flow.on(); }
+  /// What a controlled link may do from now on. Until the first call after link_up(): congestion::first_window().
+  void set_window(std::uint16_t link, const congestion::Decision& decision, Microseconds now);
+  /// A link whose round is over; kNoLink: none. Decide, and call it again.
+  static constexpr std::size_t kNoLink = Bitmap::kNone;
+  std::size_t round_over() const { return rounds_.any() ? rounds_.next(0) : kNoLink; }
+  congestion::Round take_round(std::uint16_t link, Microseconds now);
+  /// `frames` frames of the link arrived with a congestion mark; the peer is told.
+  void on_marked(std::uint16_t link, std::uint32_t frames) {
+    if (link < links_.size()) links_[link].flow.on_marked(frames);
+  }
+  const LinkFlow& flow(std::uint16_t link) const { return links_[link].flow; }
+  /// Some slot waits for the pace of its link alone: call transmit() soon.
+  bool paced() const { return paced_.any(); }
+  /// What flow().inflight() must be: the sum over the slots. For checks; costs a walk.
+  std::uint32_t inflight_of_slots(std::uint16_t link) const;
+  /// Slots wait for the link, and nothing that is under way will wake them. For checks: never true between two calls.
+  bool stalled(std::uint16_t link, Microseconds now);
+
   /// Pairs a slot. The slot must be free (state free, or unbound before); the link must exist.
   void bind(std::uint16_t slot, const Binding& binding, const SlotMemory& memory, Microseconds now);
   /// Takes up a row that is bound in admin memory, from its marks alone, after a restart. A row that cannot be (an
@@ -119,7 +143,7 @@ class Pipeline {
   /// that nothing more is ready. Payloads point into the rings.
   std::size_t transmit(std::span<TxFrame> out, Microseconds now);
   /// Is any slot ready to send.
-  bool ready() const { return ready_.any(); }
+  bool ready() const { return ready_.any() || room_.any(); }
 
   /// Looks at up to `budget` slots with a running timer, where the last sweep stopped. Returns the microseconds until
   /// the earliest timer that is still running, kNoTimer if none is, or 0 when the budget did not reach all of them.
@@ -148,6 +172,17 @@ class Pipeline {
     bool blocked = false;
     Bitmap members;  ///< slots bound over this link
     Bitmap parked;   ///< ready slots that wait for the carrier
+    LinkFlow flow;
+  };
+  /// What congestion control keeps of a slot beside its row. Times are of sendings.
+  struct Sending {
+    Microseconds began_us = 0;  ///< not after the oldest line in flight was sent, or as little before as is known
+    Microseconds last_us = 0;   ///< of the newest line
+    Position again_until = 0;   ///< lines before this position may have been sent twice
+    Microseconds nak_us = 0;    ///< when a NAK made the slot go back
+    std::uint16_t granted = 0;  ///< lines that the slot, woken from its link's queue, may send
+    bool nak_waits = false;     ///< nothing was acknowledged since
+    bool owes_answer = false;
   };
 
   void count(regs::Counter counter, std::uint64_t n = 1) { counters_[static_cast<std::size_t>(counter)] += n; }
@@ -162,6 +197,24 @@ class Pipeline {
   Microseconds timeout_of(const regs::SlotRow& row) const;
   std::uint32_t sendable(const regs::SlotRow& row, const SlotMemory& memory) const;
   bool next_frame(std::uint16_t slot, TxFrame& out, Microseconds now);
+  std::uint32_t due_lines(std::uint16_t slot, Link& link, Microseconds now);
+  std::uint8_t control_flags(std::uint16_t slot, const Header& header, std::uint32_t lines, bool again,
+                             Microseconds now);
+  void drop_grant(std::uint16_t slot);
+  bool waits_for_link(std::uint16_t slot) const;
+  void room_made(std::uint16_t link);
+  void wake_links(Microseconds now);
+  void wake_waiting(std::uint16_t link, Microseconds now);
+  void go_back(std::uint16_t slot, Loss loss, Microseconds now);
+  void look_for_loss(std::uint16_t slot, Microseconds& earliest, Microseconds now);
+  void tx_timer_ran_out(std::uint16_t slot, Microseconds now);
+  LinkFlow* flow_of(std::uint16_t slot);
+  void leave_flight(std::uint16_t slot);
+  void take_control_flags(std::uint16_t slot, const Header& header, bool in_range, Microseconds now);
+  void see_round(std::uint16_t link) {
+    if (links_[link].flow.round_over()) rounds_.set(link);
+  }
+  void on_acked(std::uint16_t slot, std::uint32_t acked, Microseconds now);
   void take_ack(std::uint16_t slot, const Header& header, Microseconds now);
   void take_lines(std::uint16_t slot, const Header& header, std::span<const std::byte> payload, Microseconds now);
   void write_lines(std::uint16_t slot, std::span<const std::byte> payload);
@@ -169,8 +222,10 @@ class Pipeline {
   std::span<regs::SlotRow> rows_;
   std::vector<SlotMemory> memory_;
   std::vector<SlotStats> stats_;
+  std::vector<Sending> sending_;
   std::vector<Link> links_;
   Bitmap ready_, timers_, moved_, events_;
+  Bitmap room_, paced_, rounds_;  ///< links: room for slots that wait, slots that wait for tokens, rounds that are over
   std::size_t ready_cursor_ = 0, timer_cursor_ = 0;
   std::array<std::uint64_t, regs::kCounterCount> counters_{};
 };

@@ -21,6 +21,10 @@ inline constexpr unsigned kMaxRingOrder = 15;
 inline constexpr std::size_t kMaxSlots = 65536;
 /// Protocol version in the top four bits of the first header byte (0 to 15).
 inline constexpr unsigned kVersion = 1;
+/// Lowest bit of the link header's flags that counts frames which arrived with a congestion mark (ECN CE).
+inline constexpr unsigned kHdrMarkedShift = 2;
+/// Most marked frames that one link header can tell of.
+inline constexpr unsigned kHdrMarkedMax = 63;
 /// UDP port that frames go to unless the configuration says otherwise.
 inline constexpr std::uint16_t kUdpPort = 7401;
 /// Card address of the capability page.
@@ -242,7 +246,7 @@ static_assert(kMarkWait % kLineBytes == 0);
 inline constexpr std::size_t kHeaderBytes = 22;
 /// 1 byte. Protocol version and frame type.
 inline constexpr std::size_t kHdrVersionType = 0;
-/// 1 byte. No flag is defined: sent as 0, ignored when received.
+/// 1 byte. Header flags and marked frames of links under congestion control; else sent as 0, ignored when received.
 inline constexpr std::size_t kHdrFlags = 1;
 /// 2 bytes. Slot number at the receiver.
 inline constexpr std::size_t kHdrDstSlot = 2;
@@ -808,6 +812,12 @@ constexpr std::string_view describe(RecordKind value) {
   const std::size_t index = static_cast<std::size_t>(value) - 1U;
   return index < detail::kRecordKindTexts.size() ? detail::kRecordKindTexts[index] : "Unknown record kind.";
 }
+
+// Bits of the link header's flags, beside the number of marked frames in the bits above them.
+/// The receiver acknowledges at once.
+inline constexpr std::uint8_t kHdrAsk = 0x01;
+/// This frame answers a frame with ask, or a probe.
+inline constexpr std::uint8_t kHdrAnswer = 0x02;
 
 // Flags of a slot's row.
 /// An acknowledgement is due at once.

@@ -244,6 +244,23 @@ bool RoutedCard::link_up(std::uint16_t link) const {
   return tables_.spread.is_spread(link) ? tables_.spread.up(link) : movers_[link_movers_[link]]->link_up(link);
 }
 
+/// Workers divide a link that is spread: each controls what it sends, and the sums are the link's.
+std::optional<LinkFlowStatus> RoutedCard::flow(std::uint16_t link) {
+  if (!tables_.spread.is_spread(link)) return movers_[link_movers_[link]]->flow(link);
+  std::optional<LinkFlowStatus> sum;
+  for (const auto& worker : parts_.workers) {
+    const std::optional<LinkFlowStatus> one = worker->flow(link);
+    if (!one) continue;
+    if (!sum) {
+      sum = one;
+      continue;
+    }
+    sum->trips += one->trips;
+    sum->flow.add(one->flow);
+  }
+  return sum;
+}
+
 // --- bells ---
 
 void RoutedCard::set_bell(std::uint32_t session, std::size_t local, std::uint32_t slot) {

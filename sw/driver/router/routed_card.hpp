@@ -75,6 +75,7 @@ class RoutedCard final : public Card {
   void spread(std::uint16_t link) override;
   void poll_always(carriers::Carrier& carrier) override;
   bool link_up(std::uint16_t link) const override;
+  std::optional<LinkFlowStatus> flow(std::uint16_t link) override;
 
   void add_session(std::uint32_t session, slot::BellPage& bells, slot::PolledPage& polled, int kick) override {
     bells_.add_session(session, bells, polled, kick);

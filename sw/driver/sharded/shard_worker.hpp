@@ -89,6 +89,11 @@ class ShardWorker final : public Worker, private CardListener {
   void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override { return links_.up(link); }
+  std::optional<LinkFlowStatus> flow(std::uint16_t link) override {
+    std::optional<LinkFlowStatus> status;
+    in_thread([&] { status = soft_.flow(link); });
+    return status;
+  }
   void poll_always(carriers::Carrier& carrier) override;
   bool poll(std::uint64_t now_us) override;
   bool prepare_sleep() override { return true; }  // what comes is told through the inbox of the card's thread

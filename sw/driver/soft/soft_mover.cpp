@@ -7,6 +7,9 @@
 namespace slotwire::driver {
 namespace {
 
+/// While frames wait for the pace of a link, transmit() is called again after so long at most.
+constexpr std::uint32_t kPaceTickUs = 50;
+
 slot::RingView view_of(const slot::Space& space) {
   if (!space) return {};
   return {space.ring(), space.order(), space.mirrored()};
@@ -20,7 +23,8 @@ SoftMover::SoftMover(const SlotTables& tables, const SoftMoverOptions& options, 
       mappings_(tables.mappings),
       pipeline_(tables.rows, options.links),
       open_(frames == Frames::of_open_slots ? tables.rows.size() : 0),
-      routes_(options.links) {}
+      routes_(options.links),
+      control_(options.links) {}
 
 void SoftMover::open(std::uint16_t slot, unsigned /*in_order*/, unsigned /*out_order*/) {
   if (!open_.empty()) open_[slot] = true;
@@ -69,19 +73,21 @@ void SoftMover::set_route(std::uint16_t link, const Route& route, const pipeline
   if (over == nullptr) throw std::invalid_argument("a link in software needs a carrier");
   carriers::Carrier& carrier = over->carrier;
   clear_route(link);
-  routes_[link] = {&carrier, false, config};
+  routes_[link] = {&carrier, false, config, {}};
   fit(link);
   if (std::find(carriers_.begin(), carriers_.end(), &carrier) == carriers_.end()) carriers_.push_back(&carrier);
 }
 
 /// The carrier's path sets limits to what was asked for.
 void SoftMover::fit(std::uint16_t link) {
-  const LinkRoute& route = routes_[link];
+  LinkRoute& route = routes_[link];
   pipeline::LinkParameters fitted = route.wanted;
   fitted.lines_per_frame = static_cast<std::uint16_t>(
       std::min<std::size_t>(fitted.lines_per_frame, route.carrier->lines_per_frame_of(link)));
   fitted.retransmit_us =
       std::clamp(route.carrier->retransmit_floor_us(link), fitted.retransmit_us, fitted.retransmit_max_us);
+  fitted.controlled = route.carrier->needs_congestion_control(link);
+  route.fitted = fitted;
   pipeline_.set_link(link, fitted);
 }
 
@@ -89,7 +95,8 @@ void SoftMover::clear_route(std::uint16_t link) {
   LinkRoute& route = routes_[link];
   if (route.carrier == nullptr) return;
   pipeline_.link_down(link);
-  if (route.blocked) --blocked_routes_;
+  unblock(link);
+  control_.forget(link);
   carriers::Carrier* carrier = route.carrier;
   route = {};
   const bool used =
@@ -121,17 +128,59 @@ void SoftMover::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
 
 void SoftMover::on_link(std::uint16_t link, bool up, std::string_view reason) {
   if (link >= routes_.size() || routes_[link].carrier == nullptr) return;
-  if (routes_[link].blocked) {
-    routes_[link].blocked = false;
-    --blocked_routes_;
-  }
+  unblock(link);
+  control_.forget(link);
   if (up) {
-    fit(link);
-    pipeline_.link_up(link, now());
+    bring_up(link);
   } else {
     pipeline_.link_down(link);
   }
   listener_.on_link(link, up, reason);
+}
+
+void SoftMover::unblock(std::uint16_t link) {
+  if (!routes_[link].blocked) return;
+  routes_[link].blocked = false;
+  --blocked_routes_;
+}
+
+void SoftMover::bring_up(std::uint16_t link) {
+  fit(link);
+  const pipeline::LinkParameters& fitted = routes_[link].fitted;
+  pipeline_.link_up(link, now());
+  if (!fitted.controlled) return;
+  pipeline_.set_window(link, control_.begin(link, fitted.congestion, fitted.lines_per_frame), now());
+}
+
+/// One decision for each link whose round is over.
+void SoftMover::decide() {
+  for (std::size_t i = pipeline_.round_over(); i != pipeline::Pipeline::kNoLink; i = pipeline_.round_over()) {
+    const auto link = static_cast<std::uint16_t>(i);
+    const congestion::Round round = pipeline_.take_round(link, now());
+    pipeline_.set_window(link, control_.decide(link, round), now());
+    if (const std::string why = control_.trips(link, round); !why.empty()) take_down(link, why);
+  }
+}
+
+void SoftMover::take_down(std::uint16_t link, const std::string& why) {
+  unblock(link);
+  pipeline_.link_down(link);
+  const std::uint64_t pause = control_.hold_down(link, now_us_);
+  listener_.on_link(link, false, why + "; it is tried again after " + std::to_string(pause / 1'000'000) + " s");
+}
+
+void SoftMover::try_again() {
+  for (std::size_t i = control_.next_due(now_us_); i != LinkControl::kNone; i = control_.next_due(now_us_)) {
+    const auto link = static_cast<std::uint16_t>(i);
+    bring_up(link);
+    listener_.on_link(link, true, "tried again");
+  }
+}
+
+std::optional<LinkFlowStatus> SoftMover::flow(std::uint16_t link) {
+  if (link >= routes_.size() || routes_[link].carrier == nullptr || !pipeline_.is_controlled(link)) return std::nullopt;
+  return LinkFlowStatus{pipeline_.flow(link).report(), congestion::algorithm(control_.kind(link)).name,
+                        control_.trips(link)};
 }
 
 bool SoftMover::poll(std::uint64_t now_us) {
@@ -141,6 +190,8 @@ bool SoftMover::poll(std::uint64_t now_us) {
     const pipeline::Microseconds earliest = pipeline_.sweep(now(), options_.sweep_budget);
     next_sweep_us_ = now_us + std::max(options_.sweep_us, earliest == pipeline::Pipeline::kNoTimer ? 0 : earliest);
   }
+  if (pipeline_.round_over() != pipeline::Pipeline::kNoLink) decide();
+  if (control_.due(now_us)) try_again();
   // Marks first: a process that can go on is worth more than a frame that is a microsecond earlier.
   busy |= publish();
   busy |= transmit();
@@ -222,8 +273,12 @@ std::uint64_t SoftMover::counter(regs::Counter counter) const {
 }
 
 std::uint32_t SoftMover::timer_us(std::uint64_t now_us) const {
-  if (!pipeline_.timers_running()) return pipeline::Pipeline::kNoTimer;
-  return now_us >= next_sweep_us_ ? 0 : static_cast<std::uint32_t>(next_sweep_us_ - now_us);
+  std::uint64_t least = pipeline::Pipeline::kNoTimer;
+  const auto by = [&](std::uint64_t at_us) { least = std::min(least, now_us >= at_us ? 0 : at_us - now_us); };
+  if (pipeline_.timers_running()) by(next_sweep_us_);
+  if (pipeline_.paced()) least = std::min<std::uint64_t>(least, kPaceTickUs);
+  by(control_.next_us());
+  return static_cast<std::uint32_t>(least);
 }
 
 }  // namespace slotwire::driver

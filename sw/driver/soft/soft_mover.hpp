@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "driver/mover.hpp"
+#include "driver/soft/link_control.hpp"
 
 namespace slotwire::driver {
 
@@ -45,6 +46,7 @@ class SoftMover final : public Mover, private carriers::FrameSink {
   void set_route(std::uint16_t link, const Route& route, const pipeline::LinkParameters& config) override;
   void clear_route(std::uint16_t link) override;
   bool link_up(std::uint16_t link) const override { return pipeline_.is_up(link); }
+  std::optional<LinkFlowStatus> flow(std::uint16_t link) override;
   void poll_always(carriers::Carrier& carrier) override;
   bool poll(std::uint64_t now_us) override;
   void skip_carriers() override { skip_carriers_ = true; }
@@ -65,10 +67,17 @@ class SoftMover final : public Mover, private carriers::FrameSink {
     carriers::Carrier* carrier = nullptr;
     bool blocked = false;
     pipeline::LinkParameters wanted;  ///< as set_route() was told, before they are fitted to the carrier
+    pipeline::LinkParameters fitted;
   };
 
   void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
+  void on_marked(std::uint16_t link, std::uint32_t frames) override { pipeline_.on_marked(link, frames); }
+  void unblock(std::uint16_t link);
+  void bring_up(std::uint16_t link);
+  void decide();
+  void take_down(std::uint16_t link, const std::string& why);
+  void try_again();
   void fit(std::uint16_t link);
   void look_at(std::uint16_t slot);
   pipeline::SlotMemory memory_of(std::uint16_t slot) const;
@@ -86,6 +95,7 @@ class SoftMover final : public Mover, private carriers::FrameSink {
   std::vector<bool> open_;  ///< by slot; empty: frames may name any slot
   std::uint64_t strange_frames_ = 0;
   std::vector<LinkRoute> routes_;
+  LinkControl control_;
   std::vector<carriers::Carrier*> carriers_;  ///< each once
   carriers::Carrier* always_ = nullptr;       ///< in carriers_, whether a route has it or not
   std::size_t blocked_routes_ = 0;

@@ -29,6 +29,13 @@ end
 
 local header_fields = make_fields(layout.link_header, "slotwire.")
 local record_fields = make_fields(layout.record_header, "slotwire.record.")
+local header_flags = {
+  marked = ProtoField.uint8("slotwire.flags.marked", "marked", base.DEC, nil, layout.hdr_marked_max * 2 ^ layout.hdr_marked_shift,
+    "Frames that arrived with a congestion mark since the frame before."),
+}
+for _, flag in ipairs(layout.hdr_flags) do
+  header_flags[flag.name] = ProtoField.bool("slotwire.flags." .. flag.name, flag.name, 8, nil, flag.mask, flag.text)
+end
 local record_flags = {}
 for _, flag in ipairs(layout.record_flags) do
   record_flags[flag.name] = ProtoField.bool("slotwire.record.flags." .. flag.name, flag.name, 8, nil, flag.mask, flag.text)
@@ -56,7 +63,7 @@ local experts = {
 }
 
 local all_fields = {}
-for _, group in ipairs({ header_fields, record_fields, record_flags, made_fields, sealed_fields }) do
+for _, group in ipairs({ header_fields, header_flags, record_fields, record_flags, made_fields, sealed_fields }) do
   for _, field in pairs(group) do
     all_fields[#all_fields + 1] = field
   end
@@ -159,6 +166,7 @@ local function header_field(name)
   end
 end
 local crc_field = header_field("crc")
+local flags_field = header_field("flags")
 
 -- An encrypted frame; false when it is none, or cut short.
 local function add_sealed(tree, buffer, packet)
@@ -208,6 +216,17 @@ function slotwire.dissector(buffer, packet, root)
     info = info .. (" +%d"):format(lines)
   end
   info = info .. (" ack %d credit %d"):format(values.ack, values.credit)
+  for _, flag in ipairs(layout.hdr_flags) do
+    items.flags:add(header_flags[flag.name], buffer(flags_field.offset, flags_field.bytes))
+    if bit.band(values.flags, flag.mask) ~= 0 then
+      info = info .. " " .. flag.name
+    end
+  end
+  items.flags:add(header_flags.marked, buffer(flags_field.offset, flags_field.bytes))
+  local marked = math.floor(values.flags / 2 ^ layout.hdr_marked_shift)
+  if marked > 0 then
+    info = info .. (" marked %d"):format(marked)
+  end
   tree:append_text(": " .. info)
   local remarks = ""
   local function remark(item, which, text)

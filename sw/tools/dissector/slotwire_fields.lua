@@ -5,12 +5,14 @@ return {
   line_bytes = 64,
   udp_port = 7401,
   max_ring_order = 15,
+  hdr_marked_shift = 2,
+  hdr_marked_max = 63,
   link_header = {
     bytes = 22,
     endian = "big",
     { name = "version", offset = 0, bytes = 1, mask = 0xf0, text = "Protocol version." },
     { name = "frame_type", offset = 0, bytes = 1, mask = 0xf, enum = "frame_type", text = "Frame type." },
-    { name = "flags", offset = 1, bytes = 1, hex = true, text = "No flag is defined: sent as 0, ignored when received." },
+    { name = "flags", offset = 1, bytes = 1, hex = true, text = "Header flags and marked frames of links under congestion control; else sent as 0, ignored when received." },
     { name = "dst_slot", offset = 2, bytes = 2, text = "Slot number at the receiver." },
     { name = "src_slot", offset = 4, bytes = 2, text = "Slot number at the sender." },
     { name = "epoch", offset = 6, bytes = 2, hex = true, text = "Random per pairing; a stale frame never reaches a reused slot." },
@@ -44,6 +46,10 @@ return {
     [5] = "cancel",
     [6] = "stream",
     [7] = "end_of_stream",
+  },
+  hdr_flags = {
+    { name = "ask", mask = 0x1, text = "The receiver acknowledges at once." },
+    { name = "answer", mask = 0x2, text = "This frame answers a frame with ask, or a probe." },
   },
   record_flags = {
     { name = "first", mask = 0x1, text = "First part of a message." },

@@ -32,6 +32,7 @@ class PortCarrier final : public DpdkCarrier, private OtherFrames {
 
   std::string_view name() const override { return "dpdk"; }
   std::size_t lines_per_frame() const override { return shared_->lines; }
+  bool needs_congestion_control(std::uint16_t /*link*/) const override { return true; }
   /// The output queue is shared by all links: so is this room.
   std::size_t room(std::uint16_t link) const override { return queue_->room(link); }
   void send(std::span<const pipeline::TxFrame> frames) override { queue_->send(frames); }

@@ -19,6 +19,7 @@ class QueueCarrier final : public Carrier {
 
   std::string_view name() const override { return "dpdk"; }
   std::size_t lines_per_frame() const override { return shared_.lines; }
+  bool needs_congestion_control(std::uint16_t /*link*/) const override { return true; }
   std::size_t room(std::uint16_t link) const override { return queue_.room(link); }
   void send(std::span<const pipeline::TxFrame> frames) override { queue_.send(frames); }
   std::size_t poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) override;

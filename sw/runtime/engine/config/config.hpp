@@ -13,6 +13,7 @@
 
 #include "core/carriers/dpdk/dpdk.hpp"
 #include "core/carriers/frame_cipher.hpp"
+#include "core/congestion/algorithm.hpp"
 #include "driver/bus/choose_card.hpp"
 #include "runtime/engine/config/config_values.hpp"
 
@@ -111,6 +112,15 @@ struct ProtocolConfig {
   std::chrono::microseconds retransmit_max{};
   std::chrono::microseconds ack_delay{};
   std::chrono::microseconds sweep{};
+};
+
+/// Of links over carriers that share their network with others.
+struct CongestionConfig {
+  congestion::Kind algorithm = congestion::Kind::cubic;
+  std::chrono::microseconds target_delay{};
+  std::uint32_t rate = 0;              ///< megabits of payload a second
+  std::vector<std::string> dedicated;  ///< networks
+  bool ecn = false;
 };
 
 /// Who computes AES-GCM.
@@ -216,6 +226,7 @@ struct LinkConfig {
   bool dial = false;
   carriers::CipherSuite encryption = carriers::CipherSuite::none;  ///< of frames; what runs over TCP has TLS instead
   bool encryption_given = false;                                   ///< it stands in the configuration
+  std::optional<congestion::Kind> congestion;                      ///< not written: that of the node
   Position at;
 };
 
@@ -254,6 +265,7 @@ struct Config {
   GateConfig gate;
   WaitConfig wait;
   ProtocolConfig protocol;
+  CongestionConfig congestion;
   EncryptionConfig encryption;
   ListenConfig listen;
   HttpConfig http;

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "runtime/engine/config/congestion_values.hpp"
 #include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
@@ -29,6 +30,7 @@ class Checker {
     paths();
     sizes();
     timers();
+    check_congestion(config_, [&](const std::string& key, const std::string& text) { problem(key, text); });
     transports();
     tls();
     links();
@@ -162,6 +164,7 @@ class Checker {
     if (const TransportKind* kind = find_transport_kind(link.carrier); kind != nullptr && kind->check_link != nullptr) {
       kind->check_link(config_, link, add);
     }
+    check_link_congestion(config_, link, add);
     if (link.encryption != carriers::CipherSuite::none) {
       if (!config_.tls.enabled()) {
         add("encryption",

@@ -35,7 +35,7 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 17> kSections{{
+constexpr std::array<Section, 18> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
@@ -46,6 +46,10 @@ constexpr std::array<Section, 17> kSections{{
      nullptr},
     {"wait", false, "How processes and the proxy wait: they spin, then yield, then sleep. An idle node sleeps.", nullptr},
     {"protocol", false, "Timers of the link protocol.", nullptr},
+    {"congestion", false,
+     "How much a link over carrier \"udp\" or \"dpdk\" sends into a network that it shares with others. Links over "
+     "\"tcp\" and \"http\" leave that to TCP.",
+     nullptr},
     {"encryption", false,
      "Keys of links with `encryption`. A key is changed while frames flow, without a pause; while the control "
      "connection "
@@ -222,6 +226,21 @@ const std::array kKeys = std::to_array<Key>({
     {"encryption", "rekey_after", Kind::duration, false, "\"1h\"", 1_s, 86400_s, "", "",
      "And so long after the first frame under it. A link on which nothing is sent keeps its key.",
      [](Config& c) -> auto& { return c.encryption.rekey_after; }},
+    {"congestion", "algorithm", Kind::choice, false, "\"cubic\"", 0, 0, "cubic|delay|fixed", "",
+     "What decides. `cubic` shares a network as TCP does (RFC 9438). `delay` keeps queues short, in networks whose other senders do "
+     "so, too. `fixed` sends at `rate` whatever happens, and is taken for peers in `dedicated` networks alone.", [](Config& c,
+     std::size_t choice) { c.congestion.algorithm = static_cast<congestion::Kind>(choice); }},
+    {"congestion", "target_delay", Kind::duration, false, "\"1ms\"", 10_us, 1_s, "", "",
+     "Of `delay`: the time in queues that it aims at.", [](Config& c) -> auto& { return c.congestion.target_delay; }},
+    {"congestion", "rate", Kind::count, false, "1000", 1, 1'000'000, "", "",
+     "Of `fixed`: megabits of payload a second, for each link.", [](Config& c) -> auto& { return c.congestion.rate; }},
+    {"congestion", "dedicated", Kind::text_list, false, "", 0, 64, "", "none",
+     "Networks, such as \"10.0.0.0/8\", in which a link has the paths for itself.",
+     [](Config& c) -> auto& { return c.congestion.dedicated; }},
+    {"congestion", "ecn", Kind::boolean, false, "true", 0, 0, "", "",
+     "Let routers mark frames instead of dropping them (ECN), on carrier \"udp\".",
+     [](Config& c) -> auto& { return c.congestion.ecn; }},
+
     {"encryption", "library", Kind::choice, false, "\"auto\"", 0, 0, "auto|openssl|dpdk", "",
      "Who computes AES-GCM on links with carrier = \"dpdk\"; on other links OpenSSL does. `auto` takes DPDK's driver "
      "crypto_aesni_gcm where it, its library and the processor's instructions are there, else OpenSSL; `slotwire status` says which, and "
@@ -404,6 +423,10 @@ const std::array kKeys = std::to_array<Key>({
      "warning in the log says so. A card's pipeline does not encrypt, so a link with carrier = \"card\" needs \"none\" then. A link over "
      "\"tcp\" has TLS where `[tls]` is given, and needs `[tls]` if this is not \"none\".", [](Config& c,
      std::size_t choice) { c.links.back().encryption = static_cast<carriers::CipherSuite>(choice); }},
+
+    {"link", "congestion", Kind::choice, false, "", 0, 0, "cubic|delay|fixed", "`congestion.algorithm`",
+     "What decides how much this link sends.", [](Config& c,
+     std::size_t choice) { c.links.back().congestion = static_cast<congestion::Kind>(choice); }},
 
     {"service", "name", Kind::service_name, true, "", 0, 0, "", "", "Name of the service.",
      [](Config& c) -> auto& { return c.services.back().name; }},

@@ -56,6 +56,26 @@ Json keys_json(const carriers::LinkKeys& keys) {
               {"forged", c.forged}};
 }
 
+Json congestion_json(const driver::LinkFlowStatus& status) {
+  const pipeline::FlowReport& flow = status.flow;
+  return Json{{"algorithm", status.algorithm},
+              {"window_lines", flow.window},
+              {"inflight_lines", flow.inflight},
+              {"pace_lines_per_s", (std::uint64_t{flow.pace} * 1'000'000) >> congestion::kPaceBits},
+              {"srtt_us", flow.srtt_us},
+              {"least_rtt_us", flow.least_us},
+              {"timeout_us", flow.timeout_us},
+              {"lost_nak", flow.lost_nak},
+              {"lost_timeout", flow.lost_timeout},
+              {"lost_link", flow.lost_link},
+              {"reordered", flow.reordered},
+              {"tail_probes", flow.tail_probes},
+              {"marked", flow.marked},
+              {"rounds", flow.rounds},
+              {"limited_by", congestion::name_of(flow.limit)},
+              {"trips", status.trips}};
+}
+
 /// Gathers what `show(i)` returns for indices from `from` on, until `max` rows or `end`.
 template <class Has, class Show>
 Json page(const char* name, std::uint64_t from, std::uint64_t max, std::size_t end, Has has, Show show) {
@@ -92,6 +112,7 @@ Json StatusReport::links() {
     link["authenticated"] = link["encryption"] != "none";
     peer->transport->report_link(peer->link.index, link);
     if (const carriers::LinkKeys* const keys = peer->transport->keys(peer->link.index)) link["keys"] = keys_json(*keys);
+    if (const auto flow = parts_.card.card().flow(peer->link.index)) link["congestion"] = congestion_json(*flow);
     links.push_back(std::move(link));
   }
   return links;

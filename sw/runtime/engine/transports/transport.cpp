@@ -1,6 +1,7 @@
 #include "runtime/engine/transports/transport.hpp"
 
 #include "core/carriers/frame_cipher.hpp"
+#include "runtime/engine/config/congestion_values.hpp"
 
 namespace slotwire::engine {
 
@@ -15,12 +16,14 @@ std::string Transport::encryption(const LinkInfo& link) const {
   return std::string(carriers::suite_name(link.config->encryption));
 }
 
-pipeline::LinkParameters link_figures(const ProtocolConfig& protocol, const control::PeerHello& hello) {
+pipeline::LinkParameters link_figures(const Config& node, const LinkInfo& link, const control::PeerHello& hello) {
+  const ProtocolConfig& protocol = node.protocol;
   const auto us = [](std::chrono::microseconds t) { return static_cast<pipeline::Microseconds>(t.count()); };
   pipeline::LinkParameters config;
   config.retransmit_us = us(protocol.retransmit);
   config.retransmit_max_us = us(protocol.retransmit_max);
   config.ack_delay_us = us(protocol.ack_delay);
+  config.congestion = congestion_settings(node, *link.config);
   const bool told = hello.frame_lines != 0 && hello.frame_lines <= pipeline::kMaxLinesPerFrame;
   config.lines_per_frame = told ? hello.frame_lines : std::uint16_t{pipeline::kMaxLinesPerFrame};
   return config;

@@ -105,8 +105,8 @@ class Transport {
   virtual void report(nlohmann::json& carriers) = 0;
 };
 
-/// Timers of a link, from the configuration, and the most lines that the peer takes in a frame.
-pipeline::LinkParameters link_figures(const ProtocolConfig& protocol, const control::PeerHello& hello);
+/// Timers and congestion control of a link, from the configuration, and the most lines that the peer takes in a frame.
+pipeline::LinkParameters link_figures(const Config& config, const LinkInfo& link, const control::PeerHello& hello);
 
 /// Complaint about a link over UDP whose peer listens on another port than frames are sent to; else empty.
 std::string port_mismatch(const LinkInfo& link, const control::PeerHello& hello);

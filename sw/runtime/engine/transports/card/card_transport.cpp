@@ -75,7 +75,7 @@ void CardTransport::route(const LinkInfo& link, const control::PeerHello& hello,
   const carriers::Address address = data_address(link.udp, hello.udp_port, from);
   if (!address.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   const auto known = peers_.find(link.index);
-  const pipeline::LinkParameters figures = link_figures(context_.config.protocol, hello);
+  const pipeline::LinkParameters figures = link_figures(context_.config, link, hello);
   if (known != peers_.end() && known->second.address == address &&
       known->second.figures.lines_per_frame == figures.lines_per_frame) {
     return;

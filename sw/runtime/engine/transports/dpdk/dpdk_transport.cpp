@@ -143,7 +143,7 @@ void DpdkTransport::route(const LinkInfo& link, const control::PeerHello& hello,
   if (known == routed_.end() || known->second.frame_lines != hello.frame_lines) {
     sealed_->join(link, &library());
     card_->card().set_route(link.index, driver::OverCarrier{sealed_->carrier()},
-                            link_figures(context_.config.protocol, hello));
+                            link_figures(context_.config, link, hello));
   }
   card_->run_on_first([&] {
     if (known != routed_.end()) carrier_->remove_link(link.index);  // other ports, or another address

@@ -79,7 +79,7 @@ void TcpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   if (link.config->dial && !peer.valid()) {
     throw std::runtime_error("the peer's TCP address is not known (set tcp in its [[link]])");
   }
-  pipeline::LinkParameters figures = link_figures(config_.protocol, hello);
+  pipeline::LinkParameters figures = link_figures(config_, link, hello);
   // TCP loses nothing while it stands, and link_up() goes back when it broke: an early timeout would only send again
   // what waits in its buffers.
   figures.retransmit_us = figures.retransmit_max_us;

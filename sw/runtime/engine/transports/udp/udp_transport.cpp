@@ -36,6 +36,7 @@ std::unique_ptr<carriers::UdpCarrier> open_udp_carrier(const TransportContext& c
   carriers::UdpOptions options;
   options.bind = address;
   options.mtu = context.config.listen.mtu;
+  options.ecn = context.config.congestion.ecn;
   // Room for several bursts, whatever the frame size.
   options.output_limit = std::max<std::size_t>(options.output_limit, 4 * driver::SoftMover::kBurst * options.mtu);
   options.max_links = std::size_t{context.config.limits.links} + 1;
@@ -73,7 +74,7 @@ void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   carrier_->remove_link(link.index);
   if (anew) {
     sealed_.join(link, nullptr);
-    card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_.protocol, hello));
+    card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()}, link_figures(config_, link, hello));
   }
   carrier_->add_link(link.index, peer);
   routed_.emplace(link.index, route);
