@@ -16,10 +16,40 @@ function(slotwire_skipped_test name)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} SKIP_REGULAR_EXPRESSION "SKIPPED")
 endfunction()
 
-# Where modules that a source names but no SOURCES lists are looked for, by file name.
-set(SLOTWIRE_RTL_DIRS ${PROJECT_SOURCE_DIR}/hw/rtl ${PROJECT_SOURCE_DIR}/hw/rtl/gen
-                      ${PROJECT_SOURCE_DIR}/hw/rtl/prim ${PROJECT_SOURCE_DIR}/hw/rtl/axi ${PROJECT_SOURCE_DIR}/sim/rtl
-                      ${PROJECT_SOURCE_DIR}/hw/shells/xrt ${PROJECT_SOURCE_DIR}/hw/shells/opennic)
+include(${CMAKE_CURRENT_LIST_DIR}/hw_sources.cmake)
+# What a source may name without listing it: every module of hw/sources.list, and those of the simulation by their file names.
+slotwire_hw_sources(SLOTWIRE_RTL_MODULES EXTENSIONS .sv .v)
+list(FILTER SLOTWIRE_RTL_MODULES EXCLUDE REGEX "_pkg\\.sv$")
+slotwire_hw_sources(SLOTWIRE_RTL_PACKAGE EXTENSIONS .sv SETS package)
+set(SLOTWIRE_RTL_SIM ${PROJECT_SOURCE_DIR}/sim/rtl)
+set(SLOTWIRE_RTL_INCLUDE ${PROJECT_SOURCE_DIR}/hw/shells/xrt)
+slotwire_hw_sources(headers EXTENSIONS .svh .vh)
+foreach(header ${headers})
+  get_filename_component(directory ${header} DIRECTORY)
+  list(APPEND SLOTWIRE_RTL_INCLUDE ${directory})
+endforeach()
+list(REMOVE_DUPLICATES SLOTWIRE_RTL_INCLUDE)
+
+# slotwire_rtl_library(VARIABLE sources...): arguments by which Verilator finds every module that is not among the sources.
+function(slotwire_rtl_library variable)
+  set(names)
+  foreach(source ${ARGN})
+    get_filename_component(name ${source} NAME_WE)
+    list(APPEND names ${name})
+  endforeach()
+  set(arguments -y ${SLOTWIRE_RTL_SIM})
+  foreach(directory ${SLOTWIRE_RTL_INCLUDE})
+    list(APPEND arguments +incdir+${directory})
+  endforeach()
+  foreach(module ${SLOTWIRE_RTL_MODULES})
+    get_filename_component(name ${module} NAME_WE)
+    if(NOT name IN_LIST names)
+      list(APPEND arguments -v ${module})
+    endif()
+  endforeach()
+  set(${variable} ${arguments} PARENT_SCOPE)
+endfunction()
+
 set(SLOTWIRE_LINT_WAIVERS ${PROJECT_SOURCE_DIR}/hw/lint/waivers.vlt)
 
 # Verilator's run-time library with coverage and FST traces, built once for all models.
@@ -42,7 +72,7 @@ endfunction()
 # slotwire_verilate(NAME lib TOP module SOURCES files... [PARAMS k=v...] [DEFINES k[=v]...] [ARGS arguments...]
 #                   [TRACE] [COVERAGE]):
 # a static library `lib` with the class V<lib> (header "V<lib>.h") of module TOP. SOURCES are packages first, then what is not
-# found by name in SLOTWIRE_RTL_DIRS; a relative name is relative to the calling list file. PARAMS override TOP's parameters.
+# in hw/sources.list or replaces it; a relative name is relative to the calling list file. PARAMS override TOP's parameters.
 # Registers without a reset start with random values: call Verilated::randReset(2) and randSeed before the model is made.
 # TRACE: FST waveforms (about ten times slower). COVERAGE: line and toggle coverage. Call it only if SLOTWIRE_VERILATOR is set.
 function(slotwire_verilate)
@@ -51,9 +81,8 @@ function(slotwire_verilate)
   set(directory ${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME}.verilated)
   set(arguments --top-module ${ARG_TOP} -Wall --assert --x-assign unique --x-initial unique --threads 1 -O3
                 +define+SIMULATION ${SLOTWIRE_LINT_WAIVERS})
-  foreach(dir ${SLOTWIRE_RTL_DIRS})
-    list(APPEND arguments -y ${dir} +incdir+${dir})
-  endforeach()
+  slotwire_rtl_library(library ${ARG_SOURCES})
+  list(APPEND arguments ${library})
   foreach(param ${ARG_PARAMS})
     list(APPEND arguments -G${param})
   endforeach()

@@ -39,7 +39,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-SOURCE_DIRS = ["hw/rtl", "hw/rtl/gen", "hw/rtl/prim", "hw/rtl/axi", "hw/formal/check"]
+sys.path.insert(0, str(HERE.parent))
+import sources  # noqa: E402  (hw/sources.py)
+
+CHECK_DIR = "hw/formal/check"
 SKIPPED = 77
 
 
@@ -60,7 +63,7 @@ def run_tool(command: list[str], timeout: int) -> str:
 
 def module_files(root: Path, top: Path) -> list[Path]:
     """The package, the top, and the files of all modules that these name, found by their names."""
-    known = {path.stem: path for d in SOURCE_DIRS for path in (root / d).glob("*.sv")}
+    known = {path.stem: path for path in [*sources.files(root, [".sv"]), *(root / CHECK_DIR).glob("*.sv")]}
     wanted, found = [top], {}
     while wanted:
         path = wanted.pop()
@@ -75,7 +78,7 @@ def module_files(root: Path, top: Path) -> list[Path]:
 def build_aiger(root: Path, name: str, params: dict, defines: list[str], out: Path, timeout: int, clocks: int = 1) -> None:
     top = f"fv_{name}"
     files = module_files(root, root / "hw/formal" / f"{top}.sv")
-    include = " ".join(f"-I{root / d}" for d in SOURCE_DIRS)
+    include = " ".join(f"-I{d}" for d in [*sources.include_directories(root), root / CHECK_DIR])
     define = " ".join(f"-D{d}" for d in [top.upper(), *defines])
     chparam = " ".join(f"-chparam {k} {int(v)}" for k, v in params.items())
     script = f"""
@@ -140,10 +143,12 @@ def reach(aiger: Path, depth: int, timeout: int) -> tuple[int, int]:
 
 
 def copy_sources(tree: Path) -> None:
-    for directory in SOURCE_DIRS + ["hw/formal"]:
-        (tree / directory).mkdir(parents=True, exist_ok=True)
-        for path in (ROOT / directory).glob("*.sv*"):
-            shutil.copy(path, tree / directory)
+    paths = [ROOT / "hw/sources.list", *sources.files(ROOT, [".sv", ".svh"])]
+    paths += [path for directory in (CHECK_DIR, "hw/formal") for path in (ROOT / directory).glob("*.sv*")]
+    for path in paths:
+        target = tree / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
 
 
 def narrow(plan: dict, tree: Path, timeout: int) -> None:

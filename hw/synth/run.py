@@ -31,7 +31,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-SOURCE_DIRS = ["hw/rtl", "hw/rtl/gen", "hw/rtl/prim", "hw/rtl/axi"]
+sys.path.insert(0, str(HERE.parent))
+import sources  # noqa: E402  (hw/sources.py)
+
 FIGURES = ["luts", "lutram", "ffs", "ramb36", "uram", "path_ns", "levels"]
 LUTRAM = {"RAM32X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM128X1D": 4,
           "RAM256X1D": 8, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM512X1S": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1}
@@ -53,8 +55,8 @@ def yosys(script: str) -> None:
 
 
 def read_script(design: dict) -> str:
-    files = sorted((p for d in SOURCE_DIRS for p in (ROOT / d).glob("*.sv")), key=lambda p: (p.stem != "slotwire_pkg", str(p)))
-    include = " ".join(f"-I{ROOT / d}" for d in SOURCE_DIRS)
+    files = sources.files(ROOT, [".sv"])
+    include = " ".join(f"-I{d}" for d in sources.include_directories(ROOT))
     # On the deferred module: `hierarchy -chparam` of Yosys 0.23 fails on a top whose modules have parameters of their own.
     chparam = "".join(f"chparam -set {k} {int(v)} $abstract\\{design['top']}\n" for k, v in design.get("params", {}).items())
     return f"read_verilog -sv -defer {include} {' '.join(map(str, files))}\n{chparam}hierarchy -check -top {design['top']}\n"

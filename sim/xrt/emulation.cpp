@@ -47,7 +47,8 @@ slot::Fd connect_to(const std::string& path) {
 
 }  // namespace
 
-Emulation::Emulation(XrtShell& shell, const EmulationOptions& options) : shell_(shell), options_(options) {
+Emulation::Emulation(XrtShell& shell, const EmulationOptions& options)
+    : shell_(shell), network_(options.far_correction, options.bad_frames), options_(options) {
   // Where the library of XRT looks, wherever temporary files are else.
   const std::string directory = "/tmp/" + of_environment("USER") + "/", id = of_environment("EMULATION_SOCKETID");
   calls_ = connect_to(directory + id);
@@ -107,7 +108,26 @@ bool Emulation::take_call() {
   return !ended_;
 }
 
+bool Emulation::in_network(std::uint64_t address) const {
+  return address >= options_.network_base && address - options_.network_base < EmulatedNetwork::kBytes;
+}
+
+bool Emulation::in_kernels(std::uint64_t address, std::uint64_t bytes) const {
+  const auto within = [=](std::uint64_t base, std::uint64_t size) {
+    return address >= base && bytes <= size && address - base <= size - bytes;
+  };
+  return (within(options_.kernel_base, std::uint64_t{1} << regs::kWindowBits) ||
+          within(options_.network_base, EmulatedNetwork::kBytes)) &&
+         address % sizeof(std::uint32_t) == 0 && bytes % sizeof(std::uint32_t) == 0;
+}
+
+void Emulation::write_register(std::uint64_t address, std::uint32_t value) {
+  if (in_network(address)) return network_.write(static_cast<std::uint32_t>(address - options_.network_base), value);
+  shell_.write(static_cast<std::uint32_t>(address - options_.kernel_base), value);
+}
+
 std::uint32_t Emulation::read_register(std::uint64_t address) {
+  if (in_network(address)) return network_.read(static_cast<std::uint32_t>(address - options_.network_base));
   const auto offset = static_cast<std::uint32_t>(address - options_.kernel_base);
   if (options_.version && offset == regs::kWindowCapabilities + regs::kCapVersion) return *options_.version;
   return shell_.read(offset).value_or(~std::uint32_t{0});
@@ -115,11 +135,6 @@ std::uint32_t Emulation::read_register(std::uint64_t address) {
 
 std::vector<std::byte> Emulation::handle(rpc::Call call, const rpc::Reader& m) {
   rpc::Writer out;
-  const auto in_window = [&](std::uint64_t address, std::uint64_t bytes) {
-    constexpr std::uint64_t kWindow = std::uint64_t{1} << regs::kWindowBits;
-    return address >= options_.kernel_base && bytes <= kWindow && address - options_.kernel_base <= kWindow - bytes &&
-           address % sizeof(std::uint32_t) == 0 && bytes % sizeof(std::uint32_t) == 0;
-  };
   switch (call) {
     case rpc::Call::environment:
     case rpc::Call::allocate:
@@ -131,17 +146,17 @@ std::vector<std::byte> Emulation::handle(rpc::Call call, const rpc::Reader& m) {
     case rpc::Call::write_register: {
       const std::uint64_t address = m.number(2);
       const auto data = m.bytes(4);
-      const bool good = in_window(address, data.size());
+      const bool good = in_kernels(address, data.size());
       for (std::size_t at = 0; good && at < data.size(); at += sizeof(std::uint32_t)) {
         std::uint32_t value = 0;
         std::memcpy(&value, data.data() + at, sizeof value);
-        shell_.write(static_cast<std::uint32_t>(address - options_.kernel_base + at), value);
+        write_register(address + at, value);
       }
       return out.number(1, good ? 1 : 0).answer();
     }
     case rpc::Call::read_register: {
       const std::uint64_t address = m.number(2), bytes = m.number(3);
-      if (!in_window(address, bytes) || bytes > kReadBytes) {
+      if (!in_kernels(address, bytes) || bytes > kReadBytes) {
         const std::vector<std::byte> ones(std::min<std::uint64_t>(bytes, kReadBytes), std::byte{0xff});
         return out.number(1, 0).bytes(2, ones).answer();
       }

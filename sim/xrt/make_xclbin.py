@@ -22,6 +22,8 @@ from xml.etree import ElementTree
 KERNEL = "slotwire_xrt"
 INSTANCE = "slotwire_0"
 KERNEL_BASE = 0x1800000
+# The network kernel beside it: only its registers (template.xml of xup_vitis_network_example).
+NETWORK, NETWORK_BASE, NETWORK_RANGE = "cmac_0", 0x1A00000, 0x2000
 KERNEL_XML = Path(__file__).resolve().parents[2] / "hw" / "shells" / "xrt" / "kernel.xml"
 # Sections, types and modes by their numbers in xclbin.h.
 BITSTREAM, EMBEDDED_METADATA, MEM_TOPOLOGY, CONNECTIVITY, IP_LAYOUT, GROUP_TOPOLOGY, GROUP_CONNECTIVITY = 0, 2, 6, 7, 8, 26, 27
@@ -59,6 +61,11 @@ def metadata(kernel):
     instance = ElementTree.SubElement(described_kernel, "instance", name=INSTANCE)
     slave = next(port for port in ports if port.get("mode") == "slave")
     ElementTree.SubElement(instance, "addrRemap", base=hex(KERNEL_BASE), range=slave.get("range"), port=slave.get("name"))
+    network = ElementTree.SubElement(core, "kernel", name=NETWORK, debug="false", **dict(attributes, vlnv=f"xilinx.com:kernel:{NETWORK}:1.0", hwControlProtocol="ap_ctrl_none"))
+    ElementTree.SubElement(network, "module", name=NETWORK)
+    ElementTree.SubElement(network, "port", name="S_AXILITE", mode="slave", range=hex(NETWORK_RANGE), dataWidth="32", portType="addressable", base="0x0")
+    ElementTree.SubElement(network, "arg", name="reset_reg", addressQualifier="0", id="0", port="S_AXILITE", size="0x4", offset="0x4", hostOffset="0x0", hostSize="0x4", type="uint")
+    ElementTree.SubElement(ElementTree.SubElement(network, "instance", name=NETWORK), "addrRemap", base=hex(NETWORK_BASE), range=hex(NETWORK_RANGE), port="S_AXILITE")
     return ElementTree.tostring(project, encoding="utf-8", xml_declaration=True)
 
 
@@ -78,7 +85,8 @@ def sections(kernel, command):
     connectivity = struct.pack("<i", 1) + struct.pack("<iii", 0, 0, 0)
     return [(BITSTREAM, b"bitstream", simulation(command)), (EMBEDDED_METADATA, b"metadata", metadata(kernel)),
             (MEM_TOPOLOGY, b"mem_topology", topology), (CONNECTIVITY, b"connectivity", connectivity),
-            (IP_LAYOUT, b"ip_layout", struct.pack("<i4x", 1) + struct.pack("<IIQ64s", IP_KERNEL, AP_CTRL_NONE << 8, KERNEL_BASE, name)),
+            (IP_LAYOUT, b"ip_layout", struct.pack("<i4x", 2) + struct.pack("<IIQ64s", IP_KERNEL, AP_CTRL_NONE << 8, KERNEL_BASE, name) +
+             struct.pack("<IIQ64s", IP_KERNEL, AP_CTRL_NONE << 8, NETWORK_BASE, f"{NETWORK}:{NETWORK}".encode())),
             (GROUP_TOPOLOGY, b"group_topology", topology), (GROUP_CONNECTIVITY, b"group_connect", connectivity)]
 
 

@@ -77,6 +77,10 @@ int start(int argc, char** argv) {
       ->check(CLI::Range(0, 900));
   const auto* reported =
       app.add_option("--report-version", version, "the card says that it has this version of the registers");
+  app.add_flag(
+      "--far-fec-off", [&options](std::int64_t) { options.far_correction = false; },
+      "the other end of the network kernel's cable has no error correction");
+  app.add_option("--bad-frames", options.bad_frames, "damaged frames that the network kernel has counted");
   CLI11_PARSE(app, argc, argv);
   if (*reported) options.version = version;
   struct sigaction action {};

@@ -1,4 +1,4 @@
-// The XRT shell in simulation: the Verilated kernel (hw/shells/xrt/slotwire_xrt.sv), a host at its registers, device
+// The XRT shell in simulation: the Verilated kernel (hw/shells/xrt/slotwire_xrt.v), a host at its registers, device
 // memory at its memory port, queues at its streams. Every port is checked against the rules of AXI. Clock by clock, one
 // thread.
 #pragma once

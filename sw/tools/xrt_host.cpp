@@ -10,6 +10,7 @@
 
 #include <unistd.h>
 
+#include "driver/bus/network_kernel.hpp"
 #include "driver/bus/window_host.hpp"
 #include "driver/bus/xrt/watchdog.hpp"
 #include "driver/bus/xrt/xrt_window.hpp"
@@ -48,6 +49,7 @@ int serve(int argc, char** argv) {
   using slotwire::driver::XrtMemory;
   slotwire::driver::XrtOptions options;
   std::string bus, interface;
+  bool fec = true;
   int limit_ms = 2000;
   CLI::App app("Has an Alveo card open through XRT and serves it to slotwired, which names the socket (card.xrt).");
   app.set_version_flag("--version", "slotwire-xrt-host " SLOTWIRE_VERSION);
@@ -63,10 +65,17 @@ int serve(int argc, char** argv) {
   app.add_option("--bank", options.bank,
                  "bank of device memory for slot memory; else the one that the kernel is linked to")
       ->check(CLI::Range(0, 255));
+  app.add_option("--network", options.network, "the 100G kernel in the xclbin, or none: another program looks after it")
+      ->capture_default_str();
+  app.add_option("--fec", fec,
+                 "error correction on the card's port, which both ends of a cable must have alike: rs or off")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"rs", true}, {"off", false}}))
+      ->default_str("rs");
   app.add_option("--answer-timeout", limit_ms, "longest that the device may take for an access, milliseconds")
       ->check(CLI::Range(10, 60'000))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  if (options.network == "none") options.network.clear();
   std::signal(SIGINT, stop);
   std::signal(SIGTERM, stop);
   std::signal(SIGPIPE, device_gone);
@@ -80,6 +89,15 @@ int serve(int argc, char** argv) {
   std::printf("ready: device %s (%s), %u slots, %u lines of slot memory, bus %s\n", options.device.c_str(),
               window.description().c_str(), window.slots(), window.memory_lines(), bus.c_str());
   std::fflush(stdout);
+  slotwire::driver::NetworkKernel network(window);
+  if (!options.network.empty()) {
+    network.correct_errors(fec);
+    host.each_look([&network, &options] {
+      if (const auto news = network.news()) {
+        std::fprintf(stderr, "slotwire-xrt-host: device %s: %s\n", options.device.c_str(), news->c_str());
+      }
+    });
+  }
   host.run(stopping);
   // A device that ends at the same signal is no loss any more.
   std::signal(SIGPIPE, [](int) { ::_exit(0); });

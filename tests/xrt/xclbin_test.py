@@ -47,8 +47,9 @@ class Xclbin(unittest.TestCase):
         self.assertEqual(archive.infolist()[0].external_attr >> 16, 0o755)
         kernel = ElementTree.fromstring(found[2]).find("platform/device/core/kernel")
         self.assertEqual(kernel.get("name"), "slotwire_xrt")
-        count, kind, properties, base, name = struct.unpack("<i4xIIQ64s", found[8])
-        self.assertEqual((count, kind, properties >> 8), (1, 1, 2))
+        count, kind, properties, base, name = struct.unpack_from("<i4xIIQ64s", found[8])
+        self.assertEqual((count, kind, properties >> 8), (2, 1, 2))
+        self.assertEqual(struct.unpack_from("<IIQ64s", found[8], 8 + 80)[3].rstrip(b"\0"), b"cmac_0:cmac_0")
         self.assertEqual(name.rstrip(b"\0"), b"slotwire_xrt:slotwire_0")
         remap = kernel.find("instance/addrRemap")
         self.assertEqual((int(remap.get("base"), 0), int(remap.get("range"), 0)), (base, 1 << self.constant("window_bits")))
@@ -67,10 +68,10 @@ class Xclbin(unittest.TestCase):
 
     def test_the_kernels_description_is_what_its_rtl_is(self):
         kernel = ElementTree.parse(SHELL / "kernel.xml").getroot().find("kernel")
-        rtl = (SHELL / "slotwire_xrt.sv").read_text(encoding="ascii")
+        rtl = (SHELL / "slotwire_xrt.v").read_text(encoding="ascii")
         for port in kernel.find("ports"):
             signal = "_tdata" if port.get("portType") == "stream" else "_wdata"
-            width, = re.findall(rf"logic \[(\d+):0\]\s+{port.get('name')}{signal},", rtl)
+            width, = re.findall(rf"wire \[(\d+):0\]\s+{port.get('name')}{signal},", rtl)
             self.assertEqual(int(width) + 1, int(port.get("dataWidth")), port.get("name"))
         slave = kernel.find("ports/port[@mode='slave']")
         self.assertEqual(int(slave.get("range"), 0), 1 << self.constant("window_bits"))

@@ -102,7 +102,7 @@ class Host(unittest.TestCase):
         self.refused(MAKE_XCLBIN, r"device 0: xclbin \S+ cannot be read \(.*\); give the file")
 
     def test_an_xclbin_of_another_kernel(self):
-        self.refused(self.setting.xclbin("other.xclbin", kernel="vadd"), r"has no kernel slotwire_xrt \(it has: vadd\); give the file")
+        self.refused(self.setting.xclbin("other.xclbin", kernel="vadd"), r"has no kernel slotwire_xrt \(it has: vadd, cmac_0\); give the file")
 
     def test_a_card_of_another_version(self):
         self.refused(self.setting.xclbin("old.xclbin", "--report-version 7"),
@@ -118,6 +118,26 @@ class Host(unittest.TestCase):
         self.addCleanup(host.end)
         host.wait_for(r"^ready: device 0 .*slot memory copied \(it cannot be mapped: the card does not see")
         self.assertEqual(host.stop(), 0, host.output())
+
+    def test_the_port_is_told_of(self):
+        """The network kernel gets its error correction, and what becomes of the link is told."""
+        host = self.setting.host(self.setting.xclbin("card.xclbin", "--bad-frames 3"), self.bus)
+        self.addCleanup(host.end)
+        host.wait_for(r"device 0: the port is up \(FEC rs\); 3 damaged frames came")
+        self.assertEqual(host.stop(), 0, host.output())
+
+    def test_ends_of_a_cable_that_differ_in_error_correction(self):
+        host = self.setting.host(self.setting.xclbin("card.xclbin", "--far-fec-off"), self.bus)
+        self.addCleanup(host.end)
+        host.wait_for(r"device 0: the port is down: its lanes are not aligned; look at the cable, and whether the other end has FEC rs, too \(--fec\)")
+        self.assertEqual(host.stop(), 0, host.output())
+        other = self.setting.host(self.setting.xclbin("card.xclbin", "--far-fec-off"), self.bus, "--fec", "off")
+        self.addCleanup(other.end)
+        other.wait_for(r"device 0: the port is up \(FEC off\)")
+        self.assertEqual(other.stop(), 0, other.output())
+
+    def test_an_xclbin_without_that_network_kernel(self):
+        self.refused(self.setting.xclbin("card.xclbin"), r"the xclbin has no network kernel cmac_1; name the one", "--network", "cmac_1")
 
     def test_a_socket_that_cannot_be_had(self):
         self.bus = "/nowhere/bus"

@@ -70,7 +70,12 @@ bool WindowHost::carry_frames() {
 
 void WindowHost::run(const std::atomic<bool>& stopping) {
   PollPace pace;
+  auto next_look = Clock::now();
   while (!stopping.load(std::memory_order_acquire)) {
+    if (look_ && Clock::now() >= next_look) {
+      next_look = Clock::now() + kLook;
+      look_();
+    }
     bool any = bus_.poll();
     if (any) told_ = false;  // it may have cleared what it was told of
     port_.flush();

@@ -5,9 +5,11 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/slot/memory.hpp"
 #include "driver/bus/bus_server.hpp"
@@ -37,11 +39,14 @@ class WindowHost {
   static constexpr int kFramesATurn = 8;
   /// Interrupts that slotwired was told of and did not clear are told again after this.
   static constexpr std::chrono::milliseconds kTellAgain{1};
+  static constexpr std::chrono::seconds kLook{1};
 
   /// Listens on `bus`; `interface` (NAME or NAME@NETNS) is made for the host's own frames, none when empty. Throws
   /// std::runtime_error.
   WindowHost(WindowDevice& window, std::uint32_t memory_lines, const std::string& bus, const std::string& interface);
 
+  /// Calls `look` when run() begins, and then every kLook. It must not wait.
+  void each_look(std::function<void()> look) { look_ = std::move(look); }
   /// Serves until `stopping` is true, and notices within PollPace::kLast. Another thread or a signal handler may set
   /// it: std::atomic<bool> takes no lock.
   void run(const std::atomic<bool>& stopping);
@@ -61,6 +66,7 @@ class WindowHost {
   slot::Fd timer_;
   bool told_ = false;
   std::chrono::steady_clock::time_point told_at_{};
+  std::function<void()> look_;
 };
 
 }  // namespace slotwire::driver

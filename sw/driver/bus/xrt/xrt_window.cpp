@@ -74,7 +74,7 @@ struct XrtWindow::Parts {
   xrt::device device;
   xrt::xclbin xclbin;
   xrt::uuid uuid;
-  xrt::ip kernel;
+  xrt::ip kernel, network;
   xrt::bo memory;
   std::byte* bytes = nullptr;  ///< the buffer's host side
   bool mapped = false;
@@ -87,6 +87,7 @@ XrtWindow::XrtWindow(const XrtOptions& options, Watchdog& dog) : dog_(dog), devi
   try {
     parts_ = std::make_unique<Parts>();
     open(options);
+    if (!options.network.empty()) open_network(options.network);
     check_card();
     make_memory(options);
   } catch (...) {
@@ -154,6 +155,21 @@ void XrtWindow::open(const XrtOptions& options) {
   } catch (const std::exception& error) {
     fail(device_, std::string("kernel ") + kXrtKernel + " cannot be opened (" + said(error) + ")",
          "it belongs to one process: stop the other slotwire-xrt-host of this card");
+  }
+}
+
+void XrtWindow::open_network(const std::string& name) {
+  const auto found = parts_->xclbin.get_kernels();
+  if (std::none_of(found.begin(), found.end(), [&name](const auto& kernel) { return kernel.get_name() == name; })) {
+    fail(device_, "the xclbin has no network kernel " + name,
+         "name the one that it was linked with (--network), or none");
+  }
+  try {
+    const Watchdog::Call call(dog_, "opening the network kernel", kLoadTimes);
+    parts_->network = xrt::ip(parts_->device, parts_->uuid, name);
+  } catch (const std::exception& error) {
+    fail(device_, "the network kernel " + name + " cannot be opened (" + said(error) + ")",
+         "it belongs to one process: stop the other one, or take --network none");
   }
 }
 
@@ -270,6 +286,24 @@ std::uint32_t XrtWindow::read(std::uint32_t offset) {
     return value;
   } catch (const std::exception& error) {
     dog_.give_up("a register cannot be read (" + said(error) + ")");
+  }
+}
+
+void XrtWindow::write_network(std::uint32_t offset, std::uint32_t value) {
+  const Watchdog::Call call(dog_, "writing a register of the network kernel");
+  try {
+    parts_->network.write_register(offset, value);
+  } catch (const std::exception& error) {
+    dog_.give_up("a register of the network kernel cannot be written (" + said(error) + ")");
+  }
+}
+
+std::uint32_t XrtWindow::read_network(std::uint32_t offset) {
+  const Watchdog::Call call(dog_, "reading a register of the network kernel");
+  try {
+    return parts_->network.read_register(offset);
+  } catch (const std::exception& error) {
+    dog_.give_up("a register of the network kernel cannot be read (" + said(error) + ")");
   }
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "driver/bus/network_kernel.hpp"
 #include "driver/bus/window_port.hpp"
 #include "driver/bus/xrt/watchdog.hpp"
 
@@ -27,10 +28,11 @@ struct XrtOptions {
   std::string device = "0";  ///< index, or bus address (BDF)
   std::string xclbin;        ///< file
   XrtMemory memory = XrtMemory::automatic;
-  int bank = -1;  ///< of device memory; -1: the one that the kernel is connected to
+  int bank = -1;                   ///< of device memory; -1: the one that the kernel is connected to
+  std::string network = "cmac_0";  ///< the 100G kernel in the xclbin; empty: whoever looks after the link is another
 };
 
-class XrtWindow final : public WindowDevice {
+class XrtWindow final : public WindowDevice, public NetworkRegisters {
  public:
   /// Opens the device, loads the xclbin unless it is loaded already, checks kernel, window and card, and takes the card
   /// to a state in which no slot is bound. Throws std::runtime_error that names the device, what is wrong and what to
@@ -50,10 +52,15 @@ class XrtWindow final : public WindowDevice {
   void write_memory(std::size_t offset, std::span<const std::byte> data) override;
   void read_memory(std::size_t offset, std::span<std::byte> data) override;
 
+  // Of the network kernel; not to be called without one (XrtOptions::network).
+  void write_network(std::uint32_t offset, std::uint32_t value) override;
+  std::uint32_t read_network(std::uint32_t offset) override;
+
  private:
   struct Parts;
 
   void open(const XrtOptions& options);
+  void open_network(const std::string& name);
   void check_card();
   void make_memory(const XrtOptions& options);
   bool card_sees_memory();

@@ -1,10 +1,10 @@
 // The core as an RTL kernel for Vitis and XRT ("user managed"): a window of registers on AXI4-Lite, slot memory in HBM, DDR or host
-// memory on AXI4, the 100G network kernel on two AXI4-Streams. Adapters only; port names are what package_xo looks for.
+// memory on AXI4, the 100G network kernel on two AXI4-Streams. Adapters only; slotwire_xrt.v is the kernel's top around it.
 //
 // The host's own frames (ARP, and the node's control connection) go through the window's page of frames, as a platform has no
 // network interface for the host behind the kernel's port.
 
-module slotwire_xrt #(
+module slotwire_xrt_kernel #(
   parameter int unsigned Slots = 1024,  // As slotwire_core's.
   parameter int unsigned Links = 64,
   parameter int unsigned MemLineBits = 20,  // 64 MiB of slot memory.
@@ -16,9 +16,7 @@ module slotwire_xrt #(
 ) (
   input  logic         ap_clk,
   input  logic         ap_rst_n,
-  /* verilator lint_off SYMRSVDWORD */  // The tool looks for this name.
-  output logic         interrupt,
-  /* verilator lint_on SYMRSVDWORD */
+  output logic         interrupt_o,
 
   input  logic [19:0]  s_axi_control_awaddr,
   input  logic         s_axi_control_awvalid,
@@ -122,7 +120,7 @@ module slotwire_xrt #(
     .rsp_err_o(win_rsp_err), .host_req_valid_o(req_valid), .host_req_ready_i(req_ready), .host_req_write_o(req_write),
     .host_req_addr_o(req_addr), .host_req_wdata_o(req_wdata), .host_req_wstrb_o(req_wstrb), .host_rsp_valid_i(rsp_valid),
     .host_rsp_rdata_i(rsp_rdata), .host_rsp_err_i(rsp_err), .frames_write_o(frames_write), .frames_word_o(frames_word),
-    .frames_wdata_o(frames_wdata), .frames_rdata_i(frames_rdata), .irq_i(irq), .interrupt_o(interrupt),
+    .frames_wdata_o(frames_wdata), .frames_rdata_i(frames_rdata), .irq_i(irq), .interrupt_o(interrupt_o),
     .memory_base_o(memory_base));
 
   logic         to_host_tvalid, to_host_tready, to_host_tlast, from_host_tvalid, from_host_tready, from_host_tlast;
