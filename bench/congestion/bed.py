@@ -156,12 +156,13 @@ class Flow:
 
 
 class Bed:
-    """`link_options`: lines for the [[link]] tables of nodes; `programs`: where slotwired and slotwire are."""
+    """`link_options`: lines for the [[link]] tables of nodes, by algorithm ("": the usual one); `node_options`: tables for their
+    configurations; `programs`: where slotwired and slotwire are."""
 
-    def __init__(self, directory, cell, seed=1, programs=TOOLS, link_options="", node_options=""):
+    def __init__(self, directory, cell, seed=1, programs=TOOLS, link_options=None, node_options=""):
         nodes.SLOTWIRE, nodes.SLOTWIRED = os.path.join(programs, "slotwire"), os.path.join(programs, "slotwired")
         self.directory, self.cell = directory, cell
-        self.link_options, self.node_options = link_options, node_options
+        self.link_options, self.node_options = link_options or {}, node_options
         self.pairs = {}
         self.stack = contextlib.ExitStack()
         try:
@@ -217,12 +218,11 @@ class Bed:
         """Waits until nothing is on its way any more."""
         time.sleep((self.cell.queue_ms + 2 * self.cell.round_trip_ms) / 1e3 + 0.1)
 
-    def pair(self, number, link_options=None):
-        """Pair `number`, which is started when it is first asked for, with link options of its own if need be."""
-        options = self.link_options if link_options is None else link_options
-        key = (number, options)
+    def pair(self, number, algorithm=""):
+        """Pair `number` of those whose links have `algorithm`; started when it is first asked for."""
+        key = (number, algorithm)
         if key not in self.pairs:
-            self.pairs[key] = self._start_pair(len(self.pairs), options)
+            self.pairs[key] = self._start_pair(len(self.pairs), self.link_options.get(algorithm) or "")
         return self.pairs[key]
 
     def _start_pair(self, number, link_options):
