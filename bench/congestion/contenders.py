@@ -11,6 +11,7 @@ CONNECTIONS = 8  # of a link that is not "1,000 slots"
 SLOTS = 1000
 LEAST_RING, LARGEST_RING, LEAST_SLOTS_RING = 16 << 10, 2 << 20, 4 << 10
 DRAIN_S = 30
+LARGEST_SHARE = 1000  # which also stands for "the cubic flow got nothing"
 UNITS = {"utilisation": "of the rate", "Jain's index": "", "share beside cubic": "of a cubic flow's", "mean queue": "ms", "largest queue": "ms",
          "dropped": "% of the frames", "marked": "% of the frames", "sent again": "% of the lines", "late frames": "%", "load": "processes"}
 
@@ -136,8 +137,8 @@ def figures_of(cell, contender, run):
     equals = links or others
     if len(equals) > 1:
         figures["Jain's index"] = jain([rate(result) for result in equals])
-    if links and others and rate(others[0]) > 0:
-        figures["share beside cubic"] = rate(links[0]) / rate(others[0])
+    if links and others:
+        figures["share beside cubic"] = min(rate(links[0]) / max(rate(others[0]), 1e-9), LARGEST_SHARE)
     if links:
         lines = difference(run["after"], run["before"], "tx_lines")
         figures["sent again"] = 100 * difference(run["after"], run["before"], "tx_lines_again") / max(lines, 1)
