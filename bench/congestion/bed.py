@@ -22,6 +22,7 @@ FIRST_PORT = 7400
 TCP_PORT = 5000
 # Where programs of this benchmark are; the nodes' may be elsewhere (Bed.programs).
 TOOLS = nodes.BIN
+SAMPLES_MS = 50  # of the queue's length
 # Frames that may wait between a namespace and the bottleneck, which is to be the only place where any are dropped.
 DEVICE_QUEUE = 20_000
 # The kernel's buffers for TCP may hold any path of the matrix.
@@ -156,13 +157,13 @@ class Flow:
 
 
 class Bed:
-    """`link_options`: lines for the [[link]] tables of nodes, by algorithm ("": the usual one); `node_options`: tables for their
-    configurations; `programs`: where slotwired and slotwire are."""
+    """`tables`: tables for the nodes' configurations, by algorithm ("": the usual one); `link_options`: lines for their [[link]];
+    `programs`: where slotwired and slotwire are."""
 
-    def __init__(self, directory, cell, seed=1, programs=TOOLS, link_options=None, node_options=""):
+    def __init__(self, directory, cell, seed=1, programs=TOOLS, tables=None, link_options=""):
         nodes.SLOTWIRE, nodes.SLOTWIRED = os.path.join(programs, "slotwire"), os.path.join(programs, "slotwired")
         self.directory, self.cell = directory, cell
-        self.link_options, self.node_options = link_options or {}, node_options
+        self.tables, self.link_options = tables or {}, link_options
         self.pairs = {}
         self.stack = contextlib.ExitStack()
         try:
@@ -183,7 +184,7 @@ class Bed:
     def _start(self, seed):
         cell = self.cell
         arguments = ["--rate", cell.megabits, "--delay", cell.round_trip_ms / 2, "--queue", cell.queue_bytes, "--loss", f"{cell.loss_percent},0",
-                     "--seed", seed]
+                     "--seed", seed, "--samples", SAMPLES_MS]
         if cell.ce_bytes:
             arguments += ["--ce", cell.ce_bytes]
         self.relay = Lines([os.path.join(TOOLS, "bench_bottleneck"), *map(str, arguments)])
@@ -205,6 +206,10 @@ class Bed:
         self.relay.process.process.send_signal(signal.SIGUSR1)
         return self.relay.next("time_s")
 
+    def queue_over_time(self, begin, end):
+        """[(seconds of CLOCK_MONOTONIC, ms that a frame to the right would wait)]"""
+        return [(sample["t"], sample["queueing_ms"][0]) for sample in self.relay.all("queueing_ms") if begin <= sample["t"] <= end]
+
     def device_drops(self):
         """Frames that were dropped elsewhere than in the bottleneck."""
         drops = 0
@@ -222,15 +227,15 @@ class Bed:
         """Pair `number` of those whose links have `algorithm`; started when it is first asked for."""
         key = (number, algorithm)
         if key not in self.pairs:
-            self.pairs[key] = self._start_pair(len(self.pairs), self.link_options.get(algorithm) or "")
+            self.pairs[key] = self._start_pair(len(self.pairs), self.tables.get(algorithm) or "")
         return self.pairs[key]
 
-    def _start_pair(self, number, link_options):
+    def _start_pair(self, number, tables):
         control, udp = FIRST_PORT + 2 * number, FIRST_PORT + 2 * number + 1
         made = {}
         for side, other in zip(SIDES, reversed(SIDES)):
-            config = f'[listen]\ncontrol = "{ADDRESS[side]}:{control}"\nudp = "{ADDRESS[side]}:{udp}"\n{self.node_options}\n' \
-                     f'[[link]]\npeer = "{other}{number}"\ncontrol = "{ADDRESS[other]}:{control}"\nudp = "{ADDRESS[other]}:{udp}"\n{link_options}\n'
+            config = f'[listen]\ncontrol = "{ADDRESS[side]}:{control}"\nudp = "{ADDRESS[side]}:{udp}"\n{tables}\n' \
+                     f'[[link]]\npeer = "{other}{number}"\ncontrol = "{ADDRESS[other]}:{control}"\nudp = "{ADDRESS[other]}:{udp}"\n{self.link_options}\n'
             if side == "left":
                 config += f'[[service]]\nname = "bulk"\nnodes = ["right{number}"]\n'
             node = nodes.Node(self.directory, f"{side}{number}", config)

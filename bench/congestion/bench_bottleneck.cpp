@@ -1,6 +1,7 @@
 // A path between two network namespaces with a bottleneck in each direction, in user space.
 //
 //   bench_bottleneck --rate MBIT [--delay MS] [--queue BYTES] [--ce BYTES] [--loss PERCENT] [--seed N] [--device NAME]
+//                    [--samples MS]
 //
 // Makes two namespaces, `left` and `right`, with a TAP device in each, and carries IPv4 between them: random loss, a
 // queue that is drained at the rate, a delay. An option with two values, as in --loss 1,0, gives the direction from
@@ -49,6 +50,7 @@ struct Options {
   std::vector<std::uint64_t> queue{250'000}, ce{};
   std::uint64_t seed = 1;
   std::string device = "bed0";
+  unsigned samples_ms = 0;  ///< 0: none
 };
 
 Path::Time now() {
@@ -84,7 +86,10 @@ class Relay {
  public:
   explicit Relay(const Options& options)
       : taps_{Tap(options.device), Tap(options.device)},
-        paths_{Path(path_options(options, 0), now()), Path(path_options(options, 1), now())} {}
+        paths_{Path(path_options(options, 0), now()), Path(path_options(options, 1), now())},
+        sample_every_(options.samples_ms) {
+    if (options.samples_ms > 0) next_sample_ = now();
+  }
 
   const Tap& tap(std::size_t side) const { return taps_.at(side); }
 
@@ -108,10 +113,21 @@ class Relay {
     }
   }
 
+  /// When there is something to do; none: when a frame comes.
   std::optional<Path::Time> next() const {
-    const std::optional<Path::Time> a = paths_[0].next(), b = paths_[1].next();
-    if (a && b) return std::min(*a, *b);
-    return a ? a : b;
+    std::optional<Path::Time> first = next_sample_;
+    for (const Path& path : paths_)
+      if (const std::optional<Path::Time> leaves = path.next()) first = std::min(first.value_or(*leaves), *leaves);
+    return first;
+  }
+
+  void sample_if_due() {
+    const Path::Time time = now();
+    if (!next_sample_ || time < *next_sample_) return;
+    next_sample_ = time + sample_every_;
+    std::printf("{\"t\": %.4f, \"queueing_ms\": [%.3f, %.3f]}\n", seconds(time),
+                1e3 * seconds(paths_[0].queueing(time)), 1e3 * seconds(paths_[1].queueing(time)));
+    std::fflush(stdout);
   }
 
   void print_report() {
@@ -139,6 +155,8 @@ class Relay {
 
   std::array<Tap, kDirections> taps_;
   std::array<Path, kDirections> paths_;
+  std::chrono::milliseconds sample_every_;
+  std::optional<Path::Time> next_sample_;
   std::vector<std::byte> frame_ = std::vector<std::byte>(kMostFrame);
   std::uint64_t foreign_ = 0;  ///< frames that hold no IPv4; they are discarded
   std::uint64_t refused_ = 0;  ///< frames that a device did not take
@@ -156,6 +174,7 @@ void run(Relay& relay, int signals) {
       {{relay.tap(0).fd(), POLLIN, 0}, {relay.tap(1).fd(), POLLIN, 0}, {signals, POLLIN, 0}}};
   while (true) {
     relay.send_due();
+    relay.sample_if_due();
     const std::optional<Path::Time> next = relay.next();
     const Path::Time left = next ? std::max(*next - now(), Path::Time(0)) : Path::Time(0);
     const timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
@@ -189,6 +208,7 @@ void add_options(CLI::App& app, Options& options) {
   pair("--ce", options.ce, "frames with ECT get CE while more than this waits, bytes; absent: never");
   pair("--loss", options.loss_percent, "random loss before the queue, percent");
   app.add_option("--seed", options.seed, "of the random loss");
+  app.add_option("--samples", options.samples_ms, "says every so many ms how long the queues are; 0: never");
   app.add_option("--device", options.device, "name of the device in both namespaces");
 }
 

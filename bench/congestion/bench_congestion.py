@@ -2,7 +2,7 @@
 """Links over UDP and kernel TCP, alone and together, on paths that are narrower than what is sent into them.
 
     bench_congestion.py [--matrix quick|star|whole | --cell CELL ...] [--runs N] [--contenders REGEX] [--time-factor F] [--seed N]
-                        [--bin DIR] [--link-options TEXT] [--node-options TEXT] [--delay-options TEXT] [--json FILE] [--out DIR]
+                        [--bin DIR] [--tables TEXT] [--delay-tables TEXT] [--link-options TEXT] [--json FILE] [--out DIR]
 
 A cell is a path: rate, round trip, queue in bandwidth-delay products, random loss, ECN; "100/20/1/0/ecn" is one. In each, in turn:
 
@@ -11,7 +11,7 @@ A cell is a path: rate, round trip, queue in bandwidth-delay products, random lo
   beside cubic                 one link and one cubic flow that start together; its figures are of both
   1000 slots beside cubic      the same with 1,000 busy connections on the link
   cubic-20 at once, slotwire-20 at once   20 flows, or links of 20 pairs of nodes, that start together, from the first byte on
-  delay                        one link with --delay-options, where they are given, at 100 Mb/s
+  delay                        one link whose nodes have --delay-tables, where slotwired has algorithms to choose from, at 100 Mb/s
 
 Utilisation is payload that arrived and was checked, over the bottleneck's rate; the queue is what a frame that comes at any time would
 wait, averaged over time. A link has 8 busy connections unless the name says otherwise. Floors are cubic's figures in the same cell.
@@ -24,6 +24,7 @@ import os
 import re
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,7 +38,9 @@ from cells import MATRICES, parse_cell  # noqa: E402
 
 QUICK_FACTOR = 0.4
 DELAY_MBIT = 100
-TABLE = ("utilisation", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "late frames", "load")
+DELAY_TABLES = '[congestion]\nalgorithm = "delay"\n'
+TABLE = ("utilisation", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
+QUEUES_SHOWN = ("cubic", "bbr", "slotwire", "delay")
 
 
 class Figures:
@@ -46,9 +49,10 @@ class Figures:
     def __init__(self):
         self.values = {}  # (cell, contender) -> {figure: [value for each run]}
         self.notes = {}
-        self.series = {}
+        self.series = {}  # the last run's
+        self.queues = {}
 
-    def add(self, cell, contender, figures, notes, series):
+    def add(self, cell, contender, figures, notes, series, queue):
         key = (cell.name, contender.name)
         kept = self.values.setdefault(key, {})
         for name, value in figures.items():
@@ -57,7 +61,7 @@ class Figures:
             if note not in self.notes.setdefault(key, []):
                 self.notes[key].append(note)
         if series:
-            self.series[key] = series
+            self.series[key], self.queues[key] = series, queue
 
     def median(self, cell, contender, name):
         values = self.values.get((cell, contender), {}).get(name)
@@ -92,7 +96,7 @@ class Figures:
                 values = [self.values[cell, contender].get(name) for name in names]
                 out.append("| " + " | ".join([contender, *map(text_of, values)]) + " |")
             notes = [f"{contender}: {note}" for contender in mine for note in self.notes.get((cell, contender), [])]
-            out += ["", *(f"<!-- {note} -->" for note in notes), ""]
+            out += ["", *(f"- {note}" for note in notes), ""] if notes else [""]
         return "\n".join(out)
 
     def pictures(self, directory):
@@ -107,7 +111,15 @@ class Figures:
         for (cell, contender), series in self.series.items():
             if 1 < len(series) <= 4:
                 text = plots.lines(f"{contender}: {cell}", "Mb/s", series, float(cell.split()[0]))
-                Path(directory, f"congestion-time-{re.sub('[^a-z0-9]+', '-', f'{cell} {contender}'.lower()).strip('-')}.svg").write_text(text)
+                Path(directory, f"congestion-time-{file_name(f'{cell} {contender}')}.svg").write_text(text)
+        for cell in cells:
+            shown = [(name, self.queues[cell, name]) for name in QUEUES_SHOWN if (cell, name) in self.queues]
+            if shown:
+                Path(directory, f"congestion-queue-{file_name(cell)}.svg").write_text(plots.lines(f"Queue: {cell}", "ms", shown))
+
+
+def file_name(text):
+    return re.sub("[^a-z0-9.]+", "-", text.lower()).strip("-")
 
 
 def text_of(values):
@@ -120,23 +132,29 @@ def text_of(values):
 
 def chosen_contenders(cell, options):
     field_of_cell = list(field.CONTENDERS)
-    if options.delay_options is not None and cell.megabits == DELAY_MBIT:
+    if options.has_algorithms and cell.megabits == DELAY_MBIT:
         field_of_cell.append(field.DELAY)
     return [contender for contender in field_of_cell if re.search(options.contenders, contender.name)]
 
 
+def has_algorithms(programs):
+    """Whether the slotwired that is measured has algorithms of congestion control."""
+    reference = subprocess.run([os.path.join(programs, "slotwired"), "--print-config-reference"], capture_output=True, text=True, check=True).stdout
+    return "[congestion]" in reference
+
+
 def bench_cell(cell, options, figures):
-    link_options = {"": options.link_options, "delay": options.delay_options}
+    tables = {"": options.tables, "delay": options.delay_tables}
     with tempfile.TemporaryDirectory(prefix="slotwire-bench-congestion-") as directory:
         os.chmod(directory, 0o755)
-        with Bed(directory, cell, options.seed, options.bin, link_options, options.node_options) as bed:
+        with Bed(directory, cell, options.seed, options.bin, tables, options.link_options) as bed:
             if not bed.realtime:
                 print("  the bottleneck runs without SCHED_FIFO: its delays are those of a busy machine", file=sys.stderr)
             for _ in range(options.runs):
                 for contender in chosen_contenders(cell, options):
                     begin = time.monotonic()
-                    measured, notes, series = field.measure(bed, contender, options.time_factor)
-                    figures.add(cell, contender, measured, notes, series)
+                    measured, notes, series, queue = field.measure(bed, contender, options.time_factor)
+                    figures.add(cell, contender, measured, notes, series, queue)
                     shown = ", ".join(f"{name} {value:.3g}" for name, value in measured.items())
                     print(f"  {contender.name} ({time.monotonic() - begin:.1f} s): {shown}{'; '.join(['', *notes])}", file=sys.stderr, flush=True)
 
@@ -163,9 +181,9 @@ def main():
     parser.add_argument("--time-factor", type=float, help="by which warm-ups and windows are longer; default: 1, quick: 0.4")
     parser.add_argument("--seed", type=int, default=1, help="of the random loss")
     parser.add_argument("--bin", default=TOOLS, help="where slotwired and slotwire are")
+    parser.add_argument("--tables", default="", help="tables for the nodes' configurations")
+    parser.add_argument("--delay-tables", default=DELAY_TABLES, help="the same for the contender 'delay'")
     parser.add_argument("--link-options", default="", help="lines for the nodes' [[link]] tables")
-    parser.add_argument("--node-options", default="", help="tables for the nodes' configurations")
-    parser.add_argument("--delay-options", help="lines for [[link]] that choose the algorithm 'delay'")
     parser.add_argument("--json", help="where the rows go; with neither --json nor --out to the standard output")
     parser.add_argument("--out", help="a directory for rows, tables and pictures")
     options = parser.parse_args()
@@ -173,6 +191,7 @@ def main():
         sys.exit("bench_congestion.py: namespaces need root")
     if options.time_factor is None:
         options.time_factor = QUICK_FACTOR if options.matrix == "quick" and not options.cell else 1
+    options.has_algorithms = has_algorithms(options.bin)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everything that was started ends with it
     figures = Figures()
     cells = options.cell or MATRICES[options.matrix]()
@@ -180,8 +199,7 @@ def main():
         for number, cell in enumerate(cells, 1):
             print(f"{cell.name} (cell {number} of {len(cells)})", file=sys.stderr, flush=True)
             bench_cell(cell, options, figures)
-            write_so_far = options.out is not None
-            if write_so_far:
+            if options.out:
                 write(options, figures)
     except Failed as error:
         sys.exit(f"bench_congestion.py: {error}")

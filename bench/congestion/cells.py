@@ -44,10 +44,6 @@ class Cell:
         return f"{self.megabits:g} Mb/s {self.round_trip_ms:g} ms {self.queue_bdp:g} BDP {self.loss_percent:g} %{ecn}"
 
     @property
-    def file_name(self):
-        return f"{self.megabits:g}mb-{self.round_trip_ms:g}ms-{self.queue_bdp:g}bdp-{self.loss_percent:g}loss{'-ecn' if self.ecn else ''}"
-
-    @property
     def same_path(self):
         """Equal for cells that differ in nothing but the name: small queues are all LEAST_QUEUE."""
         return (self.megabits, self.round_trip_ms, self.queue_bytes, self.loss_percent, self.ecn)

@@ -13,7 +13,7 @@ LEAST_RING, LARGEST_RING, LEAST_SLOTS_RING = 16 << 10, 2 << 20, 4 << 10
 DRAIN_S = 30
 LARGEST_SHARE = 1000  # which also stands for "the cubic flow got nothing"
 UNITS = {"utilisation": "of the rate", "Jain's index": "", "share beside cubic": "of a cubic flow's", "mean queue": "ms", "largest queue": "ms",
-         "dropped": "% of the frames", "marked": "% of the frames", "sent again": "% of the lines", "late frames": "%", "load": "processes"}
+         "dropped": "% of the frames", "marked": "% of the frames", "sent again": "% of the lines", "timeouts": "", "late frames": "%", "load": "processes"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +142,7 @@ def figures_of(cell, contender, run):
     if links:
         lines = difference(run["after"], run["before"], "tx_lines")
         figures["sent again"] = 100 * difference(run["after"], run["before"], "tx_lines_again") / max(lines, 1)
+        figures["timeouts"] = difference(run["after"], run["before"], "timeouts")
     else:
         told = [result.told for result in others]
         figures["sent again"] = 100 * sum(t["segments_again"] for t in told) / max(sum(t["segments"] for t in told), 1)
@@ -163,19 +164,17 @@ def rates_over_time(run, step_s=0.25):
 
 
 def measure(bed, contender, factor):
-    """(figures, notes, series) of one measurement; one that breaks has no figures but a note."""
+    """(figures, notes, rates of the flows over time, queue over time) of one measurement; one that breaks has but a note."""
     times = times_of(bed.cell, factor)
     notes = []
     try:
         pairs, flows = prepared(bed, contender, times.all + 0.2)
         run = run_flows(bed, pairs, flows, times, contender)
     except (Failed, AssertionError) as error:
-        return {}, [" ".join(str(error).split())[:400]], []
+        return {}, ["a run failed: " + " ".join(str(error).split())[-400:]], [], []
     finally:
         bed.settle()
     if run["device_drops"]:
         notes.append(f"{run['device_drops']} frames were dropped outside of the bottleneck")
-    timeouts = difference(run["after"], run["before"], "timeouts") if run["after"] else 0
-    if timeouts:
-        notes.append(f"{timeouts} timeouts")
-    return figures_of(bed.cell, contender, run), notes, rates_over_time(run)
+    queue = [(round(at - run["start"], 3), wait) for at, wait in bed.queue_over_time(run["start"], run["end"])]
+    return figures_of(bed.cell, contender, run), notes, rates_over_time(run), queue
