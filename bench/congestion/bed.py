@@ -23,6 +23,8 @@ TCP_PORT = 5000
 # Where programs of this benchmark are; the nodes' may be elsewhere (Bed.programs).
 TOOLS = nodes.BIN
 SAMPLES_MS = 50  # of the queue's length
+# Everything that sends or receives; on a machine that does other things too, waiting for a processor would count as the network's delay.
+NICENESS = -10
 # Frames that may wait between a namespace and the bottleneck, which is to be the only place where any are dropped.
 DEVICE_QUEUE = 20_000
 # The kernel's buffers for TCP may hold any path of the matrix.
@@ -39,6 +41,34 @@ echo {ecn} > tcp_ecn
 echo 1 > tcp_no_metrics_save
 echo "4096 131072 {memory}" > tcp_rmem
 echo "4096 131072 {memory}" > tcp_wmem
+"""
+
+# One end answers each datagram, the other one prints how long answers took, ms.
+ECHO = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('{right}', {port}))
+print('{{"ready": true}}', flush=True)
+while True:
+    data, sender = s.recvfrom(2000)
+    s.sendto(data, sender)
+"""
+ASK = """
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout({timeout})
+s.connect(('{right}', {port}))
+times = []
+for i in range({count}):
+    start = time.monotonic()
+    s.send(i.to_bytes(100, 'little'))
+    try:
+        while int.from_bytes(s.recv(2000), 'little') != i:
+            pass
+        times.append((time.monotonic() - start) * 1e3)
+    except TimeoutError:
+        pass  # a path may lose at random
+print('{{"times": %s}}' % times)
 """
 
 
@@ -199,7 +229,7 @@ class Bed:
                 raise Failed(f"setting up the namespace '{side}': {done.stderr.strip()}")
 
     def inside(self, side):
-        return ["nsenter", f"--net={self.spaces[side]}", "setpriv", "--pdeathsig", "TERM"]
+        return ["nsenter", f"--net={self.spaces[side]}", "nice", "-n", str(NICENESS), "setpriv", "--pdeathsig", "TERM"]
 
     def report(self):
         """What the bottleneck has done since the last report."""
@@ -218,6 +248,20 @@ class Bed:
             counts = json.loads(text.stdout)[0]["stats64"]
             drops += counts["tx"]["dropped"] + counts["rx"]["dropped"]
         return drops
+
+    def echo_ms(self, count):
+        """Round trips of a small datagram through the idle bed, sorted. Those that were lost are left out."""
+        texts = [text.format(right=ADDRESS["right"], port=TCP_PORT, count=count, timeout=2) for text in (ECHO, ASK)]
+        echo = Lines([*self.inside("right"), sys.executable, "-c", texts[0]])
+        try:
+            echo.next("ready")
+            asker = Lines([*self.inside("left"), sys.executable, "-c", texts[1]])
+            try:
+                return sorted(asker.next("times", 4 * nodes.TIMEOUT)["times"])
+            finally:
+                asker.kill()
+        finally:
+            echo.kill()
 
     def settle(self):
         """Waits until nothing is on its way any more."""

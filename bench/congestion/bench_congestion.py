@@ -13,7 +13,7 @@ A cell is a path: rate, round trip, queue in bandwidth-delay products, random lo
   cubic-20 at once, slotwire-20 at once   20 flows, or links of 20 pairs of nodes, that start together, from the first byte on
   delay                        one link whose nodes have --delay-tables, where slotwired has algorithms to choose from, at 100 Mb/s
 
-Utilisation is payload that arrived and was checked, over the bottleneck's rate; the queue is what a frame that comes at any time would
+Before that, `bed` says how much longer than the path's a round trip through the idle bed is. Utilisation is payload that arrived and was checked, over the bottleneck's rate; the queue is what a frame that comes at any time would
 wait, averaged over time. A link has 8 busy connections unless the name says otherwise. Floors are cubic's figures in the same cell.
 --matrix: three cells, about a minute; every rate with every round trip and each other property by itself; or all combinations, hours.
 --bin: where slotwired and slotwire are. Needs root. docs/congestion-measurements.md has figures.
@@ -39,7 +39,7 @@ from cells import MATRICES, parse_cell  # noqa: E402
 QUICK_FACTOR = 0.4
 DELAY_MBIT = 100
 DELAY_TABLES = '[congestion]\nalgorithm = "delay"\n'
-TABLE = ("utilisation", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
+TABLE = ("added delay", "largest added delay", "utilisation", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
 QUEUES_SHOWN = ("cubic", "bbr", "slotwire", "delay")
 
 
@@ -150,6 +150,7 @@ def bench_cell(cell, options, figures):
         with Bed(directory, cell, options.seed, options.bin, tables, options.link_options) as bed:
             if not bed.realtime:
                 print("  the bottleneck runs without SCHED_FIFO: its delays are those of a busy machine", file=sys.stderr)
+            figures.add(cell, field.BED, field.measure_bed(bed), [], [], [])
             for _ in range(options.runs):
                 for contender in chosen_contenders(cell, options):
                     begin = time.monotonic()

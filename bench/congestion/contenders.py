@@ -1,6 +1,7 @@
 """What the suite `congestion` sends through a bottleneck, and the figures of one measurement."""
 import dataclasses
 import os
+import statistics
 import time
 
 from bed import TCP_PORT, Failed
@@ -12,7 +13,8 @@ SLOTS = 1000
 LEAST_RING, LARGEST_RING, LEAST_SLOTS_RING = 16 << 10, 2 << 20, 4 << 10
 DRAIN_S = 30
 LARGEST_SHARE = 1000  # which also stands for "the cubic flow got nothing"
-UNITS = {"utilisation": "of the rate", "Jain's index": "", "share beside cubic": "of a cubic flow's", "mean queue": "ms", "largest queue": "ms",
+ECHOES = 50
+UNITS = {"added delay": "ms", "largest added delay": "ms", "utilisation": "of the rate", "Jain's index": "", "share beside cubic": "of a cubic flow's", "mean queue": "ms", "largest queue": "ms",
          "dropped": "% of the frames", "marked": "% of the frames", "sent again": "% of the lines", "timeouts": "", "late frames": "%", "load": "processes"}
 
 
@@ -38,6 +40,7 @@ CONTENDERS = (
     Contender("cubic-20 at once", cubic=20, from_start=True),
     Contender("slotwire-20 at once", links=20, slots=2, from_start=True),
 )
+BED = Contender("bed")  # nothing but the bed itself
 DELAY = Contender("delay", links=1, algorithm="delay")
 # What a contender's figures stand beside.
 FLOORS = {"bbr": "cubic", "slotwire": "cubic", "cubic-4": "cubic", "slotwire-4": "cubic-4", "slotwire-20 at once": "cubic-20 at once",
@@ -161,6 +164,13 @@ def rates_over_time(run, step_s=0.25):
             at += step_s
         series.append((result.name, points))
     return series
+
+
+def measure_bed(bed):
+    """What a round trip takes beyond the path's own, with nothing else on it: how exact the bed is just now."""
+    frame_ms = 2 * (100 + 28 + 14 + 24) * 8 / bed.cell.megabits / 1e3  # an echo's transmission, in both directions
+    beyond = [took - bed.cell.round_trip_ms - frame_ms for took in bed.echo_ms(ECHOES)]
+    return {"added delay": statistics.median(beyond), "largest added delay": beyond[-1]} if beyond else {}
 
 
 def measure(bed, contender, factor):
