@@ -1,11 +1,15 @@
 # Tests of slotwire and its tunnel against real slotwired processes: one ctest entry for each test method of tests/node/tool_*.py
-# tests/http/tool_*.py, tests/web/{tool,nginx,serve,bridge}_*.py and tests/local/tool_*.py, and of tests/dpdk/*_test.py and tests/pmd/*_test.py.
+# tests/http/tool_*.py, tests/web/{tool,nginx,serve,bridge}_*.py, tests/local/tool_*.py and tests/bench/tool_*.py, and of tests/dpdk/*_test.py and tests/pmd/*_test.py.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 math(EXPR tool_timeout "120 * ${SLOTWIRE_TEST_SLOWNESS}")
 set(tool_environment "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/node;SLOTWIRE_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};SLOTWIRE_TEST_SLOWNESS=${SLOTWIRE_TEST_SLOWNESS}")
 file(GLOB tool_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/node/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/http/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/local/tool_*.py ${CMAKE_CURRENT_SOURCE_DIR}/web/tool_*.py
      ${CMAKE_CURRENT_SOURCE_DIR}/web/nginx_*.py ${CMAKE_CURRENT_SOURCE_DIR}/web/serve_*.py ${CMAKE_CURRENT_SOURCE_DIR}/web/bridge_*.py ${CMAKE_CURRENT_SOURCE_DIR}/dpdk/*_test.py
      ${CMAKE_CURRENT_SOURCE_DIR}/pmd/*_test.py)
+if(SLOTWIRE_BENCH)
+  file(GLOB bench_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/bench/tool_*.py)
+  list(APPEND tool_tests ${bench_tests})
+endif()
 foreach(script ${tool_tests})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${script})
   get_filename_component(part ${script} NAME_WE)
@@ -18,6 +22,8 @@ foreach(script ${tool_tests})
     set(label http)
   elseif(script MATCHES "/web/")
     set(label web)
+  elseif(script MATCHES "/tests/bench/")
+    set(label bench)
   endif()
   file(STRINGS ${script} lines REGEX "^class |^    def test_")
   foreach(line ${lines})
