@@ -7,6 +7,7 @@ slotwire_test(bell_test LABEL unit
               SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_test.cpp ${CMAKE_CURRENT_SOURCE_DIR}/slot_bell_interleaving_test.cpp
                       ${PROJECT_SOURCE_DIR}/sw/driver/soft/bell_board.cpp
               DEPENDS slotwire_slot)
+slotwire_test(slot_poll_waiter_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_poll_waiter_test.cpp DEPENDS slotwire_slot)
 slotwire_test(slot_barrier_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/slot_barrier_test.cpp)
 include(${PROJECT_SOURCE_DIR}/cmake/relacy.cmake)
 if(SLOTWIRE_NO_RELACY)

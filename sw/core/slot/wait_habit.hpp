@@ -7,9 +7,9 @@
 namespace slotwire::slot {
 
 /// Kept from wait to wait by whoever waits again and again. Spinning and yielding pay when what is waited for comes
-/// before the thread would sleep: a sleep and its wake-up cost several switches. They cost when it does not, and a yield
-/// is a loss when somebody who has much to do takes the processor and keeps it, for a thread that sleeps is given the
-/// processor as soon as it is woken. Waits for nothing itself and reads no clock. Belongs to one thread.
+/// before the thread would sleep: a sleep and its wake-up cost several switches. They cost when it does not, and a
+/// yield is a loss when somebody who has much to do takes the processor and keeps it, for a thread that sleeps is given
+/// the processor as soon as it is woken. Waits for nothing itself and reads no clock. Belongs to one thread.
 class WaitHabit {
  public:
   /// A yield that took longer than this was a loss, whatever it brought.

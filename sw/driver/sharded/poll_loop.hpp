@@ -1,10 +1,6 @@
 // The loop of a thread that moves lines: it polls while there is something to do, waits a little, then sleeps.
 #pragma once
-#include <sched.h>
-
-#include <chrono>
-
-#include "driver/sharded/poll_waiter.hpp"
+#include "core/slot/poll_waiter.hpp"
 
 namespace slotwire::driver {
 
@@ -17,15 +13,12 @@ namespace slotwire::driver {
 ///   void awake()          whoever was asked need not wake it any more, slept or not
 template <class Thread>
 void run_poll_loop(Thread& thread, slot::WaitPolicy policy) {
-  PollWaiter waiter(policy);
-  const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch(); };
+  slot::PollWaiter waiter(policy);
   while (!thread.stopping()) {
     const bool busy = thread.step();
-    if (busy && waiter.waiting()) waiter.found(now());
+    if (busy) waiter.found();
     if (thread.look_around() || busy) continue;
-    const PollWaiter::Step next = waiter.next(now());
-    if (next == PollWaiter::Step::yield) ::sched_yield();
-    if (next != PollWaiter::Step::sleep) continue;
+    if (waiter.stay_awake()) continue;
     // What came before everybody was asked has to be seen; what comes from now on wakes.
     if (thread.prepare_sleep() && !thread.last_step()) {
       thread.sleep();

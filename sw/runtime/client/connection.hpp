@@ -120,6 +120,8 @@ class Connection {
   /// Asks to be woken. False: what is waited for is there already.
   bool arm(int what);
   void disarm();
+  /// As disarm(), but the descriptor may stay readable: for a caller who is told of edges only.
+  void stay_awake();
   /// Waits until `condition` or the deadline; `what` is what it depends on.
   Failure wait(int what, const Deadline& deadline, const std::function<bool()>& condition);
   Failure wait(int what, const Deadline& deadline) {

@@ -38,12 +38,16 @@ bool Connection::ask_to_be_woken(int what) {
 
 bool Connection::arm(int what) {
   if (ask_to_be_woken(what) && !holds(what)) return true;
-  disarm();
+  stay_awake();
   return false;
 }
 
-void Connection::disarm() {
+void Connection::stay_awake() {
   own_.marks().wait.store(0, std::memory_order_relaxed);
+}
+
+void Connection::disarm() {
+  stay_awake();
   slot::drain_event(wake_.get());
 }
 
@@ -91,7 +95,7 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
       if (fds[0].revents != 0) slot::drain_event(wake_.get());
     }
     // A signal that crosses with this ends a later sleep early, once.
-    own_.marks().wait.store(0, std::memory_order_relaxed);
+    stay_awake();
     waiter.reset();
   }
 }

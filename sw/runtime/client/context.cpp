@@ -384,7 +384,8 @@ Failure sw_poller::add(sw_connection& connection, int what, void* token) {
   if (connection.poller != nullptr) return {SW_INVALID, "the connection is in a poller already"};
   auto entry = std::make_unique<Entry>(Entry{&connection, what, token, true});
   epoll_event event{};
-  event.events = EPOLLIN;
+  // Every wake is an edge, so nobody has to empty the descriptor.
+  event.events = EPOLLIN | EPOLLET;
   event.data.ptr = entry.get();
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection.end->wake_fd(), &event) != 0) {
     return {SW_NO_MEMORY, "the connection cannot be watched (fs.epoll.max_user_watches)"};
@@ -415,7 +416,7 @@ Failure sw_poller::remove(sw_connection& connection) {
 }
 
 void sw_poller::wake(Entry& entry) {
-  entry.connection->end->disarm();
+  entry.connection->end->stay_awake();
   if (entry.awake) return;
   entry.awake = true;
   awake_.push_back(&entry);

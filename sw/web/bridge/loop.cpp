@@ -100,15 +100,15 @@ Result<void> Loop::run(Server& server, const std::function<bool()>& over) {
     do_later();
     if (over()) return {};
     if (worked) {
-      waiter_.reset();
+      waiter_.found();
       continue;
     }
-    if (waiter_.next() == slot::Waiter::Step::again) continue;
+    if (waiter_.stay_awake()) continue;
     if (!server.arm()) continue;
     take_events(sleep_ms(server));
     ring_timers();
     do_later();
-    waiter_.reset();
+    waiter_.slept();
   }
 }
 

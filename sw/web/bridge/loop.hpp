@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
-#include "core/slot/waiter.hpp"
+#include "core/slot/poll_waiter.hpp"
 #include "slotwire_web.hpp"
 
 namespace slotwire::web::bridge {
@@ -75,7 +75,9 @@ class Loop {
 
   static constexpr std::size_t kEventsAtOnce = 256;
   slot::Fd epoll_;
-  slot::Waiter waiter_{slot::WaitPolicy{}};
+  /// The longest that a wait yields before it sleeps.
+  static constexpr std::chrono::microseconds kYield{50};
+  slot::PollWaiter waiter_{{.spin = {}, .yield = kYield}};
   std::array<epoll_event, kEventsAtOnce> events_{};
   int events_at_ = 0, events_end_ = 0;
   std::set<std::pair<Clock::time_point, Timer*>> timers_;

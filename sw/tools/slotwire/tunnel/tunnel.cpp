@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t kAtOnce = 256;
 /// While connections are being made: how often their deadlines are looked at.
 constexpr int kLateCheckMs = 250;
+/// The longest that a wait yields before it sleeps.
+constexpr std::chrono::microseconds kYield{50};
 
 /// Tags of the descriptors that are no pipe's.
 char poller_tag, stop_tag, listener_tag;
@@ -24,7 +26,7 @@ Tunnel::Tunnel(const TunnelOptions& options, const std::string& name)
       context_(open_context(options.common, name)),
       poller_(create_poller(*context_)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
-      waiter_(slot::WaitPolicy{}) {
+      waiter_({.spin = {}, .yield = kYield}) {
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   watch(sw_poller_fd(poller_.get()), &poller_tag);
@@ -184,13 +186,13 @@ int Tunnel::run() {
     if (connecting_ != 0) check_late();
     bury();
     if (worked) {
-      waiter_.reset();
+      waiter_.found();
       continue;
     }
-    if (waiter_.next() == slot::Waiter::Step::again) continue;
+    if (waiter_.stay_awake()) continue;
     if (sw_poller_arm(poller_.get()) != SW_OK) continue;
     take_sockets(connecting_ != 0 ? kLateCheckMs : -1, worked);
-    waiter_.reset();
+    waiter_.slept();
   }
   listener_ = -1;
   for (auto& [raw, pipe] : pipes_) abort(*pipe, "the tunnel was stopped");

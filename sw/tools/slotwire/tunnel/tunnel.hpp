@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/slot/waiter.hpp"
+#include "core/slot/poll_waiter.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/tunnel/access_log.hpp"
 #include "tools/slotwire/tunnel/pipe.hpp"
@@ -79,7 +79,7 @@ class Tunnel {
   void watch_listener();
 
   slot::Fd epoll_;
-  slot::Waiter waiter_;
+  slot::PollWaiter waiter_;
   std::unordered_map<Pipe*, std::unique_ptr<Pipe>> pipes_;
   std::vector<Pipe*> queued_;  ///< have more to do
   std::vector<Pipe*> ended_;   ///< to be closed once nothing points to them any more

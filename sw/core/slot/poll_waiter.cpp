@@ -1,6 +1,14 @@
-#include "driver/sharded/poll_waiter.hpp"
+#include "core/slot/poll_waiter.hpp"
 
-namespace slotwire::driver {
+#include <sched.h>
+
+namespace slotwire::slot {
+
+bool PollWaiter::stay_awake() {
+  const Step step = next(std::chrono::steady_clock::now().time_since_epoch());
+  if (step == Step::yield) ::sched_yield();
+  return step != Step::sleep;
+}
 
 PollWaiter::Step PollWaiter::next(std::chrono::nanoseconds now) {
   if (!waiting_) {
@@ -30,4 +38,4 @@ void PollWaiter::found(std::chrono::nanoseconds now) {
   waiting_ = false;
 }
 
-}  // namespace slotwire::driver
+}  // namespace slotwire::slot

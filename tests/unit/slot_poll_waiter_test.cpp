@@ -1,12 +1,12 @@
-// How long a thread that moves lines looks before it sleeps, on a clock of the test's own.
-#include "driver/sharded/poll_waiter.hpp"
+// How long a thread whose looks are system calls looks before it sleeps, on a clock of the test's own.
+#include "core/slot/poll_waiter.hpp"
 
 #include <gtest/gtest.h>
 
 namespace {
 using namespace slotwire;
 using namespace std::chrono_literals;
-using driver::PollWaiter;
+using slot::PollWaiter;
 using slot::WaitHabit;
 using Step = PollWaiter::Step;
 
