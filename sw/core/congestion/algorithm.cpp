@@ -26,8 +26,8 @@ void take_marks(State& state, const Round& round) {
 void keep_for_undo(State& state, const Round& round) {
   state.window_before = state.window;
   state.threshold_before = state.threshold;
-  // Only a NAK can be wrong about a loss.
-  state.can_undo = round.lost_link == 0 && round.lost_timeout == 0 && round.marked == 0;
+  // A NAK can be wrong about a loss, and so can what overtook it.
+  state.can_undo = round.lost_timeout == 0 && round.marked == 0;
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ constexpr std::uint64_t kCTenths = 4;
 constexpr std::uint64_t kMostMs = 100'000;
 /// HyStart++: how much the least round trip of a round rises before slow start is left, and for how many rounds growth
 /// is a quarter of it then. The RFC's least rise is 4 ms; networks with round trips below 1 ms need less.
-constexpr Microseconds kLeastRise = 100, kMostRise = 16'000;
+constexpr Microseconds kLeastRise = 4'000, kMostRise = 16'000;
 constexpr unsigned kCssRounds = 5;
 constexpr unsigned kEstimateBits = 8;
 

@@ -15,6 +15,9 @@ constexpr std::uint32_t kBurstUs = 128;
 constexpr Microseconds kQuietAskUs = 10'000;
 /// First timeout of a link whose round trip nobody knows (RFC 6298).
 constexpr Microseconds kFirstTimeoutUs = 1'000'000;
+/// A host whose processors are busy may leave a frame waiting for tens of milliseconds; what is lost is found sooner by
+/// probes and by what overtakes it. As Linux's TCP.
+constexpr Microseconds kLeastTimeoutUs = 200'000;
 /// A link that sent nothing for longer, and for longer than its timeout, begins with a small window.
 constexpr Microseconds kIdleUs = 100'000;
 /// The least round trip is that of the last one or two such spans.
@@ -22,6 +25,8 @@ constexpr Microseconds kLeastSpanUs = 10'000'000;
 /// Longer round trips are not believed.
 constexpr Microseconds kMostRttUs = 1U << 26;
 constexpr Microseconds kNoReorderWindow = 0x7fff'ffff;
+/// A receiver that looks at its timers now and then acknowledges after so many ack delays at most.
+constexpr Microseconds kAckDelays = 2;
 
 bool later(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::int32_t>(a - b) > 0;
@@ -39,6 +44,7 @@ void FlowReport::add(const FlowReport& other) {
   marked += other.marked;
   rounds += other.rounds;
   reordered += other.reordered;
+  wrong += other.wrong;
   tail_probes += other.tail_probes;
 }
 
@@ -65,6 +71,7 @@ void LinkFlow::restart(Microseconds now) {
   timeout_us_ = std::max(times_.retransmit_us, std::min(kFirstTimeoutUs, times_.retransmit_max_us));
   window_us_ = kNoReorderWindow;
   least_us_ = least_before_us_ = kNever;
+  patience_ = 1;
   any_delivered_ = tail_probed_ = false;
   heard_us_ = active_us_ = silence_us_ = now;
   silences_ = 0;
@@ -125,7 +132,7 @@ bool LinkFlow::on_lines(std::uint32_t lines, bool again, std::uint16_t slot, Pos
       idle_ = true;
       window_ = std::min(window_, congestion::first_window(frame_lines_));
     }
-    heard_us_ = now;
+    if (silences_ == 0) heard_us_ = now;  // what goes out again does not end a silence
   }
   active_us_ = now;
   round_.peak = std::max(round_.peak, inflight_);
@@ -187,15 +194,22 @@ void LinkFlow::sample(Microseconds rtt_us, Microseconds now) {
   }
   srtt8_ = std::max<Microseconds>(srtt8_, 8);
   const Microseconds most = std::max(times_.retransmit_us, times_.retransmit_max_us);
-  timeout_us_ = std::clamp(srtt8_ / 4 + var4_ + times_.ack_delay_us, times_.retransmit_us, most);
-  window_us_ = srtt8_ / 64 + times_.ack_delay_us;
+  const Microseconds least = std::clamp(kLeastTimeoutUs, times_.retransmit_us, most);
+  timeout_us_ = std::clamp(srtt8_ / 4 + var4_ + times_.ack_delay_us, least, most);
+  set_reorder_window();
   if (now - least_since_us_ > kLeastSpanUs) {
     least_before_us_ = least_us_;
     least_us_ = kNever;
     least_since_us_ = now;
+    patience_ = std::max(patience_ / 2, std::uint32_t{1});
   }
   least_us_ = std::min(least_us_, rtt_us);
   if (round_rtt_us_ == 0 || rtt_us < round_rtt_us_) round_rtt_us_ = rtt_us;
+}
+
+void LinkFlow::set_reorder_window() {
+  // An acknowledgement that nobody asked for waits for the receiver's timer, and like an answer for its processor.
+  window_us_ = std::min(patience_ * (srtt8_ / 32 + var4_ + kAckDelays * times_.ack_delay_us), timeout_us_ / 2);
 }
 
 void LinkFlow::on_lost(Loss loss, std::uint32_t lines) {
@@ -230,7 +244,7 @@ void LinkFlow::on_timeout(Microseconds now) {
 
 std::optional<Microseconds> LinkFlow::tail_probe_at(Microseconds sent_us) const {
   if (!measured() || tail_probed_) return std::nullopt;
-  return (later(sent_us, heard_us_) ? sent_us : heard_us_) + srtt8_ / 4 + times_.ack_delay_us;
+  return (later(sent_us, heard_us_) ? sent_us : heard_us_) + srtt8_ / 4 + kAckDelays * times_.ack_delay_us;
 }
 
 congestion::Round LinkFlow::take_round(Microseconds now) {

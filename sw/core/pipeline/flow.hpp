@@ -30,7 +30,7 @@ struct FlowReport {
   Microseconds srtt_us = 0, least_us = 0, timeout_us = 0;
   std::uint64_t lost_nak = 0, lost_link = 0, lost_timeout = 0;  ///< lines sent again, by how the loss was found
   std::uint64_t marked = 0;                                     ///< frames
-  std::uint64_t rounds = 0, reordered = 0, tail_probes = 0;
+  std::uint64_t rounds = 0, reordered = 0, wrong = 0, tail_probes = 0;
   congestion::Limit limit = congestion::Limit::application;  ///< of the last round
 
   /// Windows, paces and counts are sums; times stay those of the first.
@@ -117,6 +117,14 @@ class LinkFlow {
     ++report_.reordered;
     reordered_ = over_ = true;
   }
+  /// Lines that were called lost because later ones were delivered were acknowledged before they were sent again: their
+  /// acknowledgement only took longer.
+  void on_wrongly_lost() {
+    ++report_.wrong;
+    reordered_ = over_ = true;
+    if (patience_ < kMostPatience) patience_ *= 2;
+    set_reorder_window();
+  }
   /// A slot timed out. In silence: nothing was acknowledged on the link for as long.
   void on_timeout(Microseconds now);
   /// A frame that was sent at `sent_us` was delivered.
@@ -151,6 +159,7 @@ class LinkFlow {
 
  private:
   void sample(Microseconds rtt_us, Microseconds now);
+  void set_reorder_window();
   void refill(Microseconds now);
 
   bool on_ = false;
@@ -168,6 +177,9 @@ class LinkFlow {
   bool asked_ = false, peer_answers_ = false;
   Microseconds srtt8_ = 0, var4_ = 0;  ///< srtt times 8, variation times 4
   Microseconds timeout_us_ = 0, window_us_ = 0;
+  /// How often the reorder window has doubled since it was too short, as a factor.
+  static constexpr std::uint32_t kMostPatience = 64;
+  std::uint32_t patience_ = 1;
   static constexpr Microseconds kNever = ~Microseconds{0};
   Microseconds least_us_ = kNever, least_before_us_ = kNever, least_since_us_ = 0;
 

@@ -528,7 +528,7 @@ void Pipeline::take_ack(std::uint16_t slot, const Header& header, Microseconds n
     }
     LinkFlow& flow = links_[row.link].flow;
     flow.remove(landed);
-    if (flow.on()) on_acked(slot, acked, now);
+    if (flow.on()) on_acked(slot, acked, acked != landed, now);
   }
   const Position limit = header.ack + header.credit;
   if (later(limit, row.limit)) {

@@ -182,6 +182,7 @@ class Pipeline {
     Microseconds nak_us = 0;    ///< when a NAK made the slot go back
     std::uint16_t granted = 0;  ///< lines that the slot, woken from its link's queue, may send
     bool nak_waits = false;     ///< nothing was acknowledged since
+    bool overtaken = false;     ///< it went back because others were delivered, and nothing was acknowledged since
     bool owes_answer = false;
   };
 
@@ -214,7 +215,7 @@ class Pipeline {
   void see_round(std::uint16_t link) {
     if (links_[link].flow.round_over()) rounds_.set(link);
   }
-  void on_acked(std::uint16_t slot, std::uint32_t acked, Microseconds now);
+  void on_acked(std::uint16_t slot, std::uint32_t acked, bool before_sent_again, Microseconds now);
   void take_ack(std::uint16_t slot, const Header& header, Microseconds now);
   void take_lines(std::uint16_t slot, const Header& header, std::span<const std::byte> payload, Microseconds now);
   void write_lines(std::uint16_t slot, std::span<const std::byte> payload);

@@ -1,6 +1,7 @@
 // The pipeline's part of congestion control: slots that wait for their link, frames that are timed, losses that are
 // found on the link as a whole (docs/protocol.md, C1 to C10).
 #include <algorithm>
+#include <utility>
 
 #include "core/pipeline/pipeline.hpp"
 
@@ -179,11 +180,12 @@ void Pipeline::take_control_flags(std::uint16_t slot, const Header& header, bool
   make_ready(slot);
 }
 
-void Pipeline::on_acked(std::uint16_t slot, std::uint32_t acked, Microseconds now) {
+void Pipeline::on_acked(std::uint16_t slot, std::uint32_t acked, bool before_sent_again, Microseconds now) {
   const SlotRow& row = rows_[slot];
   LinkFlow& flow = links_[row.link].flow;
   Sending& sending = sending_[slot];
   flow.on_acked(acked, now);
+  if (std::exchange(sending.overtaken, false) && before_sent_again) flow.on_wrongly_lost();
   if (sending.nak_waits) {
     sending.nak_waits = false;
     // C9: what was sent again cannot have been acknowledged yet.
@@ -212,6 +214,7 @@ void Pipeline::go_back(std::uint16_t slot, Loss loss, Microseconds now) {
     Sending& sending = sending_[slot];
     sending.again_until = row.high;
     sending.nak_waits = loss == Loss::nak;
+    sending.overtaken = loss == Loss::link;
     sending.nak_us = now;
   }
   flow.remove(lines);
