@@ -411,7 +411,7 @@ TEST(pipelineControl, WhatIsSlightlyLateIsNotLost) {
   link.round_trip(10'000);
   link.a.write(1, 1);
   const auto late = link.a.frames();
-  link.pass(1'500);  // less than an eighth of the round trip and the peer's delay
+  link.pass(3'000);  // less than an eighth of the round trip and two of the peer's delays
   link.a.write(2, 1);
   link.round_trip(10'000);
   link.pass(1'000);
@@ -428,7 +428,7 @@ TEST(pipelineControl, ATailThatIsLostIsProbedForAndFound) {
   link.round_trip(50'000);
   link.a.write(1, 1);
   ASSERT_EQ(link.a.frames().size(), 1U);  // lost, and nothing comes after it
-  link.pass(100'000);
+  link.pass(101'000);
   EXPECT_TRUE(link.a.frames().empty());
   link.pass(1'000);
   const auto probe = link.a.frames();

@@ -22,6 +22,8 @@ constexpr Microseconds kLeastSpanUs = 10'000'000;
 /// Longer round trips are not believed.
 constexpr Microseconds kMostRttUs = 1U << 26;
 constexpr Microseconds kNoReorderWindow = 0x7fff'ffff;
+/// A receiver that looks at its timers now and then acknowledges after so many ack delays at most.
+constexpr Microseconds kAckDelays = 2;
 
 bool later(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::int32_t>(a - b) > 0;
@@ -125,7 +127,7 @@ bool LinkFlow::on_lines(std::uint32_t lines, bool again, std::uint16_t slot, Pos
       idle_ = true;
       window_ = std::min(window_, congestion::first_window(frame_lines_));
     }
-    heard_us_ = now;
+    if (silences_ == 0) heard_us_ = now;  // what goes out again does not end a silence
   }
   active_us_ = now;
   round_.peak = std::max(round_.peak, inflight_);
@@ -188,7 +190,7 @@ void LinkFlow::sample(Microseconds rtt_us, Microseconds now) {
   srtt8_ = std::max<Microseconds>(srtt8_, 8);
   const Microseconds most = std::max(times_.retransmit_us, times_.retransmit_max_us);
   timeout_us_ = std::clamp(srtt8_ / 4 + var4_ + times_.ack_delay_us, times_.retransmit_us, most);
-  window_us_ = srtt8_ / 64 + times_.ack_delay_us;
+  window_us_ = srtt8_ / 64 + kAckDelays * times_.ack_delay_us;
   if (now - least_since_us_ > kLeastSpanUs) {
     least_before_us_ = least_us_;
     least_us_ = kNever;
@@ -230,7 +232,7 @@ void LinkFlow::on_timeout(Microseconds now) {
 
 std::optional<Microseconds> LinkFlow::tail_probe_at(Microseconds sent_us) const {
   if (!measured() || tail_probed_) return std::nullopt;
-  return (later(sent_us, heard_us_) ? sent_us : heard_us_) + srtt8_ / 4 + times_.ack_delay_us;
+  return (later(sent_us, heard_us_) ? sent_us : heard_us_) + srtt8_ / 4 + kAckDelays * times_.ack_delay_us;
 }
 
 congestion::Round LinkFlow::take_round(Microseconds now) {
