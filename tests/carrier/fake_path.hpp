@@ -26,6 +26,7 @@ class FakeCarrier final : public carriers::Carrier {
   std::size_t limit = 1000;    ///< frames that may be under way
   std::size_t sent = 0;        ///< but path frames
   unsigned lost_percent = 0;   ///< of what is sent
+  bool controlled = false;     ///< whoever sends has to control congestion
   std::mt19937_64 random{1};
 
   void set_up(bool up, std::string reason = "path") { news_.push_back({up, std::move(reason)}); }
@@ -34,6 +35,7 @@ class FakeCarrier final : public carriers::Carrier {
 
   std::string_view name() const override { return "fake"; }
   std::size_t lines_per_frame() const override { return lines_; }
+  bool needs_congestion_control(std::uint16_t) const override { return controlled; }
   std::size_t room(std::uint16_t) const override {
     return up_ && peer->arriving_.size() < limit ? limit - peer->arriving_.size() : 0;
   }

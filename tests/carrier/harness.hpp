@@ -41,6 +41,7 @@ class Recorder final : public carriers::FrameSink {
     events.push_back({link, is_up, std::string(reason)});
     up[link] = is_up;
   }
+  void on_marked(std::uint16_t link, std::uint32_t marked_frames) override { marked[link] += marked_frames; }
   bool is_up(std::uint16_t link) const {
     const auto found = up.find(link);
     return found != up.end() && found->second;
@@ -54,6 +55,7 @@ class Recorder final : public carriers::FrameSink {
   std::size_t count = 0;
   std::vector<Event> events;
   std::map<std::uint16_t, bool> up;
+  std::map<std::uint16_t, std::uint32_t> marked;
 };
 
 /// Frames with their payload: a TxFrame only points at it.

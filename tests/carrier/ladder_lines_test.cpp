@@ -32,6 +32,7 @@ struct Node {
     for (std::size_t i = 0; i < kRungs; ++i) {
       paths[i] = std::make_unique<FakeCarrier>(i == 0 ? 5 : 20);
       paths[i]->random.seed(random());
+      paths[i]->controlled = i == 0;
       rungs.push_back({kNames[i], paths[i].get(), 300'000, i > 0, i > 0 ? 1'000'000U : 0U});
     }
     LadderOptions options;

@@ -67,6 +67,71 @@ TEST(CarrierUdp, LinesPerFrameFollowTheMtu) {
   EXPECT_THROW(lines(65536, "127.0.0.1:0"), std::invalid_argument);
 }
 
+/// Sends frames of one size from `peer` in one piece, with the traffic class `ecn`.
+void send_marked(const Peer& peer, const Address& to, const Bytes& bytes, std::uint16_t segment, int ecn) {
+  const bool four = to.family() == AF_INET;
+  ASSERT_TRUE(
+      carriers::set_option(peer.socket.get(), four ? IPPROTO_IP : IPPROTO_IPV6, four ? IP_TOS : IPV6_TCLASS, ecn));
+  ASSERT_TRUE(carriers::set_option(peer.socket.get(), IPPROTO_UDP, UDP_SEGMENT, segment));
+  peer.send(to, bytes);
+}
+
+TEST(CarrierUdp, CongestionMarksAreToldForEveryFrame) {
+  for (const bool offloads : {false, true}) {
+    for (const char* bind : {"127.0.0.1:0", "[::1]:0"}) {
+      UdpCarrier carrier(options(offloads, bind));
+      if (!has(carrier, "ecn")) GTEST_SKIP() << "this kernel tells no traffic class";
+      Peer peer;
+      peer.socket = carriers::bound_socket(Address::parse(bind), SOCK_DGRAM);
+      peer.address = Address::bound_to(peer.socket.get());
+      Recorder sink;
+      carrier.add_link(3, peer.address);
+      carrier.poll(now_us(), 1, sink);
+      const Address to = carrier.local_address();
+      constexpr std::uint16_t kSize = regs::kHeaderBytes + kLine;
+      send_marked(peer, to, Bytes(5 * kSize), kSize, 3);  // CE
+      send_marked(peer, to, Bytes(4 * kSize), kSize, 2);  // ECT(0)
+      send_marked(peer, to, Bytes(2 * kSize), kSize, 0);
+      send_marked(peer, to, Bytes(kSize), kSize, 3);
+      EXPECT_TRUE(pump({{&carrier, &sink}}, [&] { return sink.count == 12; }));
+      EXPECT_EQ(sink.marked[3], 6U) << bind << (offloads ? " with" : " without") << " offloads";
+    }
+  }
+}
+
+TEST(CarrierUdp, FramesSayThatTheyMayBeMarked) {
+  for (const bool ecn : {false, true}) {
+    UdpOptions with = options();
+    with.ecn = ecn;
+    UdpCarrier carrier(with);
+    EXPECT_EQ(has(carrier, "ecn"), ecn);
+    const Peer peer;
+    ASSERT_TRUE(carriers::set_option(peer.socket.get(), IPPROTO_IP, IP_RECVTOS, 1));
+    Recorder sink;
+    carrier.add_link(0, peer.address);
+    carrier.poll(now_us(), 1, sink);
+    Frames frames;
+    frames.add(0, kLine);
+    carrier.send(frames.list());
+    std::array<std::byte, 2048> bytes{};
+    alignas(cmsghdr) std::array<std::byte, 64> control{};
+    iovec piece{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    pollfd waits{peer.socket.get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&waits, 1, 20'000), 1);
+    ASSERT_GT(::recvmsg(peer.socket.get(), &message, 0), 0);
+    int tos = -1;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+      if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) tos = static_cast<int>(*CMSG_DATA(c)) & 3;
+    }
+    EXPECT_EQ(tos, ecn ? 2 : 0);
+  }
+}
+
 TEST(CarrierUdp, RunsAreHandedToTheKernelInOnePieceAndCutRight) {
   UdpCarrier carrier(options());
   if (!has(carrier, "gso")) GTEST_SKIP() << "this kernel has no UDP_SEGMENT";

@@ -102,10 +102,10 @@ TEST(congestionCubic, SlowStartEndsWhenTheRoundTripRises) {
   Path path;
   for (int i = 0; i < 4; ++i) path.grow(20'000);
   EXPECT_EQ(path.window, 3'520U);
-  EXPECT_EQ(path.grow(23'000), 3'520U + 3'520U / 4);  // conservative slow start
-  for (int i = 0; i < 4; ++i) path.grow(23'000);
+  EXPECT_EQ(path.grow(25'000), 3'520U + 3'520U / 4);  // conservative slow start
+  for (int i = 0; i < 4; ++i) path.grow(25'000);
   const std::uint32_t last = path.window;
-  path.grow(23'000);
+  path.grow(25'000);
   EXPECT_EQ(path.window, last);  // the sixth: out of slow start
   EXPECT_EQ(path.state.threshold, last);
 }
@@ -193,7 +193,7 @@ TEST(congestionCubic, AReorderingIsUndone) {
   path.lose(20'000);
   Round lost = path.round(20'000);
   lost.loss = true;
-  lost.lost_link = 22;
+  lost.lost_timeout = 22;
   const std::uint32_t window = path.decide(lost);
   EXPECT_EQ(path.decide(round), window);
 }

@@ -276,16 +276,16 @@ TEST(pipelineControl, TheTimeoutFollowsTheRoundTrip) {
     link.a.write(0, 4);
     link.a.now += 10'000;  // asks only so often
     link.b.now += 10'000;
-    link.round_trip(50'000);
+    link.round_trip(150'000);
     link.b.read(0, 4);
     link.pass(1'000);
   }
   // 2 srtt + 4 var, and the peer's delay; the variation has decayed.
   const auto report = link.a.pipe.flow(0).report();
-  EXPECT_EQ(report.srtt_us, 50'000U);
-  EXPECT_EQ(report.least_us, 50'000U);
-  EXPECT_GE(report.timeout_us, 101'000U);
-  EXPECT_LE(report.timeout_us, 104'000U);
+  EXPECT_EQ(report.srtt_us, 150'000U);
+  EXPECT_EQ(report.least_us, 150'000U);
+  EXPECT_GE(report.timeout_us, 301'000U);
+  EXPECT_LE(report.timeout_us, 304'000U);
 }
 
 TEST(pipelineControl, WhatWasSentTwiceIsNotTimed) {
@@ -391,7 +391,7 @@ TEST(pipelineControl, ASlotIsLostWhenLaterFramesOfTheLinkArrived) {
   ASSERT_NE(link.a.pipe.flow(0).report().srtt_us, 0U);
   link.a.write(1, 1);
   ASSERT_EQ(link.a.frames().size(), 1U);  // lost
-  link.pass(5'000);
+  link.pass(16'000);
   link.a.write(2, 1);
   link.round_trip(10'000);
   link.pass(1'000);
@@ -411,7 +411,7 @@ TEST(pipelineControl, WhatIsSlightlyLateIsNotLost) {
   link.round_trip(10'000);
   link.a.write(1, 1);
   const auto late = link.a.frames();
-  link.pass(1'500);  // less than an eighth of the round trip and the peer's delay
+  link.pass(3'000);  // less than an eighth of the round trip and two of the peer's delays
   link.a.write(2, 1);
   link.round_trip(10'000);
   link.pass(1'000);
@@ -421,6 +421,30 @@ TEST(pipelineControl, WhatIsSlightlyLateIsNotLost) {
   EXPECT_EQ(link.a.pipe.flow(0).report().lost_link, 0U);
 }
 
+/// The peer had it, and was busy: the decrease is undone, and the link is patient from then on.
+TEST(pipelineControl, AnAcknowledgementThatTookLongerIsNoLoss) {
+  Link link(8);
+  link.window(1'000);
+  link.a.write(0, 1);
+  link.round_trip(10'000);
+  link.a.write(1, 1);
+  link.b.receive(link.a.frames());
+  link.pass(1'000);
+  const auto late = link.b.frames();
+  ASSERT_FALSE(late.empty());
+  link.pass(16'000);
+  link.a.write(2, 1);
+  link.round_trip(10'000);
+  link.pass(1'000);
+  link.a.receive(link.b.frames());
+  link.a.pass(500);
+  ASSERT_EQ(link.a.pipe.flow(0).report().lost_link, 1U);
+  link.a.receive(late);
+  EXPECT_EQ(link.a.pipe.flow(0).report().wrong, 1U);
+  EXPECT_TRUE(link.a.pipe.take_round(0, link.a.now).reordered);
+  EXPECT_TRUE(link.a.frames().empty()) << "nothing is sent again";
+}
+
 TEST(pipelineControl, ATailThatIsLostIsProbedForAndFound) {
   Link link(2);
   link.window(1'000);
@@ -428,7 +452,7 @@ TEST(pipelineControl, ATailThatIsLostIsProbedForAndFound) {
   link.round_trip(50'000);
   link.a.write(1, 1);
   ASSERT_EQ(link.a.frames().size(), 1U);  // lost, and nothing comes after it
-  link.pass(100'000);
+  link.pass(101'000);
   EXPECT_TRUE(link.a.frames().empty());
   link.pass(1'000);
   const auto probe = link.a.frames();
@@ -495,7 +519,7 @@ TEST(pipelineControl, ALinkThatWasIdleBeginsSmall) {
   link.a.write(0, 4);
   link.round_trip(1'000);
   EXPECT_EQ(link.a.pipe.flow(0).report().window, 100'000U);
-  link.pass(200'000);
+  link.pass(201'000);
   link.a.write(0, 400);
   link.a.frames();
   EXPECT_EQ(link.inflight(), congestion::first_window(kFrame));

@@ -24,7 +24,7 @@ class FrameSink {
   /// one. One that is up is reported up again when it takes another path: frames in flight may be lost, and
   /// lines_per_frame_of() and retransmit_floor_us() may have changed. Not called when a link is removed.
   virtual void on_link(std::uint16_t link, bool up, std::string_view reason) = 0;
-  /// `frames` frames of `link` arrived with a congestion mark of the network (ECN CE), beside on_frame().
+  /// The next `frames` frames of `link` arrived with a congestion mark of the network (ECN CE): before on_frame().
   virtual void on_marked(std::uint16_t /*link*/, std::uint32_t /*frames*/) {}
 };
 

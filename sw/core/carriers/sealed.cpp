@@ -115,6 +115,7 @@ void SealedCarrier::send(std::span<const pipeline::TxFrame> frames) {
 }
 
 void SealedCarrier::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
+  const std::uint32_t marked = std::exchange(marked_, 0);
   const Link* const found = find(link);
   if (found == nullptr) return;
   std::span<const std::byte> clear = frame;
@@ -126,6 +127,7 @@ void SealedCarrier::on_frame(std::uint16_t link, std::span<const std::byte> fram
   ++rx_frames_;
   ++delivered_;
   rx_bytes_ += clear.size();
+  if (marked != 0) sink_->on_marked(link, marked);
   sink_->on_frame(link, clear);
 }
 

@@ -58,9 +58,8 @@ class SealedCarrier final : public Carrier, private FrameSink {
 
   void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
-  void on_marked(std::uint16_t link, std::uint32_t frames) override {
-    if (sink_ != nullptr) sink_->on_marked(link, frames);
-  }
+  /// Of the frame that comes next: who cannot seal one cannot slow the link by marks.
+  void on_marked(std::uint16_t /*link*/, std::uint32_t frames) override { marked_ = frames; }
   Link& add(std::uint16_t link);
   const Link* find(std::uint16_t link) const noexcept;
   void look_at(std::uint16_t number, FrameSink& sink);
@@ -74,6 +73,7 @@ class SealedCarrier final : public Carrier, private FrameSink {
   std::vector<std::uint16_t> sealed_links_;
   FrameSink* sink_ = nullptr;  ///< during poll()
   std::size_t delivered_ = 0;  ///< in this poll()
+  std::uint32_t marked_ = 0;   ///< of the frame that comes next
   bool look_ = false;
   bool keys_changed_ = false;
   std::vector<std::byte> sealed_;  ///< of a batch

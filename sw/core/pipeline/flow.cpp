@@ -209,7 +209,7 @@ void LinkFlow::sample(Microseconds rtt_us, Microseconds now) {
 
 void LinkFlow::set_reorder_window() {
   // An acknowledgement that nobody asked for waits for the receiver's timer, and like an answer for its processor.
-  window_us_ = std::min(patience_ * (srtt8_ / 32 + var4_ + kAckDelays * times_.ack_delay_us), timeout_us_ / 2);
+  window_us_ = std::min(patience_ * (srtt8_ / 32 + var4_ / 2 + kAckDelays * times_.ack_delay_us), timeout_us_ / 2);
 }
 
 void LinkFlow::on_lost(Loss loss, std::uint32_t lines) {
