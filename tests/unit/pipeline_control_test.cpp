@@ -442,7 +442,7 @@ TEST(pipelineControl, AnAcknowledgementThatTookLongerIsNoLoss) {
   link.a.receive(late);
   EXPECT_EQ(link.a.pipe.flow(0).report().wrong, 1U);
   EXPECT_TRUE(link.a.pipe.take_round(0, link.a.now).reordered);
-  EXPECT_TRUE(link.a.frames().empty()) << "nothing is sent again";
+  for (const Bytes& frame : link.a.frames()) EXPECT_NE(header_of(frame).type, regs::FrameType::data) << "sent again";
 }
 
 TEST(pipelineControl, ATailThatIsLostIsProbedForAndFound) {
