@@ -39,7 +39,7 @@ from cells import MATRICES, parse_cell  # noqa: E402
 QUICK_FACTOR = 0.4
 DELAY_MBIT = 100
 DELAY_TABLES = '[congestion]\nalgorithm = "delay"\n'
-TABLE = ("added delay", "largest added delay", "utilisation", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
+TABLE = ("added delay", "largest added delay", "utilisation", "passed", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
 QUEUES_SHOWN = ("cubic", "bbr", "slotwire", "delay")
 
 
