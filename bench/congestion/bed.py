@@ -23,8 +23,6 @@ TCP_PORT = 5000
 # Where programs of this benchmark are; the nodes' may be elsewhere (Bed.programs).
 TOOLS = nodes.BIN
 SAMPLES_MS = 50  # of the queue's length
-# Everything that sends or receives; on a machine that does other things too, waiting for a processor would count as the network's delay.
-NICENESS = -10
 # Frames that may wait between a namespace and the bottleneck, which is to be the only place where any are dropped.
 DEVICE_QUEUE = 20_000
 # The kernel's buffers for TCP may hold any path of the matrix.
@@ -229,7 +227,7 @@ class Bed:
                 raise Failed(f"setting up the namespace '{side}': {done.stderr.strip()}")
 
     def inside(self, side):
-        return ["nsenter", f"--net={self.spaces[side]}", "nice", "-n", str(NICENESS), "setpriv", "--pdeathsig", "TERM"]
+        return ["nsenter", f"--net={self.spaces[side]}", "setpriv", "--pdeathsig", "TERM"]
 
     def report(self):
         """What the bottleneck has done since the last report."""

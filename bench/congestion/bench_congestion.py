@@ -36,10 +36,10 @@ import plots  # noqa: E402
 from bed import TOOLS, Bed, Failed  # noqa: E402
 from cells import MATRICES, parse_cell  # noqa: E402
 
-QUICK_FACTOR = 0.4
+QUICK_FACTOR = 0.3
 DELAY_MBIT = 100
 DELAY_TABLES = '[congestion]\nalgorithm = "delay"\n'
-TABLE = ("added delay", "largest added delay", "utilisation", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
+TABLE = ("added delay", "largest added delay", "utilisation", "passed", "Jain's index", "share beside cubic", "mean queue", "dropped", "marked", "sent again", "timeouts", "late frames", "load")
 QUEUES_SHOWN = ("cubic", "bbr", "slotwire", "delay")
 
 
@@ -179,7 +179,7 @@ def main():
     parser.add_argument("--cell", action="append", default=[], type=parse_cell, help='only this one, such as "100/20/1/0/ecn"; may be repeated')
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--contenders", default=".", metavar="REGEX", help="only those whose name fits")
-    parser.add_argument("--time-factor", type=float, help="by which warm-ups and windows are longer; default: 1, quick: 0.4")
+    parser.add_argument("--time-factor", type=float, help="by which warm-ups and windows are longer; default: 1, quick: 0.3")
     parser.add_argument("--seed", type=int, default=1, help="of the random loss")
     parser.add_argument("--bin", default=TOOLS, help="where slotwired and slotwire are")
     parser.add_argument("--tables", default="", help="tables for the nodes' configurations")

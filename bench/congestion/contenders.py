@@ -12,9 +12,11 @@ CONNECTIONS = 8  # of a link that is not "1,000 slots"
 SLOTS = 1000
 LEAST_RING, LARGEST_RING, LEAST_SLOTS_RING = 16 << 10, 2 << 20, 4 << 10
 DRAIN_S = 30
+# Payload is at most 1448 of 1538 bytes of the wire. More than this: a sink read what had waited for it since before the window.
+MOST_PAYLOAD = 0.96
 LARGEST_SHARE = 1000  # which also stands for "the cubic flow got nothing"
 ECHOES = 50
-UNITS = {"added delay": "ms", "largest added delay": "ms", "utilisation": "of the rate", "Jain's index": "", "share beside cubic": "of a cubic flow's", "mean queue": "ms", "largest queue": "ms",
+UNITS = {"passed": "of the rate", "added delay": "ms", "largest added delay": "ms", "utilisation": "of the rate", "Jain's index": "", "share beside cubic": "of a cubic flow's", "mean queue": "ms", "largest queue": "ms",
          "dropped": "% of the frames", "marked": "% of the frames", "sent again": "% of the lines", "timeouts": "", "late frames": "%", "load": "processes"}
 
 
@@ -126,6 +128,12 @@ def run_flows(bed, pairs, flows, times, contender):
             "device_drops": bed.device_drops() - drops, "load": load}
 
 
+def passed(cell, run):
+    """What the bottleneck let through in the window, headers and what was sent again included, over its rate."""
+    path = run["report"]["to_right"]
+    return path["bytes"] * 8 / path["over_s"] / 1e6 / cell.megabits
+
+
 def figures_of(cell, contender, run):
     """Figures by name, and the throughput of each flow over time."""
     links = [result for result in run["results"] if result.name.startswith("link")]
@@ -133,7 +141,7 @@ def figures_of(cell, contender, run):
     rate = lambda result: result.megabits(run["begin"], run["end"])
     path = run["report"]["to_right"]
     offered = path["packets"] + path["dropped_queue"] + path["dropped_random"] or 1
-    figures = {"utilisation": sum(map(rate, run["results"])) / cell.megabits, "mean queue": path["mean_queueing_ms"],
+    figures = {"utilisation": sum(map(rate, run["results"])) / cell.megabits, "passed": passed(cell, run), "mean queue": path["mean_queueing_ms"],
                "largest queue": path["largest_queueing_ms"], "dropped": 100 * path["dropped_queue"] / offered}
     if cell.ecn:
         figures["marked"] = 100 * path["marked"] / offered
@@ -186,5 +194,9 @@ def measure(bed, contender, factor):
         bed.settle()
     if run["device_drops"]:
         notes.append(f"{run['device_drops']} frames were dropped outside of the bottleneck")
+    figures = figures_of(bed.cell, contender, run)
+    if figures["utilisation"] > MOST_PAYLOAD * figures["passed"]:
+        notes.append(f"a sink was behind when the window began: {figures['utilisation']:.3g} of the rate was read as payload while "
+                     f"{figures['passed']:.3g} passed")
     queue = [(round(at - run["start"], 3), wait) for at, wait in bed.queue_over_time(run["start"], run["end"])]
-    return figures_of(bed.cell, contender, run), notes, rates_over_time(run), queue
+    return figures, notes, rates_over_time(run), queue

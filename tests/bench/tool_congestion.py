@@ -42,13 +42,14 @@ class Computed(unittest.TestCase):
 
     def test_a_share_is_the_links_over_the_cubic_flows(self):
         cell = cells.Cell(10, 20)
-        path = {"packets": 80, "dropped_queue": 20, "dropped_random": 0, "marked": 0, "mean_queueing_ms": 3, "largest_queueing_ms": 9, "late": 0}
+        path = {"packets": 80, "bytes": 1_000_000, "over_s": 1, "dropped_queue": 20, "dropped_random": 0, "marked": 0, "mean_queueing_ms": 3, "largest_queueing_ms": 9, "late": 0}
         counters = lambda lines, again: [{"left": {"tx_lines": lines, "tx_lines_again": again, "timeouts": again}}]
         run = {"begin": 1, "end": 2, "report": {"to_right": path}, "load": 1, "before": counters(100, 10), "after": counters(300, 60),
                "results": [result("link 0", [(1, 0), (2, 500_000)]), result("cubic 0", [(1, 0), (2, 250_000)])]}
         figures = contenders.figures_of(cell, contenders.Contender("beside cubic", links=1, cubic=1), run)
         self.assertAlmostEqual(figures["share beside cubic"], 2)
         self.assertAlmostEqual(figures["utilisation"], 0.6)
+        self.assertAlmostEqual(figures["passed"], 0.8)
         self.assertAlmostEqual(figures["dropped"], 20)
         self.assertAlmostEqual(figures["sent again"], 25)
         self.assertEqual(figures["timeouts"], 50)
