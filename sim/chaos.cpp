@@ -127,6 +127,7 @@ void World::toggle_link(std::uint16_t node, std::uint16_t peer) {
     ++result_.link_cuts;
   } else {
     n.pipe->link_up(peer, now());
+    begin_control(node, peer);
   }
   n.up[peer] = !n.up[peer];
   n.blocked[peer] = false;
@@ -142,7 +143,9 @@ void World::start_life(std::uint16_t node) {
   for (std::uint16_t link = 0; link < node_count(); ++link) n.pipe->set_link(link, n.config[link]);
   n.blocked.assign(nodes_.size(), false);
   for (std::uint16_t link = 0; link < node_count(); ++link) {
-    if (link != node && n.up[link]) n.pipe->link_up(link, now());
+    if (link == node || !n.up[link]) continue;
+    n.pipe->link_up(link, now());
+    begin_control(node, link);
   }
 }
 

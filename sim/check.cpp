@@ -26,10 +26,27 @@ void World::check() {
       check_pair(pairing, 1);
     }
   }
+  if (result_.controlled) {
+    for (std::uint16_t n = 0; n < node_count(); ++n) check_links(n);
+  }
   for (std::size_t n = 0; n < nodes_.size(); ++n) {
     if (nodes_[n].pipe->counter(regs::Counter::drop_overrun) != 0) {
       throw Violated{"node " + std::to_string(n) + ": a frame came that the output space has no room for"};
     }
+  }
+}
+
+void World::check_links(std::uint16_t node) {
+  pipeline::Pipeline& pipe = *nodes_[node].pipe;
+  for (std::uint16_t link = 0; link < node_count(); ++link) {
+    const auto complain = [&](const std::string& what) {
+      throw Violated{"node " + std::to_string(node) + ", link " + std::to_string(link) + ": " + what};
+    };
+    const std::uint32_t counted = pipe.flow(link).inflight(), summed = pipe.inflight_of_slots(link);
+    if (counted != summed) {
+      complain(std::to_string(counted) + " lines are counted in flight, the slots have " + std::to_string(summed));
+    }
+    if (pipe.stalled(link, now())) complain("slots wait for the link, and nothing will wake them");
   }
 }
 

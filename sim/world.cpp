@@ -21,7 +21,13 @@ World::World(const Options& options)
   build();
 }
 
+bool World::controlled() const {
+  if (options_.broken != nullptr || options_.control == Control::never) return false;
+  return options_.control == Control::always || mix(options_.seed ^ 0xcc) % 3 == 0;
+}
+
 void World::build() {
+  result_.controlled = controlled();
   const std::uint32_t count = random_.between(2, 4);
   network_.emplace(count, random_);
   chaos_permille_ = random_.between(1, 16);
@@ -41,6 +47,16 @@ void World::build() {
                              .retransmit_us = first,
                              .retransmit_max_us = first * random_.between(1, 50),
                              .ack_delay_us = random_.below(2'000)});
+    }
+    if (controlled()) {
+      // From a source of its own: what else happens in a run is as it is without.
+      Random random(mix(options_.seed) + n);
+      for (pipeline::LinkParameters& config : node.config) {
+        config.controlled = true;
+        config.congestion.kind = static_cast<congestion::Kind>(random.below(3));
+        config.congestion.target_delay_us = random.between(50, 5'000);
+        config.congestion.rate_bits = std::uint64_t{random.between(1, 2'000)} * 1'000'000;
+      }
     }
     start_life(n);
   }
@@ -184,6 +200,7 @@ void World::poll(std::uint16_t node, std::size_t frames) {
   note(What::poll, node, static_cast<std::uint32_t>(frames));
   if (random_.chance(700)) publish(node, random_.between(1, 8));
   take_events(node);
+  decide(node);
   transmit(node, frames);
 }
 
@@ -225,7 +242,19 @@ void World::transmit(std::uint16_t node, std::size_t frames) {
     if (link != node) refresh_block(node, link);
   }
   pipeline::TxFrame out[kMaxBurst];
+  std::vector<std::uint32_t> before;
+  if (result_.controlled) {
+    for (std::uint16_t link = 0; link < node_count(); ++link) before.push_back(n.pipe->flow(link).inflight());
+  }
   const std::size_t count = n.pipe->transmit(std::span(out).first(frames), now());
+  for (std::uint16_t link = 0; result_.controlled && link < node_count(); ++link) {
+    const pipeline::FlowReport flow = n.pipe->flow(link).report();
+    const std::uint32_t most = std::max({flow.window, before[link], std::uint32_t{n.config[link].lines_per_frame}});
+    if (flow.inflight <= most) continue;
+    throw Violated{"node " + std::to_string(node) + ": " + std::to_string(flow.inflight) +
+                   " lines are in flight on link " + std::to_string(link) + ", whose window is " +
+                   std::to_string(flow.window)};
+  }
   for (const pipeline::TxFrame& frame : std::span(out).first(count)) {
     Bytes bytes(std::begin(frame.header), std::end(frame.header));
     bytes.insert(bytes.end(), frame.payload.begin(), frame.payload.end());
@@ -268,6 +297,24 @@ std::uint32_t World::sweep(std::uint16_t node) {
   return nodes_[node].pipe->sweep(now(), random_.chance(900) ? 1000 : random_.between(1, 5));
 }
 
+// --- congestion control ---
+
+void World::begin_control(std::uint16_t node, std::uint16_t link) {
+  Node& n = nodes_[node];
+  const pipeline::LinkParameters& config = n.config[link];
+  if (!config.controlled) return;
+  n.control.resize(nodes_.size());
+  n.pipe->set_window(link, congestion::start(n.control[link], config.congestion, config.lines_per_frame), now());
+}
+
+void World::decide(std::uint16_t node) {
+  Node& n = nodes_[node];
+  for (std::size_t i = n.pipe->round_over(); i != pipeline::Pipeline::kNoLink; i = n.pipe->round_over()) {
+    const auto link = static_cast<std::uint16_t>(i);
+    n.pipe->set_window(link, congestion::decide(n.control[link], n.pipe->take_round(link, now())), now());
+  }
+}
+
 // --- the end of a run ---
 
 bool World::all_arrived() const {
@@ -305,6 +352,7 @@ void World::finish() {
       transmit(node, kMaxBurst);
       tamper_->before_sweep(nodes_[node].rows);
       wait = std::min(wait, nodes_[node].pipe->sweep(now(), 10'000));
+      decide(node);
     }
     while (deliver_one()) check();
     check();
@@ -330,6 +378,7 @@ void World::finish() {
     step = std::min<Time>(step, wait == 0 ? 1 : wait);
     for (const Node& n : nodes_) {
       if (n.pipe->ready()) step = 1;
+      if (n.pipe->paced()) step = std::min<Time>(step, 50);
     }
     time_ += std::max<Time>(step, 1);
   }

@@ -14,11 +14,15 @@
 
 namespace slotwire::sim {
 
+/// In which runs links are under congestion control.
+enum class Control : std::uint8_t { never, some, always };
+
 struct Options {
   std::uint64_t seed = 1;
-  std::uint32_t slots = 8;       ///< connections at most, 1..200
-  std::uint32_t steps = 20'000;  ///< before the network heals
-  const Break* broken = nullptr;
+  std::uint32_t slots = 8;        ///< connections at most, 1..200
+  std::uint32_t steps = 20'000;   ///< before the network heals
+  const Break* broken = nullptr;  ///< breaks tamper with rows, so their runs are not under congestion control
+  Control control = Control::some;
   Between* between = nullptr;  ///< none: frames go into the network as they are
 };
 
@@ -37,6 +41,7 @@ struct Result {
   Time heal_us = 0;  ///< from the healing of the network to the last line's release
   NetworkCounts network;
   std::array<std::uint64_t, regs::kCounterCount> counters{};  ///< over all nodes and their lives
+  bool controlled = false;
   std::uint64_t restarts = 0, takeovers = 0, rebinds = 0, link_cuts = 0, blocks = 0, faults = 0;
   std::optional<Violation> violation;
 };
@@ -61,6 +66,7 @@ class World {
     std::vector<End*> by_slot;
     std::vector<bool> up, forced_block, blocked;  ///< by link, which is the number of the node at its other end
     std::vector<pipeline::LinkParameters> config;
+    std::vector<congestion::State> control;  ///< by link
   };
   enum class What : std::uint8_t {
     act,
@@ -102,6 +108,9 @@ class World {
   bool deliver_one();
   std::uint32_t sweep(std::uint16_t node);
   void refresh_block(std::uint16_t node, std::uint16_t link);
+  bool controlled() const;
+  void begin_control(std::uint16_t node, std::uint16_t link);
+  void decide(std::uint16_t node);
   void finish();
   bool all_arrived() const;
   bool all_idle() const;
@@ -125,6 +134,7 @@ class World {
 
   // check.cpp: what must hold
   void check();
+  void check_links(std::uint16_t node);
   void check_end(const Pairing& pairing, End& end);
   void check_pair(const Pairing& pairing, unsigned writer) const;
   std::string name_of(const End& end) const;

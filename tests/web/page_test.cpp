@@ -16,7 +16,17 @@ Snapshot example() {
   snapshot.node = Json{{"node", "left"},
                        {"version", "1.2.3"},
                        {"card", "soft"},
-                       {"links", {{{"peer", "right"}, {"carrier", "udp"}, {"up", true}, {"control_connects", 3}}}},
+                       {"links",
+                        {{{"peer", "right"},
+                          {"carrier", "udp"},
+                          {"up", true},
+                          {"control_connects", 3},
+                          {"congestion",
+                           {{"algorithm", "cubic"},
+                            {"window_lines", 220},
+                            {"srtt_us", 500},
+                            {"lost_nak", 44},
+                            {"limited_by", "window"}}}}}},
                        {"counters", {{"tx_frames", 1234567890123}}},
                        {"services", {{{"service", "echo"}, {"processes", 2}}}}};
   const auto slot = [](std::uint32_t tail, std::uint32_t head, const char* fault) {
@@ -60,6 +70,10 @@ TEST(PageMetrics, AreWhatTheNodeSays) {
   EXPECT_TRUE(has(text, "slotwire_pipeline_tx_frames_total 1234567890123"));
   EXPECT_TRUE(has(text, "slotwire_link_up{peer=\"right\",carrier=\"udp\"} 1"));
   EXPECT_TRUE(has(text, "slotwire_link_control_connects_total{peer=\"right\"} 3"));
+  EXPECT_TRUE(has(text, "slotwire_link_window_lines{peer=\"right\"} 220"));
+  EXPECT_TRUE(has(text, "slotwire_link_round_trip_seconds{peer=\"right\"} 0.0005"));
+  EXPECT_TRUE(has(text, "slotwire_link_lost_nak_lines_total{peer=\"right\"} 44"));
+  EXPECT_TRUE(has(text, "slotwire_link_limited{peer=\"right\",algorithm=\"cubic\",by=\"window\"} 1"));
   EXPECT_TRUE(has(text, "slotwire_service_slots{service=\"echo\",role=\"client\"} 2"));
   EXPECT_TRUE(has(text, "slotwire_service_faulted_slots{service=\"echo\",role=\"client\"} 1"));
   EXPECT_TRUE(has(text, "slotwire_service_unsent_bytes{service=\"echo\",role=\"client\"} 256"));

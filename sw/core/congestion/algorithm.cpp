@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/congestion/decide.hpp"
+
 namespace slotwire::congestion {
 namespace {
 
@@ -81,7 +83,10 @@ Decision start(State& state, const Settings& settings, std::uint16_t frame_lines
 }
 
 Decision decide(State& state, const Round& round) {
-  const Algorithm& by = algorithm(state.settings.kind);
+  return decide_by(algorithm(state.settings.kind), state, round);
+}
+
+Decision decide_by(const Algorithm& by, State& state, const Round& round) {
   take_marks(state, round);
   if (round.idle) state.window = std::min(state.window, first_window(round.frame_lines));
   if (round.silent) {

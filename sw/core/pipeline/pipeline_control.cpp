@@ -47,7 +47,7 @@ bool Pipeline::stalled(std::uint16_t link, Microseconds now) {
   if (!l.up || !l.flow.on() || !l.flow.waiting->any() || room_.test(link) || paced_.test(link) || l.blocked) {
     return false;
   }
-  if (l.flow.granted() != 0) return false;
+  if (l.flow.granted() != 0 || l.flow.inflight() != 0) return false;  // what they become wakes who waits
   const std::size_t slot = l.flow.waiting->next(l.flow.cursor);
   return l.flow.fits(sendable(rows_[slot], memory_[slot]), now);
 }

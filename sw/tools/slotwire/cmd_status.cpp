@@ -235,6 +235,9 @@ void print_status(const Json& status) {
   print_clients(status);
   print_links(status.at("links"));
   print_encryption(status.at("links"));
+  if (const Table control = congestion_table(status.at("links")); !control.empty()) {
+    std::printf("\n%s", control.text().c_str());
+  }
   Table services({{"SERVICE"}, {"PROCESSES", true}});
   for (const Json& service : status.at("services"))
     services.add({text_of(service, "service"), text_of(service, "processes")});

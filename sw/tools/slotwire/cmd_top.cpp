@@ -155,6 +155,9 @@ void print_text(const View& view, std::size_t most) {
                rates.tx_again > 0 ? Colour::bad : Colour::none});
   }
   if (!links.empty()) std::printf("%s", links.text("").c_str());
+  if (const Table control = congestion_table(view.status.at("links")); !control.empty()) {
+    std::printf("%s", control.text("").c_str());
+  }
   Table slots({{"SLOT", true},
                {"SERVICE"},
                {"PROCESS"},
@@ -188,7 +191,8 @@ void print_json(const View& view, std::size_t most) {
   for (const Json& link : view.status.at("links")) {
     const Rates& rates = view.links.at(link.at("peer").get<std::string>());
     const LinkText said = describe_link(link);
-    links.push_back({{"peer", link.at("peer")},
+    links.push_back({{"congestion", link.value("congestion", Json())},
+                     {"peer", link.at("peer")},
                      {"carrier", said.carrier},
                      {"why", said.why},
                      {"up", link.at("up")},

@@ -33,4 +33,27 @@ LinkText describe_link(const Json& link) {
   return text;
 }
 
+Table congestion_table(const Json& links) {
+  Table table({{"LINK"},
+               {"ALGORITHM"},
+               {"WINDOW", true},
+               {"IN FLIGHT", true},
+               {"RTT us", true},
+               {"LEAST us", true},
+               {"LOST NAK", true},
+               {"TIMEOUT", true},
+               {"LINK", true},
+               {"MARKED", true},
+               {"LIMITED BY"}});
+  for (const Json& link : links) {
+    const auto found = link.find("congestion");
+    if (found == link.end()) continue;
+    const auto number = [&](const char* key) { return std::to_string(found->value(key, std::uint64_t{0})); };
+    table.add({text_of(link, "peer"), text_of(*found, "algorithm"), number("window_lines"), number("inflight_lines"),
+               number("srtt_us"), number("least_rtt_us"), number("lost_nak"), number("lost_timeout"),
+               number("lost_link"), number("marked"), text_of(*found, "limited_by")});
+  }
+  return table;
+}
+
 }  // namespace slotwire::cli

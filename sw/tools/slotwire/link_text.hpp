@@ -3,6 +3,7 @@
 #include <string>
 
 #include "tools/slotwire/control_client.hpp"
+#include "tools/slotwire/text.hpp"
 
 namespace slotwire::cli {
 
@@ -13,5 +14,8 @@ struct LinkText {
 
 /// `link`: one of `links` of a status.
 LinkText describe_link(const Json& link);
+
+/// What congestion control has of `links` of a status: a row for each link that is under it.
+Table congestion_table(const Json& links);
 
 }  // namespace slotwire::cli

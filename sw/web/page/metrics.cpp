@@ -167,6 +167,48 @@ void write_pipeline(Writer& out, const Json& node) {
   }
 }
 
+/// Of links under congestion control.
+void write_congestion(Writer& out, const Json& links) {
+  struct Family {
+    const char* key;
+    const char* name;
+    const char* help;
+    double unit;
+    bool counts;
+  };
+  static constexpr std::array<Family, 10> kFamilies{{
+      {"window_lines", "link_window_lines", "Lines that the link may have in flight.", 1, false},
+      {"inflight_lines", "link_inflight_lines", "Lines of the link that are not acknowledged.", 1, false},
+      {"srtt_us", "link_round_trip_seconds", "Smoothed round trip of the link.", 1e-6, false},
+      {"least_rtt_us", "link_least_round_trip_seconds", "Least round trip of the last seconds.", 1e-6, false},
+      {"lost_nak", "link_lost_nak_lines", "Lines sent again after a NAK.", 1, true},
+      {"lost_timeout", "link_lost_timeout_lines", "Lines sent again after a timeout.", 1, true},
+      {"lost_link", "link_lost_link_lines", "Lines sent again because later ones of the link arrived.", 1, true},
+      {"marked", "link_marked_frames", "Frames that the peer got with a congestion mark.", 1, true},
+      {"trips", "link_breaker_trips", "Times that congestion control took the link down.", 1, true},
+      {"rounds", "link_rounds", "Decisions of congestion control.", 1, true},
+  }};
+  const auto each = [&](auto&& write) {
+    for (const Json& link : links) {
+      if (const Json& control = member(link, "congestion"); control.is_object()) write(control, text(link, "peer"));
+    }
+  };
+  for (const Family& family : kFamilies) {
+    if (family.counts) {
+      out.counter(family.name, family.help);
+    } else {
+      out.gauge(family.name, family.help);
+    }
+    each([&](const Json& control, const std::string& peer) {
+      out.value(number(control, family.key) * family.unit, {{"peer", peer}});
+    });
+  }
+  out.gauge("link_limited", "1: what the link was limited by in its last round.");
+  each([&](const Json& control, const std::string& peer) {
+    out.value(1, {{"peer", peer}, {"algorithm", text(control, "algorithm")}, {"by", text(control, "limited_by")}});
+  });
+}
+
 void write_links(Writer& out, const Json& node) {
   const Json& links = member(node, "links");
   const auto each = [&](auto&& write) {
@@ -188,6 +230,7 @@ void write_links(Writer& out, const Json& node) {
   });
   out.counter("link_refused", "Messages of the peer that were refused.");
   each([&](const Json& link, const std::string& peer) { out.value(number(link, "refused"), {{"peer", peer}}); });
+  write_congestion(out, links);
 }
 
 void write_carriers(Writer& out, const Json& node) {

@@ -231,6 +231,9 @@ function show(state) {
     ["Carrier", (link) => link.carrier + (link.active && link.active !== link.carrier ? ` (${link.active} now)` : "") + (link.carrier_up ? "" : ", down")],
     ["Control", (link) => link.control_up ? "up" : "down"],
     ["Encryption", (link) => link.encryption],
+    ["Sends by", (link) => link.congestion ? `${link.congestion.algorithm}, limited by ${link.congestion.limited_by}` : ""],
+    ["Window, in flight", (link) => link.congestion ? `${number.format(link.congestion.window_lines)}, ${number.format(link.congestion.inflight_lines)}` : "", "number"],
+    ["Round trip", (link) => link.congestion ? `${number.format(link.congestion.srtt_us)} µs` : "", "number"],
     ["Control connections", (link) => number.format(link.control_connects), "number"],
     ["Remarks", (link) => link.reason || ""],
   ], node.links, "this node talks to no other ([[link]] in its configuration)");

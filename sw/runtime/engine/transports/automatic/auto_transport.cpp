@@ -246,7 +246,7 @@ void AutoTransport::begin(Route& route, const control::PeerHello& hello) {
     ladder_->limit_lines(link, rung(Way::udp), std::size_t{hello.frame_lines} + (sealed ? 1 : 0));
   }
   sealed_->join(route.link, nullptr);
-  pipeline::LinkParameters figures = link_figures(config_, link, hello);
+  pipeline::LinkParameters figures = link_figures(config_, route.link, hello);
   figures.lines_per_frame = pipeline::kMaxLinesPerFrame;  // each carrier has its own limit
   card_->card().set_route(link, driver::OverCarrier{sealed_->carrier()}, figures);
   if ((rungs_of(route.ways) >> (http_ ? rung(Way::http) : kWays) & 1U) != 0) {
