@@ -1,4 +1,5 @@
 """slotwired as an operator meets it."""
+import signal
 import unittest
 
 from nodes import NodeTest, run
@@ -19,6 +20,25 @@ class Engine(NodeTest):
         for _ in range(20):
             self.assertEqual(self.left.stop(), 0)
             self.left.start()
+
+    def reload(self, config):
+        with open(self.left.config, "w") as file:
+            file.write(config)
+        after = len(self.left.engine.lines)
+        self.left.engine.process.send_signal(signal.SIGHUP)
+        return after
+
+    def test_a_reload_takes_up_services_and_names_what_waits_for_a_restart(self):
+        self.serve(["moved", "--echo"], self.right)
+        self.assertIn("no_service", run(["call", "moved", "x"], self.left, expect=3).stderr)
+        with open(self.left.config) as file:
+            config = file.read()
+        after = self.reload(config + '[[service]]\nname = "moved"\nnodes = ["right"]\n[wait]\nspin = "3us"\n')
+        self.left.engine.wait_for("wait.spin changed .* from the next start", after)
+        self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
+        after = self.reload(config + "[[service]\n")
+        self.left.engine.wait_for("configuration not reloaded, the old one stays", after)
+        self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
 
 
 class Spread(NodeTest):

@@ -263,6 +263,35 @@ class Ends(BridgeTest):
         self.assertEqual(load.failures, [])
 
 
+class Usage(BridgeTest):
+    """Options that cannot work, or would have no effect, are refused before anything is started."""
+
+    def refused(self, *options):
+        done = subprocess.run([self.program("slotwire"), "web", "serve", "web", *options], capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        return done.stderr + done.stdout
+
+    def test_an_option_without_what_it_belongs_to(self):
+        for options, needs in ((("--http", "127.0.0.1:1", "--root", "/srv"), "--fastcgi"),
+                               (("--http", "127.0.0.1:1", "--front", "/index.php"), "--fastcgi"),
+                               (("--http", "127.0.0.1:1", "--remote-address", "X-Real-IP"), "--fastcgi"),
+                               (("--http", "127.0.0.1:1", "--processes", "2"), "--start"),
+                               (("--http", "127.0.0.1:1", "--end-time", "2s"), "--start"),
+                               (("--fastcgi", "/run/php.sock"), "--root")):
+            with self.subTest(options=options):
+                self.assertIn(needs, self.refused(*options))
+
+    def test_values_that_cannot_be_right(self):
+        for options, said in ((("--http", "127.0.0.1:1", "--start", ""), "--start"),
+                              (("--http", "127.0.0.1:1", "--start", "app {prot}"), "{prot}"),
+                              (("--http", "http://127.0.0.1:1/"), "URL"),
+                              (("--http", "127.0.0.1"), "HOST:PORT"),
+                              (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "absent"),
+                              (("--fastcgi", "/run/php.sock", "--root", __file__), "not a directory")):
+            with self.subTest(options=options):
+                self.assertIn(said, self.refused(*options))
+
+
 class Managed(BridgeTest):
     def test_processes_share_the_requests_and_end_with_the_bridge(self):
         self.start_managed(3)

@@ -11,6 +11,7 @@
 
 #include "core/slot/open_files.hpp"
 #include "driver/sharded/poll_loop.hpp"
+#include "runtime/engine/config/config_changes.hpp"
 #include "runtime/engine/host/control_share.hpp"
 #include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/transports/tcp/tcp_transport.hpp"
@@ -113,17 +114,20 @@ void Engine::handle_signals() {
 void Engine::reload() {
   log_.note(notifier_.reloading());
   log_.note(log_file_.reopen());
-  const Result<void> reloaded = directory_->reload();
-  if (reloaded.ok()) {
-    log_->info("directory reloaded: {} services", directory_->size());
-  } else {
-    log_->error("directory not reloaded, the old one stays: {}", reloaded.error().text);
-  }
   try {
-    node_->use_rules(load_config(config_.source));
+    const Config read = load_config(config_.source);
+    const Result<void> reloaded = directory_->replace(read.services, read.directory);
+    if (reloaded.ok()) {
+      log_->info("[[service]] tables and the directory reloaded: {} services", directory_->size());
+    } else {
+      log_->error("[[service]] tables not reloaded, the old ones stay: {}", reloaded.error().text);
+    }
+    node_->use_rules(read);
     log_->info("[[allow]] rules reloaded");
+    for (const std::string& change : changes_for_a_restart(config_, read))
+      log_->warn("{} changed in {}: it is used from the next start of slotwired on", change, config_.source);
   } catch (const std::exception& error) {
-    log_->error("[[allow]] rules not reloaded, the old ones stay: {}", error.what());
+    log_->error("configuration not reloaded, the old one stays: {}", error.what());
   }
   network_->reload();
   log_.note(notifier_.ready());

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -70,6 +71,16 @@ class Signals final : public bridge::Source {
   slot::Fd fd_;
 };
 
+void check_root(const std::string& root) {
+  if (!root.starts_with('/'))
+    throw CommandError(kExitUsage, "--fastcgi needs --root, the directory of the scripts as an absolute path");
+  std::error_code error;
+  if (!std::filesystem::is_directory(root, error)) {
+    throw CommandError(kExitUsage, "--root '" + root + "': " + (error ? error.message() : "is not a directory") +
+                                       "; the directory of the scripts must be there, and readable");
+  }
+}
+
 bridge::BridgeOptions bridge_options(const Options& options) {
   if (options.http.empty() == options.fastcgi.empty())
     throw CommandError(kExitUsage, "web serve needs one of --http and --fastcgi");
@@ -88,11 +99,30 @@ bridge::BridgeOptions bridge_options(const Options& options) {
   given.script = options.script;
   given.managed = !options.start.empty();
   while (given.script.root.size() > 1 && given.script.root.ends_with('/')) given.script.root.pop_back();
-  if (given.protocol == bridge::Protocol::fastcgi && !given.script.root.starts_with('/'))
-    throw CommandError(kExitUsage, "--fastcgi needs --root, the directory of the scripts as an absolute path");
-  if (options.start.empty() && options.processes != 1)
-    throw CommandError(kExitUsage, "--processes needs --start, the command that starts one of them");
+  if (given.protocol == bridge::Protocol::fastcgi) check_root(given.script.root);
   return given;
+}
+
+/// What the application is started by; wrong usage is said before anything is started.
+std::optional<bridge::ProcessOptions> process_options(const Options& options) {
+  if (options.start.empty()) return std::nullopt;
+  bridge::ProcessOptions given;
+  given.command = bridge::split_command(options.start);
+  bridge::check_command(given.command);
+  given.start_time = options.start_time;
+  given.end_time = options.end_time;
+  given.rest_time = options.drain;
+  return given;
+}
+
+/// Wrong usage that the bridge finds: addresses and commands that are none.
+template <class Make>
+auto checked(Make&& make) {
+  try {
+    return make();
+  } catch (const std::runtime_error& error) {
+    throw CommandError(kExitUsage, "web serve: " + std::string(error.what()));
+  }
 }
 
 web::ServerOptions server_options(const Options& options, WebLog& log) {
@@ -116,16 +146,11 @@ int run(const Options& options) {
   WebLog log(options.common.json, options.quiet);
   bridge::Loop loop;
   Signals signals(loop);
-  bridge::Bridge made(loop, bridge_options(options), [&log](const std::string& text) { log.note("trouble", text); });
+  std::optional<bridge::ProcessOptions> start = checked([&] { return process_options(options); });
+  bridge::Bridge made(loop, checked([&] { return bridge_options(options); }),
+                      [&log](const std::string& text) { log.note("trouble", text); });
   std::optional<bridge::ProcessManager> processes;
-  if (!options.start.empty()) {
-    bridge::ProcessOptions given;
-    given.command = bridge::split_command(options.start);
-    given.start_time = options.start_time;
-    given.end_time = options.end_time;
-    given.rest_time = options.drain;
-    processes.emplace(made, std::move(given));
-  }
+  if (start) processes.emplace(made, *std::move(start));
   ContextOptions context;
   context.socket = socket_path(options.common);
   context.name = "slotwire-web";
@@ -182,16 +207,43 @@ Examples: slotwire web serve shop --http 127.0.0.1:8000
           slotwire web serve shop --http unix:/run/shop-{n}.sock --processes 4 --start 'gunicorn --bind unix:{socket} shop:app'
           slotwire web serve wiki --fastcgi /run/php/php8.2-fpm.sock --root /srv/wiki)";
 
+const CLI::Validator filled([](const std::string& text) { return text.empty() ? "must not be empty" : ""; }, "");
+
+void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::Option& fastcgi) {
+  sub.add_option("--root", script.root, "FastCGI: the directory of the scripts")->type_name("DIR")->needs(&fastcgi);
+  sub.add_option("--index", script.index, "FastCGI: the script for a path that ends with a slash")
+      ->capture_default_str()
+      ->needs(&fastcgi);
+  sub.add_option("--suffix", script.suffix, "FastCGI: how names of scripts end")
+      ->capture_default_str()
+      ->needs(&fastcgi);
+  sub.add_option("--front", script.front, "FastCGI: /SCRIPT that answers paths which name none (default: 404)")
+      ->needs(&fastcgi);
+  sub.add_option("--remote-address", script.remote_address_field,
+                 "FastCGI: the field whose value is REMOTE_ADDR; the web server must set it (X-Real-IP)")
+      ->type_name("FIELD")
+      ->needs(&fastcgi);
+  sub.add_option("--scheme", script.https_field,
+                 "FastCGI: the field that says 'https'; the web server must set it (X-Forwarded-Proto)")
+      ->type_name("FIELD")
+      ->needs(&fastcgi);
+}
+
+/// An option that has an effect only beside another one is refused without it.
 void add_serve_options(CLI::App& sub, Options& options) {
   sub.add_option("SERVICE", options.service, "the service")->required();
   auto* http = sub.add_option("--http", options.http, "HOST:PORT or unix:PATH of an application that speaks HTTP/1.1");
-  sub.add_option("--fastcgi", options.fastcgi, "PATH or HOST:PORT of a FastCGI server, such as PHP-FPM")
-      ->excludes(http);
-  sub.add_option("--start", options.start, "start the application by this command (no shell), and again when it ends")
-      ->type_name("CMD");
+  auto* fastcgi =
+      sub.add_option("--fastcgi", options.fastcgi, "PATH or HOST:PORT of a FastCGI server, such as PHP-FPM");
+  fastcgi->excludes(http);
+  auto* start = sub.add_option("--start", options.start,
+                               "start the application by this command (no shell), and again when it ends")
+                    ->type_name("CMD")
+                    ->check(filled);
   sub.add_option("--processes", options.processes, "processes of --start, each at an address of its own")
       ->capture_default_str()
-      ->check(CLI::Range(1U, 256U));
+      ->check(CLI::Range(1U, 256U))
+      ->needs(start);
   sub.add_option("--at-once", options.at_once,
                  "requests that one process has at one time (default: 128; FastCGI: 5, the children of PHP-FPM)")
       ->check(CLI::Range(std::size_t{1}, std::size_t{65536}));
@@ -216,23 +268,12 @@ void add_serve_options(CLI::App& sub, Options& options) {
       sub, "--drain-time", options.drain, microseconds(0), microseconds(86'400'000'000),
       "from SIGTERM, or from SIGHUP for a process, to the end of requests that are not finished (default 30s)");
   add_duration(sub, "--start-time", options.start_time, microseconds(1000), microseconds(3'600'000'000),
-               "for a process to accept connections (default 30s)");
+               "for a process to accept connections (default 30s)")
+      ->needs(start);
   add_duration(sub, "--end-time", options.end_time, microseconds(0), microseconds(3'600'000'000),
-               "for a process to end, from SIGTERM to SIGKILL (default 10s)");
-}
-
-void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script) {
-  sub.add_option("--root", script.root, "FastCGI: the directory of the scripts")->type_name("DIR");
-  sub.add_option("--index", script.index, "FastCGI: the script for a path that ends with a slash")
-      ->capture_default_str();
-  sub.add_option("--suffix", script.suffix, "FastCGI: how names of scripts end")->capture_default_str();
-  sub.add_option("--front", script.front, "FastCGI: /SCRIPT that answers paths which name none (default: 404)");
-  sub.add_option("--remote-address", script.remote_address_field,
-                 "FastCGI: the field whose value is REMOTE_ADDR; the web server must set it (X-Real-IP)")
-      ->type_name("FIELD");
-  sub.add_option("--scheme", script.https_field,
-                 "FastCGI: the field that says 'https'; the web server must set it (X-Forwarded-Proto)")
-      ->type_name("FIELD");
+               "for a process to end, from SIGTERM to SIGKILL (default 10s)")
+      ->needs(start);
+  add_script_options(sub, options.script, *fastcgi);
 }
 
 }  // namespace
@@ -244,7 +285,6 @@ void add_web(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = web->add_subcommand("serve", "Serve a service by an application that speaks HTTP or FastCGI");
   add_serve_options(*sub, *options);
-  add_script_options(*sub, options->script);
   sub->add_flag("-q,--quiet", options->quiet, "no line for each request");
   add_common(*sub, options->common, "print the access log as one JSON object a line on standard output");
   sub->footer(kFooter);

@@ -53,6 +53,21 @@ std::string text_of_status(int status) {
 
 }  // namespace
 
+void check_command(const std::vector<std::string>& words) {
+  constexpr std::array<std::string_view, 4> kKnown{"n", "address", "port", "socket"};
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz_";
+  for (const std::string& word : words) {
+    for (std::size_t at = word.find('{'); at != std::string::npos; at = word.find('{', at + 1)) {
+      const std::size_t end = word.find_first_not_of(kLetters, at + 1);
+      if (end == std::string::npos || end == at + 1 || word[end] != '}') continue;
+      const std::string name = word.substr(at + 1, end - at - 1);
+      if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end())
+        throw std::runtime_error("'{" + name +
+                                 "}' in the command is not known; there are {n}, {address}, {port} and {socket}");
+    }
+  }
+}
+
 std::vector<std::string> split_command(const std::string& text) {
   std::vector<std::string> words;
   std::string word;

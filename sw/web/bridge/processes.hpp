@@ -28,6 +28,8 @@ struct ProcessOptions {
 /// "prog 'an argument' another": words without a shell; quotes and backslashes as a shell has them. Throws
 /// std::runtime_error.
 std::vector<std::string> split_command(const std::string& text);
+/// Throws std::runtime_error when a word has a "{name}" that nothing replaces.
+void check_command(const std::vector<std::string>& words);
 
 class ProcessManager;
 
