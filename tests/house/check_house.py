@@ -57,7 +57,8 @@ ALLOWED = {
 FLOORS = ("core", "driver", "runtime", "web", "tools", "sim")
 # These depend on the standard library alone; the named files also on the system calls that memory, descriptors and sleeping need.
 STANDARD_ONLY = {"core/slot", "core/blocks", "core/cache", "core/congestion", "core/pipeline", "core/http_stream"}
-SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/waiter.cpp"}
+SYSTEM_FILES = {"core/slot/barrier.cpp", "core/slot/memory.cpp", "core/slot/open_files.cpp", "core/slot/poll_waiter.cpp",
+                "core/slot/waiter.cpp"}
 INTRINSICS = {"immintrin.h", "nmmintrin.h", "smmintrin.h", "wmmintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)

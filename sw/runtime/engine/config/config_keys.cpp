@@ -44,7 +44,8 @@ constexpr std::array<Section, 18> kSections{{
      "The process slotwire-gate, which slotwired starts: it alone talks to other nodes on control connections, and has "
      "the key of `[tls]`.",
      nullptr},
-    {"wait", false, "How processes and the proxy wait: they spin, then yield, then sleep. An idle node sleeps.", nullptr},
+    {"wait", false, "How processes and the proxy wait: they spin, then yield, then sleep. An idle node sleeps.",
+     nullptr},
     {"protocol", false, "Timers of the link protocol.", nullptr},
     {"congestion", false,
      "How much a link over carrier \"udp\" or \"dpdk\" sends into a network that it shares with others. Links over "
