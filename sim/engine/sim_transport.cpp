@@ -80,7 +80,7 @@ void SimTransport::route(const engine::LinkInfo& link, const control::PeerHello&
   if (!routed_.insert(link.index).second) return;
   sealed_.join(link, nullptr);
   card_->card().set_route(link.index, driver::OverCarrier{sealed_.carrier()},
-                          engine::link_figures(config_.protocol, hello));
+                          engine::link_figures(config_, link, hello));
   carrier_.add_link(link.index);
 }
 
