@@ -39,7 +39,10 @@ class Page(NodeTest):
         for path in ("/api/state", "/metrics"):
             self.assertEqual(self.request("GET", path)[0].status, 401)
             self.assertEqual(self.request("GET", path, Authorization="Bearer " + self.token[:-1])[0].status, 401)
-            self.assertEqual(self.request("GET", path, Authorization="Bearer " + self.token)[0].status, 200)
+            for scheme in ("Bearer ", "bearer ", "Bearer   "):
+                self.assertEqual(self.request("GET", path, Authorization=scheme + self.token)[0].status, 200)
+            for scheme in ("", "Bearer", "Basic "):
+                self.assertEqual(self.request("GET", path, Authorization=scheme + self.token)[0].status, 401)
             self.assertEqual(self.request("GET", path, Cookie="slotwire_page=" + self.token)[0].status, 401)
         self.assertEqual(self.log_in("wrong")[0].status, 403)
         self.assertEqual(self.request("POST", "/api/login", "token=" + self.token)[0].status, 415)

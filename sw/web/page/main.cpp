@@ -101,6 +101,14 @@ int run(const Options& options) {
 
 }  // namespace
 
+/// A name alone: a URL or a port would never match what browsers send.
+const CLI::Validator host_name(
+    [](const std::string& text) {
+      const bool name = !text.empty() && text.find_first_of(":/@?# \t") == std::string::npos;
+      return name ? std::string() : "'" + text + "' is no host name; give the name alone, such as status.example.org";
+    },
+    "NAME");
+
 int main(int argc, char** argv) {
   slot::open_standard_descriptors();
   Options options;
@@ -113,7 +121,8 @@ int main(int argc, char** argv) {
                  "file whose first line is the token that a browser or Prometheus must show (default: a new one, "
                  "printed with the page's address)");
   app.add_option("--host", options.site.hosts,
-                 "name under which browsers may reach it, beside addresses and localhost; may be given several times");
+                 "name under which browsers may reach it, beside addresses and localhost; may be given several times")
+      ->check(host_name);
   app.add_flag("--open-metrics", options.site.open_metrics, "give /metrics to anybody who can connect");
   app.add_option("--max-connections", options.site.connections, "connections at one time")
       ->check(CLI::Range(1, 10000))

@@ -125,8 +125,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
   bool has_token() const {
     const std::string_view given = view(request_[http::field::authorization]);
-    constexpr std::string_view kBearer = "Bearer ";
-    return given.substr(0, kBearer.size()) == kBearer && site_->login.is_token(given.substr(kBearer.size()));
+    // RFC 7235: the scheme in any case, then one blank or more.
+    constexpr std::string_view kScheme = "Bearer";
+    const std::size_t blanks = std::min(given.find_first_not_of(' ', kScheme.size()), given.size());
+    return boost::beast::iequals(given.substr(0, kScheme.size()), kScheme) && blanks > kScheme.size() &&
+           site_->login.is_token(given.substr(blanks));
   }
 
   void handle() {
