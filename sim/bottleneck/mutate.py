@@ -3,9 +3,9 @@
 
     mutate.py CONGESTION_DIRECTORY OUT_DIRECTORY
 
-Writes OUT_DIRECTORY/mutated_algorithms.cpp: kMutatedCubic, kMutatedDelay and kMutatedFixed, with every place of MUTANTS in
-two versions, and what bottleneck.hpp declares of mutants. A mutant is a name, a file, and a piece of it that occurs there
-once, with <<right@@wrong>> around an expression.
+Writes OUT_DIRECTORY/mutated_cubic.cpp, mutated_delay.cpp and mutated_fixed.cpp, which define kMutatedCubic, kMutatedDelay and
+kMutatedFixed with every place of MUTANTS in two versions, and mutants.cpp with what bottleneck.hpp declares of mutants. A
+mutant is a name, a file, and a piece of it that occurs there once, with <<right@@wrong>> around an expression.
 """
 import re
 import sys
@@ -19,9 +19,6 @@ MUTANTS = [
     ("fixed-counts-bytes-for-bits", "fixed", "constexpr std::uint64_t kLineBits = <<64 * 8@@64>>;"),
     ("fixed-window-of-no-time", "fixed", "(std::uint64_t{pace(state, round)} * <<(2 * round.srtt_us + kSpareUs)@@0>>)"),
 ]
-
-PLACE = re.compile(r"<<(?P<right>.*?)@@(?P<wrong>.*?)>>(?!>)", re.S)
-
 
 def mutated(name: str, source: str) -> str:
     for number, (mutant, file, piece) in enumerate(MUTANTS, start=1):
@@ -40,8 +37,8 @@ def mutated(name: str, source: str) -> str:
         else:
             text = f"(mutant_is({number}) ? ({wrong}) : ({right}))"
         source = source.replace(context, piece[:start] + text + piece[end + 2:])
-    source = source.replace("constexpr std::uint64_t kLineBits = (mutant_is", "#define kLineBits (mutant_is")
-    source = re.sub(r"(#define kLineBits .*);", r"\1", source)
+    # A constant that has two versions is none: it is computed where it stands.
+    source = re.sub(r"constexpr std::uint64_t kLineBits = (\(mutant_is.*\));", r"#define kLineBits \1", source)
     return re.sub(r"const Algorithm k(Cubic|Delay|Fixed)\{", r"extern const Algorithm kMutated\1{", source)
 
 
