@@ -7,10 +7,10 @@
 namespace slotwire::pipeline {
 namespace {
 
-/// Frames that the bucket of the pace holds at least, and the time that it covers when the pace is high: nobody sends
-/// more often than that.
 constexpr std::uint32_t kBurstFrames = 4;
-constexpr std::uint32_t kBurstUs = 128;
+/// The time that the bucket covers when that is more: a quarter of the round trip within these bounds. Whoever sends
+/// may have to wait for a processor, and would lose for good what a smaller bucket did not hold meanwhile.
+constexpr std::uint32_t kBurstUs = 128, kMostBurstUs = 8'000;
 /// While little is in flight, frames are timed this often: each costs an acknowledgement of its own.
 constexpr Microseconds kQuietAskUs = 10'000;
 /// First timeout of a link whose round trip nobody knows (RFC 6298).
@@ -95,7 +95,7 @@ void LinkFlow::set(const congestion::Decision& decision, Microseconds now) {
     const bool begins = pace_ == 0;
     if (!begins) refill(now);
     bucket_ = std::max(std::uint64_t{kBurstFrames} * frame_lines_ << congestion::kPaceBits,
-                       std::uint64_t{decision.pace} * kBurstUs);
+                       std::uint64_t{decision.pace} * std::clamp<Microseconds>(srtt8_ / 32, kBurstUs, kMostBurstUs));
     if (begins) tokens_ = bucket_;
     tokens_ = std::min(tokens_, bucket_);
     filled_us_ = now;

@@ -123,6 +123,10 @@ void SoftMover::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
       }
     }
   }
+  // The thread may have lost the processor since poll() was given the time: a round trip would look too short.
+  const bool answers =
+      frame.size() >= regs::kHeaderBytes && (std::to_integer<unsigned>(frame[regs::kHdrFlags]) & regs::kHdrAnswer) != 0;
+  if (answers && options_.clock != nullptr) now_us_ = std::max(now_us_, options_.clock());
   pipeline_.receive(link, frame, now());
 }
 

@@ -16,7 +16,9 @@ struct SoftMoverOptions {
   std::size_t sweep_budget = 256;   ///< slots looked at in one sweep
   std::size_t receive_burst = 64;   ///< frames taken from one carrier in one poll
   std::size_t transmit_bursts = 4;  ///< bursts of kBurst frames sent in one poll
-  std::uint64_t demote_us = 1000;   ///< a session whose bells are silent for this long must kick
+  /// The clock of poll(), read again when a frame answers one that was timed; null: the time of poll() is good enough.
+  std::uint64_t (*clock)() = nullptr;
+  std::uint64_t demote_us = 1000;  ///< a session whose bells are silent for this long must kick
 };
 
 /// Belongs to one thread, and so do the calls of its listener.

@@ -28,6 +28,7 @@ NodeCard::NodeCard(CardParts parts) {
   made.rows = parts.admin.rows();
   made.soft.links = links;
   made.soft.sweep_us = static_cast<std::uint32_t>(parts.config.protocol.sweep.count());
+  made.soft.clock = monotonic_us;
   made.sessions = parts.config.limits.sessions;
   made.wait = {parts.config.wait.proxy_spin, parts.config.wait.proxy_yield};
   made.clock = monotonic_us;
