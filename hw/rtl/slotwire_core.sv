@@ -88,7 +88,8 @@ module slotwire_core #(
   localparam int unsigned SlotW = $clog2(Slots);
   localparam int unsigned LinkW = $clog2(Links);
   localparam int unsigned ReadsMax = 256;  // Reads of slot memory on their way.
-  localparam int unsigned WritesMax = 64;  // Writes of slot memory that are not done; below 128, they are told mod 256.
+  localparam int unsigned WritesMax = 128;  // Writes of slot memory that are not done: memory of 400 ns at 100 Gb/s has 78.
+  localparam int unsigned WriteCountW = 9;  // Writes are counted mod 2^WriteCountW, at least four times WritesMax.
 
   if (MemLineBits < 6 || MemLineBits > 22) begin : gen_check
     $error("slotwire_core: MemLineBits must be 6 to 22");
@@ -136,8 +137,8 @@ module slotwire_core #(
 
   logic       wr_host, wr_hold_q, wr_hold_host_q, wr_room, wr_taken;
   logic [1:0] wr_turns_q;
-  logic [7:0] issued_q, done_q, issued_now;
-  assign wr_room = 8'(issued_q - done_q) < 8'(WritesMax);
+  logic [WriteCountW-1:0] issued_q, done_q, issued_now;
+  assign wr_room = WriteCountW'(issued_q - done_q) < WriteCountW'(WritesMax);
   assign wr_host = wr_hold_q ? wr_hold_host_q : host_wr_valid && (!rx_wr_valid || wr_turns_q == 2'd3);
   assign mem_wr_valid_o = (rx_wr_valid || host_wr_valid) && wr_room;
   assign mem_wr_addr_o = wr_host ? host_mem_addr : rx_wr_addr;
@@ -146,7 +147,7 @@ module slotwire_core #(
   assign wr_taken = mem_wr_valid_o && mem_wr_ready_i;
   assign rx_wr_ready = mem_wr_ready_i && wr_room && !wr_host;
   assign host_wr_ready = mem_wr_ready_i && wr_room && wr_host;
-  assign issued_now = issued_q + 8'(wr_taken);
+  assign issued_now = issued_q + WriteCountW'(wr_taken);
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       wr_hold_q <= 1'b0;
@@ -160,12 +161,17 @@ module slotwire_core #(
         else if (wr_turns_q != 2'd3) wr_turns_q <= wr_turns_q + 2'd1;
       end
       issued_q <= issued_now;
-      done_q <= done_q + 8'(mem_wr_done_i);
+      done_q <= done_q + WriteCountW'(mem_wr_done_i);
     end
     wr_hold_host_q <= wr_host;
   end
   // What makes the differences of these two, here, in the host's part and in the writer, mean what they say.
-  `SW_ASSUME(NoWriteIsDoneTwice, 8'(issued_q - done_q) <= 8'(WritesMax))
+  `SW_ASSUME(NoWriteIsDoneTwice, WriteCountW'(issued_q - done_q) <= WriteCountW'(WritesMax))
+  `SW_ASSUME(AnswersAreAskedFor, !mem_rsp_valid_i || owner_valid)
+  `SW_ASSERT(OwnersHaveRoom, !(mem_rd_valid_o && mem_rd_ready_i) || owner_room)
+  // A choice that waits for memory is not changed, or a taken request would be the wrong one's.
+  `SW_ASSERT(ReadWaitsUnchanged, !rd_hold_q || rd_host == rd_hold_host_q)
+  `SW_ASSERT(WriteWaitsUnchanged, !wr_hold_q || wr_host == wr_hold_host_q)
 
   // ---- the host -----------------------------------------------------------------------------------------------------------
 
@@ -196,7 +202,7 @@ module slotwire_core #(
 
   slotwire_host #(
     .Slots(Slots), .Links(Links), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .MemLineBits(MemLineBits), .Vectors(Vectors),
-    .Rules(Rules), .BuildId(BuildId)
+    .Rules(Rules), .WriteCountW(WriteCountW), .WritesMax(WritesMax), .BuildId(BuildId)
   ) u_host (
     .clk_i, .rst_ni, .req_valid_i(host_req_valid_i), .req_ready_o(host_req_ready_o), .req_write_i(host_req_write_i),
     .req_addr_i(host_req_addr_i), .req_wdata_i(host_req_wdata_i), .req_wstrb_i(host_req_wstrb_i),
@@ -312,7 +318,7 @@ module slotwire_core #(
   logic        tail_valid, tail_ready;
   logic [15:0] tail_slot;
   logic [31:0] tail;
-  slotwire_writer #(.MemLineBits(MemLineBits)) u_writer (
+  slotwire_writer #(.MemLineBits(MemLineBits), .WriteCountW(WriteCountW), .WritesMax(WritesMax)) u_writer (
     .clk_i, .rst_ni, .verdict_valid_i(verdict_valid), .verdict_ready_o(verdict_ready), .verdict_i(verdict),
     .stored_valid_i(stored_valid), .stored_pop_o(stored_pop), .stored_lines_i(stored_lines),
     .payload_valid_i(payload_valid), .payload_ready_o(payload_ready), .payload_i(payload), .mem_valid_o(rx_wr_valid),
@@ -329,6 +335,21 @@ module slotwire_core #(
     .moved_valid_o(moved_valid), .moved_slot_o(moved_slot), .moved_pop_i(moved_pop), .moved_popped_o(moved_popped),
     .event_i(event_now), .event_slot_i(event_slot[SlotW-1:0]), .enabled_i(enabled), .moderation_i(moderation),
     .clear_i(clear), .pending_o(pending), .irq_o(irq_o), .idle_o(marks_idle));
+
+  // The host's frames never hold the receive engine up.
+  `SW_ASSERT(PassNeverStalls, pass_ready || !host_tvalid)
+
+`ifdef SIMULATION
+  slotwire_core_check #(.Slots(Slots)) u_check (
+    .clk_i, .rst_ni, .taken_i(wr_taken), .done_i(mem_wr_done_i), .rings_i(u_host.db_push), .rung_i(db_valid && db_ready),
+    .begins_i(u_rows.grant != '0), .begins_slot_i(u_rows.c0.slot[SlotW-1:0]), .ends_i(u_rows.c5_valid),
+    .ends_slot_i(u_rows.c5_slot[SlotW-1:0]), .row_written_i(u_rows.writes && u_rows.rule_kind == slotwire_pkg::OpWrite),
+    .decided_i(decided), .given_i(u_rows.rule_rx), .read_i(u_tx.job_pop), .read_slot_i(u_tx.job.slot[SlotW-1:0]),
+    .leaves_i(u_tx.header_pop), .carried_i(u_writer.step && u_writer.last), .told_i(u_writer.done_pop),
+    .told_slot_i(tail_slot[SlotW-1:0]), .binding_i(pub_valid && pub_tail_valid), .binding_slot_i(pub_slot[SlotW-1:0]),
+    .bound_i(u_marks.queue_valid && u_marks.queue_pop && u_marks.queue_with_tail), .bound_slot_i(u_marks.queue_slot),
+    .tail_i(tail_valid && tail_ready), .tail_slot_i(tail_slot[SlotW-1:0]), .looks_i(mark_read), .looks_slot_i(mark_slot));
+`endif
 
   // ---- what is counted ----------------------------------------------------------------------------------------------------
 

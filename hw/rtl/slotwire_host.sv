@@ -11,6 +11,8 @@ module slotwire_host #(
   parameter int unsigned MemLineBits = 16,
   parameter int unsigned Vectors = 4,
   parameter int unsigned Rules = 16,
+  parameter int unsigned WriteCountW = 9,
+  parameter int unsigned WritesMax = 128,  // Writes of slot memory that are not done, at most.
   parameter logic [31:0] BuildId = 32'd0,
   localparam int unsigned SlotW = $clog2(Slots),
   localparam int unsigned LinkW = $clog2(Links)
@@ -39,8 +41,8 @@ module slotwire_host #(
   input  logic                   mem_rsp_valid_i,  // Of a read of the host.
   input  logic [511:0]           mem_rsp_data_i,
   input  logic                   mem_rsp_err_i,
-  input  logic [7:0]             issued_i,  // Writes that memory took before this clock, mod 256.
-  input  logic [7:0]             done_i,  // Writes that can be seen, mod 256.
+  input  logic [WriteCountW-1:0] issued_i,  // Writes that memory took before this clock, mod 2^WriteCountW.
+  input  logic [WriteCountW-1:0] done_i,  // Writes that can be seen, mod 2^WriteCountW.
 
   output logic             db_valid_o,
   input  logic             db_ready_i,
@@ -154,17 +156,17 @@ module slotwire_host #(
   assign rd_valid_o = reads && to_mem && state_q == StIdle && !behind_q && reads_q != ($clog2(ReadsMax) + 1)'(ReadsMax);
 
   // A read of memory sees the host's writes that came before it.
-  logic       behind_q;  // The last one may not be done yet.
-  logic [7:0] last_write_q, behind_by;
+  logic                   behind_q;  // The last one may not be done yet.
+  logic [WriteCountW-1:0] last_write_q, behind_by;
   assign behind_by = done_i - last_write_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) behind_q <= 1'b0;
     else if (wr_valid_o && wr_ready_i) behind_q <= 1'b1;
-    else if (!behind_by[7]) behind_q <= 1'b0;
-    if (wr_valid_o && wr_ready_i) last_write_q <= issued_i + 8'd1;
+    else if (!behind_by[WriteCountW-1]) behind_q <= 1'b0;
+    if (wr_valid_o && wr_ready_i) last_write_q <= issued_i + WriteCountW'(1);
   end
   // Compared in every clock until it is done, so it cannot come round the circle.
-  `SW_ASSERT(BehindInRange, !behind_q || 8'(behind_by + 8'd64) <= 8'd65)
+  `SW_ASSERT(BehindInRange, !behind_q || WriteCountW'(behind_by + WriteCountW'(WritesMax)) <= WriteCountW'(WritesMax + 1))
 
   // What is neither a read nor a write of memory is taken when nothing is read, so that answers keep their order. A read of proxy
   // marks sees the bindings before it.
@@ -184,7 +186,7 @@ module slotwire_host #(
     .clk_i, .rst_ni, .wvalid_i(db_push), .wready_o(db_room),
     .wdata_i({line == 6'(slotwire_pkg::MarkHead / 64), page[SlotW-1:0], req_wdata_i[31:0]}), .rvalid_o(db_waiting),
     .rready_i(db_ready_i && db_valid_o), .rdata_o({db_out_head_o, db_slot_o, db_value_o}), .count_o(db_count));
-  sw_fence #(.Depth(Doorbells), .Pending(64)) u_written (
+  sw_fence #(.Depth(Doorbells), .Pending(WritesMax), .CountW(WriteCountW)) u_written (
     .clk_i, .rst_ni, .enter_i(db_push), .begun_i(issued_i), .ended_i(done_i), .one_ended_i(1'b0), .may_leave_o(db_behind),
     .leave_i(db_ready_i && db_valid_o));
   assign db_valid_o = db_waiting && db_behind;
@@ -400,7 +402,19 @@ module slotwire_host #(
   assign count_event_lost_o = event_i && !event_room;
   assign idle_o = state_q == StIdle && !req_valid_i && quiet && db_count == '0 && !rsp_valid_o;
 
+  `SW_ASSERT(DoorbellsHaveRoom, !db_push || db_room)
+  `SW_ASSERT(DoorbellIsThere, !(db_ready_i && db_valid_o) || db_count != '0)
+  `SW_ASSERT(ReadsInRange, reads_q <= ($clog2(ReadsMax) + 1)'(ReadsMax))
+  `SW_ASSUME(AnswersAreAskedFor, !mem_rsp_valid_i || reads_q != '0)
+  // A row, marks or a register answer in a clock of their own: nothing of slot memory is on its way then.
+  `SW_ASSERT(AnswersDoNotMeet, state_q != StAnswer || (quiet && !mem_rsp_valid_i))
+  // An event that found no room is flagged until the driver takes one.
+  logic missed_q;
+  always_ff @(posedge clk_i) missed_q <= rst_ni && event_i && event_count == 7'(Events);
+  `SW_ASSERT(MissedEventIsFlagged, !missed_q || lost_q)
+  `SW_ASSERT(MissedEventIsCounted, !(event_i && event_count == 7'(Events)) || count_event_lost_o)
+
   logic unused;
-  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, behind_by[6:0]};
+  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, behind_by[WriteCountW-2:0]};
 
 endmodule

@@ -1,5 +1,6 @@
 // The published proxy marks, the queue of slots whose marks moved, and the interrupts. What stands here survives a reset, since
 // a proxy that takes over starts from the marks (R9).
+`include "sw_assert.svh"
 
 module slotwire_marks #(
   parameter int unsigned Slots = 64,  // A power of two.
@@ -149,6 +150,12 @@ module slotwire_marks #(
   end
   assign pending_o = pending_q;
   assign idle_o = !queue_valid && !tail_valid_i && !enters_q;
+
+  `SW_ASSERT(HeadHasRoom, !head_valid_i || queue_room)
+  `SW_ASSERT(BindingsInRange, bindings_q <= queue_count)
+  `SW_ASSERT(MovedHasRoom, !enters_q || moved_room)
+  `SW_ASSERT(NoMarkBeforeItsBinding, !(tail_valid_i && tail_ready_o && shows_tail) || !bindings_wait)
+  `SW_ASSERT(TailIsShown, !(tail_valid_i && tail_ready_o) || shows_tail)
 
   logic unused;
   assign unused = &{1'b0, queue_room, moved_room, moved_count, now_us_i[31:16]};

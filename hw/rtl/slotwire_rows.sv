@@ -8,6 +8,7 @@
 //
 // Ready slots stand in a queue, each at most once; they take turns, one frame each (R4). A slot waits for at most as many
 // frames as there are slots.
+`include "sw_assert.svh"
 
 module slotwire_rows #(
   parameter int unsigned Slots = 64,  // 16 to 4096, a power of two.
@@ -511,6 +512,22 @@ module slotwire_rows #(
   assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_busy_o && !init_q && !ctl_valid_i && !error_valid_i &&
                   !(slow_valid_q && slow_kind_q != slotwire_pkg::OpTimer) &&
                   tx_held_q == '0 && rx_held_q == '0 && busy_q == '0 && !push;
+
+  // Credits.
+  `SW_ASSERT(TxCreditInRange, tx_held_q <= 4'(TxDepth))
+  `SW_ASSERT(RxCreditInRange, rx_held_q <= 5'(VerdictDepth))
+  `SW_ASSERT(TxCreditIsHeld, !(tx_gone || tx_unused) || tx_held_q >= 4'(tx_gone) + 4'(tx_unused))
+  `SW_ASSERT(RxCreditIsHeld, !(verdict_valid_o && verdict_ready_i) || rx_held_q != '0)
+  `SW_ASSERT(FramesAreCredited, frame_count <= tx_held_q)
+  `SW_ASSERT(VerdictsAreCredited, verdict_count <= rx_held_q)
+  `SW_ASSERT(FrameHasRoom, !(rule_tx && (frame_kept_valid || !tx_ready_i)) || frame_room)
+  `SW_ASSERT(VerdictHasRoom, !(rule_rx && (verdict_kept_valid || !verdict_ready_i)) || verdict_room)
+  `SW_ASSERT(ReadyHasRoom, !ready_push || ready_room)
+  // A row is written when nothing of its slot is under way, and nothing new begins in between.
+  logic writes_row;
+  assign writes_row = slow_valid_q && slow_kind_q == slotwire_pkg::OpWrite;
+  `SW_ASSERT(NothingBeginsBeforeAWrite, !writes_row || (grant & ~(Sources'(1) << FromSlow)) == '0)
+  `SW_ASSERT(NothingIsHeldAtAWrite, !(writes_row && grant[FromSlow]) || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i))
 
   logic unused;
   assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0]};

@@ -7,6 +7,7 @@
 //   stage 1  differences of positions and times
 //   stage 2  decisions
 //   stage 3  the new row, the frame, the verdict on a received frame
+`include "sw_assert.svh"
 
 module slotwire_rules #(
   parameter int unsigned MaxOrder = 15,  // Largest ring order that is bound, 0 to 15.
@@ -648,5 +649,19 @@ module slotwire_rules #(
   logic unused;
   assign unused = &{1'b0, op_i.slot, op_i.ctl, link3.reserved, link3.reserved_end, link3.up[7:1], link3.lines_per_frame[15:10],
                     refuse3[7:5], out_free3[16]};
+
+  // What the queue of ready slots relies on (hw/formal/fv_slotwire_rows.toml): the row of a slot that is ready is written, and a frame is
+  // sent only in a slot's turn or right after its doorbell.
+  `SW_ASSERT(ReadyIsWritten, !(valid3 && ready) || write || kind3 == slotwire_pkg::OpTx)
+  `SW_ASSERT(FrameIsItsTurns, !(valid3 && sends3) || tx_turn3)
+`ifndef FV_SLOTWIRE_ROWS  // There the table's contents are free.
+  // Differences of positions are ordered by their top bit: marks are within a ring, and the longest ring has 2^15 lines.
+  `SW_ASSERT(RingsAreShort, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || (row3.in_order <= 8'd15 && row3.out_order <= 8'd15))
+  `SW_ASSERT(MarksAreWithinARing, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || sized3)
+`endif
+`ifndef FORMAL
+  // A difference of times is ordered by its top bit, so no timeout may be half the circle of the clock.
+  `SW_ASSUME(TimeoutsAreShort, !(valid3 && link3.up[0]) || !(timeout3[31] || link3.rto_us[31] || link3.ack_delay_us[31]))
+`endif
 
 endmodule

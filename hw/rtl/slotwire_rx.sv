@@ -4,6 +4,7 @@
 // Ours is an Ethernet frame to the card's MAC address with IPv4 without options or fragments to its address, with UDP to its
 // port whose lengths agree. Of it the link header and whole lines are kept; Ethernet's padding is not. Everything wrong with a
 // frame that can be told without its slot is told here (R2), but counted where its turn is.
+`include "sw_assert.svh"
 
 module slotwire_rx #(
   parameter int unsigned FrameLines = 32,  // Most lines in a frame; a longer one is dropped.
@@ -265,6 +266,14 @@ module slotwire_rx #(
 
   assign count_damaged_o = ends && user_q;
   assign idle_o = !valid_q && first_q && !beat2_q && frame_count == '0 && stored_count == '0 && crc_count == '0;
+
+  `SW_ASSERT(FrameHasRoom, !ends || frame_room)
+  `SW_ASSERT(StoredHasRoom, !ends || stored_room)
+  `SW_ASSERT(LineHasRoom, !stores || payload_room)
+  `SW_ASSERT(CrcHasRoom, !ends2_q || crc_room)
+  `SW_ASSERT(CrcIsThere, !crc_pop_i || crc_valid)
+  `SW_ASSERT(StoredIsThere, !stored_pop_i || stored_valid_o)
+  `SW_ASSERT(LinesInRange, 32'(stored) <= FrameLines)
 
   logic unused;
   assign unused = &{1'b0, h, in, link.flags, frame_room, crc_room, crc_valid,

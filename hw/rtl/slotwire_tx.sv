@@ -6,6 +6,7 @@
 //
 // A frame without lines takes part as one with a line that is not used, so that everything stays in order. A line with wrong
 // parity makes the frame vanish and its slot fault.
+`include "sw_assert.svh"
 
 module slotwire_tx #(
   parameter int unsigned MemLineBits = 16,  // The slot memory has 2^MemLineBits lines.
@@ -229,6 +230,17 @@ module slotwire_tx #(
 
   assign reads_idle_o = !more_q && job_count == '0 && !frame_valid_i;
   assign idle_o = jobs_held_q == '0 && !lines_turn && !frame_valid_i && reserved_q == '0 && !error_valid_o;
+
+  `SW_ASSERT(LinesHeldInRange, reserved_q <= CountW'(PayloadLines))
+  `SW_ASSERT(LineHasRoom, !(mem_rsp_valid_i && !rsp_empty) || payload_room)
+  `SW_ASSERT(RoomIsReserved, payload_count <= reserved_q)
+  `SW_ASSERT(JobHasRoom, !frame_ready_o || job_room)
+  `SW_ASSERT(LineHasItsFrame, !mem_rsp_valid_i || job_valid)
+  `SW_ASSERT(HeaderHasRoom, !job_pop || header_room)
+  `SW_ASSERT(FramesHeldInRange, jobs_held_q <= 5'(Jobs) && job_count + header_count <= jobs_held_q)
+  `SW_ASSERT(ErrorHasRoom, !(header_pop && header_bad) || error_room)
+  `SW_ASSERT(HeaderThenItsLines, !(header_pop && lines_turn))
+  `SW_ASSERT(LinesGoOnlyWithTheirFrame, !payload_pop || lines_turn)
 
   logic unused;
   assign unused = &{1'b0, job_room, job_valid, header_room, header_count, payload_room, payload_count,

@@ -1,8 +1,12 @@
 // Carries out the verdicts on received frames: drops lines or writes them into the output ring, a line a clock, and then, when
 // memory has them, has OUT_TAIL published and lets the acknowledgements go that tell of them.
 
+`include "sw_assert.svh"
+
 module slotwire_writer #(
-  parameter int unsigned MemLineBits = 16  // The slot memory has 2^MemLineBits lines.
+  parameter int unsigned MemLineBits = 16,  // The slot memory has 2^MemLineBits lines.
+  parameter int unsigned WriteCountW = 9,
+  parameter int unsigned WritesMax = 128  // Writes of slot memory that are not done, at most.
 ) (
   input logic clk_i,
   input logic rst_ni,
@@ -22,8 +26,8 @@ module slotwire_writer #(
   input  logic                   mem_ready_i,
   output logic [MemLineBits-1:0] mem_addr_o,
   output logic [511:0]           mem_data_o,
-  input  logic [7:0]             issued_i,  // Writes that memory took, this clock's included, mod 256.
-  input  logic [7:0]             done_i,  // Writes that could be seen before this clock, mod 256.
+  input  logic [WriteCountW-1:0] issued_i,  // Writes that memory took, this clock's included, mod 2^WriteCountW.
+  input  logic [WriteCountW-1:0] done_i,  // Writes that could be seen before this clock, mod 2^WriteCountW.
   input  logic                   one_done_i,  // And one more in this clock.
 
   output logic        pub_valid_o,
@@ -101,7 +105,7 @@ module slotwire_writer #(
   sw_fifo #(.Width(1 + 16 + 32), .Depth(Frames)) u_done (
     .clk_i, .rst_ni, .wvalid_i(step && last), .wready_o(done_room), .wdata_i({moves, slot, tail}),
     .rvalid_o(done_valid), .rready_i(done_pop), .rdata_o({done_moves, pub_slot_o, pub_tail_o}), .count_o(done_count));
-  sw_fence #(.Depth(Frames), .Pending(64)) u_in_memory (
+  sw_fence #(.Depth(Frames), .Pending(WritesMax), .CountW(WriteCountW)) u_in_memory (
     .clk_i, .rst_ni, .enter_i(step && last), .begun_i(issued_i), .ended_i(done_i), .one_ended_i(one_done_i),
     .may_leave_o(reached), .leave_i(done_pop));
   assign pub_valid_o = done_valid && reached && done_moves;
@@ -113,6 +117,12 @@ module slotwire_writer #(
   end
   assign written_o = written_q;
   assign idle_o = !active_q && !verdict_valid_i && done_count == '0;
+
+  `SW_ASSERT(DoneHasRoom, !(step && last) || done_room)
+  `SW_ASSERT(LineIsThere, !payload_ready_o || payload_valid_i)
+  `SW_ASSERT(VerdictIsOfTheFrame, !begins || {1'b0, skip} + {1'b0, take} <= {1'b0, left})
+  `SW_ASSERT(AllThatIsTakenIsWritten, !(step && last) || take == 10'(writes))
+  `SW_ASSERT(WaitingWriteIsHeld, !mem_valid_o || mem_ready_i || (present && able))
 
   logic unused;
   assign unused = &{1'b0, index[31:MemLineBits]};

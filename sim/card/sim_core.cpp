@@ -44,6 +44,7 @@ SimCore::SimCore(const SimCoreOptions& options)
     throw std::invalid_argument("the latency of slot memory must be 1 to " + std::to_string(kMaxMemoryLatency) +
                                 " clocks");
   }
+  set_stalls(options.stall_permille);
   model_ = options.kind->make(options.seed);
   if (options.twins) model_ = std::make_unique<TwinCard>(std::move(model_), options.kind->make(~options.seed));
   p_ = model_->ports();
@@ -111,7 +112,7 @@ void SimCore::drive() {
   *p_.rst_ni = in_reset_ ? 0 : 1;
   *p_.now_us_i = now_us_;
   // A request stays at its port until it is taken.
-  if (!host_offered_ && host_count_ != 0 && !in_reset_ && !stalls()) {
+  if (!host_offered_ && host_count_ != 0 && !in_reset_ && !stalls(stalls_.host)) {
     const HostRequest& request = host_[host_head_];
     *p_.host_req_write_i = request.write ? 1 : 0;
     *p_.host_req_addr_i = request.address;
@@ -121,14 +122,14 @@ void SimCore::drive() {
   }
   *p_.host_req_valid_i = host_offered_ ? 1 : 0;
 
-  drive_source(*wire_in_, in_, in_ports_);
-  drive_source(*from_host_, host_in_, host_in_ports_);
-  *p_.tx_tready_i = !wire_out_->full() && !stalls() ? 1 : 0;
-  *p_.to_host_tready_i = !to_host_->full() && !stalls() ? 1 : 0;
+  drive_source(*wire_in_, in_, in_ports_, stalls_.wire_in);
+  drive_source(*from_host_, host_in_, host_in_ports_, stalls_.from_host);
+  *p_.tx_tready_i = !wire_out_->full() && !stalls(stalls_.wire_out) ? 1 : 0;
+  *p_.to_host_tready_i = !to_host_->full() && !stalls(stalls_.to_host) ? 1 : 0;
 
   if (memory_.empty()) return;
-  *p_.mem_rd_ready_i = read_count_ < kMemoryReads && !stalls() ? 1 : 0;
-  *p_.mem_wr_ready_i = write_count_ < kMemoryWrites && !stalls() ? 1 : 0;
+  *p_.mem_rd_ready_i = read_count_ < kMemoryReads && !stalls(stalls_.memory_read) ? 1 : 0;
+  *p_.mem_wr_ready_i = write_count_ < kMemoryWrites && !stalls(stalls_.memory_write) ? 1 : 0;
   const bool answer = read_count_ != 0 && reads_[read_head_].due <= clock_ && !in_reset_;
   *p_.mem_rsp_valid_i = answer ? 1 : 0;
   if (answer) {
@@ -156,8 +157,8 @@ void SimCore::drive() {
   }
 }
 
-void SimCore::drive_source(FrameQueue& queue, Source& source, const SourcePorts& port) {
-  if (!source.offered && !queue.empty() && !in_reset_ && !stalls()) {
+void SimCore::drive_source(FrameQueue& queue, Source& source, const SourcePorts& port, unsigned permille) {
+  if (!source.offered && !queue.empty() && !in_reset_ && !stalls(permille)) {
     const FrameQueue::Frame frame = queue.front();
     const std::size_t bytes = std::min(frame.bytes.size() - source.at, regs::kLineBytes);
     Line beat{};
@@ -229,7 +230,7 @@ void SimCore::sample_memory() {
       last_read_due_ = slot.due = due(last_read_due_);
       // Writes that are not done yet are not seen.
       slot.data = memory_[rd_waiting_];
-      slot.error = broken_line_ == rd_waiting_;
+      slot.error = all_broken_ || broken_line_ == rd_waiting_;
       ++read_count_;
     }
   }

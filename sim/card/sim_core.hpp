@@ -30,6 +30,11 @@ struct SimCoreOptions {
   std::uint64_t trace_to = ~std::uint64_t{0};
 };
 
+/// Of 1000 clocks, those in which a port that could go on does not, for each port by itself.
+struct SimStalls {
+  unsigned host = 0, wire_in = 0, wire_out = 0, from_host = 0, to_host = 0, memory_read = 0, memory_write = 0;
+};
+
 /// What happens at the ports, for whoever wants to tell a story. Called in the clock in which it happens.
 class PortWatcher {
  public:
@@ -47,7 +52,7 @@ class PortWatcher {
 
 class SimCore {
  public:
-  static constexpr unsigned kMaxMemoryLatency = 64;
+  static constexpr unsigned kMaxMemoryLatency = 1024;
   static constexpr std::size_t kHostRequests = 256;  ///< that wait at the port
   static constexpr std::size_t kHostAnswers = 256;   ///< of reads that are not fetched yet, those under way included
   static constexpr std::size_t kMemoryReads = 512;   ///< on their way
@@ -71,10 +76,19 @@ class SimCore {
   std::uint64_t now() const { return clock_; }
   void set_now_us(std::uint32_t us) { now_us_ = us; }
   void watch(PortWatcher* watcher) { watcher_ = watcher; }
-  void set_stalls(unsigned permille) { options_.stall_permille = permille; }
+  void set_stalls(unsigned permille) {
+    set_stalls({permille, permille, permille, permille, permille, permille, permille});
+  }
+  void set_stalls(const SimStalls& stalls) { stalls_ = stalls; }
+  /// From now on slot memory takes `clocks` for an access, or from 1 to so many.
+  void set_memory_latency(unsigned clocks, bool random) {
+    options_.memory_latency = clocks;
+    options_.random_memory = random;
+  }
 
   // The host bus. Requests are taken in order.
   bool host_room() const { return host_count_ < kHostRequests; }
+  std::size_t host_waiting() const { return host_count_; }
   /// A write of the bytes of a line that `strobes` has bits for. False: no room.
   bool host_write(std::uint32_t address, const Line& data, std::uint64_t strobes = ~std::uint64_t{0});
   /// A read of a line; answers come in order. False: no room.
@@ -105,6 +119,8 @@ class SimCore {
   Line& memory(std::uint32_t line) { return memory_[line]; }
   /// Every read of this line answers with an error (wrong parity); nothing ends that.
   void break_line(std::optional<std::uint32_t> line) { broken_line_ = line; }
+  /// The same for every line, until it is ended.
+  void break_all(bool broken) { all_broken_ = broken; }
   /// Lines that the core wrote since they were last cleared, and whether there were more than kWrittenLines.
   const std::vector<std::uint32_t>& written_lines() const { return written_; }
   bool written_overflow() const { return written_overflow_; }
@@ -164,17 +180,18 @@ class SimCore {
 
   void one_clock();
   void drive();
-  void drive_source(FrameQueue& queue, Source& source, const SourcePorts& port);
+  void drive_source(FrameQueue& queue, Source& source, const SourcePorts& port, unsigned permille);
   void sample();
   void sample_source(FrameQueue& queue, Source& source, const SourcePorts& port, bool wire);
   void sample_sink(FrameQueue& queue, Sink& sink, const SinkPorts& port, bool wire);
   void sample_host();
   void sample_memory();
   void violated(const std::string& what);
-  bool stalls() { return options_.stall_permille != 0 && random_.chance(options_.stall_permille); }
+  bool stalls(unsigned permille) { return permille != 0 && random_.chance(permille); }
   std::uint64_t due(std::uint64_t last);
 
   SimCoreOptions options_;
+  SimStalls stalls_;
   Random random_;
   std::unique_ptr<CardModel> model_;
   CardPorts p_;
@@ -209,7 +226,7 @@ class SimCore {
   std::string violation_;
   bool tracing_ = false, in_reset_ = true, idle_ = false;
   bool host_offered_ = false, rd_waited_ = false, wr_waited_ = false;  ///< something waits at the port
-  bool written_overflow_ = false;
+  bool written_overflow_ = false, all_broken_ = false;
 };
 
 }  // namespace slotwire::sim

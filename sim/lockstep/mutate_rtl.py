@@ -1,14 +1,25 @@
 #!/usr/bin/env python3
 """Writes a copy of the card's RTL that holds many bugs, each asleep until its number is chosen at the start of a simulation.
 
-    mutate_rtl.py RTL_DIR TOP OUTPUT_DIR    writes OUTPUT_DIR/*.sv; fails if a text to be changed is not there exactly once
-    mutate_rtl.py --list                    one line for each bug: its number and what it is
+    mutate_rtl.py OUTPUT_DIR    writes the modules that have bugs there; fails if a text to be changed is not there exactly once
+    mutate_rtl.py --list        one line for each bug: its number and what it is
+    mutate_rtl.py --modules     the modules that have bugs
 
-One model with all of them is built once; bug N is an expression that has its wrong value when SLOTWIRE_MUTANT=N. Bug 0 is none.
+Models with all of them are built once; bug N is an expression that has its wrong value when SLOTWIRE_MUTANT=N. Bug 0 is none.
+run_mutants.py runs them.
 """
 import re
 import sys
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "hw"))
+import sources  # noqa: E402
+
+CLASH = """(c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i]) || (c2_valid_q && c2_q.slot[SlotW-1:0] == slot_of[i]) ||
+                      (c3_valid_q && c3_slot_q[SlotW-1:0] == slot_of[i]) ||
+                      (c4_valid_q && c4_slot_q[SlotW-1:0] == slot_of[i]) ||
+                      (c5_valid && c5_slot[SlotW-1:0] == slot_of[i])"""
 
 # (what, file, text, wrong text): texts that differ within one expression; the first stands in the file once.
 MUTANTS = [
@@ -61,6 +72,86 @@ MUTANTS = [
     ("two operations of one slot at a time", "slotwire_rows", "(c5_valid && c5_slot[SlotW-1:0] == slot_of[i]);", "1'b0;"),
     ("a slot that had its turn is not queued again", "slotwire_rules", "ready && (!queued3 || kind3 == slotwire_pkg::OpTx) && kind3 != slotwire_pkg::OpInit;", "ready && !queued3 && kind3 != slotwire_pkg::OpInit;"),
     ("a register of the sweep goes on through a reset", "slotwire_rows", "      timer_clocks_q <= '0;\n      timer_slot_q <= '0;", "      timer_clocks_q <= timer_clocks_q;\n      timer_slot_q <= '0;"),
+    # Flow control and order in the core.
+    ("an acknowledgement leaves before its lines are in memory", "slotwire_tx", ".begun_i(received_i)", ".begun_i(written_i)"),
+    ("a row is rewritten while its lines are written", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i)", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && 1'b1 && pub_room_i)"),
+    ("a row is rewritten while its lines are read", "slotwire_rows", "tx_idle_i && writer_idle_i && pub_room_i", "1'b1 && writer_idle_i && pub_room_i"),
+    ("a row is rewritten while its frames wait to be sent", "slotwire_rows", "(tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i", "(1'b1 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i"),
+    ("a row is rewritten while verdicts wait", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i", "tx_held_q == '0 && 1'b1 && tx_idle_i && writer_idle_i && pub_room_i"),
+    ("the room of the mark queue is ignored", "slotwire_rows", "assign rx_room = rx_held_q != 5'(VerdictDepth) && pub_room_i;", "assign rx_room = rx_held_q != 5'(VerdictDepth) && 1'b1;"),
+    ("the room for verdicts is ignored", "slotwire_rows", "rx_held_q != 5'(VerdictDepth) && pub_room_i", "1'b1 && pub_room_i"),
+    ("the room for frames is ignored", "slotwire_rows", "assign tx_room = tx_held_q != 4'(TxDepth);", "assign tx_room = 1'b1;"),
+    ("a row that waits to be written holds nobody back", "slotwire_rows", "assign quiesce = (ctl_wanted && ctl_write_i) ||", "assign quiesce = (1'b0) ||"),
+    ("operations begin between a row's turn and its writing", "slotwire_rows", "(ctl_wanted && ctl_write_i) || (slow_valid_q && slow_kind_q == slotwire_pkg::OpWrite)", "(ctl_wanted && ctl_write_i) || (1'b0)"),
+    ("an operation begins a clock after another one of its slot", "slotwire_rows", CLASH, CLASH.replace("(c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i])", "(1'b0)")),
+    ("an operation begins four clocks after another one of its slot", "slotwire_rows", CLASH, CLASH.replace("(c4_valid_q && c4_slot_q[SlotW-1:0] == slot_of[i])", "(1'b0)")),
+    ("a turn without a frame keeps its credit", "slotwire_rows", "tx_held_q - 4'(tx_gone) - 4'(tx_unused)", "tx_held_q - 4'(tx_gone) - 4'(1'b0)"),
+    ("a frame after its doorbell takes no credit", "slotwire_rows", "assign may_tx_granted = grant[FromTx] || (grant[FromDoorbell] && fuses);", "assign may_tx_granted = grant[FromTx] || (1'b0);"),
+    ("the credit of a verdict comes back before it is taken", "slotwire_rows", "5'(verdict_valid_o && verdict_ready_i)", "5'(verdict_valid_o)"),
+    ("a verdict counts only when it is taken", "slotwire_rows", "if (rule_rx) received_q", "if (verdict_valid_o && verdict_ready_i) received_q"),
+    ("a new frame overtakes those that wait", "slotwire_rows", "assign tx_job_o = frame_kept_valid ? job_kept : job;", "assign tx_job_o = rule_tx ? job : job_kept;"),
+    ("a new verdict overtakes those that wait", "slotwire_rows", "assign verdict_o = verdict_kept_valid ? verdict_kept : verdict;", "assign verdict_o = rule_rx ? verdict : verdict_kept;"),
+    ("the room for lines to send is ignored", "slotwire_tx", "assign room = reserved_q != CountW'(PayloadLines);", "assign room = 1'b1;"),
+    ("one line more than there is room for is read", "slotwire_tx", "reserved_q != CountW'(PayloadLines)", "reserved_q != CountW'(PayloadLines + 1)"),
+    ("the room for headers is ignored", "slotwire_tx", "assign job_free = jobs_held_q != 5'(Jobs);", "assign job_free = 1'b1;"),
+    ("a frame does not wait for what it acknowledges", "slotwire_tx", "assign held = !may_leave;", "assign held = 1'b0;"),
+    ("lines on their way count as read", "slotwire_tx", "assign reads_idle_o = !more_q && job_count == '0 && !frame_valid_i;", "assign reads_idle_o = !more_q && 1'b1 && !frame_valid_i;"),
+    ("a frame without lines keeps the room of one", "slotwire_tx", "- CountW'(payload_pop) - CountW'(rsp_empty)", "- CountW'(payload_pop) - CountW'(1'b0)"),
+    ("the room for what is to be told is ignored", "slotwire_writer", "assign able = present && done_room &&", "assign able = present && 1'b1 &&"),
+    ("a line is written before it came", "slotwire_writer", "present && done_room && (left == '0 || payload_valid_i)", "present && done_room && (1'b1)"),
+    ("a mark is shown one write early", "slotwire_core", ".issued_i(issued_now)", ".issued_i(issued_q)"),
+    ("what is not told yet does not count as under way", "slotwire_writer", "!verdict_valid_i && done_count == '0", "!verdict_valid_i && 1'b1"),
+    ("a verdict counts as written when its last line goes", "slotwire_writer", "else if (done_pop) written_q", "else if (step && last) written_q"),
+    ("marks of lines go before the binding's", "slotwire_marks", "assign bindings_wait = bindings_q != '0;", "assign bindings_wait = 1'b0;"),
+    ("the mark queue counts only itself", "slotwire_marks", "assign head_room_o = queue_count <= 6'(Heads - 8);", "assign head_room_o = queue_count != 6'(Heads);"),
+    ("a mark is lost when the driver takes a moved slot", "slotwire_marks", "assign queue_pop = !pop && !tail_turn;", "assign queue_pop = !tail_turn;"),
+    ("a moved slot that was taken is not told of again", "slotwire_marks", "if (init_i || pop || enters) stands", "if (init_i || enters) stands"),
+    ("a read of memory passes the writes before it", "slotwire_host", "state_q == StIdle && !behind_q && reads_q", "state_q == StIdle && 1'b1 && reads_q"),
+    ("a register answers before memory does", "slotwire_host", "(req_write_i || (quiet && !(to_proxy && binding_i)))", "(req_write_i || (1'b1 && !(to_proxy && binding_i)))"),
+    ("marks are read before the binding's are shown", "slotwire_host", "(req_write_i || (quiet && !(to_proxy && binding_i)))", "(req_write_i || (quiet && !(1'b0)))"),
+    ("a doorbell FIFO that is full is written", "slotwire_host", "(req_write_i || (quiet && !(to_proxy && binding_i))) &&\n                (!(to_process && req_write_i) || db_room)", "(req_write_i || (quiet && !(to_proxy && binding_i))) &&\n                (1'b1)"),
+    ("the host's reads have no limit", "slotwire_host", "!behind_q && reads_q != ($clog2(ReadsMax) + 1)'(ReadsMax)", "!behind_q && reads_q != '1"),
+    ("an event is lost without its flag", "slotwire_host", "lost_q <= (event_i && !event_room) || (lost_q && !event_pop);", "lost_q <= (1'b0) || (lost_q && !event_pop);"),
+    ("the flag of lost events stays", "slotwire_host", "(event_i && !event_room) || (lost_q && !event_pop)", "(event_i && !event_room) || (lost_q && 1'b1)"),
+    ("writes of memory have no limit", "slotwire_core", "< WriteCountW'(WritesMax);", "< WriteCountW'(WritesMax + 64);"),
+    ("a read that waits gives way", "slotwire_core", "assign rd_host = rd_hold_q ? rd_hold_host_q :", "assign rd_host = 1'b0 ? rd_hold_host_q :"),
+    ("a write that waits gives way", "slotwire_core", "assign wr_host = wr_hold_q ? wr_hold_host_q :", "assign wr_host = 1'b0 ? wr_hold_host_q :"),
+    ("the host's writes have no turn", "slotwire_core", "wr_hold_q ? wr_hold_host_q : host_wr_valid && (!rx_wr_valid || wr_turns_q == 2'd3)", "wr_hold_q ? wr_hold_host_q : host_wr_valid && (!rx_wr_valid || 1'b0)"),
+    ("the host's reads have no turn", "slotwire_core", "rd_hold_q ? rd_hold_host_q : host_rd_valid && (!tx_rd_valid || rd_turns_q == 3'd7)", "rd_hold_q ? rd_hold_host_q : host_rd_valid && (!tx_rd_valid || 1'b0)"),
+    ("the room of the receive payload FIFO is ignored", "slotwire_rx", "room_q <= rst_ni && payload_count < CountW'(PayloadLines - 2) &&", "room_q <= rst_ni && 1'b1 &&"),
+    ("the room of the receive payload FIFO is two lines too large", "slotwire_rx", "rst_ni && payload_count < CountW'(PayloadLines - 2) && stored_count", "rst_ni && payload_count < CountW'(PayloadLines) && stored_count"),
+    ("the room for received frames is ignored", "slotwire_rx", "rst_ni && payload_count < CountW'(PayloadLines - 2) && stored_count < 6'(Frames - 2) &&", "rst_ni && payload_count < CountW'(PayloadLines - 2) && 1'b1 &&"),
+    ("a beat is taken without room", "slotwire_rx", "assign taking = !valid_q || room_q;", "assign taking = 1'b1;"),
+    ("an age is compared as long as its thing stays", "sw_fence", "assign may_leave_o = reached || free_q != '0;", "assign may_leave_o = reached;"),
+    ("an age counts as reached one event early", "sw_fence", "(ahead == '1 && one_ended_i)", "(ahead == '1)"),
+    ("a frame in the merge is cut by another one", "sw_frame_merge", "assign sel = inside_q ? last_q :", "assign sel = 1'b0 ? last_q :"),
+    ("a frame that finds no room is stored", "sw_frame_fifo", "(DropWhenFull != 0 ? full : alone)", "(DropWhenFull != 0 ? 1'b0 : alone)"),
+    # The classifier: rtl_mutants_classifier.
+    ("the rule before the one that matches decides", "slotwire_classifier", "match_q <= match;", "match_q <= match | (match >> 1);"),
+    ("ports of a later fragment count", "slotwire_classifier", "(four.fragment & 16'h3fff) == '0", "(four.fragment & 16'h2000) == '0"),
+    ("half a tag is a tag", "slotwire_classifier", "== 16'h0081 && s_tkeep_i[17]", "== 16'h0081 && s_tkeep_i[13]"),
+    ("ports that are cut off count", "slotwire_classifier", "(four.fragment & 16'h3fff) == '0 && there[37] &&", "(four.fragment & 16'h3fff) == '0 && there[33] &&"),
+    ("options do not matter to ports", "slotwire_classifier", "ipv4 && four.ihl == 4'd5 && (four.fragment & 16'h3fff) == '0 && there[37] &&", "ipv4 && 1'b1 && (four.fragment & 16'h3fff) == '0 && there[37] &&"),
+    ("the verdict changes within a frame", "slotwire_classifier", "if (first_q[Clocks-2]) verdict_q", "if (1'b1) verdict_q"),
+    ("a mark is given that the rule does not set", "slotwire_classifier", "action.mark = row.marks[0] ? row.mark[MarkW-1:0] : '0;", "action.mark = row.mark[MarkW-1:0];"),
+    ("the default cannot discard", "slotwire_classifier", "default_q[ActionW-1] <= row_i[7:0] == 8'(slotwire_pkg::ClassifierActionDrop);", "default_q[ActionW-1] <= 1'b0;"),
+    ("a rule acts before it matches", "slotwire_classifier", "if (action_we_q && action_line_q == 6'(r)) action_q", "if (we_i && line_i == 6'(r)) action_q"),
+    ("masks do not cover the last bit", "slotwire_classifier", "((key_q ^ value_q) & mask_q) == '0", "(((key_q ^ value_q) & mask_q) >> 1) == '0"),
+    # AXI: rtl_mutants_axi, rtl_mutants_memory.
+    ("the room for answers to writes is ignored", "sw_axi_slave", "assign want_write = aw_valid && w_valid && !aw_bad && b_room;", "assign want_write = aw_valid && w_valid && !aw_bad && 1'b1;"),
+    ("the room for lines that are read is ignored", "sw_axi_slave", "assign want_read = ar_valid && !ar_bad && plan_room;", "assign want_read = ar_valid && !ar_bad && 1'b1;"),
+    ("a write is answered before the core has taken it", "sw_axi_slave", "(b_bad || taken_q != '0)", "(1'b1)"),
+    ("reads always go before writes", "sw_axi_slave", "(!want_write || turn_q)", "(1'b1)"),
+    ("reads count as writes that were taken", "sw_axi_slave", "host_req_ready_i && host_req_write_o && host_req_last", "host_req_ready_i && 1'b1 && host_req_last"),
+    ("a burst is a beat too long", "sw_axi_slave", "assign w_last = w_beat_q == aw_len;", "assign w_last = w_beat_q == aw_len + 8'd1;"),
+    ("bursts that stay at one address are taken", "sw_axi_slave", "assign aw_bad = aw_burst != BurstIncr ||", "assign aw_bad = 1'b0 ||"),
+    ("a refused read takes a line of the next one", "sw_axi_slave", "r_go && r_ready && !plan_bad", "r_go && r_ready && 1'b1"),
+    ("registers: reads always go before writes", "sw_axil_slave", "(turn_q || !(s_axil_awvalid_i && s_axil_wvalid_i))", "(1'b1)"),
+    ("registers: a write is answered while it is offered", "sw_axil_slave", "StAsk: if (host_req_ready_i) state_q", "StAsk: if (host_req_ready_i || write_q) state_q"),
+    ("registers: the strobes are the first word's", "sw_axil_slave", "64'(strb_q) << {addr_q[LineW-1:2], 2'b00}", "64'(strb_q) << 6'd0"),
+    ("more reads than MaxReads", "sw_axi_master", "assign rd_ready_o = ar_ready && !reads_q[ReadsW-1];", "assign rd_ready_o = ar_ready && 1'b1;"),
+    ("more writes than MaxWrites", "sw_axi_master", "w_ready && !writes_q[WritesW-1]", "w_ready && 1'b1"),
+    ("a refused read is a good one", "sw_axi_master", "rsp_err_o <= m_axi_rresp_i[1];", "rsp_err_o <= 1'b0;"),
 ]
 
 
@@ -101,7 +192,7 @@ def apply(text, number, mutant):
     left, right = expression_around(text, start, end)
     right_part = text[left:right]
     wrong_part = text[left:start] + new[same:len(new) - tail] + text[end:right]
-    return f"{text[:left]}((slotwire_sim_card.mutant_q == {number}) ? ({wrong_part}) : ({right_part})){text[right:]}"
+    return f"{text[:left]}((mutant_q == {number}) ? ({wrong_part}) : ({right_part})){text[right:]}"
 
 
 def main():
@@ -109,21 +200,23 @@ def main():
         for number, (what, *_rest) in enumerate(MUTANTS, 1):
             print(number, what)
         return
-    sources, top, out = (Path(argument) for argument in sys.argv[1:4])
+    if sys.argv[1:] == ["--modules"]:
+        print(";".join(sorted({mutant[1] for mutant in MUTANTS})))
+        return
+    out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    texts = {path.stem: path.read_text() for path in sorted(sources.glob("*.sv"))}
+    paths = {path.stem: path for path in sources.files(ROOT, [".sv"])}
+    texts = {name: paths[name].read_text() for name in sorted({mutant[1] for mutant in MUTANTS})}
     for number, mutant in enumerate(MUTANTS, 1):
         texts[mutant[1]] = apply(texts[mutant[1]], number, mutant)
-    # The number of the bug comes from the environment, once.
-    top_text = top.read_text()
-    body = top_text.index(");", top_text.index("module slotwire_sim_card")) + 2
-    texts[top.stem] = (top_text[:body] + """
-
-  import "DPI-C" function int slotwire_mutant();
-  int mutant_q /* verilator public */;
-  initial mutant_q = slotwire_mutant();
-""" + top_text[body:])
     for name, text in texts.items():
+        # The number of the bug comes from the environment, once.
+        body = text.index("\n);\n", text.index(f"\nmodule {name}")) + 4
+        text = text[:body] + """
+  import "DPI-C" function int slotwire_mutant();
+  int mutant_q;
+  initial mutant_q = slotwire_mutant();
+""" + text[body:]
         path = out / f"{name}.sv"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)

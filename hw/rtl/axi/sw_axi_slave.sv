@@ -300,6 +300,10 @@ module sw_axi_slave #(
   assign s_axi_rresp_o[0] = 1'b0;
 
   // Every answer has a plan, so its room was kept.
+  `SW_ASSERT(AnswerHasRoom, !aw_pop || b_room)
+  `SW_ASSERT(PlanHasRoom, !ar_step || plan_room)
+  `SW_ASSERT(AnswersInRange, taken_q <= QueueW'(QueueDepth))
+  `SW_ASSERT(NoAnswerBeforeTheWriteIsTaken, !(b_pop && !b_bad) || taken_q != '0)
   `SW_ASSERT(LinesHaveRoom, !host_rsp_valid_i || unused_line_room)
   `SW_ASSERT(LinesArePlanned, unused_line_count <= unused_plan_count)
   `SW_ASSUME(LastFitsLength, !w_pop || unused_w_last == w_last)

@@ -112,6 +112,17 @@ module sw_axil_slave #(
     end
   end
 
+  // Neither starves the other: while a write waits one read goes before it at most, and the other way round.
+  logic [1:0] reads_past_q, writes_past_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || take_write || !(s_axil_awvalid_i && s_axil_wvalid_i)) reads_past_q <= '0;
+    else if (take_read && reads_past_q != '1) reads_past_q <= reads_past_q + 2'd1;
+    if (!rst_ni || take_read || !s_axil_arvalid_i) writes_past_q <= '0;
+    else if (take_write && writes_past_q != '1) writes_past_q <= writes_past_q + 2'd1;
+  end
+  `SW_ASSERT(OneReadGoesBeforeAWrite, reads_past_q <= 2'd1)
+  `SW_ASSERT(OneWriteGoesBeforeARead, writes_past_q <= 2'd1)
+
   logic unused_addr_low;
   assign unused_addr_low = ^addr_q[1:0];
 

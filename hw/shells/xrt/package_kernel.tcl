@@ -51,7 +51,7 @@ set parameter [ipx::add_bus_parameter -quiet FREQ_HZ [ipx::get_bus_interfaces ap
 set_property value $frequency $parameter
 set_property value_resolve_type user $parameter
 # What sw_axi_master does: bursts of one beat, so many under way.
-foreach {key value} {MAX_BURST_LENGTH 1 NUM_READ_OUTSTANDING 64 NUM_WRITE_OUTSTANDING 64} {
+foreach {key value} {MAX_BURST_LENGTH 1 NUM_READ_OUTSTANDING 128 NUM_WRITE_OUTSTANDING 128} {
   set parameter [ipx::add_bus_parameter -quiet $key [ipx::get_bus_interfaces m_axi_memory -of_objects $core]]
   set_property value $value $parameter
   set_property value_source constant $parameter

@@ -140,7 +140,8 @@ module slotwire_xrt_kernel #(
   logic [MemLineBits-1:0] rd_addr, wr_addr;
   logic [511:0]           mem_rsp_data, wr_data;
   logic [63:0]            wr_strb;
-  sw_axi_master #(.Lines(1 << MemLineBits), .AddrW(64)) u_memory (
+  // Memory of 400 ns at 100 Gb/s has 78 lines on their way in each direction.
+  sw_axi_master #(.Lines(1 << MemLineBits), .AddrW(64), .MaxReads(128), .MaxWrites(128)) u_memory (
     .clk_i(clk), .rst_ni(rst_n), .base_i(memory_base), .rd_valid_i(rd_valid), .rd_ready_o(rd_ready), .rd_addr_i(rd_addr),
     .rsp_valid_o(mem_rsp_valid), .rsp_data_o(mem_rsp_data), .rsp_err_o(mem_rsp_err), .wr_valid_i(wr_valid), .wr_ready_o(wr_ready),
     .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_strb_i(wr_strb), .wr_done_o(wr_done), .wr_err_o(wr_err),
