@@ -3,9 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <deque>
+#include <functional>
 #include <map>
+#include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace slotwire::driver {
 namespace {
@@ -158,6 +164,111 @@ TEST_F(WindowPortTest, ReadsThatWaitHaveALimit) {
   EXPECT_FALSE(port.read(card(regs::kCardMemory)));
   port.take_answer();
   EXPECT_TRUE(port.read(card(regs::kCardMemory)));
+}
+
+/// A card with two ports: registers at one, slot memory at the other, each with a latency of its own for every access,
+/// as a kernel's AXI4-Lite port and a memory that is mapped through the card's window have. Writes are posted; those to
+/// one port keep their order. A read of memory waits for the writes before it.
+class TwoPorts final : public WindowDevice {
+ public:
+  explicit TwoPorts(unsigned seed) : random_(seed) {}
+  void write(std::uint32_t offset, std::uint32_t value) override {
+    post(registers_, [this, offset, value] {
+      if (offset == regs::kWindowProcessMarks) rung(value);
+    });
+  }
+  std::uint32_t read(std::uint32_t /*offset*/) override { return 0; }
+  void write_memory(std::size_t offset, std::span<const std::byte> data) override {
+    post(memory_, [this, offset, bytes = std::vector<std::byte>(data.begin(), data.end())] {
+      std::copy(bytes.begin(), bytes.end(), lines.begin() + static_cast<std::ptrdiff_t>(offset));
+    });
+    last_ = offset;
+  }
+  void read_memory(std::size_t offset, std::span<std::byte> data) override {
+    while (!memory_.empty()) step();
+    std::copy_n(lines.begin() + static_cast<std::ptrdiff_t>(offset), data.size(), data.begin());
+  }
+  void settle_memory() override {
+    if (!settles) return;
+    std::byte byte{};
+    read_memory(last_, {&byte, 1});
+  }
+  void drain() {
+    while (!memory_.empty() || !registers_.empty()) step();
+  }
+
+  bool settles = true;
+  std::vector<std::byte> lines = std::vector<std::byte>(kMemoryLines * regs::kLineBytes);
+  unsigned rings = 0, stale = 0;
+
+ private:
+  struct Posted {
+    unsigned due = 0;
+    std::function<void()> happens;
+  };
+  void post(std::deque<Posted>& port, std::function<void()> happens) {
+    const unsigned due = now_ + 1 + static_cast<unsigned>(random_() % 50);
+    port.push_back({port.empty() ? due : std::max(due, port.back().due), std::move(happens)});
+    step();
+  }
+  void step() {
+    ++now_;
+    for (std::deque<Posted>* port : {&registers_, &memory_}) {
+      while (!port->empty() && port->front().due <= now_) {
+        port->front().happens();
+        port->pop_front();
+      }
+    }
+  }
+  /// The card reads the lines before the mark: line n holds n + 1 in every byte.
+  void rung(std::uint32_t mark) {
+    ++rings;
+    for (std::size_t line = 0; line < mark; ++line) {
+      for (const std::size_t byte : {std::size_t{0}, regs::kLineBytes - 1}) {
+        if (lines[line * regs::kLineBytes + byte] != std::byte(line + 1)) {
+          ++stale;
+          return;
+        }
+      }
+    }
+  }
+
+  std::minstd_rand random_;
+  std::deque<Posted> registers_, memory_;
+  unsigned now_ = 0;
+  std::size_t last_ = 0;
+};
+
+unsigned stale_bells(bool settles, unsigned seed) {
+  TwoPorts device(seed);
+  device.settles = settles;
+  WindowPort port(device, kMemoryLines);
+  std::minstd_rand random(seed);
+  std::uint32_t line = 0;
+  constexpr std::uint32_t kLines = 200;
+  while (line < kLines) {
+    for (auto n = 1 + random() % 5; n != 0 && line < kLines; --n, ++line) {
+      port.write(card(regs::kCardMemory) + line * 64, line_of(static_cast<std::uint8_t>(line + 1)), kAll);
+    }
+    // The lines may be on their way long before their bell.
+    if (random() % 2 == 0) port.flush();
+    AccessPort::Bytes mark{};
+    std::memcpy(mark.data(), &line, sizeof line);
+    port.write(card(regs::kCardProcessPages), mark, 0xf);
+  }
+  device.drain();
+  EXPECT_GT(device.rings, 30U);
+  return device.stale;
+}
+
+TEST(WindowPortOrder, LinesAreInMemoryBeforeTheirBellWhateverEachPortTakes) {
+  for (unsigned seed = 1; seed <= 50; ++seed) EXPECT_EQ(stale_bells(true, seed), 0U) << "seed " << seed;
+}
+
+TEST(WindowPortOrder, WithoutReadingBackTheyAreNot) {
+  unsigned stale = 0;
+  for (unsigned seed = 1; seed <= 50; ++seed) stale += stale_bells(false, seed);
+  EXPECT_GT(stale, 0U);
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ bool WindowPort::in_memory(std::uint32_t address) const {
 void WindowPort::flush() {
   if (run_.empty()) return;
   device_.write_memory(run_at_, run_);
+  unsettled_ = true;
   run_.clear();
 }
 
@@ -71,6 +72,11 @@ bool WindowPort::write(std::uint32_t address, const Bytes& data, std::uint64_t s
     return true;
   }
   flush();
+  if (unsettled_) {
+    // Lines may take another way to the card than the register that tells of them.
+    device_.settle_memory();
+    unsettled_ = false;
+  }
   for (std::size_t at = first; at + kWord <= first + bytes; at += kWord) {
     const auto offset = window_offset(static_cast<std::uint32_t>(address + at));
     if (!offset) continue;  // the card refuses it as well

@@ -23,9 +23,12 @@ class WindowDevice {
   /// `offset`: in the window, a multiple of 4.
   virtual void write(std::uint32_t offset, std::uint32_t value) = 0;
   virtual std::uint32_t read(std::uint32_t offset) = 0;
-  /// Slot memory, from byte `offset` on. A write is in memory before a later write() of a register takes effect.
+  /// Slot memory, from byte `offset` on. A read sees the writes before it.
   virtual void write_memory(std::size_t offset, std::span<const std::byte> data) = 0;
   virtual void read_memory(std::size_t offset, std::span<std::byte> data) = 0;
+  /// Returns when slot memory has all that was written to it: whoever writes a register next, by which the card reads
+  /// lines, calls it before. Nothing to do where lines take the same way as registers, or write_memory() waits.
+  virtual void settle_memory() {}
 };
 
 /// The register that shows the word at a card address other than slot memory; none: the window does not show it.
@@ -68,6 +71,7 @@ class WindowPort final : public AccessPort {
   std::deque<Reply> answers_;
   std::size_t run_at_ = 0;
   std::vector<std::byte> run_, read_;
+  bool unsettled_ = false;  ///< lines were written since the last settle_memory()
 };
 
 }  // namespace slotwire::driver

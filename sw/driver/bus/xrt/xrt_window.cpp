@@ -249,6 +249,7 @@ bool XrtWindow::card_sees_memory() {
     std::array<std::uint32_t, kLine / sizeof(std::uint32_t)> line{};
     for (std::size_t i = 0; i < line.size(); ++i) line[i] = pattern * static_cast<std::uint32_t>(i + 1);
     write_memory(0, std::as_bytes(std::span(line)));
+    settle_memory();
     for (std::size_t i = 0; i < line.size(); ++i) {
       seen = seen && read(at(regs::kWindowMemory + i * sizeof(std::uint32_t))) == line[i];
     }
@@ -320,8 +321,18 @@ void XrtWindow::write_memory(std::size_t offset, std::span<const std::byte> data
   } catch (const std::exception& error) {
     dog_.give_up("slot memory cannot be written (" + said(error) + ")");
   }
-  // What is mapped is write-combined: it must have left the processor before the doorbell does.
-  if (parts_->mapped) std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!data.empty()) last_written_ = offset + data.size() - 1;
+}
+
+/// Mapped memory is on another port of the card than its registers, and nothing orders a write to the one behind a
+/// write to the other. A read of the same port does: it is answered when the writes before it are in memory.
+void XrtWindow::settle_memory() {
+  if (!parts_->mapped) return;  // the DMA has ended
+  const Watchdog::Call call(dog_, "reading slot memory back");
+  // What is mapped is write-combined: it must have left the processor before the read does.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  static_cast<void>(*static_cast<const volatile std::byte*>(parts_->bytes + last_written_));
+  std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 void XrtWindow::read_memory(std::size_t offset, std::span<std::byte> data) {

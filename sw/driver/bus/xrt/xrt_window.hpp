@@ -51,6 +51,7 @@ class XrtWindow final : public WindowDevice, public NetworkRegisters {
   std::uint32_t read(std::uint32_t offset) override;
   void write_memory(std::size_t offset, std::span<const std::byte> data) override;
   void read_memory(std::size_t offset, std::span<std::byte> data) override;
+  void settle_memory() override;
 
   // Of the network kernel; not to be called without one (XrtOptions::network).
   void write_network(std::uint32_t offset, std::uint32_t value) override;
@@ -70,6 +71,7 @@ class XrtWindow final : public WindowDevice, public NetworkRegisters {
   std::string device_, description_;
   std::unique_ptr<Parts> parts_;
   std::uint32_t memory_lines_ = 0, slots_ = 0;
+  std::size_t last_written_ = 0;  ///< byte of slot memory
 };
 
 }  // namespace slotwire::driver
