@@ -333,7 +333,7 @@ class Run {
     }
   }
 
-  /// What the algorithm must have come to. Bounds are what right ones keep with room, over a thousand seeds.
+  /// What the algorithm must have come to. Bounds are what right ones kept with room, over some 50 seeds.
   void judge() const {
     const BottleneckResult& r = result_;
     const Bottleneck& network = r.network;
