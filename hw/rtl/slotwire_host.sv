@@ -415,6 +415,6 @@ module slotwire_host #(
   `SW_ASSERT(MissedEventIsCounted, !(event_i && event_count == 7'(Events)) || count_event_lost_o)
 
   logic unused;
-  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, behind_by[WriteCountW-2:0]};
+  assign unused = &{1'b0, req_addr_i[5:0], req_addr_i[27:26], event_count, page, entry, behind_by[WriteCountW-2:0], missed_q};
 
 endmodule

@@ -530,7 +530,7 @@ module slotwire_rows #(
   `SW_ASSERT(NothingIsHeldAtAWrite, !(writes_row && grant[FromSlow]) || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i))
 
   logic unused;
-  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0]};
+  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0], writes_row};
 
 `ifdef FV_SLOTWIRE_ROWS
 `include "fv_slotwire_rows_inner.svh"
