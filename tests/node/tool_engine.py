@@ -30,7 +30,7 @@ class Engine(NodeTest):
 
     def test_a_reload_takes_up_services_and_names_what_waits_for_a_restart(self):
         self.serve(["moved", "--echo"], self.right)
-        self.assertIn("no_service", run(["call", "moved", "x"], self.left, expect=3).stderr)
+        self.assertIn("no such service", run(["call", "moved", "x"], self.left, expect=3).stderr)
         with open(self.left.config) as file:
             config = file.read()
         after = self.reload(config + '[[service]]\nname = "moved"\nnodes = ["right"]\n[wait]\nspin = "3us"\n')

@@ -13,7 +13,7 @@ Changes changes(const std::string& before, const std::string& after) {
 }
 
 std::string link(const std::string& peer, const std::string& more = "") {
-  return "[[link]]\npeer = \"" + peer + "\"\ncarrier = \"tcp\"\n" + more;
+  return "[[link]]\npeer = \"" + peer + "\"\ncarrier = \"tcp\"\ndial = false\n" + more;
 }
 const std::string kListen = "[listen]\ncontrol = \"127.0.0.1:7400\"\ntcp = \"127.0.0.1:7402\"\n";
 
@@ -37,7 +37,7 @@ TEST(ConfigChanges, KeysAreNamed) {
 TEST(ConfigChanges, LinksAreNamedByTheirPeers) {
   EXPECT_EQ(changes(kListen + link("b"), kListen + link("b") + link("c")), Changes{"the [[link]] to 'c'"});
   EXPECT_EQ(changes(kListen + link("b") + link("c"), kListen + link("c")), Changes{"the [[link]] to 'b'"});
-  EXPECT_EQ(changes(kListen + link("b"), kListen + link("b", "dial = true\ncontrol = \"127.0.0.1:1\"\n")),
+  EXPECT_EQ(changes(kListen + link("b"), kListen + link("b", "tcp = \"127.0.0.1:9\"\n")),
             Changes{"the [[link]] to 'b'"});
   EXPECT_EQ(changes(kListen + link("b") + link("c"), kListen + link("c") + link("b")), Changes{}) << "in another order";
 }

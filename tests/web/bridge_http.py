@@ -9,7 +9,7 @@ import time
 import unittest
 
 from application import pieces
-from web_nodes import MEGABYTE, Load, WebTest, eventually, first_answered, free_port, private_memory
+from web_nodes import MEGABYTE, SLOTWIRE, Load, WebTest, eventually, first_answered, free_port, private_memory
 
 APPLICATION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "application.py")
 
@@ -267,7 +267,7 @@ class Usage(BridgeTest):
     """Options that cannot work, or would have no effect, are refused before anything is started."""
 
     def refused(self, *options):
-        done = subprocess.run([self.program("slotwire"), "web", "serve", "web", *options], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([SLOTWIRE, "web", "serve", "web", *options], capture_output=True, text=True, timeout=30)
         self.assertEqual(done.returncode, 2, done.stderr)
         return done.stderr + done.stdout
 
@@ -284,7 +284,7 @@ class Usage(BridgeTest):
     def test_values_that_cannot_be_right(self):
         for options, said in ((("--http", "127.0.0.1:1", "--start", ""), "--start"),
                               (("--http", "127.0.0.1:1", "--start", "app {prot}"), "{prot}"),
-                              (("--http", "http://127.0.0.1:1/"), "URL"),
+                              (("--http", "http://127.0.0.1:1/"), "HOST:PORT"),
                               (("--http", "127.0.0.1"), "HOST:PORT"),
                               (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "absent"),
                               (("--fastcgi", "/run/php.sock", "--root", __file__), "not a directory")):

@@ -9,7 +9,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "node"))
-from nodes import BIN, TIMEOUT, NodeTest, free_port, run  # noqa: E402,F401
+from nodes import BIN, SLOTWIRE, TIMEOUT, NodeTest, free_port, run  # noqa: E402,F401
 
 MEGABYTE = 1 << 20
 

@@ -14,6 +14,7 @@
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/web/web.hpp"
 #include "tools/slotwire/web/web_log.hpp"
+#include "web/bridge/address.hpp"
 #include "web/bridge/bridge.hpp"
 #include "web/bridge/loop.hpp"
 #include "web/bridge/processes.hpp"
@@ -87,7 +88,10 @@ bridge::BridgeOptions bridge_options(const Options& options) {
   bridge::BridgeOptions given;
   given.protocol = options.http.empty() ? bridge::Protocol::fastcgi : bridge::Protocol::http;
   const std::string& address = options.http.empty() ? options.fastcgi : options.http;
-  for (unsigned i = 0; i < options.processes; ++i) given.addresses.push_back(bridge::numbered(address, i));
+  for (unsigned i = 0; i < options.processes; ++i) {
+    given.addresses.push_back(bridge::numbered(address, i));
+    bridge::parse_address(given.addresses.back());  // what is none is wrong usage
+  }
   given.at_once = options.at_once;
   if (given.at_once == 0) given.at_once = given.protocol == bridge::Protocol::http ? kHttpAtOnce : kFastCgiAtOnce;
   given.max_queue = options.queue;
