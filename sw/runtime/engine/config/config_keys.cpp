@@ -48,8 +48,8 @@ constexpr std::array<Section, 18> kSections{{
      nullptr},
     {"protocol", false, "Timers of the link protocol.", nullptr},
     {"congestion", false,
-     "How much a link over carrier \"udp\" or \"dpdk\" sends into a network that it shares with others. Links over "
-     "\"tcp\" and \"http\" leave that to TCP.",
+     "What links over \"udp\" and \"dpdk\" send into a network that others share; over \"tcp\" and \"http\" TCP "
+     "decides.",
      nullptr},
     {"encryption", false,
      "Keys of links with `encryption`. A key is changed while frames flow, without a pause; while the control "
