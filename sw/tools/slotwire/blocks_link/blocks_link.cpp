@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <unordered_set>
 #include <utility>
 
 #include "core/slot/waiter.hpp"
@@ -141,6 +142,7 @@ class Linker {
         auto& import = imports_[{peer, interest.topic}];
         if (!import) {
           import = std::make_unique<Import>();
+          live_imports_.insert(import.get());
           import->node = peer;
           import->want = {interest.topic, interest.overflow, interest.history};
         }
@@ -293,6 +295,8 @@ class Linker {
       outlets_.erase(found);
       return;
     }
+    // A batch of events or of queued tokens may name what an earlier one of the same batch has ended.
+    if (!live_imports_.contains(token)) return;
     auto& import = *static_cast<Import*>(token);
     if (!import.inlet) return;
     const bool stays = drive(*import.inlet, token);
@@ -370,6 +374,7 @@ class Linker {
       Import& import = *entry.second;
       if (import.wanted || import.connecting) return false;
       std::erase(queued_, static_cast<void*>(&import));
+      live_imports_.erase(&import);
       if (import.inlet) {
         say("topic '" + import.want.topic + "' of node '" + import.node + "' is not wanted any more; " +
             std::to_string(import.inlet->messages()) + " messages came" +
@@ -391,6 +396,7 @@ class Linker {
   slot::Fd epoll_, timer_;
   std::optional<Clock::time_point> timer_set_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Import>> imports_;  ///< by peer and topic
+  std::unordered_set<void*> live_imports_;                                          ///< their tokens
   std::map<Outlet*, std::unique_ptr<Outlet>> outlets_;
   std::vector<void*> queued_;  ///< tokens: an Import, or an Outlet
   bool said_too_many_ = false;
