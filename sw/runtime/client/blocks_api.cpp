@@ -14,6 +14,7 @@
 namespace blocks = slotwire::blocks;
 using slotwire::client::Failure;
 using slotwire::client::from_caller;
+using slotwire::client::null_pointer;
 using slotwire::client::report;
 using slotwire::client::to_caller;
 
@@ -77,10 +78,6 @@ const sw_region* region_of(const sw_publisher* publisher) {
 }
 const sw_region* region_of(const sw_subscriber* subscriber) {
   return subscriber == nullptr ? nullptr : &subscriber->region;
-}
-
-Failure null_pointer() {
-  return {SW_INVALID, "an argument is NULL"};
 }
 
 Failure failure_of(blocks::Room room, const blocks::Publisher& publisher, sw_timeout_ms timeout, std::size_t bytes) {

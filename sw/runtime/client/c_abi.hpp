@@ -10,6 +10,10 @@ namespace slotwire::client {
 /// Keeps the failure's text for sw_last_error() of this thread; returns its status.
 int report(const Failure& failure);
 
+inline Failure null_pointer() {
+  return {SW_INVALID, "an argument is NULL"};
+}
+
 /// Copies a struct of the caller's version: what it does not have stays at the default.
 template <typename T>
 T from_caller(const T* given) {

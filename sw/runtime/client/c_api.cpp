@@ -11,6 +11,7 @@
 using slotwire::client::Deadline;
 using slotwire::client::Failure;
 using slotwire::client::from_caller;
+using slotwire::client::null_pointer;
 using slotwire::client::report;
 using slotwire::client::to_caller;
 using slotwire::slot::RecordKind;
@@ -38,10 +39,6 @@ int slotwire::client::report(const Failure& failure) {
 }
 
 namespace {
-
-Failure null_pointer() {
-  return {SW_INVALID, "an argument is NULL"};
-}
 
 /// Runs `body`, which returns a Failure or nothing, on behalf of the thread that owns `context`. None of `needed` may
 /// be NULL. Nothing is thrown across the ABI.

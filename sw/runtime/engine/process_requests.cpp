@@ -8,15 +8,10 @@
 #include <utility>
 #include <variant>
 
+#include "core/overloaded.hpp"
+
 namespace slotwire::engine {
 namespace {
-
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 /// What only an operator may do. Throws Refusal.
 void check_admin(const Client& client, const std::string& what) {

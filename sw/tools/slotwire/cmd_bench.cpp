@@ -32,7 +32,7 @@ using std::chrono::microseconds;
 
 constexpr std::size_t kMaxProcesses = 256;
 
-struct Options {
+struct BenchOptions {
   Common common;
   std::string service;
   std::size_t processes = 1;
@@ -94,7 +94,7 @@ void fill(std::span<std::uint8_t> body, std::uint64_t caller, std::uint64_t numb
   for (; at < body.size(); ++at) body[at] = static_cast<std::uint8_t>(state >> (8 * (at % 8)));
 }
 
-void call_until_stopped(const Options& options, std::size_t number, Board& board, sw_connection& connection) {
+void call_until_stopped(const BenchOptions& options, std::size_t number, Board& board, sw_connection& connection) {
   Caller& self = board.caller(number);
   std::vector<std::uint8_t> body(options.size);
   const std::uint64_t most = options.count == 0 ? UINT64_MAX : options.count;
@@ -129,7 +129,8 @@ void call_until_stopped(const Options& options, std::size_t number, Board& board
 
 /// A calling process, from its fork to its end. `ready`: closed when connected; `go`: closed by the watcher when all
 /// are.
-[[noreturn]] void run_caller(const Options& options, std::size_t number, Board& board, slot::Fd ready, slot::Fd go) {
+[[noreturn]] void run_caller(const BenchOptions& options, std::size_t number, Board& board, slot::Fd ready,
+                             slot::Fd go) {
   Caller& self = board.caller(number);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::signal(SIGINT, SIG_IGN);  // the watcher decides when to stop
@@ -170,7 +171,7 @@ Sums sum_up(Board& board, std::size_t callers) {
   return sums;
 }
 
-Json json_of(const Options& options, const Sums& sums, double seconds) {
+Json json_of(const BenchOptions& options, const Sums& sums, double seconds) {
   const auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1000; };
   return Json{{"service", options.service},
               {"processes", options.processes},
@@ -191,7 +192,7 @@ Json json_of(const Options& options, const Sums& sums, double seconds) {
               {"max_us", us(sums.times.most())}};
 }
 
-void print_text(const Options& options, const Sums& sums, double seconds) {
+void print_text(const BenchOptions& options, const Sums& sums, double seconds) {
   const auto time = [](std::uint64_t ns) { return time_text(static_cast<double>(ns)); };
   std::printf("%zu processes calling '%s' with %s for %.1f s\n", options.processes, options.service.c_str(),
               bytes_text(static_cast<double>(options.size)).c_str(), seconds);
@@ -206,7 +207,7 @@ void print_text(const Options& options, const Sums& sums, double seconds) {
               static_cast<unsigned long long>(sums.extra));
 }
 
-void print_progress(const Options& options, const Sums& now, const Sums& before, double seconds) {
+void print_progress(const BenchOptions& options, const Sums& now, const Sums& before, double seconds) {
   Sums since = now;
   since.times.subtract(before.times);
   since.sent -= before.sent;
@@ -238,7 +239,7 @@ class Family {
   std::vector<pid_t> running_;
 };
 
-int run(const Options& options) {
+int run_bench(const BenchOptions& options) {
   Board board(options.processes);
   StopSignal stop;
   Family family;
@@ -312,7 +313,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_bench(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   CLI::App* sub =
       app.add_subcommand("bench", "Call a service from several processes as fast as it answers; check every answer");
   sub->add_option("SERVICE", options->service, "a service that echoes ('slotwire serve SERVICE --echo')")->required();
@@ -335,7 +336,7 @@ and every answer is compared with it. Latencies are exact to 1.6 %. Exit status 
 exactly once with the right content.
 
 Example: slotwire bench echo -p 8 -s 256 -d 10s -i 1s)");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_bench(*options); }; });
 }
 
 }  // namespace slotwire::cli

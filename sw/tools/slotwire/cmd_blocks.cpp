@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 /// Marks processes that bring messages from other nodes, or take them there.
 constexpr const char* kLink = " (link)";
 
-struct Options {
+struct BlocksOptions {
   std::string region;
   bool json = false;
 };
@@ -85,7 +85,7 @@ void print(const blocks::RegionReport& report) {
   std::printf("%s", table.empty() ? "  nobody publishes or subscribes\n" : table.text().c_str());
 }
 
-int run(const Options& options) {
+int run_blocks(const BlocksOptions& options) {
   std::vector<std::string> names = blocks::region_names();
   if (!options.region.empty()) {
     if (std::find(names.begin(), names.end(), options.region) == names.end()) {
@@ -138,7 +138,7 @@ Example: slotwire blocks link --region prices --peer right)");
 }  // namespace
 
 void add_blocks(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BlocksOptions>();
   CLI::App* sub =
       app.add_subcommand("blocks", "Show who publishes and subscribes blocks of shared memory on this host");
   sub->add_option("--region", options->region, "this region only");
@@ -151,7 +151,7 @@ makes the publisher's call fail. Needs no slotwired; shows what processes of the
 Examples: slotwire blocks
           slotwire blocks --region prices --json | jq '.[0].publishers[].subscribers')");
   sub->callback([options, sub, &command] {
-    if (sub->get_subcommands().empty()) command = [options] { return run(*options); };
+    if (sub->get_subcommands().empty()) command = [options] { return run_blocks(*options); };
   });
   add_link(*sub, command);
 }

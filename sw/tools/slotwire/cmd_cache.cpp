@@ -13,19 +13,19 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct Options {
+struct CacheOptions {
   std::string service;
   bool json = false;
 };
 
-std::vector<cache::Totals> wanted(const cache::Cache& cache, const Options& options) {
+std::vector<cache::Totals> wanted(const cache::Cache& cache, const CacheOptions& options) {
   std::vector<cache::Totals> totals = cache.totals();
   if (!options.service.empty())
     std::erase_if(totals, [&](const cache::Totals& one) { return one.name != options.service; });
   return totals;
 }
 
-Json json_of(const cache::Cache& cache, const Options& options) {
+Json json_of(const cache::Cache& cache, const CacheOptions& options) {
   Json services = Json::array();
   for (const cache::Totals& one : wanted(cache, options)) {
     services.push_back({{"service", one.name},
@@ -52,7 +52,7 @@ Json json_of(const cache::Cache& cache, const Options& options) {
           {"services", services}};
 }
 
-void print(const cache::Cache& cache, const Options& options) {
+void print(const cache::Cache& cache, const CacheOptions& options) {
   std::printf("Cache of node %s: %s\n", control::printable(cache.label()).c_str(),
               bytes_text(static_cast<double>(cache.geometry().bytes)).c_str());
   Table table({{"SERVICE"},
@@ -84,7 +84,7 @@ void print(const cache::Cache& cache, const Options& options) {
   std::printf("%s", table.empty() ? "  nothing was asked for\n" : table.text().c_str());
 }
 
-int run(const Options& options) {
+int run_cache(const CacheOptions& options) {
   Json all = Json::array();
   bool found = false;
   for (const std::string& name : cache::NodeCache::names()) {
@@ -108,7 +108,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_cache(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CacheOptions>();
   CLI::App* sub = app.add_subcommand("cache", "Show the exchange caches of this user and what they were of use for");
   sub->add_option("--service", options->service, "this service only");
   sub->add_flag("--json", options->json, "print one JSON array, an object for each cache");
@@ -119,7 +119,7 @@ of another process, REFUSED replies that were not kept: too large, asked for les
 
 Examples: slotwire cache
           slotwire cache --service orders --json | jq '.[].services[0].hits')");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_cache(*options); }; });
 }
 
 }  // namespace slotwire::cli

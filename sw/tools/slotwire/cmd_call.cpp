@@ -19,7 +19,7 @@ using std::chrono::microseconds;
 /// Largest body: as the process library's largest message.
 constexpr std::size_t kMaxBody = std::size_t{64} << 20;
 
-struct Options {
+struct CallOptions {
   Common common;
   std::string service;
   std::uint16_t method = 0;
@@ -28,7 +28,7 @@ struct Options {
   microseconds timeout{10'000'000};
 };
 
-int run(const Options& options, bool has_data) {
+int run_call(const CallOptions& options, bool has_data) {
   const std::string body = has_data ? options.data : read_all(options.file.empty() ? "-" : options.file, kMaxBody);
   const ContextPtr context = open_context(options.common, "slotwire-call");
   const auto start = std::chrono::steady_clock::now();
@@ -61,7 +61,7 @@ int run(const Options& options, bool has_data) {
 }  // namespace
 
 void add_call(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CallOptions>();
   CLI::App* sub = app.add_subcommand("call", "Send one request to a service and print its answer");
   sub->add_option("SERVICE", options->service, "the service")->required();
   CLI::Option* data =
@@ -81,7 +81,7 @@ Examples: slotwire call upper 'some text'
           slotwire call resize --method 2 --file cat.jpg > small.jpg)");
   sub->callback([options, data, &command] {
     const bool has_data = data->count() != 0;
-    command = [options, has_data] { return run(*options, has_data); };
+    command = [options, has_data] { return run_call(*options, has_data); };
   });
 }
 

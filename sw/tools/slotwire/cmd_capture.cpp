@@ -30,7 +30,7 @@ constexpr int kSocketBytes = 8 << 20;
 constexpr std::uint32_t kOwnAddress = 0x0a000001;
 constexpr std::uint32_t kPeerAddress = 0x0a010000;
 
-struct Options {
+struct CaptureOptions {
   Common common;
   std::string file = "-";
   std::string link;
@@ -58,7 +58,7 @@ Ends make_sockets() {
 
 class Capture {
  public:
-  explicit Capture(const Options& options)
+  explicit Capture(const CaptureOptions& options)
       : options_(options),
         client_(options.common),
         writer_(options.file, "slotwire " SLOTWIRE_VERSION),
@@ -162,7 +162,7 @@ class Capture {
     }
   }
 
-  const Options& options_;
+  const CaptureOptions& options_;
   StopSignal stop_;
   ControlClient client_;
   tools::PcapngWriter writer_;
@@ -175,7 +175,7 @@ class Capture {
   std::uint64_t dropped_ = 0;
 };
 
-int run(const Options& options) {
+int run_capture(const CaptureOptions& options) {
   if (options.file == "-" && ::isatty(STDOUT_FILENO) == 1) {
     throw CommandError(kExitUsage,
                        "a capture is not text: name a file by -w, or pipe it into 'tshark -r -' or Wireshark");
@@ -187,7 +187,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_capture(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CaptureOptions>();
   CLI::App* sub = app.add_subcommand("capture", "Write the frames of this node's links to a pcapng file");
   sub->add_option("-w,--write", options->file, "the file; - is standard output (the default)")->type_name("FILE");
   sub->add_option("-l,--link", options->link, "only the link to this node")->type_name("PEER");
@@ -207,7 +207,7 @@ by root or slotwired's own user. The dissector for Wireshark and tshark is slotw
 
 Examples: slotwire capture -w trace.pcapng -d 10s
           slotwire capture | tshark -X lua_script:slotwire.lua -r -)");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_capture(*options); }; });
 }
 
 }  // namespace slotwire::cli

@@ -17,7 +17,7 @@ using std::chrono::microseconds;
 /// Method that every program's process library answers by itself.
 constexpr std::uint16_t kPingMethod = 65535;
 
-struct Options {
+struct PingOptions {
   Common common;
   std::string service;
   std::uint64_t count = 0;
@@ -31,7 +31,7 @@ struct Tally {
   std::uint64_t lost = 0;
 };
 
-void print_one(const Options& options, const sw_peer& peer, std::uint64_t number, std::optional<std::uint64_t> ns,
+void print_one(const PingOptions& options, const sw_peer& peer, std::uint64_t number, std::optional<std::uint64_t> ns,
                int status) {
   if (options.common.json) {
     Json line{{"seq", number}, {"lost", !ns}};
@@ -47,7 +47,7 @@ void print_one(const Options& options, const sw_peer& peer, std::uint64_t number
   std::fflush(stdout);
 }
 
-void print_tally(const Options& options, const sw_peer& peer, const Tally& tally) {
+void print_tally(const PingOptions& options, const sw_peer& peer, const Tally& tally) {
   const Histogram& times = tally.times;
   const auto us = [](double ns) { return ns / 1000; };
   if (options.common.json) {
@@ -78,7 +78,7 @@ void print_tally(const Options& options, const sw_peer& peer, const Tally& tally
   }
 }
 
-int run(const Options& options) {
+int run_ping(const PingOptions& options) {
   const ContextPtr context = open_context(options.common, "slotwire-ping");
   const ConnectionPtr connection = connect(*context, options.service, options.timeout * 5);
   sw_peer peer;
@@ -122,7 +122,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_ping(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PingOptions>();
   CLI::App* sub = app.add_subcommand("ping", "Measure round trips to a process that serves a service");
   sub->add_option("SERVICE", options->service, "the service")->required();
   sub->add_option("-c,--count", options->count, "stop after so many (default: until Ctrl-C)");
@@ -136,7 +136,7 @@ void add_ping(CLI::App& app, Command& command) {
 busy elsewhere answers late. A ping carries no data. Exit status 0 if anything was answered.
 
 Example: slotwire ping orders -c 100 -i 10ms)");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_ping(*options); }; });
 }
 
 }  // namespace slotwire::cli

@@ -27,7 +27,7 @@ constexpr std::uint16_t kCodeTooSlow = 408;
 constexpr std::uint16_t kCodeTooMuch = 413;
 constexpr std::uint16_t kCodeCannotRun = 500;
 
-struct Options {
+struct ServeOptions {
   Common common;
   std::string service;
   bool echo = false;
@@ -63,7 +63,7 @@ struct Client {
 
 class Server {
  public:
-  explicit Server(const Options& options)
+  explicit Server(const ServeOptions& options)
       : options_(options),
         context_(open_serving(options)),
         service_(serve(*context_, options.service)),
@@ -110,7 +110,7 @@ class Server {
   }
 
   /// Of the memory that there is, half is for requests that are not complete, half for answers that were not taken.
-  static ContextPtr open_serving(const Options& options) {
+  static ContextPtr open_serving(const ServeOptions& options) {
     sw_options given;
     SW_INIT(given);
     const std::string path = socket_path(options.common);
@@ -330,7 +330,7 @@ class Server {
     }
   }
 
-  const Options& options_;
+  const ServeOptions& options_;
   StopSignal stop_;
   ContextPtr context_;
   sw_service* service_;
@@ -344,7 +344,7 @@ class Server {
   std::uint64_t failed_ = 0;
 };
 
-int run(const Options& options) {
+int run_serve(const ServeOptions& options) {
   if (options.echo == !options.exec.empty()) throw CommandError(kExitUsage, "serve needs one of --echo and --exec CMD");
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
@@ -354,7 +354,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_serve(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   CLI::App* sub = app.add_subcommand("serve", "Answer requests to a service: echo them, or run a program for each");
   sub->add_option("SERVICE", options->service, "the service")->required();
   auto* echo = sub->add_flag("--echo", options->echo, "answer with the request's body");
@@ -380,7 +380,7 @@ command's. Connections survive a restart of slotwired.
 
 Examples: slotwire serve echo --echo
           slotwire serve upper --exec 'tr a-z A-Z')");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_serve(*options); }; });
 }
 
 }  // namespace slotwire::cli

@@ -10,7 +10,7 @@
 namespace slotwire::cli {
 namespace {
 
-struct Options {
+struct StatusOptions {
   Common common;
   bool slots = false;
   bool sessions = false;
@@ -245,7 +245,7 @@ void print_status(const Json& status) {
   print_counters(status);
 }
 
-int run(const Options& options) {
+int run_status(const StatusOptions& options) {
   ControlClient client(options.common);
   Json status = client.ask(control::StatusRequest{});
   status.erase("id");
@@ -265,7 +265,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_status(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StatusOptions>();
   CLI::App* sub = app.add_subcommand("status", "Show the node, its links, memory, services and counters");
   sub->add_flag("--slots", options->slots, "show every slot: owner, peer, marks, lines moved");
   sub->add_flag("--sessions", options->sessions, "show every process that has a session");
@@ -280,7 +280,7 @@ not from the peer), REPLAYED (came before), TOO OLD (far behind), NO KEY (around
 
 Examples: slotwire status
           slotwire status --slots --json | jq '.slot_table[] | select(.state != "open")')");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_status(*options); }; });
 }
 
 }  // namespace slotwire::cli

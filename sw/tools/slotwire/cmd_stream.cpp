@@ -13,7 +13,7 @@ using std::chrono::microseconds;
 
 constexpr microseconds kSecond{1'000'000};
 
-constexpr const char* kFooter =
+constexpr const char* kStreamFooter =
     R"(Carries byte streams in plain HTTP requests and answers, so they pass proxies and firewalls that let nothing else
 through. It needs no slotwired and no root. Each direction of a stream ends by itself. A session outlives its
 connections: when a proxy or a network breaks them it goes on over new ones, and nothing is lost or doubled.
@@ -137,19 +137,19 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
 void add_stream(CLI::App& app, Command& command) {
   CLI::App* stream = app.add_subcommand("stream", "Carry byte streams through HTTP, without slotwired");
   stream->require_subcommand(1);
-  stream->footer(kFooter);
+  stream->footer(kStreamFooter);
 
   auto serve_options = std::make_shared<StreamServeOptions>();
   CLI::App* serve = stream->add_subcommand("serve", "Serve TCP targets to clients that come by HTTP");
   add_serve_options(*serve, *serve_options);
-  serve->footer(kFooter);
+  serve->footer(kStreamFooter);
   serve->callback(
       [serve_options, &command] { command = [serve_options] { return run_stream_serve(*serve_options); }; });
 
   auto connect_options = std::make_shared<StreamConnectOptions>();
   CLI::App* connect = stream->add_subcommand("connect", "Reach a target of a 'stream serve'");
   add_connect_options(*connect, *connect_options);
-  connect->footer(kFooter);
+  connect->footer(kStreamFooter);
   connect->callback(
       [connect_options, &command] { command = [connect_options] { return run_stream_connect(*connect_options); }; });
 }

@@ -17,7 +17,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-struct Options {
+struct TopOptions {
   Common common;
   microseconds interval{1'000'000};
   bool once = false;
@@ -223,7 +223,7 @@ void print_json(const View& view, std::size_t most) {
   std::printf("%s\n", out.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
-int run(const Options& options) {
+int run_top(const TopOptions& options) {
   StopSignal stop;
   const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !options.common.json && !options.once;
   std::optional<ControlClient> client;
@@ -253,7 +253,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_top(CLI::App& app, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TopOptions>();
   CLI::App* sub = app.add_subcommand("top", "Show live rates of links and slots, busiest first");
   add_duration(*sub, "-i,--interval", options->interval, microseconds(10'000), microseconds(3'600'000'000),
                "time between two pictures, and what rates are taken over (default 1s)");
@@ -267,7 +267,7 @@ retransmission timeout (protocol.retransmit) is too short. On a terminal the scr
 pictures follow one another. Ends by Ctrl-C.
 
 Example: slotwire top -i 250ms)");
-  sub->callback([options, &command] { command = [options] { return run(*options); }; });
+  sub->callback([options, &command] { command = [options] { return run_top(*options); }; });
 }
 
 }  // namespace slotwire::cli

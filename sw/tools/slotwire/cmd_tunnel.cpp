@@ -18,7 +18,7 @@ void add_options(CLI::App& sub, TunnelOptions& options) {
   add_common(sub, options.common, "print the access log as one JSON object a line on standard output");
 }
 
-constexpr const char* kFooter =
+constexpr const char* kTunnelFooter =
     R"(Each TCP connection is one slot connection: a byte stream both ways, each direction ended by itself. Bytes wait in
 the two rings of the slot and in the kernel's socket buffers only, so a slow reader slows its writer down and
 nothing else. An end that breaks off makes the other end a connection reset; the access log (standard error) says
@@ -35,7 +35,7 @@ Example, on the node 'right' and on any other:
 void add_tunnel(CLI::App& app, Command& command) {
   CLI::App* tunnel = app.add_subcommand("tunnel", "Carry TCP connections through slots");
   tunnel->require_subcommand(1);
-  tunnel->footer(kFooter);
+  tunnel->footer(kTunnelFooter);
 
   auto listen_options = std::make_shared<TunnelOptions>();
   CLI::App* listen = tunnel->add_subcommand("listen", "Listen for TCP connections and carry each to a service");
@@ -44,7 +44,7 @@ void add_tunnel(CLI::App& app, Command& command) {
   add_size(*listen, "--ring", listen_options->ring, 4096, std::uint64_t{2} << 20,
            "size of each of a connection's two rings (default: the node's memory.ring)");
   add_options(*listen, *listen_options);
-  listen->footer(kFooter);
+  listen->footer(kTunnelFooter);
   listen->callback(
       [listen_options, &command] { command = [listen_options] { return run_tunnel_listen(*listen_options); }; });
 
@@ -54,7 +54,7 @@ void add_tunnel(CLI::App& app, Command& command) {
   serve->add_option("TARGET", serve_options->address, "HOST:PORT of the target; a name is looked up once, at the start")
       ->required();
   add_options(*serve, *serve_options);
-  serve->footer(kFooter);
+  serve->footer(kTunnelFooter);
   serve->callback(
       [serve_options, &command] { command = [serve_options] { return run_tunnel_serve(*serve_options); }; });
 }

@@ -3,7 +3,7 @@
 namespace slotwire::cli {
 namespace {
 
-std::string text_of(const Json& row, const char* key) {
+std::string value_text(const Json& row, const char* key) {
   return row.value(key, std::string());
 }
 
@@ -12,22 +12,22 @@ std::string text_of(const Json& row, const char* key) {
 LinkText describe_link(const Json& link) {
   const bool up = link.at("up").get<bool>();
   const std::string reason = link.at("reason").get<std::string>();
-  LinkText text{text_of(link, "carrier"), reason};
+  LinkText text{value_text(link, "carrier"), reason};
   if (!up) {
     text.why = link.at("control_up").get<bool>() ? "control connection up" : "control connection down";
     text.why += link.at("carrier_up").get<bool>() ? ", carrier up" : ", carrier down";
     if (!reason.empty()) text.why.append(": ").append(reason);
   }
-  const std::string path = text_of(link, "path");
-  const std::string trouble = text_of(link, "http_trouble");
+  const std::string path = value_text(link, "path");
+  const std::string trouble = value_text(link, "http_trouble");
   if (!up && !trouble.empty() && text.why.find(trouble) == std::string::npos) text.why += "; over HTTP: " + trouble;
   if (path.empty() || !up) return text;
   text.carrier += ": " + path;
   text.why = "for " + std::to_string(link.value("path_seconds", std::uint64_t{0})) + " s";
   for (const Json& other : link.at("paths")) {
-    const std::string name = text_of(other, "path");
+    const std::string name = value_text(other, "path");
     if (name == path) break;
-    const std::string reason_of = text_of(other, "reason");
+    const std::string reason_of = value_text(other, "reason");
     text.why += "; not " + name + ": " + (reason_of.empty() ? "it works again since a moment" : reason_of);
   }
   return text;
@@ -49,9 +49,9 @@ Table congestion_table(const Json& links) {
     const auto found = link.find("congestion");
     if (found == link.end()) continue;
     const auto number = [&](const char* key) { return std::to_string(found->value(key, std::uint64_t{0})); };
-    table.add({text_of(link, "peer"), text_of(*found, "algorithm"), number("window_lines"), number("inflight_lines"),
-               number("srtt_us"), number("least_rtt_us"), number("lost_nak"), number("lost_timeout"),
-               number("lost_link"), number("marked"), text_of(*found, "limited_by")});
+    table.add({value_text(link, "peer"), value_text(*found, "algorithm"), number("window_lines"),
+               number("inflight_lines"), number("srtt_us"), number("least_rtt_us"), number("lost_nak"),
+               number("lost_timeout"), number("lost_link"), number("marked"), value_text(*found, "limited_by")});
   }
   return table;
 }

@@ -19,11 +19,11 @@ extern "C" char** environ;
 namespace slotwire::cli {
 namespace {
 
-struct Pipe {
+struct PipeEnds {
   slot::Fd read, write;
 };
 
-Pipe make_pipe() {
+PipeEnds make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot create a pipe");
@@ -78,8 +78,8 @@ pid_t start(const std::string& command, int input, int output) {
 ProgramResult run_program(const std::string& command, std::span<const std::byte> input, std::chrono::microseconds limit,
                           std::size_t most_output, const std::function<bool()>& wanted) {
   const IgnoredPipeSignal ignored;
-  Pipe in = make_pipe();
-  Pipe out = make_pipe();
+  PipeEnds in = make_pipe();
+  PipeEnds out = make_pipe();
   const pid_t pid = start(command, in.read.get(), out.write.get());
   in.read = slot::Fd();
   out.write = slot::Fd();

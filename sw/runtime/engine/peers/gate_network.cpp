@@ -27,7 +27,7 @@ constexpr std::size_t kQueuedPackets = 65'536;  // what may wait is bounded by t
 constexpr std::size_t kMaxQuestions = 8192;
 constexpr std::uint64_t kFirstRestartUs = 20'000, kLastRestartUs = 2'000'000;
 /// A gate that has served for so long is started again after the shortest delay when it ends.
-constexpr std::uint64_t kStableUs = 10'000'000;
+constexpr std::uint64_t kGateStableUs = 10'000'000;
 /// For a gate that starts, and for what was said last at the end.
 constexpr std::chrono::milliseconds kStart{10'000}, kEnd{2'000};
 /// For a gate that has closed its end: a good one has ended by then, and slotwired does not wait for another.
@@ -446,7 +446,7 @@ void GateNetwork::lost(const std::string& why) {
   loop_.remove(life_->packets.fd());
   life_.reset();
   // One that says that it serves and ends at once is started at growing intervals, too.
-  if (ready_us_ && loop_.now_us() - *ready_us_ >= kStableUs) backoff_.reset();
+  if (ready_us_ && loop_.now_us() - *ready_us_ >= kGateStableUs) backoff_.reset();
   const std::uint64_t wait = backoff_.next();
   log_.limited("gate ended", spdlog::level::err,
                "the gate " + why + "; it is started again in " + std::to_string(wait / 1000) +

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kChildFd = 3;
 
-[[noreturn]] void fail(const std::string& what, int error) {
+[[noreturn]] void gate_fails(const std::string& what, int error) {
   throw std::system_error(error, std::generic_category(), what);
 }
 
@@ -43,13 +43,13 @@ struct Attributes {
 GateProcess::GateProcess(const std::filesystem::path& program, const std::string& title) {
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    fail("the gate's sockets cannot be made", errno);
+    gate_fails("the gate's sockets cannot be made", errno);
   }
   socket_ = slot::Fd(pair[0]);
   // Above the descriptor that it becomes, so that it cannot be the same, which would keep its close-on-exec.
   const slot::Fd first(pair[1]);
   const slot::Fd child(::fcntl(first.get(), F_DUPFD_CLOEXEC, kChildFd + 1));
-  if (!child) fail("the gate's sockets cannot be made", errno);
+  if (!child) gate_fails("the gate's sockets cannot be made", errno);
   Actions actions;
   for (int standard = 0; standard <= 2; ++standard) {
     ::posix_spawn_file_actions_addopen(&actions.actions, standard, "/dev/null", O_RDWR, 0);
@@ -67,7 +67,7 @@ GateProcess::GateProcess(const std::filesystem::path& program, const std::string
   std::array<char*, 1> environment{nullptr};  // none of it is the gate's
   const int error =
       ::posix_spawn(&pid_, program.c_str(), &actions.actions, &attributes.attributes, argv.data(), environment.data());
-  if (error != 0) fail("the gate's process '" + program.string() + "' cannot be started", error);
+  if (error != 0) gate_fails("the gate's process '" + program.string() + "' cannot be started", error);
   pidfd_ = slot::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
 }
 

@@ -4,6 +4,7 @@
 #include <exception>
 #include <stdexcept>
 
+#include "core/overloaded.hpp"
 #include "runtime/engine/peers/key_exchange.hpp"
 
 namespace slotwire::engine {
@@ -27,13 +28,6 @@ constexpr std::size_t kSyncPairs = 16384;
 carriers::Address numeric_or_none(const std::optional<HostPort>& at) {
   return at && is_numeric_host(at->host) ? address_of(*at) : carriers::Address();
 }
-
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 }  // namespace
 

@@ -10,12 +10,12 @@ namespace slotwire::engine {
 namespace {
 
 /// Each attempt fails only because another process removed the file in between.
-constexpr int kMaxAttempts = 16;
+constexpr int kMostTries = 16;
 
 }  // namespace
 
 std::optional<FileLock> FileLock::try_acquire(int dir, const std::string& name, bool create) {
-  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kMostTries; ++attempt) {
     const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
     slot::Fd file(::openat(dir, name.c_str(), flags, 0600));
     if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "core/overloaded.hpp"
 #include "runtime/engine/sessions/metered_channel.hpp"
 
 #include "runtime/control/closer.hpp"
@@ -17,13 +18,6 @@ constexpr std::uint32_t kTurn = kReportRequest;
 /// Of a process that has ended: what its socket still holds.
 constexpr std::uint32_t kLastWords = 64;
 constexpr std::size_t kBytesForAToken = 4096;
-
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 std::uint32_t cost_of(const control::Request& request) {
   return std::visit(Overloaded{[](const control::Hello&) { return kMappingRequest; },

@@ -32,7 +32,7 @@ using http_stream::StreamNumber;
 
 constexpr const char* kDefaultPort = "8080";
 /// For clients to be told that the server stops.
-constexpr std::chrono::microseconds kFarewell{1'000'000};
+constexpr std::chrono::microseconds kServeFarewell{1'000'000};
 constexpr std::size_t kMaxNameInLog = 80;
 
 struct Target {
@@ -178,7 +178,7 @@ void StreamServe::stop() {
     }
   }
   if (sessions_.empty()) return loop_.stop();
-  farewell_.after(kFarewell);
+  farewell_.after(kServeFarewell);
   server_->touch();
 }
 

@@ -39,7 +39,7 @@ unsigned available(const Config& config, const LinkConfig& link) {
   return ways;
 }
 
-void check_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
+void check_auto_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
   for (const std::string& carrier : link.carriers) {
     if (std::find(kNames.begin(), kNames.end(), carrier) == kNames.end()) {
       return report("carriers", "has \"" + carrier + "\"; expected are \"udp\", \"tcp\" and \"http\"");
@@ -70,7 +70,7 @@ void check_link(const Config& config, const LinkConfig& link, const ReportProble
   check_urls(link, report);
 }
 
-std::unique_ptr<Transport> open(const TransportContext& context) {
+std::unique_ptr<Transport> open_auto(const TransportContext& context) {
   const auto& links = context.config.links;
   const bool wanted = std::any_of(links.begin(), links.end(),
                                   [](const LinkConfig& link) { return link.carrier == kAutoTransport.name; });
@@ -103,7 +103,7 @@ unsigned ways_named(std::string_view text) {
 }  // namespace
 
 constinit const TransportKind kAutoTransport = {
-    .name = "auto", .datagrams = true, .check_node = check_http, .check_link = check_link, .open = open};
+    .name = "auto", .datagrams = true, .check_node = check_http, .check_link = check_auto_link, .open = open_auto};
 
 AutoTransport::AutoTransport(const TransportContext& context)
     : config_(context.config), loop_(context.loop), sessions_(context.sessions) {

@@ -27,7 +27,7 @@ void check_node(const Config& config, const ReportProblem& report) {
   }
 }
 
-void check_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
+void check_card_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
   if (!config.card.address) {
     report("carrier", "is \"card\" but the card has no address; set 'card.address', or use carrier = \"udp\"");
   }
@@ -39,7 +39,7 @@ void check_link(const Config& config, const LinkConfig& link, const ReportProble
   }
 }
 
-std::unique_ptr<Transport> open(const TransportContext& context) {
+std::unique_ptr<Transport> open_card(const TransportContext& context) {
   if (!context.config.card.address) return nullptr;
   return std::make_unique<CardTransport>(context);
 }
@@ -47,7 +47,7 @@ std::unique_ptr<Transport> open(const TransportContext& context) {
 }  // namespace
 
 constinit const TransportKind kCardTransport = {
-    .name = "card", .datagrams = true, .check_node = check_node, .check_link = check_link, .open = open};
+    .name = "card", .datagrams = true, .check_node = check_node, .check_link = check_card_link, .open = open_card};
 
 void CardTransport::use_card(NodeCard& card, std::span<const LinkInfo> /*links*/) {
   card_ = &card;

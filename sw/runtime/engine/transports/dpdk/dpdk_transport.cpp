@@ -11,7 +11,7 @@
 namespace slotwire::engine {
 namespace {
 
-std::unique_ptr<Transport> open(const TransportContext& context) {
+std::unique_ptr<Transport> open_dpdk(const TransportContext& context) {
   if (context.config.dpdk.port.empty()) return nullptr;
   return std::make_unique<DpdkTransport>(context);
 }
@@ -39,7 +39,7 @@ carriers::EalOptions eal_options(const DpdkConfig& config) {
 }  // namespace
 
 constinit const TransportKind kDpdkTransport = {
-    .name = "dpdk", .datagrams = true, .check_node = check_dpdk_node, .check_link = check_dpdk_link, .open = open};
+    .name = "dpdk", .datagrams = true, .check_node = check_dpdk_node, .check_link = check_dpdk_link, .open = open_dpdk};
 
 DpdkTransport::DpdkTransport(const TransportContext& context) : context_(context) {
   open_port();

@@ -11,14 +11,14 @@ namespace {
 
 static_assert(sizeof(carriers::Token) == control::kTokenBytes);
 
-void check_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
+void check_tcp_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
   if (!link.dial && !config.listen.tcp) {
     report("carrier", "is \"tcp\" and the peer dials but nothing listens; set 'listen.tcp', or dial = true");
   }
 }
 
 /// Only where a link needs it: nothing that is not used listens, and the key of TLS stays with the gate.
-std::unique_ptr<Transport> open(const TransportContext& context) {
+std::unique_ptr<Transport> open_tcp(const TransportContext& context) {
   if (!needs_tcp(context.config)) return nullptr;
   return std::make_unique<TcpTransport>(context);
 }
@@ -35,7 +35,7 @@ void log_tcp_listener(const TransportContext& context, const carriers::TcpCarrie
   if (at.valid()) context.log->info("carrier tcp on {}", at.to_string());
 }
 
-constinit const TransportKind kTcpTransport = {.name = "tcp", .check_link = check_link, .open = open};
+constinit const TransportKind kTcpTransport = {.name = "tcp", .check_link = check_tcp_link, .open = open_tcp};
 
 TcpTransport::TcpTransport(const TransportContext& context) : config_(context.config), tls_(context.tls != nullptr) {
   carriers::TcpOptions options;

@@ -9,14 +9,14 @@
 namespace slotwire::engine {
 namespace {
 
-void check_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
+void check_udp_link(const Config& config, const LinkConfig& link, const ReportProblem& report) {
   if (!config.listen.udp) {
     report("carrier",
            "is \"" + link.carrier + "\" but this node has no UDP carrier; set 'listen.udp', or use carrier = \"tcp\"");
   }
 }
 
-std::unique_ptr<Transport> open(const TransportContext& context) {
+std::unique_ptr<Transport> open_udp(const TransportContext& context) {
   if (!context.config.listen.udp) return nullptr;
   // Where links choose their carrier, the port is theirs (transports/automatic).
   const auto& links = context.config.links;
@@ -29,7 +29,7 @@ std::unique_ptr<Transport> open(const TransportContext& context) {
 }  // namespace
 
 constinit const TransportKind kUdpTransport = {
-    .name = "udp", .datagrams = true, .check_link = check_link, .open = open};
+    .name = "udp", .datagrams = true, .check_link = check_udp_link, .open = open_udp};
 
 std::unique_ptr<carriers::UdpCarrier> open_udp_carrier(const TransportContext& context,
                                                        const carriers::Address& address) {
