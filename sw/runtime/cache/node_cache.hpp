@@ -1,5 +1,5 @@
 // The cache of one user on one node: memory that the user's processes share, made by the first of them that needs it,
-// and gone with the last ("Whose it is" in docs/cache.md). No engine has a part in it.
+// and gone with the last ("Who shares a cache" in docs/cache.md). No engine has a part in it.
 #pragma once
 #include <cstddef>
 #include <cstdint>

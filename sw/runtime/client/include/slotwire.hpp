@@ -4,23 +4,29 @@
 //   if (!context) return complain(context.error().text);
 //   auto connection = context->connect("orders", 2s);               // whoever serves it, here or on another node
 //   auto reply = connection->call(1, "how many?", 500ms);           // a request and its answer
-//   if (reply) use(reply->text());                                  // in place in the ring, until `reply` goes
+//   if (reply) use(reply->text());                       // in place in the ring, until `reply` is destroyed
 //
 // Threads: a Context and all that is made from it (Service, Connection, Message, Loan, Poller) belong to the thread
 // that opened it; a call from another thread gives Status::wrong_thread and does nothing. Use one Context per thread;
 // Context::adopt() moves a whole one. The only exceptions, which any thread and any signal handler may call, are
-// Connection::interrupt() and Poller::interrupt().
+// Connection::interrupt() and Poller::interrupt(); the object must exist meanwhile.
 //
 // Errors: nothing throws but std::bad_alloc. A function that can fail returns Result<T>: a T, or an Error with a Status
-// and a sentence for people. No room and nothing there are Status::again (their text is empty, so that trying costs
-// nothing).
+// and a sentence for people. Comments name the statuses that are specific to a function. Besides them,
+//   - every function may return invalid, wrong_thread and no_memory;
+//   - a function that waits returns again if its deadline is Deadline::now() and it would have to wait (again has no
+//     text, so that trying costs nothing). When its deadline passes it returns timed_out, or link_down or engine_gone
+//     if that is the reason why nothing happened; a wait for a connection returns cancelled after interrupt();
+//   - once a connection has ended, functions that send or wait on it return why ("the end" below): peer_closed,
+//     peer_died, lost, broken, faulted or too_large. Functions that receive return it after the last message or byte.
 //
-// Waiting: a function that may wait takes a Deadline. A duration is a timeout (0: do not wait, again at once), a
-// steady_clock::time_point is a time, Deadline::never() is no limit. The resolution is 1 ms, rounded up.
+// Waiting: a function that may wait takes a Deadline. A duration is a timeout (0: do not wait), a
+// steady_clock::time_point is a time, Deadline::never() is no limit. The resolution is 1 ms, rounded up. A function
+// without a Deadline never waits, unless its comment says for how long it may.
 //
 // Lifetimes, inner before outer, as local variables are destroyed anyway: Message, Loan, Call and Request before their
-// Connection;
-// Connection, Service and Poller before their Context. Moving any of them keeps the others valid.
+// Connection; Connection, Service and Poller before their Context. Moving any of them keeps the others valid. An object
+// that was moved from may be destroyed or assigned to, and nothing else.
 #pragma once
 
 #include <algorithm>
@@ -103,8 +109,9 @@ inline sw_invalidation given_invalidation(const Invalidation& what) {
 
 // ---- messages ----
 
-/// A received message. Its bytes lie in the ring where they fit (a long one was put together in memory) and stay until
-/// the object goes; keep few and briefly, for the peer cannot use their room meanwhile. Messages may go in any order.
+/// A received message. Its bytes lie in the ring where they fit (a long one was put together in memory) and stay valid
+/// until the object is destroyed. Keep few of them and briefly: the peer cannot use their room meanwhile. Messages may
+/// be destroyed in any order.
 class Message {
  public:
   Message() = default;
@@ -121,19 +128,21 @@ class Message {
   ~Message() { release(); }
 
   Kind kind() const { return static_cast<Kind>(message_.kind); }
+  /// Its bytes, as such and as text.
   std::span<const std::byte> data() const { return {static_cast<const std::byte*>(message_.data), size()}; }
   std::string_view text() const { return {static_cast<const char*>(message_.data), size()}; }
+  /// Bytes.
   std::size_t size() const { return static_cast<std::size_t>(message_.length); }
-  /// Of a request, its answer or its cancellation; matches start_call().
+  /// Of a request, its answer or its cancellation: the number that start_call() returned; else 0.
   std::uint32_t id() const { return message_.id; }
   /// Method of a request (0 to 65534), code of an error.
   std::uint16_t code() const { return message_.code; }
-  /// Of a request: the time that was left when it was sent. None: the caller waits for ever.
+  /// Of a request: the time that was left when it was sent, at most 4000 s. None: the caller waits for ever.
   std::optional<std::chrono::microseconds> time_left() const {
     if (message_.deadline_us < 0) return std::nullopt;
     return std::chrono::microseconds(message_.deadline_us);
   }
-  /// Gives the room back now.
+  /// Gives the room back now; the message is empty afterwards.
   void release() {
     if (connection_ != nullptr) sw_release(std::exchange(connection_, nullptr), &message_);
     message_ = {};
@@ -148,8 +157,9 @@ class Message {
   sw_message message_{};
 };
 
-/// Room for one message in the slot itself: write into data(), then commit. Nothing is visible before, and an object
-/// that goes uncommitted gives the room back. One loan at a time on a connection; sending meanwhile is Status::busy.
+/// Room for one message in the slot itself: write into data(), then commit. Nothing is visible before. An object that
+/// is destroyed uncommitted gives the room back. A connection has one loan at a time; sending meanwhile is
+/// Status::busy.
 class Loan {
  public:
   Loan(Loan&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)), bytes_(other.bytes_) {}
@@ -163,12 +173,15 @@ class Loan {
   }
   ~Loan() { abandon(); }
 
+  /// The room; its contents are undefined before they are written.
   std::span<std::byte> data() const { return bytes_; }
   /// Sends the first `size` bytes (at most data().size()) as a one-way message.
   Result<void> commit(std::size_t size) { return finish(SW_MESSAGE, 0, 0, size); }
+  /// The whole of it.
   Result<void> commit() { return commit(bytes_.size()); }
   /// Sends them as the answer to request `id`.
   Result<void> commit_reply(std::uint32_t id, std::size_t size) { return finish(SW_REPLY, 0, id, size); }
+  /// Gives the room back now.
   void abandon() {
     if (connection_ != nullptr) sw_abandon(std::exchange(connection_, nullptr));
   }
@@ -188,25 +201,26 @@ class Loan {
 
 // ---- connections ----
 
-/// The connection seen as two streams of bytes. Both ends use it so, or neither. A view: the Connection stays the
-/// owner.
+/// The connection seen as two streams of bytes. Both ends use it so, or neither: Status::invalid if the peer sends
+/// messages. A view: the Connection stays the owner, and must outlive it.
 class Stream {
  public:
-  /// Writes what there is room for, at least one byte; how many. again, and why it never will.
+  /// Writes what there is room for, at least one byte unless `data` is empty; returns how many. again, busy, the end.
   Result<std::size_t> write(Data data) {
     std::size_t done = 0;
     const int status = sw_write(connection_, data.data(), data.size(), &done);
     if (status != SW_OK) return detail::error_of(status);
     return done;
   }
-  /// Reads what is there, at least one byte; how many. again; peer_closed after the peer's last byte; peer_died.
+  /// Reads what is there, at least one byte unless `into` is empty; returns how many. again; peer_closed after the last
+  /// byte of a peer that ended its stream or closed; the end.
   Result<std::size_t> read(std::span<std::byte> into) {
     std::size_t done = 0;
     const int status = sw_read(connection_, into.data(), into.size(), &done);
     if (status != SW_OK) return detail::error_of(status);
     return done;
   }
-  /// Writes all of it. After timed_out a part of it may have been written.
+  /// Writes all of it. After any error a part of it may have been written.
   Result<void> write_all(Data data, Deadline deadline) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(deadline.ms());
     for (std::size_t done = 0; done < data.size();) {
@@ -221,7 +235,7 @@ class Stream {
     }
     return {};
   }
-  /// Waits for at least one byte.
+  /// read(), but waits for at least one byte.
   Result<std::size_t> read_some(std::span<std::byte> into, Deadline deadline) {
     while (true) {
       std::size_t done = 0;
@@ -231,15 +245,15 @@ class Stream {
       if (status != SW_OK) return detail::error_of(status);
     }
   }
-  /// Room to write in place: what there is, at least `least` bytes (cut to a quarter of the ring, the most there is).
-  /// Write into it, then commit(). Until then nothing else can be sent. again: less is free.
+  /// Room to write in place: what there is now, at least `least` bytes and at most a quarter of the ring (a larger
+  /// `least` counts as that). Write into it, then commit(). Until then nothing else can be sent. again: less is free.
   Result<std::span<std::byte>> loan(std::size_t least) {
     sw_loan loan;
     SW_INIT(loan);
     if (const int status = sw_loan_stream(connection_, least, &loan); status != SW_OK) return detail::error_of(status);
     return std::span(static_cast<std::byte*>(loan.data), static_cast<std::size_t>(loan.length));
   }
-  /// Sends the first `size` bytes of the loan.
+  /// Sends the first `size` bytes of the loan; 0 gives it back.
   Result<void> commit(std::size_t size) { return detail::result_of(sw_commit_stream(connection_, size)); }
   /// The next bytes where they lie in the ring, valid until consume(). None and no error: the peer ended its stream.
   /// again, peer_closed (it closed without ending the stream), peer_died.
@@ -249,7 +263,7 @@ class Stream {
     if (const int status = sw_peek_stream(connection_, &data, &size); status != SW_OK) return detail::error_of(status);
     return std::span(static_cast<const std::byte*>(data), size);
   }
-  /// Takes the first `size` bytes of what peek() showed.
+  /// Takes the first `size` bytes of what peek() showed. invalid: it showed fewer.
   Result<void> consume(std::size_t size) { return detail::result_of(sw_consume_stream(connection_, size)); }
   /// No more bytes follow from this end; the other direction goes on. again when the ring is full.
   Result<void> shutdown() { return detail::result_of(sw_shutdown(connection_)); }
@@ -277,8 +291,8 @@ inline Result<Peer> peer_of(const sw_connection* connection) {
 
 }  // namespace detail
 
-/// A call under way, made by Connection::begin_call(). One that goes before its answer was taken is cancelled: the
-/// server is told, and a late answer is dropped.
+/// A call under way, made by Connection::begin_call(). One that is destroyed before its answer was taken is cancelled:
+/// the server is told, and a late answer is discarded.
 class Call {
  public:
   Call(Call&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)), id_(other.id_) {}
@@ -292,9 +306,9 @@ class Call {
   }
   ~Call() { cancel(); }
 
-  /// Its answer; once. Other messages that arrive meanwhile, answers to other calls too, are kept. again (with
-  /// Deadline::now()), timed_out, cancelled, link_down, engine_gone: it is still under way, ask again or let it go.
-  /// remote_error: the server said no. invalid: the answer was taken, or the call cancelled.
+  /// Its answer, which can be taken once. Other messages that arrive meanwhile, answers to other calls too, are kept,
+  /// at most 4096 (then busy). again, timed_out, cancelled, link_down, engine_gone: it is still under way, ask again or
+  /// let it go. remote_error: the server answered with an error. invalid: the answer was taken, or the call cancelled.
   Result<Message> answer(Deadline deadline) {
     if (connection_ == nullptr)
       return Error{Status::invalid, "the answer to this call was taken, or it was cancelled", 0};
@@ -310,6 +324,7 @@ class Call {
   bool is_under_way() const { return connection_ != nullptr; }
   /// The number that the server sees as Request::id().
   std::uint32_t id() const { return id_; }
+  /// Gives the call up now.
   void cancel() {
     if (connection_ != nullptr) sw_cancel_call(std::exchange(connection_, nullptr), id_);
   }
@@ -321,8 +336,9 @@ class Call {
   std::uint32_t id_;
 };
 
-/// A request to be answered, made of a message of Kind::request. Its bytes lie in the ring and go with it. One that
-/// goes without an answer fails: its caller gets the error kUnanswered.
+/// A request to be answered, made of a message of Kind::request. Its bytes lie in the ring and are given back with it.
+/// One that is destroyed without an answer fails: its caller gets the error kUnanswered. None of its functions waits
+/// but deliver().
 class Request {
  public:
   /// Code of the error that the caller of a request without an answer gets. Method and code 65535 are the library's.
@@ -355,12 +371,15 @@ class Request {
   }
   ~Request() { fail(); }
 
+  /// Number of the call, unique among the caller's calls on this connection.
   std::uint32_t id() const { return id_; }
+  /// 0 to 65534.
   std::uint16_t method() const { return message_.code(); }
+  /// The bytes of the request, as such and as text; empty after release().
   std::span<const std::byte> data() const { return message_.data(); }
   std::string_view text() const { return message_.text(); }
-  /// Time that the caller still waits; none: for ever. Below 0: it has given up. (Without the time that the request was
-  /// on its way.)
+  /// How long the caller still waits: what was left when it sent the request, less the time since this object was made.
+  /// None: for ever. Below 0: it has given up. (The time that the request was on its way is not known.)
   std::optional<std::chrono::microseconds> time_left() const {
     const std::optional<std::chrono::microseconds> left = message_.time_left();
     if (!left) return std::nullopt;
@@ -374,27 +393,29 @@ class Request {
     const auto left = time_left();
     return left && left->count() <= 0;
   }
+  /// The caller.
   Result<Peer> peer() const { return detail::peer_of(connection_); }
 
-  /// Answers; the first answer counts. It is sent now if there is room. If not it is kept: deliver() sends it.
+  /// Answers; the first answer counts, and none is sent to a caller that has given up. It is sent now if there is room.
+  /// If not, a copy of it is kept, which deliver() sends.
   void reply(Data data) { answer({}, data); }
-  /// reply(), and the caller's node may keep it (docs/cache.md).
+  /// reply(), and the caller's node may keep the reply (docs/cache.md).
   void reply_cached(Data data, const Cacheable& cacheable) {
     Answer how;
     how.key.assign(cacheable.key.data(), cacheable.key.data() + cacheable.key.size());
     how.cacheable = cacheable;
     answer(std::move(how), data);
   }
-  /// Answers with an error: a code of the service's own, and a text for people.
+  /// Answers with an error: a code of the service's own (0 to 65534), and a text for people.
   void reply_error(std::uint16_t code, std::string_view text) {
     Answer how;
     how.error = code;
     answer(std::move(how), text);
   }
-  /// There was an answer, sent or kept.
+  /// Whether there was an answer, sent or kept.
   bool answered() const { return !open_; }
-  /// Sends an answer that was kept. again, timed_out, too_large (longer than the ring, with Deadline::now()): it is
-  /// kept on. Any other error is the connection's, and the answer is dropped.
+  /// Sends an answer that was kept. again, timed_out, link_down, engine_gone, too_large (longer than the ring, with
+  /// Deadline::now()): it is still kept. Any other error is the connection's, and the answer is discarded.
   Result<void> deliver(Deadline deadline) {
     if (!kept_) return {};
     const int status = send(*kept_, kept_->bytes, deadline);
@@ -404,10 +425,11 @@ class Request {
     }
     return detail::result_of(status);
   }
+  /// Whether the answer was sent, or discarded.
   bool delivered() const { return !open_ && !kept_; }
   /// Gives the room of the request's bytes back; an answer that is kept stays.
   void release() { message_.release(); }
-  /// Lets it go without an answer: nobody waits for one.
+  /// Ends it without an answer, for a caller that does not wait for one any more.
   void drop() {
     open_ = false;
     kept_.reset();
@@ -453,21 +475,22 @@ class Request {
 };
 
 /// One end of a connection. Sending and receiving make no system call while the other side keeps up. Destroying it
-/// closes in good order: what was sent is still delivered.
+/// closes it in good order, without waiting: what was sent is still delivered.
 class Connection {
  public:
   static constexpr std::size_t kBatch = 64;  ///< messages of a batch that are handed to the library at once
+  /// Who is at the other end.
   Result<Peer> peer() const { return detail::peer_of(handle_.get()); }
 
-  /// Sends a one-way message of any length, from 0 bytes up to what the peer accepts (ContextOptions::max_message). One
-  /// that is longer than the ring is cut and put together again, and needs a deadline; if it is cut off half-way the
-  /// connection is broken for both ends. again (with Deadline::now()), timed_out, link_down, engine_gone, too_large,
-  /// peer_closed, peer_died, lost, busy.
+  /// Sends a one-way message of 0 bytes up to what the peer accepts (its ContextOptions::max_message). One that is
+  /// longer than the ring is cut into parts, which the peer puts together again, and needs a deadline. If the deadline
+  /// passes half-way the connection is broken: close it. again, timed_out, link_down, engine_gone, cancelled, too_large
+  /// (longer than the ring, with Deadline::now()), busy (a loan is open), the end.
   Result<void> send(Data data, Deadline deadline) {
     return detail::result_of(sw_send(handle_.get(), data.data(), data.size(), deadline.ms()));
   }
-  /// Sends those of `messages`, from the first on, that fit now as a whole; how many. They become visible to the peer
-  /// together, which costs less than one at a time. again, busy, and why it never will.
+  /// Sends those of `messages`, from the first on, that fit now as a whole; returns how many. Up to kBatch of them
+  /// become visible to the peer together, which costs less than one at a time. again, too_large, busy, the end.
   Result<std::size_t> send_batch(std::span<const Data> messages) {
     std::size_t sent = 0;
     while (sent < messages.size()) {
@@ -482,8 +505,8 @@ class Connection {
     }
     return sent;
   }
-  /// The messages that are there, at most as many as `into` has places; how many. Fails as receive(Deadline::now()) if
-  /// there is none. release() gives them back together.
+  /// Takes the messages that are there, at most kBatch and at most as many as `into` has places; returns how many. If
+  /// there is none it fails as receive(Deadline::now()). release() gives them back together.
   Result<std::size_t> receive_batch(std::span<Message> into) {
     std::array<sw_message, kBatch> some;
     const std::size_t most = std::min(kBatch, into.size());
@@ -508,7 +531,8 @@ class Connection {
       sw_release_batch(handle_.get(), some.data(), count);
     }
   }
-  /// Room for a message of at most `size` bytes in the ring itself. again, too_large (more than the ring), busy.
+  /// Room for a message of at most `size` bytes in the ring itself. again, too_large (more than the ring), busy, the
+  /// end.
   Result<Loan> loan(std::size_t size) {
     sw_loan loan;
     SW_INIT(loan);
@@ -516,8 +540,7 @@ class Connection {
       return detail::error_of(status);
     return Loan(handle_.get(), {static_cast<std::byte*>(loan.data), static_cast<std::size_t>(loan.length)});
   }
-  /// The next message of any kind. again, timed_out, link_down; peer_closed and peer_died after the last message;
-  /// broken, too_large.
+  /// The next message of any kind. again, timed_out, link_down, engine_gone, cancelled; the end after the last message.
   Result<Message> receive(Deadline deadline) {
     sw_message message;
     SW_INIT(message);
@@ -526,9 +549,10 @@ class Connection {
     return Message(handle_.get(), message);
   }
 
-  /// A request with `method` (0 to 65534) and its answer. The deadline travels with the request. Messages that arrive
-  /// meanwhile are kept for receive(). After timed_out, cancelled, link_down or engine_gone the peer is told, and a
-  /// late answer is dropped. remote_error: the server said no, Error::code and Error::text are its own.
+  /// Sends a request with `method` (0 to 65534) and waits for its answer. The request tells the server what is left of
+  /// the deadline. Messages that arrive meanwhile are kept for receive(), at most 4096 (then busy). After timed_out,
+  /// cancelled, link_down or engine_gone the peer is told, and a late answer is discarded. remote_error: the server
+  /// answered with an error, Error::code and Error::text are its own. Otherwise as send().
   Result<Message> call(std::uint16_t method, Data data, Deadline deadline) {
     sw_message message;
     SW_INIT(message);
@@ -537,8 +561,8 @@ class Connection {
     if (status != SW_REMOTE_ERROR) return detail::error_of(status);
     return detail::remote_error_of(Message(handle_.get(), message));
   }
-  /// call(), unless the cache of this node has a valid reply to `method` and `key`, or somebody else's call will bring
-  /// it (docs/cache.md). The bytes of a reply from the cache are a copy.
+  /// call(), unless the cache of this node has a valid reply to `method` and `key` (0 to 1024 bytes), or the call of
+  /// another process brings it (docs/cache.md). A reply from the cache is a copy, and its id is 0.
   Result<Message> call_cached(std::uint16_t method, Data key, Data data, Deadline deadline) {
     sw_message message;
     SW_INIT(message);
@@ -548,65 +572,68 @@ class Connection {
     if (status != SW_REMOTE_ERROR) return detail::error_of(status);
     return detail::remote_error_of(Message(handle_.get(), message));
   }
-  /// Begins a call, for many at once. The deadline is how long to wait for room, and what the server is told; it does
-  /// not end the call, letting the Call go does.
+  /// Begins a call, for many at once. The deadline is how long to wait for room, and what the server is told. It does
+  /// not end the call; destroying the Call does. Otherwise as send().
   Result<Call> begin_call(std::uint16_t method, Data data, Deadline deadline) {
     const Result<std::uint32_t> id = start_call(method, data, deadline);
     if (!id) return id.error();
     return Call(handle_.get(), *id);
   }
   /// The same by number, for programs that keep account of their calls themselves. The answer comes from receive(), as
-  /// Kind::reply or Kind::error with this number. The deadline is how long to wait for room, and what the server is
-  /// told; nobody watches it afterwards: cancel() when it is over.
+  /// Kind::reply or Kind::error with this number. Nothing watches the deadline afterwards: cancel() when it has passed.
   Result<std::uint32_t> start_call(std::uint16_t method, Data data, Deadline deadline) {
     std::uint32_t id = 0;
     const int status = sw_start_call(handle_.get(), method, data.data(), data.size(), deadline.ms(), &id);
     if (status != SW_OK) return detail::error_of(status);
     return id;
   }
-  /// Gives a call of start_call() up: the server is told, a late answer is dropped (of the last 1024 calls given up).
+  /// Gives a call of start_call() up: the server is told if there is room, and a late answer is discarded (those of the
+  /// last 1024 calls that were given up). busy: a loan is open.
   Result<void> cancel(std::uint32_t id) { return detail::result_of(sw_cancel_call(handle_.get(), id)); }
   /// Makes the wait that is under way, or the next one, return Status::cancelled. Any thread; async-signal-safe.
   void interrupt() const { sw_interrupt(handle_.get()); }
 
-  /// Answers request `id` of receive(). Errors as of send().
+  /// Answers request `id` of receive(). Length and errors are those of send().
   Result<void> reply(std::uint32_t id, Data data, Deadline deadline) {
     return detail::result_of(sw_reply(handle_.get(), id, data.data(), data.size(), deadline.ms()));
   }
-  /// The same, and the caller's node may keep the reply if the caller can use that.
+  /// The same, and the caller's node may keep the reply if the caller used call_cached().
   Result<void> reply_cached(std::uint32_t id, Data data, const Cacheable& cacheable, Deadline deadline) {
     const sw_cacheable given = detail::given_cacheable(cacheable);
     return detail::result_of(sw_reply_cached(handle_.get(), id, data.data(), data.size(), &given, deadline.ms()));
   }
-  /// Tells the client that replies which it had are valid no more. again, timed_out: it was not told.
+  /// Tells the client that replies which were sent before are no longer valid. Any error: it was not told.
   Result<void> invalidate(const Invalidation& what, Deadline deadline) {
     const sw_invalidation given = detail::given_invalidation(what);
     return detail::result_of(sw_invalidate(handle_.get(), &given, deadline.ms()));
   }
-  /// Answers it with an error: a code of the server's own, and a text for people.
+  /// Answers request `id` with an error: a code of the server's own (0 to 65534), and a text for people.
   Result<void> reply_error(std::uint32_t id, std::uint16_t code, const std::string& text, Deadline deadline) {
     return detail::result_of(sw_reply_error(handle_.get(), id, code, text.c_str(), deadline.ms()));
   }
-  /// Has the peer given request `id` up? Looks at what has arrived, without taking it.
+  /// Whether the peer has given request `id` up. Looks at what has arrived, without taking it. After 1024 cancellations
+  /// it forgets them and begins anew.
   bool is_cancelled(std::uint32_t id) const { return sw_is_cancelled(handle_.get(), id) == 1; }
 
+  /// The connection as a stream of bytes.
   Stream stream() const { return Stream(handle_.get()); }
-  /// Waits until everything that was sent is in the peer's node (direct: has been read by the peer).
+  /// Waits until the peer's node has everything that was sent (on a direct pair: until the peer has read it).
   Result<void> flush(Deadline deadline) { return detail::result_of(sw_flush(handle_.get(), deadline.ms())); }
 
-  /// Waits until one of `what` holds, or tells why it never will (peer_died, ...). writable: what the last refused send
-  /// needs.
+  /// Waits until one of `what` holds. again, timed_out, link_down, engine_gone, cancelled, the end.
   Result<void> wait(Interest what, Deadline deadline) {
     return detail::result_of(sw_wait(handle_.get(), static_cast<int>(what), deadline.ms()));
   }
   /// For an event loop of your own: try; on again arm(); if that is ok, sleep until fd() is readable; disarm(); try.
-  /// again from arm(): it is there already, do not sleep. Watch Context::fd() as well. The library owns the descriptor.
+  /// Watch Context::fd() as well. The library owns the descriptor.
   int fd() const { return sw_connection_fd(handle_.get()); }
+  /// again: what you wait for is there already, do not sleep.
   Result<void> arm(Interest what) { return detail::result_of(sw_arm(handle_.get(), static_cast<int>(what))); }
   void disarm() { sw_disarm(handle_.get()); }
 
-  /// Closes now. Its messages and loans must be gone.
+  /// Closes now. Its messages, loans, calls and requests must have been destroyed.
   void close() { handle_.reset(); }
+  /// For functions of the C ABI; stays this object's.
   sw_connection* handle() const { return handle_.get(); }
 
  private:
@@ -617,7 +644,7 @@ class Connection {
 };
 
 /// A name that this process serves, beside other processes that serve it: connections take turns. Destroying it stops
-/// serving; accepted connections go on, those not accepted yet are closed.
+/// serving, which waits for slotwired for at most 5 s; accepted connections go on, those not accepted yet are closed.
 class Service {
  public:
   /// The next connection. again, timed_out.
@@ -627,15 +654,18 @@ class Service {
       return detail::error_of(status);
     return Connection(connection);
   }
-  /// Connection::invalidate() for all clients that are connected. An error: some of them were not told.
+  /// Connection::invalidate() for all clients that are connected, with one deadline for all of them. An error: some of
+  /// them were not told, and its text says how many.
   Result<void> invalidate(const Invalidation& what, Deadline deadline) {
     const sw_invalidation given = detail::given_invalidation(what);
     return detail::result_of(sw_invalidate_service(handle_.get(), &given, deadline.ms()));
   }
   /// Readable when accept() may succeed: the context's descriptor.
   int fd() const { return sw_service_fd(handle_.get()); }
-  /// Ends serving, but connections that were made before can still be accepted, until again. Then close().
+  /// Ends serving, but connections that were made before can still be accepted, until again. Then close(). Waits for at
+  /// most 5 s. engine_gone, timed_out: slotwired did not confirm it.
   Result<void> end() { return detail::result_of(sw_service_end(handle_.get())); }
+  /// As the destructor.
   void close() { handle_.reset(); }
 
  private:
@@ -644,22 +674,22 @@ class Service {
   detail::Handle<sw_service, sw_service_close> handle_;
 };
 
-/// What became of a Context::start_connect().
+/// The outcome of a Context::start_connect().
 struct Connected {
-  void* token;  ///< as given there
-  Result<Connection> connection;
+  void* token;                    ///< as given there
+  Result<Connection> connection;  ///< or an error, as of connect()
 };
 
-/// A session with the node's slotwired. If that is killed, connections go on; the session is taken up again when it is
-/// back.
-/// What this process does for a service, or asks of it: counts and times, told to slotwired by Context::report(). One
-/// thread.
+/// What this process does for a service, or asks of it: counts and times, which Context::report() sends to slotwired.
+/// Belongs to one thread.
 class Figures {
  public:
   enum class Role : std::uint32_t { client = SW_CLIENT, server = SW_SERVER };
+  /// `service`: name of the service, as in Context::serve().
   Figures(std::string service, Role role) : service_(std::move(service)), role_(role) {}
 
-  /// A request has ended. `trace`: the number of its trace (the 32 digits of a W3C traceparent), if it has one.
+  /// A request has ended after `took`. `trace`: the number of its trace, if it has one (the 32 digits of a W3C
+  /// traceparent); digits and letters, cut to 32.
   void add(std::chrono::microseconds took, bool failed, std::string_view trace = {}) {
     const auto us = static_cast<std::uint64_t>(std::max<std::chrono::microseconds::rep>(took.count(), 0));
     const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), us);
@@ -673,6 +703,7 @@ class Figures {
     trace_ = trace.substr(0, 32);
   }
   const std::string& service() const { return service_; }
+  /// Requests that have ended.
   std::uint64_t requests() const { return requests_; }
   /// As sw_report() takes them; valid until the next add(). The traced request is then forgotten.
   sw_figures take() {
@@ -700,9 +731,11 @@ class Figures {
   std::uint64_t requests_ = 0, errors_ = 0, sum_us_ = 0, exemplar_us_ = 0;
 };
 
+/// A session with the node's slotwired. If slotwired is killed, connections go on, and the session is resumed when it
+/// is back. Destroying it closes everything in good order.
 class Context {
  public:
-  /// engine_gone, refused, version, no_memory.
+  /// Waits for slotwired's answer for at most 5 s. engine_gone, refused, version, timed_out, no_memory.
   static Result<Context> open(const ContextOptions& options = {}) {
     const auto us = [](const std::optional<std::chrono::microseconds>& time) {
       if (!time) return std::numeric_limits<std::uint32_t>::max();
@@ -721,11 +754,12 @@ class Context {
     if (const int status = sw_open(&given, &context); status != SW_OK) return detail::error_of(status);
     return Context(context);
   }
-  /// Moves the context and all that was made from it to the calling thread; the old thread must be out of it.
+  /// Moves the context and all that was made from it to the calling thread. No other thread may be using it, or use it
+  /// afterwards.
   Result<void> adopt() { return detail::result_of(sw_context_adopt(handle_.get())); }
 
-  /// Tells slotwired the figures of at most 16 services and roles, all of them each time; about once a second is
-  /// enough. Never waits. invalid.
+  /// Sends slotwired the figures of at most 16 services and roles; each call replaces what was sent before. About once
+  /// a second is enough. While slotwired is away nothing is sent, and that is no error. invalid.
   Result<void> report(std::span<Figures* const> figures) {
     std::array<sw_figures, SW_MAX_FIGURES> given{};
     if (figures.size() > given.size()) return detail::error_of(sw_report(handle_.get(), given.data(), figures.size()));
@@ -733,7 +767,8 @@ class Context {
     return detail::result_of(sw_report(handle_.get(), given.data(), figures.size()));
   }
 
-  /// Serves `service`: 1 to 63 of a-z 0-9 . _ -. refused (policy, quota), invalid, engine_gone.
+  /// Serves `service`: 1 to 63 of A-Z a-z 0-9 . _ / -. Waits for slotwired's answer for at most 5 s. refused (policy,
+  /// quota), invalid (also: this context serves it already), engine_gone, timed_out.
   Result<Service> serve(const std::string& service, const ServeOptions& options = {}) {
     sw_serve_options given;
     SW_INIT(given);
@@ -744,8 +779,8 @@ class Context {
     return Service(made);
   }
   /// Connects to a process that serves `service`, on this node or one that the directory names. Waits for a link that
-  /// is down and for a slotwired that is being restarted. no_service, refused, link_down, engine_gone, timed_out,
-  /// no_memory.
+  /// is down and for a slotwired that is being restarted. It always asks slotwired, so Deadline::now() gives timed_out.
+  /// no_service, refused, link_down, engine_gone, timed_out, no_memory; invalid (also: rings above memory.max_ring).
   Result<Connection> connect(const std::string& service, Deadline deadline, const ConnectOptions& options = {}) {
     const sw_connect_options given = given_options(options);
     sw_connection* made = nullptr;
@@ -754,14 +789,15 @@ class Context {
     return Connection(made);
   }
 
-  /// Starts to connect without waiting, for event loops. Does not wait for a link that is down. busy (1024 are under
-  /// way).
+  /// Starts to connect without waiting, for event loops: connected() gives the outcome, with `token`. The deadline is
+  /// how long slotwired may take; a link that is down is not waited for. busy (1024 are under way, outcomes that were
+  /// not taken included), engine_gone.
   Result<void> start_connect(const std::string& service, Deadline deadline, void* token,
                              const ConnectOptions& options = {}) {
     const sw_connect_options given = given_options(options);
     return detail::result_of(sw_start_connect(handle_.get(), service.c_str(), &given, deadline.ms(), token));
   }
-  /// The outcome of one start_connect(), in any order, after the context had events. None: there is none yet.
+  /// The outcome of one start_connect(), in any order, after the context had events. std::nullopt: there is none yet.
   std::optional<Connected> connected() {
     void* token = nullptr;
     sw_connection* made = nullptr;
@@ -773,11 +809,14 @@ class Context {
 
   /// Readable when process() has something to do. For an event loop; functions that wait call process() themselves.
   int fd() const { return sw_context_fd(handle_.get()); }
-  /// Takes what slotwired has sent: new connections, peers that closed or died, links. Never waits.
+  /// Takes what slotwired has sent: new connections, peers that closed or died, links that went up or down. Resumes the
+  /// session after a restart of slotwired, one step a call.
   Result<void> process() { return detail::result_of(sw_context_process(handle_.get())); }
   /// Name of this node.
   std::string_view node() const { return sw_context_node(handle_.get()); }
+  /// As the destructor.
   void close() { handle_.reset(); }
+  /// For functions of the C ABI; stays this object's.
   sw_context* handle() const { return handle_.get(); }
 
  private:
@@ -794,37 +833,41 @@ class Context {
 
 // ---- many at once ----
 
-/// A connection that can go on.
+/// A connection that is ready.
 struct Ready {
   void* token = nullptr;           ///< as given to Poller::add()
-  Interest what = Interest::none;  ///< both when the connection has ended: the next call on it tells why
+  Interest what = Interest::none;  ///< all that was asked for when it has ended: the next call on it tells why
 };
 
-/// Connections of one context, and the context's events, waited for together; a wait costs by those that are ready. A
-/// connection leaves its poller when it is closed.
+/// Connections of one context, and the context's events, waited for together. The cost of a wait depends on the number
+/// of connections that are ready. A connection leaves its poller when it is closed.
 class Poller {
  public:
-  /// Connections that one wait() tells of at most; the others are told by the next.
+  /// Connections that one wait() reports at most; the next one reports the others.
   static constexpr std::size_t kMaxReady = 64;
 
+  /// no_memory.
   static Result<Poller> create(Context& context) {
     sw_poller* poller = nullptr;
     if (const int status = sw_poller_create(context.handle(), &poller); status != SW_OK)
       return detail::error_of(status);
     return Poller(poller);
   }
-  /// no_memory, invalid (it is in a poller already).
+  /// Adds a connection of the poller's context. Interest::none: it is not reported, not even its end, until set() asks
+  /// for something. no_memory, invalid (it is in a poller already).
   Result<void> add(Connection& connection, Interest what, void* token) {
     return detail::result_of(sw_poller_add(handle_.get(), connection.handle(), static_cast<int>(what), token));
   }
+  /// Changes what a connection is waited for. invalid: it is not in this poller.
   Result<void> set(Connection& connection, Interest what) {
     return detail::result_of(sw_poller_set(handle_.get(), connection.handle(), static_cast<int>(what)));
   }
+  /// Takes a connection out. invalid: it is not in this poller.
   Result<void> remove(Connection& connection) {
     return detail::result_of(sw_poller_remove(handle_.get(), connection.handle()));
   }
-  /// Those that are ready; valid until the next wait. None and no error: the context had events, accept() may succeed
-  /// now. timed_out, cancelled.
+  /// Those that are ready, at most kMaxReady; valid until the next wait. None and no error: the context had events,
+  /// Service::accept() and Context::connected() may succeed now. again, timed_out, cancelled.
   Result<std::span<const Ready>> wait(Deadline deadline) {
     std::array<sw_ready, kMaxReady> found;
     std::size_t count = 0;
@@ -836,8 +879,9 @@ class Poller {
   }
   /// Makes the wait that is under way, or the next one, return Status::cancelled. Any thread; async-signal-safe.
   void interrupt() const { sw_poller_interrupt(handle_.get()); }
-  /// For nesting in an event loop: readable when wait() would return something, once arm() was ok. again: it would now.
+  /// For nesting in an event loop: once arm() was ok, fd() is readable when wait() would return something.
   int fd() const { return sw_poller_fd(handle_.get()); }
+  /// again: wait() would return something now, do not sleep.
   Result<void> arm() { return detail::result_of(sw_poller_arm(handle_.get())); }
 
  private:

@@ -1,5 +1,5 @@
-// slotwire_server.hpp: a server in one thread, over slotwire.hpp: accepts, waits for all its connections together,
-// hands each request to a function, and sends what that answers.
+// slotwire_server.hpp: a server in one thread, over slotwire.hpp: it accepts connections, waits for all of them
+// together, hands each request to a function, and sends what that answers.
 //
 //   auto server = slotwire::Server::open({}, "echo", [](slotwire::Request& r) { r.reply(r.data()); });
 //   if (server) return server->run() ? 0 : 1;  // until stop(), which any thread and any signal handler may call
@@ -20,13 +20,13 @@
 namespace slotwire {
 
 struct ServerOptions {
-  std::size_t max_connections = 1024;  ///< more are closed at once
+  std::size_t max_connections = 1024;  ///< further ones are closed at once
   std::size_t requests_at_once = 32;   ///< of one connection before the others have their turn
-  /// How long an answer that is longer than the ring may wait for room. The thread waits with it; shorter answers never
-  /// make it wait.
+  /// How long an answer that is longer than the ring may wait for room. The server's thread waits with it; shorter
+  /// answers never make it wait. When the time passes the connection is closed.
   std::chrono::milliseconds long_answer{1000};
   ServeOptions serve{};
-  /// One-way messages; none: they are dropped.
+  /// Gets one-way messages, in the server's thread. None: they are discarded.
   std::function<void(Connection&, const Message&)> on_message{};
 };
 
@@ -34,11 +34,13 @@ struct ServerOptions {
 /// one answer and is not read from until it does.
 class Server {
  public:
+  /// Called in the server's thread for each request that its caller has not cancelled. A request that it does not
+  /// answer gets the error kNoAnswer. It must not keep the Request: its connection may be closed before the next call.
   using Handler = std::function<void(Request&)>;
   /// Code of the error that answers a request whose handler did not.
   static constexpr std::uint16_t kNoAnswer = Request::kUnanswered;
 
-  /// Errors as of Context::open() and Context::serve().
+  /// Errors are those of Context::open() and Context::serve().
   static Result<Server> open(const ContextOptions& context, const std::string& service, Handler handler,
                              ServerOptions options = {}) {
     Result<Context> opened = Context::open(context);
@@ -51,7 +53,7 @@ class Server {
         State{*std::move(opened), *std::move(served), *std::move(poller), std::move(handler), std::move(options), {}}));
   }
 
-  /// Runs until stop(). In the thread that called open().
+  /// Runs until stop(), then returns ok. In the thread that called open().
   Result<void> run() {
     State& s = *state_;
     std::size_t rounds = 0;
@@ -63,11 +65,12 @@ class Server {
       if (ready->empty() || ++rounds % kRoundsPerAccept == 0) accept();
     }
   }
-  /// Ends run(), or the next run() at once. Any thread; async-signal-safe. The Server must be there.
+  /// Ends run(), or the next run() at once. The Server must exist meanwhile. Any thread; async-signal-safe.
   void stop() const { state_->poller.interrupt(); }
 
   /// Connections now. In the server's thread.
   std::size_t connections() const { return state_->clients.size(); }
+  /// The server's context. In the server's thread.
   Context& context() { return state_->context; }
 
  private:

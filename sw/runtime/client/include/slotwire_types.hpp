@@ -1,5 +1,5 @@
-// slotwire_types.hpp: what slotwire.hpp's functions take and give: statuses, results, deadlines, options. Include
-// slotwire.hpp.
+// slotwire_types.hpp: what the functions of slotwire.hpp take and return: statuses, results, deadlines, options.
+// Include slotwire.hpp instead of this file. These are plain values: any thread may use them, one thread at a time.
 #pragma once
 
 #include <chrono>
@@ -27,23 +27,23 @@ enum class Status : int {
   ok = 0,
   again = 1,          ///< not now: no room, or nothing there
   timed_out = 2,      ///< the deadline passed
-  cancelled = 3,      ///< interrupt() was called
+  cancelled = 3,      ///< an interrupt() was called
   peer_closed = 4,    ///< the peer closed in good order; everything it sent has been read
   peer_died = 5,      ///< the peer's process ended without closing
-  refused = 6,        ///< a policy or a quota says no
-  no_service = 7,     ///< nobody serves this name
+  refused = 6,        ///< a policy or a quota forbids it
+  no_service = 7,     ///< no process serves this name
   link_down = 8,      ///< the link to the peer's node is down; what was sent waits and will arrive
   engine_gone = 9,    ///< slotwired cannot be reached
   lost = 10,          ///< the connection's memory is gone: a node started anew
   too_large = 11,     ///< larger than a ring or a stated limit
   wrong_thread = 12,  ///< the object belongs to another thread
   version = 13,       ///< two programs of different, incompatible releases
-  invalid = 14,       ///< an argument that cannot be
-  broken = 15,        ///< the peer wrote what no honest peer writes
+  invalid = 14,       ///< an argument is invalid, or the call does not fit what was called before
+  broken = 15,        ///< the peer wrote invalid data, or a long message was cut off
   faulted = 16,       ///< this process's own slot was faulted by the proxy
   no_memory = 17,     ///< no slot memory, or no descriptors left
   remote_error = 18,  ///< the server answered with an error: see Error::code and Error::text
-  busy = 19           ///< a call or a loan is under way on this connection
+  busy = 19           ///< a call or a loan is under way, or a stated number of things is reached
 };
 static_assert(static_cast<int>(Status::ok) == SW_OK && static_cast<int>(Status::again) == SW_AGAIN);
 static_assert(static_cast<int>(Status::timed_out) == SW_TIMED_OUT &&
@@ -60,7 +60,7 @@ static_assert(static_cast<int>(Status::broken) == SW_BROKEN && static_cast<int>(
 static_assert(static_cast<int>(Status::no_memory) == SW_NO_MEMORY);
 static_assert(static_cast<int>(Status::remote_error) == SW_REMOTE_ERROR && static_cast<int>(Status::busy) == SW_BUSY);
 
-/// "timed out". Any thread.
+/// Name of a status, such as "timed out". Any thread.
 inline std::string_view name(Status status) {
   return sw_status_name(static_cast<int>(status));
 }
@@ -72,7 +72,7 @@ struct Error {
   std::uint16_t code = 0;  ///< with Status::remote_error: the server's code, and `text` is the server's text
 };
 
-/// A T or an Error. Look before you take: value(), * and -> of an Error end the program with its text.
+/// A T or an Error. Test it first: value(), * and -> of an Error end the program with its text.
 template <typename T>
 class [[nodiscard]] Result {
  public:
@@ -122,17 +122,20 @@ class [[nodiscard]] Result<void> {
 
 // ---- arguments ----
 
-/// When a wait ends.
+/// When a wait ends: milliseconds from the call that it is given to. So a Deadline that is given to two calls allows
+/// each of them the whole time; for a common end give each call the same time_point.
 class Deadline {
  public:
-  /// A timeout from now on. 0 or less: does not wait.
+  /// A timeout, rounded up to 1 ms; more than a year is a year. 0 or less: does not wait.
   template <typename Rep, typename Period>
   Deadline(std::chrono::duration<Rep, Period> timeout) : ms_(rounded(timeout)) {}
-  /// A time. In the past: does not wait.
+  /// A time; what is left of it is computed here. In the past: does not wait.
   Deadline(std::chrono::steady_clock::time_point at) : Deadline(at - std::chrono::steady_clock::now()) {}
+  /// No limit.
   static Deadline never() { return Deadline(SW_FOREVER); }
+  /// Does not wait.
   static Deadline now() { return Deadline(sw_timeout_ms{0}); }
-  /// As the C ABI takes it.
+  /// Milliseconds, as the C ABI takes it.
   sw_timeout_ms ms() const { return ms_; }
 
  private:
@@ -146,7 +149,8 @@ class Deadline {
   sw_timeout_ms ms_;
 };
 
-/// Bytes to send, seen and not kept: of a span, a string or a literal (without its final zero).
+/// A view of bytes to send: of a span, a string or a literal (without its final zero). They must stay valid until the
+/// function that takes it returns.
 class Data {
  public:
   Data() = default;
@@ -164,41 +168,46 @@ class Data {
 
 struct ContextOptions {
   std::string socket{};  ///< control socket; empty: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock
-  std::string name{};    ///< of this process, for people, at most 63 bytes; empty: the program's
-  std::optional<std::chrono::microseconds> spin{};   ///< how long a wait spins, above 0; none: as the node says
-  std::optional<std::chrono::microseconds> yield{};  ///< how long it then yields, above 0; none: as the node says
-  std::uint64_t max_message = 0;                     ///< largest message that is received in parts, bytes; 0: 64 MiB
-  /// Bytes of the exchange cache, if this process makes it; 0: $SLOTWIRE_CACHE_BYTES, else 64 MiB; SW_NO_CACHE: none is
-  /// used.
+  std::string name{};    ///< of this process, for people; longer than 63 bytes: cut; empty: the program's
+  /// How long a wait spins, and how long it then yields: 1 us to 1 s (0 counts as 1 us); none: what the node's
+  /// configuration says.
+  std::optional<std::chrono::microseconds> spin{}, yield{};
+  std::uint64_t max_message = 0;  ///< largest message that is received in parts, bytes; 0: 64 MiB
+  /// Bytes of the exchange cache, if this process makes it: 1 MiB to 64 GiB; 0: $SLOTWIRE_CACHE_BYTES, else 64 MiB;
+  /// SW_NO_CACHE: none is used.
   std::uint64_t cache_bytes = 0;
 };
 
 /// For how long a reply is valid, and what it is the reply to (docs/cache.md).
 struct Cacheable {
-  std::chrono::milliseconds ttl{};  ///< from when the client sent its request; up to 49 days; 0: it is not kept
-  Data key;                         ///< at most 1024 bytes
+  std::chrono::milliseconds ttl{};  ///< from when the client sent its request; at most 49 days; 0: it is not kept
+  Data key;                         ///< 0 to 1024 bytes
   std::uint64_t tag = 0;            ///< by which it can be invalidated together with others; 0: none
 };
 
-/// Which replies are valid no more.
+/// Which replies are no longer valid.
 struct Invalidation {
+  /// The reply to a key (0 to 1024 bytes) of a method.
   static Invalidation of_key(std::uint16_t method, Data key) { return {SW_INVALIDATE_KEY, method, key, 0}; }
+  /// Replies that were sent with this tag.
   static Invalidation of_tag(std::uint64_t tag) { return {SW_INVALIDATE_TAG, 0, Data(), tag}; }
+  /// All replies of the service.
   static Invalidation of_all() { return {SW_INVALIDATE_ALL, 0, Data(), 0}; }
 
-  std::uint32_t what;
+  std::uint32_t what;  ///< SW_INVALIDATE_KEY, _TAG or _ALL; the members below are those of sw_invalidation
   std::uint16_t method;
   Data key;
   std::uint64_t tag;
 };
 
 struct ServeOptions {
-  std::uint32_t backlog = 0;  ///< connections that wait for accept(); more are closed at once; 0: 256
+  std::uint32_t backlog = 0;  ///< connections that wait for accept(); further ones are closed at once; 0: 256
 };
 
 struct ConnectOptions {
-  std::uint32_t in_bytes =
-      0;  ///< ring towards the peer: 4 KiB to 2 MiB, rounded up to a power of two; 0: the node's default
+  /// Ring towards the peer, bytes: rounded up to a power of two from 4 KiB on, at most the node's memory.max_ring (2
+  /// MiB); 0: the node's memory.ring (64 KiB).
+  std::uint32_t in_bytes = 0;
   std::uint32_t out_bytes = 0;  ///< ring from the peer, the same
 };
 
@@ -211,6 +220,8 @@ struct Peer {
   bool link_up = true;              ///< false: the link to the peer's node is down now
 };
 
+/// What a connection is waited for. readable: a message, bytes or the end can be received; writable: there is room for
+/// what was refused with Status::again last, or for one line (64 bytes) if nothing was.
 enum class Interest : int {
   none = 0,
   readable = SW_READABLE,
@@ -218,6 +229,7 @@ enum class Interest : int {
   both = SW_READABLE | SW_WRITABLE
 };
 
+/// What a received message is.
 enum class Kind : std::uint32_t {
   message = SW_MESSAGE,  ///< one-way
   request = SW_REQUEST,  ///< answer it with reply() or reply_error()

@@ -6,14 +6,15 @@
 //   });
 //   if (server) return server->run() ? 0 : 1;  // until stop(), which any thread and any signal handler may call
 //
-// An Exchange is one request and its response. Whoever keeps its pointer can answer later. When the last pointer goes,
-// an exchange that was not answered is answered with 500, and a response that was not finished is broken off.
+// An Exchange is one request and its response. Whoever keeps its pointer can answer later. When the last pointer is
+// destroyed, an exchange that was not answered is answered with 500, and a response that was not finished is broken
+// off.
 //
-// Threads: a Server and its exchanges belong to the thread that called open(). Any thread may let an ExchangePtr go,
+// Threads: a Server and its exchanges belong to the thread that called open(). Any thread may destroy an ExchangePtr,
 // and may call Server::stop(), Server::kill(), Poster::post() and Exchange::poster().
 //
 // Errors: nothing throws but std::bad_alloc. Status::again: not now; the callback that is named beside the function
-// will be called when it is worth trying again. What a handler throws ends the program.
+// will be called when it is worth trying again. An exception of a handler ends the program. Only Server::run() waits.
 #pragma once
 
 #include <chrono>
@@ -38,7 +39,8 @@ using ExchangePtr = std::shared_ptr<Exchange>;
 /// Called for each request when its head has arrived; its body may still be on the way.
 using Handler = std::function<void(const ExchangePtr&)>;
 
-/// Fields of a response, seen and not kept: a list in braces or a vector.
+/// A view of the fields of a response: a list in braces or a vector, which must stay valid until the function that
+/// takes it returns.
 class FieldList {
  public:
   FieldList() = default;
@@ -60,6 +62,7 @@ enum class Abort : std::uint8_t {
   stopped,      ///< the drain time of the server is over
   invalid,      ///< the body was invalid or too large, or the handler broke the response off
 };
+/// Its name, for logs. Any thread.
 std::string_view name(Abort why);
 
 /// How one request went; for logs.
@@ -73,12 +76,12 @@ struct Finished {
 };
 
 struct ServerOptions {
-  /// More wait until others have closed; the one that has been idle longest is asked to.
+  /// Further ones wait until others have closed; the one that has been idle longest is asked to close.
   std::size_t max_connections = 1024;
   /// Under way at one time; more are refused with 503 and Slotwire-Unprocessed, so that another server can take them.
   std::size_t max_requests = 1024;
-  std::size_t max_head = std::size_t{64} << 10U;  ///< bytes
-  std::size_t max_fields = 256;
+  /// Bytes and fields of a head; 431 beyond.
+  std::size_t max_head = std::size_t{64} << 10U, max_fields = 256;
   std::uint64_t max_body = std::numeric_limits<std::uint64_t>::max();  ///< of a request, bytes; 413 above
   /// Of a response that its client has not taken yet, kept for one connection; respond() refuses a longer body.
   std::size_t max_unsent = std::size_t{16} << 20U;
@@ -126,16 +129,17 @@ class Exchange {
   /// The target without its query.
   std::string_view path() const;
   std::span<const Field> fields() const;
-  /// The value of the first field `name`, in any case; empty without one.
+  /// The value of the first field of this name, upper and lower case being the same; empty if there is none.
   std::string_view field(std::string_view name) const;
   /// Bytes of the body, if they were announced. 0: there is none.
   std::optional<std::uint64_t> content_length() const;
   bool has_body() const;
-  /// Time that is left; none: no limit.
+  /// Time that is left (Slotwire-Timeout, or ServerOptions::max_time); none: no limit.
   std::optional<std::chrono::microseconds> time_left() const;
   /// The web server's process.
   const Peer& client() const;
-  /// It wants to change the protocol: Connection: upgrade, and this is the field Upgrade. Empty: it does not.
+  /// The protocol that the client asks to change to: the field Upgrade of a request with Connection: upgrade. Empty: it
+  /// does not ask.
   std::string_view upgrade_to() const;
 
   // ---- its body; read as you take it, the client's sender waits meanwhile ----
@@ -147,8 +151,8 @@ class Exchange {
   void consume_body(std::size_t bytes);
   /// Both, with a copy. 0 and no error: the end.
   Result<std::size_t> read_body(std::span<std::byte> into);
-  /// Called soon, and whenever peek_body() is worth trying again after it said so. One at a time; an empty function
-  /// removes it. It may hold the ExchangePtr: it goes with the end of the exchange.
+  /// `callback` is called soon, and whenever peek_body() is worth trying again after it returned again. There is one at
+  /// a time; an empty function removes it. It may hold the ExchangePtr: it is destroyed when the exchange is over.
   void on_body(std::function<void()> callback);
   /// The whole body, at most `limit` bytes; too_large: longer (answer with 413). `done` is called once, perhaps within
   /// this call, and not at all when the exchange is over before. Uses on_body().
@@ -164,14 +168,16 @@ class Exchange {
   /// Begins a response whose body follows by write() and finish(). Without `length` it goes in chunks. For a response
   /// without a body (HEAD, 204, 304) what is written is ignored.
   Status start(unsigned status, const FieldList& fields = {}, std::optional<std::uint64_t> length = std::nullopt);
-  /// Writes what there is room for, at least one byte; how many. again: on_room().
+  /// Writes what there is room for, at least one byte; returns how many. again: on_room().
   Result<std::size_t> write(Data data);
-  /// Room for body in the ring itself, at least `least` bytes (cut to what can be at all): fill it, commit(). again:
-  /// on_room(). Nothing else can be called on the exchange in between. An empty span: the body is ignored (HEAD).
+  /// Room for body in the ring itself, at least `least` bytes (or the most that is possible, if that is less): fill it,
+  /// then commit(). again: on_room(). Nothing else may be called on the exchange in between. An empty span: the body is
+  /// ignored (HEAD).
   Result<std::span<std::byte>> loan(std::size_t least);
   /// Sends the first `bytes` of the loan; 0 gives it back.
   Status commit(std::size_t bytes);
-  /// Called soon, and whenever write() or loan() is worth trying again after it said so. As on_body().
+  /// `callback` is called soon, and whenever write() or loan() is worth trying again after it returned again. Otherwise
+  /// as on_body().
   void on_room(std::function<void()> callback);
   /// The end of the body; the exchange is over.
   Status finish();
@@ -180,6 +186,7 @@ class Exchange {
   Status upgrade(std::string_view protocol, const FieldList& fields = {});
   /// What was wrong with the last of these, for people.
   const std::string& problem() const;
+  /// Whether a response was begun.
   bool is_started() const;
   /// Breaks the response off in a way that the client notices: closes the connection.
   void break_off();
@@ -188,6 +195,7 @@ class Exchange {
 
   /// Called once when the exchange is over early: stop working on it. Not called after finish() or respond().
   void on_abort(std::function<void(Abort)> callback);
+  /// Why it is over early; Abort::none if it is not.
   Abort aborted() const;
   /// Answered, broken off or aborted.
   bool is_over() const;
@@ -205,7 +213,7 @@ class Exchange {
 /// Serves one name in the thread that calls open(). Movable.
 class Server {
  public:
-  /// Errors as of Context::open() and Context::serve().
+  /// Errors are those of Context::open() and Context::serve().
   static Result<Server> open(const ContextOptions& context, const std::string& service, Handler handler,
                              ServerOptions options = {});
   Server(Server&&) noexcept;
@@ -215,7 +223,7 @@ class Server {
   /// Runs until a stop() has been carried out. In the thread that called open().
   Result<void> run();
   /// Ends in good order: serves no longer, asks clients to begin no new request and waits until they have closed, at
-  /// most ServerOptions::drain_time. Any thread; async-signal-safe. The Server must be there.
+  /// most ServerOptions::drain_time. The Server must exist meanwhile. Any thread; async-signal-safe.
   void stop() const;
   /// Ends at once: what is under way is aborted. As stop().
   void kill() const;
@@ -225,17 +233,22 @@ class Server {
 
   /// Does what can be done now, without waiting. True: something was done.
   Result<bool> step();
+  /// Owned by the library.
   int fd() const;
   /// again: call step(), do not sleep.
   Result<void> arm();
+  /// When step() is due next; none: not before something happens.
   std::optional<std::chrono::steady_clock::time_point> next_time() const;
-  /// A stop() has been carried out: nothing is left to do.
+  /// A stop() or kill() has been carried out: nothing is left to do.
   bool is_over() const;
 
+  /// A stop() or kill() was called.
   bool is_draining() const;
-  /// Now.
+  /// Connections of web servers now.
   std::size_t connections() const;
+  /// Requests under way now.
   std::size_t requests() const;
+  /// As Exchange::poster().
   Poster poster() const;
   Context& context();
 
