@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <map>
+#include <thread>
 
 #include "ends.hpp"
 
@@ -242,6 +243,34 @@ TEST_P(Calls, KeepOtherMessagesForLater) {
     ASSERT_TRUE(news) << i << " " << news.error().text;
     EXPECT_EQ(news->text(), "news " + std::to_string(i));
   }
+}
+
+/// A call keeps 4096 messages for later; those beyond it stay in the ring, and none is lost.
+TEST_P(Calls, LeaveInTheRingWhatTheyMayNotKeep) {
+  constexpr int kMessages = 4200;
+  Ends e = ends();
+  std::thread server([&] {
+    ASSERT_TRUE(e.server_context.adopt());
+    for (int i = 0; i < kMessages; ++i) ASSERT_TRUE(e.server.send(std::to_string(i), kPatience));
+  });
+  EXPECT_EQ(e.client.call(1, "question", kPatience).status(), Status::busy);
+  EXPECT_EQ(e.client.call(1, "not sent", kPatience).status(), Status::busy);
+  for (int i = 0; i < kMessages; ++i) {
+    const Result<Message> message = e.client.receive(kPatience);
+    ASSERT_TRUE(message) << message.error().text << " at " << i;
+    ASSERT_EQ(message->text(), std::to_string(i));
+  }
+  server.join();
+  ASSERT_TRUE(e.server_context.adopt());
+  // The first call was given up: its answer is discarded, and nothing of it is left in the ring.
+  const Result<Message> request = e.server.receive(kPatience);
+  ASSERT_TRUE(request) << request.error().text;
+  EXPECT_EQ(request->text(), "question");
+  (void)e.server.reply(request->id(), "late", kPatience);
+  ASSERT_TRUE(e.server.send("last", kPatience));
+  const Result<Message> last = e.client.receive(kPatience);
+  ASSERT_TRUE(last) << last.error().text;
+  EXPECT_EQ(last->text(), "last");
 }
 
 TEST_P(Calls, GivenUpByTheCallerAreNotAnswered) {

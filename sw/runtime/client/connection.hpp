@@ -23,7 +23,7 @@ inline constexpr std::uint16_t kPingMethod = 0xffff;
 std::uint32_t deadline_us(const Deadline& deadline);
 /// The kinds of failure after which the answer may still come.
 bool may_pass(int status);
-/// Messages kept for receive() while a call waits for its answer.
+/// Messages kept for receive() while a call waits for its answer; of bytes, as many as the largest message may have.
 inline constexpr std::size_t kMaxInbox = 4096;
 
 /// What the engine said of a new connection.
@@ -189,7 +189,9 @@ class Connection {
   std::optional<slot::RecordView> next_stream_record(Failure& failure);
   bool wanted(const Incoming& incoming);
   Failure assemble(std::span<const std::byte> part);
-  Failure stash(Incoming incoming);
+  Failure may_keep() const;
+  void keep(const Incoming& incoming);
+  Incoming take_kept(std::deque<Incoming>::iterator at);
 
   EngineSession& session_;
   ConnectionInfo info_;
@@ -211,7 +213,8 @@ class Connection {
   bool loaned_ = false;
   bool sending_parts_ = false;  ///< send_some() has begun a message
   HeldMessages held_;
-  std::deque<Incoming> inbox_;
+  std::deque<Incoming> inbox_;     ///< kept for receive() while a call waited for its answer
+  std::uint64_t inbox_bytes_ = 0;  ///< of their data
   Assembly assembly_;
   std::size_t stream_offset_ = 0;  ///< bytes of the stream record at the head that were read
   bool stream_ended_ = false;

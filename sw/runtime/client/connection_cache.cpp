@@ -202,6 +202,7 @@ void Connection::hand_out_found(const cache::Found& found, Held& held, sw_messag
 
 Failure Connection::call_noted(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
                                sw_message& reply, CacheNote& note) {
+  if (Failure failure = may_keep(); failure.status != SW_OK) return failure;
   const std::uint32_t id = ++next_call_;
   Failure failure = send({.kind = RecordKind::request,
                           .flags = slot::kWhole | slot::kCacheable,

@@ -26,7 +26,7 @@ std::uint32_t deadline_us(const Deadline& deadline) {
 
 bool may_pass(int status) {
   return status == SW_TIMED_OUT || status == SW_CANCELLED || status == SW_LINK_DOWN || status == SW_ENGINE_GONE ||
-         status == SW_AGAIN;
+         status == SW_AGAIN || status == SW_BUSY;
 }
 
 Failure Connection::start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
@@ -53,12 +53,17 @@ Failure Connection::cancel(std::uint32_t id) {
   return {};
 }
 
-Failure Connection::stash(Incoming incoming) {
-  if (inbox_.size() >= kMaxInbox) {
-    return {SW_BUSY, std::to_string(kMaxInbox) + " messages wait for sw_receive: take them before calling again"};
-  }
+/// Whether what arrives may still be kept for receive().
+Failure Connection::may_keep() const {
+  if (inbox_.size() < kMaxInbox && inbox_bytes_ < limits_.max_message) return {};
+  return {SW_BUSY, std::to_string(inbox_.size()) + " messages with " + std::to_string(inbox_bytes_) +
+                       " bytes wait for sw_receive(): take them before calling again"};
+}
+
+void Connection::keep(const Incoming& incoming) {
   inbox_.push_back(incoming);
-  if (held_.lines() <= other_.lines() / 2) return {};
+  inbox_bytes_ += incoming.data.size();
+  if (held_.lines() <= other_.lines() / 2) return;
   // Lines that stay held must not take the room that the answer needs. All of them: the room of the later ones comes
   // free only after that of the first.
   for (Incoming& waiting : inbox_) {
@@ -68,12 +73,19 @@ Failure Connection::stash(Incoming incoming) {
     drop(waiting.held);
     waiting = as_copy(header, std::move(data));
   }
-  return {};
+}
+
+Connection::Incoming Connection::take_kept(std::deque<Incoming>::iterator at) {
+  const Incoming kept = *at;
+  inbox_.erase(at);
+  inbox_bytes_ -= kept.data.size();
+  return kept;
 }
 
 Failure Connection::call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
                          sw_message& reply) {
   if (calling_) return {SW_BUSY, "a call is under way on this connection"};
+  if (Failure failure = may_keep(); failure.status != SW_OK) return failure;
   std::uint32_t id = 0;
   if (Failure failure = start_call(method, data, deadline, id); failure.status != SW_OK) return failure;
   Failure failure = answer_of(id, deadline, reply);
@@ -85,9 +97,7 @@ std::optional<Connection::Incoming> Connection::take_kept_answer(std::uint32_t i
   const auto found =
       std::find_if(inbox_.begin(), inbox_.end(), [&](const Incoming& kept) { return is_answer(kept.header, id); });
   if (found == inbox_.end()) return std::nullopt;
-  const Incoming answer = *found;
-  inbox_.erase(found);
-  return answer;
+  return take_kept(found);
 }
 
 Failure Connection::take_answer(const Incoming& answer, sw_message& reply) {
@@ -105,7 +115,8 @@ Failure Connection::answer_of(std::uint32_t id, const Deadline& deadline, sw_mes
   if (const std::optional<Incoming> kept = take_kept_answer(id)) return take_answer(*kept, reply);
   calling_ = true;
   Failure failure;
-  while (failure.status == SW_OK) {
+  // What was taken off the ring is kept, whatever the limit; the next one stays where it is.
+  while ((failure = may_keep()).status == SW_OK) {
     const std::optional<Incoming> incoming = next_incoming(failure);
     if (incoming && is_answer(incoming->header, id)) {
       if (note != nullptr) *note = incoming->note;
@@ -114,13 +125,14 @@ Failure Connection::answer_of(std::uint32_t id, const Deadline& deadline, sw_mes
     }
     if (incoming) {
       if (wanted(*incoming)) {
-        failure = stash(*incoming);
+        keep(*incoming);
       } else {
         drop(incoming->held);
       }
     } else if (failure.status == SW_OK) {
       failure = wait_for_records(deadline);
     }
+    if (failure.status != SW_OK) break;
   }
   calling_ = false;
   return failure;

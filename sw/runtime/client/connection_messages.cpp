@@ -314,8 +314,7 @@ Failure Connection::send_batch(std::span<const sw_buffer> messages, std::size_t&
 Failure Connection::receive(const Deadline& deadline, sw_message& out) {
   while (true) {
     if (!inbox_.empty()) {
-      hand_out(inbox_.front(), out);
-      inbox_.pop_front();
+      hand_out(take_kept(inbox_.begin()), out);
       return {};
     }
     Failure failure;
