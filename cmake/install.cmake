@@ -59,6 +59,7 @@ install(CODE "
 ")
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwire.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwired.service DESTINATION lib/systemd/system)
+install(FILES ${PROJECT_SOURCE_DIR}/packaging/sysusers.conf DESTINATION lib/sysusers.d RENAME slotwire.conf)
 install(FILES ${CMAKE_BINARY_DIR}/install/slotwire-page.service DESTINATION lib/systemd/system)
 install(FILES packaging/60-slotwire.rules DESTINATION lib/udev/rules.d)
 install(FILES packaging/grafana/slotwire.json DESTINATION ${CMAKE_INSTALL_DATADIR}/slotwire/grafana)

@@ -367,9 +367,10 @@ void add_serve(CLI::App& app, Command& command) {
                "a program that takes longer is killed (default 60s); a request's own deadline counts as well");
   add_size(*sub, "--max-output", options->most_output, 1, std::uint64_t{64} << 20,
            "a program that writes more is killed (default 64MiB)");
-  add_size(*sub, "--max-memory", options->most_memory, std::uint64_t{1} << 20, std::uint64_t{1} << 40,
-           "for requests that are not complete and answers that were not taken (default 256MiB); who does not read is "
-           "given up first");
+  add_size(
+      *sub, "--max-memory", options->most_memory, std::uint64_t{1} << 20, std::uint64_t{1} << 40,
+      "for requests that are not complete and answers that were not taken (default 256MiB); a client that does not "
+      "read is given up first");
   sub->add_flag("-q,--quiet", options->quiet, "print nothing but errors that end it");
   add_common(*sub, options->common, "print one JSON object a line for each request, then one with the sums");
   sub->footer(

@@ -132,7 +132,7 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "pending_opens", Kind::count, false, "1024", 1, 65535, "", "",
      "Connections that are being opened at one time.", [](Config& c) -> auto& { return c.limits.pending_opens; }},
     {"limits", "control_message", Kind::size, false, "\"64KiB\"", 1_KiB, 16_MiB, "", "",
-     "Largest message on a control connection.", [](Config& c) -> auto& { return c.limits.control_message; }},
+     "Largest packet on the control socket.", [](Config& c) -> auto& { return c.limits.control_message; }},
     {"limits", "backlog", Kind::count, false, "256", 1, 65535, "", "",
      "Opened connections that wait in a serving process until it takes them.",
      [](Config& c) -> auto& { return c.limits.backlog; }},
@@ -182,7 +182,7 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "handshake", Kind::duration, false, "\"5s\"", 10_ms, 60_s, "", "",
      "How long a peer may take to say who it is.", [](Config& c) -> auto& { return c.limits.handshake; }},
     {"limits", "callers", Kind::count, false, "64", 1, 65536, "", "",
-     "Accepted control connections that have not proved whose they are, at most. The oldest one goes for a new one. "
+     "Accepted control connections that have not proved whose they are, at most. The oldest one is closed for a new one. "
      "Connections from hosts that a `[[link]]` names do not count.",
      [](Config& c) -> auto& { return c.limits.callers; }},
     {"limits", "callers_per_source", Kind::count, false, "8", 1, 65536, "", "",
@@ -307,7 +307,7 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.dpdk.prefix; }},
     {"dpdk", "gateway", Kind::text, false, "", 0, 0, "", "none: peers in the port's network only",
      "IPv4 address of the router, in the port's network.", [](Config& c) -> auto& { return c.dpdk.gateway; }},
-    {"dpdk", "kernel_interface", Kind::text, false, "", 0, 0, "", "none: what is not for the port's address is dropped",
+    {"dpdk", "kernel_interface", Kind::text, false, "", 0, 0, "", "none: what is not for the port's address is discarded",
      "An interface of the kernel (TAP) that gets all that comes to the port and is not for its address, and whose frames leave through the "
      "port; made if it is not there. Not with net_af_packet and net_af_xdp, where the kernel has its frames anyway.",
      [](Config& c) -> auto& { return c.dpdk.kernel_interface; }},
@@ -403,9 +403,9 @@ const std::array kKeys = std::to_array<Key>({
      "What the link runs over. Both nodes must say the same, but \"card\", \"dpdk\" and \"udp\" are the same on the wire. "
      "\"auto\" chooses among UDP, TCP and HTTP.",
      [](Config& c) -> auto& { return c.links.back().carrier; }},
-    {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401",
+    {"link", "udp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7401; without `control`, the host and the port that the peer's hello comes from and names",
      "Where the peer's UDP carrier, card or DPDK port is.", [](Config& c) -> auto& { return c.links.back().udp; }},
-    {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402",
+    {"link", "tcp", Kind::peer_address, false, "", 0, 0, "", "host of `control`, port 7402; without `control`, the host and the port that the peer's hello comes from and names",
      "Where the peer's TCP carrier is.", [](Config& c) -> auto& { return c.links.back().tcp; }},
     {"link", "http", Kind::text_list, false, "", 1, 8, "", "none",
      "URLs of the peer's HTTP server, in the order to try them: `[\"https://example.org/slotwire\"]`. Only the node that dials needs them.",
