@@ -25,6 +25,7 @@ class ServerCore {
   ServerCore(const ServerCore&) = delete;
   ServerCore& operator=(const ServerCore&) = delete;
 
+  /// invalid: called from within a callback.
   Result<void> run();
   Result<bool> step();
   Result<void> arm();
@@ -53,13 +54,14 @@ class ServerCore {
   const Poller& poller() const { return poller_; }
 
  private:
+  Result<void> enter();
   Result<bool> step_waiting(Deadline deadline);
   bool drive_touched();
   void take_signals();
   void accept();
   void admit(Connection connection);
   void make_room();
-  bool look_for_gone();
+  void look_for_gone();
   void ring_alarms();
   void report();
   void begin_drain();
@@ -80,6 +82,7 @@ class ServerCore {
   std::uint64_t reported_ = 0;  ///< requests
   Clock::time_point next_report_{};
   bool draining_ = false;
+  bool inside_ = false;  ///< run() or step()
   std::optional<Clock::time_point> drain_end_;
   std::uint32_t rounds_ = 0;
 };

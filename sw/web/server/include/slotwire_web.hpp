@@ -212,7 +212,8 @@ class Server {
   Server& operator=(Server&&) noexcept;
   ~Server();
 
-  /// Runs until a stop() has been carried out. In the thread that called open().
+  /// Runs until a stop() has been carried out. In the thread that called open(). invalid: called from within a
+  /// callback.
   Result<void> run();
   /// Ends in good order: serves no longer, asks clients to begin no new request and waits until they have closed, at
   /// most ServerOptions::drain_time. Any thread; async-signal-safe. The Server must be there.
@@ -223,7 +224,8 @@ class Server {
   // For an event loop of your own: step() whenever fd() is readable, whenever something else was done to an exchange,
   // and at next_time(). Before it sleeps the loop calls arm(), and sleeps only if that is ok.
 
-  /// Does what can be done now, without waiting. True: something was done.
+  /// Does what can be done now, without waiting. True: something was done. As run(), not from within a callback: a
+  /// handler that runs the loop that it was called from leaves the server out.
   Result<bool> step();
   int fd() const;
   /// again: call step(), do not sleep.
