@@ -57,6 +57,21 @@ void ServerCore::touch(ServerConnection& connection) {
   touched_.push_back(&connection);
 }
 
+void ServerCore::head_begun(ServerConnection& connection) {
+  std::deque<ServerConnection*>& begun = heads_[{connection.client().node, connection.client().uid}];
+  begun.push_back(&connection);
+  if (begun.size() <= std::max<std::size_t>(options_.max_unfinished_heads, 1)) return;
+  ++heads_given_up_;
+  begun.front()->give_up_head();
+}
+
+void ServerCore::head_over(ServerConnection& connection) {
+  const auto user = heads_.find({connection.client().node, connection.client().uid});
+  if (user == heads_.end()) return;
+  std::erase(user->second, &connection);
+  if (user->second.empty()) heads_.erase(user);
+}
+
 void ServerCore::count(std::chrono::microseconds took, bool failed, std::string_view trace) {
   figures_.add(took, failed, trace_of(trace));
 }

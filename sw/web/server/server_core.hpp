@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -44,6 +46,10 @@ class ServerCore {
   /// It has ended, and is closed once nothing points to it any more.
   void ended(ServerConnection& connection) { ended_.push_back(&connection); }
   bool is_draining() const { return draining_; }
+  /// A head has begun and is not complete; beyond the limit of its user the oldest one is given up.
+  void head_begun(ServerConnection& connection);
+  void head_over(ServerConnection& connection);
+  std::uint64_t heads_given_up() const { return heads_given_up_; }
   /// For the figures of the service. `trace`: a traceparent field, or empty.
   void count(std::chrono::microseconds took, bool failed, std::string_view trace);
   std::size_t requests = 0;  ///< under way
@@ -77,6 +83,9 @@ class ServerCore {
   std::optional<Connection> waiting_;  ///< accepted while all places are taken
   std::vector<ServerConnection*> touched_, ended_;
   std::set<std::pair<Clock::time_point, ServerConnection*>> alarms_;
+  /// Connections whose head is not complete, the oldest first, by node and user.
+  std::map<std::pair<std::string, std::uint32_t>, std::deque<ServerConnection*>> heads_;
+  std::uint64_t heads_given_up_ = 0;
   std::atomic<int> stop_requested_{0};
   Figures figures_;
   std::uint64_t reported_ = 0;  ///< requests
