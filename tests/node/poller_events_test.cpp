@@ -1,9 +1,12 @@
 // Events of a poller's context beside connections that are always ready.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <string_view>
 #include <thread>
 
@@ -29,6 +32,17 @@ sw_connection* accept_soon(sw_service* service) {
   sw_connection* connection = nullptr;
   EXPECT_EQ(sw_accept(service, 20'000, &connection), SW_OK) << sw_last_error();
   return connection;
+}
+
+/// How often a thread of this process has gone to sleep so far; none: it is awake.
+std::optional<std::uint64_t> sleeps_of(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/status");
+  bool asleep = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("State:")) asleep = line.find('S', 6) != std::string::npos;
+    if (line.starts_with("voluntary_ctxt_switches:") && asleep) return std::stoull(line.substr(24));
+  }
+  return std::nullopt;
 }
 
 TEST(PollerEvents, AreToldThoughAConnectionIsAlwaysReady) {
@@ -131,7 +145,9 @@ TEST(PollerEvents, OfAServerAreToldThoughItsHandlerWaited) {
   ASSERT_TRUE(asked) << asked.error().text;
 
   std::atomic<const Server*> running{nullptr};
+  std::atomic<pid_t> server_thread{0};
   std::thread serving([&] {
+    server_thread = ::gettid();
     std::optional<Connection> to;
     Server* self = nullptr;
     Result<Server> server = Server::open(at, "outer", [&](Request& request) {
@@ -159,11 +175,17 @@ TEST(PollerEvents, OfAServerAreToldThoughItsHandlerWaited) {
   ASSERT_TRUE(from) << from.error().text;
   Result<Message> question = from->receive(patience);
   ASSERT_TRUE(question) << question.error().text;
-  // The handler waits for its answer when slotwired tells it of this connection.
+  // The handler sleeps until its answer is there, and is woken when slotwired tells of another connection.
+  std::optional<std::uint64_t> before;
+  ASSERT_TRUE(eventually([&] { return (before = sleeps_of(server_thread)).has_value(); }));
   Result<Connection> second = client->connect("outer", patience);
   ASSERT_TRUE(second) << second.error().text;
   Result<Call> other = second->begin_call(1, "y", patience);
   ASSERT_TRUE(other) << other.error().text;
+  ASSERT_TRUE(eventually([&] {
+    const std::optional<std::uint64_t> now = sleeps_of(server_thread);
+    return now && *now > *before;
+  }));
   ASSERT_TRUE(from->reply(question->id(), "x", patience));
   EXPECT_TRUE(one->answer(patience));
   Result<Message> next = from->receive(patience);
