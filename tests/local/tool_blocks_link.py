@@ -159,6 +159,19 @@ class BlocksLink(NodeTest):
         self.assertIn("--peer 'Right' is no node's name", run(["blocks", "link", "--region", "other", "--peer", "Right"], self.left, 2).stderr)
         self.assertIn("--peer 'left' is this node itself", run(["blocks", "link", "--region", "other", "--peer", "left"], self.left, 2).stderr)
 
+    def test_a_peer_that_no_service_names_is_told_at_the_start(self):
+        region = f"other-{os.getpid()}"
+        alone = self.launch(self.left, SLOTWIRE, "blocks", "link", "--region", region, "--peer", "right")
+        alone.wait_for(r"nothing comes from node 'right' yet: .*no \[\[service\]\] in the configuration of node 'left' .*"
+                       rf'it takes \[\[service\]\] name = "blocks/{region}/right"')
+        # A peer that is there is not told of, nor does it tell of having been looked at.
+        right = self.link(self.right)
+        self.assertNotIn("nothing comes", self.link(self.left).output())
+        subscriber = self.peer(self.right, "subscribe", "seen", "block", "1")
+        right.wait_for("topic 'seen' comes from node 'left'")
+        self.assertNotIn("topic ''", right.output())
+        self.go(subscriber)
+
     def test_a_message_that_does_not_fit_is_told(self):
         self.link(self.left)
         right = self.link(self.right, "--memory", "64KiB")

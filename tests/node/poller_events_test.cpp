@@ -1,12 +1,19 @@
 // Events of a poller's context beside connections that are always ready.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <string_view>
+#include <thread>
 
 #include "node_fixture.hpp"
 #include "slotwire.h"
+#include "slotwire.hpp"
+#include "slotwire_server.hpp"
 
 namespace slotwire::test {
 namespace {
@@ -25,6 +32,17 @@ sw_connection* accept_soon(sw_service* service) {
   sw_connection* connection = nullptr;
   EXPECT_EQ(sw_accept(service, 20'000, &connection), SW_OK) << sw_last_error();
   return connection;
+}
+
+/// How often a thread of this process has gone to sleep so far; none: it is awake.
+std::optional<std::uint64_t> sleeps_of(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/status");
+  bool asleep = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("State:")) asleep = line.find('S', 6) != std::string::npos;
+    if (line.starts_with("voluntary_ctxt_switches:") && asleep) return std::stoull(line.substr(24));
+  }
+  return std::nullopt;
 }
 
 TEST(PollerEvents, AreToldThoughAConnectionIsAlwaysReady) {
@@ -113,6 +131,71 @@ TEST(PollerEvents, NothingIsAgainAtOnceAndTimedOutLater) {
   EXPECT_EQ(sw_poller_wait(poller, ready.data(), ready.size(), 1, &count), SW_TIMED_OUT);
   sw_poller_destroy(poller);
   sw_close(context);
+}
+
+/// A server whose handler asks another service: what slotwired says meanwhile is handled within that call.
+TEST(PollerEvents, OfAServerAreToldThoughItsHandlerWaited) {
+  Cluster cluster({});
+  cluster.start();
+  const ContextOptions at{.socket = cluster["left"].socket()};
+  // The other service, played by this thread.
+  Result<Context> inner = Context::open(at);
+  ASSERT_TRUE(inner) << inner.error().text;
+  Result<Service> asked = inner->serve("inner");
+  ASSERT_TRUE(asked) << asked.error().text;
+
+  std::atomic<const Server*> running{nullptr};
+  std::atomic<pid_t> server_thread{0};
+  std::thread serving([&] {
+    server_thread = ::gettid();
+    std::optional<Connection> to;
+    Server* self = nullptr;
+    Result<Server> server = Server::open(at, "outer", [&](Request& request) {
+      if (!to) to = self->context().connect("inner", std::chrono::milliseconds(kPatience)).value();
+      const Result<Message> answer = to->call(1, request.data(), std::chrono::milliseconds(kPatience));
+      request.reply(answer ? "good" : "bad");
+    });
+    if (server) {
+      self = &*server;
+      running = self;
+      (void)server->run();
+      to.reset();
+    }
+  });
+  ASSERT_TRUE(eventually([&] { return running.load() != nullptr; }));
+
+  Result<Context> client = Context::open(at);
+  ASSERT_TRUE(client) << client.error().text;
+  const Deadline patience = std::chrono::milliseconds(kPatience);
+  Result<Connection> first = client->connect("outer", patience);
+  ASSERT_TRUE(first) << first.error().text;
+  Result<Call> one = first->begin_call(1, "x", patience);
+  ASSERT_TRUE(one) << one.error().text;
+  Result<Connection> from = asked->accept(patience);
+  ASSERT_TRUE(from) << from.error().text;
+  Result<Message> question = from->receive(patience);
+  ASSERT_TRUE(question) << question.error().text;
+  // The handler sleeps until its answer is there, and is woken when slotwired tells of another connection.
+  std::optional<std::uint64_t> before;
+  ASSERT_TRUE(eventually([&] { return (before = sleeps_of(server_thread)).has_value(); }));
+  Result<Connection> second = client->connect("outer", patience);
+  ASSERT_TRUE(second) << second.error().text;
+  Result<Call> other = second->begin_call(1, "y", patience);
+  ASSERT_TRUE(other) << other.error().text;
+  ASSERT_TRUE(eventually([&] {
+    const std::optional<std::uint64_t> now = sleeps_of(server_thread);
+    return now && *now > *before;
+  }));
+  ASSERT_TRUE(from->reply(question->id(), "x", patience));
+  EXPECT_TRUE(one->answer(patience));
+  Result<Message> next = from->receive(patience);
+  EXPECT_TRUE(next) << "the second connection was not accepted: " << next.error().text;
+  if (next) {
+    EXPECT_TRUE(from->reply(next->id(), "y", patience));
+    EXPECT_TRUE(other->answer(patience));
+  }
+  running.load()->stop();
+  serving.join();
 }
 
 /// One outcome of sw_start_connect().

@@ -1,8 +1,10 @@
 """slotwired as an operator meets it."""
+import os
 import signal
 import unittest
 
 from nodes import NodeTest, run
+from tool_gate import keepers
 
 
 class Engine(NodeTest):
@@ -39,6 +41,52 @@ class Engine(NodeTest):
         after = self.reload(config + "[[service]\n")
         self.left.engine.wait_for("configuration not reloaded, the old one stays", after)
         self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
+
+
+class SlowKeeper(NodeTest):
+    """A keeper that is stopped for a moment: requests that need it are answered late, and nothing else is."""
+
+    def call_while_stopped(self, node):
+        after = len(node.engine.lines)
+        stopped = keepers(node)
+        self.assertTrue(stopped)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            call = self.start(["call", "echo", "late"], self.left)
+            node.engine.wait_for("slotwire-keeper.* does not answer", after)
+            self.assertEqual(node.status()["node"], node.name)
+            self.assertIsNone(call.process.poll(), call.output())
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        self.assertEqual(call.wait(), 0, call.output())
+        self.assertIn("late", call.output())
+        self.assertEqual(run(["call", "echo", "after"], self.left).stdout, "after")
+
+    def test_of_the_node_that_asks(self):
+        self.serve(["echo", "--echo"], self.right)
+        self.call_while_stopped(self.left)
+
+    def test_of_the_node_that_is_asked(self):
+        self.serve(["echo", "--echo"], self.right)
+        self.call_while_stopped(self.right)
+
+    def test_a_process_that_ends_while_it_waits_leaves_nothing(self):
+        self.serve(["echo", "--echo"], self.right)
+        stopped = keepers(self.left)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            call = self.start(["call", "echo", "x"], self.left)
+            self.left.engine.wait_for("slotwire-keeper.* does not answer")
+            call.stop(signal.SIGKILL)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        self.assertEqual(run(["call", "echo", "after"], self.left).stdout, "after")
+        while self.left.status()["sessions"]["used"] != 0:
+            pass  # the test has a time limit
 
 
 class Spread(NodeTest):

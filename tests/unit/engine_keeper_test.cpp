@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,6 +23,7 @@
 
 #include "core/slot/memory.hpp"
 #include "runtime/engine/config/config.hpp"
+#include "runtime/engine/host/reactor.hpp"
 #include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/recovery/file_lock.hpp"
 #include "runtime/engine/recovery/keeper_protocol.hpp"
@@ -565,6 +567,110 @@ TEST_F(EngineKeeper, ALockThatIsHeldIsNotWaitedForForEver) {
   KeeperOptions options;
   options.timeout = std::chrono::milliseconds(10);
   EXPECT_THROW(attach(options), std::runtime_error);
+}
+
+/// The keeper's process stands still from its construction to go_on().
+class Stopped {
+ public:
+  explicit Stopped(pid_t pid) : pid_(pid) {
+    kill(pid_, SIGSTOP);
+    const auto state = [&] {
+      std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");
+      const std::string stat{std::istreambuf_iterator<char>(file), {}};
+      return stat.at(stat.rfind(')') + 2);
+    };
+    while (state() != 'T') sched_yield();
+  }
+  ~Stopped() { go_on(); }
+  Stopped(const Stopped&) = delete;
+  Stopped& operator=(const Stopped&) = delete;
+  void go_on() const { kill(pid_, SIGCONT); }
+
+ private:
+  pid_t pid_;
+};
+
+class SlowKeeper : public EngineKeeper {
+ protected:
+  /// Takes what the keeper has to say until `done`.
+  void run_until(const std::function<bool()>& done) {
+    const std::uint64_t end = monotonic_us() + std::uint64_t{kDeadlineMs} * 1000;
+    while (!done()) {
+      ASSERT_LT(monotonic_us(), end) << "it never came";
+      loop_.run(10'000);
+    }
+  }
+  /// Stores, whether the answer comes at once or not.
+  void store_in_the_end(Keeper& keeper, std::uint64_t tag, const Fd& fd) {
+    while (true) {
+      const Result<void> stored = store(keeper, tag, fd);
+      if (stored.ok()) return;
+      ASSERT_FALSE(keeper.ready()) << stored.error().text;
+      run_until([&] { return keeper.ready(); });
+    }
+  }
+  std::string fetched(Keeper& keeper, std::uint64_t tag) {
+    auto fds = keeper.fetch(tag);
+    while (!fds.ok() && !keeper.ready()) {
+      run_until([&] { return keeper.ready(); });
+      fds = keeper.fetch(tag);
+    }
+    return fds.ok() ? content(fds.value().at(0)) : fds.error().text;
+  }
+  Reactor loop_;
+};
+
+TEST_F(SlowKeeper, AnswersLateAndWhatWasGivenUpHasNoEffect) {
+  Keeper keeper = attach();
+  int again = 0;
+  keeper.on_ready([&] { ++again; });
+  keeper.serve_in(loop_);
+  store_in_the_end(keeper, 1, memory_with("one"));
+  again = 0;
+
+  const Stopped stopped(keeper.pid());
+  const Result<void> late = store(keeper, 2, memory_with("given up"));
+  ASSERT_FALSE(late.ok());
+  EXPECT_NE(late.error().text.find("does not answer"), std::string::npos) << late.error().text;
+  EXPECT_FALSE(keeper.ready());
+  EXPECT_FALSE(store(keeper, 3, memory_with("three")).ok()) << "one at a time";
+  EXPECT_TRUE(keeper.remove(1).ok()) << "it is done when the keeper goes on";
+  loop_.run(0);
+  EXPECT_EQ(again, 0);
+
+  stopped.go_on();
+  run_until([&] { return again != 0; });
+  EXPECT_TRUE(keeper.ready());
+  store_in_the_end(keeper, 2, memory_with("two"));
+  store_in_the_end(keeper, 1, memory_with("another one"));
+  EXPECT_EQ(fetched(keeper, 2), "two");
+  EXPECT_EQ(fetched(keeper, 1), "another one");
+}
+
+TEST_F(SlowKeeper, ThatEndsIsGone) {
+  Keeper keeper = attach();
+  int again = 0;
+  keeper.on_ready([&] { ++again; });
+  keeper.serve_in(loop_);
+  const Stopped stopped(keeper.pid());
+  ASSERT_FALSE(store(keeper, 1, memory_with("one")).ok());
+  again = 0;
+  kill(keeper.pid(), SIGKILL);
+  run_until([&] { return again != 0; });
+  EXPECT_TRUE(keeper.ready()) << "nothing is waited for any more";
+  const Result<void> gone = store(keeper, 1, memory_with("one"));
+  ASSERT_FALSE(gone.ok());
+  EXPECT_NE(gone.error().text.find("the keeper is gone"), std::string::npos) << gone.error().text;
+}
+
+TEST_F(SlowKeeper, IsWaitedForBeforeItQuits) {
+  Keeper keeper = attach();
+  keeper.serve_in(loop_);
+  const Stopped stopped(keeper.pid());
+  ASSERT_FALSE(store(keeper, 1, memory_with("one")).ok());
+  stopped.go_on();
+  EXPECT_TRUE(keeper.quit().ok());
+  EXPECT_FALSE(std::filesystem::exists(socket_path()));
 }
 
 TEST_F(EngineKeeper, ManyThatStartAtOnceGetOneKeeper) {

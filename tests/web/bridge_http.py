@@ -1,5 +1,6 @@
 """`slotwire web serve --http`: an application that knows nothing of slots, behind two linked nodes."""
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -237,6 +238,56 @@ class Ends(BridgeTest):
         self.assertEqual((status, fields), (100, {"connection": ["close"]}))
         first.break_off()
         self.assertEqual(third.response()[0], 200)
+
+    def test_one_user_has_so_many_heads_that_are_not_finished(self):
+        self.start_all("--max-unfinished-heads", "2")
+        clients = [self.client() for _ in range(3)]
+        for client in clients:
+            client.send("GET /bytes/3 HTTP/1.1\r\nHo")
+        given_up = first_answered(clients)
+        self.assertEqual(given_up.response()[0], 408)
+        self.assertTrue(given_up.is_closed())
+        self.bridge.wait_for("408.*too many heads of this user were not complete")
+        for client in clients:
+            if client is not given_up:
+                client.send("st: t\r\n\r\n")
+                self.assertEqual(client.response()[0], 200)
+                client.close()
+        self.assertEqual(self.bridge.stop(), 0)
+        self.assertIn("1 heads given up (--max-unfinished-heads)", self.bridge.output())
+
+    def test_a_second_sigterm_ends_what_is_under_way(self):
+        self.start_all()
+        client = self.client()
+        client.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.application.wait_for("waiting")
+        self.bridge.process.send_signal(signal.SIGTERM)
+        self.bridge.wait_for("draining")
+        self.bridge.process.send_signal(signal.SIGTERM)
+        self.assertEqual(client.response()[0], 503)
+        self.assertEqual(self.bridge.wait(), 0)
+        self.application.wait_for("left")
+
+    def test_the_log_as_json(self):
+        self.start_all("--json")
+        client = self.client()
+        self.assertEqual(client.get("/bytes/3")[0], 200)
+        client.send("GET / HTTP/1.1\r\n\r\n")  # without a Host
+        self.assertEqual(client.response()[0], 400)
+        client.close()
+        self.assertEqual(self.bridge.stop(), 0)
+        lines = [json.loads(line) for line in self.bridge.lines if line]
+        self.assertEqual([line["event"] for line in lines], ["ready", "request", "request", "draining", "stopped"])
+        self.assertTrue(all(line["time"].endswith("Z") for line in lines))
+        good, bad = lines[1:3]
+        for name, value in {"method": "GET", "target": "/bytes/3", "status": 200, "body_in": 0, "body_out": 3}.items():
+            self.assertEqual(good[name], value, name)
+        self.assertIn("@left", good["client"])
+        self.assertGreater(good["seconds"], 0)
+        self.assertFalse({"aborted", "problem"} & set(good))
+        self.assertEqual((bad["status"], bad["aborted"]), (400, "the request or its response was broken off"))
+        self.assertNotEqual(bad["problem"], "")
+        self.assertEqual([lines[4][name] for name in ("requests", "failed", "heads_given_up")], [2, 0, 0])
 
     def test_a_slow_client_holds_nobody_and_no_memory(self):
         self.start_all("-q")

@@ -98,6 +98,26 @@ class Scripts(PhpTest):
         for name in ("HTTP_X_UNDER", "HTTP_PROXY", "HTTP_SLOTWIRE_TIMEOUT"):
             self.assertNotIn(name, got)
 
+    def test_what_only_the_web_server_knows(self):
+        names = {"REMOTE_ADDR": ("--remote-address", "X-Real-IP", "192.0.2.7"), "REMOTE_PORT": ("--remote-port", "X-Real-Port", "4711"),
+                 "REMOTE_USER": ("--remote-user", "X-Remote-User", "ann"),
+                 "SERVER_ADDR": ("--server-address", "X-Server-Address", "192.0.2.1"),
+                 "SERVER_PORT": ("--server-port", "X-Forwarded-Port", "8443")}
+        self.start_php(2, *[word for option, field, _ in names.values() for word in (option, field)])
+        client = self.client()
+
+        def asked(*fields):
+            return dict(line.split("=", 1) for line in client.get("/params.php", *fields)[2].decode().splitlines())
+
+        got = asked(*[f"{field}: {value}" for _, field, value in names.values()])
+        for name, (_, _, value) in names.items():
+            self.assertEqual(got.get(name), value, name)
+        client.send("GET /params.php HTTP/1.1\r\nHost: shop:8080\r\n\r\n")
+        got = dict(line.split("=", 1) for line in client.response()[2].decode().splitlines())
+        self.assertEqual((got["REMOTE_ADDR"], got["SERVER_PORT"], got["SERVER_NAME"]), ("127.0.0.1", "8080", "shop"))
+        for name in ("REMOTE_PORT", "REMOTE_USER", "SERVER_ADDR"):
+            self.assertNotIn(name, got, "what nobody said is not made up")
+
     def test_statuses_and_fields(self):
         self.start_php()
         client = self.client()

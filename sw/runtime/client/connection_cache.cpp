@@ -137,7 +137,7 @@ Failure Connection::call_cached(std::uint16_t method, std::span<const std::byte>
   const cache::Time now = cache::boot_time();
   if (now - control_looked_ >= kControlEveryNs) {
     control_looked_ = now;
-    session_.process();
+    session_.process_in_passing();
   }
   look_ahead();  // invalidations that have arrived come first
   if (Failure end = end_failure(); end.status != SW_OK) return end;

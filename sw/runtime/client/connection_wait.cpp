@@ -80,7 +80,7 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
     if (interrupted_.load() && interrupted_.exchange(false)) return {SW_CANCELLED, "interrupted"};
     if (Failure end = end_failure(); end.status != SW_OK) return end;
     if (deadline.immediate()) {
-      if (++idle_looks_ % kLooksPerControl == 0) session_.process();
+      if (++idle_looks_ % kLooksPerControl == 0) session_.process_in_passing();
       return {SW_AGAIN, {}};
     }
     deadline.start();
@@ -89,9 +89,10 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
     if (deadline.passed()) return wait_failure();
     // Tell the other side that this one sleeps, look once more, sleep.
     if (ask_to_be_woken(what) && !condition() && !interrupted_) {
-      std::array<pollfd, 2> fds{{{wake_.get(), POLLIN, 0}, {session_.fd(), POLLIN, 0}}};
+      const auto [socket, timer] = session_.sources();
+      std::array<pollfd, 3> fds{{{wake_.get(), POLLIN, 0}, socket, timer}};
       ::poll(fds.data(), fds.size(), deadline.poll_ms());
-      if (fds[1].revents != 0) session_.process();
+      if ((fds[1].revents | fds[2].revents) != 0) session_.process_in_passing();
       if (fds[0].revents != 0) slot::drain_event(wake_.get());
     }
     // A signal that crosses with this ends a later sleep early, once.

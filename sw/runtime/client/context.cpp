@@ -211,10 +211,11 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
     if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() ||
         deadline.passed())
       return failure;
-    pollfd wait{session_.fd(), POLLIN, 0};
+    auto sources = session_.sources();
     const int left = deadline.poll_ms();
-    ::poll(&wait, 1, left < 0 ? slotwire::client::kConnectRetryMs : std::min(left, slotwire::client::kConnectRetryMs));
-    session_.process();
+    ::poll(sources.data(), sources.size(),
+           left < 0 ? slotwire::client::kConnectRetryMs : std::min(left, slotwire::client::kConnectRetryMs));
+    session_.process_in_passing();
     if (deadline.passed()) return failure;
   }
 }
@@ -266,17 +267,25 @@ Failure sw_context::connected(void*& token, sw_connection*& out) {
 }
 
 Failure sw_context::accept(sw_service& service, const Deadline& deadline, sw_connection*& out) {
+  // Whoever asks because the context's descriptor was readable has now seen why, unless something else waits as well.
+  if (service.waiting.empty() && deadline.immediate() && !waits_beside(service)) session_.seen();
   while (service.waiting.empty()) {
-    session_.process();
+    session_.process_in_passing();
     if (!service.waiting.empty()) break;
     if (deadline.immediate()) return {SW_AGAIN, {}};
     if (deadline.passed()) return {SW_TIMED_OUT, "nobody connected to '" + service.name + "' in time"};
-    pollfd wait{session_.fd(), POLLIN, 0};
-    ::poll(&wait, 1, deadline.poll_ms());
+    auto sources = session_.sources();
+    ::poll(sources.data(), sources.size(), deadline.poll_ms());
   }
   out = service.waiting.front();
   service.waiting.pop_front();
   return {};
+}
+
+bool sw_context::waits_beside(const sw_service& service) const {
+  return !outcomes_.empty() || std::any_of(services_.begin(), services_.end(), [&](const auto& entry) {
+    return entry.second.get() != &service && !entry.second->waiting.empty();
+  });
 }
 
 void sw_context::tell_closed(std::uint32_t local) {

@@ -76,6 +76,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::client::Failure take_slot(const slotwire::control::Answer& answer, std::vector<slotwire::slot::Fd> fds,
                                       sw_connection*& out);
   void tell_closed(std::uint32_t local);
+  /// Are there outcomes, or connections to another service, to be taken?
+  bool waits_beside(const sw_service& service) const;
   /// How long waits last: as the node says, or as the program said.
   void set_policy();
 

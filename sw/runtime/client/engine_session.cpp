@@ -293,8 +293,27 @@ void EngineSession::handle_event(const control::Event& event, std::vector<slot::
   }
 }
 
-void EngineSession::process() {
+void EngineSession::seen() {
   slot::drain_event(pending_.get());
+}
+
+void EngineSession::process() {
+  seen();
+  take_what_came();
+}
+
+void EngineSession::process_in_passing() {
+  if (take_what_came()) slot::signal_event(pending_.get());
+}
+
+std::array<pollfd, 2> EngineSession::sources() const {
+  const int socket = socket_ == nullptr ? -1 : socket_->fd();  // poll(2) leaves -1 out
+  const bool sends = socket_ != nullptr && socket_->waiting();
+  return {{{socket, static_cast<short>(sends ? POLLIN | POLLOUT : POLLIN), 0}, {timer_.get(), POLLIN, 0}}};
+}
+
+bool EngineSession::take_what_came() {
+  bool any = false;
   if (!socket_) {
     try_resume();
   } else if (resuming_ != Resuming::no && monotonic_ns() >= resume_until_ns_) {
@@ -305,11 +324,15 @@ void EngineSession::process() {
     const control::PacketSocket::Got got = socket_->receive(packet);
     if (got == control::PacketSocket::Got::nothing) {
       if (socket_->waiting() && !socket_->flush()) lost_engine();
-      return;
+      break;
     }
-    if (got != control::PacketSocket::Got::packet) return lost_engine();
-    take(packet);
+    if (got != control::PacketSocket::Got::packet) {
+      lost_engine();
+      break;
+    }
+    any = !take(packet) || any;
   }
+  return any;
 }
 
 void EngineSession::lost_engine() {

@@ -1,5 +1,8 @@
 // A process's session with its engine: the control socket, the bells, and coming back after a restart of the engine.
 #pragma once
+#include <poll.h>
+
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -91,8 +94,15 @@ class EngineSession {
   void post(const control::Request& request);
   /// Handles what the engine has sent; comes back to an engine that was restarted, step by step. Never waits.
   void process();
-  /// Readable when process() has something to do, or events were handled inside request() that the caller has not seen.
+  /// The same on behalf of whoever waits for something else: what was handled keeps fd() readable until process().
+  void process_in_passing();
+  /// The caller looks at everything that the events so far may have brought: fd() is readable for newer ones alone.
+  void seen();
+  /// Readable when process() has something to do, or events were handled outside of it that its caller has not seen.
   int fd() const { return epoll_.get(); }
+  /// For poll(2), beside what else is waited for: when process_in_passing() has something to do. Unlike fd() they say
+  /// nothing of events that were handled already, which would keep the wait awake.
+  std::array<pollfd, 2> sources() const;
   /// False from the engine's end until it has taken the session back.
   bool attached() const { return socket_ != nullptr && resuming_ == Resuming::no; }
   const std::string& node() const { return node_; }
@@ -125,6 +135,8 @@ class EngineSession {
   void ask_back(Resuming what, const control::Request& request);
   void on_resume_answer(const control::Answer& answer, std::vector<slot::Fd> fds);
   Failure take_closed(const control::Answer& answer);
+  /// True: there were events.
+  bool take_what_came();
   /// Handles one packet or waits for one until `deadline`. False: the engine has gone, or the deadline passed.
   bool step(const Deadline& deadline);
   bool take(control::Packet& packet);

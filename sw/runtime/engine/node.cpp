@@ -52,6 +52,10 @@ void Node::open_rooms(NodeParts& parts) {
       RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_, *status_, *capture_, loop_link_});
   hub_ = std::make_unique<ProcessHub>(config_, parts.loop, parts.log, *sessions_, *requests_);
   requests_->use(*hub_);
+  parts.store.on_ready([this] {
+    hub_->on_store_ready();
+    connector_->on_store_ready();
+  });
 }
 
 void Node::on_session_end(Session& session, End end) {
@@ -79,6 +83,7 @@ bool Node::step(std::uint64_t now_us) {
 void Node::tick() {
   capture_->tick(loop_.now_us());
   hub_->tick();
+  connector_->tick();
   users_.sweep(loop_.now_us());
   peers_->tick();
 }

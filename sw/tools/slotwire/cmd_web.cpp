@@ -29,7 +29,7 @@ struct Options {
   Common common;
   std::string service, http, fastcgi, start;
   unsigned processes = 1;
-  std::size_t connections = 1024, queue = 1024, at_once = 0;
+  std::size_t connections = 1024, queue = 1024, at_once = 0, unfinished_heads = 64;
   std::uint64_t max_body = 0;
   std::uint64_t max_head = std::uint64_t{64} << 10U;
   microseconds drain{30'000'000}, silence{60'000'000}, connect{5'000'000}, wait{30'000'000}, keep{4'000'000};
@@ -134,6 +134,7 @@ web::ServerOptions server_options(const Options& options, WebLog& log) {
   web::ServerOptions given;
   given.max_connections = given.max_requests = options.connections;
   given.max_head = options.max_head;
+  given.max_unfinished_heads = options.unfinished_heads;
   if (options.max_body != 0) given.max_body = options.max_body;
   given.drain_time = ms(options.drain);
   given.on_finished = [&log](const web::Finished& request) { log.finished(request); };
@@ -191,7 +192,7 @@ int run(const Options& options) {
     if (!std::exchange(ending, true) && processes) processes->end([&] { processes_ended = true; });
     return processes_ended;
   });
-  log.sums();
+  log.sums(server->heads_given_up());
   if (!ended) throw CommandError(exit_code_of(ended.error()), "cannot wait for requests: " + ended.error().text);
   return kExitOk;
 }
@@ -223,14 +224,18 @@ void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::
       ->needs(&fastcgi);
   sub.add_option("--front", script.front, "FastCGI: /SCRIPT that answers paths which name none (default: 404)")
       ->needs(&fastcgi);
-  sub.add_option("--remote-address", script.remote_address_field,
-                 "FastCGI: the field whose value is REMOTE_ADDR; the web server must set it (X-Real-IP)")
-      ->type_name("FIELD")
-      ->needs(&fastcgi);
-  sub.add_option("--scheme", script.https_field,
-                 "FastCGI: the field that says 'https'; the web server must set it (X-Forwarded-Proto)")
-      ->type_name("FIELD")
-      ->needs(&fastcgi);
+  const auto add_field = [&](const char* name, std::string& field, const char* text) {
+    sub.add_option(name, field, text)->type_name("FIELD")->needs(&fastcgi);
+  };
+  add_field("--remote-address", script.remote_address_field,
+            "FastCGI: the field whose value is REMOTE_ADDR; the web server must set it, as all of these (X-Real-IP)");
+  add_field("--remote-port", script.remote_port_field, "FastCGI: the same of REMOTE_PORT (X-Real-Port)");
+  add_field("--remote-user", script.remote_user_field, "FastCGI: the same of REMOTE_USER (X-Remote-User)");
+  add_field("--server-address", script.server_address_field, "FastCGI: the same of SERVER_ADDR (X-Server-Address)");
+  add_field("--server-port", script.server_port_field,
+            "FastCGI: the same of SERVER_PORT, which is else that of Host (X-Forwarded-Port)");
+  add_field("--scheme", script.https_field,
+            "FastCGI: the field that says 'https'; the web server must set it (X-Forwarded-Proto)");
 }
 
 /// An option that has an effect only beside another one is refused without it.
@@ -260,6 +265,10 @@ void add_serve_options(CLI::App& sub, Options& options) {
   add_size(sub, "--max-body", options.max_body, 1, std::uint64_t{1} << 50U, "of a request (default: no limit)");
   add_size(sub, "--max-head", options.max_head, 1024, std::uint64_t{1} << 20U,
            "of a request or a response (default 64KiB)");
+  sub.add_option("--max-unfinished-heads", options.unfinished_heads,
+                 "connections of one user whose head has begun and not ended; the oldest is ended for one more")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, std::size_t{4096}));
   add_duration(sub, "--timeout", options.silence, microseconds(1000), microseconds(86'400'000'000),
                "for an application that neither takes nor sends a byte (default 60s)");
   add_duration(sub, "--connect-timeout", options.connect, microseconds(1000), microseconds(3'600'000'000),

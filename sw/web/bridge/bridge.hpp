@@ -28,6 +28,9 @@ struct ScriptOptions {
   std::string front;                 ///< "/index.php": answers every path that names no script; empty: 404
   std::string remote_address_field;  ///< whose value is REMOTE_ADDR; empty: REMOTE_ADDR is 127.0.0.1
   std::string https_field;           ///< "https" in this field sets HTTPS; empty: not known
+  /// Whose values are REMOTE_PORT, REMOTE_USER and SERVER_ADDR; empty: there is no such parameter.
+  std::string remote_port_field, remote_user_field, server_address_field;
+  std::string server_port_field;  ///< whose value is SERVER_PORT; empty: that of Host, else 443 or 80
 };
 
 struct BridgeOptions {

@@ -200,9 +200,13 @@ std::string make_params(const Exchange& x, const Script& script, const ScriptOpt
   const std::string_view host = x.field("host");
   const std::size_t colon = host.rfind(':');
   const bool has_port = colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
-  const std::string_view remote =
-      options.remote_address_field.empty() ? std::string_view() : x.field(options.remote_address_field);
-  const bool https = !options.https_field.empty() && equal_names(x.field(options.https_field), "https");
+  const auto said = [&](const std::string& field) { return field.empty() ? std::string_view() : x.field(field); };
+  const auto add_said = [&](std::string_view name, const std::string& field) {
+    if (const std::string_view value = said(field); !value.empty()) add(name, value);
+  };
+  const std::string_view remote = said(options.remote_address_field);
+  const std::string_view port = said(options.server_port_field);
+  const bool https = equal_names(said(options.https_field), "https");
   add("SCRIPT_FILENAME", options.root + script.name);
   add("PATH_INFO", script.path_info);
   add("QUERY_STRING", script.query);
@@ -219,9 +223,11 @@ std::string make_params(const Exchange& x, const Script& script, const ScriptOpt
   add("GATEWAY_INTERFACE", "CGI/1.1");
   add("SERVER_SOFTWARE", "slotwire/" SLOTWIRE_VERSION);
   add("REMOTE_ADDR", remote.empty() ? std::string_view("127.0.0.1") : remote);
-  add("REMOTE_PORT", "0");
+  add_said("REMOTE_PORT", options.remote_port_field);
+  add_said("REMOTE_USER", options.remote_user_field);
+  add_said("SERVER_ADDR", options.server_address_field);
   add("SERVER_NAME", has_port ? host.substr(0, colon) : host);
-  add("SERVER_PORT", has_port ? host.substr(colon + 1) : std::string_view(https ? "443" : "80"));
+  add("SERVER_PORT", !port.empty() ? port : has_port ? host.substr(colon + 1) : std::string_view(https ? "443" : "80"));
   add("REDIRECT_STATUS", "200");
   append_fields(params, x);
   return params;

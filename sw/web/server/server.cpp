@@ -53,6 +53,9 @@ std::size_t Server::connections() const {
 std::size_t Server::requests() const {
   return core_->requests;
 }
+std::uint64_t Server::heads_given_up() const {
+  return core_->heads_given_up();
+}
 Poster Server::poster() const {
   return Poster(core_->mailbox());
 }

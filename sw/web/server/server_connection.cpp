@@ -179,13 +179,30 @@ void ServerConnection::abort(Abort why) {
   end();
 }
 
+void ServerConnection::give_up_head() {
+  reject(http::kRequestTimeout, "too many heads of this user were not complete (max_unfinished_heads)", false, nullptr);
+  // What was sent arrives in any case, so no place is kept until the client closes.
+  if (flush()) end();
+}
+
 void ServerConnection::end() {
   if (ended()) return;
+  note_head(false);
   state_ = State::ended;
   core_.ended(*this);
 }
 
 // ---- requests ----
+
+/// Whether a head has begun and is not complete.
+void ServerConnection::note_head(bool unfinished) {
+  if (std::exchange(head_unfinished_, unfinished) == unfinished) return;
+  if (unfinished) {
+    core_.head_begun(*this);
+  } else {
+    core_.head_over(*this);
+  }
+}
 
 bool ServerConnection::read_head() {
   const Result<std::span<const std::byte>> bytes = stream_.peek();
@@ -201,7 +218,11 @@ bool ServerConnection::read_head() {
   state_ = State::head;
   const std::size_t taken = head_.feed(text_of(*bytes));
   (void)stream_.consume(taken);
-  if (head_.state() == http::HeadCollector::State::incomplete) return true;
+  if (head_.state() == http::HeadCollector::State::incomplete) {
+    note_head(true);
+    return true;
+  }
+  note_head(false);
   limit_.reset();
   if (head_.state() == http::HeadCollector::State::invalid) {
     const Error problem = head_.problem();
@@ -272,6 +293,7 @@ void ServerConnection::hand_over(http::Head head, const http::Framing& framing,
 }
 
 void ServerConnection::reject(unsigned status, std::string_view text, bool unprocessed, const http::Head* head) {
+  note_head(false);
   const std::string body = text.empty() ? std::string() : std::string(text) + "\n";
   // After a head that was not understood nothing that follows can be.
   const bool understood = unprocessed || status == http::kContentTooLarge;
@@ -294,7 +316,8 @@ void ServerConnection::reject(unsigned status, std::string_view text, bool unpro
                                  .abort = understood ? Abort::none : Abort::invalid,
                                  .body_in = 0,
                                  .body_out = has_body ? body.size() : 0,
-                                 .time = {}});
+                                 .time = {},
+                                 .problem = text});
   }
   if (!understood) body_ = http::BodyReader();
   after_response();
@@ -697,7 +720,8 @@ void ServerConnection::report(ExchangeState& x) {
                                .abort = x.abort,
                                .body_in = x.body_in,
                                .body_out = x.body_out,
-                               .time = took});
+                               .time = took,
+                               .problem = {}});
 }
 
 void ServerConnection::detach() {
@@ -766,7 +790,11 @@ void ServerConnection::after_response() {
   expects_continue_ = false;
   state_ = State::idle;
   idle_since_ = Clock::now();
-  if (asked_to_close_ && !std::exchange(notice_sent_, true)) out_ += kNotice;
+  if (asked_to_close_) {
+    if (!std::exchange(notice_sent_, true)) out_ += kNotice;
+    // Its place is needed. Those who stay while the server drains are ended by the drain time.
+    if (!core_.is_draining()) limit_ = idle_since_ + core_.options().linger_time;
+  }
   touch();
 }
 

@@ -25,6 +25,9 @@ class ServerConnection {
   void on_time(Clock::time_point now);
   /// Asks the client to begin no new request.
   void ask_to_close();
+  /// Its user has begun more heads than it may.
+  void give_up_head();
+  const Peer& client() const { return client_; }
   /// Ends it now, and the exchange with it.
   void abort(Abort why);
   bool ended() const { return state_ == State::ended; }
@@ -72,6 +75,7 @@ class ServerConnection {
   void touch();
   bool step();
   bool read_head();
+  void note_head(bool unfinished);
   bool drive_exchange();
   bool discard();
   void linger();
@@ -113,6 +117,7 @@ class ServerConnection {
   bool close_ = false;  ///< after this response
   bool asked_to_close_ = false;
   bool notice_sent_ = false;
+  bool head_unfinished_ = false;  ///< as the core counts it
   bool expects_continue_ = false;
   bool upgraded_ = false;
   bool in_ended_ = false, out_ended_ = false;  ///< the directions of an upgraded connection

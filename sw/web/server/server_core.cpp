@@ -12,6 +12,12 @@ constexpr int kDrain = 1;
 constexpr int kEnd = 2;
 constexpr std::chrono::seconds kReportEvery{1};
 
+/// Ends what enter() began.
+struct Leave {
+  bool& inside;
+  ~Leave() { inside = false; }
+};
+
 /// The number of the trace in a field of W3C Trace Context, "00-<32 digits>-<16 digits>-<2 digits>"; empty: it is none.
 std::string_view trace_of(std::string_view field) {
   constexpr std::size_t kStart = 3, kDigits = 32, kLength = 55;
@@ -51,6 +57,21 @@ void ServerCore::touch(ServerConnection& connection) {
   touched_.push_back(&connection);
 }
 
+void ServerCore::head_begun(ServerConnection& connection) {
+  std::deque<ServerConnection*>& begun = heads_[{connection.client().node, connection.client().uid}];
+  begun.push_back(&connection);
+  if (begun.size() <= std::max<std::size_t>(options_.max_unfinished_heads, 1)) return;
+  ++heads_given_up_;
+  begun.front()->give_up_head();
+}
+
+void ServerCore::head_over(ServerConnection& connection) {
+  const auto user = heads_.find({connection.client().node, connection.client().uid});
+  if (user == heads_.end()) return;
+  std::erase(user->second, &connection);
+  if (user->second.empty()) heads_.erase(user);
+}
+
 void ServerCore::count(std::chrono::microseconds took, bool failed, std::string_view trace) {
   figures_.add(took, failed, trace_of(trace));
 }
@@ -70,9 +91,20 @@ void ServerCore::watch(ServerConnection& connection, Interest what) {
   (void)poller_.set(connection.slot(), what);
 }
 
+/// A callback that ran the server would end connections of which lists on the way to it still speak.
+Result<void> ServerCore::enter() {
+  if (!std::exchange(inside_, true)) return {};
+  return Error{Status::invalid,
+               "the server was run from within one of its own callbacks; let that return first, and post() what is to "
+               "be done later",
+               0};
+}
+
 Result<void> ServerCore::run() {
+  if (Result<void> entered = enter(); !entered) return entered;
+  const Leave leave{inside_};
   while (!is_over()) {
-    Result<bool> did = step();
+    Result<bool> did = step_waiting(Deadline::now());
     if (!did) return did.error();
     if (*did || is_over()) continue;
     const std::optional<Clock::time_point> until = next_time();
@@ -83,16 +115,9 @@ Result<void> ServerCore::run() {
 }
 
 Result<bool> ServerCore::step() {
-  Result<bool> did = step_waiting(Deadline::now());
-  if (!did || *did) return did;
-  // Looking at connections may have taken events of the context, of which the poller then tells nothing: before the
-  // caller sleeps they are looked for.
-  const std::size_t before = connections_.size();
-  accept();
-  const bool gone = look_for_gone();
-  const bool driven = drive_touched();
-  bury();
-  return driven || gone || connections_.size() != before;
+  if (Result<void> entered = enter(); !entered) return entered.error();
+  const Leave leave{inside_};
+  return step_waiting(Deadline::now());
 }
 
 Result<bool> ServerCore::step_waiting(Deadline deadline) {
@@ -200,15 +225,11 @@ void ServerCore::make_room() {
 }
 
 /// Connections that wait for nothing are not told of their end by the poller.
-bool ServerCore::look_for_gone() {
-  if (muted == 0) return false;
-  bool any = false;
+void ServerCore::look_for_gone() {
+  if (muted == 0) return;
   for (auto& [raw, connection] : connections_) {
-    if (!connection->is_muted() || !connection->client_is_gone()) continue;
-    touch(*connection);
-    any = true;
+    if (connection->is_muted() && connection->client_is_gone()) touch(*connection);
   }
-  return any;
 }
 
 void ServerCore::set_alarm(ServerConnection& connection) {

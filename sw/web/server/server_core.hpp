@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -25,6 +27,7 @@ class ServerCore {
   ServerCore(const ServerCore&) = delete;
   ServerCore& operator=(const ServerCore&) = delete;
 
+  /// invalid: called from within a callback.
   Result<void> run();
   Result<bool> step();
   Result<void> arm();
@@ -43,6 +46,10 @@ class ServerCore {
   /// It has ended, and is closed once nothing points to it any more.
   void ended(ServerConnection& connection) { ended_.push_back(&connection); }
   bool is_draining() const { return draining_; }
+  /// A head has begun and is not complete; beyond the limit of its user the oldest one is given up.
+  void head_begun(ServerConnection& connection);
+  void head_over(ServerConnection& connection);
+  std::uint64_t heads_given_up() const { return heads_given_up_; }
   /// For the figures of the service. `trace`: a traceparent field, or empty.
   void count(std::chrono::microseconds took, bool failed, std::string_view trace);
   std::size_t requests = 0;  ///< under way
@@ -53,13 +60,14 @@ class ServerCore {
   const Poller& poller() const { return poller_; }
 
  private:
+  Result<void> enter();
   Result<bool> step_waiting(Deadline deadline);
   bool drive_touched();
   void take_signals();
   void accept();
   void admit(Connection connection);
   void make_room();
-  bool look_for_gone();
+  void look_for_gone();
   void ring_alarms();
   void report();
   void begin_drain();
@@ -75,11 +83,15 @@ class ServerCore {
   std::optional<Connection> waiting_;  ///< accepted while all places are taken
   std::vector<ServerConnection*> touched_, ended_;
   std::set<std::pair<Clock::time_point, ServerConnection*>> alarms_;
+  /// Connections whose head is not complete, the oldest first, by node and user.
+  std::map<std::pair<std::string, std::uint32_t>, std::deque<ServerConnection*>> heads_;
+  std::uint64_t heads_given_up_ = 0;
   std::atomic<int> stop_requested_{0};
   Figures figures_;
   std::uint64_t reported_ = 0;  ///< requests
   Clock::time_point next_report_{};
   bool draining_ = false;
+  bool inside_ = false;  ///< run() or step()
   std::optional<Clock::time_point> drain_end_;
   std::uint32_t rounds_ = 0;
 };

@@ -300,7 +300,10 @@ void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
       Overloaded{[&](const control::Open& m) { opens_->on_open(peer, m); },
                  [&](const control::Opened& m) { opens_->on_opened(peer, m); },
                  [&](const control::Refused& m) { opens_->on_refused(peer, m); },
-                 [&](const control::PeerClose& m) { slots_->peer_closed(peer.link.index, m); },
+                 [&](const control::PeerClose& m) {
+                   opens_->on_given_up(peer, m);
+                   slots_->peer_closed(peer.link.index, m);
+                 },
                  [&](const control::Sync& m) { take_sync(peer, m); }, [&](const control::Key& m) { take_key(peer, m); },
                  [&](const control::KeyTaken& m) { take_key_taken(peer, m); },
                  [&](const control::Ping&) { send(peer.link.index, control::Pong{}); }, [](const control::Pong&) {},

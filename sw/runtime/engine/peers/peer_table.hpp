@@ -55,6 +55,8 @@ class OpenHandler {
   virtual void on_refused(const Peer& peer, const control::Refused& message) = 0;
   /// The control connection was lost: what waits for an answer gets none.
   virtual void on_peer_lost(const Peer& peer, const std::string& text) = 0;
+  /// The peer closes what it had opened, perhaps before it was answered.
+  virtual void on_given_up(const Peer& /*peer*/, const control::PeerClose& /*close*/) {}
 };
 
 /// What the peer table needs. All of it outlives the table.

@@ -1,10 +1,13 @@
 // What survives slotwired: descriptors under tags, in the keeper. The tags have their one format here.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/slot/memory.hpp"
+#include "runtime/control/messages.hpp"
 #include "runtime/engine/host/result.hpp"
 
 namespace slotwire::engine {
@@ -31,10 +34,25 @@ struct KeptTag {
   std::uint64_t number() const { return (static_cast<std::uint64_t>(kind) << 32U) | index; }
 };
 
+/// The keeper takes its time: nothing was done, and the request is to be tried again when it has answered. Whoever
+/// cannot wait refuses it.
+struct StoreLate : control::Refusal {
+  explicit StoreLate(std::string why) : control::Refusal{"busy", std::move(why)} {}
+};
+/// A request waits for the keeper at most so long.
+inline constexpr std::uint64_t kStorePatienceUs = 30'000'000;
+/// One that waits longer than this is worth a line in the log.
+inline constexpr std::uint64_t kStoreSlowUs = 500'000;
+
 /// Keeps duplicates of descriptors over the death of slotwired. One thread.
 class DescriptorStore {
  public:
   virtual ~DescriptorStore() = default;
+  /// False: an answer of the keeper is awaited, and until it is there store() and fetch() fail. One that failed so has
+  /// no effect, also when it is carried out late.
+  virtual bool ready() const { return true; }
+  /// Called from the loop when it is ready again.
+  virtual void on_ready(std::function<void()> /*again*/) {}
   /// Keeps duplicates of 1 to 4 descriptors under a tag that is not in use.
   [[nodiscard]] virtual Result<void> store(std::uint64_t tag, std::span<const int> fds) = 0;
   /// Closes the duplicates under the tag. The result may be left: it fails only when there is nothing under the tag, or

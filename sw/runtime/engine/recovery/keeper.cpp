@@ -29,6 +29,8 @@ constexpr int kListenBacklog = 16;
 /// A keeper that ends just while it is asked is replaced; more than a few in a row means that keepers cannot live here.
 constexpr int kMaxAttempts = 4;
 constexpr int kLockRetryMs = 5;
+/// The keeper mostly answers within some microseconds: that is not worth a turn of the loop.
+constexpr int kPromptMs = 1;
 
 [[noreturn]] void fail(const std::string& what, int error) {
   throw std::system_error(error, std::generic_category(), what);
@@ -241,9 +243,34 @@ std::vector<Keeper::Entry> Keeper::take_kept() {
   return entries;
 }
 
+void Keeper::serve_in(EventLoop& loop) {
+  for (Drawer& drawer : drawers_) {
+    if (drawer.socket) loop.add(drawer.socket.get(), EPOLLIN, [this, &drawer](std::uint32_t) { take_late(drawer); });
+  }
+  loop_ = &loop;
+}
+
+bool Keeper::ready() const {
+  return std::all_of(drawers_.begin(), drawers_.end(), [](const Drawer& drawer) { return !drawer.asked; });
+}
+
+Error Keeper::late(const Drawer& drawer) {
+  return Error{"the keeper (slotwire-keeper, pid " + std::to_string(drawer.pid) +
+               ") does not answer; it may be stopped, or have no processor time"};
+}
+
+/// The connection to it has ended, or cannot be used any more.
+void Keeper::lose(Drawer& drawer) {
+  if (loop_ != nullptr) loop_->remove(drawer.socket.get());
+  drawer.socket.reset();
+  drawer.asked.reset();
+  drawer.to_remove.clear();
+}
+
 Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
   slot::Fd& socket = drawer.socket;
   if (!socket) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
+  if (drawer.asked) return late(drawer);
   KeeperRequest request;
   request.op = op;
   request.tag = tag;
@@ -251,25 +278,78 @@ Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64
     const int error = errno;
     // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
     if (error == EBADF) return Error{"a descriptor to be kept is not open"};
-    socket.reset();
+    lose(drawer);
     return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
   }
+  return answer_of(drawer, op, tag);
+}
+
+Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::uint64_t tag) {
   Answer answer;
-  switch (receive_datagram(socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds, 0)) {
+  pollfd wait{drawer.socket.get(), POLLIN, 0};
+  const bool there = loop_ == nullptr || ::poll(&wait, 1, kPromptMs) == 1;
+  const int flags = loop_ == nullptr ? 0 : MSG_DONTWAIT;
+  switch (there ? receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds,
+                                   flags)
+                : Received::nothing) {
     case Received::message:
       return answer;
     case Received::nothing:
+      if (loop_ != nullptr) {
+        drawer.asked = {op, tag};
+        return late(drawer);
+      }
       // An answer that comes later would be taken for that of the next request.
-      socket.reset();
+      lose(drawer);
       return Error{"the keeper did not answer within " + std::to_string(timeout_.count()) + " ms; restart slotwired"};
     case Received::closed:
-      socket.reset();
+      lose(drawer);
       return Error{"the keeper has ended; restart slotwired to have its slots kept again"};
     case Received::malformed:
-      socket.reset();
+      lose(drawer);
       return Error{"the keeper's answer came incomplete; raise the limit of open files (LimitNOFILE)"};
   }
   return Error{"the keeper's answer cannot be read"};
+}
+
+void Keeper::take_late(Drawer& drawer) {
+  if (!drawer.socket) return;
+  Answer answer;
+  switch (receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds,
+                           MSG_DONTWAIT)) {
+    case Received::nothing:
+      return;
+    case Received::message: {
+      const std::optional<Drawer::Asked> asked = std::exchange(drawer.asked, std::nullopt);
+      // Whoever asked for this was told that it came to nothing.
+      if (asked && asked->op == static_cast<std::uint16_t>(KeeperOp::store) &&
+          answer.reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) {
+        drawer.to_remove.push_front(asked->tag);
+      }
+      break;
+    }
+    case Received::closed:
+    case Received::malformed:
+      lose(drawer);
+      break;
+  }
+  while (drawer.socket && !drawer.asked && !drawer.to_remove.empty()) {
+    const std::uint64_t tag = drawer.to_remove.front();
+    drawer.to_remove.pop_front();
+    (void)ask(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  }
+  if (on_ready_ && ready()) on_ready_();
+}
+
+/// Waits for an answer that is late, and for what waits behind it, at most `timeout`.
+void Keeper::settle(Drawer& drawer) {
+  const auto end = std::chrono::steady_clock::now() + timeout_;
+  while (drawer.asked) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+    pollfd wait{drawer.socket.get(), POLLIN, 0};
+    if (left <= 0 || (::poll(&wait, 1, static_cast<int>(left)) < 1 && errno != EINTR)) return;
+    take_late(drawer);
+  }
 }
 
 /// In the process that had room last, or in another one that has.
@@ -277,6 +357,10 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
   if (fds.empty() || fds.size() > kMaxFdsPerTag) {
     return Error{"1 to " + std::to_string(kMaxFdsPerTag) + " descriptors can be kept under a tag, not " +
                  std::to_string(fds.size())};
+  }
+  // A tag that is still to be removed from one process must not come into another one.
+  for (const Drawer& drawer : drawers_) {
+    if (drawer.asked) return late(drawer);
   }
   const Error exists{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
   if (where_.count(tag) != 0) return exists;
@@ -303,8 +387,14 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
 Result<void> Keeper::remove(std::uint64_t tag) {
   const auto found = where_.find(tag);
   if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
-  const auto answer = ask(drawers_[found->second], static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  Drawer& drawer = drawers_[found->second];
   where_.erase(found);
+  if (drawer.asked) {
+    drawer.to_remove.push_back(tag);
+    return {};
+  }
+  const auto answer = ask(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  if (drawer.asked) return {};  // it will be
   if (!answer) return answer.error();
   if (answer.value().reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) return {};
   return Error{"the keeper has lost what was under tag " + std::to_string(tag)};
@@ -313,6 +403,12 @@ Result<void> Keeper::remove(std::uint64_t tag) {
 /// The first process goes last: until then nobody else can be this node.
 Result<void> Keeper::quit() {
   Result<void> result;
+  on_ready_ = {};
+  for (Drawer& drawer : drawers_) {
+    settle(drawer);
+    if (loop_ != nullptr && drawer.socket) loop_->remove(drawer.socket.get());
+  }
+  loop_ = nullptr;
   for (std::size_t i = drawers_.size(); i-- != 0;) {
     if (Result<void> one = quit(drawers_[i]); !one) result = std::move(one);
   }
@@ -325,7 +421,7 @@ Result<void> Keeper::quit(Drawer& drawer) {
   // Its end of the connection closes when its process ends, together with all that it held.
   pollfd wait{drawer.socket.get(), POLLIN, 0};
   const int ready = ::poll(&wait, 1, static_cast<int>(timeout_.count()));
-  drawer.socket.reset();
+  lose(drawer);
   if (ready != 1)
     return Error{"the keeper did not end within " + std::to_string(timeout_.count()) + " ms; end process " +
                  std::to_string(drawer.pid)};

@@ -7,7 +7,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "core/slot/memory.hpp"
+#include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/host/result.hpp"
 #include "runtime/engine/recovery/descriptor_store.hpp"
 
@@ -44,8 +48,9 @@ class NodeInUse : public std::runtime_error {
 };
 
 /// The connection to a node's keeper, and with it the right to be that node: one process has it at a time. It ends with
-/// the object or the process; the keeper then waits for the next one. One thread at a time; calls wait for the keeper's
-/// answer, some microseconds, at most `timeout`.
+/// the object or the process; the keeper then waits for the next one. One thread at a time. Calls wait for the keeper's
+/// answer, some microseconds, at most `timeout`; after serve_in() at most a millisecond, and the answer comes later.
+/// Only the end of its connection says that a keeper has gone.
 class Keeper final : public DescriptorStore {
  public:
   /// What a slotwired stored under one tag: 1 to 4 descriptors, close-on-exec, in the order stored.
@@ -63,6 +68,12 @@ class Keeper final : public DescriptorStore {
 
   Keeper(Keeper&&) = default;
   Keeper& operator=(Keeper&&) = default;
+
+  /// From now on no call blocks for long: answers that are late are taken from the loop. The keeper stays where it is,
+  /// and the loop outlives it. Throws std::system_error when its connection cannot be watched.
+  void serve_in(EventLoop& loop);
+  bool ready() const override;
+  void on_ready(std::function<void()> again) override { on_ready_ = std::move(again); }
 
   /// The tags of what a slotwired before this one stored, rising.
   const std::vector<std::uint64_t>& kept() const { return kept_; }
@@ -94,11 +105,24 @@ class Keeper final : public DescriptorStore {
   struct Drawer {
     slot::Fd socket;
     pid_t pid = -1;
+    /// A request whose answer is late, and nobody waits for any more.
+    struct Asked {
+      std::uint16_t op = 0;
+      std::uint64_t tag = 0;
+    };
+    std::optional<Asked> asked{};
+    std::deque<std::uint64_t> to_remove{};  ///< tags, when that answer is there
   };
   explicit Keeper(std::chrono::milliseconds timeout) : timeout_(timeout) {}
   static Drawer open_drawer(const slot::Fd& dir, const std::filesystem::path& run_dir, const std::string& node,
                             std::size_t number, const KeeperOptions& options);
   Result<Answer> ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
+  Result<Answer> answer_of(Drawer& drawer, std::uint16_t op, std::uint64_t tag);
+  /// Takes an answer that was late, if it is there, and goes on with what waits behind it.
+  void take_late(Drawer& drawer);
+  void settle(Drawer& drawer);
+  void lose(Drawer& drawer);
+  static Error late(const Drawer& drawer);
   void list(std::uint8_t drawer);
   Result<void> quit(Drawer& drawer);
 
@@ -107,6 +131,8 @@ class Keeper final : public DescriptorStore {
   std::unordered_map<std::uint64_t, std::uint8_t> where_;  ///< drawer, by tag
   std::size_t filling_ = 0;                                ///< the drawer that had room last
   std::vector<std::uint64_t> kept_;
+  EventLoop* loop_ = nullptr;  ///< after serve_in()
+  std::function<void()> on_ready_{};
 };
 
 }  // namespace slotwire::engine

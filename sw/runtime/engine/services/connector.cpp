@@ -146,32 +146,52 @@ void Connector::connect_here(Session& from, Session& to, std::uint64_t request_i
     throw;
   }
   parts_.slots.pair_here(a, b, pairing);
+  // Both before anybody is told: what is to be fetched from the keeper may be late.
+  std::optional<Parcel> for_to;
+  std::optional<Parcel> for_from;
+  try {
+    for_to = pack(b);
+    for_from = pack(a);
+  } catch (const StoreLate&) {
+    parts_.slots.discard_pair(a, b);
+    throw;
+  }
   const control::Event accepted = control::Accepted{parts_.slots.info(b)};
-  if (!deliver(to, control::encode_event(accepted), b)) {
+  if (!for_to || !parts_.sessions.send(to, control::encode_event(accepted), for_to->fds)) {
     parts_.slots.discard_pair(a, b);
     throw Refusal{"busy", parts_.sessions.who(to.index) + " serves '" + service +
                               "' but does not take connections (its control socket is full)"};
   }
   // A process that cannot be told of its slot does not have it.
-  if (!deliver(from, control::encode_answer(request_id, parts_.slots.info(a)), a)) {
+  if (!for_from ||
+      !parts_.sessions.send(from, control::encode_answer(request_id, parts_.slots.info(a)), for_from->fds)) {
     parts_.slots.begin_close(a, End::died);
     throw Refusal{"busy", "the control socket of this process is full, so it cannot be handed the connection"};
   }
 }
 
-/// Sends a packet with a slot's descriptors. False: the process does not read, has ended, or there are no descriptors
-/// left to make those from that it gets.
-bool Connector::deliver(Session& session, const std::string& text, std::uint16_t slot) {
-  std::vector<slot::Fd> temporary;
-  std::vector<int> fds;
+/// None: there are no descriptors left to make those from that a process gets. Throws StoreLate.
+std::optional<Connector::Parcel> Connector::pack(std::uint16_t slot) {
   try {
-    fds = parts_.slots.descriptors(slot, temporary);
+    Parcel parcel;
+    parcel.fds = parts_.slots.descriptors(slot, parcel.temporary);
+    return parcel;
   } catch (const std::exception& error) {
     parts_.log.limited("descriptors", spdlog::level::err,
                        "the descriptors of slot " + std::to_string(slot) + " cannot be handed out: " + error.what());
+    return std::nullopt;
+  }
+}
+
+/// Sends a packet with a slot's descriptors, which it has from its opening and does not fetch. False: the process does
+/// not read, has ended, or there are no descriptors.
+bool Connector::deliver(Session& session, const std::string& text, std::uint16_t slot) {
+  try {
+    const std::optional<Parcel> parcel = pack(slot);
+    return parcel && parts_.sessions.send(session, text, parcel->fds);
+  } catch (const StoreLate&) {
     return false;
   }
-  return parts_.sessions.send(session, text, fds);
 }
 
 void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t request_id,
@@ -258,6 +278,7 @@ void Connector::on_peer_lost(const Peer& peer, const std::string& text) {
   for (const auto& [id, open] : opens_) {
     if (open.link == peer.link.index) failed.push_back(id);
   }
+  std::erase_if(late_opens_, [&](const LateOpen& open) { return open.link == peer.link.index; });
   for (const std::uint64_t id : failed) {
     const PendingOpen open = std::move(opens_.at(id));
     opens_.erase(id);
@@ -267,14 +288,53 @@ void Connector::on_peer_lost(const Peer& peer, const std::string& text) {
 }
 
 void Connector::on_open(const Peer& peer, const control::Open& message) {
+  open_for(peer, message, parts_.loop.now_us());
+}
+
+/// `since_us`: when it was first tried.
+void Connector::open_for(const Peer& peer, const control::Open& message, std::uint64_t since_us) {
   try {
     accept(peer, message);
+  } catch (const StoreLate& late) {
+    if (late_opens_.size() >= parts_.config.limits.pending_opens || parts_.loop.now_us() - since_us > kStorePatienceUs)
+      return refuse_open(peer, message, late);
+    late_opens_.push_back({peer.link.index, message, since_us, late.text});
   } catch (const Refusal& refusal) {
-    parts_.log.limited(
-        "refused " + message.service, spdlog::level::info,
-        "a connection from node '" + peer.name() + "' to '" + message.service + "' was refused: " + refusal.text);
-    parts_.peers.send(peer.link.index, control::Refused{.id = message.id, .code = refusal.code, .text = refusal.text});
+    refuse_open(peer, message, refusal);
   }
+}
+
+void Connector::refuse_open(const Peer& peer, const control::Open& message, const Refusal& refusal) {
+  parts_.log.limited(
+      "refused " + message.service, spdlog::level::info,
+      "a connection from node '" + peer.name() + "' to '" + message.service + "' was refused: " + refusal.text);
+  parts_.peers.send(peer.link.index, control::Refused{.id = message.id, .code = refusal.code, .text = refusal.text});
+}
+
+void Connector::on_store_ready() {
+  for (const LateOpen& open : std::exchange(late_opens_, {})) {
+    if (const Peer* const peer = parts_.peers.at(open.link)) open_for(*peer, open.message, open.since_us);
+  }
+}
+
+void Connector::tick() {
+  if (late_opens_.empty()) return;
+  const LateOpen& oldest = late_opens_.front();
+  const std::uint64_t waits_us = parts_.loop.now_us() - oldest.since_us;
+  if (waits_us > kStoreSlowUs) {
+    parts_.log.limited("keeper", spdlog::level::warn,
+                       oldest.why + "; connections of other nodes wait for it, each at most " +
+                           std::to_string(kStorePatienceUs / 1'000'000) + " s");
+  }
+  if (waits_us <= kStorePatienceUs) return;
+  on_store_ready();  // those that are too old are refused
+}
+
+/// The other node has given an open up that may be waiting here.
+void Connector::on_given_up(const Peer& peer, const control::PeerClose& close) {
+  std::erase_if(late_opens_, [&](const LateOpen& open) {
+    return open.link == peer.link.index && open.message.slot == close.from_slot && open.message.epoch == close.epoch;
+  });
 }
 
 void Connector::accept(const Peer& peer, const control::Open& message) {

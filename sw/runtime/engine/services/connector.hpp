@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/control/codec.hpp"
 #include "runtime/engine/config/config.hpp"
@@ -50,6 +51,12 @@ class Connector final : public OpenHandler {
   void on_opened(const Peer& peer, const control::Opened& message) override;
   void on_refused(const Peer& peer, const control::Refused& message) override;
   void on_peer_lost(const Peer& peer, const std::string& text) override;
+  void on_given_up(const Peer& peer, const control::PeerClose& close) override;
+
+  /// The keeper has answered: what waited for it is tried again.
+  void on_store_ready();
+  /// About four times a second.
+  void tick();
 
  private:
   /// A connect of a process here that waits for another node.
@@ -64,6 +71,19 @@ class Connector final : public OpenHandler {
     std::string service;
     EventLoop::TimerId timer;
     UserAccounts::Charge charge{};
+  };
+
+  /// An open of another node that waits for the keeper.
+  struct LateOpen {
+    std::uint16_t link = 0;
+    control::Open message;
+    std::uint64_t since_us = 0;
+    std::string why;
+  };
+  /// Descriptors of a slot, to be handed to a process.
+  struct Parcel {
+    std::vector<slot::Fd> temporary;
+    std::vector<int> fds;
   };
 
   Session* serving(const std::string& service);
@@ -81,12 +101,16 @@ class Connector final : public OpenHandler {
   void tell_peer_closed(const PendingOpen& open, End reason);
   void refuse(const PendingOpen& open, const Refusal& refusal);
   bool deliver(Session& session, const std::string& text, std::uint16_t slot);
+  std::optional<Parcel> pack(std::uint16_t slot);
+  void open_for(const Peer& peer, const control::Open& message, std::uint64_t since_us);
+  void refuse_open(const Peer& peer, const control::Open& message, const Refusal& refusal);
 
   ConnectorParts parts_;
   std::map<std::string, std::size_t> turns_;  ///< connects to services of the directory that are spread
   std::uint64_t started_us_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, PendingOpen> opens_;
+  std::vector<LateOpen> late_opens_;
 };
 
 }  // namespace slotwire::engine

@@ -18,6 +18,10 @@ constexpr std::uint32_t kTurn = kReportRequest;
 /// Of a process that has ended: what its socket still holds.
 constexpr std::uint32_t kLastWords = 64;
 constexpr std::size_t kBytesForAToken = 4096;
+/// Requests that waited for the keeper, tried again in one turn of the loop.
+constexpr std::size_t kRetriedAtOnce = 16;
+constexpr const char* kWaits = "; requests wait for it, each at most 30 s";
+static_assert(kStorePatienceUs == 30'000'000);
 
 std::uint32_t cost_of(const control::Request& request) {
   return std::visit(Overloaded{[](const control::Hello&) { return kMappingRequest; },
@@ -76,6 +80,7 @@ void ProcessHub::add(std::unique_ptr<control::PacketChannel> channel, PeerCreden
 }
 
 void ProcessHub::tick() {
+  refuse_late();
   const auto patience = static_cast<std::uint64_t>(config_.limits.handshake.count());
   std::vector<std::pair<std::uint64_t, std::string_view>> late;
   for (auto& [id, client] : clients_) {
@@ -146,7 +151,9 @@ void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_
       if (const std::uint64_t wait = users().wait_us(uid, loop_.now_us()); wait != 0) return pause(*client, wait);
     }
     control::Packet packet;
-    switch (channel->receive(packet)) {
+    const std::optional<Client::Waiting> waited = std::exchange(client->waiting, std::nullopt);
+    if (waited) packet = {waited->text, {}};
+    switch (waited ? control::PacketChannel::Got::packet : channel->receive(packet)) {
       case control::PacketChannel::Got::nothing:
         return;
       case control::PacketChannel::Got::closed:
@@ -162,11 +169,13 @@ void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_
         client->asked = true;
         const std::uint64_t begin_us = loop_.used_us();
         const auto size = static_cast<std::uint32_t>(packet.text.size() / kBytesForAToken);
-        const std::uint32_t nominal = handle(*client, packet.text, packet.fds) + size;
+        const std::uint32_t nominal = handle(*client, packet.text, packet.fds, waited ? waited->since_us : 0) + size;
         for (slot::Fd& fd : packet.fds) control::Closer::of_process().close(std::move(fd));
         const std::uint32_t cost = std::max(nominal, cost_since(begin_us));
         users().spend(uid, cost, loop_.now_us());
         spent += cost;
+        // The requests behind one that waits keep their order.
+        if (const Client* const still = find(id); still != nullptr && still->waiting) return;
       }
     }
   }
@@ -184,23 +193,64 @@ void ProcessHub::pause(Client& client, std::uint64_t wait_us) {
 
 void ProcessHub::go_on() {
   pause_.reset();
-  for (const std::uint64_t id : std::exchange(paused_, {})) {
+  for (const std::uint64_t id : std::exchange(paused_, {})) go_on(id);
+}
+
+void ProcessHub::go_on(std::uint64_t id) {
+  Client* const client = find(id);
+  if (client == nullptr) return;
+  client->paused = false;
+  client->silent_since_us = loop_.now_us();
+  control::PacketChannel* const channel = channel_of(*client);
+  try {
+    loop_.add(channel->fd(), channel->waiting() ? EPOLLOUT : EPOLLIN,
+              [this, id](std::uint32_t events) { on_ready(id, events); });
+  } catch (const std::exception& error) {
+    return drop(id, std::string("it cannot be watched: ") + error.what());
+  }
+  if (client->waiting) on_ready(id, 0);
+}
+
+/// The request is tried again when the keeper has answered; what its client sends meanwhile stays in its socket.
+void ProcessHub::wait_for_store(std::uint64_t id, Client::Waiting request) {
+  Client* const client = find(id);
+  if (client == nullptr) return;
+  if (request.since_us == 0) request.since_us = loop_.now_us();
+  client->waiting = std::move(request);
+  client->paused = true;
+  loop_.remove(channel_of(*client)->fd());
+  for_store_.push_back(id);
+}
+
+void ProcessHub::on_store_ready() {
+  const std::size_t count = std::min(for_store_.size(), kRetriedAtOnce);
+  const std::vector<std::uint64_t> now(for_store_.begin(), for_store_.begin() + static_cast<std::ptrdiff_t>(count));
+  for_store_.erase(for_store_.begin(), for_store_.begin() + static_cast<std::ptrdiff_t>(count));
+  const std::size_t left = for_store_.size();
+  for (const std::uint64_t id : now) go_on(id);
+  // One that waits again says that the keeper is late again, and that this is called once more.
+  if (left != 0 && for_store_.size() == left) loop_.after(0, [this] { on_store_ready(); });
+}
+
+void ProcessHub::refuse_late() {
+  for (const std::uint64_t id : std::vector<std::uint64_t>(for_store_)) {
     Client* const client = find(id);
-    if (client == nullptr) continue;
-    client->paused = false;
-    client->silent_since_us = loop_.now_us();
-    control::PacketChannel* const channel = channel_of(*client);
-    try {
-      loop_.add(channel->fd(), channel->waiting() ? EPOLLOUT : EPOLLIN,
-                [this, id](std::uint32_t events) { on_ready(id, events); });
-    } catch (const std::exception& error) {
-      drop(id, std::string("it cannot be watched: ") + error.what());
-    }
+    if (client == nullptr || !client->waiting) continue;
+    const std::uint64_t waits_us = loop_.now_us() - client->waiting->since_us;
+    if (waits_us > kStoreSlowUs) log_.limited("keeper", spdlog::level::warn, client->waiting->why + kWaits);
+    if (waits_us <= kStorePatienceUs) continue;
+    const Client::Waiting late = *std::exchange(client->waiting, std::nullopt);
+    std::erase(for_store_, id);
+    refuse(id, late.request_id,
+           {"busy", late.why + "; this request has waited for it for " + std::to_string(kStorePatienceUs / 1'000'000) +
+                        " s. Try again, or look at that process"});
+    go_on(id);
   }
 }
 
 /// The boundary of what a process can do: whatever is wrong with its packet is answered, and costs nobody else.
-std::uint32_t ProcessHub::handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds) {
+std::uint32_t ProcessHub::handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds,
+                                 std::uint64_t since_us) {
   const std::uint64_t client_id = client.id;
   const auto decoded = control::decode_request(text);
   if (const auto* invalid = std::get_if<control::InvalidRequest>(&decoded)) {
@@ -214,6 +264,8 @@ std::uint32_t ProcessHub::handle(Client& client, const std::string& text, std::v
   const auto& request = std::get<control::RequestPacket>(decoded);
   try {
     handler_.on_request(client, request, fds);
+  } catch (const StoreLate& late) {
+    wait_for_store(client_id, {text, since_us, request.id, late.text});
   } catch (const Refusal& refusal) {
     refuse(client_id, request.id, refusal);
   } catch (const std::exception& error) {

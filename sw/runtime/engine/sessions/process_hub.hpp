@@ -26,7 +26,15 @@ struct Client {
   UserAccounts::Charge charge{};      ///< a tool connection, until there is a session
   std::uint64_t silent_since_us = 0;  ///< when it connected or last took an answer that had to wait
   bool asked = false;                 ///< it has sent a request
-  bool paused = false;                ///< its user has no tokens left
+  bool paused = false;                ///< its user has no tokens left, or it has a request that waits
+  /// A request that waits for the keeper, and since when.
+  struct Waiting {
+    std::string text;
+    std::uint64_t since_us = 0;
+    std::uint64_t request_id = 0;
+    std::string why;
+  };
+  std::optional<Waiting> waiting{};
 };
 
 /// What serves the requests of clients. Throws Refusal for what cannot be met.
@@ -56,6 +64,9 @@ class ProcessHub {
   void hello(Client& client, std::uint64_t request_id, const control::Hello& request);
   /// A client takes its session up again; its slots are in `table`'s hands until it is attached. Throws Refusal.
   Session& resume(Client& client, const control::Resume& request);
+  /// The keeper has answered: requests that waited for it are tried again.
+  void on_store_ready();
+
   /// The client said goodbye: its session and its connection end.
   void leave(const Client& client) { drop(client.id, "it said goodbye"); }
   /// The session has ended: its connection goes.
@@ -81,9 +92,12 @@ class ProcessHub {
   /// Serves requests that have come until they have cost `tokens`.
   void take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words);
   /// Returns what requests of its kind cost.
-  std::uint32_t handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds);
+  std::uint32_t handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds, std::uint64_t since_us);
   void pause(Client& client, std::uint64_t wait_us);
   void go_on();
+  void go_on(std::uint64_t id);
+  void wait_for_store(std::uint64_t id, Client::Waiting request);
+  void refuse_late();
   std::string name_of(const Client& client) const;
   void refuse(std::uint64_t client, std::uint64_t id, const Refusal& refusal);
   void drop(std::uint64_t id, std::string_view why);
@@ -99,7 +113,8 @@ class ProcessHub {
   RequestHandler& handler_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, Client> clients_;
-  std::vector<std::uint64_t> paused_;  ///< in the order in which they go on
+  std::vector<std::uint64_t> paused_;     ///< in the order in which they go on
+  std::vector<std::uint64_t> for_store_;  ///< have a request that waits for the keeper, in the order in which it came
   std::optional<EventLoop::TimerId> pause_;
 };
 

@@ -60,6 +60,7 @@ Session& SessionTable::open(const PeerCredentials& who, const std::string& name)
   // From here on there is something to undo when it fails.
   const std::array<int, 3> fds{session->bell_file.get(), session->polled_file.get(), session->kick.get()};
   if (const auto kept = parts_.store.store(KeptTag::of_session(index).number(), fds); !kept.ok()) {
+    if (!parts_.store.ready()) throw StoreLate(kept.error().text);
     throw Refusal{"no_memory", kept.error().text};
   }
   SessionRecord& record = record_of(index);

@@ -95,14 +95,23 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
                                    std::to_string(stats.largest_free_bytes >> 10U) + " KiB (raise memory.slot_memory)"};
   }
   const std::uint16_t slot = next_free();
+  const auto undo = [&] {
+    parts_.card.close_slot(slot);
+    release_memory(*in_offset);
+    if (out_offset) release_memory(*out_offset);
+  };
   try {
     if (wish.link) parts_.card.prepare_slot(slot, *wish.link);
     parts_.card.open_slot(slot, wish.in_order, wish.out_order, with_output);
     keep(slot);
+  } catch (const StoreLate&) {
+    undo();
+    throw;
+  } catch (const std::system_error& error) {
+    undo();
+    throw Refusal{"no_memory", std::string(error.what()) + "; or lower memory.slot_memory"};
   } catch (const std::exception& error) {
-    parts_.card.close_slot(slot);
-    release_memory(*in_offset);
-    if (out_offset) release_memory(*out_offset);
+    undo();
     throw Refusal{"no_memory", error.what()};
   }
   SlotDescriptor& d = at(slot);
@@ -155,6 +164,7 @@ void SlotTable::keep(std::uint16_t slot) {
   std::vector<int> fds{files.own.get(), files.wake.get()};
   if (files.other) fds.push_back(files.other.get());
   if (const auto kept = parts_.store.store(KeptTag::of_slot(slot).number(), fds); !kept.ok()) {
+    if (!parts_.store.ready()) throw StoreLate(kept.error().text);
     throw std::runtime_error(kept.error().text);
   }
 }
@@ -437,6 +447,7 @@ driver::SlotFiles SlotTable::space_files(std::uint16_t slot) {
   driver::SlotFiles files = parts_.card.take_space_files(slot);
   if (files.own) return files;
   auto kept = parts_.store.fetch(KeptTag::of_slot(slot).number());
+  if (!kept && !parts_.store.ready()) throw StoreLate(kept.error().text);
   if (!kept) throw std::runtime_error(kept.error().text);
   std::vector<slot::Fd>& fds = kept.value();
   files.own = std::move(fds.at(0));

@@ -83,6 +83,7 @@ class Linker {
 
   int run() {
     slot::Waiter waiter{slot::WaitPolicy{}};
+    try_peers();
     look_for_interests();
     while (!stop_.stopped()) {
       bool worked = drive_queued();
@@ -123,6 +124,28 @@ class Linker {
   }
 
   // ---- what is wanted here ----
+
+  /// Says at the start which peers cannot be reached, not only when somebody wants a topic of theirs.
+  void try_peers() {
+    for (const std::string& peer : options_.peers) {
+      sw_connect_options options;
+      SW_INIT(options);
+      auto* const token = const_cast<std::string*>(&peer);
+      const int status =
+          sw_start_connect(context_.get(), service_name(options_.region, peer).c_str(), &options, kConnectMs, token);
+      if (status == SW_OK) {
+        probes_.insert(token);
+      } else {
+        say_unreachable(peer);
+      }
+    }
+  }
+
+  void say_unreachable(const std::string& peer) const {
+    say("nothing comes from node '" + peer + "' yet: " + sw_last_error() + "; it takes [[service]] name = \"" +
+        service_name(options_.region, peer) + "\", nodes = [\"" + peer +
+        "\"] here, and 'slotwire blocks link' on that node");
+  }
 
   void look_for_interests() {
     blocks::Subscriber::View view;
@@ -200,8 +223,12 @@ class Linker {
       sw_connection* raw = nullptr;
       const int status = sw_connected(context_.get(), &token, &raw);
       if (token == nullptr) return;
-      auto& import = *static_cast<Import*>(token);
       ConnectionPtr connection(raw);
+      if (probes_.erase(token) != 0) {
+        if (status != SW_OK) say_unreachable(*static_cast<const std::string*>(token));
+        continue;
+      }
+      auto& import = *static_cast<Import*>(token);
       import.connecting = false;
       if (!import.wanted) continue;
       if (status != SW_OK) {
@@ -288,9 +315,12 @@ class Linker {
       if (!had_topic && !outlet.topic().empty())
         say("topic '" + outlet.topic() + "' goes to node '" + outlet.node() + "'");
       if (stays) return;
-      say("topic '" + outlet.topic() + "' no longer goes to node '" + outlet.node() + "'" +
-          (outlet.reason().empty() ? "" : ": " + outlet.reason()) + "; " + std::to_string(outlet.messages()) +
-          " messages went");
+      // One that never named a topic: the other node has only looked whether somebody is here.
+      if (!outlet.topic().empty() || !outlet.reason().empty()) {
+        say("topic '" + outlet.topic() + "' no longer goes to node '" + outlet.node() + "'" +
+            (outlet.reason().empty() ? "" : ": " + outlet.reason()) + "; " + std::to_string(outlet.messages()) +
+            " messages went");
+      }
       std::erase(queued_, token);
       outlets_.erase(found);
       return;
@@ -397,6 +427,7 @@ class Linker {
   std::optional<Clock::time_point> timer_set_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Import>> imports_;  ///< by peer and topic
   std::unordered_set<void*> live_imports_;                                          ///< their tokens
+  std::unordered_set<void*> probes_;  ///< connects of try_peers() that are under way; each a name in `options_`
   std::map<Outlet*, std::unique_ptr<Outlet>> outlets_;
   std::vector<void*> queued_;  ///< tokens: an Import, or an Outlet
   bool said_too_many_ = false;

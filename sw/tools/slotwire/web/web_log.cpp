@@ -55,6 +55,7 @@ void WebLog::finished(const web::Finished& request) {
               {"target", request.target},   {"client", request.client},     {"status", request.status},
               {"body_in", request.body_in}, {"body_out", request.body_out}, {"seconds", seconds}};
     if (request.abort != web::Abort::none) line["aborted"] = web::name(request.abort);
+    if (!request.problem.empty()) line["problem"] = request.problem;
     return print_json(line);
   }
   std::string text = std::string(request.method) + " " + std::string(request.target) + " for " +
@@ -64,19 +65,22 @@ void WebLog::finished(const web::Finished& request) {
   std::snprintf(number.data(), number.size(), "%.3f s", seconds);
   text += number.data();
   if (request.abort != web::Abort::none) text += ": aborted: " + std::string(web::name(request.abort));
+  if (!request.problem.empty()) text += ": " + std::string(request.problem);
   print_text(text);
 }
 
-void WebLog::sums() const {
+void WebLog::sums(std::uint64_t heads) const {
   if (json_) {
     print_json({{"event", "stopped"},
                 {"time", time_now()},
                 {"requests", requests_},
                 {"aborted", aborted_},
-                {"failed", failed_}});
+                {"failed", failed_},
+                {"heads_given_up", heads}});
   } else if (!quiet_) {
     print_text("stopped: " + std::to_string(requests_) + " requests, " + std::to_string(aborted_) +
-               " of them aborted, " + std::to_string(failed_) + " answered with 500 or above");
+               " of them aborted, " + std::to_string(failed_) + " answered with 500 or above; " +
+               std::to_string(heads) + " heads given up (--max-unfinished-heads)");
   }
 }
 

@@ -14,7 +14,8 @@ class WebLog {
 
   void note(const std::string& event, const std::string& text) const;
   void finished(const web::Finished& request);
-  void sums() const;
+  /// `heads`: that were given up because their user had too many.
+  void sums(std::uint64_t heads) const;
 
  private:
   bool json_, quiet_;

@@ -73,6 +73,8 @@ struct Finished {
   Abort abort = Abort::none;
   std::uint64_t body_in = 0, body_out = 0;  ///< bytes
   std::chrono::microseconds time{};
+  /// Of a request that was answered without the handler: why.
+  std::string_view problem{};
 };
 
 struct ServerOptions {
@@ -82,13 +84,16 @@ struct ServerOptions {
   std::size_t max_requests = 1024;
   /// Bytes and fields of a head; 431 beyond.
   std::size_t max_head = std::size_t{64} << 10U, max_fields = 256;
+  /// Connections of one user (of one node) whose head has begun and not ended; more end the one that began first.
+  std::size_t max_unfinished_heads = 64;
   std::uint64_t max_body = std::numeric_limits<std::uint64_t>::max();  ///< of a request, bytes; 413 above
   /// Of a response that its client has not taken yet, kept for one connection; respond() refuses a longer body.
   std::size_t max_unsent = std::size_t{16} << 20U;
   /// For a request without Slotwire-Timeout, and at most for one with it. 0: no limit.
   std::chrono::milliseconds max_time{0};
-  std::chrono::milliseconds head_time{30'000};   ///< from the first byte of a head to its end
-  std::chrono::milliseconds linger_time{5'000};  ///< for a client to close after a last response
+  std::chrono::milliseconds head_time{30'000};  ///< from the first byte of a head to its end
+  /// For a client to close after a last response, or when its place is needed.
+  std::chrono::milliseconds linger_time{5'000};
   std::chrono::milliseconds drain_time{30'000};  ///< from stop() to the end of whoever is still there
   ServeOptions serve{};
   std::function<void(const Finished&)> on_finished{};  ///< must not call the server
@@ -220,7 +225,8 @@ class Server {
   Server& operator=(Server&&) noexcept;
   ~Server();
 
-  /// Runs until a stop() has been carried out. In the thread that called open().
+  /// Runs until a stop() has been carried out. In the thread that called open(). invalid: called from within a
+  /// callback.
   Result<void> run();
   /// Ends in good order: serves no longer, asks clients to begin no new request and waits until they have closed, at
   /// most ServerOptions::drain_time. The Server must exist meanwhile. Any thread; async-signal-safe.
@@ -231,7 +237,8 @@ class Server {
   // For an event loop of your own: step() whenever fd() is readable, whenever something else was done to an exchange,
   // and at next_time(). Before it sleeps the loop calls arm(), and sleeps only if that is ok.
 
-  /// Does what can be done now, without waiting. True: something was done.
+  /// Does what can be done now, without waiting. True: something was done. As run(), not from within a callback: a
+  /// handler that runs the loop that it was called from leaves the server out.
   Result<bool> step();
   /// Owned by the library.
   int fd() const;
@@ -248,6 +255,8 @@ class Server {
   std::size_t connections() const;
   /// Requests under way now.
   std::size_t requests() const;
+  /// Heads that were ended by ServerOptions::max_unfinished_heads so far.
+  std::uint64_t heads_given_up() const;
   /// As Exchange::poster().
   Poster poster() const;
   Context& context();
