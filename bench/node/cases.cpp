@@ -10,6 +10,8 @@ const std::vector<Case>& cases() {
       {"call-16", run_calls},
       {"call-64", run_calls},
       {"under-way-64", run_calls},
+      {"one-way-64", run_messages},
+      {"large-1MiB", run_messages},
       {"peers-4", run_peers},
       {"hog", run_hog},
       {"round-trips", run_round_trips},
