@@ -13,6 +13,8 @@ const std::vector<Case>& cases() {
       {"one-way-64", run_messages},
       {"large-1MiB", run_messages},
       {"peers-4", run_peers},
+      {"open-remote", run_opens},
+      {"open-local", run_opens},
       {"hog", run_hog},
       {"round-trips", run_round_trips},
   };

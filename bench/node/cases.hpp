@@ -54,5 +54,6 @@ void run_calls(Stage& stage, const std::string& name);
 void run_peers(Stage& stage, const std::string& name);
 void run_hog(Stage& stage, const std::string& name);
 void run_messages(Stage& stage, const std::string& name);
+void run_opens(Stage& stage, const std::string& name);
 
 }  // namespace slotwire::bench
