@@ -15,7 +15,9 @@ const std::vector<Case>& cases() {
       {"peers-4", run_peers},
       {"open-remote", run_opens},
       {"open-local", run_opens},
+      {"slots-60000", run_slots},
       {"hog", run_hog},
+      {"idle", run_idle},
       {"round-trips", run_round_trips},
   };
   return all;

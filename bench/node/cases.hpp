@@ -55,5 +55,7 @@ void run_peers(Stage& stage, const std::string& name);
 void run_hog(Stage& stage, const std::string& name);
 void run_messages(Stage& stage, const std::string& name);
 void run_opens(Stage& stage, const std::string& name);
+void run_slots(Stage& stage, const std::string& name);
+void run_idle(Stage& stage, const std::string& name);
 
 }  // namespace slotwire::bench
