@@ -57,5 +57,6 @@ void run_messages(Stage& stage, const std::string& name);
 void run_opens(Stage& stage, const std::string& name);
 void run_slots(Stage& stage, const std::string& name);
 void run_idle(Stage& stage, const std::string& name);
+void run_tunnel(Stage& stage, const std::string& name);
 
 }  // namespace slotwire::bench
