@@ -103,8 +103,12 @@ nlohmann::json Figures::rows() const {
   nlohmann::json rows = nlohmann::json::array();
   for (const Series& series : series_) {
     const bool own = series.contender == kSlotwire;
+    // Groups in which Slotwire has several names have no case that is named after the group.
+    const bool named = std::any_of(series_.begin(), series_.end(), [&](const Series& other) {
+      return other.group == series.group && other.contender == kSlotwire;
+    });
     nlohmann::json row{{"suite", "node"},
-                       {"case", own ? series.group : series.contender + ", " + series.group},
+                       {"case", own ? series.group : series.contender + (named ? ", " + series.group : "")},
                        {"group", series.group},
                        {"contender", series.contender},
                        {"metric", series.metric},
