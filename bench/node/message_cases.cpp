@@ -34,7 +34,7 @@ void measure_messages(const Contender& contender, std::size_t count, Tally& tall
 void run_messages(Stage& stage, const std::string& name) {
   const bool large = name == "large-1MiB";
   const std::size_t size = large ? std::size_t{1} << 20 : 64;
-  const std::size_t count = std::max<std::size_t>(large ? stage.scale().calls / 10 : stage.scale().calls * 50, 20);
+  const std::size_t count = std::max<std::size_t>(large ? stage.scale().calls / 10 : stage.scale().calls * 20, 20);
   std::vector<Contender> all{slotwire_contender(stage.pair())};
   all.insert(all.end(), peers().begin(), peers().end());
   stage.figures().set_floor(name, "bare tcp");
