@@ -29,6 +29,8 @@ constexpr int kListenBacklog = 16;
 /// A keeper that ends just while it is asked is replaced; more than a few in a row means that keepers cannot live here.
 constexpr int kMaxAttempts = 4;
 constexpr int kLockRetryMs = 5;
+/// Removals under way. Their answers have to fit the socket's buffer, which holds some hundred.
+constexpr std::size_t kMaxUnanswered = 16;
 
 [[noreturn]] void fail(const std::string& what, int error) {
   throw std::system_error(error, std::generic_category(), what);
@@ -241,19 +243,29 @@ std::vector<Keeper::Entry> Keeper::take_kept() {
   return entries;
 }
 
+/// Answers come in the order of the requests: those to removals before this one are read on the way.
 Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
+  if (Result<void> sent = send(drawer, op, tag, fds); !sent) return sent.error();
+  if (Result<void> taken = take_unanswered(drawer); !taken) return taken.error();
+  return next_answer(drawer);
+}
+
+Result<void> Keeper::send(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) const {
   slot::Fd& socket = drawer.socket;
   if (!socket) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
   KeeperRequest request;
   request.op = op;
   request.tag = tag;
-  if (!send_datagram(socket.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) {
-    const int error = errno;
-    // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
-    if (error == EBADF) return Error{"a descriptor to be kept is not open"};
-    socket.reset();
-    return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
-  }
+  if (send_datagram(socket.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) return {};
+  const int error = errno;
+  // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
+  if (error == EBADF) return Error{"a descriptor to be kept is not open"};
+  socket.reset();
+  return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
+}
+
+Result<Keeper::Answer> Keeper::next_answer(Drawer& drawer) const {
+  slot::Fd& socket = drawer.socket;
   Answer answer;
   switch (receive_datagram(socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds, 0)) {
     case Received::message:
@@ -272,6 +284,15 @@ Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64
   return Error{"the keeper's answer cannot be read"};
 }
 
+Result<void> Keeper::take_unanswered(Drawer& drawer) {
+  for (; drawer.unanswered != 0; --drawer.unanswered) {
+    const Result<Answer> answer = next_answer(drawer);
+    if (!answer) return answer.error();
+    if (answer.value().reply.status != static_cast<std::uint16_t>(KeeperStatus::ok)) lost_ = answer.value().reply.tag;
+  }
+  return {};
+}
+
 /// In the process that had room last, or in another one that has.
 Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
   if (fds.empty() || fds.size() > kMaxFdsPerTag) {
@@ -280,6 +301,11 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
   }
   const Error exists{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
   if (where_.count(tag) != 0) return exists;
+  // Should this process be killed, the tag must not be found in two processes: in one that was still to remove it, and
+  // in the one that has it now.
+  for (std::size_t i = 0; i < drawers_.size() && drawers_.size() > 1; ++i) {
+    if (Result<void> taken = take_unanswered(drawers_[i]); !taken) return taken;
+  }
   for (std::size_t tried = 0; tried < drawers_.size(); ++tried) {
     const std::size_t at = (filling_ + tried) % drawers_.size();
     const auto answer = ask(drawers_[at], static_cast<std::uint16_t>(KeeperOp::store), tag, fds);
@@ -303,11 +329,16 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
 Result<void> Keeper::remove(std::uint64_t tag) {
   const auto found = where_.find(tag);
   if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
-  const auto answer = ask(drawers_[found->second], static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  Drawer& drawer = drawers_[found->second];
   where_.erase(found);
-  if (!answer) return answer.error();
-  if (answer.value().reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) return {};
-  return Error{"the keeper has lost what was under tag " + std::to_string(tag)};
+  if (drawer.unanswered == kMaxUnanswered) {
+    if (Result<void> taken = take_unanswered(drawer); !taken) return taken;
+  }
+  if (Result<void> sent = send(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {}); !sent) return sent;
+  ++drawer.unanswered;
+  if (const auto lost = std::exchange(lost_, std::nullopt))
+    return Error{"the keeper has lost what was under tag " + std::to_string(*lost)};
+  return {};
 }
 
 /// The first process goes last: until then nobody else can be this node.

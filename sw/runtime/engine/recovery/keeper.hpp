@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -75,14 +76,15 @@ class Keeper final : public DescriptorStore {
 
   /// Keeps duplicates of 1 to 4 descriptors under a tag that is not in use.
   [[nodiscard]] Result<void> store(std::uint64_t tag, std::span<const int> fds) override;
-  /// Closes the keeper's duplicates under the tag. The result may be left: fails only when there is nothing under the
-  /// tag, or when the keeper is gone, which fd() tells too.
+  /// Closes the keeper's duplicates under the tag, soon: does not wait for the answer, so that closing a slot costs no
+  /// switch to the keeper and back. The result may be left: fails only when there is nothing under the tag, when the
+  /// keeper is gone, or when it had lost what an earlier call was to remove.
   Result<void> remove(std::uint64_t tag) override;
   /// Ends the keeper and with it all it holds; its files are gone on return, and its processes have nothing open any
   /// more.
   Result<void> quit();
 
-  /// The keeper's first process, and a descriptor that becomes readable when it dies (then nothing more is kept).
+  /// The keeper's first process, and a descriptor that hangs up when it dies (then nothing more is kept).
   pid_t pid() const { return drawers_.front().pid; }
   int fd() const { return drawers_.front().socket.get(); }
   /// Processes that keep.
@@ -94,11 +96,15 @@ class Keeper final : public DescriptorStore {
   struct Drawer {
     slot::Fd socket;
     pid_t pid = -1;
+    std::size_t unanswered = 0;  ///< removals whose answers have not been read
   };
   explicit Keeper(std::chrono::milliseconds timeout) : timeout_(timeout) {}
   static Drawer open_drawer(const slot::Fd& dir, const std::filesystem::path& run_dir, const std::string& node,
                             std::size_t number, const KeeperOptions& options);
   Result<Answer> ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
+  Result<void> send(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) const;
+  Result<Answer> next_answer(Drawer& drawer) const;
+  Result<void> take_unanswered(Drawer& drawer);
   void list(std::uint8_t drawer);
   Result<void> quit(Drawer& drawer);
 
@@ -107,6 +113,7 @@ class Keeper final : public DescriptorStore {
   std::unordered_map<std::uint64_t, std::uint8_t> where_;  ///< drawer, by tag
   std::size_t filling_ = 0;                                ///< the drawer that had room last
   std::vector<std::uint64_t> kept_;
+  std::optional<std::uint64_t> lost_;  ///< a tag under which there was nothing to remove
 };
 
 }  // namespace slotwire::engine

@@ -285,7 +285,8 @@ void KeeperProcess::reply(KeeperStatus status, std::uint64_t tag, const std::vec
   KeeperReply answer;
   answer.status = static_cast<std::uint16_t>(status);
   answer.tag = tag;
-  // One request at a time leaves room for its answer; where there is none the other end does not keep to that.
+  // Some removals and one other request leave room for their answers; where there is none the other end does not keep
+  // to that.
   if (!send_datagram(attached_.get(), bytes_of(answer), std::span(numbers).first(count), MSG_DONTWAIT)) detach();
 }
 

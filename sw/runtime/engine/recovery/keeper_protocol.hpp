@@ -1,4 +1,5 @@
-// What slotwired and its keeper say to each other: one datagram and its answer at a time, over a unix SOCK_SEQPACKET.
+// What slotwired and its keeper say to each other over a unix SOCK_SEQPACKET: a datagram, and an answer to each, in
+// their order. Several removals may be under way, and nothing else beside another request.
 // Private to the keeper's code.
 #pragma once
 #include <cstddef>
