@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Turns what the benchmarks print into rows, a table and pictures.
 
-    report.py SUITE --google FILE... --rows FILE... [--json OUT] [--svg DIR]
+    report.py SUITE --google FILE... --rows FILE... [--json OUT] [--svg DIR] [--markdown]
 
 --google: output of Google Benchmark (--benchmark_format=json, with repetitions); --rows: rows as bench_node writes them.
 A row: {suite, case, metric, unit, value, runs, spread, floor, ratio_to_floor, peers: {name: value}}, and a note where one is
 needed; value is the median of the runs, spread their smallest and largest. Floors were measured in the same run.
-Rows with a group and a contender are shown together, the contenders of a group beside each other.
+Rows with a group and a contender are shown together, the contenders of a group beside each other. --markdown: as a table in
+Markdown, with the goals of rows that have one (goal: {text, value, met}).
 """
 import argparse
 import json
@@ -28,6 +29,8 @@ FLOORS = [
 
 # Metrics beside each other in a table of contenders.
 COLUMNS = 3
+# Slotwire among the contenders.
+OWN = "slotwire"
 
 
 def google_rows(suite: str, path: str) -> list[dict]:
@@ -100,6 +103,22 @@ def group_tables(rows: list[dict]) -> str:
     return "\n\n".join(out) + "\n\nmedian (ratio to the floor) [smallest .. largest]"
 
 
+def markdown(rows: list[dict]) -> str:
+    """A line for each of Slotwire's figures, with those of the others beside it and the goal; groups without it: one for each figure."""
+    lines = ["| case | metric | median (smallest .. largest) | beside it | goal | outcome |", "|---|---|---|---|---|---|"]
+    own = {row["group"] for row in rows if row["contender"] == OWN}
+    for row in rows:
+        if row["contender"] != OWN and "goal" not in row and row["group"] in own:
+            continue
+        unit = f" {row['unit']}" if row["unit"] else ""
+        value = f"{number(row['value'])}{unit} ({number(row['spread'][0])} .. {number(row['spread'][1])})"
+        beside = ", ".join(f"{name} {number(peer)}" for name, peer in row["peers"].items()) if row["group"] in own else f"floor {number(row['floor'])}"
+        goal = row.get("goal")
+        outcome = "" if not goal else f"{number(goal['value'])}, {'met' if goal['met'] else 'missed'}"
+        lines.append(f"| {row['case']} | {row['metric']} | {value} | {beside} | {goal['text'] if goal else ''} | {outcome} |")
+    return "\n".join(lines)
+
+
 def picture(title: str, unit: str, rows: list[dict]) -> str:
     """Horizontal bars, the spread as a whisker, the floor as a dashed line."""
     left, width, bar, gap = 300, 520, 18, 10
@@ -131,11 +150,12 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--json")
     parser.add_argument("--svg")
+    parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     rows = [row for path in options.google for row in google_rows(options.suite, path)]
     for path in options.rows:
         rows += json.loads(Path(path).read_text())
-    print(group_tables(rows) if all("group" in row for row in rows) else table(rows))
+    print(markdown(rows) if options.markdown else group_tables(rows) if all("group" in row for row in rows) else table(rows))
     for case, note in dict.fromkeys((row["case"], row["note"]) for row in rows if row.get("note")):
         print(f"{case}: {note}.")
     if options.json:

@@ -118,35 +118,37 @@ Cluster::Cluster(const ClusterOptions& options) : options_(options) {
   if (::bind(notify_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     throw std::system_error(errno, std::generic_category(), "no notification socket");
   }
-  std::array<std::array<std::uint16_t, 3>, 2> ports{};
-  for (auto& node : ports) {
-    for (std::uint16_t& port : node) port = free_port();
+  nodes_.resize(options.nodes);
+  std::vector<Ports> ports;
+  for (std::size_t node = 0; node < size(); ++node)
+    ports.push_back({.control = free_port(), .udp = free_port(), .tcp = free_port()});
+  for (std::size_t node = 0; node < size(); ++node) write_configuration(node, ports);
+}
+
+void Cluster::write_configuration(std::size_t node, const std::vector<Ports>& ports) {
+  const auto at = [](std::uint16_t port) { return "\"127.0.0.1:" + std::to_string(port) + "\"\n"; };
+  std::ofstream file(directory_ / (name(node) + ".toml"));
+  file << "[node]\nname = \"" << name(node) << "\"\nrun_dir = \"" << directory_.string() << "\"\n[listen]\n"
+       << "control = " << at(ports[node].control) << "udp = " << at(ports[node].udp) << "tcp = " << at(ports[node].tcp);
+  for (std::size_t peer = 0; peer < size(); ++peer) {
+    if (peer == node || (node != 0 && peer != 0)) continue;
+    file << "[[link]]\npeer = \"" << name(peer) << "\"\ncarrier = \"" << options_.carrier << "\"\nencryption = \""
+         << options_.encryption << "\"\ncontrol = " << at(ports[peer].control) << "udp = " << at(ports[peer].udp)
+         << "tcp = " << at(ports[peer].tcp);
   }
-  for (std::size_t node = 0; node < 2; ++node) {
-    const auto& mine = ports[node];
-    const auto& theirs = ports[1 - node];
-    const auto at = [](std::uint16_t port) { return "\"127.0.0.1:" + std::to_string(port) + "\""; };
-    std::ofstream file(directory_ / (name(node) + ".toml"));
-    file << "[node]\nname = \"" << name(node) << "\"\nrun_dir = \"" << directory_.string() << "\"\n"
-         << "[listen]\ncontrol = " << at(mine[0]) << "\nudp = " << at(mine[1]) << "\ntcp = " << at(mine[2]) << "\n"
-         << "[[link]]\npeer = \"" << name(1 - node) << "\"\ncarrier = \"" << options.carrier
-         << "\"\ncontrol = " << at(theirs[0]) << "\nudp = " << at(theirs[1]) << "\ntcp = " << at(theirs[2])
-         << "\nencryption = \"" << options.encryption << "\"\n";
-    if (options.encryption != "none") {
-      if (!certificates_) certificates_ = std::make_unique<test::TestCertificates>();
-      const carriers::TlsFiles files = certificates_->make(name(node));
-      file << "[tls]\ncertificate = \"" << files.certificate << "\"\nkey = \"" << files.key << "\"\nca = \"" << files.ca
-           << "\"\n";
-    }
-    for (std::size_t service = 0; service < 2; ++service) {
-      file << "[[service]]\nname = \"on-" << name(service) << "\"\nnodes = [\"" << name(service) << "\"]\n";
-    }
-    file << options.extra;
+  if (options_.encryption != "none") {
+    if (!certificates_) certificates_ = std::make_unique<test::TestCertificates>();
+    const carriers::TlsFiles files = certificates_->make(name(node));
+    file << "[tls]\ncertificate = \"" << files.certificate << "\"\nkey = \"" << files.key << "\"\nca = \"" << files.ca
+         << "\"\n";
   }
+  for (std::size_t other = 0; other < size(); ++other)
+    file << "[[service]]\nname = \"" << service(other) << "\"\nnodes = [\"" << name(other) << "\"]\n";
+  file << options_.extra;
 }
 
 Cluster::~Cluster() {
-  for (std::size_t node = 0; node < 2; ++node) {
+  for (std::size_t node = 0; node < size(); ++node) {
     if (nodes_[node].running()) stop(node);
   }
   std::error_code ignored;

@@ -1,4 +1,4 @@
-// Two real slotwired processes and worker processes around them, for the fault campaigns.
+// Two or more real slotwired processes and worker processes around them, for the fault campaigns and benchmarks.
 #pragma once
 #include <sys/types.h>
 
@@ -66,27 +66,32 @@ class Child {
 struct ClusterOptions {
   std::string carrier = "udp";
   std::string slotwired;            ///< path of the program
-  std::string extra;                ///< more configuration for both nodes
+  std::string extra;                ///< more configuration for all nodes
   std::string encryption = "none";  ///< of the link's frames; other than "none" makes certificates, too
+  std::size_t nodes = 2;
 };
 
-/// Nodes "a" and "b" on the loopback interface, linked. Everything lives in one temporary directory.
+/// Nodes "a", "b" and so on, on the loopback interface, each linked with "a". Everything lives in one temporary
+/// directory.
 class Cluster {
  public:
   explicit Cluster(const ClusterOptions& options);
   ~Cluster();
 
-  /// Starts node 0 or 1 and waits until it says READY.
+  std::size_t size() const { return nodes_.size(); }
+  /// Starts a node and waits until it says READY.
   void start(std::size_t node);
   /// kill -9.
   void kill(std::size_t node) { nodes_[node].kill_now(); }
   /// SIGTERM; returns the exit status.
   int stop(std::size_t node);
-  /// Waits until nothing is in use on either node (at most `timeout_ms` each) and stops it. Returns what is wrong;
+  /// Waits until nothing is in use on any node (at most `timeout_ms` each) and stops it. Returns what is wrong;
   /// empty: nothing.
   std::string finish(int timeout_ms);
   std::string socket(std::size_t node) const { return (directory_ / (name(node) + ".sock")).string(); }
-  static std::string name(std::size_t node) { return node == 0 ? "a" : "b"; }
+  static std::string name(std::size_t node) { return {static_cast<char>('a' + static_cast<char>(node))}; }
+  /// The service that the directory of all nodes has on this one.
+  static std::string service(std::size_t node) { return "on-" + name(node); }
   const std::filesystem::path& directory() const { return directory_; }
   pid_t pid(std::size_t node) const { return nodes_[node].pid(); }
   /// What `slotwire status` shows. Null when the node cannot be asked.
@@ -96,10 +101,14 @@ class Cluster {
   std::string log(std::size_t node) const;
 
  private:
+  struct Ports {
+    std::uint16_t control = 0, udp = 0, tcp = 0;
+  };
+  void write_configuration(std::size_t node, const std::vector<Ports>& ports);
   ClusterOptions options_;
   std::filesystem::path directory_;
   std::unique_ptr<test::TestCertificates> certificates_;
-  std::array<Child, 2> nodes_;
+  std::vector<Child> nodes_;
   slot::Fd notify_;
 };
 

@@ -235,6 +235,26 @@ TEST_F(EngineKeeper, TagsAreStoredOnceAndRemovedOnce) {
   EXPECT_TRUE(store(keeper, 5, fd).ok());
 }
 
+TEST_F(EngineKeeper, RemovalsComeBeforeWhatFollows) {
+  constexpr std::uint64_t kTags = 100;
+  auto keeper = attach();
+  const Fd first = memory_with("first"), second = memory_with("second");
+  for (std::uint64_t tag = 0; tag < kTags; ++tag) ASSERT_TRUE(store(keeper, tag, first).ok());
+  for (std::uint64_t tag = 0; tag < kTags; ++tag) ASSERT_TRUE(keeper.remove(tag).ok());
+  EXPECT_FALSE(keeper.fetch(0).ok());
+  for (std::uint64_t tag = 0; tag < kTags; ++tag) {
+    ASSERT_TRUE(store(keeper, tag, first).ok());
+    ASSERT_TRUE(keeper.remove(tag).ok());
+    ASSERT_TRUE(store(keeper, tag, second).ok());
+  }
+  for (std::uint64_t tag = 0; tag < kTags; ++tag) {
+    auto fetched = keeper.fetch(tag);
+    ASSERT_TRUE(fetched.ok()) << tag;
+    ASSERT_EQ(fetched.value().size(), 1U);
+    EXPECT_EQ(content(fetched.value()[0]), "second");
+  }
+}
+
 TEST_F(EngineKeeper, RemoveClosesTheDescriptor) {
   auto keeper = attach();
   std::array<int, 2> ends{};

@@ -455,15 +455,30 @@ driver::SlotFiles SlotTable::space_files(std::uint16_t slot) {
   return files;
 }
 
+/// The file of a slot's own space: the card's while it has it, else one from the store, which `temporary` gets.
+const slot::Fd& SlotTable::own_file(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
+  if (const driver::SlotFiles& files = parts_.card.files(slot); files.own) return files.own;
+  return temporary.emplace_back(space_files(slot).own);
+}
+
 std::vector<int> SlotTable::descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
   const SlotDescriptor& d = descriptor(slot);
-  driver::SlotFiles files = space_files(slot);
-  const bool direct = d.pairing == Pairing::direct;
-  const driver::SlotFiles partner = direct ? space_files(d.partner) : driver::SlotFiles{};
-  temporary.push_back(slot::read_only_copy(direct ? partner.own : files.other));
-  std::vector<int> fds{files.own.get(), temporary.back().get(), parts_.card.files(slot).wake.get()};
-  temporary.push_back(std::move(files.own));
-  if (direct) fds.push_back(parts_.card.files(d.partner).wake.get());
+  const int wake = parts_.card.files(slot).wake.get();
+  if (d.pairing != Pairing::direct) {
+    driver::SlotFiles files = space_files(slot);
+    temporary.push_back(slot::read_only_copy(files.other));
+    const std::vector<int> fds{files.own.get(), temporary.back().get(), wake};
+    temporary.push_back(std::move(files.own));
+    return fds;
+  }
+  // Both ends of a pair get both files, the accepting end first. The card gives its descriptors away after the
+  // connecting end has had its own, so that none of the four has to come from the store.
+  const int own = own_file(slot, temporary).get();
+  temporary.push_back(slot::read_only_copy(own_file(d.partner, temporary)));
+  const std::vector<int> fds{own, temporary.back().get(), wake, parts_.card.files(d.partner).wake.get()};
+  if (d.acceptor == 0) {
+    for (const std::uint16_t end : {slot, d.partner}) temporary.push_back(parts_.card.take_space_files(end).own);
+  }
   return fds;
 }
 

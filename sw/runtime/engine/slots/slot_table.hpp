@@ -155,6 +155,7 @@ class SlotTable {
 
  private:
   driver::SlotFiles space_files(std::uint16_t slot);
+  const slot::Fd& own_file(std::uint16_t slot, std::vector<slot::Fd>& temporary);
   struct Draining {
     std::uint16_t slot = 0;
     std::uint64_t deadline_us = 0;
