@@ -92,6 +92,18 @@ TEST(PacketSocket, TakesNoneFromOthers) {
   EXPECT_TRUE(packet.fds.empty());
 }
 
+TEST(PacketSocket, TakesNoneFromAPacketThatComesWhileItLooks) {
+  for (int i = 0; i < 100; ++i) {
+    Pair pair;
+    std::jthread sender([&] { pair.pass("status", STDIN_FILENO); });
+    Packet packet;
+    PacketChannel::Got got = PacketChannel::Got::nothing;
+    while (got == PacketChannel::Got::nothing) got = pair.ours->receive(packet);
+    ASSERT_EQ(got, PacketChannel::Got::unwanted) << "in pair " << i;
+    ASSERT_TRUE(packet.fds.empty());
+  }
+}
+
 TEST(PacketSocket, ItsEndWaitsForNoDescriptorThatWasPassed) {
   for (const char* first : {"", "status"}) {
     Pair pair;

@@ -65,6 +65,7 @@ PacketSocket::~PacketSocket() {
   if (holds_descriptors(socket_.get())) Closer::of_process().close(std::move(socket_));
 }
 
+/// False with errno EAGAIN: there is none. One that comes later has not been looked at.
 bool PacketSocket::next_is_unwanted() {
   iovec part{buffer_.get(), max_text_};
   msghdr message{};
@@ -74,15 +75,21 @@ bool PacketSocket::next_is_unwanted() {
   do {
     n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_PEEK);
   } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (n < 0) return false;
   // Descriptors find no room here, and that is all that is asked.
-  if (n < 0 || (message.msg_flags & MSG_CTRUNC) == 0) return false;
-  return (message.msg_flags & MSG_TRUNC) != 0 || !may_carry_({buffer_.get(), static_cast<std::size_t>(n)});
+  const bool carries = (message.msg_flags & MSG_CTRUNC) != 0, whole = (message.msg_flags & MSG_TRUNC) == 0;
+  const bool unwanted = carries && !(whole && may_carry_({buffer_.get(), static_cast<std::size_t>(n)}));
+  errno = 0;
+  return unwanted;
 }
 
 PacketSocket::Got PacketSocket::receive(Packet& packet) {
   packet.fds.clear();
   packet.text.clear();
-  if (may_carry_ && next_is_unwanted()) return Got::unwanted;
+  if (may_carry_) {
+    if (next_is_unwanted()) return Got::unwanted;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return Got::nothing;
+  }
   iovec part{buffer_.get(), max_text_};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxPacketFds)> control{};
   msghdr message{};
