@@ -12,7 +12,7 @@ import sys
 import unittest
 
 BUILD = ""
-PROGRAMS = ["slotwired", "slotwire", "slotwire-opennic-host", "slotwire-xrt-host", "slotwire-gate"]
+PROGRAMS = ["slotwired", "slotwire", "slotwire-opennic-host", "slotwire-xrt-host", "slotwire-gate", "slotwire-page"]
 
 
 def readelf(path, *what):
@@ -46,6 +46,7 @@ class Hardening(unittest.TestCase):
     def test_programs_and_libraries(self):
         programs = [path for path in (os.path.join(BUILD, "bin", name) for name in PROGRAMS) if os.path.exists(path)]
         libraries = [path for path in glob.glob(os.path.join(BUILD, "lib", "libslotwire*.so.*")) if not os.path.islink(path)]
+        libraries += glob.glob(os.path.join(BUILD, "**", "ngx_http_slotwire_module.so"), recursive=True)
         self.assertIn(os.path.join(BUILD, "bin", "slotwired"), programs)
         self.assertNotEqual(libraries, [])
         for path in programs + libraries:
