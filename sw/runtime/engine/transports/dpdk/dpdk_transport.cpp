@@ -139,7 +139,8 @@ void DpdkTransport::route(const LinkInfo& link, const control::PeerHello& hello,
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   const auto known = routed_.find(link.index);
   const Route route{hello.ports, peer, hello.frame_lines, port_mismatch(link, hello)};
-  if (known != routed_.end() && known->second == route) return;
+  // As over UDP, one that congestion control holds down begins again at once.
+  if (known != routed_.end() && known->second == route && card_->card().link_up(link.index)) return;
   if (known == routed_.end() || known->second.frame_lines != hello.frame_lines) {
     sealed_->join(link, &library());
     card_->card().set_route(link.index, driver::OverCarrier{sealed_->carrier()},

@@ -66,7 +66,8 @@ void UdpTransport::route(const LinkInfo& link, const control::PeerHello& hello, 
   if (!peer.valid()) throw std::runtime_error("the peer's UDP address is not known (set udp in its [[link]])");
   const Route route{peer, hello.frame_lines, port_mismatch(link, hello)};
   const auto known = routed_.find(link.index);
-  if (known != routed_.end() && known->second == route) return;
+  // One that congestion control holds down begins again at once: the peer is there.
+  if (known != routed_.end() && known->second == route && card_->card().link_up(link.index)) return;
   // Where only the address is another one, the link stays as it is. With other frames it begins anew, keys included,
   // and a restart of the peer changes the keys anyway.
   const bool anew = known == routed_.end() || known->second.frame_lines != route.frame_lines;
