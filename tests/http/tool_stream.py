@@ -246,6 +246,15 @@ class Direct(StreamTest):
         result = self.run_once(f"http://{at}/other", expect=4)
         self.assertIn(b"nothing is served at", result.stderr)
 
+    def test_a_server_that_would_not_do_what_was_asked_does_not_start(self):
+        for arguments, reason in ((["--ca", "/etc/ssl/certs/ca-certificates.crt", "/s", "127.0.0.1:1"], "needs HTTPS"),
+                                  (["/s", "a=127.0.0.1:1", "a=127.0.0.1:2"], "two targets are named 'a'"),
+                                  (["/s", "=127.0.0.1:1"], "empty name"), (["/s", "127.0.0.1:70000"], "1 to 65535")):
+            result = subprocess.run([SLOTWIRE, "stream", "serve", "--http", "127.0.0.1:0", *arguments], capture_output=True, text=True,
+                                    timeout=TIMEOUT)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(reason, result.stderr)
+
     def test_no_server_is_told(self):
         result = self.run_once(f"http://127.0.0.1:{free_port()}/s", "--give-up", "2", expect=4)
         self.assertIn(b"refuses the connection", result.stderr)

@@ -1,6 +1,7 @@
 // `slotwire stream serve`: sessions over HTTP, whose streams become TCP connections to configured targets.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -129,11 +130,22 @@ StreamServe::StreamServe(const StreamServeOptions& options)
     : options_(options),
       memory_(static_cast<std::size_t>(options.stream_memory)),
       farewell_(loop_, [this] { loop_.stop(); }) {
-  for (const std::string& text : options.targets) targets_.push_back(parse_target(text));
+  for (const std::string& text : options.targets) {
+    Target target = parse_target(text);
+    if (target.name.empty()) throw CommandError(kExitUsage, "target '" + text + "' has an empty name before '='");
+    const bool twice =
+        std::any_of(targets_.begin(), targets_.end(), [&](const Target& other) { return other.name == target.name; });
+    if (twice) throw CommandError(kExitUsage, "two targets are named '" + target.name + "': clients reach one of them");
+    targets_.push_back(std::move(target));
+  }
   http::ServerOptions http;
   http.addresses = listen_addresses(options);
   http.paths = {options.path};
   http.tls = read_tls(options.tls);
+  if (!options.tls.ca.empty() && options.tls.certificate.empty()) {
+    throw CommandError(kExitUsage,
+                       "--ca asks clients for certificates, which needs HTTPS: give --certificate and --key");
+  }
   http.limits = options.limits;
   try {
     for (const std::string& text : options.trusted_proxies) http.trusted_proxies.push_back(http::Network::parse(text));

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -21,6 +23,13 @@ TcpAddress resolve(const std::string& text, bool passive) {
   }
   std::string host = text.substr(0, colon);
   const std::string port = text.substr(colon + 1);
+  // getaddrinfo() would take the remainder by 65536.
+  std::uint32_t number = 0;
+  const auto [end, error_of_port] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error_of_port != std::errc() || end != port.data() + port.size() || number > 65535 || (number == 0 && !passive)) {
+    throw CommandError(kExitUsage,
+                       "'" + text + "': port '" + port + "' is no number from " + (passive ? "0" : "1") + " to 65535");
+  }
   if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   if (passive && host == "*") host.clear();
   addrinfo hints{};
