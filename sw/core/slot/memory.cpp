@@ -59,7 +59,7 @@ Fd create_sealed_file(const std::string& name, std::size_t bytes) {
   if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes)); error != 0) {
     errno = error;
     fail("cannot reserve " + std::to_string(bytes) + " bytes of shared memory for '" + name +
-         "' (free memory, raise the container's memory limit, or lower memory.slot_memory)");
+         "' (free memory, or raise the container's memory limit)");
   }
   if (::fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) fail("cannot seal shared memory '" + name + "'");
   return file;

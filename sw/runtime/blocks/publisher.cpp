@@ -75,8 +75,13 @@ Publisher::Publisher(Region& region, const std::string& topic, const PublisherOp
   on_loan_.resize(pool_.bytes() / BlockPool::kUnitBytes);
   const std::size_t offset = block_offset(options);
   const std::size_t bytes = offset + pool_.bytes();
-  file_ = slot::create_sealed_file("slotwire-blocks", bytes);
-  mapping_ = slot::map_file(file_.get(), bytes, slot::Access::read_write);
+  try {
+    file_ = slot::create_sealed_file("slotwire-blocks", bytes);
+    mapping_ = slot::map_file(file_.get(), bytes, slot::Access::read_write);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::too_many_files_open) throw;
+    throw std::runtime_error(std::string(error.what()) + "; or give the publisher less memory for its blocks");
+  }
   blocks_ = mapping_.data() + offset;
   barrier_ = slot::heavy_barrier();
   ListHeader& list = header();

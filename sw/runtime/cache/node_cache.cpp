@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <stdexcept>
+#include <system_error>
 
 #include "core/cache/part.hpp"
 #include "runtime/blocks/meeting.hpp"
@@ -104,8 +105,14 @@ bool NodeCache::join(const std::string& prefix, const std::string& label) {
 
 void NodeCache::make(const std::string& label, std::size_t bytes) {
   bytes = std::clamp(bytes, kMinBytes, kMaxBytes) / kPage * kPage;
-  file_ = slot::create_sealed_file("slotwire-cache", bytes);
-  mapping_ = slot::map_file(file_.get(), bytes, slot::Access::read_write);
+  try {
+    file_ = slot::create_sealed_file("slotwire-cache", bytes);
+    mapping_ = slot::map_file(file_.get(), bytes, slot::Access::read_write);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::too_many_files_open) throw;
+    throw std::runtime_error(std::string(error.what()) +
+                             "; give the exchange cache fewer bytes by SLOTWIRE_CACHE_BYTES, or 0 for none");
+  }
   std::uint64_t seed = 0;
   if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = boot_time();
   Cache::format(std::span(mapping_.data(), bytes), seed, label);

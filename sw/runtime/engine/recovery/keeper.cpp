@@ -29,8 +29,9 @@ constexpr int kListenBacklog = 16;
 /// A keeper that ends just while it is asked is replaced; more than a few in a row means that keepers cannot live here.
 constexpr int kMaxAttempts = 4;
 constexpr int kLockRetryMs = 5;
-/// The keeper mostly answers within some microseconds: that is not worth a turn of the loop.
-constexpr int kPromptMs = 1;
+/// The keeper mostly answers within some microseconds, and within this time also on a busy machine: that is not worth
+/// undoing the request and trying it again.
+constexpr int kPromptMs = 10;
 
 [[noreturn]] void fail(const std::string& what, int error) {
   throw std::system_error(error, std::generic_category(), what);

@@ -49,7 +49,7 @@ class NodeInUse : public std::runtime_error {
 
 /// The connection to a node's keeper, and with it the right to be that node: one process has it at a time. It ends with
 /// the object or the process; the keeper then waits for the next one. One thread at a time. Calls wait for the keeper's
-/// answer, some microseconds, at most `timeout`; after serve_in() at most a millisecond, and the answer comes later.
+/// answer, some microseconds, at most `timeout`; after serve_in() at most some milliseconds, then it comes later.
 /// Only the end of its connection says that a keeper has gone.
 class Keeper final : public DescriptorStore {
  public:

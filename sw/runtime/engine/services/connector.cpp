@@ -100,19 +100,24 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
     std::rotate(where.nodes.begin(), where.nodes.begin() + static_cast<std::ptrdiff_t>(turn), where.nodes.end());
   }
   std::string down;
-  for (const std::string& node : where.nodes) {
-    if (node == own) {
-      if (spread && here()) return;
-      continue;
+  try {
+    for (const std::string& node : where.nodes) {
+      if (node == own) {
+        if (spread && here()) return;
+        continue;
+      }
+      const Peer* const peer = parts_.peers.find(node);
+      if (peer != nullptr && peer->usable())
+        return connect_there(session, *peer, request_id, request, in_order, out_order);
+      down += down.empty() ? "" : "; ";
+      down += peer == nullptr ? "there is no [[link]] to node '" + node + "'"
+                              : "the link to node '" + node + "' is down: " + peer->reason;
     }
-    const Peer* const peer = parts_.peers.find(node);
-    if (peer != nullptr && peer->usable())
-      return connect_there(session, *peer, request_id, request, in_order, out_order);
-    down += down.empty() ? "" : "; ";
-    down += peer == nullptr ? "there is no [[link]] to node '" + node + "'"
-                            : "the link to node '" + node + "' is down: " + peer->reason;
+    if (spread && here()) return;
+  } catch (const StoreLate&) {
+    if (spread) --turns_[service];  // it is tried again, so its turn is still to come
+    throw;
   }
-  if (spread && here()) return;
   if (!down.empty()) throw Refusal{"link_down", down};
   if (coming_back()) throw still_coming_back();
   throw Refusal{"no_service", where.nodes.empty() ? "no process here serves '" + service +

@@ -109,7 +109,8 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
     throw;
   } catch (const std::system_error& error) {
     undo();
-    throw Refusal{"no_memory", std::string(error.what()) + "; or lower memory.slot_memory"};
+    const bool of_files = error.code() == std::errc::too_many_files_open;
+    throw Refusal{"no_memory", std::string(error.what()) + (of_files ? "" : "; or lower memory.slot_memory")};
   } catch (const std::exception& error) {
     undo();
     throw Refusal{"no_memory", error.what()};
