@@ -38,6 +38,11 @@ class Engine(NodeTest):
         after = self.reload(config + '[[service]]\nname = "moved"\nnodes = ["right"]\n[wait]\nspin = "3us"\n')
         self.left.engine.wait_for("wait.spin changed .* from the next start", after)
         self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
+        # All of a file or nothing of it.
+        rule = '[[allow]]\naction = "serve"\nservice = "*"\nusers = ["no-such-user"]\n'
+        after = self.reload(config + '[[service]]\nname = "other"\nnodes = ["right"]\n' + rule)
+        self.left.engine.wait_for("configuration not reloaded, the old one stays: .*no-such-user", after)
+        self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
         after = self.reload(config + "[[service]\n")
         self.left.engine.wait_for("configuration not reloaded, the old one stays", after)
         self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")

@@ -117,14 +117,12 @@ void Engine::reload() {
   log_.note(log_file_.reopen());
   try {
     const Config read = load_config(config_.source);
-    const Result<void> reloaded = directory_->replace(read.services, read.directory);
-    if (reloaded.ok()) {
-      log_->info("[[service]] tables and the directory reloaded: {} services", directory_->size());
-    } else {
-      log_->error("[[service]] tables not reloaded, the old ones stay: {}", reloaded.error().text);
-    }
-    node_->use_rules(read);
-    log_->info("[[allow]] rules reloaded");
+    // All of it or nothing: rules of a file whose services are refused were not meant for the services that stay.
+    Policy rules = node_->rules_of(read);
+    if (const Result<void> replaced = directory_->replace(read.services, read.directory); !replaced)
+      throw std::runtime_error(replaced.error().text);
+    node_->use_rules(std::move(rules));
+    log_->info("[[service]] tables, the directory and [[allow]] rules reloaded: {} services", directory_->size());
     for (const std::string& change : changes_for_a_restart(config_, read))
       log_->warn("{} changed in {}: it is used from the next start of slotwired on", change, config_.source);
   } catch (const std::exception& error) {

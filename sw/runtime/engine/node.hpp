@@ -52,8 +52,10 @@ class Node final : private driver::CardListener {
   /// What is looked at about four times a second.
   void tick();
 
-  /// Decides by these rules from now on; connections that there are stay. Throws ConfigError.
-  void use_rules(const Config& config) { *policy_ = Policy(config, own_uid_); }
+  /// Throws ConfigError naming each user and group that does not exist.
+  Policy rules_of(const Config& config) const { return Policy(config, own_uid_); }
+  /// Decides by these rules from now on; connections that there are stay.
+  void use_rules(Policy rules) { *policy_ = std::move(rules); }
 
   ProcessHub& hub() { return *hub_; }
   driver::Card& card() { return card_->card(); }
