@@ -101,5 +101,10 @@ function(slotwire_quick)
     find_package(GTest REQUIRED)
     slotwire_quick_base(test)
   endif()
+  # engine-mutants brings its own objects of these and takes the others from the library.
+  set(engine ${PROJECT_SOURCE_DIR}/sw/runtime/engine)
+  set_source_files_properties(${engine}/services/connector.cpp ${engine}/peers/peer_table.cpp
+                              ${engine}/sessions/session_table.cpp ${engine}/slots/slot_table.cpp
+                              TARGET_DIRECTORY slotwire_engine PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   _slotwire_quick_directory(${PROJECT_SOURCE_DIR})
 endfunction()

@@ -62,6 +62,11 @@ class Capture(NodeTest):
         self.assertIn("another capture", result.stderr)
         self.assertEqual(first.stop(), 0)
 
+    def test_one_that_has_ended_makes_room_though_no_frame_comes(self):
+        self.right.kill()  # nothing is sent any more but what the carrier tries
+        for _ in range(3):
+            run(["capture", "-w", "/dev/null", "-d", "1ms"], self.left)
+
     def test_the_end_of_slotwired_ends_it(self):
         file = os.path.join(self.directory, "trace.pcapng")
         capture = self.start(["capture", "-w", file], self.left)

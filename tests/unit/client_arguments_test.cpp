@@ -1,6 +1,7 @@
 // What the C ABI says to arguments that cannot be: it says so, and touches nothing.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <string_view>
 #include <thread>
@@ -100,6 +101,32 @@ TEST_F(Arguments, WithoutAHandleAreRefused) {
   sw_connection_close(nullptr);
   sw_service_close(nullptr);
   sw_close(nullptr);
+}
+
+TEST_F(Arguments, ThatDoNotFitAreRefused) {
+  sw_connection* const c = connect();
+  // A message that could never be given back is not taken from the ring.
+  sw_message message{};
+  all_are(SW_INVALID, "SW_INIT",
+          {{"receive", [&] { return sw_receive(c, 0, &message); }},
+           {"call", [&] { return sw_call(c, 1, "x", 1, 0, &message); }},
+           {"call_answer", [&] { return sw_call_answer(c, 1, 0, &message); }},
+           {"call_cached", [&] { return sw_call_cached(c, 1, "k", 1, "x", 1, 0, &message); }}});
+  const std::array<sw_buffer, 2> batch{{{"x", 1}, {nullptr, 1}}};
+  std::size_t sent = 0;
+  all_are(SW_INVALID, "NULL", {{"send_batch", [&] { return sw_send_batch(c, batch.data(), batch.size(), &sent); }}});
+  sw_options options;
+  SW_INIT(options);
+  options.socket = "/nonexistent";
+  options.background = 1;
+  sw_context* other = nullptr;
+  ASSERT_EQ(sw_open(&options, &other), SW_OK) << sw_last_error();
+  sw_poller* poller = nullptr;
+  ASSERT_EQ(sw_poller_create(other, &poller), SW_OK) << sw_last_error();
+  all_are(SW_INVALID, "another context",
+          {{"poller add", [&] { return sw_poller_add(poller, c, SW_READABLE, nullptr); }}});
+  sw_poller_destroy(poller);
+  sw_close(other);
 }
 
 TEST_F(Arguments, OfAnotherThreadAreRefused) {

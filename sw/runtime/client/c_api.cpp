@@ -84,6 +84,23 @@ const void* needed_for(const void* data, std::size_t length) {
   return length == 0 ? static_cast<const void*>("") : data;
 }
 
+/// A message that is handed to the caller has its owner in it, or it could never be given back.
+template <typename Take>
+int taken(const sw_connection* connection, sw_message* out, Take&& take, const void* needed = "",
+          const void* needed_too = "") {
+  return guarded(
+      context_of(connection),
+      [&] {
+        if (out->size < offsetof(sw_message, owner) + sizeof out->owner)
+          return Failure{SW_INVALID, "the sw_message has no size: SW_INIT(message) before its first use"};
+        sw_message message{};
+        Failure failure = take(message);
+        to_caller(message, out);
+        return failure;
+      },
+      out, needed, needed_too);
+}
+
 /// Hands out what `lend` (Failure(std::span<std::byte>& place)) lends.
 template <typename Lend>
 int lent(const sw_connection* connection, sw_loan* out, Lend&& lend) {
@@ -334,6 +351,9 @@ int sw_send_batch(sw_connection* connection, const sw_buffer* messages, size_t c
   return guarded(
       context_of(connection),
       [&] {
+        for (std::size_t i = 0; i < count; ++i) {
+          if (messages[i].data == nullptr && messages[i].length != 0) return null_pointer();
+        }
         return connection->end->send_batch({messages, count}, *sent);
       },
       needed_for(messages, count), sent);
@@ -342,15 +362,8 @@ int sw_send_batch(sw_connection* connection, const sw_buffer* messages, size_t c
 int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_message* out) {
   if (may_hurry(connection) && out != nullptr && out->size == sizeof *out && connection->end->receive_now(*out))
     return SW_OK;
-  return guarded(
-      context_of(connection),
-      [&] {
-        sw_message message{};
-        Failure failure = connection->end->receive(Deadline(timeout), message);
-        to_caller(message, out);
-        return failure;
-      },
-      out);
+  return taken(connection, out,
+               [&](sw_message& message) { return connection->end->receive(Deadline(timeout), message); });
 }
 
 int sw_receive_batch(sw_connection* connection, sw_message* messages, size_t count, size_t* received) {
@@ -386,29 +399,23 @@ void sw_release(sw_connection* connection, sw_message* message) {
 
 int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
             sw_message* reply) {
-  return guarded(
-      context_of(connection),
-      [&] {
-        sw_message message{};
-        Failure failure = connection->end->call(method, bytes(data, length), Deadline(timeout), message);
-        to_caller(message, reply);
-        return failure;
+  return taken(
+      connection, reply,
+      [&](sw_message& message) {
+        return connection->end->call(method, bytes(data, length), Deadline(timeout), message);
       },
-      needed_for(data, length), reply);
+      needed_for(data, length));
 }
 
 int sw_call_cached(sw_connection* connection, uint16_t method, const void* key, size_t key_length, const void* data,
                    size_t length, sw_timeout_ms timeout, sw_message* reply) {
-  return guarded(
-      context_of(connection),
-      [&] {
-        sw_message message{};
-        Failure failure = connection->end->call_cached(method, bytes(key, key_length), bytes(data, length),
-                                                       Deadline(timeout), message);
-        to_caller(message, reply);
-        return failure;
+  return taken(
+      connection, reply,
+      [&](sw_message& message) {
+        return connection->end->call_cached(method, bytes(key, key_length), bytes(data, length), Deadline(timeout),
+                                            message);
       },
-      needed_for(key, key_length), needed_for(data, length), reply);
+      needed_for(key, key_length), needed_for(data, length));
 }
 
 int sw_start_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
@@ -420,15 +427,8 @@ int sw_start_call(sw_connection* connection, uint16_t method, const void* data, 
 }
 
 int sw_call_answer(sw_connection* connection, uint32_t id, sw_timeout_ms timeout, sw_message* reply) {
-  return guarded(
-      context_of(connection),
-      [&] {
-        sw_message message{};
-        Failure failure = connection->end->answer_of(id, Deadline(timeout), message);
-        to_caller(message, reply);
-        return failure;
-      },
-      reply);
+  return taken(connection, reply,
+               [&](sw_message& message) { return connection->end->answer_of(id, Deadline(timeout), message); });
 }
 
 int sw_cancel_call(sw_connection* connection, uint32_t id) {
@@ -562,7 +562,13 @@ void sw_poller_destroy(sw_poller* poller) {
 
 int sw_poller_add(sw_poller* poller, sw_connection* connection, int what, void* token) {
   return guarded(
-      context_of(connection), [&] { return poller->add(*connection, what, token); }, poller);
+      context_of(connection),
+      [&] {
+        if (&poller->context() != context_of(connection))
+          return Failure{SW_INVALID, "the connection is of another context than the poller"};
+        return poller->add(*connection, what, token);
+      },
+      poller);
 }
 
 int sw_poller_set(sw_poller* poller, sw_connection* connection, int what) {

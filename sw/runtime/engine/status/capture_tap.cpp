@@ -1,5 +1,6 @@
 #include "runtime/engine/status/capture_tap.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -18,6 +19,12 @@ CaptureTap::CaptureTap(slot::Fd socket, std::optional<std::uint16_t> link, std::
 
 CaptureTap::~CaptureTap() {
   control::Closer::of_process().close(std::move(socket_));
+}
+
+bool CaptureTap::closed() const {
+  if (closed_.load(std::memory_order_relaxed)) return true;
+  pollfd look{socket_.get(), 0, 0};
+  return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 void CaptureTap::on_frame(bool outgoing, std::uint16_t link, std::span<const std::byte> header,

@@ -36,8 +36,8 @@ class CaptureTap final : public driver::FrameTap {
 
   void on_frame(bool outgoing, std::uint16_t link, std::span<const std::byte> header,
                 std::span<const std::byte> payload) override;
-  /// The receiver has gone.
-  bool closed() const { return closed_.load(std::memory_order_relaxed); }
+  /// The receiver has gone; known also when no frame came since.
+  bool closed() const;
   /// Frames that the receiver's socket took.
   std::uint64_t sent() const { return sent_.load(std::memory_order_relaxed); }
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
