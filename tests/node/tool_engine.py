@@ -94,6 +94,20 @@ class SlowKeeper(NodeTest):
             pass  # the test has a time limit
 
 
+class GoneKeeper(NodeTest):
+    def test_the_end_of_the_keeper_is_told_and_what_runs_goes_on(self):
+        self.serve(["echo", "--echo"], self.right)
+        bench = self.start(["bench", "echo", "-d", "60s", "-i", "20ms"], self.left)
+        bench.wait_for("calls/s")
+        for pid in keepers(self.left):
+            os.kill(pid, signal.SIGKILL)
+        self.left.engine.wait_for("the keeper .* has ended: what there is goes on")
+        lines = bench.count("calls/s")
+        while bench.count("calls/s") < lines + 3:
+            self.assertIsNone(bench.process.poll(), bench.output())
+        self.assertIn("the keeper is gone", run(["call", "echo", "x"], self.left, expect=None).stderr)
+
+
 class Spread(NodeTest):
     """Connections to a service of several nodes."""
     services = {"left": [], "right": []}

@@ -80,7 +80,12 @@ void Engine::open(const NodeSize& size) {
       .tls = tls_,
       .random = [device = std::make_shared<std::random_device>()] { return static_cast<std::uint32_t>((*device)()); },
       .make_card = {}});
-  keeper_->serve_in(reactor_);
+  keeper_->serve_in(reactor_, [this](pid_t pid) {
+    log_->error(
+        "the keeper (slotwire-keeper, pid {}) has ended: what there is goes on, but new sessions and connections are "
+        "refused, and slots would not outlive this slotwired; restart it",
+        pid);
+  });
   node_->start();
   control_socket_ = std::make_unique<ControlSocket>(config_, reactor_, log_, node_->hub());
   log_->info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,

@@ -244,7 +244,8 @@ std::vector<Keeper::Entry> Keeper::take_kept() {
   return entries;
 }
 
-void Keeper::serve_in(EventLoop& loop) {
+void Keeper::serve_in(EventLoop& loop, std::function<void(pid_t)> gone) {
+  on_gone_ = std::move(gone);
   for (Drawer& drawer : drawers_) {
     if (drawer.socket) loop.add(drawer.socket.get(), EPOLLIN, [this, &drawer](std::uint32_t) { take_late(drawer); });
   }
@@ -266,6 +267,7 @@ void Keeper::lose(Drawer& drawer) {
   drawer.socket.reset();
   drawer.asked.reset();
   drawer.to_remove.clear();
+  if (loop_ != nullptr && on_gone_) on_gone_(drawer.pid);
 }
 
 Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {

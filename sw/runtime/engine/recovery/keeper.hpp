@@ -71,7 +71,9 @@ class Keeper final : public DescriptorStore {
 
   /// From now on no call blocks for long: answers that are late are taken from the loop. The keeper stays where it is,
   /// and the loop outlives it. Throws std::system_error when its connection cannot be watched.
-  void serve_in(EventLoop& loop);
+  /// `gone` is called, once for each of the keeper's processes, when that has ended or its connection is of no use any
+  /// more.
+  void serve_in(EventLoop& loop, std::function<void(pid_t)> gone = {});
   bool ready() const override;
   void on_ready(std::function<void()> again) override { on_ready_ = std::move(again); }
 
@@ -133,6 +135,7 @@ class Keeper final : public DescriptorStore {
   std::vector<std::uint64_t> kept_;
   EventLoop* loop_ = nullptr;  ///< after serve_in()
   std::function<void()> on_ready_{};
+  std::function<void(pid_t)> on_gone_{};
 };
 
 }  // namespace slotwire::engine
