@@ -15,8 +15,6 @@ endforeach()
 foreach(warning array-bounds restrict stringop-overflow stringop-overread)
   add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-${warning}>)
 endforeach()
-# A target whose libraries bring flags that the precompiled headers do not have reads the headers themselves.
-add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-error=invalid-pch>)
 
 # _slotwire_quick_kind(target variable): which precompiled headers fit a target's flags; empty: none.
 function(_slotwire_quick_kind target variable)
@@ -35,8 +33,8 @@ function(_slotwire_quick_kind target variable)
   if(type STREQUAL "EXECUTABLE")
     if(libraries MATCHES "GTest::")
       set(kind test)
-    elseif(directory MATCHES "/sw(/|$)")
-      return()
+    elseif(directory MATCHES "/(sw|bench)(/|$)")
+      return()  # libraries of benchmarks bring flags that the precompiled headers do not have
     else()
       set(kind program)
     endif()
