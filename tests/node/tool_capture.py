@@ -66,6 +66,7 @@ class Capture(NodeTest):
         self.right.kill()  # nothing is sent any more but what the carrier tries
         for _ in range(3):
             run(["capture", "-w", "/dev/null", "-d", "1ms"], self.left)
+        self.right.start()
 
     def test_the_end_of_slotwired_ends_it(self):
         file = os.path.join(self.directory, "trace.pcapng")

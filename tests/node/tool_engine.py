@@ -106,6 +106,10 @@ class GoneKeeper(NodeTest):
         while bench.count("calls/s") < lines + 3:
             self.assertIsNone(bench.process.poll(), bench.output())
         self.assertIn("the keeper is gone", run(["call", "echo", "x"], self.left, expect=None).stderr)
+        bench.stop()
+        self.left.stop()
+        self.left.start()
+        self.assertEqual(run(["call", "echo", "x"], self.left).stdout, "x")
 
 
 class Spread(NodeTest):
