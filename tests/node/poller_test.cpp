@@ -90,7 +90,13 @@ TEST_P(Polling, TellsOfEndsAndOfNewConnections) {
   Result<Poller> poller = Poller::create(*server_);
   ASSERT_TRUE(poller);
   for (Connection& connection : servers_) ASSERT_TRUE(poller->add(connection, Interest::readable, &connection));
-  ASSERT_EQ(poller->wait(30ms).status(), Status::timed_out);
+  // What the context was told while it accepted these is told once more, and then no more.
+  Result<std::span<const Ready>> quiet = poller->wait(30ms);
+  if (quiet) {
+    EXPECT_TRUE(quiet->empty());
+    quiet = poller->wait(30ms);
+  }
+  ASSERT_EQ(quiet.status(), Status::timed_out);
   clients_[1].close();
   bool told = false;
   while (!told) {
