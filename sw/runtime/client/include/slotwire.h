@@ -312,8 +312,8 @@ SW_API void sw_release_batch(sw_connection* connection, sw_message* messages, si
 /* Calls `method` (0 to 65534; 65535 is the library's ping): sends a request and waits for its answer. The timeout is
  * for both, and the server is told what is left of it (4000 s at most). Messages that arrive meanwhile are kept for
  * sw_receive(), up to 4096 and up to sw_options.max_message bytes; the others stay in the ring. After SW_TIMED_OUT,
- * SW_CANCELLED, SW_LINK_DOWN, SW_ENGINE_GONE or SW_BUSY the peer is told (SW_CANCEL) if the request was sent, and a late
- * answer is discarded. SW_OK and SW_REMOTE_ERROR: *reply is the answer, or the server's code and text; release it.
+ * SW_CANCELLED, SW_LINK_DOWN, SW_ENGINE_GONE or SW_BUSY the peer is told (SW_CANCEL) if the request was sent, and a
+ * late answer is discarded. SW_OK and SW_REMOTE_ERROR: *reply is the answer, or the server's code and text; release it.
  * SW_BUSY: a call or a loan is under way, or that much waits for sw_receive(). Otherwise as sw_send(). */
 SW_API int sw_call(sw_connection* connection, uint16_t method, const void* data, size_t length, sw_timeout_ms timeout,
                    sw_message* reply);
