@@ -102,8 +102,21 @@ def check_page(name: str, text: str) -> list[str]:
     return problems
 
 
+PUBLIC_HEADERS = "sw/runtime/client/include"
+MANUAL_PAGE = "packaging/man/libslotwire.3"
+
+
+def check_manual_page(root: Path) -> list[str]:
+    """The manual page of the library names every function of its C headers."""
+    declared = {function for header in sorted((root / PUBLIC_HEADERS).glob("*.h"))
+                for function in re.findall(r"^SW_API\b[^;(]*?\b(sw_\w+)\(", header.read_text(encoding="utf-8"), re.M)}
+    page = root / MANUAL_PAGE
+    named = set(re.findall(r"\bsw_\w+", page.read_text(encoding="utf-8"))) if page.exists() else set()
+    return [f"{MANUAL_PAGE}: does not name {function}()" for function in sorted(declared - named)]
+
+
 def check(root: Path) -> list[str]:
-    problems = []
+    problems = check_manual_page(root)
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
     if listed.returncode == 0:
         files = [root / name for name in listed.stdout.splitlines()]

@@ -37,6 +37,9 @@ class House(unittest.TestCase):
         self.assertIn("prose of", self.broken("docs/x.md", long + "\n")[0])
         self.assertEqual(self.broken("docs/x.md", "| " + long + "|\n\n```\n" + long + "\n```\n"), [])
 
+    def test_a_function_that_the_manual_page_does_not_name_is_found(self):
+        self.assertIn("does not name sw_new()", self.broken("sw/runtime/client/include/x.h", "#pragma once\nSW_API int sw_new(void);\n")[0])
+
     def test_an_unknown_part_is_found(self):
         self.assertIn("does not know", self.broken("sw/runtime/attic/x.cpp", "\n")[0])
 

@@ -262,8 +262,10 @@ class Directives(WebTest):
 
     def test_store(self):
         self.backend(each_request(lambda stream, request: answer(stream, body="stored " + request.target)))
-        nginx = self.nginx("slotwire_pass web; slotwire_store %DIR%/store$uri; slotwire_store_access user:rw;")
-        self.assertEqual(self.get(nginx, "/kept")[2], b"stored /kept")
+        nginx = self.nginx("slotwire_pass web; slotwire_store %DIR%/store$uri; slotwire_store_access user:rw;", server="location /next { return 200; }")
+        client = self.client(nginx)
+        self.assertEqual(client.get("/kept")[2], b"stored /kept")
+        client.get("/next")  # answered when nginx is through with the request before it: the file has its name since
         with open(os.path.join(nginx.directory, "store", "kept")) as file:
             self.assertEqual(file.read(), "stored /kept")
 
