@@ -115,6 +115,22 @@ def check_manual_page(root: Path) -> list[str]:
     return [f"{MANUAL_PAGE}: does not name {function}()" for function in sorted(declared - named)]
 
 
+QUOTED = re.compile(r'"(?P<heading>[^"]{3,80})" in docs/(?P<page>[\w-]+\.md)|docs/(?P<page2>[\w-]+\.md), "(?P<heading2>[^"]{3,80})"')
+
+
+def check_headings(name: str, text: str, root: Path) -> list[str]:
+    """A comment that names a section of a page by its heading, or by how that begins, names one that is there."""
+    problems = []
+    flat = re.sub(r"\s*\n\s*(///?<?|#|\*)?\s*", " ", text) if "docs/" in text else ""
+    for found in QUOTED.finditer(flat):
+        page, heading = found["page"] or found["page2"], found["heading"] or found["heading2"]
+        path = root / "docs" / page
+        headings = re.findall(r"^#+ +(.*)$", path.read_text(encoding="utf-8"), re.M) if path.exists() else []
+        if not any(there.lower().startswith(heading.lower()) for there in headings):
+            problems.append(f"{name}: docs/{page} has no section '{heading}'")
+    return problems
+
+
 def check(root: Path) -> list[str]:
     problems = check_manual_page(root)
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
@@ -136,6 +152,7 @@ def check(root: Path) -> list[str]:
             problems.append(f"{name}: 'using namespace' in a header")
         if text.count("\n") > MAX_LINES and "generated" not in text[:600].lower():
             problems.append(f"{name}: {text.count(chr(10))} lines; a file has one subject (at most {MAX_LINES} lines)")
+        problems += check_headings(str(name), text, root)
         part = part_of(path, root)
         if part is None:
             continue

@@ -40,6 +40,10 @@ class House(unittest.TestCase):
     def test_a_function_that_the_manual_page_does_not_name_is_found(self):
         self.assertIn("does not name sw_new()", self.broken("sw/runtime/client/include/x.h", "#pragma once\nSW_API int sw_new(void);\n")[0])
 
+    def test_a_section_that_is_not_there_is_found(self):
+        self.assertIn("no section 'The end'", self.broken("sw/driver/x.cpp", '// As said by "The end" in\n// docs/x.md.\n')[0])
+        self.assertIn("no section 'The end'", self.broken("sw/driver/x.cpp", '// See docs/x.md, "The end".\n')[0])
+
     def test_an_unknown_part_is_found(self):
         self.assertIn("does not know", self.broken("sw/runtime/attic/x.cpp", "\n")[0])
 

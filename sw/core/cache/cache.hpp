@@ -1,4 +1,4 @@
-// The exchange cache: replies by service and key, in memory that any number of processes share ("The cache" in
+// The exchange cache: replies by service and key, in memory that any number of processes share ("Layout" in
 // docs/cache.md).
 //
 // A cache is split into shards. Each has a log, a ring of items that are never changed once they are visible, and an

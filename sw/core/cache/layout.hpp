@@ -47,7 +47,7 @@ struct alignas(64) Service {
   std::array<Counters, kStripes> counters;
 };
 
-/// A call that is on its way for a key ("One request for many" in docs/cache.md).
+/// A call that is on its way for a key ("What is guaranteed" in docs/cache.md).
 struct alignas(64) Flight {
   Word claim;     ///< 0: free; else a tag of the key (24 bits), and 40 bits of its Owner
   Word deadline;  ///< when others stop waiting: milliseconds (40 bits), and whose deadline it is; 0: not known yet

@@ -26,7 +26,7 @@ class ToolError : public std::runtime_error {
   ToolError(Kind kind, const std::string& text, std::string code = "")
       : std::runtime_error(text), kind_(kind), code_(std::move(code)) {}
   Kind kind() const { return kind_; }
-  /// Of docs/control.md, "Error codes".
+  /// Of docs/control.md, "Process and engine".
   const std::string& code() const { return code_; }
 
  private:
