@@ -14,9 +14,9 @@ std::uint64_t control_time(std::uint64_t look_us, bool busy) {
   constexpr std::uint64_t kSecond = 1'000'000;
   while (now < kSecond) {
     now += 1;
-    if (!share.is_due(now, busy)) continue;
-    share.looked(now, now + look_us);
+    if (share.due(now, busy) != ControlShare::Look::all) continue;
     now += look_us;
+    share.looked(now, look_us);
     looking += look_us;
   }
   return looking;
@@ -35,22 +35,38 @@ TEST(ControlShare, IsNotHeldBackWithoutLines) {
 
 TEST(ControlShare, ALookThatTookVeryLongIsNotHeldAgainstItForLong) {
   ControlShare share;
-  share.looked(1'000, 9'000'000);
+  share.looked(9'000'000, 8'999'000);
   bool due = false;
   for (std::uint64_t now = 9'000'000; now <= 9'000'000 + ControlShare::kLongestPauseUs; now += 10) {
-    due = share.is_due(now, true);
+    due = share.due(now, true) == ControlShare::Look::all;
   }
   EXPECT_TRUE(due);
 }
 
+/// A caller with one call under way: the thread is idle for most of the time and would sleep at once.
+TEST(ControlShare, IsHeldBackInASleepBetweenTwoFramesToo) {
+  ControlShare share;
+  EXPECT_EQ(share.pause_us(500), 0U) << "nothing was looked at yet";
+  share.looked(1'000, 200);
+  EXPECT_EQ(share.pause_us(1'010), 0U) << "no lines flow";
+  EXPECT_EQ(share.due(1'010, true), ControlShare::Look::urgent) << "kicks do not wait for the end of the pause";
+  share.glanced(1'010);
+  EXPECT_EQ(share.due(1'020, false), ControlShare::Look::none);
+  EXPECT_EQ(share.pause_us(1'020), 580U);
+  EXPECT_EQ(share.pause_us(1'599), 1U);
+  EXPECT_EQ(share.pause_us(1'600), 0U);
+  share.looked(1'700, 100);
+  EXPECT_EQ(share.pause_us(1'701), 0U) << "no lines since that look";
+}
+
 TEST(ControlShare, QuickLooksComeAfterManyPollsOrSomeTime) {
   ControlShare share;
-  share.looked(1'000, 1'001);
-  EXPECT_FALSE(share.is_due(1'010, true));
-  EXPECT_TRUE(share.is_due(1'000 + ControlShare::kLookUs, true));
-  share.looked(2'000, 2'001);
+  share.looked(1'001, 1);
+  EXPECT_EQ(share.due(1'010, true), ControlShare::Look::none);
+  EXPECT_EQ(share.due(1'000 + ControlShare::kLookUs, true), ControlShare::Look::all);
+  share.looked(2'001, 1);
   std::uint32_t polls = 1;
-  while (!share.is_due(2'010, true)) ++polls;
+  while (share.due(2'010, true) == ControlShare::Look::none) ++polls;
   EXPECT_EQ(polls, ControlShare::kPollsPerLook);
 }
 

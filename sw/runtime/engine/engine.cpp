@@ -3,6 +3,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -159,9 +160,14 @@ struct Engine::Loop {
     return busy;
   }
   bool look_around() {
-    if (!share.is_due(now, busy)) return false;
+    const ControlShare::Look look = share.due(now, busy);
+    if (look == ControlShare::Look::none) return false;
+    if (look == ControlShare::Look::urgent) {
+      share.glanced(now);
+      return engine.reactor_.run_urgent(0);
+    }
     const bool any = engine.reactor_.run(0);
-    share.looked(now, monotonic_us());
+    share.looked(monotonic_us(), engine.reactor_.spent_us());
     return any;
   }
   bool prepare_sleep() const { return engine.node_->card().prepare_sleep(); }
@@ -173,11 +179,16 @@ struct Engine::Loop {
   void awake() const { engine.node_->card().awake(monotonic_us()); }
   void sleep() {
     driver::Card& card = engine.node_->card();
-    const std::uint32_t timer = card.timer_us(monotonic_us());
+    const std::uint64_t begin = monotonic_us();
+    const std::uint32_t timer = card.timer_us(begin);
     ++engine.node_->sleeps();
-    engine.reactor_.run(timer == pipeline::Pipeline::kNoTimer ? std::nullopt : std::optional<std::uint64_t>(timer));
-    if (engine.reactor_.has_more()) return;
-    share.slept(monotonic_us());
+    if (const std::uint64_t pause = share.pause_us(begin); pause != 0) {
+      engine.reactor_.run_urgent(std::min<std::uint64_t>(pause, timer));
+    } else {
+      engine.reactor_.run(timer == pipeline::Pipeline::kNoTimer ? std::nullopt : std::optional<std::uint64_t>(timer));
+      share.looked(monotonic_us(), engine.reactor_.spent_us());
+      if (engine.reactor_.has_more()) return;
+    }
     if (!engine.reactor_.woken()) card.skip_carriers();
   }
 };

@@ -7,7 +7,9 @@ namespace slotwire::engine {
 
 /// Says after each poll of the card whether the reactor is to be looked at. It is looked at after a number of polls or
 /// some time; and while lines flow, a look that took long is followed by a pause, so that control takes a quarter of
-/// the thread at most, however many requests and messages wait. Without lines there is no pause.
+/// the thread at most, however many requests and messages wait. Without lines there is no pause. A thread that sleeps
+/// in a pause is woken by lines alone: a caller that has one call under way leaves the thread idle between two frames,
+/// and what waits would fill each of these gaps and make the next frame late.
 class ControlShare {
  public:
   static constexpr std::uint32_t kPollsPerLook = 64;
@@ -15,26 +17,36 @@ class ControlShare {
   /// The pause, in times of what the look took.
   static constexpr std::uint64_t kLinesToControl = 3;
   /// No pause is longer: a look may have taken long since the thread had no processor.
-  static constexpr std::uint64_t kLongestPauseUs = 1000;
+  static constexpr std::uint64_t kLongestPauseUs = 3000;
+
+  /// What is to be looked at now.
+  enum class Look : std::uint8_t {
+    none,
+    urgent,  ///< what tells that lines wait, and nothing else: control pauses
+    all,
+  };
 
   /// The card was polled at `now_us`; `busy`: lines moved.
-  bool is_due(std::uint64_t now_us, bool busy) {
+  Look due(std::uint64_t now_us, bool busy) {
     lines_flow_ = lines_flow_ || busy;
-    if (++polls_ < kPollsPerLook && now_us - looked_us_ < kLookUs) return false;
-    return !lines_flow_ || now_us >= pause_until_us_;
+    if (++polls_ < kPollsPerLook && now_us - looked_us_ < kLookUs) return Look::none;
+    return pause_us(now_us) == 0 ? Look::all : Look::urgent;
   }
-  /// The reactor was looked at.
-  void looked(std::uint64_t begin_us, std::uint64_t end_us) {
+  /// What is urgent was looked at until `now_us`.
+  void glanced(std::uint64_t now_us) {
     polls_ = 0;
-    lines_flow_ = false;
-    looked_us_ = begin_us;
-    pause_until_us_ = end_us + std::min(kLinesToControl * (end_us - begin_us), kLongestPauseUs);
-  }
-  /// The thread slept in the reactor until `now_us`, and the reactor has called all that was ready.
-  void slept(std::uint64_t now_us) {
-    polls_ = 0;
-    lines_flow_ = false;
     looked_us_ = now_us;
+  }
+  /// Everything was looked at until `end_us`, and handlers were called for `spent_us`; the thread may have slept
+  /// before.
+  void looked(std::uint64_t end_us, std::uint64_t spent_us) {
+    glanced(end_us - spent_us);
+    lines_flow_ = false;
+    pause_until_us_ = end_us + std::min(kLinesToControl * spent_us, kLongestPauseUs);
+  }
+  /// What is left of the pause, in microseconds; 0: control may be looked at, and the thread may sleep until it comes.
+  std::uint64_t pause_us(std::uint64_t now_us) const {
+    return lines_flow_ && now_us < pause_until_us_ ? pause_until_us_ - now_us : 0;
   }
 
  private:

@@ -29,6 +29,11 @@ class EventLoop {
   virtual void add_waker(int fd) {
     add(fd, EPOLLIN, [](std::uint32_t) {});
   }
+  /// Calls `handler` when `fd` is readable, before the handlers of add() and however many of these wait: for what tells
+  /// that lines wait. The handler takes microseconds at most, since nothing limits what is urgent.
+  virtual void add_urgent(int fd, std::function<void()> handler) {
+    add(fd, EPOLLIN, [call = std::move(handler)](std::uint32_t) { call(); });
+  }
   virtual void modify(int fd, std::uint32_t events) = 0;
   /// Does nothing when the descriptor is not there.
   virtual void remove(int fd) = 0;

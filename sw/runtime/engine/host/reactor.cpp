@@ -17,6 +17,10 @@ std::uint64_t read_us(clockid_t clock) {
   return (static_cast<std::uint64_t>(now.tv_sec) * 1'000'000) + (static_cast<std::uint64_t>(now.tv_nsec) / 1000);
 }
 
+timespec time_of(std::uint64_t us) {
+  return {static_cast<time_t>(us / 1'000'000), static_cast<long>(us % 1'000'000) * 1000};
+}
+
 }  // namespace
 
 std::uint64_t monotonic_us() {
@@ -27,8 +31,8 @@ std::uint64_t Reactor::used_us() const {
   return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
-Reactor::Reactor() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-  if (!epoll_) throw std::system_error(errno, std::generic_category(), "cannot create an epoll descriptor");
+Reactor::Reactor() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), urgent_(::epoll_create1(EPOLL_CLOEXEC)) {
+  if (!epoll_ || !urgent_) throw std::system_error(errno, std::generic_category(), "cannot create an epoll descriptor");
 }
 
 void Reactor::add(int fd, std::uint32_t events, Handler handler) {
@@ -40,12 +44,30 @@ void Reactor::add(int fd, std::uint32_t events, Handler handler) {
     throw std::system_error(errno, std::generic_category(), "cannot watch a descriptor");
   }
   watches_[fd] = {id, events};
-  handlers_[id] = std::make_shared<Handler>(std::move(handler));
+  handlers_[id] = std::make_shared<Handlers>(Handlers{std::move(handler), {}, false});
+}
+
+void Reactor::watch_urgent(int fd, std::function<void()> handler) {
+  add(fd, EPOLLIN, {});
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = last_id_;
+  if (::epoll_ctl(urgent_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    const int error = errno;
+    remove(fd);
+    throw std::system_error(error, std::generic_category(), "cannot watch a descriptor");
+  }
+  Handlers& handlers = *handlers_[last_id_];
+  handlers.urgent = std::move(handler);
+  handlers.is_urgent = true;
 }
 
 void Reactor::add_waker(int fd) {
-  add(fd, EPOLLIN, {});
-  handlers_[last_id_] = nullptr;
+  watch_urgent(fd, {});
+}
+
+void Reactor::add_urgent(int fd, std::function<void()> handler) {
+  watch_urgent(fd, std::move(handler));
 }
 
 void Reactor::modify(int fd, std::uint32_t events) {
@@ -62,6 +84,7 @@ void Reactor::remove(int fd) {
   const auto found = watches_.find(fd);
   if (found == watches_.end()) return;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  if (handlers_[found->second.id]->is_urgent) ::epoll_ctl(urgent_.get(), EPOLL_CTL_DEL, fd, nullptr);
   handlers_.erase(found->second.id);
   watches_.erase(found);
 }
@@ -94,18 +117,46 @@ bool Reactor::dispatch() {
     fetched_.pop_back();
     const auto found = handlers_.find(id);
     if (found == handlers_.end()) continue;  // removed by a handler before it
-    const std::shared_ptr<Handler> handler = found->second;
-    if (handler == nullptr) continue;
-    (*handler)(events);
+    const std::shared_ptr<Handlers> handlers = found->second;
+    handlers->handler(events);
     if (monotonic_us() >= end) break;
   }
   return any;
 }
 
+bool Reactor::call_if_urgent(std::uint64_t id) {
+  const auto found = handlers_.find(id);
+  if (found == handlers_.end() || !found->second->is_urgent) return false;
+  const std::shared_ptr<Handlers> handlers = found->second;
+  if (handlers->urgent) {
+    handlers->urgent();
+  } else {
+    woken_ = true;
+  }
+  return true;
+}
+
+bool Reactor::run_urgent(std::uint64_t timeout_us) {
+  const timespec wait = time_of(timeout_us);
+  std::array<epoll_event, kEventsAtOnce> events;
+  const int n = ::epoll_pwait2(urgent_.get(), events.data(), static_cast<int>(events.size()), &wait, nullptr);
+  woken_ = n == static_cast<int>(events.size());  // there may be more of them
+  for (int i = 0; i < n; ++i) call_if_urgent(events[static_cast<std::size_t>(i)].data.u64);
+  return n > 0;
+}
+
+bool Reactor::call_handlers() {
+  const std::uint64_t begin = monotonic_us();
+  bool any = dispatch();
+  any = run_timers() || any;
+  spent_us_ = monotonic_us() - begin;
+  return any;
+}
+
 bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
   if (!fetched_.empty()) {
-    dispatch();
-    run_timers();
+    run_urgent(0);
+    call_handlers();
     return true;
   }
   if (!timers_.empty()) {
@@ -114,11 +165,7 @@ bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
     const std::uint64_t left = due > now ? due - now : 0;
     if (!timeout_us || left < *timeout_us) timeout_us = left;
   }
-  timespec wait{};
-  if (timeout_us) {
-    wait.tv_sec = static_cast<time_t>(*timeout_us / 1'000'000);
-    wait.tv_nsec = static_cast<long>(*timeout_us % 1'000'000) * 1000;
-  }
+  const timespec wait = time_of(timeout_us.value_or(0));
   std::array<epoll_event, kEventsAtOnce> events;
   const int n = ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()),
                                timeout_us ? &wait : nullptr, nullptr);
@@ -126,15 +173,13 @@ bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
   woken_ = n == static_cast<int>(events.size());  // there may be more of them
   for (int i = n - 1; i >= 0; --i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    const auto found = handlers_.find(event.data.u64);
-    if (found != handlers_.end() && found->second == nullptr) {
-      woken_ = any = true;
-      continue;
+    if (call_if_urgent(event.data.u64)) {
+      any = true;
+    } else {
+      fetched_.emplace_back(event.data.u64, event.events);
     }
-    fetched_.emplace_back(event.data.u64, event.events);
   }
-  any = dispatch() || any;
-  return run_timers() || any;
+  return call_handlers() || any;
 }
 
 }  // namespace slotwire::engine

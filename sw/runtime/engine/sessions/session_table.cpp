@@ -91,7 +91,7 @@ void SessionTable::show_to_card(Session& session) {
   parts_.card.add_session(session.index, *reinterpret_cast<slot::BellPage*>(session.bells.data()),
                           *reinterpret_cast<slot::PolledPage*>(session.polled.data()), session.kick.get());
   const std::uint32_t index = session.index;
-  parts_.loop.add(session.kick.get(), EPOLLIN, [this, index](std::uint32_t) { parts_.card.on_kick(index); });
+  parts_.loop.add_urgent(session.kick.get(), [this, index] { parts_.card.on_kick(index); });
 }
 
 Session& SessionTable::resume(const PeerCredentials& who, std::uint64_t id, std::string_view token) {
