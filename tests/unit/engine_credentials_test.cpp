@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,6 +91,40 @@ TEST(EngineCredentials, ManyGroupsAreAllSeen) {
   EXPECT_EQ(read(read_end.get(), &right, 1), 1);
   waitpid(child, nullptr, 0);
   EXPECT_EQ(right, 'y');
+}
+
+/// Its number may belong to another process by the time that anybody looks: what /proc says of it is nobody's.
+TEST(EngineCredentials, AProcessThatEndedBeforeItWasIdentifiedIsNobody) {
+  const Fd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socklen_t size = sizeof(sa_family_t);  // the kernel chooses a name
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  size = sizeof address;
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const int own = ::socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    _exit(::connect(own, reinterpret_cast<const sockaddr*>(&address), size));
+  }
+  const Fd caller(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  ASSERT_EQ(info.si_status, 0);
+  ASSERT_TRUE(process_start_time(child)) << "it has its number still";
+  int pidfd = -1;
+  socklen_t length = sizeof pidfd;
+  constexpr int kPeerPidFd = 77;  // SO_PEERPIDFD, which the C library does not know yet
+  if (::getsockopt(caller.get(), SOL_SOCKET, kPeerPidFd, &pidfd, &length) != 0) {
+    ::waitpid(child, nullptr, 0);
+    GTEST_SKIP() << "this kernel does not say which process connected (SO_PEERPIDFD, Linux 6.5)";
+  }
+  const Fd watch(pidfd);
+  const auto peer = peer_credentials(caller.get());
+  ::waitpid(child, nullptr, 0);
+  ASSERT_FALSE(peer.ok());
+  EXPECT_NE(peer.error().text.find("has ended before it was identified"), std::string::npos) << peer.error().text;
 }
 
 TEST(EngineCredentials, WhatIsNoUnixSocketHasNoPeer) {
