@@ -3,6 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
+#include <functional>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <vector>
+
 #include "unit/engine_rooms.hpp"
 
 namespace slotwire::engine {
@@ -14,10 +21,12 @@ struct Slow final : RequestHandler {
   void on_request(Client&, const control::RequestPacket&, std::vector<slot::Fd>&) override {
     ++served;
     timeline.advance(each_us);
+    if (act) act();
   }
   sim::Timeline& timeline;
   std::uint64_t each_us = 0;
   int served = 0;
+  std::function<void()> act{};
 };
 
 class Hub : public testing::Test {
@@ -63,6 +72,30 @@ TEST_F(Hub, AQuickRequestCostsWhatItsKindCosts) {
   rooms.loop.run();
   EXPECT_EQ(handler.served, 1);
   EXPECT_EQ(hub.clients(), 1U);
+}
+
+/// Whatever goes wrong in a request costs that request: its client gets an answer and may go on.
+TEST_F(Hub, ARequestThatThrowsCostsItself) {
+  const std::vector<std::function<void()>> throwing = {
+      [] { throw std::runtime_error("a fault"); },
+      [] { throw std::bad_alloc(); },
+      [] { throw std::system_error(EMFILE, std::generic_category(), "no descriptor"); },
+      [] {
+        throw control::Refusal{"quota", "no more of them"};
+      },
+  };
+  for (const auto& act : throwing) {
+    handler.act = act;
+    pipe->send(control::encode_request(7, control::Unserve{"x"}));
+    rooms.loop.run();
+    const std::optional<control::Packet> answer = pipe->receive();
+    ASSERT_TRUE(answer);
+    EXPECT_NE(answer->text.find("\"id\":7"), std::string::npos) << answer->text;
+    EXPECT_NE(answer->text.find("error"), std::string::npos) << answer->text;
+  }
+  EXPECT_EQ(handler.served, static_cast<int>(throwing.size()));
+  EXPECT_EQ(hub.clients(), 1U);
+  EXPECT_FALSE(pipe->ended());
 }
 
 }  // namespace

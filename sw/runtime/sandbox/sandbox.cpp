@@ -118,9 +118,10 @@ bool read_only(std::span<const std::string_view> paths) {
   const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 1) return false;
   landlock_ruleset_attr handled{};
-  // Everything that the first version knows, and moving files from version 2 on.
+  // Everything that the first version knows, moving files from version 2 on, and cutting them short from version 3 on.
   handled.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1U) - 1;
   if (version >= 2) handled.handled_access_fs |= LANDLOCK_ACCESS_FS_MAKE_SYM << 1U;
+  if (version >= 3) handled.handled_access_fs |= LANDLOCK_ACCESS_FS_MAKE_SYM << 2U;
   const slot::Fd rules(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled.handled_access_fs, 0)));
   if (!rules) return false;
