@@ -97,6 +97,12 @@ tool_connections_per_user = 100
 requests_per_user = 105
 user_share = 2
 reserve = 6
+slots_per_peer = 110
+memory_per_peer = "111MiB"
+pending_opens_per_peer = 12
+opens_per_peer = 113
+peer_share = 4
+link_down = "114s"
 unread_per_client = "107KiB"
 unread_per_user = "108KiB"
 unread = "109KiB"
@@ -182,6 +188,12 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.requests_per_user, 105U);
   EXPECT_EQ(c.limits.user_share, 2U);
   EXPECT_EQ(c.limits.reserve, 6U);
+  EXPECT_EQ(c.limits.slots_per_peer, 110U);
+  EXPECT_EQ(c.limits.memory_per_peer, 111ULL << 20);
+  EXPECT_EQ(c.limits.pending_opens_per_peer, 12U);
+  EXPECT_EQ(c.limits.opens_per_peer, 113U);
+  EXPECT_EQ(c.limits.peer_share, 4U);
+  EXPECT_EQ(c.limits.link_down, std::chrono::seconds(114));
   EXPECT_EQ(c.limits.unread_per_client, 107U << 10);
   EXPECT_EQ(c.limits.unread_per_user, 108U << 10);
   EXPECT_EQ(c.limits.unread, 109U << 10);
@@ -417,6 +429,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"RingOverMaxRing", "memory.ring = \"1MiB\"\nmemory.max_ring = \"64KiB\"",
                 "test.toml:2:15: key 'memory.ring': is 1MiB, more than memory.max_ring = 64KiB"},
+        Refused{"PeersShareOverTheTable", "limits.slots = 100\nlimits.slots_per_peer = 101",
+                "more than limits.slots = 100"},
         Refused{"CardWithoutAddress", "card.socket = \"/tmp/x\"", "key 'card.address': is missing"},
         Refused{"CardWithoutSocket", "[card]\nkind = \"socket\"\naddress = \"10.0.0.1:7401\"",
                 "'card.socket' is missing"},

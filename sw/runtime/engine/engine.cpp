@@ -128,8 +128,9 @@ void Engine::reload() {
       throw std::runtime_error(replaced.error().text);
     node_->use_rules(std::move(rules));
     log_->info("[[service]] tables, the directory and [[allow]] rules reloaded: {} services", directory_->size());
+    for (const std::string& key : take_live_keys(config_, read)) log_->info("{} changed: it holds from now on", key);
     for (const std::string& change : changes_for_a_restart(config_, read))
-      log_->warn("{} changed in {}: it is used from the next start of slotwired on", change, config_.source);
+      log_->warn("{} in {}: that counts from the next start of slotwired on", change, config_.source);
   } catch (const std::exception& error) {
     log_->error("configuration not reloaded, the old one stays: {}", error.what());
   }

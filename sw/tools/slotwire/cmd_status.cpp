@@ -53,6 +53,25 @@ void print_links(const Json& links) {
   }
 }
 
+/// What peers have opened here; nothing when none has.
+void print_peers(const Json& links) {
+  Table table({{"OPENED BY PEER"},
+               {"SLOTS", true},
+               {"MEMORY", true},
+               {"OPENING", true},
+               {"REFUSED", true},
+               {"DOWN FOR", true}});
+  for (const Json& link : links) {
+    const auto of = [&](const char* key) { return link.value(key, std::uint64_t{0}); };
+    if (of("slots") + of("pending_opens") + of("refused_opens") == 0) continue;
+    table.add({text_of(link, "peer"), text_of(link, "slots"), bytes_text(static_cast<double>(of("memory"))),
+               text_of(link, "pending_opens"), text_of(link, "refused_opens"),
+               of("down_s") == 0 ? "-" : uptime_text(of("down_s"))},
+              {Colour::bold});
+  }
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
+}
+
 /// What became of the datagrams of encrypted links.
 void print_encryption(const Json& links) {
   Table table({{"ENCRYPTED LINK"},
@@ -234,6 +253,7 @@ void print_status(const Json& status) {
   }
   print_clients(status);
   print_links(status.at("links"));
+  print_peers(status.at("links"));
   print_encryption(status.at("links"));
   if (const Table control = congestion_table(status.at("links")); !control.empty()) {
     std::printf("\n%s", control.text().c_str());

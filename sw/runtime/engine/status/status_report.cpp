@@ -108,6 +108,11 @@ Json StatusReport::links() {
               {"reason", peer->usable() ? peer->transport->complaint(peer->link.index) : peer->reason},
               {"control_connects", peer->control_connects},
               {"refused", peer->refused},
+              {"down_s", parts_.peers.down_us(*peer) / 1'000'000},
+              {"slots", parts_.accounts.held(peer->name(), PeerResource::slots)},
+              {"memory", parts_.accounts.held(peer->name(), PeerResource::memory)},
+              {"pending_opens", parts_.accounts.held(peer->name(), PeerResource::pending_opens)},
+              {"refused_opens", parts_.accounts.refused(peer->name())},
               {"encryption", peer->transport->encryption(peer->link)}};
     link["authenticated"] = link["encryption"] != "none";
     peer->transport->report_link(peer->link.index, link);

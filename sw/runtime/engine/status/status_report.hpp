@@ -26,6 +26,7 @@ struct StatusParts {
   ServiceTable& services;
   TransportSet& transports;
   const UserAccounts& users;
+  const PeerAccounts& accounts;
   bool recovered = false;
   const std::uint64_t& sleeps;  ///< of the engine's thread so far
 };
