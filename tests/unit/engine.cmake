@@ -2,6 +2,11 @@ foreach(part buddy config config_changes control_share credentials directory kee
   slotwire_test(engine_${part}_test LABEL unit SOURCES engine_${part}_test.cpp DEPENDS slotwire_engine)
   target_compile_definitions(engine_${part}_test PRIVATE SLOTWIRE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endforeach()
+slotwire_test(engine_keeper_restart_test LABEL unit SOURCES engine_keeper_restart_test.cpp DEPENDS slotwire_engine)
+foreach(part keeper keeper_restart)
+  target_include_directories(engine_${part}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  add_dependencies(engine_${part}_test slotwire-keeper)
+endforeach()
 # Rooms with the fakes of the engines' simulation.
 foreach(part gate_network node peer_accounts peers process_hub service_table session_table slot_table user_accounts)
   slotwire_test(engine_${part}_test LABEL unit SOURCES engine_${part}_test.cpp DEPENDS slotwire_sim_engine)

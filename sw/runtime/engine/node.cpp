@@ -46,7 +46,7 @@ void Node::open_rooms(NodeParts& parts) {
                                                           recovery_.recovered()});
   peers_->use(*slots_, *connector_);
   status_ = std::make_unique<StatusReport>(StatusParts{config_, parts.loop, *admin_, *card_, *sessions_, *slots_,
-                                                       *peers_, *services_, transports_, users_, accounts_,
+                                                       *peers_, *services_, transports_, users_, accounts_, parts.store,
                                                        recovery_.recovered(), sleeps_});
   capture_ = std::make_unique<Capture>(card(), parts.log);
   requests_ = std::make_unique<ProcessRequests>(

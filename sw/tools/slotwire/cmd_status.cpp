@@ -204,6 +204,21 @@ void print_clients(const Json& status) {
   if (!table.empty()) std::printf("\n%s", table.text().c_str());
 }
 
+/// Whether a crash of slotwired would lose anything.
+void print_keeper(const Json& status) {
+  const Json keeper = status.value("keeper", Json::object());
+  if (!keeper.contains("state")) return;
+  const std::string state = text_of(keeper, "state");
+  std::string said = "all that a crash of slotwired would lose is kept";
+  if (state != "keeps") {
+    said = paint(Colour::bad, "NOT KEPT (" + state + "): ") + text_of(keeper, "text");
+    if (state == "hands over") said += text_of(keeper, "waiting") + " sessions and slots are still to be handed over";
+  }
+  std::printf(
+      "  keeper    %s%s\n", said.c_str(),
+      keeper.value("starts", 0) == 0 ? "" : (", started again " + text_of(keeper, "starts") + " times").c_str());
+}
+
 void print_status(const Json& status) {
   std::printf("node %s: slotwired %s, pid %s, up %s, %s card%s\n", paint(Colour::bold, text_of(status, "node")).c_str(),
               text_of(status, "version").c_str(), text_of(status, "pid").c_str(),
@@ -251,6 +266,7 @@ void print_status(const Json& status) {
                 text_of(gate, "callers_limit").c_str(), text_of(gate, "displaced").c_str(),
                 text_of(gate, "turned_away").c_str());
   }
+  print_keeper(status);
   print_clients(status);
   print_links(status.at("links"));
   print_peers(status.at("links"));

@@ -100,6 +100,7 @@ struct LimitsConfig {
   std::uint32_t callers = 0;
   std::uint32_t callers_per_source = 0;
   std::uint32_t peer_messages = 0;  ///< a second
+  std::uint32_t keeper_starts = 0;  ///< a minute
 };
 
 /// The process that talks to other nodes for slotwired.

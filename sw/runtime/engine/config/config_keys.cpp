@@ -211,6 +211,10 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "peer_messages", Kind::count, false, "8000", 10, 1'000'000, "", "",
      "Control messages that one peer may send in a second. One that sends more is read more slowly.",
      [](Config& c) -> auto& { return c.limits.peer_messages; }},
+    {"limits", "keeper_starts", Kind::count, false, "6", 0, 600, "", "",
+     "Times in a minute that a process of the keeper which has ended is started anew; 0: never. Until it is there, nobody can attach "
+     "or connect.",
+     [](Config& c) -> auto& { return c.limits.keeper_starts; }},
 
     {"gate", "user", Kind::text, false, "", 0, 0, "", "`slotwire-gate` if there is such a user, else `nobody`",
      "User that the gate becomes when slotwired runs as root; otherwise it stays who slotwired is.",

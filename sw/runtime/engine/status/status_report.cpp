@@ -175,6 +175,13 @@ Json StatusReport::users() {
   return users;
 }
 
+Json StatusReport::keeper() {
+  const StoreReport report = parts_.store.report();
+  return Json{{"state", report.state}, {"processes", report.processes}, {"starts", report.starts},
+              {"kept", report.kept},   {"waiting", report.waiting},     {"lost", report.lost},
+              {"text", report.text}};
+}
+
 Json StatusReport::node() {
   driver::Card& card = parts_.card.card();
   card.refresh({});
@@ -205,6 +212,7 @@ Json StatusReport::node() {
        {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
       {"links", links()},
       {"gate", parts_.peers.network().report()},
+      {"keeper", keeper()},
       {"services", services()},
       {"service_count", parts_.services.size()},
       {"counters", counters()},
