@@ -33,7 +33,7 @@ TEST(ConfigChanges, LimitsOfUsersAndPeersAreTakenUpAndSizesOfTablesAreNot) {
   const std::string node = "[node]\nname = \"a\"\n";
   Config running = parse_config(node, "test.toml");
   const Config read = parse_config(
-      node + "[limits]\nslots = 1000\nslots_per_user = 50\nslots_per_peer = 20\nlink_down = \"3s\"\n", "test.toml");
+      node + "[limits]\nslots = 2000\nslots_per_user = 50\nslots_per_peer = 20\nlink_down = \"3s\"\n", "test.toml");
   EXPECT_EQ(changes_for_a_restart(running, read), Changes{"limits.slots changed"});
   const Changes taken = take_live_keys(running, read);
   EXPECT_EQ((std::set<std::string>{taken.begin(), taken.end()}),
