@@ -108,6 +108,21 @@ CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& val
       ->type_name("SIZE");
 }
 
+const CLI::Validator& service_name() {
+  static const CLI::Validator validator(
+      [](const std::string& text) {
+        constexpr std::size_t kLongest = 63;
+        const bool good =
+            !text.empty() && text.size() <= kLongest &&
+            text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") ==
+                std::string::npos;
+        return good ? std::string()
+                    : "'" + text + "' cannot be the name of a service: it has 1 to 63 of A-Z, a-z, 0-9 and ._/-";
+      },
+      "");
+  return validator;
+}
+
 std::string socket_path(const Common& common) {
   return common.socket.empty() ? control::default_socket_path() : common.socket;
 }

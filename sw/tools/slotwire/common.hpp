@@ -13,6 +13,7 @@
 namespace CLI {
 class App;
 class Option;
+class Validator;
 }  // namespace CLI
 
 namespace slotwire::cli {
@@ -69,6 +70,9 @@ CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::m
 /// A size option: "64KiB", "2MiB"; a bare number is bytes.
 CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& value, std::uint64_t least,
                       std::uint64_t most, const std::string& text);
+
+/// A validator for arguments that name a service.
+const CLI::Validator& service_name();
 
 /// The control socket that `common` means.
 std::string socket_path(const Common& common);

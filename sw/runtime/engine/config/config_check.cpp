@@ -30,7 +30,9 @@ class Checker {
     paths();
     sizes();
     timers();
-    check_congestion(config_, [&](const std::string& key, const std::string& text) { problem(key, text); });
+    check_congestion(
+        config_, [&](const std::string& key) { return positions_.count(key) != 0; },
+        [&](const std::string& key, const std::string& text) { problem(key, text); });
     transports();
     tls();
     links();
