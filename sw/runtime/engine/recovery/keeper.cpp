@@ -41,6 +41,8 @@ constexpr int kHandedAtOnce = 32;
 constexpr std::uint64_t kMinuteUs = 60'000'000;
 /// Between two looks at a lock that another slotwired holds, and at a child that has not ended yet.
 constexpr std::uint64_t kLookAgainUs = 100'000;
+/// Until the listening socket of a process that was killed is closed, too.
+constexpr std::uint64_t kLastMomentUs = 5'000;
 /// A start that is due within this time is worth waiting for; requests are refused otherwise.
 constexpr std::uint64_t kSoonUs = 2'000'000;
 
@@ -397,6 +399,7 @@ void Keeper::begin(std::size_t number) {
   }
   // One that listens belongs to another slotwired, which took the node while it had no keeper: its greeting says so.
   auto socket = connect_to(socket_path, timeout_);
+  drawer.fresh = !socket;
   if (!socket) {
     to_reap_.push_back(start(dir, socket_path, number == 0 ? lock_path : std::filesystem::path(), options_));
     socket = connect_to(socket_path, timeout_);
@@ -419,6 +422,7 @@ void Keeper::take_greeting(std::size_t number) {
   const Received received =
       receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&greeting, 1)), none, MSG_DONTWAIT);
   if (received == Received::nothing) return;
+  if (received == Received::closed && !drawer.fresh) return look_again(number);
   if (received != Received::message || greeting.magic != kKeeperMagic || greeting.version != kKeeperVersion) {
     return not_started(number, received == Received::closed ? "it ended at once" : "it is of another version");
   }
@@ -437,6 +441,18 @@ void Keeper::take_greeting(std::size_t number) {
   drawer.handing = true;
   hand_over(number);
   if (on_ready_ && ready()) on_ready_();
+}
+
+/// What listened there was the old process in its last moment: nothing was started, so nothing counts.
+void Keeper::look_again(std::size_t number) {
+  Drawer& drawer = drawers_[number];
+  if (drawer.timer) loop_->cancel(*drawer.timer);
+  drawer.timer.reset();
+  loop_->remove(drawer.socket.get());
+  drawer.socket.reset();
+  drawer.greets = false;
+  if (!started_us_.empty()) started_us_.pop_back();
+  start_later(number, kLastMomentUs);
 }
 
 void Keeper::not_started(std::size_t number, const std::string& why) {
@@ -711,17 +727,42 @@ Result<void> Keeper::quit() {
       // It was just started, and is told to go as any other: its greeting comes first.
       KeeperReply greeting;
       std::vector<slot::Fd> none;
-      receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0);
+      const Received received =
+          receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0);
       drawer.greets = false;
+      if (received != Received::message) lose(drawer);
     }
     settle(drawer);
     if (loop_ != nullptr && drawer.socket) loop_->remove(drawer.socket.get());
   }
   loop_ = nullptr;
   for (std::size_t i = drawers_.size(); i-- != 0;) {
+    const bool ended = !drawers_[i].socket;
     if (Result<void> one = quit(drawers_[i]); !one) result = std::move(one);
+    if (ended) remove_files(i);
   }
   return result;
+}
+
+/// What a process that was killed has left in the directory, unless somebody has taken its place.
+void Keeper::remove_files(std::size_t number) const {
+  try {
+    const slot::Fd dir = open_run_dir(run_dir_);
+    const auto lock = FileLock::try_acquire(dir.get(), keeper_lock_path(run_dir_, node_).filename().string(), false);
+    const auto socket_path = drawer_path(run_dir_, node_, number);
+    if (!lock) return;
+    if (const auto there = connect_to(socket_path, timeout_)) {
+      // Only one that lives greets; one that was just killed may still listen.
+      KeeperReply greeting;
+      std::vector<slot::Fd> none;
+      if (receive_datagram(there->get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0) != Received::closed)
+        return;
+    }
+    ::unlinkat(dir.get(), socket_path.filename().c_str(), 0);
+    if (number == 0) lock->remove(dir.get());
+  } catch (const std::exception&) {
+    // They stay, and the next slotwired takes their place.
+  }
 }
 
 Result<void> Keeper::quit(Drawer& drawer) {

@@ -127,6 +127,7 @@ class Keeper final : public DescriptorStore {
     // After one has ended.
     bool greets = false;                        ///< the process in its place has not said that it is there
     std::set<std::uint64_t> to_hand{};          ///< tags that it is to get
+    bool fresh = false;                         ///< this process started it, and did not find it
     bool handing = false;                       ///< it has not got all of them
     std::uint64_t starts_at_us = 0;             ///< when another one is started; 0: not planned
     std::optional<EventLoop::TimerId> timer{};  ///< of that, or until it has to have greeted
@@ -146,6 +147,7 @@ class Keeper final : public DescriptorStore {
   static Error late(const Drawer& drawer);
   void list(std::uint8_t drawer);
   Result<void> quit(Drawer& drawer);
+  void remove_files(std::size_t number) const;
 
   // In the place of a process that has ended.
   bool restarts() const { return loop_ != nullptr && options_.starts_per_minute != 0; }
@@ -155,6 +157,7 @@ class Keeper final : public DescriptorStore {
   void start_again(std::size_t number);
   void begin(std::size_t number);
   void take_greeting(std::size_t number);
+  void look_again(std::size_t number);
   void not_started(std::size_t number, const std::string& why);
   /// Some of what the drawer is to get, and the rest in the next turn of the loop.
   void hand_over(std::size_t number);
