@@ -350,7 +350,8 @@ std::string Node::leftovers() const {
     const std::string file = entry.path().filename().string();
     if (file != "log" && file != "slotwired.toml") found += "file " + entry.path().string() + "\n";
   }
-  // slotwired has the path of the notification socket in its environment, the keeper that of run_dir in its command line.
+  // slotwired has the path of the notification socket in its environment, the keeper that of run_dir in its command
+  // line.
   const std::string mark = "NOTIFY_SOCKET=" + directory_ + "/notify";
   for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
     const std::string pid = entry.path().filename().string();
