@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS slotwired slotwire_program slotwire-page)
-install(TARGETS slotwire-gate RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/slotwire)
+install(TARGETS slotwire-gate slotwire-keeper RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/slotwire)
 install(TARGETS slotwire-opennic-host)
 if(TARGET slotwire-xrt-host)
   install(TARGETS slotwire-xrt-host)

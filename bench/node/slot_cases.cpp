@@ -42,14 +42,14 @@ Room find_room() {
   return {by_maps, "vm.max_map_count is " + std::to_string(maps)};
 }
 
-/// Configuration for so many slots: limits and memory, nothing that makes anything faster.
+/// Configuration for so many slots: limits and memory, nothing that makes anything faster. One peer has all slots.
 std::string limits_for(std::size_t slots, std::size_t nodes_services) {
   constexpr std::size_t kGiB = std::size_t{1} << 30, kRings = std::size_t{128} << 10;
   std::size_t gib = 1;
   while (gib * kGiB < (slots + kSpare) * kRings) gib *= 2;
   std::string text = "[limits]\nslots = " + std::to_string(std::min<std::size_t>(slots + kSpare, 65'535)) +
-                     "\nsessions = " + std::to_string(kSessions) + "\n[memory]\nslot_memory = \"" +
-                     std::to_string(gib) + "GiB\"\n";
+                     "\nsessions = " + std::to_string(kSessions) +
+                     "\nreserve = 0\npeer_share = 1000\n[memory]\nslot_memory = \"" + std::to_string(gib) + "GiB\"\n";
   for (std::size_t i = 0; i < nodes_services; ++i)
     text += "[[service]]\nname = \"" + idle_service(i) + "\"\nnodes = [\"b\"]\n";
   return text;

@@ -40,9 +40,10 @@ struct SimNode {
 engine::Config config_of(const std::string& name, const std::string& peer, Random& random) {
   std::string text = "[node]\nname = \"" + name +
                      "\"\nrun_dir = \"/nonexistent\"\n[limits]\nslots = " + std::to_string(kSlots) +
-                     "\nsessions = 6\nlinks = 2\nlinger = \"600s\"\npending_opens = 4\n[memory]\nslot_memory = "
-                     "\"4MiB\"\nmax_ring = \"64KiB\"\nring = \"4KiB\"\n[listen]\ncontrol = \"127.0.0.1:1\"\n"
-                     "[[link]]\npeer = \"" +
+                     "\nsessions = 6\nlinks = 2\nlinger = \"600s\"\npending_opens = 4\nlink_down = \"" +
+                     (random.chance(300) ? "100ms" : "0s") +
+                     "\"\n[memory]\nslot_memory = \"4MiB\"\nmax_ring = \"64KiB\"\nring = \"4KiB\"\n"
+                     "[listen]\ncontrol = \"127.0.0.1:1\"\n[[link]]\npeer = \"" +
                      peer + "\"\ncontrol = \"127.0.0.1:2\"\ncarrier = \"sim\"\n";
   for (const char* service : kServices) {
     text += "[[service]]\nname = \"" + std::string(service) + "\"\nnodes = [\"" + peer + "\"]\n";

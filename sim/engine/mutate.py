@@ -29,6 +29,8 @@ MUTANTS = [
      "  opens_.erase(found);\n  if (!{is}) tell_peer_closed(open, End::closed);"),
     ("a sync ends nothing", "peers/peer_table.cpp",
      "  if (!message.last) return;", "  if (!message.last || {is}) return;"),
+    ("a slot that is free stays in its peer's account", "slots/slot_table.cpp",
+     "    parts_.accounts.give(peer, PeerResource::slots);", "    if (!{is}) parts_.accounts.give(peer, PeerResource::slots);"),
     ("a session takes up its slots without counting them", "sessions/session_table.cpp",
      "  ++session.slot_count;", "  if (!({is} && session.channel == nullptr)) ++session.slot_count;"),
 ]

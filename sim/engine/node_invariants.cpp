@@ -29,6 +29,7 @@ class Look {
     }
     look_at_sessions();
     look_at_users();
+    look_at_peers();
     return wrong_;
   }
 
@@ -42,6 +43,7 @@ class Look {
     if (d.pairing == Pairing::none) return;
     ++used_;
     ++slots_of_user_[d.account == 0 ? 0 : d.account - 1];
+    if (d.acceptor != 0 && d.pairing == Pairing::remote) ++slots_of_peer_[std::string(engine::get_name(d.peer_node))];
     const std::string at = "slot " + std::to_string(slot);
     if (!store_.has(engine::KeptTag::of_slot(slot).number())) wrong(at + " is not kept");
     if (d.session == engine::kNoSession) {
@@ -92,6 +94,20 @@ class Look {
     }
   }
 
+  void look_at_peers() {
+    const engine::PeerAccounts& accounts = node_.accounts();
+    std::uint64_t slots = 0;
+    for (const auto& [peer, count] : slots_of_peer_) {
+      slots += count;
+      if (accounts.held(peer, engine::PeerResource::slots) != count) wrong("peer " + peer + " is charged wrongly");
+    }
+    if (accounts.total(engine::PeerResource::slots) != slots) wrong("peers hold other slots than they opened");
+    if (accounts.total(engine::PeerResource::pending_opens) !=
+        node_.connector().pending() + node_.connector().waiting())
+      wrong("peers hold other pending opens than there are");
+    if (slots == 0 && accounts.total(engine::PeerResource::memory) != 0) wrong("peers hold memory without slots");
+  }
+
   engine::Node& node_;
   engine::SlotTable& slots_;
   engine::SessionTable& sessions_;
@@ -99,6 +115,7 @@ class Look {
   std::size_t used_ = 0;
   std::vector<std::uint32_t> slots_of_session_;
   std::map<uid_t, std::uint64_t> slots_of_user_;
+  std::map<std::string, std::uint64_t> slots_of_peer_;
   std::set<std::tuple<std::uint16_t, std::uint16_t, std::uint16_t>> peers_;  ///< (link, slot of the peer, epoch)
   std::string wrong_;
 };

@@ -205,7 +205,8 @@ class FuzzedNode {
     std::string text =
         "[node]\nname = \"a\"\nrun_dir = \"/nonexistent\"\n[limits]\nslots = 16\nsessions = 6\nlinks = 3\nlinger = "
         "\"1s\"\npending_opens = 4\nslots_per_user = 8\nsessions_per_user = 3\nservices = 8\nservices_per_user = 4\n"
-        "pending_opens_per_user = 2\ntool_connections = 8\ntool_connections_per_user = 4\nrequests_per_user = 1000\n"
+        "pending_opens_per_user = 2\nslots_per_peer = 6\npending_opens_per_peer = 2\ntool_connections = "
+        "8\ntool_connections_per_user = 4\nrequests_per_user = 1000\n"
         "control_message = \"8KiB\"\n[memory]\nslot_memory = \"2MiB\"\nmax_ring = \"64KiB\"\nring = \"4KiB\"\n"
         "[listen]\ncontrol = \"127.0.0.1:1\"\n"
         "[[link]]\npeer = \"b\"\ncontrol = \"127.0.0.1:2\"\ncarrier = \"sim\"\ndial = false\n"
@@ -231,6 +232,11 @@ class FuzzedNode {
     require(users.total(Resource::unread) <= l.unread);
     require(users.total(Resource::tool_connections) <= l.tool_connections);
     require(node_->hub().clients() <= l.tool_connections + l.sessions);
+    for (const char* const peer : {"b", "z"}) {
+      const engine::PeerAccounts& accounts = node_->accounts();
+      require(accounts.held(peer, engine::PeerResource::slots) <= l.slots_per_peer);
+      require(accounts.held(peer, engine::PeerResource::pending_opens) <= l.pending_opens_per_peer);
+    }
     for (const uid_t uid : {kStranger, kOther}) {
       require(users.held(uid, Resource::sessions) <= l.sessions_per_user);
       require(users.held(uid, Resource::services) <= l.services_per_user);

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 BUILD = ""
-PROGRAMS = ["slotwired", "slotwire", "slotwire-opennic-host", "slotwire-xrt-host", "slotwire-gate", "slotwire-page"]
+PROGRAMS = ["slotwired", "slotwire", "slotwire-opennic-host", "slotwire-xrt-host", "slotwire-gate", "slotwire-keeper", "slotwire-page"]
 
 
 def readelf(path, *what):

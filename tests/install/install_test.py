@@ -49,7 +49,7 @@ class Install(unittest.TestCase):
 
     def test_files(self):
         lib = os.path.relpath(self.lib, self.prefix)
-        expected = ["bin/slotwired", "bin/slotwire", "libexec/slotwire/slotwire-gate", "include/slotwire.h", "include/slotwire.hpp", "include/slotwire_types.hpp",
+        expected = ["bin/slotwired", "bin/slotwire", "libexec/slotwire/slotwire-gate", "libexec/slotwire/slotwire-keeper", "include/slotwire.h", "include/slotwire.hpp", "include/slotwire_types.hpp",
                     "include/slotwire_server.hpp", "include/slotwire_blocks.h", "include/slotwire_blocks.hpp",
                     "include/slotwire_web.hpp", "include/slotwire_web_fields.hpp", f"{lib}/libslotwire_web.a", f"{lib}/libslotwire.so", f"{lib}/libslotwire.so.0", f"{lib}/libslotwire.a",
                     f"{lib}/pkgconfig/slotwire.pc", f"{lib}/cmake/slotwire/slotwire-config.cmake", "share/man/man8/slotwired.8",

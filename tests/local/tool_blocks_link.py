@@ -157,6 +157,9 @@ class BlocksLink(NodeTest):
         self.assertEqual(second.returncode, 1)
         self.assertIn("is linked by process", second.stderr)
         self.assertIn("--peer 'Right' is no node's name", run(["blocks", "link", "--region", "other", "--peer", "Right"], self.left, 2).stderr)
+        twice = ["blocks", "link", "--region", "other", "--peer", "right", "--peer", "right"]
+        self.assertIn("--peer 'right' is given twice", run(twice, self.left, 2).stderr)
+        self.assertIn("node 'left' has no [[link]] to a node of that name", run(["blocks", "link", "--region", "other", "--peer", "rihgt"], self.left, 2).stderr)
         self.assertIn("--peer 'left' is this node itself", run(["blocks", "link", "--region", "other", "--peer", "left"], self.left, 2).stderr)
 
     def test_a_peer_that_no_service_names_is_told_at_the_start(self):

@@ -350,12 +350,15 @@ std::string Node::leftovers() const {
     const std::string file = entry.path().filename().string();
     if (file != "log" && file != "slotwired.toml") found += "file " + entry.path().string() + "\n";
   }
-  // slotwired and its keeper have the path of the notification socket in their environment.
+  // slotwired has the path of the notification socket in its environment, the keeper that of run_dir in its command
+  // line.
   const std::string mark = "NOTIFY_SOCKET=" + directory_ + "/notify";
   for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
     const std::string pid = entry.path().filename().string();
     if (!std::all_of(pid.begin(), pid.end(), [](char c) { return c >= '0' && c <= '9'; })) continue;
-    if (read_file(entry.path() / "environ").find(mark) == std::string::npos) continue;
+    const bool keeper = read_file(entry.path() / "comm") == "slotwire-keeper\n" &&
+                        read_file(entry.path() / "cmdline").find(directory_) != std::string::npos;
+    if (!keeper && read_file(entry.path() / "environ").find(mark) == std::string::npos) continue;
     found += "process " + pid + " (" + read_file(entry.path() / "comm") + ")\n";
   }
   return found;

@@ -149,6 +149,13 @@ class Cli(NodeTest):
         run(["call", "echo", "x", "--timeout", "later"], self.left, expect=2)
         run([], self.left, expect=2)
         run(["serve", "echo"], self.left, expect=2)
+        for name in ("no such", "", "x" * 64, "q?"):
+            said = run(["tunnel", "listen", "127.0.0.1:0", name], self.left, expect=2)
+            self.assertIn("cannot be the name of a service", said.stderr + said.stdout)
+        said = run(["stream", "connect", "http://127.0.0.1:1/s", "--max-streams", "3"], expect=2)
+        self.assertIn("--listen", said.stderr + said.stdout)
+        said = run(["stream", "connect", "http://127.0.0.1:1/s", "--held", "4", "--max-requests", "4"], expect=2)
+        self.assertIn("give at most 3, or raise --max-requests", said.stderr + said.stdout)
         self.assertIn("no link", run(["cut", "nowhere"], self.left, expect=1).stderr)
         nowhere = os.path.join(self.directory, "none.sock")
         for command in (["status"], ["call", "echo", "x"], ["ping", "echo"], ["serve", "echo", "--echo"], ["bench", "echo"]):

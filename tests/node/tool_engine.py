@@ -95,6 +95,8 @@ class SlowKeeper(NodeTest):
 
 
 class GoneKeeper(NodeTest):
+    extra_config = {"left": "[limits]\nkeeper_starts = 0\n", "right": ""}
+
     def test_the_end_of_the_keeper_is_told_and_what_runs_goes_on(self):
         self.serve(["echo", "--echo"], self.right)
         bench = self.start(["bench", "echo", "-d", "60s", "-i", "20ms"], self.left)
@@ -102,6 +104,8 @@ class GoneKeeper(NodeTest):
         for pid in keepers(self.left):
             os.kill(pid, signal.SIGKILL)
         self.left.engine.wait_for("the keeper .* has ended: what there is goes on")
+        self.assertEqual(self.left.status()["keeper"]["state"], "gone")
+        self.assertIn("NOT KEPT", run(["status"], self.left).stdout)
         lines = bench.count("calls/s")
         while bench.count("calls/s") < lines + 3:
             self.assertIsNone(bench.process.poll(), bench.output())
@@ -110,6 +114,44 @@ class GoneKeeper(NodeTest):
         self.left.stop()
         self.left.start()
         self.assertEqual(run(["call", "echo", "x"], self.left).stdout, "x")
+
+
+class KilledKeeper(NodeTest):
+    def kill_keeper(self, node):
+        before = set(keepers(node))
+        after = len(node.engine.lines)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        node.engine.wait_for(r"the new keeper \(pid \d+\) has all that the old one had", after)
+        new = set(keepers(node))
+        self.assertEqual(len(new), len(before))
+        self.assertFalse(new & before)
+        state = node.status()["keeper"]
+        self.assertEqual((state["state"], state["lost"], state["waiting"]), ("keeps", 0, 0))
+
+    def test_is_started_again_and_the_next_crash_of_slotwired_loses_no_call(self):
+        self.serve(["echo", "--echo"], self.right)
+        bench = self.start(["bench", "echo", "-d", "60s", "-i", "20ms", "-p", "4"], self.left)
+        bench.wait_for("calls/s")
+        for node in (self.left, self.right):
+            for _ in range(2):
+                self.kill_keeper(node)
+                node.kill()
+                node.start()
+                node.engine.wait_for("taken over from an earlier slotwired: [1-9]")
+        lines = bench.count("calls/s")
+        while bench.count("calls/s") < lines + 5:
+            self.assertIsNone(bench.process.poll(), bench.output())
+        self.assertEqual(run(["call", "echo", "x"], self.left).stdout, "x")
+        bench.stop(signal.SIGINT)
+        self.assertNotIn("lost", bench.output())
+
+    def test_who_connects_meanwhile_waits_and_is_served(self):
+        self.serve(["echo", "--echo"], self.right)
+        for pid in keepers(self.left):
+            os.kill(pid, signal.SIGKILL)
+        for _ in range(5):
+            self.assertEqual(run(["call", "echo", "x"], self.left).stdout, "x")
 
 
 class Spread(NodeTest):

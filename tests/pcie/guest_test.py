@@ -53,7 +53,7 @@ class Guest:
         self.packed = set()
         self.modules("first", FIRST)
         self.modules("vfio", VFIO)
-        for program in (SLOTWIRE, SLOTWIRED, os.path.join(BIN, "slotwire-gate")):
+        for program in (SLOTWIRE, SLOTWIRED, os.path.join(BIN, "slotwire-gate"), os.path.join(BIN, "slotwire-keeper")):
             self.program(program)
         self.disk = os.path.join(directory, "guest.gz")
         pack = f"cd {self.root} && find . | cpio -o -H newc --quiet | gzip -1 > {self.disk}"

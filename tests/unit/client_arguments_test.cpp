@@ -140,6 +140,45 @@ TEST_F(Arguments, OfAnotherThreadAreRefused) {
   }).join();
 }
 
+TEST_F(Arguments, OfAnotherThreadCloseNothing) {
+  sw_poller* poller = nullptr;
+  ASSERT_EQ(sw_poller_create(context_, &poller), SW_OK) << sw_last_error();
+  std::thread([&] {
+    sw_poller_destroy(poller);
+    EXPECT_NE(std::string(sw_last_error()).find("one context per thread"), std::string::npos) << sw_last_error();
+    sw_poller_destroy(nullptr);
+    sw_close(context_);
+    EXPECT_NE(std::string(sw_last_error()).find("one context per thread"), std::string::npos) << sw_last_error();
+    sw_close(nullptr);
+  }).join();
+  sw_ready ready;
+  std::size_t n = 0;
+  EXPECT_EQ(sw_poller_wait(poller, &ready, 1, 0, &n), SW_AGAIN) << sw_last_error();
+  EXPECT_EQ(start_connect(), SW_OK) << sw_last_error();
+  hear("connect");
+  sw_poller_destroy(poller);
+}
+
+TEST_F(Arguments, ConnectWithoutATimeoutLooksOnce) {
+  sw_connection* connection = nullptr;
+  EXPECT_EQ(sw_connect(context_, "t", nullptr, 0, &connection), SW_AGAIN);
+  EXPECT_STREQ(sw_last_error(), "");
+  EXPECT_EQ(connection, nullptr);
+  // The answer comes when nobody waits for it: the connection is given back.
+  const std::vector<int> fds = engine_.slot();
+  answer(hear("connect"),
+         {{"slot", 5},
+          {"local", kLocal},
+          {"in_order", FakeEngine::kOrder},
+          {"out_order", FakeEngine::kOrder},
+          {"service", "t"},
+          {"direct", false},
+          {"peer", {{"node", "n"}}}},
+         {fds[0], fds[1], fds[2]});
+  step();
+  EXPECT_EQ(hear("close").at("local"), kLocal);
+}
+
 TEST_F(Arguments, OfTheEngineThatAreNoNumbersOfOursAreNotUnderstood) {
   for (const char* local : {"3e40", "-1", "4294967296", "1.5", "\"3\"", "null"}) {
     ASSERT_EQ(start_connect(), SW_OK);

@@ -137,6 +137,8 @@ TEST(ControlCodec, HoldsItsLimits) {
   for (std::size_t i = 0; i < kMaxPorts; ++i) ports += ",1";
   EXPECT_EQ(peer_problem(R"({"type":"hello","version":1,"node":"n","incarnation":"1","ports":[)" + ports + "]}"),
             "in 'hello': 'ports' has more than 16 entries");
+  EXPECT_EQ(peer_problem(R"({"type":"hello","version":1,"node":"n","incarnation":"1","ports":[]})"),
+            "in 'hello': 'ports' is an empty list; leave it out instead");
   const std::string deep = std::string(kMaxDepth + 1, '[') + std::string(kMaxDepth + 1, ']');
   EXPECT_EQ(peer_problem(deep), "it is nested deeper than 8 levels");
   EXPECT_NE(peer_problem(R"({"type":"error","text":"[[[[[[[[[[[["})"), "it is nested deeper than 8 levels")
@@ -144,6 +146,18 @@ TEST(ControlCodec, HoldsItsLimits) {
   EXPECT_EQ(peer_problem(R"({"type":"error","text":"\"[[[[[[[[[[[["})"), "accepted");
   // Half a million levels: refused before a parser sees them.
   EXPECT_EQ(peer_problem(std::string(500'000, '[')), "it is nested deeper than 8 levels");
+}
+
+TEST(ControlCodec, RequestsThatAreAnsweredNeedAnId) {
+  for (const char* const op : {"serve\",\"service\":\"s", "status", "slots", "cut\",\"link\":\"b"}) {
+    const std::string problem = request_problem(std::string(R"({"op":")") + op + "\"}");
+    EXPECT_NE(problem.find("'id' is missing"), std::string::npos) << op << ": " << problem;
+  }
+  EXPECT_EQ(request_problem(R"({"op":"status"})"),
+            "in 'status': 'id' is missing; give each request a number from 0 on");
+  EXPECT_EQ(request_problem(R"({"op":"bye"})"), "accepted") << "nothing answers it";
+  EXPECT_EQ(request_problem(R"({"op":"report","figures":[]})"), "accepted");
+  EXPECT_EQ(request_problem(R"({"op":"status","id":0})"), "accepted");
 }
 
 TEST(ControlCodec, TextIsValidUtf8OnTheWayInAndOut) {

@@ -97,6 +97,12 @@ tool_connections_per_user = 100
 requests_per_user = 105
 user_share = 2
 reserve = 6
+slots_per_peer = 110
+memory_per_peer = "111MiB"
+pending_opens_per_peer = 12
+opens_per_peer = 113
+peer_share = 4
+link_down = "114s"
 unread_per_client = "107KiB"
 unread_per_user = "108KiB"
 unread = "109KiB"
@@ -182,6 +188,12 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.requests_per_user, 105U);
   EXPECT_EQ(c.limits.user_share, 2U);
   EXPECT_EQ(c.limits.reserve, 6U);
+  EXPECT_EQ(c.limits.slots_per_peer, 110U);
+  EXPECT_EQ(c.limits.memory_per_peer, 111ULL << 20);
+  EXPECT_EQ(c.limits.pending_opens_per_peer, 12U);
+  EXPECT_EQ(c.limits.opens_per_peer, 113U);
+  EXPECT_EQ(c.limits.peer_share, 4U);
+  EXPECT_EQ(c.limits.link_down, std::chrono::seconds(114));
   EXPECT_EQ(c.limits.unread_per_client, 107U << 10);
   EXPECT_EQ(c.limits.unread_per_user, 108U << 10);
   EXPECT_EQ(c.limits.unread, 109U << 10);
@@ -417,6 +429,21 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"RingOverMaxRing", "memory.ring = \"1MiB\"\nmemory.max_ring = \"64KiB\"",
                 "test.toml:2:15: key 'memory.ring': is 1MiB, more than memory.max_ring = 64KiB"},
+        Refused{"RateThatNoAlgorithmUses", "congestion.rate = 100",
+                "key 'congestion.rate': is given, but no link decides by \"fixed\"; remove it, or set"},
+        Refused{"DedicatedThatNoAlgorithmUses", "congestion.dedicated = [\"10.0.0.0/8\"]",
+                "key 'congestion.dedicated': is given, but no link decides by \"fixed\""},
+        Refused{"TargetDelayThatNoAlgorithmUses", "congestion.target_delay = \"2ms\"",
+                "key 'congestion.target_delay': is given, but no link decides by \"delay\""},
+        Refused{"TargetDelayThatTheOnlyLinkDoesNotUse",
+                "congestion.target_delay = \"2ms\"\ncongestion.algorithm = \"delay\"\n[listen]\nudp = \"127.0.0.1:0\"\n"
+                "[[link]]\npeer = \"c\"\ncontrol = \"10.0.0.2:7400\"\ncongestion = \"cubic\"",
+                "no link decides by \"delay\""},
+        Refused{"CongestionOverTcp",
+                "[[link]]\npeer = \"c\"\ncontrol = \"10.0.0.2:7400\"\ncarrier = \"tcp\"\ncongestion = \"delay\"",
+                "key 'link.congestion': is given, but the link has carrier = \"tcp\", where TCP decides; remove it"},
+        Refused{"PeersShareOverTheTable", "limits.slots = 100\nlimits.slots_per_peer = 101",
+                "more than limits.slots = 100"},
         Refused{"CardWithoutAddress", "card.socket = \"/tmp/x\"", "key 'card.address': is missing"},
         Refused{"CardWithoutSocket", "[card]\nkind = \"socket\"\naddress = \"10.0.0.1:7401\"",
                 "'card.socket' is missing"},
@@ -521,6 +548,18 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"RuleForNobody", "[[allow]]\naction = \"serve\"\nservice = \"*\"", "allows nobody"},
         Refused{"ServeFromNode", "[[allow]]\naction = \"serve\"\nservice = \"*\"\nnodes = [\"a\"]",
                 "cannot serve here"}));
+
+TEST(EngineConfig, KeysOfAnAlgorithmAreTakenWhereALinkUsesIt) {
+  const std::string node = "[node]\nname = \"b\"\n[listen]\nudp = \"127.0.0.1:0\"\n";
+  const std::string link = "[[link]]\npeer = \"c\"\ncontrol = \"10.0.0.2:7400\"\n";
+  for (const std::string& good :
+       {std::string("[congestion]\nalgorithm = \"delay\"\ntarget_delay = \"2ms\"\n"),
+        "[congestion]\nalgorithm = \"delay\"\ntarget_delay = \"2ms\"\n" + link,
+        "[congestion]\ntarget_delay = \"2ms\"\n" + link + "congestion = \"delay\"\n",
+        "[congestion]\nrate = 7\ndedicated = [\"10.0.0.0/8\"]\n" + link + "congestion = \"fixed\"\n"}) {
+    EXPECT_NO_THROW(parse_config(node + good, "test")) << good;
+  }
+}
 
 TEST(EngineConfig, LimitsPerSessionFollowSmallerTotals) {
   const Config c = parse(

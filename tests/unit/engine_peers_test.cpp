@@ -285,6 +285,77 @@ TEST_F(Peers, NamesOfDataAddressesAreLookedUpAtEachHello) {
   ASSERT_EQ(network.asked.size(), 3U);
 }
 
+TEST_F(Peers, ConnectionsOfALinkThatStaysDownEndAndTheirSlotsComeBack) {
+  const std::uint16_t link = peers.find("aa")->link.index;
+  Session& session = rooms.attach(100);
+  const auto wait = [&](std::uint64_t us) {
+    rooms.timeline.advance(us);
+    peers.tick();
+  };
+  rooms.config.limits.link_down = std::chrono::seconds(2);
+  constexpr std::uint64_t patience = 2'000'000;  // shorter than the silence that ends a control connection
+  auto wire = connect();
+  peers.carrier_changed(link, true, "");
+  const std::uint16_t slot = rooms.open_for("aa", session);
+  const std::uint16_t draining = rooms.open_for("aa", session, 4);
+  for (int i = 0; i < 3; ++i) {
+    wire->say(control::Ping{});
+    wait(patience);
+  }
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::open) << "the link was up";
+  // The carrier alone is down: the peer can be told.
+  wire = connect();
+  peers.carrier_changed(link, false, "its frames do not come");
+  wait(patience / 2);
+  peers.carrier_changed(link, true, "");
+  peers.carrier_changed(link, false, "they do not come again");
+  wire = connect();
+  wait(patience / 2 + 1);
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::open) << "it was up in between";
+  rooms.peers.reachable = false;
+  rooms.slots.begin_close(draining, End::closed);
+  rooms.peers.reachable = true;
+  while (rooms.pipes[0]->receive()) continue;  // what was told of the link
+  wire = connect();
+  wait(patience / 2 + 1);
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::peer_gone);
+  EXPECT_EQ(rooms.slots.descriptor(draining).pairing, Pairing::none) << "nobody waits for it any more";
+  std::optional<control::Closed> closed;
+  while (const std::optional<control::Packet> packet = rooms.pipes[0]->receive()) {
+    const auto read = control::decode_from_engine(packet->text);
+    const auto& event = std::get<control::Event>(read.value());
+    if (std::holds_alternative<control::Closed>(event)) closed = std::get<control::Closed>(event);
+  }
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closed->reason, End::lost);
+  EXPECT_NE(closed->text.find("limits.link_down = 2s"), std::string::npos) << closed->text;
+  // SlotTable tells through the recording fake here; both pairings of the peer end there, too.
+  ASSERT_EQ(rooms.peers.told.size(), 2U);
+  EXPECT_EQ(rooms.peers.told[0].second.reason, End::lost);
+  rooms.slots.begin_close(slot, End::closed);
+  EXPECT_EQ(rooms.accounts.held("aa", PeerResource::slots), 0U);
+  // What is opened while it is down lasts no longer.
+  const std::uint16_t late = rooms.open_for("aa", session, 5);
+  wait(1);
+  EXPECT_EQ(rooms.slots.descriptor(late).phase, Phase::peer_gone);
+}
+
+TEST_F(Peers, ConnectionsOfALinkThatNeverCameUpSinceTheStartEndToo) {
+  Session& session = rooms.attach(100);
+  const std::uint16_t slot = rooms.open_for("aa", session);  // as an earlier life left it
+  const auto patience = static_cast<std::uint64_t>(rooms.config.limits.link_down.count());
+  rooms.timeline.advance(patience);
+  peers.tick();
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::open);
+  rooms.timeline.advance(1);
+  rooms.config.limits.link_down = {};
+  peers.tick();
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::open) << "0: for ever";
+  rooms.config.limits.link_down = std::chrono::microseconds(patience);
+  peers.tick();
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::peer_gone);
+}
+
 TEST_F(Peers, OneWhoseCertificateDoesNotHoldAnyMoreIsShutOut) {
   const auto wire = connect();
   wire->ended = "its certificate does not hold any more: certificate revoked";

@@ -66,7 +66,8 @@ class Rooms {
                      if (slot != kNoSlotIndex) slots.begin_close(static_cast<std::uint16_t>(slot), end);
                    }
                  }),
-        slots({config, admin, card, loop, store, sessions, peers, log, [this] { return ++random_bits; }, kLoopLink}) {}
+        slots({config, admin, card, loop, store, sessions, accounts, peers, log, [this] { return ++random_bits; },
+               kLoopLink}) {}
 
   /// A process that is attached; its end of the control socket is pipes.back().
   Session& attach(pid_t pid, uid_t uid = ::getuid()) {
@@ -92,6 +93,21 @@ class Rooms {
                        .service = "orders",
                        .acceptor = false});
   }
+  /// As a peer opens it for a process that serves here.
+  std::uint16_t open_for(const std::string& peer, const Session& session, std::uint16_t peer_slot = 3,
+                         unsigned order = 6) {
+    const std::uint16_t slot = slots.open({.session = session.index,
+                                           .link = 0,
+                                           .in_order = order,
+                                           .out_order = order,
+                                           .pairing = Pairing::remote,
+                                           .service = "orders",
+                                           .acceptor = true,
+                                           .opened_by = peer});
+    slots.pair_remote(slot,
+                      {.link = 0, .slot = peer_slot, .epoch = 9, .first = {}, .node = peer, .process = {"p", 1, 2}});
+    return slot;
+  }
   /// The next event that the process behind `pipe` was sent; fails the test when there is none.
   template <class E>
   E event(sim::PacketPipe& pipe) {
@@ -116,6 +132,7 @@ class Rooms {
   RecordingPeers peers;
   std::uint32_t random_bits = 0;
   UserAccounts users{config, ::getuid()};
+  PeerAccounts accounts{config, users};
   SessionTable sessions;
   SlotTable slots;
   std::vector<std::shared_ptr<sim::PacketPipe>> pipes;

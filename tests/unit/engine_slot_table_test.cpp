@@ -200,8 +200,8 @@ TEST(SlotTable, DoesNotTakeUpAWakeUpOfAnEarlierRelease) {
   rooms.slots.pair_here(first, second, Pairing::direct);
   KeptDescriptors kept = rooms.store.take();
   const std::unique_ptr<driver::Card> card = software_card(rooms.admin, rooms.listener, 3);
-  SlotTable later({rooms.config, rooms.admin, *card, rooms.loop, rooms.store, rooms.sessions, rooms.peers, rooms.log,
-                   [] { return 1U; }, Rooms::kLoopLink});
+  SlotTable later({rooms.config, rooms.admin, *card, rooms.loop, rooms.store, rooms.sessions, rooms.accounts,
+                   rooms.peers, rooms.log, [] { return 1U; }, Rooms::kLoopLink});
   const auto has_link = [](std::uint16_t) { return true; };
   std::vector<slot::Fd>& old = kept.at(KeptTag::of_slot(first).number());
   old[1] = slot::Fd(::eventfd(0, EFD_CLOEXEC));
@@ -214,8 +214,8 @@ struct Later {
   explicit Later(Rooms& rooms)
       : kept(rooms.store.take()),
         card(software_card(rooms.admin, rooms.listener, 3)),
-        slots({rooms.config, rooms.admin, *card, rooms.loop, rooms.store, rooms.sessions, rooms.peers, rooms.log,
-               [] { return 1U; }, Rooms::kLoopLink}) {}
+        slots({rooms.config, rooms.admin, *card, rooms.loop, rooms.store, rooms.sessions, rooms.accounts, rooms.peers,
+               rooms.log, [] { return 1U; }, Rooms::kLoopLink}) {}
   bool recover(std::uint16_t slot) {
     return slots.recover(slot, kept.at(KeptTag::of_slot(slot).number()), [](std::uint16_t) { return true; });
   }

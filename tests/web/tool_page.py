@@ -150,15 +150,15 @@ class Page(NodeTest):
         client.stop()
 
     def test_newcomers_are_told_what_is_wrong(self):
-        def fails(*arguments):
+        def fails(*arguments, status=2):
             result = subprocess.run([PAGE, *arguments], capture_output=True, text=True, timeout=TIMEOUT)
-            self.assertEqual(result.returncode, 1)
+            self.assertEqual(result.returncode, status)
             return result.stderr
 
         self.assertIn("an address and a port are expected", fails("--listen", "7480"))
         self.assertIn("an address and a port are expected", fails("--listen", "127.0.0.1:70000"))
         self.open_page()
-        self.assertIn("Address already in use", fails("--listen", f"127.0.0.1:{self.port}"))
+        self.assertIn("Address already in use", fails("--listen", f"127.0.0.1:{self.port}", status=1))
         token = os.path.join(self.directory, "token")
         self.assertIn("cannot be read", fails("--token-file", token))
         with open(token, "w", encoding="ascii") as file:

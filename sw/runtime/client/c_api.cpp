@@ -201,6 +201,7 @@ int sw_open(const sw_options* options, sw_context** out) {
 }
 
 void sw_close(sw_context* context) {
+  if (context == nullptr || guarded(context, [] {}) != SW_OK) return;
   const std::unique_ptr<sw_context> owned(context);  // made by sw_open
 }
 
@@ -557,6 +558,7 @@ int sw_poller_create(sw_context* context, sw_poller** out) {
 }
 
 void sw_poller_destroy(sw_poller* poller) {
+  if (poller == nullptr || guarded(&poller->context(), [] {}) != SW_OK) return;
   const std::unique_ptr<sw_poller> owned(poller);  // made by sw_poller_create
 }
 

@@ -207,6 +207,7 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
     Failure failure =
         session_.request(slotwire::client::connect_message(service, options, deadline), deadline, answer, fds);
     if (failure.status == SW_OK) return take_slot(answer, std::move(fds), out);
+    if (failure.status == SW_TIMED_OUT && deadline.immediate()) return {SW_AGAIN, {}};
     // A link that is down, or an engine that is being restarted, comes back: that is worth waiting for.
     if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() ||
         deadline.passed())

@@ -120,13 +120,14 @@ std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text
   }
   const Json& json = parsed.value();
   RequestPacket packet;
+  bool has_id = false;
   if (const auto id = json.find("id"); id != json.end()) {
     if (!id->is_number_unsigned()) {
       invalid.text = "'id' is a number from 0 on";
       return invalid;
     }
     packet.id = invalid.id = id->get<std::uint64_t>();
-    packet.has_id = true;
+    has_id = true;
   }
   const std::string* op = text_at(json, "op");
   if (op == nullptr) {
@@ -146,6 +147,12 @@ std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text
     return invalid;
   }
   packet.request = std::move(*request).value();
+  // An answer without an id would be anybody's. Two requests have none.
+  const bool answered = !std::holds_alternative<Bye>(packet.request) && !std::holds_alternative<Report>(packet.request);
+  if (!has_id && answered) {
+    invalid.text = "in '" + *op + "': 'id' is missing; give each request a number from 0 on";
+    return invalid;
+  }
   return packet;
 }
 

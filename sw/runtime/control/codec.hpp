@@ -23,10 +23,9 @@ core::Result<Json> parse_json(std::string_view text);
 
 // ---- a process's request ----
 
-/// A request as it came. `id` is 0 when nobody waits for the answer.
+/// A request as it came. `id` is 0 when nobody waits for the answer, which a bye and a report do not need.
 struct RequestPacket {
   std::uint64_t id = 0;
-  bool has_id = false;
   Request request;
 };
 /// Why a packet is no request, with the id that the answer takes.

@@ -141,6 +141,8 @@ class FieldReader {
   template <Whole T>
   void list_unless_empty(const char* key, std::vector<T>& values, std::size_t most) {
     may(key, values, most);
+    if (const Json* found = find(key, false); found != nullptr && found->empty())
+      wrong(key, "is an empty list; leave it out instead");
   }
   void hex_unless_empty(const char* key, std::vector<std::byte>& value, std::size_t bytes) {
     const Json* found = find(key, false);

@@ -45,6 +45,10 @@ Engine::Engine(Config config)
   const NodeSize size{config_.limits.slots, config_.limits.sessions, config_.links.size()};
   KeeperOptions keeping;
   keeping.descriptors = descriptors_kept(size);
+  // What there may be beyond what slotwired needs itself.
+  const std::uint64_t files = slot::raise_open_files_limit(), needed = descriptors_needed(size);
+  keeping.copies = static_cast<std::size_t>(files > needed ? files - needed : 0);
+  keeping.starts_per_minute = config_.limits.keeper_starts;
   keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name, keeping));
   try {
     open(size);
@@ -81,12 +85,8 @@ void Engine::open(const NodeSize& size) {
       .tls = tls_,
       .random = [device = std::make_shared<std::random_device>()] { return static_cast<std::uint32_t>((*device)()); },
       .make_card = {}});
-  keeper_->serve_in(reactor_, [this](pid_t pid) {
-    log_->error(
-        "the keeper (slotwire-keeper, pid {}) has ended: what there is goes on, but new sessions and connections are "
-        "refused, and slots would not outlive this slotwired; restart it",
-        pid);
-  });
+  keeper_->serve_in(reactor_,
+                    [this](Keeper::News news, pid_t pid, const std::string& text) { on_keeper(news, pid, text); });
   node_->start();
   control_socket_ = std::make_unique<ControlSocket>(config_, reactor_, log_, node_->hub());
   log_->info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
@@ -96,6 +96,33 @@ void Engine::open(const NodeSize& size) {
 }
 
 Engine::~Engine() = default;
+
+void Engine::on_keeper(Keeper::News news, pid_t pid, const std::string& text) {
+  const StoreReport report = keeper_->report();
+  switch (news) {
+    case Keeper::News::gone:
+      log_->error(
+          "the keeper (slotwire-keeper, pid {}) has ended: what there is goes on, but new sessions and connections "
+          "wait "
+          "or are refused, and slots would not outlive this slotwired; {}",
+          pid, config_.limits.keeper_starts == 0 ? "restart it" : "it is started again");
+      break;
+    case Keeper::News::not_started:
+      log_->error("the keeper could not be started again: {}; {}", text, report.text);
+      break;
+    case Keeper::News::started:
+      log_->info("the keeper is there again (slotwire-keeper, pid {})", pid);
+      break;
+    case Keeper::News::complete:
+      if (report.lost == 0) {
+        log_->info("the new keeper (pid {}) has all that the old one had: {} sessions and slots, and admin memory", pid,
+                   report.kept - 1);
+      } else {
+        log_->warn("the new keeper (pid {}) has what slotwired had duplicates of: {}", pid, report.text);
+      }
+      break;
+  }
+}
 
 /// From here on a signal waits for run(): one that comes while the engine starts ends it in good order, too.
 void Engine::catch_signals() {
@@ -129,8 +156,9 @@ void Engine::reload() {
       throw std::runtime_error(replaced.error().text);
     node_->use_rules(std::move(rules));
     log_->info("[[service]] tables, the directory and [[allow]] rules reloaded: {} services", directory_->size());
+    for (const std::string& key : take_live_keys(config_, read)) log_->info("{} changed: it holds from now on", key);
     for (const std::string& change : changes_for_a_restart(config_, read))
-      log_->warn("{} changed in {}: it is used from the next start of slotwired on", change, config_.source);
+      log_->warn("{} in {}: that counts from the next start of slotwired on", change, config_.source);
   } catch (const std::exception& error) {
     log_->error("configuration not reloaded, the old one stays: {}", error.what());
   }

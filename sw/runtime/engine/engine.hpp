@@ -38,6 +38,7 @@ class Engine {
   struct Loop;
   void open(const NodeSize& size);
   void catch_signals();
+  void on_keeper(Keeper::News news, pid_t pid, const std::string& text);
   void handle_signals();
   void reload();
   void tick();

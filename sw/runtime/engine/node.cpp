@@ -12,6 +12,7 @@ Node::Node(NodeParts parts)
       loop_link_(static_cast<std::uint16_t>(parts.config.limits.links)),
       own_uid_(::getuid()),
       users_(parts.config, own_uid_),
+      accounts_(parts.config, users_),
       policy_(std::make_unique<Policy>(parts.config, own_uid_)),
       recovery_(parts.config, parts.store, parts.log, std::move(parts.kept)),
       admin_(recovery_.take_admin()),
@@ -37,16 +38,16 @@ void Node::open_rooms(NodeParts& parts) {
   sessions_ = std::make_unique<SessionTable>(
       SessionParts{config_, *admin_, card(), parts.loop, parts.store, parts.processes, parts.log, parts.random, users_},
       [this](Session& session, End end) { on_session_end(session, end); });
-  slots_ = std::make_unique<SlotTable>(SlotParts{config_, *admin_, card(), parts.loop, parts.store, *sessions_, *peers_,
-                                                 parts.log, parts.random, loop_link_});
+  slots_ = std::make_unique<SlotTable>(SlotParts{config_, *admin_, card(), parts.loop, parts.store, *sessions_,
+                                                 accounts_, *peers_, parts.log, parts.random, loop_link_});
   services_ = std::make_unique<ServiceTable>(config_, users_);
-  connector_ =
-      std::make_unique<Connector>(ConnectorParts{config_, parts.loop, parts.log, *sessions_, *slots_, *peers_,
-                                                 *services_, *policy_, parts.directory, recovery_.recovered()});
+  connector_ = std::make_unique<Connector>(ConnectorParts{config_, parts.loop, parts.log, *sessions_, *slots_,
+                                                          accounts_, *peers_, *services_, *policy_, parts.directory,
+                                                          recovery_.recovered()});
   peers_->use(*slots_, *connector_);
-  status_ =
-      std::make_unique<StatusReport>(StatusParts{config_, parts.loop, *admin_, *card_, *sessions_, *slots_, *peers_,
-                                                 *services_, transports_, users_, recovery_.recovered(), sleeps_});
+  status_ = std::make_unique<StatusReport>(StatusParts{config_, parts.loop, *admin_, *card_, *sessions_, *slots_,
+                                                       *peers_, *services_, transports_, users_, accounts_, parts.store,
+                                                       recovery_.recovered(), sleeps_});
   capture_ = std::make_unique<Capture>(card(), parts.log);
   requests_ = std::make_unique<ProcessRequests>(
       RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_, *status_, *capture_, loop_link_});

@@ -64,6 +64,7 @@ class Node final : private driver::CardListener {
   PeerTable& peers() { return *peers_; }
   Connector& connector() { return *connector_; }
   UserAccounts& users() { return users_; }
+  PeerAccounts& accounts() { return accounts_; }
   /// Times that the caller slept, for the status.
   std::uint64_t& sleeps() { return sleeps_; }
 
@@ -82,7 +83,8 @@ class Node final : private driver::CardListener {
   std::uint16_t loop_link_;
   std::uint64_t sleeps_ = 0;
   uid_t own_uid_;
-  UserAccounts users_;  // outlives all that holds something
+  UserAccounts users_;  // both outlive all that holds something
+  PeerAccounts accounts_;
   std::unique_ptr<Policy> policy_;
   Recovery recovery_;
   std::unique_ptr<Admin> admin_;

@@ -37,43 +37,37 @@ Session& ProcessRequests::session_of(const Client& client, std::string_view requ
 
 void ProcessRequests::on_request(Client& client, const control::RequestPacket& packet, std::vector<slot::Fd>& fds) {
   const std::uint64_t id = packet.id;
-  std::visit(Overloaded{[&](const control::Hello& r) {
-                          if (!packet.has_id) throw Refusal{"bad_request", "in 'hello': 'id' is missing"};
-                          hub_->hello(client, id, r);
-                        },
-                        [&](const control::Resume& r) { resume(client, id, r); },
-                        [&](const control::Serve& r) {
-                          rooms_.connector.serve(session_of(client, r.kName), r);
-                          hub_->answer(client, id, control::Done{});
-                        },
-                        [&](const control::Unserve& r) {
-                          rooms_.connector.unserve(session_of(client, r.kName), r);
-                          hub_->answer(client, id, control::Done{});
-                        },
-                        [&](const control::Connect& r) {
-                          Session& session = session_of(client, r.kName);
-                          if (!packet.has_id) throw Refusal{"bad_request", "in 'connect': 'id' is missing"};
-                          rooms_.connector.connect(session, id, r);
-                        },
-                        [&](const control::Close& r) { close(client, id, r); },
-                        [&](const control::Bye& r) {
-                          session_of(client, r.kName).said_bye = true;
-                          hub_->leave(client);
-                        },
-                        [&](const control::StatusRequest&) { hub_->answer_document(client, id, rooms_.status.node()); },
-                        [&](const control::SlotsRequest& r) {
-                          hub_->answer_document(client, id, rooms_.status.slots(r.from, r.max));
-                        },
-                        [&](const control::SessionsRequest& r) {
-                          hub_->answer_document(client, id, rooms_.status.sessions(r.from, r.max));
-                        },
-                        [&](const control::CaptureRequest& r) { capture(client, id, r, fds); },
-                        [&](const control::Cut& r) { cut(client, id, r); },
-                        [&](const control::Report& r) { report(session_of(client, r.kName), r); },
-                        [&](const control::FiguresRequest& r) {
-                          hub_->answer_document(client, id, rooms_.status.figures(r.from, r.max));
-                        }},
-             packet.request);
+  std::visit(
+      Overloaded{[&](const control::Hello& r) { hub_->hello(client, id, r); },
+                 [&](const control::Resume& r) { resume(client, id, r); },
+                 [&](const control::Serve& r) {
+                   rooms_.connector.serve(session_of(client, r.kName), r);
+                   hub_->answer(client, id, control::Done{});
+                 },
+                 [&](const control::Unserve& r) {
+                   rooms_.connector.unserve(session_of(client, r.kName), r);
+                   hub_->answer(client, id, control::Done{});
+                 },
+                 [&](const control::Connect& r) { rooms_.connector.connect(session_of(client, r.kName), id, r); },
+                 [&](const control::Close& r) { close(client, id, r); },
+                 [&](const control::Bye& r) {
+                   session_of(client, r.kName).said_bye = true;
+                   hub_->leave(client);
+                 },
+                 [&](const control::StatusRequest&) { hub_->answer_document(client, id, rooms_.status.node()); },
+                 [&](const control::SlotsRequest& r) {
+                   hub_->answer_document(client, id, rooms_.status.slots(r.from, r.max));
+                 },
+                 [&](const control::SessionsRequest& r) {
+                   hub_->answer_document(client, id, rooms_.status.sessions(r.from, r.max));
+                 },
+                 [&](const control::CaptureRequest& r) { capture(client, id, r, fds); },
+                 [&](const control::Cut& r) { cut(client, id, r); },
+                 [&](const control::Report& r) { report(session_of(client, r.kName), r); },
+                 [&](const control::FiguresRequest& r) {
+                   hub_->answer_document(client, id, rooms_.status.figures(r.from, r.max));
+                 }},
+      packet.request);
 }
 
 void ProcessRequests::report(Session& session, const control::Report& report) {

@@ -218,7 +218,7 @@ void print_progress(const BenchOptions& options, const Sums& now, const Sums& be
                 time_text(static_cast<double>(since.times.at(0.5))).c_str(),
                 time_text(static_cast<double>(since.times.at(0.99))).c_str());
   }
-  std::fflush(stdout);
+  flush_output();
 }
 
 /// The calling processes; those that still run are killed when it goes.
@@ -301,7 +301,7 @@ int run_bench(const BenchOptions& options) {
   } else {
     print_text(options, sums, seconds);
   }
-  std::fflush(stdout);
+  flush_output();
   for (std::size_t i = 0; i < options.processes; ++i) {
     const Caller& caller = board.caller(i);
     if (caller.exit_code != 0) throw CommandError(caller.exit_code, caller.error.data());

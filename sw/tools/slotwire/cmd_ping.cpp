@@ -44,7 +44,7 @@ void print_one(const PingOptions& options, const sw_peer& peer, std::uint64_t nu
   } else {
     std::printf("no answer to seq %llu: %s\n", static_cast<unsigned long long>(number), sw_status_name(status));
   }
-  std::fflush(stdout);
+  flush_output();
 }
 
 void print_tally(const PingOptions& options, const sw_peer& peer, const Tally& tally) {

@@ -294,7 +294,7 @@ class Server {
       std::printf("request of %llu bytes, method %u: %s, %.1f ms\n", static_cast<unsigned long long>(request.length),
                   request.code, wrong.empty() ? (std::to_string(bytes) + " bytes").c_str() : wrong.c_str(), us / 1000);
     }
-    std::fflush(stdout);
+    flush_log();
     return status;
   }
 

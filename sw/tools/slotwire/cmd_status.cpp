@@ -53,6 +53,25 @@ void print_links(const Json& links) {
   }
 }
 
+/// What peers have opened here; nothing when none has.
+void print_peers(const Json& links) {
+  Table table({{"OPENED BY PEER"},
+               {"SLOTS", true},
+               {"MEMORY", true},
+               {"OPENING", true},
+               {"REFUSED", true},
+               {"DOWN FOR", true}});
+  for (const Json& link : links) {
+    const auto of = [&](const char* key) { return link.value(key, std::uint64_t{0}); };
+    if (of("slots") + of("pending_opens") + of("refused_opens") == 0) continue;
+    table.add({text_of(link, "peer"), text_of(link, "slots"), bytes_text(static_cast<double>(of("memory"))),
+               text_of(link, "pending_opens"), text_of(link, "refused_opens"),
+               of("down_s") == 0 ? "-" : uptime_text(of("down_s"))},
+              {Colour::bold});
+  }
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
+}
+
 /// What became of the datagrams of encrypted links.
 void print_encryption(const Json& links) {
   Table table({{"ENCRYPTED LINK"},
@@ -185,6 +204,21 @@ void print_clients(const Json& status) {
   if (!table.empty()) std::printf("\n%s", table.text().c_str());
 }
 
+/// Whether a crash of slotwired would lose anything.
+void print_keeper(const Json& status) {
+  const Json keeper = status.value("keeper", Json::object());
+  if (!keeper.contains("state")) return;
+  const std::string state = text_of(keeper, "state");
+  std::string said = "all that a crash of slotwired would lose is kept";
+  if (state != "keeps") {
+    said = paint(Colour::bad, "NOT KEPT (" + state + "): ") + text_of(keeper, "text");
+    if (state == "hands over") said += text_of(keeper, "waiting") + " sessions and slots are still to be handed over";
+  }
+  std::printf(
+      "  keeper    %s%s\n", said.c_str(),
+      keeper.value("starts", 0) == 0 ? "" : (", started again " + text_of(keeper, "starts") + " times").c_str());
+}
+
 void print_status(const Json& status) {
   std::printf("node %s: slotwired %s, pid %s, up %s, %s card%s\n", paint(Colour::bold, text_of(status, "node")).c_str(),
               text_of(status, "version").c_str(), text_of(status, "pid").c_str(),
@@ -232,8 +266,10 @@ void print_status(const Json& status) {
                 text_of(gate, "callers_limit").c_str(), text_of(gate, "displaced").c_str(),
                 text_of(gate, "turned_away").c_str());
   }
+  print_keeper(status);
   print_clients(status);
   print_links(status.at("links"));
+  print_peers(status.at("links"));
   print_encryption(status.at("links"));
   if (const Table control = congestion_table(status.at("links")); !control.empty()) {
     std::printf("\n%s", control.text().c_str());

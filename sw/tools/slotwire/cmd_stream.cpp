@@ -113,7 +113,7 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
   add_count(sub, "--max-requests", o.session.max_requests, 2, http_stream::kMaxRequests,
             "requests on their way or held at one time");
   add_count(sub, "--held", o.session.held_requests, 1, http_stream::kMaxRequests - 1,
-            "requests that the server may hold while nothing is to be said");
+            "requests that the server may hold while nothing is to be said, fewer than --max-requests");
   add_size(sub, "--body", o.body, 16'384, http_stream::kMaxBundleBytes,
            "longest body of a request (default 60000: below the 64 KiB at which some proxies with a login hang)");
   add_size(
@@ -128,8 +128,18 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
   add_count(sub, "--give-up", o.session.give_up_requests, 1, kMany,
             "unanswered requests after which the session is lost");
   add_count(sub, "--max-streams", o.streams.max_streams, 1, kMany, "streams at one time (--listen)");
+  sub.get_option("--max-streams")->needs("--listen");
   sub.add_flag("-q,--quiet", o.quiet, "no line for each connection (--listen)");
   sub.add_flag("-v,--verbose", o.verbose, "say which proxy, login and hold time are in use, and what goes wrong");
+}
+
+/// What would have no effect is not taken.
+void check_connect_options(const StreamConnectOptions& o) {
+  if (o.session.held_requests < o.session.max_requests) return;
+  throw CLI::ValidationError("--held", std::to_string(o.session.held_requests) + " of --max-requests " +
+                                           std::to_string(o.session.max_requests) +
+                                           " requests cannot be held: one is kept for what is sent; give at most " +
+                                           std::to_string(o.session.max_requests - 1) + ", or raise --max-requests");
 }
 
 }  // namespace
@@ -150,8 +160,10 @@ void add_stream(CLI::App& app, Command& command) {
   CLI::App* connect = stream->add_subcommand("connect", "Reach a target of a 'stream serve'");
   add_connect_options(*connect, *connect_options);
   connect->footer(kStreamFooter);
-  connect->callback(
-      [connect_options, &command] { command = [connect_options] { return run_stream_connect(*connect_options); }; });
+  connect->callback([connect_options, &command] {
+    check_connect_options(*connect_options);
+    command = [connect_options] { return run_stream_connect(*connect_options); };
+  });
 }
 
 }  // namespace slotwire::cli

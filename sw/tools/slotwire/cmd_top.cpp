@@ -229,6 +229,7 @@ int run_top(const TopOptions& options) {
   std::optional<ControlClient> client;
   std::optional<Snapshot> before;
   while (true) {
+    bool printed = false;
     try {
       if (!client) client.emplace(options.common);
       Snapshot now = take(*client);
@@ -236,8 +237,7 @@ int run_top(const TopOptions& options) {
         const View view = compare(*before, now);
         if (terminal) std::fputs("\033[H\033[2J", stdout);
         options.common.json ? print_json(view, options.slots) : print_text(view, options.slots);
-        std::fflush(stdout);
-        if (options.once) return kExitOk;
+        printed = true;
       }
       before = std::move(now);
     } catch (const CommandError& error) {
@@ -245,6 +245,10 @@ int run_top(const TopOptions& options) {
       if (!before || options.once) throw;
       client.reset();
       std::fprintf(stderr, "slotwire: %s\n", error.what());
+    }
+    if (printed) {
+      flush_output();
+      if (options.once) return kExitOk;
     }
     if (stop.wait(options.interval)) return kExitOk;
   }

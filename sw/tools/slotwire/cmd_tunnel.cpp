@@ -40,7 +40,7 @@ void add_tunnel(CLI::App& app, Command& command) {
   auto listen_options = std::make_shared<TunnelOptions>();
   CLI::App* listen = tunnel->add_subcommand("listen", "Listen for TCP connections and carry each to a service");
   listen->add_option("ADDRESS", listen_options->address, "HOST:PORT to listen on; port 0 takes a free one")->required();
-  listen->add_option("SERVICE", listen_options->service, "the service")->required();
+  listen->add_option("SERVICE", listen_options->service, "the service")->required()->check(service_name());
   add_size(*listen, "--ring", listen_options->ring, 4096, std::uint64_t{2} << 20,
            "size of each of a connection's two rings (default: the node's memory.ring)");
   add_options(*listen, *listen_options);

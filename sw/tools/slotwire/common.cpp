@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <system_error>
 
 #include "core/slot/open_files.hpp"
@@ -65,7 +67,40 @@ void on_signal(int) {
   errno = saved;
 }
 
+/// Why standard output could not be written; 0: it could. The first error is the one that is said.
+int output_error = 0;
+
+bool flushed() {
+  const bool good = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (!good && output_error == 0) output_error = errno == 0 ? EIO : errno;
+  return good;
+}
+
+std::string output_trouble() {
+  return "the output cannot be written: " + std::generic_category().message(output_error);
+}
+
 }  // namespace
+
+void flush_output() {
+  if (!flushed()) throw CommandError(kExitFailed, output_trouble());
+}
+
+void flush_log() {
+  const bool said = output_error != 0;
+  if (flushed() || said) return;
+  std::fprintf(stderr, "slotwire: %s; what it serves goes on\n", output_trouble().c_str());
+}
+
+int finish_output(int code) {
+  // CLI11 prints help and version by the stream.
+  std::cout.flush();
+  if (!std::cout && output_error == 0) output_error = errno == 0 ? EIO : errno;
+  flushed();
+  if (output_error == 0) return code;
+  if (code == kExitOk) std::fprintf(stderr, "slotwire: %s\n", output_trouble().c_str());
+  return code == kExitOk ? kExitFailed : code;
+}
 
 void add_common(CLI::App& sub, Common& common, const std::string& json_text) {
   sub.add_option("--socket", common.socket,
@@ -106,6 +141,21 @@ CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& val
           },
           text)
       ->type_name("SIZE");
+}
+
+const CLI::Validator& service_name() {
+  static const CLI::Validator validator(
+      [](const std::string& text) {
+        constexpr std::size_t kLongest = 63;
+        const bool good =
+            !text.empty() && text.size() <= kLongest &&
+            text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") ==
+                std::string::npos;
+        return good ? std::string()
+                    : "'" + text + "' cannot be the name of a service: it has 1 to 63 of A-Z, a-z, 0-9 and ._/-";
+      },
+      "");
+  return validator;
 }
 
 std::string socket_path(const Common& common) {

@@ -13,6 +13,7 @@
 namespace CLI {
 class App;
 class Option;
+class Validator;
 }  // namespace CLI
 
 namespace slotwire::cli {
@@ -61,6 +62,17 @@ void add_blocks(CLI::App& app, Command& command);
 void add_cache(CLI::App& app, Command& command);
 void add_cut(CLI::App& app, Command& command);
 
+// Standard output. What a subcommand prints is checked here alone: main() ends with finish_output(), and what runs for
+// long sends each line on its way with one of the other two.
+
+/// Throws CommandError when what was printed cannot be written: nobody would see what the subcommand is run for.
+void flush_output();
+/// The same for the log of a program that serves others: it says so once, goes on, and fails at its end.
+void flush_log();
+/// The exit status in the place of `code`: kExitFailed, and a line on standard error, when some of the output could not
+/// be written.
+int finish_output(int code);
+
 /// Adds --socket and --json (`json_text` says what it prints).
 void add_common(CLI::App& sub, Common& common, const std::string& json_text);
 /// A duration option: "250ms", "2s", "50us", "1min"; a bare number is seconds. `least` to `most`.
@@ -69,6 +81,9 @@ CLI::Option* add_duration(CLI::App& sub, const std::string& name, std::chrono::m
 /// A size option: "64KiB", "2MiB"; a bare number is bytes.
 CLI::Option* add_size(CLI::App& sub, const std::string& name, std::uint64_t& value, std::uint64_t least,
                       std::uint64_t most, const std::string& text);
+
+/// A validator for arguments that name a service.
+const CLI::Validator& service_name();
 
 /// The control socket that `common` means.
 std::string socket_path(const Common& common);

@@ -42,10 +42,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    return finish_output(app.exit(error) == 0 ? kExitOk : kExitUsage);
   }
   try {
-    return command();
+    return finish_output(command());
   } catch (const CommandError& error) {
     std::fprintf(stderr, "slotwire: %s\n", slotwire::control::printable(error.what()).c_str());
     return error.code();

@@ -24,6 +24,11 @@ struct Options {
   web::SiteOptions site;
 };
 
+/// What was given is wrong, and nothing was done.
+struct WrongUsage : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 tcp::endpoint endpoint_of(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   std::string host = text.substr(0, colon);
@@ -37,8 +42,8 @@ tcp::endpoint endpoint_of(const std::string& text) {
       port = static_cast<unsigned>(std::stoul(digits));
   }
   if (port > 65535)
-    throw std::runtime_error("--listen '" + text +
-                             "': an address and a port are expected, such as 127.0.0.1:7480 or [::1]:7480");
+    throw WrongUsage("--listen '" + text +
+                     "': an address and a port are expected, such as 127.0.0.1:7480 or [::1]:7480");
   return {address, static_cast<std::uint16_t>(port)};
 }
 
@@ -47,14 +52,12 @@ std::string read_token(const std::string& path) {
   struct stat about {};
   std::ifstream file(path);
   std::string token;
-  if (!file || !std::getline(file, token))
-    throw std::runtime_error("--token-file " + path + ": cannot be read, or is empty");
+  if (!file || !std::getline(file, token)) throw WrongUsage("--token-file " + path + ": cannot be read, or is empty");
   if (::stat(path.c_str(), &about) == 0 && (about.st_mode & 0077U) != 0)
-    throw std::runtime_error("--token-file " + path + ": other users may read it; chmod 600 it");
+    throw WrongUsage("--token-file " + path + ": other users may read it; chmod 600 it");
   if (token.size() < web::Login::kMinToken) {
-    throw std::runtime_error("--token-file " + path + ": a token has at least " +
-                             std::to_string(web::Login::kMinToken) +
-                             " characters, for example of 'openssl rand -hex 16'");
+    throw WrongUsage("--token-file " + path + ": a token has at least " + std::to_string(web::Login::kMinToken) +
+                     " characters, for example of 'openssl rand -hex 16'");
   }
   return token;
 }
@@ -141,6 +144,9 @@ Example: slotwire-page --socket /run/slotwire/left.sock --token-file /etc/slotwi
   }
   try {
     return run(options);
+  } catch (const WrongUsage& error) {
+    std::fprintf(stderr, "slotwire-page: %s\n", control::printable(error.what()).c_str());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "slotwire-page: %s\n", control::printable(error.what()).c_str());
     return 1;

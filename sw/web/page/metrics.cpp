@@ -230,6 +230,23 @@ void write_links(Writer& out, const Json& node) {
   });
   out.counter("link_refused", "Messages of the peer that were refused.");
   each([&](const Json& link, const std::string& peer) { out.value(number(link, "refused"), {{"peer", peer}}); });
+  struct Family {
+    const char* key;
+    const char* name;
+    const char* help;
+  };
+  static constexpr std::array<Family, 4> kFamilies{{
+      {"slots", "link_slots", "Slots of connections that the peer opened here."},
+      {"memory", "link_slot_memory_bytes", "Slot memory of these."},
+      {"pending_opens", "link_pending_opens", "Connections with the peer that are being opened."},
+      {"down_s", "link_down_seconds", "How long the link has been down; 0: it is up."},
+  }};
+  for (const Family& family : kFamilies) {
+    out.gauge(family.name, family.help);
+    each([&](const Json& link, const std::string& peer) { out.value(number(link, family.key), {{"peer", peer}}); });
+  }
+  out.counter("link_refused_opens", "Connections that the peer asked for and a limit of peers forbade.");
+  each([&](const Json& link, const std::string& peer) { out.value(number(link, "refused_opens"), {{"peer", peer}}); });
   write_congestion(out, links);
 }
 

@@ -8,7 +8,7 @@
  * returns SW_WRONG_THREAD and does nothing (checked in release builds too); a function without a status does nothing
  * then. Use one context per thread; sw_context_adopt() moves a whole context to the calling thread. Any thread may call
  * sw_interrupt() and sw_poller_interrupt(), and so may a signal handler. Any thread may also call sw_status_name(),
- * sw_last_error() and sw_version(). sw_close() and sw_poller_destroy() do not check their thread: it must be the owner.
+ * sw_last_error() and sw_version().
  *
  * Errors: unless its comment says otherwise, a function that returns int returns SW_OK (0) or another sw_status.
  * sw_last_error() then has a sentence for people: what happened, and what to do. Comments name the statuses that are
@@ -118,7 +118,7 @@ typedef struct sw_options {
  * with `background` none of them, and it does not wait. */
 SW_API int sw_open(const sw_options* options, sw_context** out);
 /* Closes every service and connection of the context in good order, then the session. Its pollers must be destroyed
- * before. The owner's thread; it is not checked. NULL is allowed. */
+ * before. From another thread than the owner's it does nothing but to set sw_last_error(). NULL is allowed. */
 SW_API void sw_close(sw_context* context);
 /* Moves the context and everything made from it to the calling thread. No other thread may be using it, or use it
  * afterwards. */
@@ -201,9 +201,10 @@ typedef struct sw_peer {
 } sw_peer;
 
 /* Connects to a process that serves `service`, on this node or on one that the directory names. It tries again while a
- * link is down or slotwired is being restarted, until the timeout passes. It always asks slotwired, so a timeout of 0
- * gives SW_TIMED_OUT: use sw_start_connect() not to wait. SW_NO_SERVICE, SW_REFUSED, SW_LINK_DOWN, SW_ENGINE_GONE,
- * SW_TIMED_OUT, SW_NO_MEMORY. */
+ * link is down or slotwired is being restarted, until the timeout passes. With a timeout of 0 it asks slotwired and
+ * looks once for the answer: mostly it is not there, which gives SW_AGAIN, and the connection is given up. Use
+ * sw_start_connect() not to wait. SW_NO_SERVICE, SW_REFUSED, SW_LINK_DOWN, SW_ENGINE_GONE, SW_TIMED_OUT, SW_AGAIN,
+ * SW_NO_MEMORY. */
 SW_API int sw_connect(sw_context* context, const char* service, const sw_connect_options* options,
                       sw_timeout_ms timeout, sw_connection** out);
 /* Closes in good order: what was sent is still delivered. Never waits. Messages and loans that are still held become
@@ -425,7 +426,8 @@ typedef struct sw_ready {
 /* A set of connections of one context, and the context's events, waited for together. A wait costs time by the number
  * of connections that are ready, not by the number in the set. */
 SW_API int sw_poller_create(sw_context* context, sw_poller** out);
-/* Its connections stay open. The owner's thread, before sw_close(); it is not checked. NULL is allowed. */
+/* Its connections stay open. Before sw_close(). From another thread than the owner's it does nothing but to set
+ * sw_last_error(). NULL is allowed. */
 SW_API void sw_poller_destroy(sw_poller* poller);
 /* Adds a connection of the poller's context. `what`: SW_READABLE, SW_WRITABLE, both, or 0: it is not reported,
  * not even its end, until sw_poller_set() asks for something. A connection that is closed leaves its poller by itself.

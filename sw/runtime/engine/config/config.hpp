@@ -85,14 +85,22 @@ struct LimitsConfig {
   std::uint32_t requests_per_user = 0;  ///< tokens a second
   std::uint32_t user_share = 0;         ///< times what is free
   std::uint32_t reserve = 0;            ///< percent of each table
-  std::uint64_t unread_per_client = 0;  ///< bytes
-  std::uint64_t unread_per_user = 0;    ///< bytes
-  std::uint64_t unread = 0;             ///< bytes
+  // Of one peer (link).
+  std::uint32_t slots_per_peer = 0;
+  std::uint64_t memory_per_peer = 0;  ///< bytes
+  std::uint32_t pending_opens_per_peer = 0;
+  std::uint32_t opens_per_peer = 0;       ///< a second
+  std::uint32_t peer_share = 0;           ///< times what is free
+  std::chrono::microseconds link_down{};  ///< until connections over a link that is down end; 0: never
+  std::uint64_t unread_per_client = 0;    ///< bytes
+  std::uint64_t unread_per_user = 0;      ///< bytes
+  std::uint64_t unread = 0;               ///< bytes
   std::chrono::microseconds linger{};
   std::chrono::microseconds handshake{};
   std::uint32_t callers = 0;
   std::uint32_t callers_per_source = 0;
   std::uint32_t peer_messages = 0;  ///< a second
+  std::uint32_t keeper_starts = 0;  ///< a minute
 };
 
 /// The process that talks to other nodes for slotwired.

@@ -30,7 +30,9 @@ class Checker {
     paths();
     sizes();
     timers();
-    check_congestion(config_, [&](const std::string& key, const std::string& text) { problem(key, text); });
+    check_congestion(
+        config_, [&](const std::string& key) { return positions_.count(key) != 0; },
+        [&](const std::string& key, const std::string& text) { problem(key, text); });
     transports();
     tls();
     links();
@@ -85,6 +87,10 @@ class Checker {
     not_over("limits.memory_per_user", l.memory_per_user, "memory.slot_memory", m.slot_memory, format_size);
     not_over("limits.services_per_user", l.services_per_user, "limits.services", l.services, number);
     not_over("limits.pending_opens_per_user", l.pending_opens_per_user, "limits.pending_opens", l.pending_opens,
+             number);
+    not_over("limits.slots_per_peer", l.slots_per_peer, "limits.slots", l.slots, number);
+    not_over("limits.memory_per_peer", l.memory_per_peer, "memory.slot_memory", m.slot_memory, format_size);
+    not_over("limits.pending_opens_per_peer", l.pending_opens_per_peer, "limits.pending_opens", l.pending_opens,
              number);
     not_over("limits.tool_connections_per_user", l.tool_connections_per_user, "limits.tool_connections",
              l.tool_connections, number);
@@ -256,6 +262,9 @@ void complete(Config& config, const Positions& positions) {
     limits.services_per_session = std::min(kDefaultServicesPerSession, limits.services);
   }
   complete_users(limits, config.memory, absent);
+  if (absent("limits.slots_per_peer")) limits.slots_per_peer = limits.slots;
+  if (absent("limits.memory_per_peer")) limits.memory_per_peer = config.memory.slot_memory;
+  if (absent("limits.pending_opens_per_peer")) limits.pending_opens_per_peer = limits.pending_opens;
   for (std::size_t i = 0; i < config.links.size(); ++i) {
     auto& link = config.links[i];
     if (absent("link#" + std::to_string(i) + ".dial")) link.dial = config.node.name < link.peer;

@@ -163,7 +163,27 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.limits.user_share; }},
     {"limits", "reserve", Kind::count, false, "5", 0, 50, "", "",
      "Percent of sessions, slots, slot memory, services, opens and tool connections that only root and the user that slotwired "
-     "runs as may take.", [](Config& c) -> auto& { return c.limits.reserve; }},
+     "runs as may take. Peers may not take it either.", [](Config& c) -> auto& { return c.limits.reserve; }},
+    {"limits", "slots_per_peer", Kind::count, false, "", 1, regs::kMaxSlots - 1, "", "`slots`",
+     "Slots of connections that one peer has opened, until they are free. They count for the serving user, too.",
+     [](Config& c) -> auto& { return c.limits.slots_per_peer; }},
+    {"limits", "memory_per_peer", Kind::size, false, "", 4_KiB, 64_GiB, "", "`slot_memory`",
+     "Slot memory of these.", [](Config& c) -> auto& { return c.limits.memory_per_peer; }},
+    {"limits", "pending_opens_per_peer", Kind::count, false, "", 1, 65535, "", "`pending_opens`",
+     "Connections with one peer that are being opened at one time, by either side.",
+     [](Config& c) -> auto& { return c.limits.pending_opens_per_peer; }},
+    {"limits", "opens_per_peer", Kind::count, false, "2000", 1, 1'000'000, "", "",
+     "Connections that one peer may ask for in a second, and as many at once after a pause. What is more is refused as `busy`.",
+     [](Config& c) -> auto& { return c.limits.opens_per_peer; }},
+    {"limits", "peer_share", Kind::count, false, "2", 1, 1000, "", "",
+     "A peer may take one more slot, byte of slot memory or pending open while it has at most so many times what is free: with 2 one "
+     "peer gets two thirds of what is not reserved, two get two fifths each. Keep it below `user_share`, so that one peer alone "
+     "cannot use up the share of the user that serves it.",
+     [](Config& c) -> auto& { return c.limits.peer_share; }},
+    {"limits", "link_down", Kind::duration, false, "\"10min\"", 0_us, 86400_s, "", "",
+     "How long a link may be down before the connections over it end (`lost`), so that what they hold comes back; 0: they wait for "
+     "ever. A start of slotwired begins anew.",
+     [](Config& c) -> auto& { return c.limits.link_down; }},
     {"limits", "requests_per_user", Kind::count, false, "8000", 16, 10'000'000, "", "",
      "Requests on the control socket that one user, root too, gets served in a second, and as many at once after a pause. A "
      "`connect` or `hello` counts 4, `status` and lists 8, and any that takes longer one for each 25 us of processor time; what is "
@@ -191,6 +211,10 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "peer_messages", Kind::count, false, "8000", 10, 1'000'000, "", "",
      "Control messages that one peer may send in a second. One that sends more is read more slowly.",
      [](Config& c) -> auto& { return c.limits.peer_messages; }},
+    {"limits", "keeper_starts", Kind::count, false, "6", 0, 600, "", "",
+     "Times in a minute that a process of the keeper which has ended is started anew; 0: never. Until it is there, nobody can attach "
+     "or connect.",
+     [](Config& c) -> auto& { return c.limits.keeper_starts; }},
 
     {"gate", "user", Kind::text, false, "", 0, 0, "", "`slotwire-gate` if there is such a user, else `nobody`",
      "User that the gate becomes when slotwired runs as root; otherwise it stays who slotwired is.",

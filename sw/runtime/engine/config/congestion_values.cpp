@@ -41,7 +41,36 @@ bool network_has(const std::string& network, const std::string& host) {
   return true;
 }
 
-void check_congestion(const Config& config, const ReportProblem& report) {
+namespace {
+
+/// Whether a link over a carrier that shares its network decides by this algorithm; without such a link, the default.
+bool is_used(const Config& config, congestion::Kind kind) {
+  bool any = false;
+  for (const LinkConfig& link : config.links) {
+    const TransportKind* const transport = find_transport_kind(link.carrier);
+    if (transport == nullptr || !transport->datagrams) continue;
+    any = true;
+    if (kind_of(config, link) == kind) return true;
+  }
+  return !any && config.congestion.algorithm == kind;
+}
+
+}  // namespace
+
+void check_congestion(const Config& config, const std::function<bool(const std::string&)>& given,
+                      const ReportProblem& report) {
+  struct Of {
+    const char* key;
+    congestion::Kind kind;
+    const char* name;
+  };
+  for (const Of& of : {Of{"congestion.rate", congestion::Kind::fixed, "fixed"},
+                       Of{"congestion.dedicated", congestion::Kind::fixed, "fixed"},
+                       Of{"congestion.target_delay", congestion::Kind::delay, "delay"}}) {
+    if (!given(of.key) || is_used(config, of.kind)) continue;
+    report(of.key, std::string("is given, but no link decides by \"") + of.name +
+                       "\"; remove it, or set congestion.algorithm = \"" + of.name + "\", or congestion of a [[link]]");
+  }
   for (const std::string& network : config.congestion.dedicated) {
     if (valid_network(network)) continue;
     report("congestion.dedicated", "has \"" + printable(network) +
@@ -52,8 +81,12 @@ void check_congestion(const Config& config, const ReportProblem& report) {
 
 void check_link_congestion(const Config& config, const LinkConfig& link, const ReportProblem& report) {
   const TransportKind* const transport = find_transport_kind(link.carrier);
-  if (kind_of(config, link) != congestion::Kind::fixed || transport == nullptr || !transport->datagrams) return;
   const std::string key = "congestion";
+  if (link.congestion && transport != nullptr && !transport->datagrams) {
+    return report(key, "is given, but the link has carrier = \"" + link.carrier +
+                           "\", where TCP decides; remove it, or use another carrier");
+  }
+  if (kind_of(config, link) != congestion::Kind::fixed || transport == nullptr || !transport->datagrams) return;
   const std::string why = "is \"fixed\", which is for dedicated paths alone, ";
   if (!link.udp) {
     report(key, why + "but the peer's address is not written; set 'udp' of the [[link]], or use another algorithm");

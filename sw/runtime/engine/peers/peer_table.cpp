@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "core/overloaded.hpp"
+#include "runtime/engine/config/config_values.hpp"
 #include "runtime/engine/peers/key_exchange.hpp"
 
 namespace slotwire::engine {
@@ -40,6 +41,7 @@ PeerTable::PeerTable(PeerParts parts) : parts_(parts), peers_(parts_.config.limi
       throw std::runtime_error("the link to node '" + config.peer + "' wants carrier = \"" + config.carrier +
                                "\", which this node does not have");
     }
+    peer->usable_us = parts_.loop.now_us();
     peers_[peer->link.index] = std::move(peer);
   }
 }
@@ -208,11 +210,25 @@ void PeerTable::look_at_complaint(Peer& peer) {
   peer.complaint = complaint;
 }
 
+/// A peer that stays away, or whose frames do not come, holds slots and memory of this node: not for ever.
+void PeerTable::look_at_absence(Peer& peer) {
+  if (peer.usable()) peer.usable_us = parts_.loop.now_us();
+  const auto patience = static_cast<std::uint64_t>(parts_.config.limits.link_down.count());
+  if (patience == 0 || down_us(peer) <= patience) return;
+  const std::string why = "the link to node '" + peer.name() + "' was down for longer than limits.link_down = " +
+                          format_duration(parts_.config.limits.link_down);
+  const std::size_t ended = slots_->give_up_link(peer.link.index, why);
+  if (ended == 0) return;
+  parts_.log.limited("given up " + peer.name(), spdlog::level::warn,
+                     why + ": its " + std::to_string(ended) + " connections end, and their slots are given back");
+}
+
 void PeerTable::tick() {
   const std::uint64_t now = parts_.loop.now_us();
   for (const auto& peer : peers_) {
     if (!peer) continue;
     look_at_complaint(*peer);
+    look_at_absence(*peer);
     if (peer->control_up && !peer->waits && now - peer->heard_us > kSilenceUs) {
       lost(*peer, "nothing was heard from it for 3 s");
     } else if (peer->control_up) {
@@ -336,6 +352,7 @@ void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
   peer.incarnation = hello.incarnation;
   peer.control_up = true;
   peer.heard_us = peer.up_us = parts_.loop.now_us();
+  if (peer.usable()) peer.usable_us = peer.up_us;
   peer.synced.clear();
   ++peer.control_connects;
   parts_.log.limited("link " + peer.name() + " up", spdlog::level::info,
@@ -432,6 +449,7 @@ void PeerTable::carrier_changed(std::uint16_t link, bool up, std::string_view re
   Peer* const peer = at(link);
   if (peer == nullptr) return;
   peer->carrier_up = up;
+  if (peer->usable()) peer->usable_us = parts_.loop.now_us();
   if (!up) peer->reason = std::string(reason);
   parts_.log.limited("link " + peer->name() + " carrier", spdlog::level::info,
                      "link to '" + peer->name() + "': carrier " + peer->link.config->carrier + (up ? " up" : " down") +

@@ -32,7 +32,8 @@ struct Peer {
   std::uint64_t backoff_us = 0;
   std::optional<EventLoop::TimerId> retry;
   std::uint64_t heard_us = 0;
-  std::uint64_t up_us = 0;                                   ///< when the control connection came up
+  std::uint64_t up_us = 0;      ///< when the control connection came up
+  std::uint64_t usable_us = 0;  ///< when the link was usable last; at first, when this slotwired began
   std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
   std::uint64_t control_connects = 0;
   std::string complaint;          ///< of the transport, as the log has it
@@ -97,6 +98,8 @@ class PeerTable final : public CloseTeller {
   void send(std::uint16_t link, const control::PeerMessage& message);
   /// The carrier of a link came up or went down.
   void carrier_changed(std::uint16_t link, bool up, std::string_view reason);
+  /// Microseconds that the link has been down; 0: it is usable.
+  std::uint64_t down_us(const Peer& peer) const { return peer.usable() ? 0 : parts_.loop.now_us() - peer.usable_us; }
   const ControlNetwork& network() const { return parts_.network; }
   /// Drops the connections of the link; they come back by themselves.
   void cut(Peer& peer);
@@ -126,6 +129,7 @@ class PeerTable final : public CloseTeller {
   void adopt(Peer& peer, std::unique_ptr<ControlChannel> channel);
   void on_ready(std::uint16_t link);
   void look_at_complaint(Peer& peer);
+  void look_at_absence(Peer& peer);
   template <class Action>
   void guard(Peer& peer, const Action& action);
   void handle(Peer& peer, const std::string& text);

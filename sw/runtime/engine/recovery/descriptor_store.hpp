@@ -1,9 +1,13 @@
 // What survives slotwired: descriptors under tags, in the keeper. The tags have their one format here.
 #pragma once
+#include <sys/types.h>
+
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/slot/memory.hpp"
@@ -44,6 +48,19 @@ inline constexpr std::uint64_t kStorePatienceUs = 30'000'000;
 /// One that waits longer than this is worth a line in the log.
 inline constexpr std::uint64_t kStoreSlowUs = 500'000;
 
+/// How well the descriptors are kept, for the status.
+struct StoreReport {
+  /// `keeps`: all is kept; `gone`: a process of the keeper has ended and is to be started anew; `starts`: it is being
+  /// started; `hands over`: the new one gets what the old one had; `incomplete`: something was lost with it.
+  std::string_view state = "keeps";
+  std::vector<pid_t> processes;  ///< of the keeper, that are running
+  std::uint64_t starts = 0;      ///< times that one was started anew
+  std::size_t kept = 0;          ///< tags
+  std::size_t waiting = 0;       ///< tags that a new process has not got yet
+  std::size_t lost = 0;          ///< tags that would not outlive slotwired
+  std::string text;              ///< what is wrong, and what happens next; empty: nothing
+};
+
 /// Keeps duplicates of descriptors over the death of slotwired. One thread.
 class DescriptorStore {
  public:
@@ -61,6 +78,7 @@ class DescriptorStore {
   /// Duplicates of the descriptors under the tag, in the order stored; they stay kept. Fails when there is nothing
   /// under the tag, when the keeper has ended, or when this process may not open so many files.
   virtual Result<std::vector<slot::Fd>> fetch(std::uint64_t tag) = 0;
+  virtual StoreReport report() const { return {}; }
 };
 
 }  // namespace slotwire::engine

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include "runtime/engine/recovery/file_lock.hpp"
 #include "runtime/engine/recovery/keeper_process.hpp"
 #include "runtime/engine/recovery/keeper_protocol.hpp"
+#include "runtime/engine/recovery/keeper_start.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -32,6 +34,17 @@ constexpr int kLockRetryMs = 5;
 /// The keeper mostly answers within some microseconds, and within this time also on a busy machine: that is not worth
 /// undoing the request and trying it again.
 constexpr int kPromptMs = 10;
+/// In the place of a drawer: a tag that went with one.
+constexpr std::uint8_t kLost = 0xff;
+/// Tags that a new process gets in one turn of the loop: some hundred microseconds.
+constexpr int kHandedAtOnce = 32;
+constexpr std::uint64_t kMinuteUs = 60'000'000;
+/// Between two looks at a lock that another slotwired holds, and at a child that has not ended yet.
+constexpr std::uint64_t kLookAgainUs = 100'000;
+/// Until the listening socket of a process that was killed is closed, too.
+constexpr std::uint64_t kLastMomentUs = 5'000;
+/// A start that is due within this time is worth waiting for; requests are refused otherwise.
+constexpr std::uint64_t kSoonUs = 2'000'000;
 
 [[noreturn]] void fail(const std::string& what, int error) {
   throw std::system_error(error, std::generic_category(), what);
@@ -112,10 +125,10 @@ std::size_t processes_for(const KeeperOptions& options) {
   return std::clamp<std::size_t>((options.descriptors + each - 1) / each, 1, kMaxKeeperProcesses);
 }
 
-/// The name must be free: the caller holds the lock and has seen that nobody listens.
-void start(const slot::Fd& dir, const std::filesystem::path& socket_path, const std::filesystem::path& lock_path,
-           const KeeperOptions& options) {
-  const std::string lock_name = lock_path.filename().string();
+/// The name must be free: the caller holds the lock and has seen that nobody listens. What is returned is to be waited
+/// for, and ends at once.
+pid_t start(const slot::Fd& dir, const std::filesystem::path& socket_path, const std::filesystem::path& lock_path,
+            const KeeperOptions& options) {
   ::unlinkat(dir.get(), socket_path.filename().c_str(), 0);
   const slot::Fd listener = new_socket(SOCK_NONBLOCK);
   // Before bind(), which makes the file with this mode: there is no moment in which others could connect.
@@ -125,7 +138,18 @@ void start(const slot::Fd& dir, const std::filesystem::path& socket_path, const 
       ::listen(listener.get(), kListenBacklog) != 0) {
     fail("the keeper's socket " + socket_path.string() + " cannot be made", errno);
   }
-  start_keeper_process(listener, dir, socket_path.filename().string(), lock_name, options);
+  return start_keeper_program(listener, dir, {socket_path.filename().string(), lock_path.filename().string(), options});
+}
+
+/// For a process that has made the keeper's and ends.
+void await(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0) {
+    // Where SIGCHLD is ignored there is no status; the greeting will tell whether there is a keeper.
+    if (errno == ECHILD) return;
+    if (errno != EINTR) fail("the keeper's start cannot be awaited", errno);
+  }
+  if (status != 0) fail("the keeper's process cannot be made; check TasksMax and ulimit -u", EAGAIN);
 }
 
 void check_owner(int socket, const std::filesystem::path& path) {
@@ -135,6 +159,28 @@ void check_owner(int socket, const std::filesystem::path& path) {
     throw std::runtime_error("the keeper at " + path.string() + " belongs to user " + std::to_string(who.uid) +
                              "; run slotwired as that user, or end that keeper");
   }
+}
+
+}  // namespace
+
+namespace {
+
+Result<std::vector<slot::Fd>> duplicates_of(std::span<const int> fds) {
+  std::vector<slot::Fd> duplicates;
+  for (const int fd : fds) {
+    duplicates.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!duplicates.back()) {
+      return Error{"a kept descriptor cannot be duplicated: " + std::generic_category().message(errno) +
+                   "; raise the limit of open files (LimitNOFILE)"};
+    }
+  }
+  return duplicates;
+}
+
+std::vector<int> numbers_of(const std::vector<slot::Fd>& fds) {
+  std::vector<int> numbers;
+  for (const slot::Fd& fd : fds) numbers.push_back(fd.get());
+  return numbers;
 }
 
 }  // namespace
@@ -154,7 +200,7 @@ Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& n
   const auto lock_path = keeper_lock_path(run_dir, node);
   const slot::Fd dir = open_run_dir(run_dir);
   const FileLock lock = acquire_lock(dir, lock_path, options.timeout);
-  Keeper keeper(options.timeout);
+  Keeper keeper(run_dir, node, options);
   const std::size_t wanted = processes_for(options);
   for (std::size_t number = 0; number < kMaxKeeperProcesses; ++number) {
     // Beyond what is wanted now there may be those of a slotwired that wanted more.
@@ -176,7 +222,7 @@ Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::p
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     auto socket = connect_to(socket_path, options.timeout);
     if (!socket) {
-      start(dir, socket_path, lock_path, options);
+      await(start(dir, socket_path, lock_path, options));
       socket = connect_to(socket_path, options.timeout);
       if (!socket) continue;
     }
@@ -196,13 +242,16 @@ Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::p
                                "in an orderly way first, or end the process slotwire-keeper of this node");
     }
     if (greeting.status == static_cast<std::uint16_t>(KeeperStatus::busy)) throw NodeInUse(node, greeting.pid);
-    return {std::move(*socket), greeting.pid};
+    Drawer drawer;
+    drawer.socket = std::move(*socket);
+    drawer.pid = greeting.pid;
+    return drawer;
   }
   throw std::runtime_error("no keeper stays alive at " + socket_path.string() +
                            "; check the limits of processes and memory");
 }
 
-/// Learns the tags that a process of the keeper has. Their descriptors come along and are closed.
+/// Learns the tags that a process of the keeper has. Their descriptors come along, and are duplicates for a new one.
 void Keeper::list(std::uint8_t drawer) {
   std::uint64_t next = 0;
   for (;;) {
@@ -217,6 +266,7 @@ void Keeper::list(std::uint8_t drawer) {
           "the keeper lists its entries out of order; end the processes slotwire-keeper of this node");
     }
     kept_.push_back(reply.tag);
+    copy(reply.tag, numbers_of(fds));
     if (reply.tag == std::numeric_limits<std::uint64_t>::max()) return;
     next = reply.tag + 1;
   }
@@ -225,6 +275,8 @@ void Keeper::list(std::uint8_t drawer) {
 Result<std::vector<slot::Fd>> Keeper::fetch(std::uint64_t tag) {
   const auto found = where_.find(tag);
   if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
+  if (found->second == kLost) return Error{"what was under tag " + std::to_string(tag) + " went with a keeper"};
+  if (const auto copied = copies_.find(tag); copied != copies_.end()) return duplicates_of(numbers_of(copied->second));
   auto answer = ask(drawers_[found->second], static_cast<std::uint16_t>(KeeperOp::list), tag, {});
   if (!answer) return answer.error();
   auto& [reply, fds] = answer.value();
@@ -244,16 +296,35 @@ std::vector<Keeper::Entry> Keeper::take_kept() {
   return entries;
 }
 
-void Keeper::serve_in(EventLoop& loop, std::function<void(pid_t)> gone) {
-  on_gone_ = std::move(gone);
-  for (Drawer& drawer : drawers_) {
-    if (drawer.socket) loop.add(drawer.socket.get(), EPOLLIN, [this, &drawer](std::uint32_t) { take_late(drawer); });
-  }
+void Keeper::serve_in(EventLoop& loop, OnNews news) {
+  on_news_ = std::move(news);
   loop_ = &loop;
+  for (std::size_t number = 0; number < drawers_.size(); ++number) {
+    if (drawers_[number].socket) listen_to(number);
+  }
+}
+
+void Keeper::listen_to(std::size_t number) {
+  loop_->add(drawers_[number].socket.get(), EPOLLIN, [this, number](std::uint32_t) {
+    drawers_[number].greets ? take_greeting(number) : take_late(drawers_[number]);
+  });
+}
+
+void Keeper::tell(News news, const Drawer& drawer, const std::string& text) const {
+  if (loop_ != nullptr && on_news_) on_news_(news, drawer.pid, text);
 }
 
 bool Keeper::ready() const {
+  if (soon()) return false;
   return std::all_of(drawers_.begin(), drawers_.end(), [](const Drawer& drawer) { return !drawer.asked; });
+}
+
+/// One is being started, or will be in a moment: that is worth waiting for.
+bool Keeper::soon() const {
+  return std::any_of(drawers_.begin(), drawers_.end(), [this](const Drawer& drawer) {
+    return drawer.greets ||
+           (drawer.starts_at_us != 0 && trouble_.empty() && drawer.starts_at_us < loop_->now_us() + kSoonUs);
+  });
 }
 
 Error Keeper::late(const Drawer& drawer) {
@@ -267,12 +338,234 @@ void Keeper::lose(Drawer& drawer) {
   drawer.socket.reset();
   drawer.asked.reset();
   drawer.to_remove.clear();
-  if (loop_ != nullptr && on_gone_) on_gone_(drawer.pid);
+  if (restarts()) plan_another(drawer);
+  tell(News::gone, drawer);
+}
+
+/// What it had is lost but for what there are duplicates of: these are for the one that takes its place.
+void Keeper::plan_another(Drawer& drawer) {
+  const auto number = static_cast<std::size_t>(&drawer - drawers_.data());
+  for (auto& [tag, where] : where_) {
+    if (where != number) continue;
+    if (copies_.contains(tag)) {
+      drawer.to_hand.insert(tag);
+    } else {
+      where = kLost;
+      ++lost_;
+    }
+  }
+  start_later(number, wait_to_start());
+}
+
+std::uint64_t Keeper::wait_to_start() {
+  const std::uint64_t now = loop_->now_us();
+  while (!started_us_.empty() && now - started_us_.front() >= kMinuteUs) started_us_.pop_front();
+  return started_us_.size() < options_.starts_per_minute ? 0 : started_us_.front() + kMinuteUs - now;
+}
+
+void Keeper::start_later(std::size_t number, std::uint64_t delay_us) {
+  Drawer& drawer = drawers_[number];
+  if (drawer.timer) loop_->cancel(*drawer.timer);
+  drawer.starts_at_us = loop_->now_us() + delay_us;
+  drawer.timer = loop_->after(delay_us, [this, number] {
+    drawers_[number].timer.reset();
+    start_again(number);
+  });
+}
+
+void Keeper::start_again(std::size_t number) {
+  Drawer& drawer = drawers_[number];
+  drawer.starts_at_us = 0;
+  reap();
+  if (const std::uint64_t wait_us = wait_to_start(); wait_us != 0) return start_later(number, wait_us);
+  started_us_.push_back(loop_->now_us());
+  try {
+    begin(number);
+  } catch (const std::exception& error) {
+    not_started(number, error.what());
+  }
+}
+
+/// Starts a process in the place of the one that has ended; its greeting comes over the loop.
+void Keeper::begin(std::size_t number) {
+  Drawer& drawer = drawers_[number];
+  const auto socket_path = drawer_path(run_dir_, node_, number);
+  const auto lock_path = keeper_lock_path(run_dir_, node_);
+  const slot::Fd dir = open_run_dir(run_dir_);
+  const auto lock = FileLock::try_acquire(dir.get(), lock_path.filename().string(), true);
+  if (!lock) {
+    started_us_.pop_back();
+    return start_later(number, kLookAgainUs);
+  }
+  // One that listens belongs to another slotwired, which took the node while it had no keeper: its greeting says so.
+  auto socket = connect_to(socket_path, timeout_);
+  drawer.fresh = !socket;
+  if (!socket) {
+    to_reap_.push_back(start(dir, socket_path, number == 0 ? lock_path : std::filesystem::path(), options_));
+    socket = connect_to(socket_path, timeout_);
+    if (!socket) throw std::runtime_error("its socket cannot be reached");
+  }
+  check_owner(socket->get(), socket_path);
+  drawer.socket = std::move(*socket);
+  drawer.greets = true;
+  listen_to(number);
+  drawer.timer = loop_->after(static_cast<std::uint64_t>(timeout_.count()) * 1000, [this, number] {
+    drawers_[number].timer.reset();
+    not_started(number, "it says nothing");
+  });
+}
+
+void Keeper::take_greeting(std::size_t number) {
+  Drawer& drawer = drawers_[number];
+  KeeperReply greeting;
+  std::vector<slot::Fd> none;
+  const Received received =
+      receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&greeting, 1)), none, MSG_DONTWAIT);
+  if (received == Received::nothing) return;
+  if (received == Received::closed && !drawer.fresh) return look_again(number);
+  if (received != Received::message || greeting.magic != kKeeperMagic || greeting.version != kKeeperVersion) {
+    return not_started(number, received == Received::closed ? "it ended at once" : "it is of another version");
+  }
+  if (greeting.status == static_cast<std::uint16_t>(KeeperStatus::busy) || greeting.entries != 0) {
+    return not_started(number, "another slotwired (pid " + std::to_string(greeting.pid) +
+                                   ") has taken this node over; end one of the two");
+  }
+  reap();
+  if (drawer.timer) loop_->cancel(*drawer.timer);
+  drawer.timer.reset();
+  drawer.greets = false;
+  drawer.pid = greeting.pid;
+  trouble_.clear();
+  ++starts_;
+  tell(News::started, drawer);
+  drawer.handing = true;
+  hand_over(number);
+  if (on_ready_ && ready()) on_ready_();
+}
+
+/// What listened there was the old process in its last moment: nothing was started, so nothing counts.
+void Keeper::look_again(std::size_t number) {
+  Drawer& drawer = drawers_[number];
+  if (drawer.timer) loop_->cancel(*drawer.timer);
+  drawer.timer.reset();
+  loop_->remove(drawer.socket.get());
+  drawer.socket.reset();
+  drawer.greets = false;
+  if (!started_us_.empty()) started_us_.pop_back();
+  start_later(number, kLastMomentUs);
+}
+
+void Keeper::not_started(std::size_t number, const std::string& why) {
+  Drawer& drawer = drawers_[number];
+  if (drawer.timer) loop_->cancel(*drawer.timer);
+  drawer.timer.reset();
+  if (drawer.socket) loop_->remove(drawer.socket.get());
+  drawer.socket.reset();
+  drawer.greets = false;
+  trouble_ = why;
+  start_later(number, std::max(wait_to_start(), kLookAgainUs));
+  tell(News::not_started, drawer, why);
+}
+
+void Keeper::hand_over(std::size_t number) {
+  Drawer& drawer = drawers_[number];
+  if (!drawer.handing || !drawer.socket || drawer.greets || drawer.asked) return;
+  for (int handed = 0; handed < kHandedAtOnce && !drawer.to_hand.empty(); ++handed) {
+    const std::uint64_t tag = *drawer.to_hand.begin();
+    const auto copied = copies_.find(tag);
+    const auto answer = ask(drawer, static_cast<std::uint16_t>(KeeperOp::store), tag, numbers_of(copied->second));
+    if (drawer.asked) drawer.asked->again = true;
+    // One that ended meanwhile has given its successor a new list.
+    if (!answer) {
+      if (drawer.asked) drawer.to_hand.erase(tag);
+      return;
+    }
+    drawer.to_hand.erase(tag);
+    if (answer.value().reply.status != static_cast<std::uint16_t>(KeeperStatus::ok)) not_handed(tag);
+  }
+  if (!drawer.to_hand.empty()) {
+    loop_->after(0, [this, number] { hand_over(number); });
+    return;
+  }
+  drawer.handing = false;
+  tell(News::complete, drawer);
+}
+
+/// The new process does not take it: it has less room than the old one.
+void Keeper::not_handed(std::uint64_t tag) {
+  const auto found = where_.find(tag);
+  if (found == where_.end()) return;
+  found->second = kLost;
+  ++lost_;
+}
+
+/// The processes that made those of the keeper end at once, but perhaps not before these are there.
+void Keeper::reap() {
+  std::erase_if(to_reap_, [](pid_t child) {
+    int status = 0;
+    return ::waitpid(child, &status, WNOHANG) != 0;
+  });
+  if (!to_reap_.empty() && loop_ != nullptr) loop_->after(kLookAgainUs, [this] { reap(); });
+}
+
+/// Why nothing can be kept now, and what happens next.
+Error Keeper::gone(const Drawer& drawer) const {
+  if (!restarts()) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
+  if (drawer.greets || soon()) return Error{"the keeper has ended and is being started again"};
+  const std::uint64_t now = loop_->now_us();
+  const std::uint64_t left = drawer.starts_at_us > now ? drawer.starts_at_us - now : 0;
+  return Error{"the keeper is gone, and is started again in " + std::to_string(left / 1'000'000 + 1) + " s" +
+               (trouble_.empty() ? " (limits.keeper_starts)" : ": the last one did not start: " + trouble_)};
+}
+
+StoreReport Keeper::report() const {
+  StoreReport report;
+  report.starts = starts_;
+  report.kept = where_.size() - lost_;
+  report.lost = lost_;
+  bool gone_any = false, starting = false;
+  for (const Drawer& drawer : drawers_) {
+    report.waiting += drawer.to_hand.size();
+    if (drawer.socket && !drawer.greets) {
+      report.processes.push_back(drawer.pid);
+      continue;
+    }
+    starting = starting || drawer.greets;
+    gone_any = true;
+    report.text = gone(drawer).text;
+  }
+  report.kept -= report.waiting;
+  report.state = starting              ? "starts"
+                 : gone_any            ? "gone"
+                 : report.waiting != 0 ? "hands over"
+                 : lost_ != 0          ? "incomplete"
+                                       : "keeps";
+  if (lost_ != 0 && report.text.empty()) {
+    report.text = std::to_string(lost_) +
+                  " sessions and slots would not outlive slotwired: their descriptors went with a keeper; raise "
+                  "LimitNOFILE, so that slotwired can have duplicates of them";
+  }
+  return report;
+}
+
+void Keeper::copy(std::uint64_t tag, std::span<const int> fds) {
+  if (copied_ + fds.size() > options_.copies) return;
+  auto duplicates = duplicates_of(fds);
+  if (!duplicates) return;
+  copied_ += fds.size();
+  copies_[tag] = std::move(duplicates).value();
+}
+
+void Keeper::forget_copy(std::uint64_t tag) {
+  const auto found = copies_.find(tag);
+  if (found == copies_.end()) return;
+  copied_ -= found->second.size();
+  copies_.erase(found);
 }
 
 Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
   slot::Fd& socket = drawer.socket;
-  if (!socket) return Error{"the keeper is gone; restart slotwired to have its slots kept again"};
+  if (!socket || drawer.greets) return gone(drawer);
   if (drawer.asked) return late(drawer);
   KeeperRequest request;
   request.op = op;
@@ -282,6 +575,7 @@ Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64
     // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
     if (error == EBADF) return Error{"a descriptor to be kept is not open"};
     lose(drawer);
+    if (restarts()) return gone(drawer);
     return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
   }
   return answer_of(drawer, op, tag);
@@ -299,7 +593,7 @@ Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::
       return answer;
     case Received::nothing:
       if (loop_ != nullptr) {
-        drawer.asked = {op, tag};
+        drawer.asked = Drawer::Asked{op, tag};
         return late(drawer);
       }
       // An answer that comes later would be taken for that of the next request.
@@ -307,6 +601,7 @@ Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::
       return Error{"the keeper did not answer within " + std::to_string(timeout_.count()) + " ms; restart slotwired"};
     case Received::closed:
       lose(drawer);
+      if (restarts()) return gone(drawer);
       return Error{"the keeper has ended; restart slotwired to have its slots kept again"};
     case Received::malformed:
       lose(drawer);
@@ -325,10 +620,12 @@ void Keeper::take_late(Drawer& drawer) {
     case Received::message: {
       const std::optional<Drawer::Asked> asked = std::exchange(drawer.asked, std::nullopt);
       // Whoever asked for this was told that it came to nothing.
-      if (asked && asked->op == static_cast<std::uint16_t>(KeeperOp::store) &&
+      if (asked && !asked->again && asked->op == static_cast<std::uint16_t>(KeeperOp::store) &&
           answer.reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) {
         drawer.to_remove.push_front(asked->tag);
       }
+      if (asked && asked->again && answer.reply.status != static_cast<std::uint16_t>(KeeperStatus::ok))
+        not_handed(asked->tag);
       break;
     }
     case Received::closed:
@@ -341,6 +638,7 @@ void Keeper::take_late(Drawer& drawer) {
     drawer.to_remove.pop_front();
     (void)ask(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
   }
+  hand_over(static_cast<std::size_t>(&drawer - drawers_.data()));
   if (on_ready_ && ready()) on_ready_();
 }
 
@@ -367,14 +665,20 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
   }
   const Error exists{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
   if (where_.count(tag) != 0) return exists;
+  std::optional<Error> missing;
   for (std::size_t tried = 0; tried < drawers_.size(); ++tried) {
     const std::size_t at = (filling_ + tried) % drawers_.size();
+    if (const Drawer& drawer = drawers_[at]; restarts() && (!drawer.socket || drawer.greets)) {
+      missing = gone(drawer);  // the others may have room
+      continue;
+    }
     const auto answer = ask(drawers_[at], static_cast<std::uint16_t>(KeeperOp::store), tag, fds);
     if (!answer) return answer.error();
     switch (static_cast<KeeperStatus>(answer.value().reply.status)) {
       case KeeperStatus::ok:
         filling_ = at;
         where_.emplace(tag, static_cast<std::uint8_t>(at));
+        copy(tag, fds);
         return {};
       case KeeperStatus::full:
         continue;
@@ -384,14 +688,22 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
         return Error{"the keeper refused tag " + std::to_string(tag)};
     }
   }
+  if (missing) return *missing;
   return Error{"the keeper is full; raise the limit of open files (LimitNOFILE), or lower limits.slots"};
 }
 
 Result<void> Keeper::remove(std::uint64_t tag) {
   const auto found = where_.find(tag);
   if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
-  Drawer& drawer = drawers_[found->second];
+  const std::uint8_t number = found->second;
   where_.erase(found);
+  forget_copy(tag);
+  if (number == kLost) {
+    --lost_;
+    return {};
+  }
+  Drawer& drawer = drawers_[number];
+  if (drawer.to_hand.erase(tag) != 0) return {};
   if (drawer.asked) {
     drawer.to_remove.push_back(tag);
     return {};
@@ -407,15 +719,50 @@ Result<void> Keeper::remove(std::uint64_t tag) {
 Result<void> Keeper::quit() {
   Result<void> result;
   on_ready_ = {};
+  options_.starts_per_minute = 0;
   for (Drawer& drawer : drawers_) {
+    if (drawer.timer && loop_ != nullptr) loop_->cancel(*drawer.timer);
+    drawer.timer.reset();
+    if (drawer.greets) {
+      // It was just started, and is told to go as any other: its greeting comes first.
+      KeeperReply greeting;
+      std::vector<slot::Fd> none;
+      const Received received =
+          receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0);
+      drawer.greets = false;
+      if (received != Received::message) lose(drawer);
+    }
     settle(drawer);
     if (loop_ != nullptr && drawer.socket) loop_->remove(drawer.socket.get());
   }
   loop_ = nullptr;
   for (std::size_t i = drawers_.size(); i-- != 0;) {
+    const bool ended = !drawers_[i].socket;
     if (Result<void> one = quit(drawers_[i]); !one) result = std::move(one);
+    if (ended) remove_files(i);
   }
   return result;
+}
+
+/// What a process that was killed has left in the directory, unless somebody has taken its place.
+void Keeper::remove_files(std::size_t number) const {
+  try {
+    const slot::Fd dir = open_run_dir(run_dir_);
+    const auto lock = FileLock::try_acquire(dir.get(), keeper_lock_path(run_dir_, node_).filename().string(), false);
+    const auto socket_path = drawer_path(run_dir_, node_, number);
+    if (!lock) return;
+    if (const auto there = connect_to(socket_path, timeout_)) {
+      // Only one that lives greets; one that was just killed may still listen.
+      KeeperReply greeting;
+      std::vector<slot::Fd> none;
+      if (receive_datagram(there->get(), std::as_writable_bytes(std::span(&greeting, 1)), none, 0) != Received::closed)
+        return;
+    }
+    ::unlinkat(dir.get(), socket_path.filename().c_str(), 0);
+    if (number == 0) lock->remove(dir.get());
+  } catch (const std::exception&) {
+    // They stay, and the next slotwired takes their place.
+  }
 }
 
 Result<void> Keeper::quit(Drawer& drawer) {

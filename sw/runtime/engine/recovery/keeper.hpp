@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -24,7 +25,7 @@
 
 namespace slotwire::engine {
 
-/// The first four are for keepers that attach() starts; those that are running keep their own.
+/// The first four are for keepers that are started; those that are running keep their own.
 struct KeeperOptions {
   std::chrono::milliseconds keep_for = std::chrono::minutes(10);  ///< how long it waits for a slotwired, then ends
   std::size_t max_entries = 65536;                                ///< tags of each process
@@ -32,6 +33,10 @@ struct KeeperOptions {
   /// That are going to be kept: there are as many processes as it takes, up to kMaxKeeperProcesses.
   std::size_t descriptors = 0;
   std::chrono::milliseconds timeout = std::chrono::seconds(5);  ///< for each answer of the keeper, and for the lock
+  /// Descriptors that this process may have duplicates of, to hand them to a new process when one of the keeper's ends.
+  std::size_t copies = 0;
+  /// Processes that are started in a minute in the place of those that have ended; 0: none. Counts after serve_in().
+  unsigned starts_per_minute = 0;
 };
 
 /// Processes of one node's keeper. 16 hold all that 65535 slots have where each may open 13000 files.
@@ -50,7 +55,8 @@ class NodeInUse : public std::runtime_error {
 /// The connection to a node's keeper, and with it the right to be that node: one process has it at a time. It ends with
 /// the object or the process; the keeper then waits for the next one. One thread at a time. Calls wait for the keeper's
 /// answer, some microseconds, at most `timeout`; after serve_in() at most some milliseconds, then it comes later.
-/// Only the end of its connection says that a keeper has gone.
+/// Only the end of its connection says that a keeper has gone. In the place of a process that has ended after
+/// serve_in() another one is started, and gets what that one had and this process has duplicates of.
 class Keeper final : public DescriptorStore {
  public:
   /// What a slotwired stored under one tag: 1 to 4 descriptors, close-on-exec, in the order stored.
@@ -61,7 +67,7 @@ class Keeper final : public DescriptorStore {
 
   /// Connects to the keeper of `node` in `run_dir`, or starts one, and learns what was stored before. The directory
   /// must belong to this user or root, and nobody else may write to it.
-  /// Raises this process's limit of open files to what is allowed. Forks: call it before the process has threads.
+  /// Raises this process's limit of open files to what is allowed.
   /// Throws NodeInUse; std::runtime_error when there can be no keeper.
   static Keeper attach(const std::filesystem::path& run_dir, const std::string& node,
                        const KeeperOptions& options = {});
@@ -71,9 +77,11 @@ class Keeper final : public DescriptorStore {
 
   /// From now on no call blocks for long: answers that are late are taken from the loop. The keeper stays where it is,
   /// and the loop outlives it. Throws std::system_error when its connection cannot be watched.
-  /// `gone` is called, once for each of the keeper's processes, when that has ended or its connection is of no use any
-  /// more.
-  void serve_in(EventLoop& loop, std::function<void(pid_t)> gone = {});
+  /// `news` is called when one of the keeper's processes has ended or its connection is of no use any more, when
+  /// another one is there in its place, and when that has got everything.
+  enum class News : std::uint8_t { gone, not_started, started, complete };
+  using OnNews = std::function<void(News news, pid_t pid, const std::string& text)>;
+  void serve_in(EventLoop& loop, OnNews news = {});
   bool ready() const override;
   void on_ready(std::function<void()> again) override { on_ready_ = std::move(again); }
 
@@ -94,6 +102,7 @@ class Keeper final : public DescriptorStore {
   /// Ends the keeper and with it all it holds; its files are gone on return, and its processes have nothing open any
   /// more.
   Result<void> quit();
+  StoreReport report() const override;
 
   /// The keeper's first process, and a descriptor that becomes readable when it dies (then nothing more is kept).
   pid_t pid() const { return drawers_.front().pid; }
@@ -111,31 +120,73 @@ class Keeper final : public DescriptorStore {
     struct Asked {
       std::uint16_t op = 0;
       std::uint64_t tag = 0;
+      bool again = false;  ///< it is handed over, and stays whenever the answer comes
     };
     std::optional<Asked> asked{};
     std::deque<std::uint64_t> to_remove{};  ///< tags, when that answer is there
+    // After one has ended.
+    bool greets = false;                        ///< the process in its place has not said that it is there
+    std::set<std::uint64_t> to_hand{};          ///< tags that it is to get
+    bool fresh = false;                         ///< this process started it, and did not find it
+    bool handing = false;                       ///< it has not got all of them
+    std::uint64_t starts_at_us = 0;             ///< when another one is started; 0: not planned
+    std::optional<EventLoop::TimerId> timer{};  ///< of that, or until it has to have greeted
   };
-  explicit Keeper(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+  Keeper(std::filesystem::path run_dir, std::string node, const KeeperOptions& options)
+      : run_dir_(std::move(run_dir)), node_(std::move(node)), options_(options), timeout_(options.timeout) {}
   static Drawer open_drawer(const slot::Fd& dir, const std::filesystem::path& run_dir, const std::string& node,
                             std::size_t number, const KeeperOptions& options);
+  Error gone(const Drawer& drawer) const;
   Result<Answer> ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
   Result<Answer> answer_of(Drawer& drawer, std::uint16_t op, std::uint64_t tag);
   /// Takes an answer that was late, if it is there, and goes on with what waits behind it.
   void take_late(Drawer& drawer);
   void settle(Drawer& drawer);
   void lose(Drawer& drawer);
+  void plan_another(Drawer& drawer);
   static Error late(const Drawer& drawer);
   void list(std::uint8_t drawer);
   Result<void> quit(Drawer& drawer);
+  void remove_files(std::size_t number) const;
 
+  // In the place of a process that has ended.
+  bool restarts() const { return loop_ != nullptr && options_.starts_per_minute != 0; }
+  /// Microseconds until another one may be started.
+  std::uint64_t wait_to_start();
+  void start_later(std::size_t number, std::uint64_t delay_us);
+  void start_again(std::size_t number);
+  void begin(std::size_t number);
+  void take_greeting(std::size_t number);
+  void look_again(std::size_t number);
+  void not_started(std::size_t number, const std::string& why);
+  /// Some of what the drawer is to get, and the rest in the next turn of the loop.
+  void hand_over(std::size_t number);
+  void not_handed(std::uint64_t tag);
+  void listen_to(std::size_t number);
+  void tell(News news, const Drawer& drawer, const std::string& text = {}) const;
+  void reap();
+  void copy(std::uint64_t tag, std::span<const int> fds);
+  void forget_copy(std::uint64_t tag);
+  bool soon() const;
+
+  std::filesystem::path run_dir_;
+  std::string node_;
+  KeeperOptions options_;
   std::chrono::milliseconds timeout_;
   std::vector<Drawer> drawers_;
-  std::unordered_map<std::uint64_t, std::uint8_t> where_;  ///< drawer, by tag
-  std::size_t filling_ = 0;                                ///< the drawer that had room last
+  std::unordered_map<std::uint64_t, std::uint8_t> where_;  ///< drawer, by tag; kLost: it went with one
+  std::unordered_map<std::uint64_t, std::vector<slot::Fd>> copies_;
+  std::size_t copied_ = 0;  ///< descriptors in copies_
+  std::size_t lost_ = 0;    ///< tags
+  std::uint64_t starts_ = 0;
+  std::deque<std::uint64_t> started_us_;  ///< in the last minute
+  std::vector<pid_t> to_reap_;
+  std::string trouble_;      ///< why the last start failed; empty: it did not
+  std::size_t filling_ = 0;  ///< the drawer that had room last
   std::vector<std::uint64_t> kept_;
   EventLoop* loop_ = nullptr;  ///< after serve_in()
   std::function<void()> on_ready_{};
-  std::function<void(pid_t)> on_gone_{};
+  OnNews on_news_{};
 };
 
 }  // namespace slotwire::engine

@@ -1,12 +1,10 @@
 #include "runtime/engine/recovery/keeper_process.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,14 +12,9 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <new>
 #include <span>
-#include <sstream>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "core/slot/open_files.hpp"
@@ -31,8 +24,7 @@
 namespace slotwire::engine {
 namespace {
 
-constexpr const char* kProcessName = "slotwire-keeper";  // 15 bytes, all that the kernel shows
-constexpr std::size_t kOwnDescriptors = 64;              // room for sockets and for descriptors on their way
+constexpr std::size_t kOwnDescriptors = 64;  // room for sockets and for descriptors on their way
 constexpr int kMaxRequestsInARow = 64;
 
 std::span<const std::byte> bytes_of(const KeeperReply& reply) {
@@ -49,72 +41,6 @@ void ignore_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-/// Closes everything but the two, and gives the standard ones to /dev/null: an open pipe of whoever started slotwired
-/// would keep that one waiting for its end.
-bool close_all_but(slot::Fd& a, slot::Fd& b) {
-  a = slot::Fd(::fcntl(a.get(), F_DUPFD_CLOEXEC, 3));
-  b = slot::Fd(::fcntl(b.get(), F_DUPFD_CLOEXEC, 3));
-  slot::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (!a || !b || !null) return false;
-  for (int standard = 0; standard <= 2; ++standard) {
-    if (::dup2(null.get(), standard) < 0) return false;
-  }
-  if (null.get() <= 2) null.release();  // a standard one was closed and this took its place
-  const auto low = static_cast<unsigned>(std::min(a.get(), b.get()));
-  const auto high = static_cast<unsigned>(std::max(a.get(), b.get()));
-  if (low > 3) ::close_range(3, low - 1, 0);
-  if (high > low + 1) ::close_range(low + 1, high - 1, 0);
-  return ::close_range(high + 1, UINT_MAX, 0) == 0;
-}
-
-/// Where this process's command line lies in its memory; empty when the kernel does not say.
-std::span<char> command_line() {
-  std::ifstream file("/proc/self/stat");
-  std::string stat{std::istreambuf_iterator<char>(file), {}};
-  const std::size_t name_end = stat.rfind(')');
-  if (name_end == std::string::npos) return {};
-  // proc(5): arg_start and arg_end are fields 48 and 49, and the third one follows the name.
-  constexpr int kArgStart = 48, kFirstAfterName = 3;
-  std::istringstream fields(stat.substr(name_end + 1));
-  std::string skipped;
-  for (int field = kFirstAfterName; field < kArgStart; ++field) fields >> skipped;
-  std::uintptr_t start = 0, end = 0;
-  if (!(fields >> start >> end) || start == 0 || end <= start) return {};
-  return {reinterpret_cast<char*>(start), end - start};
-}
-
-/// What `ps` shows: without this, the command line of the slotwired that the keeper was forked from.
-void show_as(const std::string& title) {
-  const std::span<char> shown = command_line();
-  if (shown.empty()) return;
-  std::fill(shown.begin(), shown.end(), '\0');
-  std::copy_n(title.begin(), std::min(title.size(), shown.size() - 1), shown.begin());
-}
-
-[[noreturn]] void keeper_main(int listener, int dir, const std::string& socket_name, const std::string& lock_name,
-                              const KeeperOptions& options) noexcept {
-  ::prctl(PR_SET_NAME, kProcessName);
-  ignore_signals();
-  ::umask(077);
-  slot::Fd own_listener(listener), own_dir(dir);
-  // Whatever the file system is of the directory it was started in, it can be unmounted.
-  if (!close_all_but(own_listener, own_dir) || ::chdir("/") != 0) ::_exit(1);
-  slot::raise_open_files_limit();
-  try {
-    // The socket's name begins with the node's, which has no dots.
-    const auto run_dir = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(own_dir.get()));
-    show_as(std::string(kProcessName) + ": node " + socket_name.substr(0, socket_name.find('.')) + " in " +
-            run_dir.string());
-    KeeperProcess keeper(std::move(own_listener), std::move(own_dir), socket_name, lock_name, options);
-    sandbox::gain_nothing();
-    sandbox::allow_only(sandbox::keeper_calls(), sandbox::Otherwise::fail);
-    keeper.run();
-  } catch (...) {
-    ::_exit(1);
-  }
-  ::_exit(0);
-}
-
 }  // namespace
 
 std::size_t keeper_room(const KeeperOptions& options) {
@@ -124,27 +50,24 @@ std::size_t keeper_room(const KeeperOptions& options) {
   return std::min<std::size_t>(options.max_descriptors, room);
 }
 
-void start_keeper_process(const slot::Fd& listener, const slot::Fd& dir, const std::string& socket_name,
-                          const std::string& lock_name, const KeeperOptions& options) {
-  const pid_t child = ::fork();
-  if (child < 0) throw std::system_error(errno, std::generic_category(), "the keeper's process cannot be made");
-  if (child == 0) {
-    // A session of its own first, then a process that leads none: no terminal can become its own.
-    ::setsid();
-    const pid_t keeper = ::fork();
-    if (keeper == 0) keeper_main(listener.get(), dir.get(), socket_name, lock_name, options);
-    ::_exit(keeper < 0 ? 1 : 0);
+int keeper_main(int listener, int dir, const KeeperStart& start) {
+  ::prctl(PR_SET_NAME, kKeeperProgram);
+  ignore_signals();
+  ::umask(077);
+  slot::Fd own_listener(listener), own_dir(dir);
+  // Whatever the file system is of the directory it was started in, it can be unmounted.
+  if (::chdir("/") != 0) return 1;
+  slot::raise_open_files_limit();
+  try {
+    KeeperProcess keeper(std::move(own_listener), std::move(own_dir), start.socket_name, start.lock_name,
+                         start.options);
+    sandbox::gain_nothing();
+    sandbox::allow_only(sandbox::keeper_calls(), sandbox::Otherwise::fail);
+    keeper.run();
+  } catch (...) {
+    return 1;
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0) {
-    // Where SIGCHLD is ignored there is no status; the greeting will tell whether there is a keeper.
-    if (errno == ECHILD) return;
-    if (errno != EINTR) throw std::system_error(errno, std::generic_category(), "the keeper's start cannot be awaited");
-  }
-  if (status != 0) {
-    throw std::system_error(EAGAIN, std::generic_category(),
-                            "the keeper's process cannot be made; check TasksMax and ulimit -u");
-  }
+  return 0;
 }
 
 KeeperProcess::KeeperProcess(slot::Fd listener, slot::Fd dir, std::string socket_name, std::string lock_name,

@@ -10,17 +10,16 @@
 #include "core/slot/memory.hpp"
 #include "runtime/engine/recovery/keeper.hpp"
 #include "runtime/engine/recovery/keeper_protocol.hpp"
+#include "runtime/engine/recovery/keeper_start.hpp"
 
 namespace slotwire::engine {
 
 /// Descriptors that a process with this one's limit of open files can keep.
 std::size_t keeper_room(const KeeperOptions& options);
 
-/// Makes the keeper's process, a grandchild without a terminal that nobody has to wait for, with nothing open but
-/// `listener` and `dir`. An empty lock name: another process has the node's lock. Throws std::system_error when there
-/// can be none.
-void start_keeper_process(const slot::Fd& listener, const slot::Fd& dir, const std::string& socket_name,
-                          const std::string& lock_name, const KeeperOptions& options);
+/// The life of a keeper in this process, which has nothing open but the listening socket and the directory of the
+/// socket and the lock. Returns the exit status.
+int keeper_main(int listener, int dir, const KeeperStart& start);
 
 /// The keeper's work, apart from being a process.
 class KeeperProcess {

@@ -201,12 +201,10 @@ bool Connector::deliver(Session& session, const std::string& text, std::uint16_t
 
 void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t request_id,
                               const control::Connect& request, unsigned in_order, unsigned out_order) {
-  if (opens_.size() >= parts_.config.limits.pending_opens) {
-    throw Refusal{"busy",
-                  std::to_string(opens_.size()) + " connections are being opened already (limits.pending_opens)"};
-  }
+  if (opens_.size() + late_opens_.size() >= parts_.config.limits.pending_opens) throw all_are_pending();
   const uid_t uid = parts_.sessions.record(from.index).uid;
   parts_.sessions.users().check(uid, Resource::pending_opens);
+  parts_.accounts.check(peer.name(), PeerResource::pending_opens);
   const std::uint16_t slot = parts_.slots.open({.session = from.index,
                                                 .link = peer.link.index,
                                                 .in_order = in_order,
@@ -228,6 +226,7 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
   open.service = request.service;
   open.timer = parts_.loop.after(static_cast<std::uint64_t>(wait_ms) * 1000, [this, id] { late(id); });
   open.charge = UserAccounts::Charge(parts_.sessions.users(), uid, Resource::pending_opens);
+  open.peer_charge = PeerAccounts::OpenCharge(parts_.accounts, peer.name());
   const std::uint16_t epoch = open.epoch;
   const FirstPositions first = open.first;
   opens_.emplace(id, std::move(open));
@@ -293,7 +292,18 @@ void Connector::on_peer_lost(const Peer& peer, const std::string& text) {
 }
 
 void Connector::on_open(const Peer& peer, const control::Open& message) {
+  try {
+    parts_.accounts.spend_open(peer.name(), parts_.loop.now_us());
+  } catch (const Refusal& refusal) {
+    return refuse_open(peer, message, refusal);
+  }
   open_for(peer, message, parts_.loop.now_us());
+}
+
+Refusal Connector::all_are_pending() const {
+  return {"busy", std::to_string(opens_.size() + late_opens_.size()) +
+                      " connections are being opened already (limits.pending_opens of node '" +
+                      parts_.config.node.name + "'); try again in a moment"};
 }
 
 /// `since_us`: when it was first tried.
@@ -301,12 +311,23 @@ void Connector::open_for(const Peer& peer, const control::Open& message, std::ui
   try {
     accept(peer, message);
   } catch (const StoreLate& late) {
-    if (late_opens_.size() >= parts_.config.limits.pending_opens || parts_.loop.now_us() - since_us > kStorePatienceUs)
-      return refuse_open(peer, message, late);
-    late_opens_.push_back({peer.link.index, message, since_us, late.text});
+    wait_for_store(peer, message, since_us, late);
   } catch (const Refusal& refusal) {
     refuse_open(peer, message, refusal);
   }
+}
+
+void Connector::wait_for_store(const Peer& peer, const control::Open& message, std::uint64_t since_us,
+                               const StoreLate& late) {
+  if (parts_.loop.now_us() - since_us > kStorePatienceUs) return refuse_open(peer, message, late);
+  if (opens_.size() + late_opens_.size() >= parts_.config.limits.pending_opens)
+    return refuse_open(peer, message, all_are_pending());
+  try {
+    parts_.accounts.check(peer.name(), PeerResource::pending_opens);
+  } catch (const Refusal& refusal) {
+    return refuse_open(peer, message, refusal);
+  }
+  late_opens_.push_back({peer.link.index, message, since_us, late.text, {parts_.accounts, peer.name()}});
 }
 
 void Connector::refuse_open(const Peer& peer, const control::Open& message, const Refusal& refusal) {
@@ -317,7 +338,8 @@ void Connector::refuse_open(const Peer& peer, const control::Open& message, cons
 }
 
 void Connector::on_store_ready() {
-  for (const LateOpen& open : std::exchange(late_opens_, {})) {
+  for (LateOpen& open : std::exchange(late_opens_, {})) {
+    open.charge.release();  // it may have to wait again, and is counted anew then
     if (const Peer* const peer = parts_.peers.at(open.link)) open_for(*peer, open.message, open.since_us);
   }
 }
@@ -371,7 +393,8 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
                                                 .out_order = message.in_order,
                                                 .pairing = Pairing::remote,
                                                 .service = message.service,
-                                                .acceptor = true});
+                                                .acceptor = true,
+                                                .opened_by = peer.name()});
   parts_.slots.pair_remote(slot, {.link = peer.link.index,
                                   .slot = message.slot,
                                   .epoch = message.epoch,

@@ -27,6 +27,7 @@ struct ConnectorParts {
   NodeLog& log;
   SessionTable& sessions;
   SlotTable& slots;
+  PeerAccounts& accounts;  ///< of peers
   PeerTable& peers;
   ServiceTable& services;
   Policy& policy;
@@ -44,8 +45,10 @@ class Connector final : public OpenHandler {
   void unserve(Session& session, const control::Unserve& request);
   /// A process connects to a service. Answered at once, or when the other node has answered. Throws Refusal.
   void connect(Session& session, std::uint64_t request_id, const control::Connect& request);
-  /// Connections that wait for another node.
+  /// Connections of processes here that wait for another node.
   std::size_t pending() const { return opens_.size(); }
+  /// Connections of other nodes that wait for the keeper.
+  std::size_t waiting() const { return late_opens_.size(); }
 
   void on_open(const Peer& peer, const control::Open& message) override;
   void on_opened(const Peer& peer, const control::Opened& message) override;
@@ -71,6 +74,7 @@ class Connector final : public OpenHandler {
     std::string service;
     EventLoop::TimerId timer;
     UserAccounts::Charge charge{};
+    PeerAccounts::OpenCharge peer_charge{};
   };
 
   /// An open of another node that waits for the keeper.
@@ -79,6 +83,7 @@ class Connector final : public OpenHandler {
     control::Open message;
     std::uint64_t since_us = 0;
     std::string why;
+    PeerAccounts::OpenCharge charge{};
   };
   /// Descriptors of a slot, to be handed to a process.
   struct Parcel {
@@ -103,6 +108,8 @@ class Connector final : public OpenHandler {
   bool deliver(Session& session, const std::string& text, std::uint16_t slot);
   std::optional<Parcel> pack(std::uint16_t slot);
   void open_for(const Peer& peer, const control::Open& message, std::uint64_t since_us);
+  void wait_for_store(const Peer& peer, const control::Open& message, std::uint64_t since_us, const StoreLate& late);
+  Refusal all_are_pending() const;
   void refuse_open(const Peer& peer, const control::Open& message, const Refusal& refusal);
 
   ConnectorParts parts_;

@@ -13,13 +13,12 @@ namespace {
 constexpr std::size_t kMaxIdleUsers = 1024;
 constexpr std::uint64_t kPercent = 100;
 
-/// Rounded up, but never more than half of the table.
+}  // namespace
+
 std::uint64_t reserve_of(std::uint64_t table, std::uint32_t percent) {
   const std::uint64_t part = (table / kPercent * percent) + ((table % kPercent) * percent + kPercent - 1) / kPercent;
   return std::min(part, table / 2);
 }
-
-}  // namespace
 
 /// One row of the table of quotas.
 struct UserAccounts::Rule {

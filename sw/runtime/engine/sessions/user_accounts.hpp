@@ -33,6 +33,9 @@ enum class Resource : std::uint8_t {
 inline constexpr std::size_t kResources = 7;
 using Holdings = std::array<std::uint64_t, kResources>;
 
+/// What `percent` of a table is that is kept for root: rounded up, but never more than half of the table.
+std::uint64_t reserve_of(std::uint64_t table, std::uint32_t percent);
+
 /// What requests cost of limits.requests_per_user, at least.
 inline constexpr std::uint32_t kCheapRequest = 1;
 inline constexpr std::uint32_t kInvalidRequest = 2;

@@ -79,6 +79,10 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
   const uid_t payer = wish.payer.value_or(parts_.sessions.record(wish.session).uid);
   users.check(payer, Resource::slots);
   users.check(payer, Resource::memory, bytes);
+  if (!wish.opened_by.empty()) {
+    parts_.accounts.check(wish.opened_by, PeerResource::slots);
+    parts_.accounts.check(wish.opened_by, PeerResource::memory, bytes);
+  }
   if (used_ >= parts_.config.limits.slots) {
     throw Refusal{"no_memory", "all " + std::to_string(parts_.config.limits.slots) + " slots of node '" +
                                    parts_.config.node.name + "' are in use (limits.slots)"};
@@ -125,9 +129,11 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
   d.out_offset = out_offset.value_or(kNoOffset);
   d.opened_us = parts_.clock.now_us();
   set_name(d.service, wish.service);
+  set_name(d.peer_node, wish.opened_by);
   d.pairing = Pairing::opening;
   d.local = parts_.sessions.take_slot(owner, slot, bytes);
   charge(slot, payer);
+  charge_opener(slot);
   ++used_;
   return slot;
 }
@@ -148,6 +154,21 @@ void SlotTable::charge(std::uint16_t slot, uid_t uid) {
 void SlotTable::uncharge(std::uint16_t slot) {
   parts_.sessions.users().give(account_of(slot), Resource::slots);
   parts_.sessions.users().give(account_of(slot), Resource::memory, bytes_of(descriptor(slot)));
+}
+
+/// The peer whose process opened the connection; empty: none did. Known by its name, since the row of a slot whose peer
+/// has gone names no link any more.
+std::string_view SlotTable::opener_of(std::uint16_t slot) const {
+  const SlotDescriptor& d = descriptor(slot);
+  const std::string_view peer = get_name(d.peer_node);
+  return d.acceptor != 0 && peer != parts_.config.node.name ? peer : std::string_view();
+}
+
+void SlotTable::charge_opener(std::uint16_t slot) {
+  const std::string_view peer = opener_of(slot);
+  if (peer.empty()) return;
+  parts_.accounts.take(peer, PeerResource::slots);
+  parts_.accounts.take(peer, PeerResource::memory, bytes_of(descriptor(slot)));
 }
 
 /// The user that connected has closed its end: who keeps the other end open has to pay for it now.
@@ -232,6 +253,10 @@ void SlotTable::free(std::uint16_t slot) {
   SlotDescriptor& d = at(slot);
   disown(slot);
   uncharge(slot);
+  if (const std::string_view peer = opener_of(slot); !peer.empty()) {
+    parts_.accounts.give(peer, PeerResource::slots);
+    parts_.accounts.give(peer, PeerResource::memory, bytes_of(d));
+  }
   by_link_.remove(slot);
   parts_.card.close_slot(slot);
   release_memory(d.in_offset);
@@ -399,6 +424,24 @@ void SlotTable::link_lost(std::uint16_t link, const std::string& text) {
   }
 }
 
+std::size_t SlotTable::give_up_link(std::uint16_t link, const std::string& text) {
+  const std::span<const std::uint16_t> now = by_link_.of(link);
+  std::size_t ended = 0;
+  for (const std::uint16_t slot : std::vector<std::uint16_t>(now.begin(), now.end())) {
+    if (!is_remote(slot) || descriptor(slot).phase == Phase::peer_gone) continue;
+    ++ended;
+    const regs::SlotRow row = parts_.card.row(slot);
+    const bool paired = is_paired(slot);
+    peer_ended(slot, End::lost, text);
+    // Its end is not to wait for lines that will not come.
+    if (paired) {
+      parts_.peers.tell_close(link,
+                              {.slot = row.peer_slot, .from_slot = slot, .epoch = row.epoch, .reason = End::lost});
+    }
+  }
+  return ended;
+}
+
 void SlotTable::peer_closed(std::uint16_t link, const control::PeerClose& close) {
   for (const std::uint16_t slot : by_link_.of(link)) {
     if (close.slot != control::PeerClose::kUnknownSlot && close.slot != slot) continue;
@@ -514,6 +557,7 @@ bool SlotTable::recover(std::uint16_t slot, std::vector<slot::Fd>& fds,
   ++used_;
   const bool has_owner = d.session != kNoSession && parts_.sessions.find(d.session) != nullptr;
   charge(slot, d.account != 0 || !has_owner ? account_of(slot) : parts_.sessions.record(d.session).uid);
+  charge_opener(slot);
   if (Session* owner = d.session == kNoSession ? nullptr : parts_.sessions.find(d.session);
       owner != nullptr && d.local < slot::kMaxSessionSlots &&
       (d.local >= owner->slots.size() || owner->slots[d.local] == kNoSlotIndex)) {

@@ -20,6 +20,7 @@
 #include "runtime/engine/recovery/descriptor_store.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
 #include "runtime/engine/slots/link_slots.hpp"
+#include "runtime/engine/slots/peer_accounts.hpp"
 
 namespace slotwire::engine {
 
@@ -43,6 +44,7 @@ struct SlotParts {
   const EventLoop& clock;
   DescriptorStore& store;
   SessionTable& sessions;
+  PeerAccounts& accounts;  ///< of peers
   CloseTeller& peers;
   NodeLog& log;
   RandomBits random;
@@ -58,6 +60,7 @@ struct SlotWish {
   std::string_view service;
   bool acceptor = false;
   std::optional<uid_t> payer{};  ///< the user that it is counted for; none: the session's
+  std::string_view opened_by{};  ///< the peer that it is counted for as well; empty: none
 };
 
 /// Where the positions of a pairing's rings begin, as one end sees them (docs/protocol.md, R1).
@@ -123,6 +126,9 @@ class SlotTable {
   void keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has);
   /// The peer started anew: every pairing of the link ends as lost.
   void link_lost(std::uint16_t link, const std::string& text);
+  /// The link was down for too long: every pairing of it ends as lost, and the peer is told if it can be. Returns how
+  /// many there were.
+  std::size_t give_up_link(std::uint16_t link, const std::string& text);
   /// The peer closes a pairing. One that has ended already is not an error: both ends may close at once.
   void peer_closed(std::uint16_t link, const control::PeerClose& close);
   /// Tells the sessions with slots on the link, or one of them, whether it is usable.
@@ -172,6 +178,8 @@ class SlotTable {
   uid_t account_of(std::uint16_t slot) const;
   void charge(std::uint16_t slot, uid_t uid);
   void uncharge(std::uint16_t slot);
+  std::string_view opener_of(std::uint16_t slot) const;
+  void charge_opener(std::uint16_t slot);
   void charge_to_owner(std::uint16_t slot);
   bool nobody_reads(const SlotDescriptor& d) const;
   void free(std::uint16_t slot);

@@ -108,6 +108,11 @@ Json StatusReport::links() {
               {"reason", peer->usable() ? peer->transport->complaint(peer->link.index) : peer->reason},
               {"control_connects", peer->control_connects},
               {"refused", peer->refused},
+              {"down_s", parts_.peers.down_us(*peer) / 1'000'000},
+              {"slots", parts_.accounts.held(peer->name(), PeerResource::slots)},
+              {"memory", parts_.accounts.held(peer->name(), PeerResource::memory)},
+              {"pending_opens", parts_.accounts.held(peer->name(), PeerResource::pending_opens)},
+              {"refused_opens", parts_.accounts.refused(peer->name())},
               {"encryption", peer->transport->encryption(peer->link)}};
     link["authenticated"] = link["encryption"] != "none";
     peer->transport->report_link(peer->link.index, link);
@@ -170,6 +175,13 @@ Json StatusReport::users() {
   return users;
 }
 
+Json StatusReport::keeper() {
+  const StoreReport report = parts_.store.report();
+  return Json{{"state", report.state}, {"processes", report.processes}, {"starts", report.starts},
+              {"kept", report.kept},   {"waiting", report.waiting},     {"lost", report.lost},
+              {"text", report.text}};
+}
+
 Json StatusReport::node() {
   driver::Card& card = parts_.card.card();
   card.refresh({});
@@ -200,6 +212,7 @@ Json StatusReport::node() {
        {{"total", memory.total_bytes}, {"free", memory.free_bytes}, {"largest_free", memory.largest_free_bytes}}},
       {"links", links()},
       {"gate", parts_.peers.network().report()},
+      {"keeper", keeper()},
       {"services", services()},
       {"service_count", parts_.services.size()},
       {"counters", counters()},

@@ -26,6 +26,8 @@ struct StatusParts {
   ServiceTable& services;
   TransportSet& transports;
   const UserAccounts& users;
+  const PeerAccounts& accounts;
+  const DescriptorStore& store;
   bool recovered = false;
   const std::uint64_t& sleeps;  ///< of the engine's thread so far
 };
@@ -48,6 +50,7 @@ class StatusReport {
   control::Json counters();
   control::Json workers();
   control::Json users();
+  control::Json keeper();
   control::Json slot_row(std::uint16_t slot);
 
   StatusParts parts_;

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/blocks_link/inlet.hpp"
 #include "tools/slotwire/blocks_link/outlet.hpp"
+#include "tools/slotwire/control_client.hpp"
 
 namespace slotwire::cli::blocks_link {
 namespace {
@@ -69,12 +71,19 @@ class Linker {
     watch(presence_->fd(), &presence_tag);
     watch(timer_.get(), &timer_tag);
     std::string peers;
+    const std::set<std::string> linked = linked_nodes();
+    std::set<std::string> named;
     for (const std::string& peer : options.peers) {
       if (peer.size() > 63 || peer.empty() ||
           peer.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
         throw CommandError(kExitUsage, "--peer '" + peer + "' is no node's name: 1 to 63 of a-z, 0-9 and '-'");
       if (peer == sw_context_node(context_.get()))
         throw CommandError(kExitUsage, "--peer '" + peer + "' is this node itself");
+      if (!named.insert(peer).second) throw CommandError(kExitUsage, "--peer '" + peer + "' is given twice");
+      if (!linked.contains(peer)) {
+        throw CommandError(kExitUsage, "--peer '" + peer + "': node '" + sw_context_node(context_.get()) +
+                                           "' has no [[link]] to a node of that name; add one, or correct the name");
+      }
       peers += (peers.empty() ? "" : ", ") + peer;
     }
     say("region '" + options.region + "' of node '" + sw_context_node(context_.get()) +
@@ -101,6 +110,14 @@ class Linker {
   }
 
  private:
+  /// Nodes that slotwired has links to, whether they are up or not.
+  std::set<std::string> linked_nodes() const {
+    std::set<std::string> nodes;
+    const Json status = ControlClient(options_.common).ask(control::StatusRequest{});
+    for (const Json& link : status.at("links")) nodes.insert(link.at("peer").get<std::string>());
+    return nodes;
+  }
+
   std::unique_ptr<blocks::Subscriber> join() {
     auto presence = std::make_unique<blocks::Subscriber>(
         region_, kPresence,

@@ -6,6 +6,8 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "tools/slotwire/common.hpp"
+
 namespace slotwire::cli {
 namespace {
 
@@ -24,7 +26,7 @@ std::string time_now() {
 
 void print_json(const Json& line) {
   std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-  std::fflush(stdout);
+  flush_log();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/control/printable.hpp"
+#include "tools/slotwire/common.hpp"
 
 namespace slotwire::cli {
 namespace {
@@ -25,7 +26,7 @@ std::string time_now() {
 
 void print_json(const Json& line) {
   std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-  std::fflush(stdout);
+  flush_log();
 }
 
 void print_text(const std::string& text) {

@@ -234,6 +234,7 @@ function show(state) {
     ["Sends by", (link) => link.congestion ? `${link.congestion.algorithm}, limited by ${link.congestion.limited_by}` : ""],
     ["Window, in flight", (link) => link.congestion ? `${number.format(link.congestion.window_lines)}, ${number.format(link.congestion.inflight_lines)}` : "", "number"],
     ["Round trip", (link) => link.congestion ? `${number.format(link.congestion.srtt_us)} µs` : "", "number"],
+    ["Opened by it", (link) => link.slots ? `${number.format(link.slots)} slots, ${bytes(link.memory)}` : "", "number"],
     ["Control connections", (link) => number.format(link.control_connects), "number"],
     ["Remarks", (link) => link.reason || ""],
   ], node.links, "this node talks to no other ([[link]] in its configuration)");
