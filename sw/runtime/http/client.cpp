@@ -55,6 +55,13 @@ unsigned long best_of(unsigned long offered) {
   return 0;
 }
 
+/// The scheme to use from now on. Where libcurl may use one alone it does so at once, and is not told what is wanted.
+unsigned long scheme_after(unsigned long offered, const Login& login, bool answered) {
+  const unsigned long may = schemes_for(login);
+  const bool at_once = offered == 0 && answered && (may & (may - 1)) == 0;
+  return at_once ? may : best_of(offered & may);
+}
+
 std::string name_text(const X509_NAME* name) {
   std::array<char, 256> text{};
   X509_NAME_oneline(name, text.data(), static_cast<int>(text.size()));
@@ -318,10 +325,10 @@ void Client::Impl::primed(const ClientOutcome& outcome, CURL* easy) {
   if (easy != nullptr) {
     long offered = 0;
     if (curl_easy_getinfo(easy, CURLINFO_PROXYAUTH_AVAIL, &offered) == CURLE_OK) {
-      proxy_scheme = best_of(static_cast<unsigned long>(offered) & schemes_for(options.proxy_login));
+      proxy_scheme = scheme_after(static_cast<unsigned long>(offered), options.proxy_login, answered);
     }
     if (curl_easy_getinfo(easy, CURLINFO_HTTPAUTH_AVAIL, &offered) == CURLE_OK) {
-      server_scheme = best_of(static_cast<unsigned long>(offered) & schemes_for(options.server_login));
+      server_scheme = scheme_after(static_cast<unsigned long>(offered), options.server_login, answered);
     }
   }
   report.proxy_scheme = scheme_name(proxy_scheme);
