@@ -12,7 +12,6 @@ import select
 import shutil
 import subprocess
 import time
-import unittest
 
 from nodes import TIMEOUT, Process, free_port
 from proxies import listens, program
@@ -92,12 +91,3 @@ kdc_tcp_listen = {address}:{self.port}
 
     def stop(self):
         self.process.stop()
-
-
-def need():
-    """Skips a test where Kerberos is not installed."""
-    for name in ("krb5kdc", "kadmin.local", "kdb5_util", "kinit"):
-        try:
-            program(name)
-        except unittest.SkipTest:
-            raise unittest.SkipTest(f"{name} is not installed: see scripts/install-deps") from None
