@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Links over HTTP beside links over TCP, and beside other ways through a proxy, in turn.
 
-    bench_http.py [--runs N] [--seconds S] [--calls N] [--delay SECONDS] [--json FILE]
+    bench_http.py [--runs N] [--seconds S] [--calls N] [--delay SECONDS] [--short-delay SECONDS] [--json FILE]
 
 Cases (rows of these names; each has the same link over TCP as its floor, and the other ways as its peers):
   large/direct, large/squid, large/nginx   one large transfer through the tunnel, over HTTP without a proxy, through Squid as the
                                            explicit proxy, and with nginx in front of the node: MB/s in either direction
-  large-200ms                              the same through Squid with a round trip of 200 ms
+  large-20ms, large-200ms                  the same through Squid with a round trip of 20 ms, and of 200 ms
   round-trip/direct, round-trip/squid      calls of one caller (`slotwire bench`): p50
+  round-trip-20ms                          the same through Squid with a round trip of 20 ms
 
-Everything runs on loopback addresses of this machine, all processes of both nodes and the proxies together. The way of 200 ms is
-delay_relay.py, which delays each direction by 100 ms (--delay). Transfers end after --seconds (six times as long at 200 ms) or when they
+These go by requests. ", WebSocket" behind a case's name: the same link over a WebSocket, in a tunnel that Squid makes.
+
+Everything runs on loopback addresses of this machine, all processes of both nodes and the proxies together. The ways of 20 ms
+and 200 ms are delay_relay.py, which delays each direction by 10 ms (--short-delay) and 100 ms (--delay). Transfers end after --seconds
+(six times as long at 200 ms) or when they
 have had so many bytes as their way allows, and count until the receiver has the last byte. A peer that is not installed, or fails,
 is left out, and the row's note says so.
 """
@@ -34,6 +38,7 @@ import traffic  # noqa: E402
 REQUESTS = 64  # the most that a link may have on their way
 RING = "2MiB"  # the largest
 FAR_TIMES = 6  # as long for far transfers
+FEWER_CALLS = 20  # one of so many at 20 ms, where each takes that long
 MEGABYTE = 1_000_000
 # The most that a transfer moves. httptunnel: less than it has in one request. Far ones: what takes a few seconds.
 MOST_BYTES = 2000 * MEGABYTE
@@ -57,6 +62,7 @@ class Measurement:
     most: int = MOST_BYTES  # bytes
     most_from: int = MOST_BYTES  # from the server
     together: int = 1  # transfers at one time
+    fewer: int = 1  # of so many calls one is made
 
 
 @dataclasses.dataclass
@@ -131,6 +137,7 @@ def transfer_together(measurement, to_server):
 
 def measure(measurement, calls, figures):
     case = measurement.case
+    calls = max(1, calls // measurement.fewer)
     if measurement.calls and measurement.link:
         text = run(["bench", "echo", "--json", "-p", "1", "-n", str(calls), "-W", "30s"], measurement.link.left, timeout=120).stdout
         figures.add(case, ROUND_TRIP, "us", json.loads(text.splitlines()[-1])["p50_us"])
@@ -152,13 +159,15 @@ def plan_near(lab, plan, seconds):
     nginx = lab.proxy(proxies.nginx, server, path="/s", name="nginx-stream")
     direct = lambda: lab.to_port(lab.traffic)
     links = {"tcp": lab.link("tcp", "tcp"), "direct": lab.link("direct", "http"), "squid": lab.link("squid", "http", proxy=squid.url),
-             "nginx": lab.link("nginx", "http", site=proxies.nginx)}
+             "nginx": lab.link("nginx", "http", site=proxies.nginx),
+             "squid, WebSocket": lab.link("websocket", "http", proxy=squid.url, websocket=True)}
     # What goes through which proxy, beside a link: the name of a peer, and what makes it.
     others = {"direct": {"slotwire stream": lambda: lab.stream(server), "httptunnel": lab.httptunnel},
               "squid": {"slotwire stream": lambda: lab.stream(server, proxy=squid.url), "httptunnel": lambda: lab.httptunnel(squid.port),
                         "CONNECT (proxytunnel)": lambda: lab.connect_by_proxytunnel(squid.port)},
               "nginx": {"slotwire stream": lambda: lab.stream(f"{nginx.address}:{nginx.port}")}}
-    for kind, where, calls in (("large", ("direct", "squid", "nginx"), False), ("round-trip", ("direct", "squid"), True)):
+    for kind, where, calls in (("large", ("direct", "squid", "nginx", "squid, WebSocket"), False),
+                               ("round-trip", ("direct", "squid", "squid, WebSocket"), True)):
         plan.add(f"{kind}, direct TCP", direct, calls=calls, seconds=seconds)
         through = lambda link: None if calls else lab.tunnel(link)  # calls need no tunnel
         plan.add(f"{kind}, carrier tcp", lambda: through(links["tcp"]), link=links["tcp"], calls=calls, seconds=seconds)
@@ -166,7 +175,7 @@ def plan_near(lab, plan, seconds):
             case = f"{kind}/{place}"
             plan.add(case, lambda: through(links[place]), link=links[place], calls=calls, seconds=seconds)
             row = plan.rows[case] = Row(f"{kind}, carrier tcp", {"direct TCP": f"{kind}, direct TCP"})
-            for name, make in others[place].items():
+            for name, make in others.get(place, {}).items():
                 row.peers[name] = f"{case}, {name}"
                 plan.add(row.peers[name], make, calls=calls, seconds=seconds,
                          most=HTTPTUNNEL_BYTES if name == "httptunnel" else MOST_BYTES)
@@ -177,6 +186,29 @@ def plan_near(lab, plan, seconds):
         if case != floor:
             plan.rows[case] = Row(floor, {"direct TCP": "large, direct TCP"})
     return squid, server, links["squid"]
+
+
+def plan_short(lab, plan, squid, server, seconds, delay_s):
+    """large-20ms and round-trip-20ms."""
+    far = lambda target: f"{target.rpartition(':')[0]}:{lab.relay(delay_s, target)}"
+    url = f"http://{far(f'{squid.address}:{squid.port}')}"
+    tcp = lab.link("short-tcp", "tcp", far=far)
+    links = {"": lab.link("short-http", "http", proxy=url, requests=REQUESTS),
+             ", WebSocket": lab.link("short-websocket", "http", proxy=url, websocket=True)}
+    relayed = lab.relay(delay_s, f"{lab.host}:{lab.traffic}")
+    for case, calls in (("large-20ms", False), ("round-trip-20ms", True)):
+        more = {"calls": calls, "seconds": seconds, "fewer": FEWER_CALLS}
+        through = lambda link: None if calls else lab.tunnel(link, RING)
+        plan.add(f"{case}, carrier tcp", lambda: through(tcp), link=tcp, **more)
+        peers = {"direct TCP": lambda: lab.to_port(relayed),
+                 "slotwire stream": lambda: lab.stream(server, "--max-requests", str(REQUESTS), "--stream-window", "16MiB", proxy=url)}
+        note = "" if calls else f"Rings of {RING}, http.requests = {REQUESTS}"
+        for name, link in links.items():
+            plan.add(case + name, lambda: through(link), link=link, **more)
+            plan.rows[case + name] = Row(f"{case}, carrier tcp", {peer: f"{case}, {peer}" for peer in peers}, note)
+        for name, make in peers.items():
+            plan.add(f"{case}, {name}", make, most=FAR_BYTES, **more)
+    return links[""]
 
 
 def plan_far(lab, plan, squid, server, seconds, delay_s):
@@ -226,12 +258,13 @@ def bench(options):
     figures, plan = Figures(), Plan()
     with Lab() as lab:
         squid, server, near = plan_near(lab, plan, options.seconds)
+        short = plan_short(lab, plan, squid, server, options.seconds, options.short_delay)
         far = plan_far(lab, plan, squid, server, FAR_TIMES * options.seconds, options.delay)
         for number in range(options.runs):
             print(f"run {number + 1} of {options.runs}", file=sys.stderr)
             for measurement in plan.measurements:
                 measure_unless_missing(measurement, options.calls, figures, plan)
-        for link in near, far:
+        for link in near, short, far:
             check_passed(squid, link)
     for case, reason in plan.missing.items():
         print(f"left out: {case}: {reason}", file=sys.stderr)
@@ -244,6 +277,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.5, help="of a transfer")
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--delay", type=float, default=0.1, help="seconds, of each direction in the case large-200ms")
+    parser.add_argument("--short-delay", type=float, default=0.01, help="seconds, of each direction in the cases of 20 ms")
     parser.add_argument("--json")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everything that was started ends with it

@@ -41,6 +41,13 @@ class Link:
                     raise AssertionError(f"{node.name} does not take {self.path}:\n{node.engine.output()}")
                 select.select([], [], [], 0.05)  # nothing tells outside of a node that its link moved
 
+    def wait_for_websocket(self):
+        end = time.monotonic() + TIMEOUT
+        while (link := self.left.status()["links"][0]).get("http_way") != "websocket":
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.left.name} has no WebSocket: {link}")
+            select.select([], [], [], 0.05)  # nothing tells outside of a node that its session moved
+
     def check_path(self):
         for node in (self.left, self.right):
             path = path_of(node)
@@ -85,11 +92,11 @@ class Lab(contextlib.ExitStack):
 
     # ---- nodes ----
 
-    def link(self, name, carrier, *, far=lambda address: address, proxy=None, site=None, requests=None):
+    def link(self, name, carrier, *, far=lambda address: address, proxy=None, site=None, requests=None, websocket=False):
         """Nodes with a link over `carrier`.
 
         far: makes of the address of the right node's carrier what the left one connects to; proxy: the URL of a proxy; site: makes
-        of the address of the right node's HTTP server a proxy before it.
+        of the address of the right node's HTTP server a proxy before it; websocket: instead of requests.
         """
         at = {"left": self.address(), "right": self.address()}
         listen = lambda side: f'[listen]\ncontrol = "{at[side]}:7400"\ntcp = "{at[side]}:7402"\n'
@@ -101,7 +108,7 @@ class Lab(contextlib.ExitStack):
         else:
             server = at["right"] + ":8080"
             url = (self.proxy(site, server, path=WEB_PATH).url if site else f"http://{server}") + WEB_PATH
-            left += f'[http]\nproxy = "{proxy or "none"}"\n' + (f"requests = {requests}\n" if requests else "")
+            left += f'[http]\nwebsocket = {str(websocket).lower()}\nproxy = "{proxy or "none"}"\n' + (f"requests = {requests}\n" if requests else "")
             left += link("right", "true") + f'carrier = "auto"\ncarriers = ["http"]\nhttp = ["{url}"]\n'
             right = right.replace("[listen]\n", f'[listen]\nhttp = "{server}"\n') + link("left", "false")
             right += 'carrier = "auto"\ncarriers = ["http"]\n'
@@ -112,6 +119,8 @@ class Lab(contextlib.ExitStack):
             self.callback(node.stop)
         made = Link(nodes["left"], nodes["right"], carrier, url)
         made.wait_until_up()
+        if websocket:
+            made.wait_for_websocket()
         self.start(["serve", "echo", "--echo"], made.right).wait_for("serving '")
         self.start(["tunnel", "serve", "traffic", f"{self.host}:{self.traffic}", "-q"], made.right).wait_for("connections to service")
         return made
@@ -130,7 +139,7 @@ class Lab(contextlib.ExitStack):
         return f"{self.host}:{self.port_of(process, r'serving http://[^ ]+:([0-9]+)/s')}"
 
     def stream(self, at, *options, proxy="none"):
-        process = self.start(["stream", "connect", "--listen", f"{self.host}:0", "-q", "--proxy", proxy, *options, f"http://{at}/s"])
+        process = self.start(["stream", "connect", "--listen", f"{self.host}:0", "-q", "--no-websocket", "--proxy", proxy, *options, f"http://{at}/s"])
         return self.to_port(self.port_of(process, r"connections to \S+:(\d+) go"))
 
     # ---- others ----
@@ -145,6 +154,9 @@ class Lab(contextlib.ExitStack):
 
     def httptunnel(self, proxy_port=None):
         """hts and htc anew for each connection: they carry one after the other and do not always find out that one has ended."""
+        for name in ("hts", "htc"):
+            proxies.program(name)
+
         @contextlib.contextmanager
         def way():
             with contextlib.ExitStack() as stack:

@@ -14,12 +14,13 @@ namespace {
 
 enum class Outcome { survived, found, crashed };
 
-/// Runs seeds until the simulation sees something wrong, and prints what.
+/// Runs seeds, every other one with several wires, until the simulation sees something wrong, and prints what.
 bool finds(std::uint64_t seeds, const std::string& name) {
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     std::string what;
     try {
-      const slotwire::sim::EngineResult result = slotwire::sim::run_engines({.seed = seed, .steps = 300});
+      const slotwire::sim::EngineResult result =
+          slotwire::sim::run_engines({.seed = seed, .steps = 300, .carriers = seed % 2 == 0});
       if (!result.violation) continue;
       what = *result.violation;
     } catch (const std::exception& error) {
@@ -51,7 +52,8 @@ Outcome try_mutant(int number, std::uint64_t seeds, const std::string& name) {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Puts bugs into the rooms of the engine, one at a time, and runs the engines' simulation until it finds them."};
+      "Puts bugs into the rooms of the engine and into the choice of a carrier, one at a time, and runs the engines' "
+      "simulation until it finds them."};
   std::uint64_t seeds = 300;
   app.set_version_flag("--version", SLOTWIRE_VERSION);
   app.add_option("--seeds", seeds, "Seeds to try for each bug")->capture_default_str();

@@ -58,9 +58,13 @@ engine::Config config_of(const std::string& name, const std::string& peer, Rando
 
 class EngineWorld {
  public:
-  explicit EngineWorld(const EngineRun& run)
-      : run_(run), random_(run.seed), net_(timeline_, random_), wire_(timeline_, random_) {
-    SimTransport::use_wire(&wire_);
+  explicit EngineWorld(const EngineRun& run) : run_(run), random_(run.seed), net_(timeline_, random_) {
+    std::vector<SimWire*> wires;
+    for (std::size_t i = 0; i < (run.carriers ? kSimPaths.size() : 1); ++i) {
+      wires_.push_back(std::make_unique<SimWire>(timeline_, random_));
+      wires.push_back(wires_.back().get());
+    }
+    SimTransport::use_wires(std::move(wires));
     net_.delay_us = random_.between(100, 3000);
     const bool sealed = random_.chance(300);
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -76,7 +80,7 @@ class EngineWorld {
       for (std::size_t p = 0; p < kProcessesPerNode; ++p) spawn(node);
     }
   }
-  ~EngineWorld() { SimTransport::use_wire(nullptr); }
+  ~EngineWorld() { SimTransport::use_wires({}); }
   EngineWorld(const EngineWorld&) = delete;
   EngineWorld& operator=(const EngineWorld&) = delete;
 
@@ -87,6 +91,11 @@ class EngineWorld {
     }
     heal();
     agree();
+    if (run_.carriers && !violated()) {
+      move();
+      heal();
+      agree();
+    }
     finish();
     result_.hash = hash_;
     if (violated()) result_.events.assign(events_.begin(), events_.end());
@@ -242,18 +251,9 @@ class EngineWorld {
         net_.set_down(random_.chance(400));
         return;
       case 3:
-        note("bend the wire");
-        for (const auto& [from, to] : {std::pair<std::uint16_t, std::uint16_t>{0, 1}, {1, 0}}) {
-          Channel& channel = wire_.network().channel(from, to);
-          channel.loss = random_.chance(500) ? random_.below(300) : 0;
-          channel.duplicate = random_.below(50);
-          channel.reorder = random_.below(100);
-          channel.jitter_us = random_.below(2000);
-        }
-        return;
+        return bend(random_.below(static_cast<std::uint32_t>(wires_.size())));
       case 4:
-        note(wire_.up() ? "cut the wire" : "mend the wire");
-        return wire_.set_up(!wire_.up());
+        return cut_or_mend(random_.below(static_cast<std::uint32_t>(wires_.size())));
       case 5:
       case 6:
         note("restart " + node.name);
@@ -275,12 +275,175 @@ class EngineWorld {
     }
   }
 
+  // ---- wires ----
+
+  static constexpr std::array<std::pair<std::uint16_t, std::uint16_t>, 2> kDirections = {{{0, 1}, {1, 0}}};
+
+  /// What a connection carries is lost as a whole or not at all.
+  bool is_connection(std::size_t wire) const { return run_.carriers && kSimPaths.at(wire).connection; }
+  std::string name_of(std::size_t wire) const {
+    return run_.carriers ? std::string("wire ") + kSimPaths.at(wire).name : "wire";
+  }
+  void bend(std::size_t wire) {
+    note("bend the " + name_of(wire));
+    for (const auto& [from, to] : kDirections) {
+      Channel& channel = wires_[wire]->network().channel(from, to);
+      if (is_connection(wire)) {
+        channel.cut = random_.chance(600);
+        continue;
+      }
+      channel.loss = random_.chance(500) ? random_.below(300) : 0;
+      channel.duplicate = random_.below(50);
+      channel.reorder = random_.below(100);
+      channel.jitter_us = random_.below(2000);
+    }
+  }
+  void cut_or_mend(std::size_t wire) {
+    const bool up = wires_[wire]->up();
+    note((up ? "cut the " : "mend the ") + name_of(wire));
+    wires_[wire]->set_up(!up);
+    if (is_connection(wire)) calm(wire);
+  }
+  /// Nothing is lost on it any more. A connection that was silent is another one afterwards.
+  void calm(std::size_t wire) {
+    bool silent = false;
+    for (const auto& [from, to] : kDirections) {
+      Channel& channel = wires_[wire]->network().channel(from, to);
+      silent = silent || channel.cut;
+      channel = {};
+    }
+    if (!silent || !is_connection(wire) || !wires_[wire]->up()) return;
+    wires_[wire]->set_up(false);
+    timeline_.at(timeline_.now_us() + 50'000, [this, wire] { wires_[wire]->set_up(true); });
+  }
+  /// One that works perfectly from now on.
+  void make_good(std::size_t wire) {
+    note("the " + name_of(wire) + " is good");
+    const bool up = wires_[wire]->up();
+    calm(wire);
+    if (!up) wires_[wire]->set_up(true);
+  }
+  void spoil(std::size_t wire) {
+    switch (random_.below(5)) {
+      case 0:
+        if (!wires_[wire]->up()) return;
+        note("cut the " + name_of(wire));
+        return wires_[wire]->set_up(false);
+      case 1:
+      case 2:
+        // It is silent in one direction or in both, and nobody says so.
+        note("silence the " + name_of(wire));
+        for (const auto& [from, to] : kDirections) {
+          wires_[wire]->network().channel(from, to).cut = random_.chance(700);
+        }
+        return;
+      case 3:
+        return is_connection(wire) ? make_good(wire) : bend(wire);
+      default:
+        return make_good(wire);
+    }
+  }
+
+  /// Lines of one flow that were written and not read yet, and since when each is on its way.
+  struct OnTheWay {
+    std::uint64_t first = 0;
+    std::deque<std::uint64_t> since_us;
+  };
+
+  /// The wires change while processes call each other. One of them is good at any time, and which one changes, too.
+  void move() {
+    constexpr std::uint64_t kMoveUs = 40'000'000, kTurnUs = 4'000;
+    note("the wires move");
+    std::map<std::uint64_t, OnTheWay> ways;
+    const auto any = [this] { return random_.below(static_cast<std::uint32_t>(wires_.size())); };
+    std::size_t good = any(), next = good;
+    std::uint64_t good_from_us = timeline_.now_us();  // of `next`
+    const std::uint64_t end_us = timeline_.now_us() + kMoveUs;
+    while (timeline_.now_us() < end_us && !violated()) {
+      if (random_.chance(12)) {
+        // Only what nobody relies on is spoiled.
+        if (const std::size_t wire = any(); wire != good && wire != next) spoil(wire);
+      }
+      if (next == good && random_.chance(2)) {
+        next = any();
+        make_good(next);
+        good_from_us = timeline_.now_us();
+      } else if (next != good && timeline_.now_us() >= good_from_us + kGoodUs) {
+        good = next;
+      }
+      if (random_.chance(1)) {
+        note("cut the control connection");
+        net_.cut();
+      }
+      for (SimNode& node : nodes_) {
+        for (const auto& process : node.processes) call(node, *process, ways);
+      }
+      turn(kTurnUs, 1);
+      for (SimNode& node : nodes_) {
+        for (const auto& process : node.processes) take_calls(*process, ways);
+      }
+    }
+    for (const auto& peer : nodes_[0].node->peers().all()) {
+      if (!peer) continue;
+      nlohmann::json status;
+      peer->transport->report_link(peer->link.index, status);
+      result_.moves += status.value("changes", std::uint64_t{0});
+    }
+  }
+
+  void call(SimNode& node, SimProcess& process, std::map<std::uint64_t, OnTheWay>& ways) {
+    if (!process.has_pipe()) return reach(node, process);
+    if (!process.attached()) return;
+    const std::string service = kServices[random_.below(kServices.size())];
+    if (process.services().empty()) return process.serve(service);
+    constexpr std::size_t kEnds = 3;
+    if (process.ends().size() < kEnds && random_.chance(5)) return process.connect(service, 4096, 2000);
+    for (auto& [local, end] : process.ends()) {
+      if (end.peer_ended) {
+        ways.erase(end.flow);
+        continue;
+      }
+      if (!random_.chance(100)) continue;
+      const std::uint64_t before = flows_[end.flow].written;
+      process.write(end, random_.between(1, 8));
+      OnTheWay& way = ways[end.flow];
+      if (way.since_us.empty()) way.first = before;
+      const std::uint64_t written = flows_[end.flow].written - before;
+      way.since_us.insert(way.since_us.end(), written, timeline_.now_us());
+      result_.calls += written;
+    }
+  }
+
+  /// Everything that has arrived is read at once, so that nothing waits for a process.
+  void take_calls(SimProcess& process, std::map<std::uint64_t, OnTheWay>& ways) {
+    for (auto& [local, end] : process.ends()) {
+      process.read(end);
+      const auto found = end.reads_flow ? ways.find(*end.reads_flow) : ways.end();
+      if (found == ways.end()) continue;
+      OnTheWay& way = found->second;
+      while (!way.since_us.empty() && way.first < end.read) {
+        took(timeline_.now_us() - way.since_us.front());
+        way.since_us.pop_front();
+        ++way.first;
+      }
+    }
+    for (auto& [local, end] : process.ends()) {
+      const auto found = ways.find(end.flow);
+      if (found == ways.end() || found->second.since_us.empty() || end.peer_ended) continue;
+      took(timeline_.now_us() - found->second.since_us.front());
+    }
+  }
+
+  void took(std::uint64_t us) {
+    result_.slowest_us = std::max(result_.slowest_us, us);
+    if (us > kSlowestUs) violate("a line is on its way for " + std::to_string(us) + " us; " + link_text());
+  }
+
   /// Lets everybody go on, in turn, and time pass.
-  void turn(std::uint64_t us) {
+  void turn(std::uint64_t us, unsigned rounds = 4) {
     ++result_.steps;
-    constexpr int kRounds = 4;
-    for (int round = 0; round < kRounds && !violated(); ++round) {
-      timeline_.advance(us / kRounds);
+    for (unsigned round = 0; round < rounds && !violated(); ++round) {
+      timeline_.advance(us / rounds);
       for (SimNode& node : nodes_) {
         if (timeline_.now_us() >= node.next_tick_us) {
           node.node->tick();
@@ -332,10 +495,7 @@ class EngineWorld {
   /// The network is good again, and everybody that lives comes back.
   void heal() {
     net_.set_down(false);
-    wire_.set_up(true);
-    for (const auto& [from, to] : {std::pair<std::uint16_t, std::uint16_t>{0, 1}, {1, 0}}) {
-      wire_.network().channel(from, to) = {};
-    }
+    for (std::size_t i = 0; i < wires_.size(); ++i) make_good(i);
     note("heal");
     for (int i = 0; i < 400 && !violated(); ++i) {
       for (SimNode& node : nodes_) {
@@ -377,8 +537,22 @@ class EngineWorld {
     return text;
   }
 
+  /// Both ends send over the best wire, since all of them are good.
+  void agree_on_wires() {
+    for (SimNode& node : nodes_) {
+      for (const auto& peer : node.node->peers().all()) {
+        if (!peer || !run_.carriers) continue;
+        nlohmann::json status;
+        peer->transport->report_link(peer->link.index, status);
+        const std::string path = status.value("path", std::string());
+        if (path != kSimPaths.front().name) violate("node " + node.name + " sends over '" + path + "'; " + link_text());
+      }
+    }
+  }
+
   /// Both ends agree on every connection, and everything that was written has arrived.
   void agree() {
+    agree_on_wires();
     for (std::size_t n = 0; n < nodes_.size() && !violated(); ++n) {
       SimNode& node = nodes_[n];
       engine::SlotTable& slots = node.node->slots();
@@ -438,7 +612,7 @@ class EngineWorld {
   Random random_;
   Timeline timeline_;
   SimControlNet net_;
-  SimWire wire_;
+  std::vector<std::unique_ptr<SimWire>> wires_;
   Flows flows_;
   std::array<SimNode, 2> nodes_;
   std::deque<std::unique_ptr<SimProcess>> retired_;

@@ -21,12 +21,21 @@ namespace slotwire::sim {
 struct EngineRun {
   std::uint64_t seed = 1;
   unsigned steps = 300;
+  /// The link goes over the best of three wires, which change at random while it lives.
+  bool carriers = false;
 };
+
+/// With carriers: no line is on its way for longer while one wire is good, and has been for kGoodUs. The best two wires
+/// may be silent, one after the other, which three questions on each find out; and then what was lost is sent again.
+inline constexpr std::uint64_t kSlowestUs = 4'000'000;
+/// Within this time a link knows that a wire is good: questions on one that is not are asked every five seconds.
+inline constexpr std::uint64_t kGoodUs = 7'000'000;
 
 /// What a run did, and what it violated.
 struct EngineResult {
   std::uint64_t hash = 0;
   std::uint64_t steps = 0, restarts = 0, opened = 0, lines = 0, cuts = 0;
+  std::uint64_t calls = 0, slowest_us = 0, moves = 0;  ///< with carriers
   std::optional<std::string> violation;
   std::vector<std::string> events;  ///< the last ones before the violation
 };

@@ -1,54 +1,63 @@
 #!/usr/bin/env python3
-"""Makes copies of the engine's rooms with bugs in them, which the engines' simulation must find.
+"""Makes copies of the engine's rooms, and of what chooses a link's carrier, with bugs in them, which the engines' simulation must find.
 
-    mutate.py ENGINE_DIR OUT_DIR    writes the changed sources and mutants.cpp, the table of names
+    mutate.py SW_DIR OUT_DIR    writes the changed sources and mutants.cpp, the table of names
 
 Each bug is one place in one source, changed so that it is there while sim_mutant(number) holds.
 """
+import re
 import sys
 from pathlib import Path
 
 # name, file, the text that stands there once, and what takes its place; {is} becomes the condition.
 MUTANTS = [
-    ("a slot is given up before it is drained", "slots/slot_table.cpp",
+    ("a slot is given up before it is drained", "runtime/engine/slots/slot_table.cpp",
      "!parts_.card.drained(entry.slot)", "(!parts_.card.drained(entry.slot) && !{is})"),
-    ("memory of the output space is not given back", "slots/slot_table.cpp",
+    ("memory of the output space is not given back", "runtime/engine/slots/slot_table.cpp",
      "  release_memory(d.out_offset);\n  d = {};", "  if (!{is}) release_memory(d.out_offset);\n  d = {};"),
-    ("descriptors of a freed slot stay in the keeper", "slots/slot_table.cpp",
+    ("descriptors of a freed slot stay in the keeper", "runtime/engine/slots/slot_table.cpp",
      "  parts_.log.note(parts_.store.remove(KeptTag::of_slot(slot).number()));",
      "  if (!{is}) parts_.log.note(parts_.store.remove(KeptTag::of_slot(slot).number()));"),
-    ("a process is not told that its peer has ended", "slots/slot_table.cpp",
+    ("a process is not told that its peer has ended", "runtime/engine/slots/slot_table.cpp",
      "  if (d.session == kNoSession) return;\n  parts_.sessions.send(parts_.sessions.at(d.session),",
      "  if (d.session == kNoSession || {is}) return;\n  parts_.sessions.send(parts_.sessions.at(d.session),"),
-    ("a connect whose process has ended is still awaited", "services/connector.cpp",
+    ("a connect whose process has ended is still awaited", "runtime/engine/services/connector.cpp",
      "  const PendingOpen open = std::move(found->second);\n  opens_.erase(found);\n  parts_.loop.cancel(open.timer);\n  tell_peer_closed(open, end);",
      "  const PendingOpen open = std::move(found->second);\n  if ({is}) return;\n  opens_.erase(found);\n  parts_.loop.cancel(open.timer);\n"
      "  tell_peer_closed(open, end);"),
-    ("the peer is not told that a connect was given up", "services/connector.cpp",
+    ("the peer is not told that a connect was given up", "runtime/engine/services/connector.cpp",
      "  opens_.erase(found);\n  tell_peer_closed(open, End::closed);",
      "  opens_.erase(found);\n  if (!{is}) tell_peer_closed(open, End::closed);"),
-    ("a sync ends nothing", "peers/peer_table.cpp",
+    ("a sync ends nothing", "runtime/engine/peers/peer_table.cpp",
      "  if (!message.last) return;", "  if (!message.last || {is}) return;"),
-    ("a slot that is free stays in its peer's account", "slots/slot_table.cpp",
+    ("a slot that is free stays in its peer's account", "runtime/engine/slots/slot_table.cpp",
      "    parts_.accounts.give(peer, PeerResource::slots);", "    if (!{is}) parts_.accounts.give(peer, PeerResource::slots);"),
-    ("a session takes up its slots without counting them", "sessions/session_table.cpp",
+    ("a session takes up its slots without counting them", "runtime/engine/sessions/session_table.cpp",
      "  ++session.slot_count;", "  if (!({is} && session.channel == nullptr)) ++session.slot_count;"),
+    ("a wire that falls silent is kept", "core/carriers/ladder.cpp",
+     "  if (++path.lost < options_.losses) return;", "  if (++path.lost < options_.losses || {is}) return;"),
+    ("a better wire is never taken up again", "core/carriers/ladder.cpp",
+     "    if (i == l.rung || !in_use_works || path.proofs >= options_.proofs || i > l.rung) best = i;",
+     "    if (i == l.rung || !in_use_works || (path.proofs >= options_.proofs && !{is}) || i > l.rung) best = i;"),
+    ("an answer over one wire is taken for one over another", "core/carriers/ladder.cpp",
+     "  Path& path = l.paths[rung];\n  const auto question =", "  Path& path = l.paths[{is} ? 0 : rung];\n  const auto question ="),
 ]
 
 
 def main() -> int:
-    engine, out = Path(sys.argv[1]), Path(sys.argv[2])
+    tree, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     sources: dict[str, str] = {}
     for number, (name, file, old, new) in enumerate(MUTANTS, 1):
-        text = sources.get(file) or (engine / file).read_text(encoding="utf-8")
+        text = sources.get(file) or (tree / file).read_text(encoding="utf-8")
         if text.count(old) != 1:
             print(f"mutate.py: '{name}': its place is {text.count(old)} times in {file}; bring MUTANTS up to date", file=sys.stderr)
             return 1
         sources[file] = text.replace(old, new.replace("{is}", f"sim_mutant({number})"))
     for file, text in sources.items():
         head = "// Generated by sim/engine/mutate.py.\n"
-        text = text.replace("namespace slotwire::engine {\n", "namespace slotwire::engine {\nbool sim_mutant(int number);\n", 1)
+        text = re.sub(r"^(namespace slotwire::\w+ \{)$", r"namespace slotwire::engine {\nbool sim_mutant(int number);\n}\n\1\nusing engine::sim_mutant;",
+                      text, count=1, flags=re.MULTILINE)
         (out / Path(file).name).write_text(head + text, encoding="utf-8")
     names = "".join(f'    "{name}",\n' for name, *_ in MUTANTS)
     (out / "mutants.cpp").write_text(

@@ -23,6 +23,8 @@ using http_stream::SessionState;
 constexpr std::uint64_t kSecond = 1'000'000;
 constexpr std::uint64_t kHealUs = 300 * kSecond;  ///< everything has arrived so long after the way healed
 constexpr std::uint64_t kNoticeUs = 25 * kSecond;
+/// Tries for a duplex connection: their first and longest delay, and the time after which one has been made.
+constexpr std::uint64_t kRetryUs = 1 * kSecond, kRetryMaxUs = 30 * kSecond, kAttachUs = 60 * kSecond;
 constexpr std::uint64_t kCloseUs = 30 * kSecond;    ///< and so long after a close both ends know
 constexpr std::uint64_t kForgetUs = 120 * kSecond;  ///< and so long after that nothing is left
 constexpr std::uint64_t kMostSteps = 3'000'000;
@@ -65,6 +67,7 @@ struct Side {
   SessionNumber session = 0;
   bool reads_up = true, reads_down = true;
   bool server_closed = false, released = false;
+  bool wants_duplex = false;
   bool may_fail = false;  ///< the trouble is such that the client may give up
   http_stream::CloseReason server_reason;
 };
@@ -140,12 +143,17 @@ World::World(const HttpRun& run)
     options.session.send_bytes = std::size_t{random_.between(100, 1'000)} << 10U;
     options.session.window_max = std::size_t{random_.between(128, 600)} << 10U;
     options.give_up_requests = 25;
+    side.wants_duplex = options.duplex = random_.chance(500);
+    options.duplex_retry_first_us = kRetryUs;
+    options.duplex_retry_max_us = kRetryMaxUs;
+    options.duplex_proved_us = 10 * kSecond;
     http_stream::Key nonce{};
     for (auto& byte : nonce) byte = static_cast<std::byte>(random_.below(256));
     side.client = std::make_unique<http_stream::Client>(options, nonce);
     side.up.content = Content(mix(run.seed * 100 + 2 * i));
     side.down.content = Content(mix(run.seed * 100 + 2 * i + 1));
     http_.add(*side.client, bad_way(i));
+    http_.expect_retry(i, kRetryUs, options.duplex_open_us);
   }
 }
 
@@ -172,6 +180,11 @@ HttpWay World::bad_way(std::size_t client) {
   }
   way.serial = random_.chance(50);
   if (random_.chance(100)) way.body_limit = random_.between(20'000, 50'000);
+  way.refuse_duplex = sometimes(1'000);
+  way.lose_duplex = sometimes(500);
+  way.silent_duplex = sometimes(800);
+  way.late_duplex = sometimes(800);
+  if (random_.chance(300)) way.duplex_limit_us = std::uint64_t{random_.between(1, 20'000)} * 1'000;
   way.address = "10.0.0." + std::to_string(client);
   return way;
 }
@@ -445,6 +458,13 @@ HttpResult World::run() {
   // A duplex connection may be dead without its ends knowing; that takes a while to be found.
   if (ended) run_until(http_.now_us() + kNoticeUs, [] { return false; });
   const bool replaced = !sides_.empty() && sides_[0].may_fail;
+  const auto attached = [this] {
+    return std::all_of(sides_.begin(), sides_.end(),
+                       [](const Side& side) { return !side.wants_duplex || side.client->duplex_attached(); });
+  };
+  if (ended && !replaced && !run_until(http_.now_us() + kAttachUs, attached) && !http_.violation()) {
+    violate("there is no duplex connection although the way is good");
+  }
   if (replaced) {
     for (const Side& side : sides_) {
       if (side.client->reason().code != CloseCode::unknown_session)
@@ -468,6 +488,7 @@ HttpResult World::run() {
   result_.violation = http_.violation();
   result_.requests = http_.requests();
   result_.bytes = http_.bundle_bytes();
+  result_.duplex_tries = http_.duplex_tries();
   result_.hash = mix(result_.hash ^ mix(result_.requests) ^ result_.bytes);
   result_.events.assign(events_.begin(), events_.end());
   return result_;

@@ -16,7 +16,8 @@ struct HttpRun {
 struct HttpResult {
   std::optional<std::string> violation;
   std::vector<std::string> events;  ///< the last ones, for people
-  std::uint64_t steps = 0, requests = 0, bytes = 0, messages = 0, resent = 0, duplicates = 0, cuts = 0, ended = 0;
+  std::uint64_t steps = 0, requests = 0, bytes = 0, messages = 0, resent = 0, duplicates = 0, cuts = 0, ended = 0,
+                duplex_tries = 0;
   std::uint64_t hash = 0;
 };
 

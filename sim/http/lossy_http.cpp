@@ -180,6 +180,54 @@ void LossyHttp::replace_server(http_stream::Server& server) {
 
 // Duplex.
 
+void LossyHttp::expect_retry(std::size_t client, std::uint64_t first_us, std::uint64_t open_us) {
+  peers_[client].retry_us = first_us / 4 * 3;
+  peers_[client].open_us = open_us;
+}
+
+/// A client asks for a connection, and gets one, or not, or later.
+void LossyHttp::try_duplex(std::size_t client) {
+  Peer& peer = peers_[client];
+  const HttpWay& way = peer.way;
+  if (now_ < peer.try_from_us) violate("a duplex connection is asked for sooner than stated");
+  if (peer.client->duplex_attached()) violate("a duplex connection is asked for while there is one");
+  ++duplex_tries_;
+  peer.try_us = now_;
+  const std::uint64_t number = ++peer.tries;
+  if (random_.chance(way.refuse_duplex)) {
+    at(now_ + one_way(way), [this, client, number] {
+      Peer& refused = peers_[client];
+      if (number != refused.tries || !refused.client->duplex_trying()) return;
+      refused.try_from_us = now_ + refused.retry_us;
+      refused.client->on_duplex_failed("the upgrade is refused", now_);
+      pump(client);
+    });
+    return;
+  }
+  if (way.down || random_.chance(way.lose_duplex)) return;  // the client must notice by itself
+  std::uint64_t made_us = now_ + one_way(way) + one_way(way);
+  if (random_.chance(way.late_duplex)) made_us += random_.below(static_cast<std::uint32_t>(2 * peer.open_us));
+  at(made_us,
+     [this, client, number, silent = random_.chance(way.silent_duplex)] { made_duplex(client, number, silent); });
+}
+
+void LossyHttp::made_duplex(std::size_t client, std::uint64_t number, bool silent) {
+  Peer& peer = peers_[client];
+  // Its owner has dropped one that comes too late.
+  if (number != peer.tries || !peer.client->duplex_trying()) return;
+  if (now_ > peer.try_us + peer.open_us) violate("a duplex connection is waited for longer than stated");
+  if (!attach_duplex(client)) return;
+  if (silent) {
+    const unsigned which = random_.below(3);
+    peer.duplex->deaf_client = which != 0;
+    peer.duplex->deaf_server = which != 1;
+  }
+  if (peer.way.duplex_limit_us == 0) return;
+  at(now_ + peer.way.duplex_limit_us, [this, client, duplex = peer.duplex] {
+    if (peers_[client].duplex == duplex) cut_duplex(client, random_.chance(700), random_.chance(500));
+  });
+}
+
 bool LossyHttp::attach_duplex(std::size_t client) {
   Peer& peer = peers_[client];
   if (peer.way.down || peer.duplex != nullptr || !peer.client->attach_duplex(now_)) return false;
@@ -208,6 +256,7 @@ void LossyHttp::cut_duplex(std::size_t client, bool tell_client, bool tell_serve
     peer.duplex->server_side = peer.duplex->client_side = false;
     return;
   }
+  peer.try_from_us = now_ + peer.retry_us;
   peer.client->on_duplex_lost(now_);
   pump(client);
 }
@@ -219,7 +268,7 @@ void LossyHttp::duplex_to_server(std::size_t client, const std::shared_ptr<Duple
   at(duplex->to_server_us, [this, client, duplex, body = std::move(body)] {
     // A connection over a way that is down is dead, whether or not its ends know.
     if (peers_[client].way.down) duplex->client_side = duplex->server_side = false;
-    if (!duplex->server_side) return;
+    if (!duplex->server_side || duplex->deaf_server) return;
     if (!server_->on_duplex_bundle(duplex->id, peers_[client].way.address, body, now_)) {
       cut_duplex(client, true, false);
     }
@@ -235,8 +284,10 @@ void LossyHttp::pump(std::size_t client) {
     const auto duplex = std::exchange(peer.duplex, nullptr);
     duplex->client_side = duplex->server_side = false;
     duplexes_.erase(duplex->id);
+    peer.try_from_us = now_ + peer.retry_us;
     if (duplex->id != 0 && random_.chance(500)) server_->on_duplex_lost(duplex->id, now_);
   }
+  if (peer.client->next_duplex_try(now_)) try_duplex(client);
   for (unsigned count = 0; auto request = peer.client->next_request(now_); ++count) {
     if (count > 2 * http_stream::kMaxRequests) return violate("a client makes requests without end");
     start(client, std::move(*request));
@@ -270,7 +321,7 @@ void LossyHttp::pump_server() {
     duplex->to_client_us = std::max(duplex->to_client_us, now_ + peers_[client].way.delay_us);
     at(duplex->to_client_us, [this, client = client, duplex = duplex, body = std::move(bundle->body)] {
       if (peers_[client].way.down) duplex->client_side = duplex->server_side = false;
-      if (!duplex->client_side) return;
+      if (!duplex->client_side || duplex->deaf_client) return;
       peers_[client].client->on_bundle(body, now_);
       pump(client);
     });

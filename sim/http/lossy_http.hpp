@@ -34,7 +34,13 @@ struct HttpWay {
   bool serial = false;              ///< a request waits until the one before was answered
   std::size_t body_limit = 0;       ///< longer requests are answered with 413; 0: none are
   bool down = false;                ///< nothing passes
-  std::string address;              ///< the client's, as the server sees it
+  // Of duplex connections that the client asks for.
+  unsigned refuse_duplex = 0;         ///< the upgrade is refused
+  unsigned lose_duplex = 0;           ///< nobody ever answers the upgrade
+  unsigned silent_duplex = 0;         ///< it is made, and nothing passes in one direction or in both
+  unsigned late_duplex = 0;           ///< it takes up to twice the time that there is
+  std::uint64_t duplex_limit_us = 0;  ///< a proxy cuts it after so long; 0: none does
+  std::string address;                ///< the client's, as the server sees it
 };
 
 class LossyHttp {
@@ -49,6 +55,8 @@ class LossyHttp {
   void cut_duplex(std::size_t client, bool tell_client, bool tell_server);
   /// Everything between this client and the server is lost, as when a proxy restarts; the client hears of it.
   void restart_proxy(std::size_t client);
+  /// What a client was told of duplex connections, so that it is seen when it asks too soon again.
+  void expect_retry(std::size_t client, std::uint64_t first_us, std::uint64_t open_us);
   /// The server is another one from now on.
   void replace_server(http_stream::Server& server);
 
@@ -65,6 +73,7 @@ class LossyHttp {
   const std::optional<std::string>& violation() const { return violation_; }
   std::uint64_t requests() const { return requests_; }
   std::uint64_t bundle_bytes() const { return bundle_bytes_; }
+  std::uint64_t duplex_tries() const { return duplex_tries_; }
   void at(std::uint64_t time_us, std::function<void()> what) { events_.emplace(time_us, std::move(what)); }
   void violate(std::string what) {
     if (!violation_) violation_ = std::move(what);
@@ -82,6 +91,7 @@ class LossyHttp {
   struct Duplex {
     http_stream::DuplexId id = 0;
     bool client_side = true, server_side = true;
+    bool deaf_client = false, deaf_server = false;     ///< what is sent there does not arrive
     std::uint64_t to_server_us = 0, to_client_us = 0;  ///< when the last bundle arrives: they keep their order
   };
   struct Peer {
@@ -91,6 +101,9 @@ class LossyHttp {
     std::vector<FlightPtr> waiting;  ///< behind the one that a serial proxy is busy with
     FlightPtr busy;
     std::shared_ptr<Duplex> duplex;
+    std::uint64_t retry_us = 0, open_us = 0;    ///< least delay before the next try, longest time of one
+    std::uint64_t try_from_us = 0, try_us = 0;  ///< no try before that; when the latest one began
+    std::uint64_t tries = 0;
   };
   struct Exchange {
     FlightPtr flight;
@@ -108,6 +121,8 @@ class LossyHttp {
   void leave(const FlightPtr& flight);
   void free_proxy(const FlightPtr& flight);
   void spoil(const HttpWay& way, Bytes& body);
+  void try_duplex(std::size_t client);
+  void made_duplex(std::size_t client, std::uint64_t number, bool silent);
   void duplex_to_server(std::size_t client, const std::shared_ptr<Duplex>& duplex, Bytes body);
 
   Random& random_;
@@ -119,7 +134,7 @@ class LossyHttp {
   std::uint64_t now_ = 1'000'000;
   http_stream::ExchangeId next_exchange_ = 1;
   http_stream::DuplexId next_duplex_ = 1;
-  std::uint64_t requests_ = 0, bundle_bytes_ = 0;
+  std::uint64_t requests_ = 0, bundle_bytes_ = 0, duplex_tries_ = 0;
   std::optional<std::string> violation_;
 };
 

@@ -31,15 +31,16 @@ int run_campaign(std::uint64_t first, std::uint64_t seeds, std::uint64_t seconds
     total.resent += result.resent;
     total.duplicates += result.duplicates;
     total.cuts += result.cuts;
+    total.duplex_tries += result.duplex_tries;
     total.ended += result.ended;
     total.hash += slotwire::sim::mix(result.hash);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::printf("%" PRIu64 " seeds: %" PRIu64 " steps, %" PRIu64 " requests, %" PRIu64 " messages, %" PRIu64
-              " parts sent again, %" PRIu64 " duplicates, %" PRIu64 " duplex cuts, %" PRIu64
-              " sessions of a lost server, hash %016" PRIx64 ", %.1f s: all held\n",
-              seeds, total.steps, total.requests, total.messages, total.resent, total.duplicates, total.cuts,
-              total.ended, total.hash, took.count());
+              " parts sent again, %" PRIu64 " duplicates, %" PRIu64 " tries for a duplex connection, %" PRIu64
+              " duplex cuts, %" PRIu64 " sessions of a lost server, hash %016" PRIx64 ", %.1f s: all held\n",
+              seeds, total.steps, total.requests, total.messages, total.resent, total.duplicates, total.duplex_tries,
+              total.cuts, total.ended, total.hash, took.count());
   return 0;
 }
 

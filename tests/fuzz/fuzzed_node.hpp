@@ -102,11 +102,11 @@ class FuzzedNode {
 
   explicit FuzzedNode(bool strict, bool sealed) : config_(config(strict, sealed)) {
     // A card in software needs no frames to be lost: the peer's are the input's.
-    sim::SimTransport::use_wire(&wire_);
+    sim::SimTransport::use_wires({&wire_});
   }
   ~FuzzedNode() {
     crash();
-    sim::SimTransport::use_wire(nullptr);
+    sim::SimTransport::use_wires({});
   }
   FuzzedNode(const FuzzedNode&) = delete;
   FuzzedNode& operator=(const FuzzedNode&) = delete;
@@ -198,7 +198,7 @@ class FuzzedNode {
 
   static engine::Config config(bool strict, bool sealed) {
     static const bool added = [] {
-      sim::SimTransport::use_wire(nullptr);  // adds the transport "sim"
+      sim::SimTransport::use_wires({});  // adds the transport "sim"
       return true;
     }();
     require(added);

@@ -49,6 +49,7 @@ class Node final : public FrontHost {
     front_.frames(session, slot::Fd(ends[1]));
   }
   void session_trouble(std::uint32_t, const std::string&) override {}
+  void session_way(std::uint32_t, const control::GateSessionWay&) override {}
 
   std::string url() const { return "http://" + front_.addresses().front().to_string() + "/slotwire"; }
   std::uint64_t drives() const { return front_.drives(); }

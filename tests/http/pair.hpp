@@ -79,6 +79,10 @@ class Pair {
   void pump() {
     while (auto request = client.next_request(now)) start(std::move(*request));
     while (const auto number = client.next_abandoned()) abandoned.push_back(*number);
+    if (client.next_duplex_try(now)) {
+      tries.push_back(now);
+      on_try();
+    }
     while (auto bundle = client.next_bundle(now)) {
       if (!duplex_alive) continue;
       at(delay_us, [this, body = std::move(*bundle)] {
@@ -158,6 +162,8 @@ class Pair {
   std::string from = "10.0.0.1";
   std::function<Fate(const Passed&)> on_request = [](const Passed&) { return Fate::pass; };
   std::function<Fate(Passed&)> on_response = [](Passed&) { return Fate::pass; };
+  std::function<void()> on_try = [] {};  ///< the client asks for a duplex connection
+  std::vector<std::uint64_t> tries;      ///< when it did
   std::vector<Passed> requests, responses;
   std::vector<RequestNumber> abandoned;
   std::vector<ServerEvent> events;

@@ -150,12 +150,13 @@ def _write(directory, name, text):
 
 # ---- forward ----
 
-def squid(parent, address="127.0.0.1", port=None, login=None, clients="all", more="", name="squid", prefix=()):
+def squid(parent, address="127.0.0.1", port=None, login=None, clients="all", first="", more="", name="squid", prefix=(), env=None):
+    """`first` stands before the rules of access, and `more` behind them."""
     path = program("squid")
     port = port or free_port(address)
     directory = _directory(parent, name, owner="proxy")
     lines = [f"http_port {address}:{port}", "cache deny all", f"pid_filename {directory}/p", f"access_log stdio:{directory}/a",
-             f"cache_log {directory}/c", f"coredump_dir {directory}", "shutdown_lifetime 0 seconds", "workers 1"]
+             f"cache_log {directory}/c", f"coredump_dir {directory}", "shutdown_lifetime 0 seconds", "workers 1", first]
     if login is not None and login.scheme == "basic":
         digest = hashlib.md5(login.password.encode()).hexdigest()
         users = _write(directory, "users", f"{login.user}:{digest}\n")
@@ -172,7 +173,7 @@ def squid(parent, address="127.0.0.1", port=None, login=None, clients="all", mor
         lines += ["http_access allow all" if clients == "all" else f"acl c src {clients}\nhttp_access allow c\nhttp_access deny all"]
     config = _write(directory, "squid.conf", "\n".join(lines) + "\n" + more + "\n")
     service = f"sw{os.getpid()}p{port}"
-    return Proxy(name, [path, "-n", service, "-N", "-f", config], address, port, directory, prefix=prefix)
+    return Proxy(name, [path, "-n", service, "-N", "-f", config], address, port, directory, env=env, prefix=prefix)
 
 
 def tinyproxy(parent, address="127.0.0.1", port=None, more="", name="tinyproxy", prefix=()):

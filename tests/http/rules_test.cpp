@@ -481,6 +481,19 @@ TEST(HttpRules, GiveUpAfterSoManyUnansweredRequestsIsAFailedConnection) {
   EXPECT_FALSE(send(pair.client, "y"));
 }
 
+TEST(HttpRules, HeldRequestsDoNotKeepAClientSilentWhoseOtherRequestsFailed) {
+  ClientOptions options;
+  options.held_requests = 3;
+  Pair pair(options);
+  pair.settle();
+  ASSERT_EQ(pair.client.outstanding(), 3U) << "the server may hold them all, and nothing obliges it to answer one";
+  unsigned failed = 0;
+  pair.on_request = [&](const Passed&) { return failed < 2 ? (++failed, Fate::fail) : Fate::pass; };
+  ASSERT_TRUE(send(pair.client, "x"));
+  ASSERT_TRUE(pair.run(kSecond, [&] { return !pair.received_by_server().empty(); }));
+  EXPECT_EQ(failed, 2U);
+}
+
 TEST(HttpRules, SilenceIsFailureToo) {
   ClientOptions options;
   options.give_up_requests = 3;

@@ -93,6 +93,39 @@ TEST(HttpChannel, EndsWhenNothingComes) {
   EXPECT_TRUE(site.wait_channels_closed(1));
 }
 
+TEST(HttpChannel, EndsWhenItsFirstMessageDoesNotComeAndNotLater) {
+  const auto hasty = [](http::ServerOptions& options) {
+    options.limits.channel_first_time = std::chrono::milliseconds(1'000);
+  };
+  Site site(hasty);
+  RawClient spoke(site.port());
+  ASSERT_TRUE(upgrade(spoke));
+  spoke.send(frame(kBinary, "x"));
+  spoke.read(3);
+  RawClient silent(site.port());
+  ASSERT_TRUE(upgrade(silent));
+  EXPECT_TRUE(site.wait_channels_closed(1));
+  EXPECT_EQ(silent.to_end(), "");
+  spoke.send(frame(kBinary, "y"));
+  EXPECT_EQ(spoke.read(3), std::string("\x82\x01y"));
+  EXPECT_EQ(site.counters().timed_out, 1U);
+}
+
+TEST(HttpChannel, TheEndOfOneWhoseClientTakesNothingIsTold) {
+  Site site([](http::ServerOptions& options) { options.limits.write_time = std::chrono::milliseconds(200); });
+  RawClient client(site.port());
+  ASSERT_TRUE(upgrade(client));
+  // More than the sockets hold, all of which is echoed, and nothing of that is read.
+  const std::string large = frame(kBinary, std::string(1'000'000, 'x'));
+  try {
+    while (client.send(large)) continue;
+  } catch (const std::exception&) {
+    // The server reads no more.
+  }
+  EXPECT_TRUE(site.wait_channels_closed(1));
+  EXPECT_EQ(site.counters().timed_out, 1U);
+}
+
 TEST(HttpChannel, OtherPath) {
   Site site;
   RawClient client(site.port());

@@ -18,8 +18,10 @@ import traffic  # noqa: E402
 from nodes import TIMEOUT, Process  # noqa: E402
 
 THROUGHPUT = {"throughput to the server", "throughput from the server"}
-CASES = {"large/direct": THROUGHPUT, "large/squid": THROUGHPUT, "large/nginx": THROUGHPUT, "large-200ms": THROUGHPUT,
-         "round-trip/direct": {"round trip p50"}, "round-trip/squid": {"round trip p50"}}
+CASES = {"large/direct": THROUGHPUT, "large/squid": THROUGHPUT, "large/nginx": THROUGHPUT, "large-20ms": THROUGHPUT, "large-200ms": THROUGHPUT,
+         "round-trip/direct": {"round trip p50"}, "round-trip/squid": {"round trip p50"}, "round-trip-20ms": {"round trip p50"}}
+# The same over a WebSocket; other ways stand beside the one that goes by requests.
+WEBSOCKET = {"large/squid, WebSocket", "large-20ms, WebSocket", "round-trip/squid, WebSocket", "round-trip-20ms, WebSocket"}
 KEYS = {"suite", "case", "metric", "unit", "value", "runs", "spread", "floor", "ratio_to_floor", "peers"}
 # Peers that need no program of others.
 PEERS = {"direct TCP"}
@@ -32,7 +34,7 @@ class Rows(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="slotwire-test-") as directory:
             file = os.path.join(directory, "rows.json")
             done = subprocess.run([sys.executable, str(BENCH / "http" / "bench_http.py"), "--runs", "1", "--seconds", "0.02", "--calls", "20",
-                                   "--delay", "0.01", "--json", file], capture_output=True, text=True, timeout=4 * TIMEOUT)
+                                   "--delay", "0.01", "--short-delay", "0.002", "--json", file], capture_output=True, text=True, timeout=4 * TIMEOUT)
             self.assertEqual(done.returncode, 0, done.stderr)
             rows = json.loads(Path(file).read_text())
             table = subprocess.run([sys.executable, str(BENCH / "report.py"), "http", "--rows", file], capture_output=True, text=True,
@@ -51,6 +53,7 @@ class Rows(unittest.TestCase):
                 if row["case"] == "large-200ms":
                     self.assertIn("one request at a time", row["peers"])
         self.assertEqual(found, CASES)
+        self.assertLessEqual(WEBSOCKET, {row["case"] for row in rows if row["floor"]})
 
 
 class Relay(unittest.TestCase):

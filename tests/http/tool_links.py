@@ -140,11 +140,25 @@ class Namespaces(unittest.TestCase):
 
 
 class ThroughProxies(Namespaces):
-    def through(self, name, link, http=None):
+    def wait_for_way(self, way):
+        """Until the session goes over a WebSocket, or has found out that it cannot."""
+        end = time.monotonic() + TIMEOUT
+        text = "over a WebSocket" if way == "websocket" else "by requests ("
+        while True:
+            link = self.link()
+            said = subprocess.run([SLOTWIRE, "status"], check=True, capture_output=True, text=True, timeout=TIMEOUT,
+                                  env=dict(os.environ, SLOTWIRE_SOCKET=self.left.socket)).stdout
+            if link.get("http_way") == way and text in said:
+                return link
+            self.assertLess(time.monotonic(), end, f"it does not go by {way}: {link}\n{self.left.engine.output()}\n{said}")
+
+    def through(self, name, link, http=None, way="websocket", why=None):
         self.firewall(False)
-        self.start_nodes(link, http=http)
+        self.start_nodes(link, http=f'websocket_retry = "50ms"\nwebsocket_retry_max = "100ms"\n{http or ""}')
         self.wait_for_path("http")
-        link = self.link()
+        link = self.wait_for_way(way)
+        if why is not None:
+            self.assertIn(why, link["http_way_reason"])
         self.assertEqual(link["path"], "http")
         self.assertTrue(link["authenticated"], link)
         for other in link["paths"]:
@@ -158,17 +172,18 @@ class ThroughProxies(Namespaces):
             # Calls go on, in two reports: the first may be of calls from before.
             for _ in range(2):
                 bench.wait_for('"answered":[1-9]', after=len(bench.lines))
+            self.wait_for_way(way)
         bench.process.send_signal(signal.SIGINT)
         final = self.figures(bench)
         print(f"{name.capitalize()}: {final['sent']} calls, the longest took {final['max_us']:.0f} us, {RESTARTS} restarts of the proxy")
 
-    def forward(self, proxy, more=""):
+    def forward(self, proxy, more="", **expected):
         self.proxies.append(proxy)
-        self.through(proxy.name, f'http = ["http://{RIGHT}:8080/slotwire"]', f'proxy = "{proxy.url}"\n{more}')
+        self.through(proxy.name, f'http = ["http://{RIGHT}:8080/slotwire"]', f'proxy = "{proxy.url}"\n{more}', **expected)
 
-    def reverse(self, proxy):
+    def reverse(self, proxy, more="", **expected):
         self.proxies.append(proxy)
-        self.through(proxy.name, f'http = ["{proxy.url}/slotwire"]', 'proxy = "none"')
+        self.through(proxy.name, f'http = ["{proxy.url}/slotwire"]', f'proxy = "none"\n{more}', **expected)
 
     def test_a_link_passes_an_authenticating_squid_and_says_so(self):
         login = proxies.Login("basic", "someone", "secret words")
@@ -190,7 +205,8 @@ class ThroughProxies(Namespaces):
         self.forward(proxies.tinyproxy(self.directory, MIDDLE_LEFT, PROXY_PORT, prefix=self.prefix("middle")))
 
     def test_a_link_passes_apache_as_a_forward_proxy(self):
-        self.forward(proxies.apache(self.directory, MIDDLE_LEFT, PROXY_PORT, prefix=self.prefix("middle")))
+        self.forward(proxies.apache(self.directory, MIDDLE_LEFT, PROXY_PORT, prefix=self.prefix("middle")),
+                     way="requests", why="for CONNECT")
 
     def test_a_link_passes_mitmproxy(self):
         self.forward(proxies.mitmproxy(self.directory, MIDDLE_LEFT, PROXY_PORT, prefix=self.prefix("middle")))
@@ -218,11 +234,15 @@ class ThroughProxies(Namespaces):
 
     def test_a_link_passes_an_nginx_that_nobody_has_set_up_for_it(self):
         self.reverse(proxies.nginx(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, path="/slotwire", defaults=True,
-                                   name="nginx-defaults", prefix=self.prefix("middle")))
+                                   name="nginx-defaults", prefix=self.prefix("middle")), way="requests", why="the upgrade is refused")
 
     def test_a_link_passes_a_haproxy_in_front_of_its_node(self):
         self.reverse(proxies.haproxy(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, path="/slotwire",
                                      prefix=self.prefix("middle")))
+
+    def test_a_link_goes_by_requests_where_that_is_wanted(self):
+        self.reverse(proxies.haproxy(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, path="/slotwire",
+                                     prefix=self.prefix("middle")), more="websocket = false", way="requests", why="http.websocket is false")
 
     def test_a_link_passes_a_varnish_in_front_of_its_node(self):
         self.reverse(proxies.varnish(self.directory, f"{RIGHT}:8080", MIDDLE_LEFT, PROXY_PORT, prefix=self.prefix("middle")))

@@ -279,6 +279,9 @@ proxy_negotiate = true
 ca = "/ca2.pem"
 requests = 5
 hold = "7s"
+websocket = false
+websocket_retry = "2s"
+websocket_retry_max = "3min"
 [tls]
 certificate = "/c"
 key = "/k"
@@ -301,6 +304,9 @@ http = ["https://c.example/x", "http://c.example:8080/x"]
   EXPECT_EQ(c.http.ca, "/ca2.pem");
   EXPECT_EQ(c.http.requests, 5U);
   EXPECT_EQ(c.http.hold, std::chrono::seconds(7));
+  EXPECT_FALSE(c.http.websocket);
+  EXPECT_EQ(c.http.websocket_retry, std::chrono::seconds(2));
+  EXPECT_EQ(c.http.websocket_retry_max, std::chrono::minutes(3));
   ASSERT_EQ(c.links.size(), 1U);
   EXPECT_EQ(c.links[0].carriers, (std::vector<std::string>{"udp", "http"}));
   EXPECT_EQ(c.links[0].http.size(), 2U);

@@ -111,11 +111,13 @@ class Owner final : public SessionOwner {
     way = what;
   }
   void session_trouble(std::span<const std::byte>, const std::string& why) override { trouble = why; }
+  void session_way(std::span<const std::byte>, const control::GateSessionWay& travels) override { goes = travels; }
 
   std::vector<std::byte> wanted = std::vector<std::byte>(control::kTokenBytes, std::byte{7});
   mutable int asked = 0;
   slot::Fd socket;
   std::string way, trouble;
+  control::GateSessionWay goes;
 };
 
 class Sessions : public HostileGate {
@@ -191,6 +193,24 @@ TEST_F(Sessions, TroubleReachesTheLink) {
   say(control::gate_packet(GateKind::session_trouble, 1, control::GateText{"the proxy wants a login"}));
   pass(1);
   EXPECT_EQ(owner.trouble, "the proxy wants a login");
+}
+
+TEST_F(Sessions, TheWayThatASessionTakesReachesTheLinkAndOneThatIsMadeUpDoesNot) {
+  control::GateSessionWay way;
+  way.websocket = true;
+  say(control::gate_packet(GateKind::session_way, 1, way));
+  pass(1);
+  EXPECT_TRUE(owner.goes.websocket);
+  way = {false, "a proxy refuses it", 5'000'000};
+  say(control::gate_packet(GateKind::session_way, 1, way));
+  pass(1);
+  EXPECT_FALSE(owner.goes.websocket);
+  EXPECT_EQ(owner.goes.why, "a proxy refuses it");
+  EXPECT_EQ(owner.goes.retry_us, 5'000'000U);
+  say(control::gate_packet(GateKind::session_way, 3, control::GateSessionWay{}));
+  pass(1);
+  EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
+  EXPECT_EQ(owner.goes.why, "a proxy refuses it");
 }
 
 TEST_F(Sessions, EachTroubleIsLoggedOnceUntilTheSessionIsUp) {

@@ -10,7 +10,7 @@ namespace slotwire::engine {
 namespace {
 
 TEST(TransportRegistry, AKindThatIsAddedMayBeConfiguredAndIsNamedInMessages) {
-  sim::SimTransport::use_wire(nullptr);  // adds "sim"
+  sim::SimTransport::use_wires({});  // adds "sim"
   ASSERT_NE(find_transport_kind("sim"), nullptr);
   const std::string link = "[node]\nname = \"a\"\n[[link]]\npeer = \"b\"\ncontrol = \"127.0.0.1:1\"\ncarrier = ";
   EXPECT_EQ(parse_config(link + "\"sim\"\n", "test").links[0].carrier, "sim");

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/http_stream/duplex_tries.hpp"
 #include "core/http_stream/learning.hpp"
 #include "core/http_stream/session.hpp"
 
@@ -37,6 +38,9 @@ ClientOptions normalized(ClientOptions options) {
   options.retry_max_us = std::max(options.retry_max_us, options.retry_first_us);
   options.give_up_requests = std::max<std::size_t>(options.give_up_requests, 1);
   options.duplex_silence_us = std::max<std::uint64_t>(options.duplex_silence_us, 100 * kMillisecond);
+  options.duplex_open_us = std::max<std::uint64_t>(options.duplex_open_us, 100 * kMillisecond);
+  options.duplex_retry_first_us = std::max<std::uint64_t>(options.duplex_retry_first_us, 10 * kMillisecond);
+  options.duplex_retry_max_us = std::max(options.duplex_retry_max_us, options.duplex_retry_first_us);
   return options;
 }
 
@@ -68,6 +72,7 @@ struct Client::State {
         nonce(a_nonce),
         end(options.session, nullptr),
         holds(options, learned),
+        tries(options, learned),
         round_trip(options.timeout_first_us, options.timeout_min_us, options.timeout_max_us),
         target(options.held_requests),
         jitter(std::bit_cast<std::array<std::uint64_t, 2>>(a_nonce)[0]) {
@@ -78,11 +83,20 @@ struct Client::State {
   bool trouble() const { return failures >= 2; }
   /// When a duplex connection counts as dead: after silence, and sooner when the server owes an answer.
   std::uint64_t duplex_lost_at() const {
-    return std::min(later(duplex_heard_us, options.duplex_silence_us),
-                    later(duplex_unanswered_us, options.duplex_silence_us / 4));
+    std::uint64_t patience_us = options.duplex_silence_us / 4;
+    if (duplex_newest == 0) {
+      patience_us = std::min(patience_us, std::max(options.duplex_first_us, 2 * round_trip.timeout_us()));
+    }
+    return std::min(later(duplex_heard_us, options.duplex_silence_us), later(duplex_unanswered_us, patience_us));
   }
   std::uint64_t gather_until() const { return later(partial_us, end.pace().gather_us()); }
 
+  /// After failures one request is made at a time. Those that the server holds by right say nothing about the way, and
+  /// are not waited for.
+  bool may_retry() const {
+    return awaited.size() < options.max_requests &&
+           std::all_of(awaited.begin(), awaited.end(), [](const Awaited& a) { return a.hold_us != 0; });
+  }
   bool wants_request() const;
   Request make_request(bool answer_now, bool probe);
   void answer_deadlines(const Awaited& newest, std::size_t held, std::uint64_t late_us);
@@ -98,7 +112,9 @@ struct Client::State {
   void wait_on(RequestNumber answered);
   bool spare(Awaited& request);
   void finish(const CloseReason& why);
-  void lose_duplex();
+  bool may_try_duplex() const { return opened && used && !duplex && !end.closing() && !trouble(); }
+  void lose_duplex(std::string_view why);
+  std::uint64_t deadline() const;
   std::uint64_t random() {
     jitter ^= jitter << 13U, jitter ^= jitter >> 7U, jitter ^= jitter << 17U;
     return jitter;
@@ -109,10 +125,12 @@ struct Client::State {
   Key key{};
   SessionEnd end;
   HoldLearner holds;
+  DuplexTries tries;
   RoundTrip round_trip;
   ClientCounters counters;
   CloseReason reason;
   bool opened = false, ended = false;
+  bool used = false;        ///< the server has answered a request with the key, so the session exists for it
   bool confirming = false;  ///< the peer has ended the session; it is told that this end knows
   std::uint64_t now_us = 0;
   std::uint64_t close_by_us = kNever;
@@ -142,7 +160,7 @@ struct Client::State {
 
 bool Client::State::wants_request() const {
   if (now_us < retry_us || duplex) return false;
-  if (!opened || trouble()) return awaited.empty();
+  if (!opened || trouble()) return may_retry();
   if (awaited.size() >= options.max_requests) return false;
   if (awaited.size() < target || probes_left != 0) return true;
   if (end.full_bundle() || (end.out().ready() && now_us >= gather_until())) return true;
@@ -323,6 +341,7 @@ void Client::State::answer(std::optional<Awaited> request, const Bundle& bundle)
     if (!opened && bundle.nonce == nonce) open_answer(bundle);
     return;
   }
+  used = true;
   learn(request, bundle);
   took(bundle);
   if (!request) return;
@@ -448,7 +467,10 @@ void Client::State::expire() {
     finish(confirming ? reason : *end.own_reason());
     return;
   }
-  if (duplex && now_us >= duplex_lost_at()) lose_duplex();
+  if (duplex && now_us >= duplex_lost_at()) {
+    lose_duplex(duplex_newest == 0 ? "it was made, and nothing came over it" : "it fell silent");
+  }
+  if (tries.late(now_us)) tries.failed("it was not made in time", now_us, random());
   for (const Awaited& request : awaited) {
     if (now_us >= request.parts_by_us) parts_unanswered(request);
   }
@@ -483,23 +505,26 @@ void Client::tick(std::uint64_t now_us) {
 }
 
 std::uint64_t Client::deadline() const {
-  const State& s = *state_;
-  if (s.ended) return kNever;
-  std::uint64_t at = s.close_by_us;
-  for (const auto& request : s.awaited) at = std::min({at, request.answer_by_us, request.parts_by_us});
-  if (s.duplex) {
+  return state_->ended ? kNever : state_->deadline();
+}
+
+std::uint64_t Client::State::deadline() const {
+  std::uint64_t at = close_by_us;
+  for (const auto& request : awaited) at = std::min({at, request.answer_by_us, request.parts_by_us});
+  if (duplex) {
     // What is due already waits for the owner to take it, not for a time.
-    const std::uint64_t say = later(s.duplex_said_us, s.options.duplex_silence_us / 4);
-    for (const std::uint64_t due : {say, s.acknowledge_by_us, s.end.out().ready() ? s.gather_until() : kNever}) {
-      if (due > s.now_us) at = std::min(at, due);
+    const std::uint64_t say = later(duplex_said_us, options.duplex_silence_us / 4);
+    for (const std::uint64_t due : {say, acknowledge_by_us, end.out().ready() ? gather_until() : kNever}) {
+      if (due > now_us) at = std::min(at, due);
     }
-    return std::min(at, s.duplex_lost_at());
+    return std::min(at, duplex_lost_at());
   }
-  if (!s.opened || s.trouble()) return s.awaited.empty() ? std::min(at, s.retry_us) : at;
-  if (s.awaited.size() >= s.options.max_requests) return at;
-  at = std::min(at, std::max(s.acknowledge_by_us, s.retry_us));
-  if (s.awaited.size() < s.target) at = std::min(at, s.retry_us);
-  return s.end.out().ready() ? std::min(at, std::max(s.gather_until(), s.retry_us)) : at;
+  if (tries.trying() || may_try_duplex()) at = std::min(at, tries.deadline(now_us));
+  if (!opened || trouble()) return may_retry() ? std::min(at, retry_us) : at;
+  if (awaited.size() >= options.max_requests) return at;
+  at = std::min(at, std::max(acknowledge_by_us, retry_us));
+  if (awaited.size() < target) at = std::min(at, retry_us);
+  return end.out().ready() ? std::min(at, std::max(gather_until(), retry_us)) : at;
 }
 
 std::optional<Request> Client::next_request(std::uint64_t now_us) {
@@ -523,11 +548,48 @@ std::optional<RequestNumber> Client::next_abandoned() {
 
 // Duplex.
 
+bool Client::next_duplex_try(std::uint64_t now_us) {
+  State& s = *state_;
+  s.see(now_us);
+  s.expire();
+  if (s.ended || !s.may_try_duplex() || !s.tries.due(s.now_us)) return false;
+  s.tries.begin(s.now_us);
+  ++s.counters.duplex_tries;
+  return true;
+}
+
+bool Client::duplex_trying() const {
+  return !state_->ended && state_->tries.trying();
+}
+
+void Client::on_duplex_failed(std::string_view why, std::uint64_t now_us) {
+  State& s = *state_;
+  s.see(now_us);
+  if (!s.ended && s.tries.trying()) s.tries.failed(why, s.now_us, s.random());
+}
+
+DuplexReport Client::duplex_report() const {
+  const State& s = *state_;
+  using State = DuplexReport::State;
+  DuplexReport report{State::waiting, s.tries.failures()};
+  if (!s.tries.wanted()) {
+    report.state = State::off;
+  } else if (s.duplex) {
+    report.state = State::attached;
+  } else if (s.tries.trying()) {
+    report.state = State::trying;
+  } else if (report.failures.count != 0) {
+    report.state = State::resting;
+  }
+  return report;
+}
+
 bool Client::attach_duplex(std::uint64_t now_us) {
   State& s = *state_;
   s.see(now_us);
   if (s.ended || !s.opened || s.duplex) return false;
   s.duplex = true;
+  s.tries.attached(s.now_us);
   ++s.generation;
   s.duplex_number = s.duplex_newest = s.timed_number = 0;
   s.duplex_heard_us = s.now_us;
@@ -584,13 +646,14 @@ void Client::on_bundle(std::span<const std::byte> body, std::uint64_t now_us) {
   const auto decoded = decode(body);
   if (!decoded.ok()) {
     ++s.counters.unreadable;
-    s.lose_duplex();
+    s.lose_duplex("what came over it is damaged");
     return;
   }
   const Bundle& bundle = decoded.value();
   if (bundle.has(kFlagUnknown)) return s.finish({CloseCode::unknown_session, "the server does not know the session"});
   const bool ours = bundle.has(kFlagDuplex) && bundle.has(kFlagResponse) && bundle.key == s.key;
-  if (!ours || bundle.sequence != s.duplex_newest + 1) return s.lose_duplex();
+  if (!ours || bundle.sequence != s.duplex_newest + 1) return s.lose_duplex("it loses what is sent, or mixes it up");
+  s.tries.heard();
   s.duplex_heard_us = s.now_us;
   s.duplex_unanswered_us = kNever;
   s.duplex_newest = bundle.sequence;
@@ -609,17 +672,18 @@ void Client::on_bundle(std::span<const std::byte> body, std::uint64_t now_us) {
   }
 }
 
-void Client::State::lose_duplex() {
+void Client::State::lose_duplex(std::string_view why) {
   duplex = false;
+  tries.lost(why, now_us, random());
   ++generation;
   ++counters.duplex_lost;
   end.out().lose_all();
 }
 
-void Client::on_duplex_lost(std::uint64_t now_us) {
+void Client::on_duplex_lost(std::uint64_t now_us, std::string_view why) {
   State& s = *state_;
   s.see(now_us);
-  if (!s.ended && s.duplex) s.lose_duplex();
+  if (!s.ended && s.duplex) s.lose_duplex(why);
 }
 
 bool Client::duplex_attached() const {
@@ -678,7 +742,8 @@ Learned Client::learned() const {
           .bundle_bytes = s.end.pace().most_bytes(),
           .serial = s.holds.serial(),
           .probed = s.holds.probed(),
-          .round_trip_us = s.round_trip.smoothed_us()};
+          .round_trip_us = s.round_trip.smoothed_us(),
+          .duplex = s.tries.failures()};
 }
 
 }  // namespace slotwire::http_stream

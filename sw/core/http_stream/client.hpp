@@ -23,6 +23,26 @@ struct Request {
   std::uint64_t timeout_us = 0;
 };
 
+/// Duplex connections that failed in succession on one way. The times are of the clock that the client is given.
+struct DuplexFailures {
+  std::uint32_t count = 0;
+  std::uint64_t next_us = 0;  ///< no try before that
+  std::string why;            ///< the latest one failed
+};
+
+/// Whether a session runs over a duplex connection, and why not. For reports.
+struct DuplexReport {
+  enum class State : std::uint8_t {
+    off,       ///< none is wanted
+    waiting,   ///< for the session to be up
+    trying,    ///< the owner makes one
+    attached,  ///< the session runs over it
+    resting    ///< it has failed, and is tried again at `failures.next_us`
+  };
+  State state = State::off;
+  DuplexFailures failures;
+};
+
 /// What a client found out about the proxies on its way. For reports, and to begin with next time.
 struct Learned {
   std::uint64_t hold_us = 0;        ///< longest hold that is asked for now
@@ -31,13 +51,14 @@ struct Learned {
   bool serial = false;              ///< a request waits behind a held one: holds are hold_min_us long
   bool probed = false;              ///< the probe at the start came to a result
   std::uint64_t round_trip_us = 0;  ///< smoothed; 0: not measured yet
-  std::string text() const;         ///< the same in a sentence
+  DuplexFailures duplex;
+  std::string text() const;  ///< the same in a sentence
 };
 
 /// Counters since the start.
 struct ClientCounters {
   std::uint64_t requests = 0, responses = 0, failures = 0, timeouts = 0, unreadable = 0, resent_parts = 0,
-                duplicate_parts = 0, duplex_attached = 0, duplex_lost = 0;
+                duplicate_parts = 0, duplex_tries = 0, duplex_attached = 0, duplex_lost = 0;
 };
 
 class Client final : public MessagePipe {
@@ -79,7 +100,15 @@ class Client final : public MessagePipe {
   // A duplex connection (WebSocket) to the same server, once the session is up. The owner connects and upgrades it;
   // each bundle is one binary message. No requests are made while it is attached.
 
-  /// False: the session is not up, or one is attached already.
+  /// True once for each connection that the owner is to make. It then calls attach_duplex() or on_duplex_failed(). A
+  /// try that takes longer than duplex_open_us has failed by itself: duplex_trying() turns false, and the owner drops
+  /// what it has begun.
+  bool next_duplex_try(std::uint64_t now_us);
+  bool duplex_trying() const;
+  /// The connection could not be made. `why` is for people.
+  void on_duplex_failed(std::string_view why, std::uint64_t now_us);
+  DuplexReport duplex_report() const;
+  /// A connection is there, whether or not it was asked for. False: the session is not up, or one is attached already.
   bool attach_duplex(std::uint64_t now_us);
   bool duplex_attached() const;
   /// The next bundle to write to the duplex connection; call it only when that takes more, so that messages gather.
@@ -88,8 +117,8 @@ class Client final : public MessagePipe {
   void on_bundle(std::span<const std::byte> body, std::uint64_t now_us);
   /// The connection ended, or this end closes it. The session goes on by requests at once. Without effect when none is
   /// attached. The session does the same after duplex_silence_us without a bundle; duplex_attached() then turns false
-  /// and the owner closes the connection.
-  void on_duplex_lost(std::uint64_t now_us);
+  /// and the owner closes the connection. `why` is for people.
+  void on_duplex_lost(std::uint64_t now_us, std::string_view why = "the connection ended");
 
  private:
   struct State;

@@ -75,6 +75,19 @@ struct ClientOptions {
   /// Silence on an attached duplex connection after which it is given up. A quarter of it is the longest time for which
   /// the client says nothing there, and for which it waits for an answer to what it said.
   std::uint64_t duplex_silence_us = 20 * kSecond;
+  /// Whether the owner is asked for duplex connections at all.
+  bool duplex = false;
+  /// Time in which a duplex connection must be made, from the request for it to attach_duplex().
+  std::uint64_t duplex_open_us = 10 * kSecond;
+  /// Longest time for which the first bundle on a duplex connection may stay unanswered, or two time-outs of a request
+  /// if that is longer: until then nothing is known of the connection, and the session waits for it.
+  std::uint64_t duplex_first_us = 1 * kSecond;
+  /// Delay before the next try after one that failed or a connection that was lost: first and longest. It doubles with
+  /// each failure in succession, less a random part of up to a quarter. A connection that carried bundles for
+  /// duplex_proved_us ends the succession.
+  std::uint64_t duplex_retry_first_us = 5 * kSecond;
+  std::uint64_t duplex_retry_max_us = 1'800 * kSecond;
+  std::uint64_t duplex_proved_us = 30 * kSecond;
 };
 
 /// What a server has beside them.

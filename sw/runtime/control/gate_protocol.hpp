@@ -50,8 +50,9 @@ enum class GateKind : std::uint8_t {
   frames,           ///< to the gate: whose frames the session carries; descriptor: their SOCK_SEQPACKET
   refuse_session,   ///< to the gate: it is no link's
   session_trouble,  ///< from the gate: GateText, why a session that is to be kept is not up
+  session_way,      ///< from the gate: GateSessionWay, of a session that is kept
 };
-inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::session_trouble);
+inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::session_way);
 
 /// What a notice is about: lines of one subject share an allowance in the log.
 enum class GateNotice : std::uint8_t { caller, late, turned_away, full, names, files };
@@ -240,7 +241,9 @@ struct GateSession {
   std::vector<GateWord> ca;    ///< lines of PEM: who may sign HTTPS servers; empty: the system's
   std::uint32_t requests = 0;  ///< under way at a time, at most
   std::uint64_t hold_us = 0;   ///< that the server may keep a request
-  bool last_resort = false;    ///< control connections try the peer's address before it
+  bool websocket = false;      ///< is tried
+  std::uint64_t websocket_retry_us = 0, websocket_retry_max_us = 0;  ///< after one that failed: first, and longest
+  bool last_resort = false;  ///< control connections try the peer's address before it
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
@@ -251,6 +254,9 @@ struct GateSession {
     v.must("ca", m.ca, kMaxCaLines);
     v.must("requests", m.requests);
     v.must("hold_us", m.hold_us);
+    v.must("websocket", m.websocket);
+    v.must("websocket_retry_us", m.websocket_retry_us);
+    v.must("websocket_retry_max_us", m.websocket_retry_max_us);
     v.must("last_resort", m.last_resort);
   }
 };
@@ -263,6 +269,20 @@ struct GateSessionUp {
   static void fields(Self& m, V& v) {
     v.must("token", m.token, at_most(kMaxSessionToken));
     v.must("what", m.what, cut(kMaxText));
+  }
+};
+
+/// How the bundles of a session travel from now on.
+struct GateSessionWay {
+  bool websocket = false;
+  std::string why;             ///< why not over a WebSocket, for people
+  std::uint64_t retry_us = 0;  ///< until one is tried again; 0: none will be
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("websocket", m.websocket);
+    v.must("why", m.why, cut(kMaxText));
+    v.must("retry_us", m.retry_us);
   }
 };
 

@@ -460,6 +460,10 @@ void Gate::session_trouble(std::uint32_t session, const std::string& why) {
   send(control::gate_packet(GateKind::session_trouble, session, control::GateText{why}));
 }
 
+void Gate::session_way(std::uint32_t session, const control::GateSessionWay& way) {
+  send(control::gate_packet(GateKind::session_way, session, way));
+}
+
 /// What happened outside of a turn may have set times.
 void Gate::look_soon() {
   if (again_later_) again_later_->after(std::chrono::microseconds(0));

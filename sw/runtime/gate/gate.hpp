@@ -52,6 +52,7 @@ class Gate final : private FrontHost {
   void take_stream(slot::Fd stream, const carriers::Address& from, http_stream::SessionNumber session) override;
   void session_up(std::uint32_t session, const std::string& token, const std::string& what) override;
   void session_trouble(std::uint32_t session, const std::string& why) override;
+  void session_way(std::uint32_t session, const control::GateSessionWay& way) override;
 
   /// Everything that is ready, once.
   void turn();

@@ -249,8 +249,11 @@ class HttpFront::Kept final : private http::PipeHandler {
       http_stream::ClientOptions options;
       options.max_requests = wanted_.requests;
       options.hold_us = wanted_.hold_us;
+      options.duplex = wanted_.websocket;
+      options.duplex_retry_first_us = wanted_.websocket_retry_us;
+      options.duplex_retry_max_us = wanted_.websocket_retry_max_us;
       client_ = std::make_unique<http::StreamClient>(front_.loop_, std::move(http), options,
-                                                     static_cast<http::PipeHandler&>(*this), learned_);
+                                                     static_cast<http::PipeHandler&>(*this), learned());
     } catch (const std::exception& error) {
       return failed(url + ": " + error.what());
     }
@@ -313,20 +316,38 @@ class HttpFront::Kept final : private http::PipeHandler {
     return text;
   }
 
+  // What is learned is of one URL; the proxy follows from it, and stays.
+  std::optional<http_stream::Learned> learned() const {
+    const auto found = learned_.find(next_url_ % wanted_.urls.size());
+    return found == learned_.end() ? std::nullopt : std::optional(found->second);
+  }
+  void learn() { learned_[next_url_ % wanted_.urls.size()] = client_->pipe().learned(); }
+
   void on_turn() override {
     if (!session_) return;
     session_->drive();
     look_at_offer();
   }
+  void on_way(const http_stream::DuplexReport& report) override {
+    learn();
+    control::GateSessionWay way;
+    way.websocket = report.state == http_stream::DuplexReport::State::attached;
+    if (!way.websocket) {
+      const std::uint64_t now = http::Loop::now_us();
+      way.why = report.failures.why;
+      way.retry_us = report.failures.next_us > now ? report.failures.next_us - now : 1;
+    }
+    front_.host_.session_way(number_, way);
+  }
   void on_state(SessionState state) override {
     if (state == SessionState::up) {
       told_.clear();
-      learned_ = client_->pipe().learned();
+      learn();
       if (!offered_up_ && !session_->offer) offer();
     }
     if (state != SessionState::closed) return;
     const std::string reason = client_->reason();
-    learned_ = client_->pipe().learned();
+    learn();
     // The end of a session that never was up is no news beside the trouble that led to it.
     const bool told = !told_.empty() && reason.find(told_) != std::string::npos;
     failed(told ? std::string() : wanted_.urls[next_url_ % wanted_.urls.size()].url + ": " + reason);
@@ -342,7 +363,7 @@ class HttpFront::Kept final : private http::PipeHandler {
   control::GateSession wanted_;
   std::unique_ptr<http::StreamClient> client_;
   std::unique_ptr<Session> session_;
-  std::optional<http_stream::Learned> learned_;
+  std::map<std::size_t, http_stream::Learned> learned_;  ///< by URL, at most one for each
   http::Timer retry_, offer_again_;
   std::chrono::microseconds pause_ = kFirstRetry;
   std::size_t next_url_ = 0;

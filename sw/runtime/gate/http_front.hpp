@@ -30,6 +30,8 @@ class FrontHost {
   virtual void session_up(std::uint32_t session, const std::string& token, const std::string& what) = 0;
   /// A session that is to be kept is not up.
   virtual void session_trouble(std::uint32_t session, const std::string& why) = 0;
+  /// A session that is kept has got a WebSocket, or has lost it, or could not get one.
+  virtual void session_way(std::uint32_t session, const control::GateSessionWay& way) = 0;
 };
 
 /// One thread, the loop's.

@@ -1,6 +1,5 @@
 #include "runtime/http/client.hpp"
 
-#include <curl/curl.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
@@ -11,11 +10,10 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <set>
 #include <stdexcept>
 #include <utility>
 
-#include "runtime/http/client_errors.hpp"
+#include "runtime/http/client_impl.hpp"
 
 namespace slotwire::http {
 namespace {
@@ -29,40 +27,6 @@ constexpr long kReceiveBufferBytes = 128L << 10U;
 /// After a login was refused in a session, the scheme is asked for again at most so often.
 constexpr std::uint64_t kPrimeAgainUs = 5'000'000;
 constexpr std::chrono::microseconds kPrimeTime{20'000'000};
-
-struct FreeEasy {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-using Easy = std::unique_ptr<CURL, FreeEasy>;
-struct FreeMulti {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct FreeList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using List = std::unique_ptr<curl_slist, FreeList>;
-
-void append(List& list, const std::string& text) {
-  curl_slist* const longer = curl_slist_append(list.get(), text.c_str());
-  if (longer == nullptr) throw std::bad_alloc();
-  static_cast<void>(list.release());
-  list.reset(longer);
-}
-
-/// Sets an option; libcurl of Debian knows all that are used, so a refusal is a mistake in a value.
-template <class Value>
-void set(CURL* easy, CURLoption option, Value value) {
-  const CURLcode code = curl_easy_setopt(easy, option, value);
-  if (code != CURLE_OK) throw std::runtime_error(std::string("libcurl refuses an option: ") + curl_easy_strerror(code));
-}
-
-void set_blob(CURL* easy, CURLoption option, const std::string& text) {
-  curl_blob blob{};
-  blob.data = const_cast<char*>(text.data());
-  blob.len = text.size();
-  blob.flags = CURL_BLOB_NOCOPY;
-  set(easy, option, &blob);
-}
 
 const char* scheme_name(unsigned long scheme) {
   switch (scheme) {
@@ -91,6 +55,13 @@ unsigned long best_of(unsigned long offered) {
   return 0;
 }
 
+/// The scheme to use from now on. Where libcurl may use one alone it does so at once, and is not told what is wanted.
+unsigned long scheme_after(unsigned long offered, const Login& login, bool answered) {
+  const unsigned long may = schemes_for(login);
+  const bool at_once = offered == 0 && answered && (may & (may - 1)) == 0;
+  return at_once ? may : best_of(offered & may);
+}
+
 std::string name_text(const X509_NAME* name) {
   std::array<char, 256> text{};
   X509_NAME_oneline(name, text.data(), static_cast<int>(text.size()));
@@ -98,77 +69,6 @@ std::string name_text(const X509_NAME* name) {
 }
 
 }  // namespace
-
-struct Client::Transfer {
-  Impl* owner = nullptr;
-  std::uint64_t number = 0;
-  bool is_get = false, priming = false, active = false;
-  Easy easy;
-  Bytes body;
-  std::uint64_t end_us = 0;  ///< time-out
-  ClientDone done;
-  Bytes received;
-  std::size_t header_bytes = 0;
-  std::array<char, CURL_ERROR_SIZE> error{};
-  FailedRequest failed;
-};
-
-struct Client::Impl {
-  Impl(Loop& event_loop, ClientOptions&& given);
-  ~Impl();
-
-  using Pointer = std::shared_ptr<Transfer>;
-
-  Call add(bool is_get, Bytes body, std::chrono::microseconds time, ClientDone done);
-  void go_on(const Pointer& transfer);
-  bool resolve_first(const Pointer& transfer);
-  void start(Transfer& transfer);
-  void cancel(Transfer& transfer);
-  Easy make_easy();
-  void set_schemes(CURL* easy) const;
-  void prime();
-  void primed(const ClientOutcome& outcome, CURL* easy);
-  void act(curl_socket_t socket, int events);
-  void collect();
-  void finish(const Pointer& transfer, CURLcode code);
-  ClientOutcome outcome_of(Transfer& transfer, CURLcode code) const;
-  void later(const Pointer& transfer, ClientOutcome outcome);
-
-  static int on_socket(CURL*, curl_socket_t socket, int what, void* self, void*);
-  static int on_timer(CURLM*, long time_ms, void* self);
-  static int on_close(void* self, curl_socket_t socket);
-  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
-  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
-  static CURLcode on_tls(CURL*, void* context, void* self);
-  static int on_certificate(int good, X509_STORE_CTX* store);
-
-  Loop& loop;
-  ClientOptions options;
-  Url url, proxy;
-  bool has_proxy = false;
-  std::string proxy_origin;
-  List headers, resolved;
-  std::unique_ptr<CURLM, FreeMulti> multi;
-  Timer timer;
-  bool due = false;  ///< act() is called by the loop without a timer
-  std::map<curl_socket_t, std::unique_ptr<Watch>> watches;
-  std::map<std::uint64_t, Pointer> transfers;
-  std::deque<Pointer> waiting;  ///< for the scheme, or for the name
-  std::vector<Easy> idle;
-  std::uint64_t last_number = 0;
-  /// The certificate that was refused last; connections are made one after another often enough.
-  std::string issuer, why_certificate;
-  // Authentication.
-  enum class Prime : std::uint8_t { needless, wanted, under_way, done } prime_state = Prime::needless;
-  unsigned long proxy_scheme = 0, server_scheme = 0;
-  std::uint64_t primed_us = 0;
-  Call prime_call;
-  // Names.
-  bool resolving = false;
-  std::uint64_t resolved_us = 0;
-  ClientReport report;
-  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
-};
 
 Client::Impl::Impl(Loop& event_loop, ClientOptions&& given)
     : loop(event_loop), options(std::move(given)), timer(loop, [this] { act(CURL_SOCKET_TIMEOUT, 0); }) {
@@ -285,7 +185,31 @@ void Client::Impl::go_on(const Pointer& transfer) {
     return;
   }
   if (resolve_first(transfer)) return;
+  if (transfer->preparing) return later(transfer, ClientResponse{});
   start(*transfer);
+}
+
+Client::Call Client::Impl::prepare(ClientDone done) {
+  const auto transfer = std::make_shared<Transfer>();
+  transfer->owner = this;
+  transfer->number = ++last_number;
+  transfer->preparing = true;
+  transfer->done = std::move(done);
+  transfers.emplace(transfer->number, transfer);
+  go_on(transfer);
+  return Call(transfer);
+}
+
+Easy Client::Impl::make_tunnel_easy() {
+  Easy easy = make_easy();
+  CURL* const e = easy.get();
+  set(e, CURLOPT_CONNECT_ONLY, 1L);
+  // Proxies that know nothing of an upgrade pass it within a tunnel.
+  if (has_proxy) set(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
+  set(e, CURLOPT_RESOLVE, resolved.get());
+  set_schemes(e);
+  ++report.connections;
+  return easy;
 }
 
 /// True: the name is being resolved, and the request waits.
@@ -401,10 +325,10 @@ void Client::Impl::primed(const ClientOutcome& outcome, CURL* easy) {
   if (easy != nullptr) {
     long offered = 0;
     if (curl_easy_getinfo(easy, CURLINFO_PROXYAUTH_AVAIL, &offered) == CURLE_OK) {
-      proxy_scheme = best_of(static_cast<unsigned long>(offered) & schemes_for(options.proxy_login));
+      proxy_scheme = scheme_after(static_cast<unsigned long>(offered), options.proxy_login, answered);
     }
     if (curl_easy_getinfo(easy, CURLINFO_HTTPAUTH_AVAIL, &offered) == CURLE_OK) {
-      server_scheme = best_of(static_cast<unsigned long>(offered) & schemes_for(options.server_login));
+      server_scheme = scheme_after(static_cast<unsigned long>(offered), options.server_login, answered);
     }
   }
   report.proxy_scheme = scheme_name(proxy_scheme);

@@ -91,6 +91,7 @@ struct ClientReport {
 
 class Client {
  private:
+  friend class ClientChannel;
   struct Impl;
   struct Transfer;
 

@@ -41,6 +41,8 @@ struct ServerLimits {
   std::chrono::microseconds write_time{60'000'000};      ///< for the client to take a whole response
   /// Between requests. Longer than proxies keep idle connections (nginx 60 s), so that they close first.
   std::chrono::microseconds idle_time{120'000'000};
+  /// From the upgrade to the first message of a channel: whoever opens one has something to say.
+  std::chrono::microseconds channel_first_time{10'000'000};
   /// Of a channel on which nothing came; half of it after the last message a ping is sent.
   std::chrono::microseconds channel_idle_time{40'000'000};
 };

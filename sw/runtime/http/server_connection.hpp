@@ -127,6 +127,7 @@ class StreamConnection final : public ServerConnection, public std::enable_share
   std::size_t queued_bytes_ = 0, body_bytes_ = 0, lingered_ = 0;
   unsigned version_ = 11;
   bool keep_ = true, reading_ = false, ended_ = false, channel_open_ = false;
+  bool spoke_ = false;  ///< a message of the channel has come
 };
 
 template <class Stream>
@@ -399,7 +400,8 @@ void StreamConnection<Stream>::expired() {
     // The read under way goes on and drains what follows.
     return refuse(kRequestTimeout, "the header did not arrive in time");
   }
-  finish(false);
+  // Of a channel the handler has to know.
+  finish(true);
 }
 
 template <class Stream>
@@ -442,7 +444,7 @@ void StreamConnection<Stream>::upgrade() {
   web_->async_accept(parser_->get(), [self = self()](const error_code& error) {
     if (self->phase_ != Phase::channel) return;
     if (error) return self->finish(false);
-    self->timer_.cancel();
+    self->timer_.after(self->limits().channel_first_time);
     self->parser_.reset();
     ++self->server_.counters.channels;
     self->channel_ = self->server_.begin_channel(*self);
@@ -458,6 +460,8 @@ void StreamConnection<Stream>::read_message() {
     if (self->phase_ != Phase::channel) return;
     if (error == beast::websocket::error::message_too_big) ++self->server_.counters.too_large;
     if (error || !self->web_->got_binary()) return self->finish(true);
+    // Nothing is written to a channel before it has said which session it belongs to.
+    if (!std::exchange(self->spoke_, true)) self->timer_.cancel();
     const asio::const_buffer data = self->buffer_.cdata();
     self->server_.handler.on_message(self->channel_, {static_cast<const std::byte*>(data.data()), data.size()});
     if (self->phase_ != Phase::channel) return;

@@ -51,6 +51,8 @@ StreamClient::StreamClient(Loop& loop, ClientOptions http, const http_stream::Cl
                   touch();
                 }),
       client_(loop, std::move(http)) {
+  // A little sooner than the session gives it up, so that it is known what was waited for.
+  channel_options_.open_time = std::chrono::microseconds(session.duplex_open_us / 10 * 9);
   touch();
 }
 
@@ -88,6 +90,7 @@ void StreamClient::turn() {
     }
     handler_.on_turn();
     worked |= send_some();
+    tell_way();
     if (!worked && state() == last_state_) break;
     if (turns + 1 == kTurnsAtOnce) touch();
   }
@@ -109,7 +112,66 @@ bool StreamClient::send_some() {
                               [this, id](ClientOutcome&& outcome) { done(id, std::move(outcome)); });
   }
   while (const auto id = pipe_.next_abandoned()) calls_.erase(*id);
+  return serve_channel(now) || worked;
+}
+
+// ---- the WebSocket ----
+
+bool StreamClient::serve_channel(std::uint64_t now) {
+  // The session has given it up, or it has ended by itself.
+  if (channel_ && (channel_ended_ || (!pipe_.duplex_trying() && !pipe_.duplex_attached()))) channel_.reset();
+  bool worked = false;
+  if (pipe_.next_duplex_try(now)) {
+    worked = true;
+    channel_ended_ = false;
+    try {
+      channel_ = std::make_unique<ClientChannel>(client_, channel_options_, static_cast<ClientChannelHandler&>(*this));
+    } catch (const std::exception& error) {
+      pipe_.on_duplex_failed(error.what(), now);
+    }
+  }
+  while (channel_ && pipe_.duplex_attached() && channel_->queued() < kChannelAhead) {
+    auto bundle = pipe_.next_bundle(now);
+    if (!bundle) break;
+    worked = true;
+    static_cast<void>(channel_->send(std::move(*bundle)));
+  }
   return worked;
+}
+
+/// Only what changed is told, and a try that is under way changes nothing yet.
+void StreamClient::tell_way() {
+  using State = http_stream::DuplexReport::State;
+  http_stream::DuplexReport now = pipe_.duplex_report();
+  if (now.state == State::trying || now.state == State::waiting) return;
+  if (now.state == told_way_.state && now.failures.count == told_way_.failures.count) return;
+  told_way_ = now;
+  handler_.on_way(told_way_);
+}
+
+void StreamClient::on_channel_open() {
+  // It may have taken too long.
+  if (!pipe_.duplex_trying() || !pipe_.attach_duplex(Loop::now_us())) channel_ended_ = true;
+  touch();
+}
+
+void StreamClient::on_channel_message(std::span<const std::byte> message) {
+  pipe_.on_bundle(message, Loop::now_us());
+  touch();
+}
+
+void StreamClient::on_channel_room() {
+  touch();
+}
+
+void StreamClient::on_channel_end(const ClientFailure& why) {
+  channel_ended_ = true;
+  if (pipe_.duplex_attached()) {
+    pipe_.on_duplex_lost(Loop::now_us(), why.text);
+  } else {
+    pipe_.on_duplex_failed(why.text, Loop::now_us());
+  }
+  touch();
 }
 
 void StreamClient::done(http_stream::RequestNumber id, ClientOutcome&& outcome) {
@@ -137,6 +199,7 @@ void StreamClient::trouble(http_stream::RequestNumber id, const ClientFailure& f
   if (failure.permanent() && pipe_.state() == SessionState::opening) {
     failed_ = failure.kind;
     calls_.clear();
+    channel_ended_ = true;
     last_state_ = SessionState::closed;
     handler_.on_state(last_state_);
     return;

@@ -1,4 +1,5 @@
-// Runs a client of HTTP streams over the HTTP client: its requests, its deadlines as a timer.
+// Runs a client of HTTP streams over the HTTP client: its requests, the WebSocket that it asks for, its deadlines as a
+// timer.
 #pragma once
 #include <memory>
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include "core/http_stream/client.hpp"
 #include "runtime/http/client.hpp"
+#include "runtime/http/client_channel.hpp"
 #include "runtime/http/loop.hpp"
 
 namespace slotwire::http {
@@ -21,14 +23,16 @@ class PipeHandler {
   virtual void on_state(http_stream::SessionState state) = 0;
   /// A request failed, for people; the session goes on, or on_state() follows with its end.
   virtual void on_trouble(const std::string& /*text*/) {}
+  /// The session runs over a WebSocket from now on, or it does not any more, or another try has failed.
+  virtual void on_way(const http_stream::DuplexReport& /*report*/) {}
 };
 
-class StreamClient {
+class StreamClient final : private ClientChannelHandler {
  public:
   /// Begins to connect. Throws as Client does.
   StreamClient(Loop& loop, ClientOptions http, const http_stream::ClientOptions& session, PipeHandler& handler,
                const std::optional<http_stream::Learned>& learned = std::nullopt);
-  ~StreamClient();
+  ~StreamClient() override;
   StreamClient(const StreamClient&) = delete;
   StreamClient& operator=(const StreamClient&) = delete;
 
@@ -50,6 +54,15 @@ class StreamClient {
   bool send_some();
   void done(http_stream::RequestNumber id, ClientOutcome&& outcome);
   void trouble(http_stream::RequestNumber id, const ClientFailure& failure);
+  bool serve_channel(std::uint64_t now);
+  void tell_way();
+  void on_channel_open() override;
+  void on_channel_message(std::span<const std::byte> message) override;
+  void on_channel_room() override;
+  void on_channel_end(const ClientFailure& why) override;
+
+  /// Bytes queued on the WebSocket below which it takes another bundle.
+  static constexpr std::size_t kChannelAhead = 128U << 10U;
 
   PipeHandler& handler_;
   http_stream::Client pipe_;
@@ -57,6 +70,10 @@ class StreamClient {
   Timer deadline_;
   Client client_;
   std::unordered_map<http_stream::RequestNumber, Client::Call> calls_;
+  ChannelOptions channel_options_;
+  std::unique_ptr<ClientChannel> channel_;
+  bool channel_ended_ = false;
+  http_stream::DuplexReport told_way_;
   http_stream::SessionState last_state_ = http_stream::SessionState::opening;
   std::string last_trouble_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

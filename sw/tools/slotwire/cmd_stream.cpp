@@ -125,6 +125,12 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
                "time for which the server may hold a request (default 25s; shortened where proxies cut it)");
   add_duration(sub, "--connect-timeout", o.connect_timeout, microseconds(1000), 3600 * kSecond,
                "for DNS, TCP, a proxy's CONNECT and TLS (default 10s)");
+  sub.add_flag("--no-websocket", o.no_websocket,
+               "make requests only (default: a WebSocket is tried, and requests go on where it does not pass)");
+  add_duration(sub, "--websocket-retry", o.websocket_retry, microseconds(10'000), 3600 * kSecond,
+               "before a WebSocket that failed is tried again; doubled by each failure (default 5s)");
+  add_duration(sub, "--websocket-retry-max", o.websocket_retry_max, microseconds(10'000), 86'400 * kSecond,
+               "longest of these times (default 30min)");
   add_count(sub, "--give-up", o.session.give_up_requests, 1, kMany,
             "unanswered requests after which the session is lost");
   add_count(sub, "--max-streams", o.streams.max_streams, 1, kMany, "streams at one time (--listen)");

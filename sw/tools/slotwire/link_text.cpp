@@ -7,6 +7,20 @@ std::string value_text(const Json& row, const char* key) {
   return row.value(key, std::string());
 }
 
+/// Whether a path over HTTP runs over a WebSocket, and why not; empty where this node does not know.
+std::string way_text(const Json& link) {
+  const std::string way = value_text(link, "http_way");
+  if (way == "websocket") return " over a WebSocket";
+  if (way.empty()) return {};
+  std::string text = " by requests";
+  const std::string reason = value_text(link, "http_way_reason");
+  if (!reason.empty()) text += " (" + reason;
+  if (const auto again = link.find("websocket_retry_seconds"); !reason.empty() && again != link.end()) {
+    text += "; tried again in " + std::to_string(again->get<std::uint64_t>()) + " s";
+  }
+  return reason.empty() ? text : text + ")";
+}
+
 }  // namespace
 
 LinkText describe_link(const Json& link) {
@@ -24,6 +38,7 @@ LinkText describe_link(const Json& link) {
   if (path.empty() || !up) return text;
   text.carrier += ": " + path;
   text.why = "for " + std::to_string(link.value("path_seconds", std::uint64_t{0})) + " s";
+  if (path == "http") text.why += way_text(link);
   for (const Json& other : link.at("paths")) {
     const std::string name = value_text(other, "path");
     if (name == path) break;

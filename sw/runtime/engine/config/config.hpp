@@ -165,6 +165,8 @@ struct HttpConfig {
   std::string ca;  ///< PEM file; empty: the system's
   std::uint32_t requests = 0;
   std::chrono::microseconds hold{};
+  bool websocket = false;
+  std::chrono::microseconds websocket_retry{}, websocket_retry_max{};
 };
 
 /// A card that carries links.

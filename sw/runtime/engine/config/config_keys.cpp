@@ -393,6 +393,14 @@ const std::array kKeys = std::to_array<Key>({
     {"http", "hold", Kind::duration, false, "\"25s\"", 1_s, 45_s, "", "",
      "Longest time that a request waits for an answer with nothing to say. A shorter limit of a proxy is found out.",
      [](Config& c) -> auto& { return c.http.hold; }},
+    {"http", "websocket", Kind::boolean, false, "true", 0, 0, "", "",
+     "Whether a session to another node goes over a WebSocket where an upgrade to one passes. Where it does not, or is cut, or "
+     "carries nothing, the session goes on by requests.", [](Config& c) -> auto& { return c.http.websocket; }},
+    {"http", "websocket_retry", Kind::duration, false, "\"5s\"", 10_ms, 3600_s, "", "",
+     "Time after which a WebSocket is tried again that could not be made or was lost. It doubles with each failure in succession.",
+     [](Config& c) -> auto& { return c.http.websocket_retry; }},
+    {"http", "websocket_retry_max", Kind::duration, false, "\"30min\"", 10_ms, 86'400_s, "", "",
+     "Longest of these times.", [](Config& c) -> auto& { return c.http.websocket_retry_max; }},
 
     {"tls", "certificate", Kind::path, false, "", 0, 0, "", "no TLS",
      "This node's certificate chain, PEM; its name is the node's.",

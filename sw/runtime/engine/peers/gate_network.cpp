@@ -359,6 +359,8 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
       return sessions_.take_up(p, broken);
     case GateKind::session_trouble:
       return sessions_.take_trouble(p, broken);
+    case GateKind::session_way:
+      return sessions_.take_way(p, broken);
     case GateKind::reloaded: {
       const auto body = control::gate_body<control::GateText>(p);
       if (!body.ok()) return broken = body.error().text, false;

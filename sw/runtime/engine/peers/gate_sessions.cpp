@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
@@ -66,6 +67,10 @@ void GateSessions::keep_session(const LinkConfig& link, std::span<const std::byt
   }
   session.requests = config_.http.requests;
   session.hold_us = static_cast<std::uint64_t>(config_.http.hold.count());
+  session.websocket = config_.http.websocket;
+  session.websocket_retry_us = static_cast<std::uint64_t>(config_.http.websocket_retry.count());
+  session.websocket_retry_max_us =
+      std::max(session.websocket_retry_us, static_cast<std::uint64_t>(config_.http.websocket_retry_max.count()));
   session.last_resort = link.control.has_value();
   const auto number = static_cast<std::uint32_t>(2 * kept_.size() + 1);
   send_(control::gate_packet(GateKind::keep_session, number, session), -1);
@@ -101,6 +106,15 @@ bool GateSessions::take_up(const GatePacket& packet, std::string& broken) {
   const slot::Fd gates(ends[1]);
   owner_->take_session(token, slot::Fd(ends[0]), body.value().what);
   send_({GateKind::frames, true, packet.channel, 0, {}}, gates.get());
+  return true;
+}
+
+bool GateSessions::take_way(const GatePacket& packet, std::string& broken) const {
+  const auto body = control::gate_body<control::GateSessionWay>(packet);
+  if (!body.ok()) return broken = body.error().text, false;
+  const auto kept = kept_.find(packet.channel);
+  if (kept == kept_.end()) return broken = "a session that is not kept", false;
+  if (owner_ != nullptr) owner_->session_way(kept->second.token, body.value());
   return true;
 }
 

@@ -31,6 +31,7 @@ class GateSessions final : public SessionNetwork {
   // What the gate says. False: it breaks the protocol, and `broken` says how.
   bool take_up(const control::GatePacket& packet, std::string& broken);
   bool take_trouble(const control::GatePacket& packet, std::string& broken);
+  bool take_way(const control::GatePacket& packet, std::string& broken) const;
 
  private:
   struct Kept {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/slot/memory.hpp"
+#include "runtime/control/gate_protocol.hpp"
 #include "runtime/engine/config/config.hpp"
 
 namespace slotwire::engine {
@@ -21,6 +22,8 @@ class SessionOwner {
   virtual void take_session(std::span<const std::byte> token, slot::Fd frames, const std::string& what) = 0;
   /// Why the session of that token is not up, for people.
   virtual void session_trouble(std::span<const std::byte> token, const std::string& why) = 0;
+  /// How the session of that token travels from now on: over a WebSocket, or by requests and why.
+  virtual void session_way(std::span<const std::byte> token, const control::GateSessionWay& way) = 0;
 };
 
 /// One thread.

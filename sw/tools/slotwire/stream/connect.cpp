@@ -114,6 +114,7 @@ class StreamConnect final : private http::PipeHandler {
   void on_turn() override;
   void on_state(SessionState state) override;
   void on_trouble(const std::string& text) override;
+  void on_way(const http_stream::DuplexReport& report) override;
   void begin();
   void open_standard();
   void accept();
@@ -140,6 +141,7 @@ class StreamConnect final : private http::PipeHandler {
   std::optional<int> code_;  ///< exit status, once it is known
   std::string why_;
   std::set<std::string> told_;  ///< reasons of trouble, each of which is said once until the session is up
+  std::optional<http_stream::Learned> learned_;  ///< of the way, for the session that follows one that ended
   bool was_up_ = false;
 };
 
@@ -181,9 +183,13 @@ void StreamConnect::begin() {
   client_.reset();
   http_stream::ClientOptions session = options_.session;
   session.hold_us = to_us(options_.hold);
+  session.duplex = !options_.no_websocket;
+  session.duplex_retry_first_us = to_us(options_.websocket_retry);
+  session.duplex_retry_max_us = to_us(options_.websocket_retry_max);
   session.session.bundle_bytes = static_cast<std::size_t>(options_.body);
   try {
-    client_ = std::make_unique<http::StreamClient>(loop_, http_, session, static_cast<http::PipeHandler&>(*this));
+    client_ =
+        std::make_unique<http::StreamClient>(loop_, http_, session, static_cast<http::PipeHandler&>(*this), learned_);
   } catch (const std::exception& error) {
     throw CommandError(kExitUsage, error.what());
   }
@@ -261,6 +267,16 @@ void StreamConnect::on_trouble(const std::string& text) {
   if (options_.verbose || client_->state() != SessionState::up) log_line("trouble: " + text);
 }
 
+void StreamConnect::on_way(const http_stream::DuplexReport& report) {
+  using State = http_stream::DuplexReport::State;
+  if (report.state == State::attached) return say("the session goes over a WebSocket");
+  if (report.state != State::resting) return;
+  const std::uint64_t now = http::Loop::now_us();
+  const std::uint64_t wait_ms = report.failures.next_us > now ? (report.failures.next_us - now) / 1'000 : 0;
+  say("the session goes by requests: " + report.failures.why + "; a WebSocket is tried again in " +
+      std::to_string(wait_ms) + " ms");
+}
+
 void StreamConnect::on_state(SessionState state) {
   switch (state) {
     case SessionState::up: {
@@ -286,6 +302,7 @@ void StreamConnect::on_state(SessionState state) {
 void StreamConnect::session_ended() {
   if (code_) return loop_.stop();
   const std::string why = client_->reason();
+  learned_ = client_->pipe().learned();
   const auto fatal = client_->fatal();
   if (listener_ && (was_up_ || !fatal)) {
     log_line("the session ended: " + why + "; another one is begun");

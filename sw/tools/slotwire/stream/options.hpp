@@ -39,11 +39,12 @@ struct StreamConnectOptions {
   std::string listen;  ///< empty: standard input and output
   std::optional<std::string> proxy;
   std::string proxy_user_file, server_user_file;
-  bool proxy_negotiate = false, server_negotiate = false;
+  bool proxy_negotiate = false, server_negotiate = false, no_websocket = false;
   StreamTlsFiles tls;
   http_stream::ClientOptions session;
   http_stream::StreamsOptions streams;
   std::chrono::microseconds hold{25'000'000}, connect_timeout{10'000'000};
+  std::chrono::microseconds websocket_retry{5'000'000}, websocket_retry_max{1'800'000'000};
   std::uint64_t body = 60'000;
   std::uint64_t stream_memory = std::uint64_t{512} << 20U;
   std::uint64_t stream_window = std::uint64_t{4} << 20U;

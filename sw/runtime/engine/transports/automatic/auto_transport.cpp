@@ -19,6 +19,9 @@ constexpr std::array<std::string_view, 3> kNames{"udp", "tcp", "http"};
 /// An answer over a connection may stand behind frames for a while.
 constexpr std::uint64_t kDatagramPatienceUs = 300'000, kTcpPatienceUs = 400'000, kHttpPatienceUs = 1'000'000;
 
+/// What a gate says of the next WebSocket is not believed beyond this.
+constexpr std::uint64_t kMostRetryUs = 86'400'000'000;
+
 /// Lines of a frame over HTTP: larger than a datagram's, since each frame is a packet to the gate and one from it.
 constexpr std::size_t kHttpLines = 250;
 
@@ -311,7 +314,16 @@ void AutoTransport::session_trouble(std::span<const std::byte> token, const std:
   for (auto& [index, route] : routes_) {
     if (!route.known || !std::equal(token.begin(), token.end(), route.token.begin(), route.token.end())) continue;
     route.trouble = why;
+    route.http_way.reset();  // the next session finds out anew
     if (route.routed) http_->explain(index, why);
+  }
+}
+
+void AutoTransport::session_way(std::span<const std::byte> token, const control::GateSessionWay& way) {
+  for (auto& [index, route] : routes_) {
+    if (!route.known || !std::equal(token.begin(), token.end(), route.token.begin(), route.token.end())) continue;
+    route.http_way = way;
+    route.websocket_us = loop_.now_us() + std::min<std::uint64_t>(way.retry_us, kMostRetryUs);
   }
 }
 
@@ -346,6 +358,19 @@ void AutoTransport::report_link(std::uint16_t link, nlohmann::json& status) cons
   const auto rungs = ladder_->rungs();
   const auto route = routes_.find(link);
   if (route != routes_.end() && !route->second.trouble.empty()) status["http_trouble"] = route->second.trouble;
+  if (route != routes_.end() && route->second.http_way) {
+    const control::GateSessionWay& way = *route->second.http_way;
+    status["http_way"] = way.websocket ? "websocket" : "requests";
+    if (!way.websocket) {
+      const std::uint64_t now = loop_.now_us();
+      status["http_way_reason"] = way.why;
+      status["websocket_retry_seconds"] = (std::max(now, route->second.websocket_us) - now) / 1'000'000;
+    }
+  } else if (route != routes_.end() && route->second.link.config != nullptr && route->second.link.config->dial &&
+             !config_.http.websocket) {
+    status["http_way"] = "requests";
+    status["http_way_reason"] = "http.websocket is false";
+  }
   status["path"] = ladder.rung ? rungs[*ladder.rung].name : std::string();
   status["path_seconds"] = ladder.rung ? (loop_.now_us() - ladder.since_us) / 1'000'000 : 0;
   status["path_changes"] = ladder.changes;

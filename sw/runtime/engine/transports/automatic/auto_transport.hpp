@@ -53,6 +53,9 @@ class AutoTransport final : public Transport, private SessionOwner {
     carriers::Address udp, tcp;     ///< of the peer
     std::string mismatch;           ///< for complaint()
     std::string trouble;            ///< why its session over HTTP is not up; empty: it is, or none is wanted
+    /// How its session over HTTP travels; none: it is not known yet, or the peer keeps the session.
+    std::optional<control::GateSessionWay> http_way;
+    std::uint64_t websocket_us = 0;  ///< when a WebSocket is tried again
     LinkInfo link;
   };
 
@@ -67,6 +70,7 @@ class AutoTransport final : public Transport, private SessionOwner {
   bool wants_session(std::span<const std::byte> token) const override { return find(token) != nullptr; }
   void take_session(std::span<const std::byte> token, slot::Fd frames, const std::string& what) override;
   void session_trouble(std::span<const std::byte> token, const std::string& why) override;
+  void session_way(std::span<const std::byte> token, const control::GateSessionWay& way) override;
   /// The routed link of that token that may go over HTTP.
   const Route* find(std::span<const std::byte> token) const;
 
