@@ -122,7 +122,7 @@ def transfer_together(measurement, to_server):
                 traffic.round_trips(connection, 1, 1)  # what opening a way takes is not measured
                 most = measurement.most if to_server else min(measurement.most, measurement.most_from)
                 results.append(traffic.transfer(connection, to_server, measurement.seconds, most))
-        except (OSError, AssertionError) as error:
+        except (OSError, AssertionError, unittest.SkipTest) as error:
             failures.append(error)
 
     threads = [threading.Thread(target=one) for _ in range(measurement.together)]
@@ -246,6 +246,8 @@ def measure_unless_missing(measurement, calls, figures, plan):
     start = time.monotonic()
     try:
         measure(measurement, calls, figures)
+    except unittest.SkipTest as reason:
+        plan.missing[measurement.case] = str(reason)
     except (OSError, AssertionError, subprocess.TimeoutExpired) as error:
         if measurement.link:
             raise

@@ -165,7 +165,7 @@ class ThroughProxies(Namespaces):
             if other["path"] != "http":
                 self.assertFalse(other["works"], other)
                 self.assertTrue(other["reason"], other)
-        bench = self.bench("-p", "4", "-d", "3600s", "-s", "3000", "-i", "100ms")
+        bench = self.bench("-p", "4", "-d", "3600s", "-s", "3000", "-i", "100ms", "-W", f"{2 * TIMEOUT}s")
         bench.wait_for('"answered":[1-9]')
         for _ in range(RESTARTS):
             self.proxies[-1].restart()
