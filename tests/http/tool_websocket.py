@@ -12,6 +12,7 @@ from tool_stream import MEGABYTE, StreamTest, digest, echo, read_exactly, read_t
 SOON = ("--websocket-retry", "50ms", "--websocket-retry-max", "100ms")
 OVER = "the session goes over a WebSocket"
 RESTARTS = 10
+PIECE = 65536
 
 
 class Swallowing(threading.Thread):
@@ -82,7 +83,14 @@ class WebSocketTest(StreamTest):
         self.client.wait_for(OVER)
         body = os.urandom((RESTARTS + 2) * 2 * MEGABYTE)
         connection = self.connect(port)
-        sender = threading.Thread(target=lambda: (connection.sendall(body), connection.shutdown(socket.SHUT_WR)))
+
+        def send():
+            # The time-out of a socket is that of a whole sendall(), and restarts take their time.
+            for start in range(0, len(body), PIECE):
+                connection.sendall(body[start:start + PIECE])
+            connection.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
         sender.start()
         received = bytearray()
         for _ in range(RESTARTS):
