@@ -3,7 +3,7 @@
 
     run_mutants.py BIN [--only N[,N...]] [--first N] [--last N] [--doc] [--jobs N]
 
-BIN is the directory with the mutated programs (lockstep_mutated, rtl_mutants_axi, rtl_mutants_memory, rtl_mutants_classifier). Bug 0,
+BIN is the directory with the mutated programs (lockstep_mutated, card_duplex_mutated, rtl_mutants_axi, rtl_mutants_memory, rtl_mutants_classifier). Bug 0,
 none, must pass every test. A run that does not end within LIMIT_S counts as found, and is said to hang. --doc: as the table of
 docs/simulation.md. Exit status: 0 if every bug was found and bug 0 was not, 1 otherwise.
 """
@@ -21,8 +21,8 @@ import mutate_rtl  # noqa: E402
 LIMIT_S = 120
 # In this order: what is quick first. For a card, and for blocks that it does not have or hardly stirs.
 CARD = [
-    ("full duplex", ["lockstep_mutated", "--full-duplex", "--seeds", "1", "--clocks", "12000", "--churn", "3000"]),
-    ("stress", ["lockstep_mutated", "--full-duplex", "--stress", "--seeds", "6", "--clocks", "60000"]),
+    ("full duplex", ["card_duplex_mutated", "--clocks", "12000", "--churn", "3000"]),
+    ("stress", ["card_duplex_mutated", "--stress", "--seeds", "6", "--clocks", "60000"]),
     ("lockstep", ["lockstep_mutated", "--seeds", "12", "--steps", "500", "--no-shrink"]),
     ("free running", ["lockstep_mutated", "--free-running", "--seeds", "6"]),
     ("twins", ["lockstep_mutated", "--twins", "--seeds", "2", "--steps", "300", "--no-shrink"]),
