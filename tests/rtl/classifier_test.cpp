@@ -237,6 +237,7 @@ TEST(RtlClassifier, DecidesAsTheModelAndKeepsFramesAsTheyAre) {
         classifier.write(line, &rule);
       }
       dut.s_tvalid_i = 0;
+      dut.s_tlast_i = bench.random.chance(500);  // of a beat that is not there
       if (writer(bench.random)) classifier.offer(incoming, at, damaged = bench.random.chance(30));
       bench.settle();
       if (dut.m_tvalid_o) {
