@@ -45,6 +45,10 @@ class Clocks final : public sim::PortWatcher {
       return;
     }
     if (first && !first_out) first_out = clock;
+    if (!first) {
+      ++lines_out;
+      last_line_out = clock;
+    }
     if (last) {
       last_out = clock;
       ++frames_out;
@@ -60,6 +64,7 @@ class Clocks final : public sim::PortWatcher {
   void out_tail(std::uint64_t clock) override { shown = clock; }
 
   std::uint64_t doorbell = 0, last_in = 0, last_out = 0, written = 0, frames_out = 0;
+  std::uint64_t lines_out = 0, last_line_out = 0;                     ///< acknowledgements have none
   std::uint64_t lines_written = 0, count_from = 0, counted_from = 0;  ///< when line number count_from was written
   std::optional<std::uint64_t> first_out, interrupted, shown;
 };
@@ -207,6 +212,35 @@ class Bench {
     return static_cast<double>(clocks.written - clocks.counted_from);
   }
 
+  /// Clocks for a frame of one line, when all slots send `lines` of them and as many come in for each at the same time:
+  /// those of the slower direction.
+  double both_ways(std::uint32_t slots, std::uint32_t lines) {
+    const std::uint64_t all = std::uint64_t{slots} * lines;
+    clocks.first_out.reset();
+    clocks.lines_out = clocks.lines_written = 0;
+    clocks.count_from = 1;
+    std::uint64_t came = 0;
+    const auto feed = [&] {
+      for (; came < all && !core->wire_in().full(); ++came) {
+        build_frame(frame(static_cast<std::uint16_t>(came % slots), regs::FrameType::data,
+                          static_cast<std::uint32_t>(came / slots), 0, 1),
+                    bytes_);
+        core->wire_in().push(bytes_);
+      }
+    };
+    for (std::uint32_t slot = 0; slot < slots; ++slot) {
+      feed();
+      need(driver->doorbell(static_cast<std::uint16_t>(slot), false, lines));
+    }
+    run_until([&] {
+      feed();
+      return clocks.lines_out >= all && clocks.lines_written >= all;
+    });
+    const auto frames = static_cast<double>(all);
+    return std::max(static_cast<double>(clocks.last_line_out - *clocks.first_out + 1) / frames,
+                    static_cast<double>(clocks.written - clocks.counted_from) / (frames - 1));
+  }
+
   Clocks clocks;
   std::unique_ptr<sim::SimCore> core;
   std::unique_ptr<SimCardDriver> driver;
@@ -231,6 +265,10 @@ double small_send(unsigned slots, unsigned order, std::uint32_t lines, std::uint
 }
 double small_receive(unsigned slots, unsigned order, std::uint32_t lines, std::uint64_t run) {
   return Bench(slots, run, order, 1).receive_all(slots, lines, 1) / (slots * lines - 1.0);
+}
+
+double small_both(unsigned slots, unsigned order, std::uint32_t lines, std::uint64_t run) {
+  return Bench(slots, run, order, 1).both_ways(slots, lines);
 }
 
 /// How many of the beats that the wire has in `clocks` carry `frames` frames of kFrameLines lines.
@@ -278,6 +316,8 @@ std::vector<Case> cases() {
        [](std::uint64_t run) { return small_send(16, 8, 256, run); }},
       {"small-frames/receive", "receive, per frame of one line", "clocks", 2.0,
        [](std::uint64_t run) { return small_receive(16, 8, 256, run); }},
+      {"small-frames/both", "send and receive at the same time, per frame of one line, the slower direction", "clocks",
+       2.0, [](std::uint64_t run) { return small_both(16, 8, 256, run); }},
       {"long-messages", "send, beats used", "%", 100.0,
        [](std::uint64_t run) {
          return share(kFrames, Bench(16, run, kLongOrder, kFrameLines).send_all(1, kLong, kFrames));
@@ -295,6 +335,9 @@ std::vector<Case> cases() {
        1.0, [](std::uint64_t run) { return small_send(kMany, 5, 4, run) / small_send(16, 8, 256, run); }},
       {"slots-1024-vs-16/receive", "receive, per frame of one line, all of 1024 slots against all of 16", "ratio", 1.0,
        [](std::uint64_t run) { return small_receive(kMany, 5, 4, run) / small_receive(16, 8, 256, run); }},
+      {"slots-1024-vs-16/both",
+       "send and receive at the same time, per frame of one line, all of 1024 slots against all of 16", "ratio", 1.0,
+       [](std::uint64_t run) { return small_both(kMany, 5, 4, run) / small_both(16, 8, 256, run); }},
       {"sim-clocks-per-second", "speed of the simulation", "clocks/s", std::nullopt,
        [](std::uint64_t run) { return simulation(run).first; }},
       {"sim-messages-per-second", "speed of the simulation", "messages/s", std::nullopt,

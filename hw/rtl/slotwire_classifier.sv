@@ -4,6 +4,7 @@
 //
 // The key is made of a frame's first beat, which holds an Ethernet header with one VLAN tag, an IPv6 header and ports. What is no
 // whole header there counts as absent, and its fields as 0.
+`include "sw_assert.svh"
 
 module slotwire_classifier #(
   parameter int unsigned Rules = 16  // 2 to 32.
@@ -253,7 +254,20 @@ module slotwire_classifier #(
   assign m_verdict_o = VerdictW'({verdict_q.marks, verdict_q.mark, verdict_q.host_queue});
   assign idle_o = valid_q == '0 && starts_q;
 
+  // One rule decides, the first that matches, and what it says stays as it is from a frame's first beat to its last.
+  logic                decided_q;  // A beat went out that was not its frame's last one.
+  action_t             before_q;
+  logic [Rules-1:0]    decides;
+  assign decides = match_q & ~earlier;
+  always_ff @(posedge clk_i) begin
+    decided_q <= rst_ni && (valid_q[Clocks-1] ? !last_q[Clocks-1] : decided_q);
+    before_q <= verdict_q;
+  end
+  `SW_ASSERT(OneRuleDecides, (decides & (decides - Rules'(1))) == '0 && (match_q == '0) == (decides == '0))
+  `SW_ASSERT(OneVerdictForAFrame, !(decided_q && valid_q[Clocks-1]) || (verdict_q == before_q && !first_q[Clocks-1]))
+  `SW_ASSERT(AFrameBeginsFirst, !(valid_q[Clocks-1] && !decided_q) || first_q[Clocks-1])
+
   logic unused;
-  assign unused = &{1'b0, four, six, there, row, first_q[Clocks-1]};
+  assign unused = &{1'b0, four, six, there, row, first_q[Clocks-1], decided_q, before_q, decides};
 
 endmodule

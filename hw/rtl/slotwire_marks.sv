@@ -153,6 +153,7 @@ module slotwire_marks #(
 
   `SW_ASSERT(HeadHasRoom, !head_valid_i || queue_room)
   `SW_ASSERT(BindingsInRange, bindings_q <= queue_count)
+  `SW_ASSERT(PoppedSlotStood, !(pop && rst_ni) || stands[moved_slot_o])
   `SW_ASSERT(MovedHasRoom, !enters_q || moved_room)
   `SW_ASSERT(NoMarkBeforeItsBinding, !(tail_valid_i && tail_ready_o && shows_tail) || !bindings_wait)
   `SW_ASSERT(TailIsShown, !(tail_valid_i && tail_ready_o) || shows_tail)

@@ -659,7 +659,12 @@ module slotwire_rules #(
   `SW_ASSERT(RingsAreShort, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || (row3.in_order <= 8'd15 && row3.out_order <= 8'd15))
   `SW_ASSERT(MarksAreWithinARing, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || sized3)
 `endif
-`ifndef FORMAL
+`ifndef FORMAL  // In a proof the table's contents are free, or positions narrow (fv_link asserts the first one itself).
+  // The same for what is sent, and for the window: a frame moves it by 16 bits at most, and it is never behind what was released.
+  `SW_ASSERT(SentIsBetween, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || row3.sent - row3.in_head <= row3.in_tail - row3.in_head)
+  `SW_ASSERT(WindowIsNear, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || row3.limit - row3.in_head <= 32'h0001_7fff)
+  // `high` only counts; it stays behind by what a peer acknowledges that was never sent.
+  `SW_ASSERT(HighIsNear, !(valid3 && bound3) || kind3 == slotwire_pkg::OpWrite || !(high3[31] ^ high3[30]))
   // A difference of times is ordered by its top bit, so no timeout may be half the circle of the clock.
   `SW_ASSUME(TimeoutsAreShort, !(valid3 && link3.up[0]) || !(timeout3[31] || link3.rto_us[31] || link3.ack_delay_us[31]))
 `endif

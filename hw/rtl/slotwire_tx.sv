@@ -239,6 +239,7 @@ module slotwire_tx #(
   `SW_ASSERT(HeaderHasRoom, !job_pop || header_room)
   `SW_ASSERT(FramesHeldInRange, jobs_held_q <= 5'(Jobs) && job_count + header_count <= jobs_held_q)
   `SW_ASSERT(ErrorHasRoom, !(header_pop && header_bad) || error_room)
+  `SW_ASSERT(LinesTakenInRange, !job_valid || (job.head.lines == '0 ? taken_q == '0 : taken_q < job.head.lines))
   `SW_ASSERT(HeaderThenItsLines, !(header_pop && lines_turn))
   `SW_ASSERT(LinesGoOnlyWithTheirFrame, !payload_pop || lines_turn)
 

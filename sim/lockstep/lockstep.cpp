@@ -11,7 +11,6 @@
 #if SLOTWIRE_WITH_RTL
 #include "sim/card/story.hpp"
 #include "sim/lockstep/free_run.hpp"
-#include "sim/lockstep/full_duplex.hpp"
 #include "sim/lockstep/rtl_card.hpp"
 #endif
 
@@ -31,9 +30,7 @@ struct Arguments {
   unsigned memory_latency = 4, stalls = 0;
   std::uint64_t trace_from = 0;
   int story = -1;
-  bool list = false, mutants = false, free_running = false, twins = false, full_duplex = false, stress = false;
-  std::uint64_t clocks = 100'000, churn = 20'000;
-  double least_beats = 0;
+  bool list = false, mutants = false, free_running = false, twins = false;
   std::uint64_t seed = 0;
 };
 
@@ -119,37 +116,6 @@ int free_running(const Arguments& arguments) {
               lines);
   return 0;
 }
-
-int full_duplex(const Arguments& arguments) {
-  for (std::uint64_t i = 0; i < arguments.campaign.seeds; ++i) {
-    lockstep::FullDuplexOptions options;
-    options.kind = sim::find_card(arguments.campaign.program.slots, false, false);
-    options.seed = arguments.campaign.first + i;
-    options.clocks = arguments.clocks;
-    options.memory_latency = arguments.memory_latency;
-    options.churn_clocks = arguments.churn;
-    options.stress = arguments.stress;
-    const lockstep::FullDuplexResult r = lockstep::full_duplex(options);
-    const auto percent = [&r](std::uint64_t beats) {
-      return r.clocks == 0 ? 0.0 : 100.0 * static_cast<double>(beats) / static_cast<double>(r.clocks);
-    };
-    std::printf("seed %" PRIu64 ": %" PRIu64
-                " clocks, memory of %u clocks, beats in %.2f %%, out %.2f %%, longest stall %" PRIu64
-                ", frames with lines in %" PRIu64 ", out %" PRIu64 ", lines in %" PRIu64 ", out %" PRIu64 ", %" PRIu64
-                " bindings, %" PRIu64 " events, %" PRIu64 " passed\n",
-                options.seed, r.clocks, options.memory_latency, percent(r.beats_in), percent(r.beats_out),
-                r.longest_stall, r.frames_in, r.frames_out, r.lines_in, r.lines_out, r.bindings, r.events, r.passed);
-    if (!r.failure.empty()) {
-      std::printf("seed %" PRIu64 ", %s\n", options.seed, r.failure.c_str());
-      return 1;
-    }
-    if (percent(std::min(r.beats_in, r.beats_out)) < arguments.least_beats) {
-      std::printf("seed %" PRIu64 ": fewer beats than %.1f %%\n", options.seed, arguments.least_beats);
-      return 1;
-    }
-  }
-  return 0;
-}
 #endif
 
 lockstep::MakeCard card([[maybe_unused]] const Arguments& arguments, unsigned mutant, [[maybe_unused]] unsigned slots) {
@@ -182,7 +148,6 @@ int run(const Arguments& arguments) {
   try {
 #if SLOTWIRE_WITH_RTL
     if (arguments.free_running) return free_running(arguments);
-    if (arguments.full_duplex) return full_duplex(arguments);
 #endif
     if (!arguments.replay.empty()) {
       const lockstep::Program program = read_program(arguments.replay);
@@ -253,15 +218,6 @@ int main(int argc, char** argv) try {
 #if SLOTWIRE_WITH_RTL
   app.add_flag("--free-running", arguments.free_running,
                "Never wait for rest: stalls, bad channels, resets; check that everything arrives");
-  app.add_flag("--full-duplex", arguments.full_duplex,
-               "Both directions of the wire full, slots bound and freed in between; check that nothing is lost");
-  app.add_flag("--stress", arguments.stress,
-               "With --full-duplex: memory that jumps, ports that stall, queues held full, events that nobody takes");
-  app.add_option("--clocks", arguments.clocks, "With --full-duplex: clocks of a run")->capture_default_str();
-  app.add_option("--churn", arguments.churn, "With --full-duplex: clocks from one binding to the next, 0: none")
-      ->capture_default_str();
-  app.add_option("--least-beats", arguments.least_beats,
-                 "With --full-duplex: exit 1 if fewer percent of the clocks have a beat, either way");
   app.add_flag("--twins", arguments.twins,
                "Beside every card one whose registers began with other values; compare all ports clock by clock");
 #endif

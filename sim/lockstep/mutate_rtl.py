@@ -21,6 +21,17 @@ CLASH = """(c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i]) || (c2_valid_q && 
                       (c4_valid_q && c4_slot_q[SlotW-1:0] == slot_of[i]) ||
                       (c5_valid && c5_slot[SlotW-1:0] == slot_of[i])"""
 
+ROW_MAY_BE_WRITTEN = """
+                     (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i))"""
+
+TO_CARD = """in.dst_ip == own_ip_i &&
+                      in.dst_port == own_port_i && own_port_i != '0 && in.udp_length >= 16'd8 &&
+                      """
+PORTS = """ipv4 && four.ihl == 4'd5 && (four.fragment & 16'h3fff) == '0 && there[37] &&
+                  """
+RX_ROOM = """rst_ni && payload_count < CountW'(PayloadLines - 2) && stored_count < 6'(Frames - 2) &&
+              """
+
 # (what, file, text, wrong text): texts that differ within one expression; the first stands in the file once.
 MUTANTS = [
     ("a doorbell never starts the timer", "slotwire_rules", "start_tx = !row3.flags[TxTimer];", "start_tx = 1'b0;"),
@@ -126,6 +137,57 @@ MUTANTS = [
     ("an age counts as reached one event early", "sw_fence", "(ahead == '1 && one_ended_i)", "(ahead == '1)"),
     ("a frame in the merge is cut by another one", "sw_frame_merge", "assign sel = inside_q ? last_q :", "assign sel = 1'b0 ? last_q :"),
     ("a frame that finds no room is stored", "sw_frame_fifo", "(DropWhenFull != 0 ? full : alone)", "(DropWhenFull != 0 ? 1'b0 : alone)"),
+    ("a doorbell begins before the walk after a reset has passed", "slotwire_rows", "request[FromDoorbell] = db_valid_i && !quiesce && !init_q;", "request[FromDoorbell] = db_valid_i && !quiesce;"),
+    ("a received frame begins before the walk after a reset has passed", "slotwire_rows", "request[FromRx] = rx_valid_i && rx_room && !quiesce && !init_q;", "request[FromRx] = rx_valid_i && rx_room && !quiesce;"),
+    ("a frame follows a doorbell of OUT_HEAD", "slotwire_rows", "tx_held_q == '0 && !db_out_head_i;", "tx_held_q == '0 && 1'b1;"),
+    ("a frame follows its doorbell while others wait", "slotwire_rows", "tx_held_q == '0 && !db_out_head_i", "1'b1 && !db_out_head_i"),
+    ("an operation begins two clocks after another one of its slot", "slotwire_rows", CLASH, CLASH.replace("(c2_valid_q && c2_q.slot[SlotW-1:0] == slot_of[i])", "(1'b0)")),
+    ("an operation begins three clocks after another one of its slot", "slotwire_rows", CLASH, CLASH.replace("(c3_valid_q && c3_slot_q[SlotW-1:0] == slot_of[i])", "(1'b0)")),
+    ("a frame that does not wait keeps its credit", "slotwire_rows", "assign tx_gone = tx_valid_o && tx_ready_i;", "assign tx_gone = frame_kept_valid && tx_ready_i;"),
+    ("a frame is lost when another one leaves", "slotwire_rows", "rule_tx && (frame_kept_valid || !tx_ready_i)),", "rule_tx && !tx_ready_i),"),
+    ("a verdict is lost when another one leaves", "slotwire_rows", ".wvalid_i(rule_rx && (verdict_kept_valid || !verdict_ready_i)), .wready_o(verdict_room)", ".wvalid_i(rule_rx && !verdict_ready_i), .wready_o(verdict_room)"),
+    ("the CRC's verdict is taken a clock early", "slotwire_rows", "assign crc_pop_o = c2_valid_q && c2_q.kind == slotwire_pkg::OpRx;", "assign crc_pop_o = c1_valid_q && c1_q.kind == slotwire_pkg::OpRx;"),
+    ("a link's row from before the reset counts", "slotwire_rows", "assign link = link_known_q[link_addr] ? links[link_addr] : '0;", "assign link = links[link_addr];"),
+    ("the driver's access of a row is done twice", "slotwire_rows", "assign ctl_wanted = ctl_valid_i && !ctl_busy_q;", "assign ctl_wanted = ctl_valid_i;"),
+    ("a row is written without room for its marks", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i)", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && 1'b1)"),
+    ("a row is written in the middle of a walk after a reset", "slotwire_rows", f"ctl_wanted && !init_q &&{ROW_MAY_BE_WRITTEN}", f"ctl_wanted && 1'b1 &&{ROW_MAY_BE_WRITTEN}"),
+    ("a line too few is read of a frame", "slotwire_tx", "more_q <= more_q ? left_q != 10'd1 :", "more_q <= more_q ? left_q > 10'd2 :"),
+    ("the unused line of a frame without lines is kept", "slotwire_tx", ".wvalid_i(mem_rsp_valid_i && !rsp_empty)", ".wvalid_i(mem_rsp_valid_i)"),
+    ("only the last line's parity counts", "slotwire_tx", "(!starts && bad_q)", "(1'b0)"),
+    ("the room for broken frames is ignored", "slotwire_tx", "(!header_bad || error_room)", "(1'b1)"),
+    ("the lines of a broken frame are sent", "slotwire_tx", "assign tx_tvalid_o = lines_turn ? payload_valid && !drop_q :", "assign tx_tvalid_o = lines_turn ? payload_valid :"),
+    ("a header goes before the last frame's lines", "slotwire_tx", "header_valid && !lines_turn && !held && (!header_bad || error_room)", "header_valid && 1'b1 && !held && (!header_bad || error_room)"),
+    ("a frame ends a line early", "slotwire_tx", "assign tx_tlast_o = lines_turn ? send_left_q == 10'd1 :", "assign tx_tlast_o = lines_turn ? send_left_q == 10'd2 :"),
+    ("the IPv4 checksum loses its second carry", "slotwire_tx", "~(header_sum[15:0] + 16'(header_sum[16]))", "~(header_sum[15:0])"),
+    ("lines that were known are written after the first", "slotwire_writer", "skip_q <= skip == '0 ? '0 : skip - 10'd1;", "skip_q <= '0;"),
+    ("a line more than is taken is written", "slotwire_writer", "take_q <= writes ? take - 10'd1 : take;", "take_q <= take;"),
+    ("a frame without new lines shows a mark", "slotwire_writer", "assign moves = active_q ? moves_q : verdict_i.lines.take != '0;", "assign moves = active_q ? moves_q : 1'b1;"),
+    ("a frame of one line shows the mark before it", "slotwire_writer", "assign tail = active_q ? tail_q : verdict_i.lines.at + 32'(verdict_i.lines.take);", "assign tail = active_q ? tail_q : verdict_i.lines.at;"),
+    ("a frame in the middle of its writes counts as written", "slotwire_writer", "!active_q && !verdict_valid_i && done_count == '0", "1'b1 && !verdict_valid_i && done_count == '0"),
+    ("the room for CRCs is ignored", "slotwire_rx", f"{RX_ROOM}crc_count < 6'(Frames - 2) && frame_count < 6'(Frames - 2)", f"{RX_ROOM}1'b1 && frame_count < 6'(Frames - 2)"),
+    ("the room for received headers is ignored", "slotwire_rx", f"{RX_ROOM}crc_count < 6'(Frames - 2) && frame_count < 6'(Frames - 2)", f"{RX_ROOM}crc_count < 6'(Frames - 2) && 1'b1"),
+    ("a last line that is cut is taken", "slotwire_rx", "!= now.lines) || (stores && !(&keep_q));", "!= now.lines) || (1'b0);"),
+    ("a frame that ends early is taken", "slotwire_rx", "(!now.drop && 10'(stored + 10'(stores)) != now.lines) || (stores && !(&keep_q))", "(1'b0) || (stores && !(&keep_q))"),
+    ("bytes behind the datagram are lines", "slotwire_rx", "!kept_q.drop && stored_q != kept_q.lines;", "!kept_q.drop && 1'b1;"),
+    ("a datagram of another length is the card's", "slotwire_rx", f"{TO_CARD}in.total_length == 16'(in.udp_length + 16'd20) &&", f"{TO_CARD}1'b1 &&"),
+    ("OUT_TAIL is lost when the driver takes a moved slot", "slotwire_marks", "assign tail_ready_o = !pop && !bindings_wait;", "assign tail_ready_o = !bindings_wait;"),
+    ("a mark moves in the clock in which a slot is taken", "slotwire_marks", "assign move = !pop && (tail_turn || queue_valid);", "assign move = (tail_turn || queue_valid);"),
+    ("a mark that moves while its interrupt is cleared is lost", "slotwire_marks", "pending_q[v] <= (pending_q[v] && !clear_i[v]) || set[v];", "pending_q[v] <= (pending_q[v] && !clear_i[v]) || (set[v] && !clear_i[v]);"),
+    ("a read of memory passes the last write before it", "slotwire_host", "last_write_q <= issued_i + WriteCountW'(1);", "last_write_q <= issued_i;"),
+    ("a doorbell does not wait for its fence", "slotwire_host", "assign db_valid_o = db_waiting && db_behind;", "assign db_valid_o = db_waiting;"),
+    ("an answer of memory goes to the host if it asks as well", "slotwire_core", ".wdata_i(rd_host),", ".wdata_i(host_rd_valid),"),
+    ("received lines are written with the host's strobes", "slotwire_core", "assign mem_wr_strb_o = wr_host ? host_wr_strb : '1;", "assign mem_wr_strb_o = host_wr_strb;"),
+    ("a thing that has left may leave again", "sw_fence", "ThingsW'(reached) - ThingsW'(leave_i);", "ThingsW'(reached);"),
+    ("a FIFO that is full takes a word", "sw_fifo", "assign wready_o = !count_q[PtrW];", "assign wready_o = 1'b1;"),
+    ("a word goes past one that was fetched", "sw_fifo_ram", "in_ram_q == '0 && !fetched_q && ahead_count", "in_ram_q == '0 && 1'b1 && ahead_count"),
+    ("a word is fetched without room", "sw_fifo_ram", "assign fetch = in_ram_q != '0 && ahead_count + AheadW'(fetched_q) < AheadW'(AheadDepth);", "assign fetch = in_ram_q != '0 && ahead_count < AheadW'(AheadDepth);"),
+    # Streams of frames: rtl_mutants_frame.
+    ("the first beats of a dropped frame stay", "sw_frame_fifo", "wptr_q <= bad ? commit_q : wptr_next;", "wptr_q <= bad ? wptr_q : wptr_next;"),
+    ("the rest of a dropped frame is stored", "sw_frame_fifo", "dropping_q <= bad && !s_tlast_i;", "dropping_q <= 1'b0;"),
+    ("a frame leaves before all of it is there", "sw_frame_fifo", "if (s_tlast_i && !bad) commit_q", "if (!bad) commit_q"),
+    ("the second input of the merge always goes first", "sw_frame_merge", "inside_q ? last_q : (last_q ? !s0_tvalid_i : s1_tvalid_i)", "inside_q ? last_q : (s1_tvalid_i)"),
+    ("a register slice loses the word that waits", "sw_skid", "valid_q <= !ready_q || wvalid_i;", "valid_q <= wvalid_i;"),
+    ("a register slice overwrites the word that waits", "sw_skid", "if (ready_q) skid_q", "if (1'b1) skid_q"),
     # The classifier: rtl_mutants_classifier.
     ("the rule before the one that matches decides", "slotwire_classifier", "match_q <= match;", "match_q <= match | (match >> 1);"),
     ("ports of a later fragment count", "slotwire_classifier", "(four.fragment & 16'h3fff) == '0", "(four.fragment & 16'h2000) == '0"),
@@ -137,6 +199,16 @@ MUTANTS = [
     ("the default cannot discard", "slotwire_classifier", "default_q[ActionW-1] <= row_i[7:0] == 8'(slotwire_pkg::ClassifierActionDrop);", "default_q[ActionW-1] <= 1'b0;"),
     ("a rule acts before it matches", "slotwire_classifier", "if (action_we_q && action_line_q == 6'(r)) action_q", "if (we_i && line_i == 6'(r)) action_q"),
     ("masks do not cover the last bit", "slotwire_classifier", "((key_q ^ value_q) & mask_q) == '0", "(((key_q ^ value_q) & mask_q) >> 1) == '0"),
+    ("a tag does not move what is there", "slotwire_classifier", "assign there = tagged_q ? {4'd0, keep0_q[63:4]} : keep0_q;", "assign there = keep0_q;"),
+    ("any version is IPv4", "slotwire_classifier", "four.version == 4'd4 && four.ihl", "1'b1 && four.ihl"),
+    ("half an IPv6 header is one", "slotwire_classifier", "six.version == 4'd6 && there[53];", "six.version == 4'd6 && there[13];"),
+    ("ports behind IPv6 that are cut off count", "slotwire_classifier", "assign ports6 = ipv6 && there[57] &&", "assign ports6 = ipv6 && 1'b1 &&"),
+    ("frames without a tag have its field", "slotwire_classifier", "if (tagged_q) key.vlan", "if (1'b1) key.vlan"),
+    ("a rule without an action matches", "slotwire_classifier", "used_q[r] <= row.action == 8'(slotwire_pkg::ClassifierActionQueue) || row.action == 8'(slotwire_pkg::ClassifierActionDrop);", "used_q[r] <= 1'b1;"),
+    ("the default's queue is the first", "slotwire_classifier", "default_q[QueueW-1:0] <= row_i[16+:QueueW];", "default_q[QueueW-1:0] <= '0;"),
+    ("the default decides as well", "slotwire_classifier", "chosen = match_q == '0 ? default_q : '0;", "chosen = default_q;"),
+    ("ports of TCP do not count", "slotwire_classifier", f"{PORTS}(four.protocol == 8'd17 || four.protocol == 8'd6)", f"{PORTS}(four.protocol == 8'd17)"),
+    ("a pause begins a frame", "slotwire_classifier", "if (s_tvalid_i) starts_q", "if (1'b1) starts_q"),
     # AXI: rtl_mutants_axi, rtl_mutants_memory.
     ("the room for answers to writes is ignored", "sw_axi_slave", "assign want_write = aw_valid && w_valid && !aw_bad && b_room;", "assign want_write = aw_valid && w_valid && !aw_bad && 1'b1;"),
     ("the room for lines that are read is ignored", "sw_axi_slave", "assign want_read = ar_valid && !ar_bad && plan_room;", "assign want_read = ar_valid && !ar_bad && 1'b1;"),
@@ -152,7 +224,30 @@ MUTANTS = [
     ("more reads than MaxReads", "sw_axi_master", "assign rd_ready_o = ar_ready && !reads_q[ReadsW-1];", "assign rd_ready_o = ar_ready && 1'b1;"),
     ("more writes than MaxWrites", "sw_axi_master", "w_ready && !writes_q[WritesW-1]", "w_ready && 1'b1"),
     ("a refused read is a good one", "sw_axi_master", "rsp_err_o <= m_axi_rresp_i[1];", "rsp_err_o <= 1'b0;"),
+    ("beats of a burst keep its first byte's place", "sw_axi_slave", "next_addr = ((addr >> size) + AddrW'(1)) << size;", "next_addr = addr + (AddrW'(1) << size);"),
+    ("who had the last turn has the next", "sw_axi_slave", "if (issue_write || issue_read) turn_q <= issue_write;", "if (issue_write || issue_read) turn_q <= issue_read;"),
+    ("the room for answers to refused writes is ignored", "sw_axi_slave", "assign skip_write = aw_valid && w_valid && aw_bad && b_room;", "assign skip_write = aw_valid && w_valid && aw_bad && 1'b1;"),
+    ("the room for answers to refused reads is ignored", "sw_axi_slave", "assign skip_read = ar_valid && ar_bad && plan_room;", "assign skip_read = ar_valid && ar_bad && 1'b1;"),
+    ("a write ends with its first beat", "sw_axi_slave", "assign aw_pop = w_pop && w_last;", "assign aw_pop = w_pop && 1'b1;"),
+    ("a refused write is answered as a good one", "sw_axi_slave", "assign s_axi_bresp_o = b_bad ? RespSlverr : RespOkay;", "assign s_axi_bresp_o = 1'b0 ? RespSlverr : RespOkay;"),
+    ("an error of the core is a good answer", "sw_axi_slave", "plan_bad || line_err,", "plan_bad,"),
+    ("an answer to a refused write takes a good one's turn", "sw_axi_slave", "QueueW'(b_pop && !b_bad)", "QueueW'(b_pop)"),
+    ("registers: an error of the core is a good answer", "sw_axil_slave", "err_q <= host_rsp_err_i;", "err_q <= 1'b0;"),
+    ("registers: writes always go before reads", "sw_axil_slave", "turn_q <= take_write;", "turn_q <= 1'b0;"),
+    ("registers: a write goes without its data", "sw_axil_slave", "assign take_write = state_q == StIdle && s_axil_awvalid_i && s_axil_wvalid_i && !take_read;", "assign take_write = state_q == StIdle && s_axil_awvalid_i && 1'b1 && !take_read;"),
+    ("a write is done when it is sent", "sw_axi_master", "wr_done_o <= write_back;", "wr_done_o <= m_axi_wvalid_o && m_axi_wready_i;"),
+    ("reads are never given back", "sw_axi_master", "ReadsW'(read) - ReadsW'(read_back);", "ReadsW'(read);"),
+    ("a write goes whose data finds no room", "sw_axi_master", "aw_ready && w_ready && !writes_q[WritesW-1]", "aw_ready && 1'b1 && !writes_q[WritesW-1]"),
 ]
+
+NUMBERS = {mutant[0]: number for number, mutant in enumerate(MUTANTS, 1)}
+# Bugs that change nothing that can be seen, and why.
+EQUIVALENT = {NUMBERS[what]: why for what, why in {
+    "the room for CRCs is ignored": "equivalent: a CRC's verdict is taken before its frame's line count, of which there are as many at most",
+    "the room for received headers is ignored": "equivalent: a header is taken before its frame's line count, of which there are as many at most",
+    "a row is written without room for its marks": "equivalent: room is kept for eight operations, and a row needs one",
+    "beats of a burst keep its first byte's place": "equivalent: only the line of a beat leaves the block, and it is the same one",
+}.items()}
 
 
 def expression_around(text, start, end):
@@ -160,7 +255,7 @@ def expression_around(text, start, end):
     begin = max(text.rfind(";", 0, start), *(text.rfind(f"{word}\n", 0, start) for word in ("begin", "else", "(")), text.rfind(": begin", 0, start)) + 1
     begin = max(begin, text.rfind("assign ", begin, start))
     statement = text[begin:start]
-    condition = list(re.finditer(r"\bif \(|\.\w+\(", statement))
+    condition = list(re.finditer(r"\bif \(|\.\w+ ?\(", statement))
     # The first assignment outside of all parentheses: a `<=` inside them compares.
     flat = lambda at: statement[:at].count("(") == statement[:at].count(")")  # noqa: E731
     assignment = next((m for m in re.finditer(r"[\w\]]\s(?:<=|=)\s", statement) if flat(m.start())), None)

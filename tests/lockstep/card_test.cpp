@@ -310,6 +310,33 @@ TEST_F(Card, TakesFramesToTheAddressThatItHas) {
   EXPECT_EQ(core->to_host().size(), 1U);
 }
 
+// After a reset rows are made free one after the other. Marks and rows that come at once wait for that: otherwise they
+// would meet rows from before, or be undone.
+TEST_F(Card, NothingTakesEffectBeforeAResetHasPassed) {
+  for (const std::uint16_t slot : lockstep::numbers(16)) bind(slot);
+  ASSERT_TRUE(driver->rest());
+  core->reset();
+  sim::Line mark{};
+  mark[0] = std::byte{200};  // more than a ring beyond IN_HEAD
+  for (std::uint16_t slot = 15; slot > 7; --slot) {
+    ASSERT_TRUE(
+        core->host_write(SimCardDriver::process_page(slot) + static_cast<std::uint32_t>(regs::kInTail), mark, 0xf));
+  }
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  EXPECT_FALSE(driver->pop_event()) << "a mark met a row from before the reset";
+  for (const std::uint16_t slot : lockstep::numbers(16)) {
+    EXPECT_EQ(driver->read_row(slot)->state, static_cast<std::uint8_t>(regs::SlotState::free));
+    EXPECT_EQ(driver->read_row(slot)->in_tail, 0U);
+  }
+}
+
+TEST_F(Card, ARowThatIsWrittenRightAfterAResetStays) {
+  core->reset();
+  bind(15);
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  EXPECT_EQ(driver->read_row(15)->state, static_cast<std::uint8_t>(regs::SlotState::bound));
+}
+
 // A line that memory cannot give stops its slot, is never sent, and touches no other slot.
 TEST_F(Card, ALineWithWrongParityFaultsItsSlotAlone) {
   bind(5);

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstring>
 #include <deque>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -235,6 +237,7 @@ TEST(RtlClassifier, DecidesAsTheModelAndKeepsFramesAsTheyAre) {
         classifier.write(line, &rule);
       }
       dut.s_tvalid_i = 0;
+      dut.s_tlast_i = bench.random.chance(500);  // of a beat that is not there
       if (writer(bench.random)) classifier.offer(incoming, at, damaged = bench.random.chance(30));
       bench.settle();
       if (dut.m_tvalid_o) {
@@ -284,6 +287,76 @@ TEST(RtlClassifier, DecidesAsTheModelAndKeepsFramesAsTheyAre) {
   EXPECT_GT(marked, 2'000U);
   EXPECT_GT(unmatched, 1'000U);
   for (std::size_t i = 0; i < kRules; ++i) EXPECT_GT(decided[i], 50U) << "rule " << i;
+}
+
+/// A rule that matches just what tshark read in a frame (tests/vectors/foreign.py), all bits of it.
+ClassifierRule rule_of(const nlohmann::json& read) {
+  ClassifierRule rule{};
+  const auto mac = read["dst_mac"].get<std::uint64_t>();
+  rule.dst_mac_high = static_cast<std::uint32_t>(mac >> 16);
+  rule.dst_mac_low = static_cast<std::uint16_t>(mac & 0xffff);
+  rule.src_ip = read["src_ip"];
+  rule.dst_ip = read["dst_ip"];
+  rule.ether_type = read["ether_type"];
+  rule.vlan = read["vlan"];
+  rule.src_port = read["src_port"];
+  rule.dst_port = read["dst_port"];
+  rule.protocol = read["protocol"];
+  const auto kind = [&](const char* name, std::uint8_t bit) {
+    if (read[name].get<bool>()) rule.kinds = static_cast<std::uint8_t>(rule.kinds | bit);
+  };
+  kind("tagged", regs::kFrameKindTagged);
+  kind("ipv4", regs::kFrameKindIpv4);
+  kind("ipv6", regs::kFrameKindIpv6);
+  kind("ports", regs::kFrameKindPorts);
+  std::memset(reinterpret_cast<std::uint8_t*>(&rule) + kMaskAt, 0xff, kKeyBytes);
+  return rule;
+}
+
+TEST(RtlClassifier, FindsTheFieldsThatTsharkFinds) {
+  std::ifstream file(SLOTWIRE_FOREIGN_FRAMES);
+  const nlohmann::json frames = nlohmann::json::parse(file)["to_card"];
+  Classifier classifier(11);
+  auto& bench = classifier.bench;
+  auto& dut = classifier.dut();
+  /// Offers the frame; the queue that its first beat goes to.
+  const auto queue_of = [&](const Frame& frame) {
+    for (std::size_t at = 0; at < frame.size(); at += 64) {
+      classifier.offer(frame, at, false);
+      bench.tick();
+    }
+    dut.s_tvalid_i = 0;
+    for (std::uint64_t i = 1; i < kClocks; ++i) bench.tick();
+    bench.settle();
+    EXPECT_TRUE(dut.m_tvalid_o);
+    const auto queue = static_cast<unsigned>(dut.m_verdict_o & 0xff);
+    bench.tick();
+    return queue;
+  };
+  for (const nlohmann::json& read : frames) {
+    SCOPED_TRACE(read["made_by"].get<std::string>() + ": " + read["name"].get<std::string>());
+    const std::string hex = read["bytes"];
+    Frame frame;
+    for (std::size_t i = 0; i < hex.size(); i += 2)
+      frame.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+    const ClassifierRule exact = rule_of(read["rule"]);
+    const auto with = [&](ClassifierRule rule) {
+      rule.action = static_cast<std::uint8_t>(ClassifierAction::queue);
+      rule.host_queue = 7;
+      classifier.write(0, &rule);
+      bench.tick();
+      dut.we_i = 0;
+      bench.tick();
+      return queue_of(frame);
+    };
+    EXPECT_EQ(with(exact), 7U);
+    // Not if any bit of the frame's fields were another one.
+    for (std::size_t bit = 0; bit < kKeyBytes * 8; ++bit) {
+      ClassifierRule other = exact;
+      reinterpret_cast<std::uint8_t*>(&other)[kValueAt + bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+      ASSERT_EQ(with(other), 0U) << "bit " << bit;
+    }
+  }
 }
 
 TEST(RtlClassifier, PassesEverythingToQueueZeroAfterAReset) {

@@ -40,7 +40,11 @@ struct AxiLoop {
   using Model = Vrtl_axi_loop;
   static constexpr std::uint64_t kLatency = 2;  // At least.
   static constexpr bool kFixed = false;
-  static void seed(Model& dut, std::uint64_t seed) { dut.seed_i = static_cast<std::uint32_t>(seed); }
+  static void seed(Model& dut, std::uint64_t seed) {
+    dut.seed_i = static_cast<std::uint32_t>(seed);
+    dut.stall_data_i = 0;
+  }
+  static void stall(Model& dut, sim::Random& random) { dut.stall_data_i = random.chance(500); }
 };
 
 template <class Block>
@@ -87,6 +91,7 @@ TYPED_TEST(SlotMemory, ReadsSeeDoneWrites) {
     std::deque<Read> outstanding;
     Eagerness reader, writer;
     for (int clock = 0; clock < 4000; ++clock) {
+      if constexpr (requires { TypeParam::stall(dut, bench.random); }) TypeParam::stall(dut, bench.random);
       if (!dut.rd_valid_i) {
         dut.rd_valid_i = reader(bench.random);
         dut.rd_addr_i = static_cast<std::uint8_t>(bench.random.below(kLines));

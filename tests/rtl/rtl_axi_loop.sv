@@ -19,6 +19,7 @@ module rtl_axi_loop #(
   input  logic [63:0]      wr_strb_i,
   output logic             wr_done_o,
   output logic             wr_err_o,
+  input  logic             stall_data_i,  // No data of writes passes in this clock.
   input  logic             inject_err_i
 );
 
@@ -66,7 +67,7 @@ module rtl_axi_loop #(
     .m_axi_wstrb_o  (wstrb),
     .m_axi_wlast_o  (wlast),
     .m_axi_wvalid_o (wvalid),
-    .m_axi_wready_i (wready),
+    .m_axi_wready_i (wready && !stall_data_i),
     .m_axi_bresp_i  (bresp),
     .m_axi_bvalid_i (bvalid),
     .m_axi_bready_o (bready),
@@ -105,7 +106,7 @@ module rtl_axi_loop #(
     .s_axi_wdata_i   (wdata),
     .s_axi_wstrb_i   (wstrb),
     .s_axi_wlast_i   (wlast),
-    .s_axi_wvalid_i  (wvalid),
+    .s_axi_wvalid_i  (wvalid && !stall_data_i),
     .s_axi_wready_o  (wready),
     .s_axi_bid_o     (bid),
     .s_axi_bresp_o   (bresp),

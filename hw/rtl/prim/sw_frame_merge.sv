@@ -71,4 +71,7 @@ module sw_frame_merge #(
     .rdata_o ({m_tlast_o, m_tkeep_o, m_tdata_o})
   );
 
+  `SW_ASSERT(FramesAreNotMixed, !inside_q || sel == last_q)
+  `SW_ASSERT(OneInputIsTaken, !(s0_tready_o && s1_tready_o))
+
 endmodule
