@@ -115,9 +115,9 @@ class Shortest(unittest.TestCase):
     def test_idle_slots(self):
         slots = {row["metric"]: row["value"] for row in self.check("slots-60000", "idle") if row["case"] == "slots-60000"}
         self.assertEqual(slots["idle slots of each node"], 50)
-        # One for each slot, and some that come and go with a session.
+        # One for each slot, duplicates of the two that the keeper has where there is room, and some of sessions.
         self.assertGreaterEqual(slots["descriptors per slot, slotwired"], 1)
-        self.assertLess(slots["descriptors per slot, slotwired"], 3)
+        self.assertLess(slots["descriptors per slot, slotwired"], 6)
 
     def test_iperf3(self):
         self.check("tunnel-iperf3")
