@@ -467,6 +467,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"MemoryPerSession", "memory.slot_memory = \"16MiB\"\nlimits.memory_per_session = \"32MiB\"",
                 "memory.slot_memory = 16MiB"},
         Refused{"RetransmitOverMax", "protocol.retransmit = \"2s\"", "longer than protocol.retransmit_max = 1s"},
+        Refused{"WebSocketRetryOverMax", "http.websocket_retry_max = \"1s\"",
+                "longer than http.websocket_retry_max = 1s"},
         Refused{"AckDelay", "protocol.ack_delay = \"10ms\"", "not shorter than protocol.retransmit"},
         Refused{"Sweep", "protocol.sweep = \"11ms\"", "longer than protocol.retransmit"},
         Refused{"PartOfTls", "tls.certificate = \"/c\"\ntls.key = \"/k\"", "key 'tls.ca': is missing"},

@@ -49,6 +49,24 @@ TEST(PeerAccounts, OnePeerGetsMostOfANodeAndOthersFindSome) {
   EXPECT_GT(a.take_opens("bb"), 100U);
 }
 
+TEST(PeerAccounts, MemoryInLargePiecesStaysWithinTheShare) {
+  Accounts a("slots = 1000\nreserve = 5\n[memory]\nslot_memory = \"16MiB\"\n");
+  constexpr std::uint64_t kPiece = std::uint64_t{4} << 20U;  // both rings of a connection with the largest ones
+  constexpr uid_t kServer = 1000;
+  std::uint64_t taken = 0;
+  while (!a.peers.forbids("aa", PeerResource::memory, kPiece)) {
+    ASSERT_FALSE(a.users.forbids(kServer, Resource::memory, kPiece));
+    a.peers.take("aa", PeerResource::memory, kPiece);
+    a.users.take(kServer, Resource::memory, kPiece);
+    taken += kPiece;
+  }
+  EXPECT_EQ(taken, 2 * kPiece) << "a third piece would be four fifths of what is not kept for root";
+  constexpr std::uint64_t kSmall = std::uint64_t{128} << 10U;
+  EXPECT_FALSE(a.peers.forbids("bb", PeerResource::memory, kSmall));
+  EXPECT_FALSE(a.users.forbids(kServer, Resource::memory, kSmall))
+      << "the user that serves has a share for other peers";
+}
+
 TEST(PeerAccounts, OnePeerDoesNotUseUpTheShareOfTheUserThatServesIt) {
   Accounts a("slots = 1000\n");
   constexpr uid_t kServer = 1000;

@@ -110,6 +110,8 @@ class Checker {
     };
     longer("protocol.retransmit", p.retransmit, "protocol.retransmit_max", p.retransmit_max);
     longer("protocol.sweep", p.sweep, "protocol.retransmit", p.retransmit);
+    longer("http.websocket_retry", config_.http.websocket_retry, "http.websocket_retry_max",
+           config_.http.websocket_retry_max);
     if (p.ack_delay >= p.retransmit) {
       problem("protocol.ack_delay", "is " + format_duration(p.ack_delay) +
                                         ", not shorter than protocol.retransmit = " + format_duration(p.retransmit) +

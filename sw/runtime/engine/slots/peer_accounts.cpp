@@ -62,7 +62,9 @@ std::optional<control::Refusal> PeerAccounts::forbids(std::string_view peer, Pee
   }
   const std::uint64_t open_to_peers = rule.table - reserve_of(rule.table, config_.limits.reserve);
   const std::uint64_t free = rule.used < open_to_peers ? open_to_peers - rule.used : 0;
-  if (amount > free || held + amount > free * config_.limits.peer_share) {
+  // Memory comes in pieces that can be a large part of the whole: the share is of what is free when it is taken.
+  const std::uint64_t left = rule.bytes && amount <= free ? free - amount : free;
+  if (amount > free || held + amount > left * config_.limits.peer_share) {
     return refusal(rule.text(held) + " " + std::string(rule.what) + here + " in use, and only " + rule.text(free) +
                    " are free: it may have limits.peer_share = " + std::to_string(config_.limits.peer_share) +
                    " times as many; close connections, or raise " + std::string(rule.table_key) +
