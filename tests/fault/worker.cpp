@@ -130,7 +130,13 @@ template <typename Take, typename Gone>
 int serve(sw_context* context, const char* name, Take&& take, Gone&& gone) {
   constexpr int kMessagesInTurn = 64;
   sw_service* service = nullptr;
-  if (sw_serve(context, name, nullptr, &service) != SW_OK) {
+  int status = sw_serve(context, name, nullptr, &service);
+  while (status == SW_ENGINE_GONE && report->stop.load() == 0) {  // killed just now: the next one may be asked again
+    slotwire::fault::pause_ms();
+    sw_context_process(context);
+    status = sw_serve(context, name, nullptr, &service);
+  }
+  if (status != SW_OK) {
     problem(std::string("cannot serve: ") + sw_last_error());
     return 1;
   }
