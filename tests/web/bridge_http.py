@@ -384,6 +384,8 @@ class Managed(BridgeTest):
     def test_one_process_that_ends_is_waited_for(self):
         self.start_managed(1)
         self.assertEqual(self.client().get("/exit")[0], 502)
+        # Its sockets close a moment before it has ended.
+        self.bridge.wait_for(r"process 0 \(pid \d+\) (ended|was ended)")
         self.assertEqual(self.client().get("/bytes/3")[0], 200)
 
     def test_starting_all_processes_anew_under_load_fails_no_request(self):
