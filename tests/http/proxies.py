@@ -113,7 +113,10 @@ class Proxy:
         self._end(signal.SIGKILL)
 
     def restart(self):
-        self.kill()
+        if self.name == "varnish":
+            self.stop()  # killed, it leaves its child and its shared memory to the next one, which then answers nobody now and then
+        else:
+            self.kill()
         # Names in use by the one that was killed.
         for name in ("pid", "p"):
             path = os.path.join(self.directory, name)
