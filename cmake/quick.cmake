@@ -85,6 +85,8 @@ function(slotwire_quick_base kind)
   if(kind STREQUAL "test")
     target_link_libraries(slotwire_quick_test PRIVATE GTest::gtest)
     target_precompile_headers(slotwire_quick_test PRIVATE <gtest/gtest.h>)
+    # As the tests that use it: GCC takes no precompiled header that was compiled without optimization (Debug) for them.
+    target_compile_options(slotwire_quick_test PRIVATE -O1)
   endif()
 endfunction()
 
