@@ -11,6 +11,7 @@
 #include "driver/bus/bar_window.hpp"
 #include "driver/bus/window_check.hpp"
 #include "driver/bus/window_host.hpp"
+#include "runtime/control/program_end.hpp"
 
 namespace {
 
@@ -32,7 +33,12 @@ int serve(int argc, char** argv) {
   app.add_option("--bar", bar, "file of the BAR instead")->excludes(at);
   app.add_option("--offset", offset, "of the window in the BAR, bytes")->capture_default_str();
   app.add_option("--bus", bus, "unix socket for slotwired (card.socket)")->required();
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    using namespace slotwire::control;
+    return end_of_output(app.exit(error) == 0 ? kEndDone : kEndUsage, "slotwire-opennic-host");
+  }
   if (device.empty() && bar.empty()) throw std::runtime_error("which card? Give --device, as lspci -D shows it");
   if (bar.empty()) bar = "/sys/bus/pci/devices/" + device + "/resource2";
   std::signal(SIGINT, stop);

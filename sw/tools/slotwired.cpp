@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/slot/open_files.hpp"
+#include "runtime/control/program_end.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/engine.hpp"
 #include "runtime/engine/services/directory.hpp"
@@ -15,9 +16,9 @@
 
 namespace {
 
-/// Exit statuses, as systemd's and sysexits' readers know them.
+/// Exit status of a configuration that cannot be used, as systemd's and sysexits' readers know it.
 constexpr int kExitConfig = 78;
-constexpr int kExitFailed = 1;
+constexpr const char* kProgram = "slotwired";
 
 }  // namespace
 
@@ -33,11 +34,16 @@ int main(int argc, char** argv) {
   app.add_flag("--check", check, "check the configuration and exit: 0 if it is good, 78 if not");
   app.add_flag("--print-config-reference", reference, "print what every key means, in Markdown, and exit");
   app.set_version_flag("--version", "slotwired " SLOTWIRE_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  using slotwire::control::end_of_output, slotwire::control::kEndDone, slotwire::control::kEndFailed;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return end_of_output(app.exit(error) == 0 ? kEndDone : slotwire::control::kEndUsage, kProgram);
+  }
   try {
     if (reference) {
       std::fputs(slotwire::engine::config_reference().c_str(), stdout);
-      return 0;
+      return end_of_output(kEndDone, kProgram);
     }
     using slotwire::engine::FileCheck;
     slotwire::engine::Config config =
@@ -47,7 +53,7 @@ int main(int argc, char** argv) {
       slotwire::engine::Policy(config, ::getuid());
       slotwire::engine::StaticDirectory(config.services, config.directory);
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
-      return 0;
+      return end_of_output(kEndDone, kProgram);
     }
     slotwire::engine::Engine engine(std::move(config));
     return engine.run();
@@ -56,6 +62,6 @@ int main(int argc, char** argv) {
     return kExitConfig;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "slotwired: %s\n", error.what());
-    return kExitFailed;
+    return kEndFailed;
   }
 }

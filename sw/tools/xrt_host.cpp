@@ -14,6 +14,7 @@
 #include "driver/bus/window_host.hpp"
 #include "driver/bus/xrt/watchdog.hpp"
 #include "driver/bus/xrt/xrt_window.hpp"
+#include "runtime/control/program_end.hpp"
 
 namespace {
 
@@ -74,7 +75,12 @@ int serve(int argc, char** argv) {
   app.add_option("--answer-timeout", limit_ms, "longest that the device may take for an access, milliseconds")
       ->check(CLI::Range(10, 60'000))
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    using namespace slotwire::control;
+    return end_of_output(app.exit(error) == 0 ? kEndDone : kEndUsage, "slotwire-xrt-host");
+  }
   if (options.network == "none") options.network.clear();
   std::signal(SIGINT, stop);
   std::signal(SIGTERM, stop);

@@ -46,6 +46,11 @@ class Engine(NodeTest):
         after = self.reload(config + "[[service]\n")
         self.left.engine.wait_for("configuration not reloaded, the old one stays", after)
         self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
+        # The file of another node: its rules and limits are not this node's.
+        other = config.replace('name = "left"', 'name = "other"') + '[[service]]\nname = "moved"\nnodes = ["nowhere"]\n'
+        after = self.reload(other)
+        self.left.engine.wait_for("configuration not reloaded, the old one stays: .* is now that of node 'other', and this is node 'left'", after)
+        self.assertEqual(run(["call", "moved", "x"], self.left).stdout, "x")
 
 
 class SlowKeeper(NodeTest):
@@ -61,6 +66,9 @@ class SlowKeeper(NodeTest):
             call = self.start(["call", "echo", "late"], self.left)
             node.engine.wait_for("slotwire-keeper.* does not answer", after)
             self.assertEqual(node.status()["node"], node.name)
+            while node.status()["keeper"]["state"] != "silent":
+                pass  # the test has a time limit
+            self.assertRegex(run(["status"], node).stdout, "SILENT: .*pid [0-9]+\\) does not answer")
             self.assertIsNone(call.process.poll(), call.output())
         finally:
             for pid in stopped:
@@ -114,6 +122,29 @@ class GoneKeeper(NodeTest):
         self.left.stop()
         self.left.start()
         self.assertEqual(run(["call", "echo", "x"], self.left).stdout, "x")
+
+
+class KilledTogether(NodeTest):
+    extra_config = {"left": "[limits]\nkeeper_starts = 0\n", "right": ""}
+
+    def test_the_next_start_says_what_is_lost(self):
+        warning = "the keeper of an earlier slotwired was killed"
+        self.assertNotIn(warning, self.left.engine.output())
+        for pid in keepers(self.left):
+            os.kill(pid, signal.SIGKILL)
+        self.left.engine.wait_for("the keeper .* has ended")
+        self.left.kill()
+        self.left.start()
+        self.left.engine.wait_for(warning)
+        # In good order nothing is left behind, and nothing is said.
+        for order in (False, True):
+            if order:
+                for pid in keepers(self.left):
+                    os.kill(pid, signal.SIGKILL)
+                self.left.engine.wait_for("the keeper .* has ended")
+            self.left.stop()
+            self.left.start()
+            self.assertNotIn(warning, self.left.engine.output())
 
 
 class KilledKeeper(NodeTest):

@@ -19,6 +19,21 @@ class Full(NodeTest):
         self.assertEqual(len(re.findall("No space left", result.stderr)), 1, result.stderr)
         return result.stderr
 
+    def test_every_other_program_does_too(self):
+        directory = os.path.dirname(SLOTWIRE)
+        slotwired = [["--help"], ["--version"], ["--print-config-reference"], ["--check", "-c", self.left.config]]
+        hosts = [["--help"], ["--version"]]
+        for program, asked in (("slotwired", slotwired), ("slotwire-page", hosts), ("slotwire-opennic-host", hosts)):
+            for arguments in asked:
+                with self.subTest(program=program, arguments=arguments), open("/dev/full", "wb", buffering=0) as full:
+                    result = subprocess.run([os.path.join(directory, program), *arguments], stdin=subprocess.DEVNULL, stdout=full,
+                                            stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+                    self.assertEqual(result.returncode, 1, result.stderr)
+                    self.assertEqual(result.stderr, f"{program}: the output cannot be written: No space left on device\n")
+            result = subprocess.run([os.path.join(directory, program), "--colour"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+            self.assertEqual(result.returncode, 2, result.stderr)
+
     def serving_into_full(self, *arguments):
         env = {"SLOTWIRE_SOCKET": self.left.socket}
         with open("/dev/full", "wb", buffering=0) as full:

@@ -95,7 +95,7 @@ pending_opens_per_user = 8
 tool_connections = 103
 tool_connections_per_user = 100
 requests_per_user = 105
-user_share = 2
+user_share = 5
 reserve = 6
 slots_per_peer = 110
 memory_per_peer = "111MiB"
@@ -186,7 +186,7 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.tool_connections, 103U);
   EXPECT_EQ(c.limits.tool_connections_per_user, 100U);
   EXPECT_EQ(c.limits.requests_per_user, 105U);
-  EXPECT_EQ(c.limits.user_share, 2U);
+  EXPECT_EQ(c.limits.user_share, 5U);
   EXPECT_EQ(c.limits.reserve, 6U);
   EXPECT_EQ(c.limits.slots_per_peer, 110U);
   EXPECT_EQ(c.limits.memory_per_peer, 111ULL << 20);
@@ -783,10 +783,32 @@ TEST(EngineConfigReference, EveryExampleIsAValueThatItsKeyTakes) {
   }
 }
 
+TEST(EngineConfig, AMistypedNameIsAnsweredWithTheOneThatWasMeant) {
+  const auto said = [](const std::string& text) { return problems("[node]\nname = \"web\"\n" + text).front(); };
+  EXPECT_NE(said("[limits]\nslots_per_usr = 3\n").find("did you mean 'slots_per_user'?"), std::string::npos);
+  EXPECT_NE(said("[limits]\nSlots-Per-User = 3\n").find("did you mean 'slots_per_user'?"), std::string::npos);
+  EXPECT_NE(said("[limist]\n").find("did you mean 'limits'?"), std::string::npos);
+  EXPECT_NE(said("[[links]]\n").find("did you mean 'link'?"), std::string::npos);
+  EXPECT_EQ(said("[limits]\nbananas = 3\n").find("did you mean"), std::string::npos);
+  EXPECT_EQ(said("[limits]\n" + std::string(4000, 's') + " = 3\n").find("did you mean"), std::string::npos);
+}
+
+TEST(EngineConfig, APeersShareIsNotAboveAUsers) {
+  const std::string node = "[node]\nname = \"web\"\n[limits]\n";
+  EXPECT_NE(problems(node + "peer_share = 4\n").front().find("'limits.user_share'"), std::string::npos);
+  EXPECT_EQ(parse_config(node + "user_share = 1\n", "test").limits.peer_share, 1U);
+  EXPECT_EQ(parse_config(node, "test").limits.peer_share, 2U);
+}
+
 TEST(EngineConfigValues, SizesAndDurationsComeBackAsWritten) {
   for (const char* text : {"0B", "1B", "63B", "4KiB", "3MiB", "7GiB", "2TiB"}) {
     ASSERT_TRUE(parse_size(text)) << text;
     EXPECT_EQ(format_size(*parse_size(text)), text);
+  }
+  EXPECT_EQ(describe_size(3355443), "3.1MiB (3355443 bytes)");
+  EXPECT_EQ(describe_size(1025), "1.0KiB (1025 bytes)");
+  for (const std::uint64_t whole : {0ULL, 1ULL, 1023ULL, 1024ULL, 65536ULL, 3072ULL * 1024 + 1024}) {
+    EXPECT_EQ(describe_size(whole), format_size(whole));
   }
   for (const char* text : {"0us", "1us", "15ms", "7s", "5min", "24h"}) {
     ASSERT_TRUE(parse_duration(text)) << text;

@@ -137,6 +137,16 @@ class Peers : public testing::Test {
     peers.use(rooms.slots, opens);
     peers.start();
   }
+  /// Time as the engine sees it: with a tick four times a second, and one at the end.
+  void pass(std::uint64_t us) {
+    constexpr std::uint64_t kTick = 250'000;
+    for (; us > kTick; us -= kTick) {
+      rooms.timeline.advance(kTick);
+      peers.tick();
+    }
+    rooms.timeline.advance(us);
+    peers.tick();
+  }
   static control::PeerHello hello(const std::string& node) {
     control::PeerHello message;
     message.node = node;
@@ -288,10 +298,7 @@ TEST_F(Peers, NamesOfDataAddressesAreLookedUpAtEachHello) {
 TEST_F(Peers, ConnectionsOfALinkThatStaysDownEndAndTheirSlotsComeBack) {
   const std::uint16_t link = peers.find("aa")->link.index;
   Session& session = rooms.attach(100);
-  const auto wait = [&](std::uint64_t us) {
-    rooms.timeline.advance(us);
-    peers.tick();
-  };
+  const auto wait = [&](std::uint64_t us) { pass(us); };
   rooms.config.limits.link_down = std::chrono::seconds(2);
   constexpr std::uint64_t patience = 2'000'000;  // shorter than the silence that ends a control connection
   auto wire = connect();
@@ -344,8 +351,7 @@ TEST_F(Peers, ConnectionsOfALinkThatNeverCameUpSinceTheStartEndToo) {
   Session& session = rooms.attach(100);
   const std::uint16_t slot = rooms.open_for("aa", session);  // as an earlier life left it
   const auto patience = static_cast<std::uint64_t>(rooms.config.limits.link_down.count());
-  rooms.timeline.advance(patience);
-  peers.tick();
+  pass(patience);
   EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::open);
   rooms.timeline.advance(1);
   rooms.config.limits.link_down = {};
@@ -354,6 +360,30 @@ TEST_F(Peers, ConnectionsOfALinkThatNeverCameUpSinceTheStartEndToo) {
   rooms.config.limits.link_down = std::chrono::microseconds(patience);
   peers.tick();
   EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::peer_gone);
+}
+
+TEST_F(Peers, TimeInWhichThisNodeStoodStillIsNoSilenceAndNoTimeDown) {
+  rooms.config.limits.link_down = std::chrono::seconds(2);
+  const std::uint16_t link = peers.find("aa")->link.index;
+  Session& session = rooms.attach(100);
+  const auto wire = connect();
+  peers.carrier_changed(link, true, "");
+  const std::uint16_t slot = rooms.open_for("aa", session);
+  pass(1'000'000);
+  constexpr std::uint64_t stopped = 60'000'000;
+  rooms.timeline.advance(stopped);
+  peers.tick();
+  EXPECT_TRUE(wire->there) << "what it said meanwhile was not read yet";
+  peers.carrier_changed(link, false, "its frames do not come");
+  pass(1'000'000);
+  wire->say(control::Ping{});
+  rooms.timeline.advance(stopped);
+  peers.tick();
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::open) << "down for one second that was seen";
+  pass(1'500'000);
+  EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::peer_gone);
+  pass(3'500'000);
+  EXPECT_FALSE(wire->there) << "silent while this node looked";
 }
 
 TEST_F(Peers, OneWhoseCertificateDoesNotHoldAnyMoreIsShutOut) {

@@ -63,6 +63,12 @@ Engine::Engine(Config config)
 void Engine::open(const NodeSize& size) {
   const std::string shortage = descriptor_shortage(size, slot::raise_open_files_limit());
   if (!shortage.empty()) log_->warn("{}", shortage);
+  if (keeper_->found_killed()) {
+    log_->warn(
+        "the keeper of an earlier slotwired was killed, and nobody took up what it kept: sessions and connections of "
+        "that "
+        "time are lost, and programs connect again");
+  }
   catch_signals();  // after the keeper was started, which has signals of its own
   directory_ = std::make_unique<StaticDirectory>(config_.services, config_.directory);
   sandbox::gain_nothing();
@@ -150,6 +156,11 @@ void Engine::reload() {
   log_.note(log_file_.reopen());
   try {
     const Config read = load_config(config_.source);
+    // Its rules and limits are not meant for this node, whatever else would wait for a restart.
+    if (read.node.name != config_.node.name) {
+      throw std::runtime_error(config_.source + " is now that of node '" + read.node.name + "', and this is node '" +
+                               config_.node.name + "'; put the file back, or restart slotwired to be the other node");
+    }
     // All of it or nothing: rules of a file whose services are refused were not meant for the services that stay.
     Policy rules = node_->rules_of(read);
     if (const Result<void> replaced = directory_->replace(read.services, read.directory); !replaced)

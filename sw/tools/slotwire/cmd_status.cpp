@@ -210,7 +210,9 @@ void print_keeper(const Json& status) {
   if (!keeper.contains("state")) return;
   const std::string state = text_of(keeper, "state");
   std::string said = "all that a crash of slotwired would lose is kept";
-  if (state != "keeps") {
+  if (state == "silent") {
+    said = paint(Colour::bad, "SILENT: ") + text_of(keeper, "text") + "; what it keeps stays kept";
+  } else if (state != "keeps") {
     said = paint(Colour::bad, "NOT KEPT (" + state + "): ") + text_of(keeper, "text");
     if (state == "hands over") said += text_of(keeper, "waiting") + " sessions and slots are still to be handed over";
   }

@@ -11,6 +11,7 @@
 
 #include "core/slot/open_files.hpp"
 #include "runtime/control/printable.hpp"
+#include "runtime/control/program_end.hpp"
 #include "runtime/sandbox/sandbox.hpp"
 #include "web/page/site.hpp"
 
@@ -140,7 +141,7 @@ Example: slotwire-page --socket /run/slotwire/left.sock --token-file /etc/slotwi
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return control::end_of_output(app.exit(error) == 0 ? control::kEndDone : control::kEndUsage, "slotwire-page");
   }
   try {
     return run(options);

@@ -12,6 +12,7 @@
 #include "runtime/engine/config/config_check.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
+#include "runtime/engine/config/suggestion.hpp"
 #include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
@@ -222,7 +223,8 @@ class Parser {
       const auto* const section = find_section(name.str());
       if (section == nullptr || (services_only && section->name != "service")) {
         problems_.add(position_of(name.source()), printable(name.str()),
-                      std::string("is unknown; expected is ") + (services_only ? "[[service]]" : section_names()));
+                      "is unknown; " + meant(name.str(), services_only ? services_alone() : section_list()) +
+                          "expected is " + (services_only ? "[[service]]" : section_names()));
       } else if (section->repeated) {
         repeated(*section, node);
       } else {
@@ -255,6 +257,27 @@ class Parser {
       if (section.name == name) return &section;
     }
     return nullptr;
+  }
+
+  static std::string meant(std::string_view word, const std::vector<std::string_view>& known) {
+    const std::string_view near = suggestion(word, known);
+    return near.empty() ? "" : "did you mean '" + std::string(near) + "'? ";
+  }
+
+  static std::vector<std::string_view> services_alone() { return {"service"}; }
+
+  static std::vector<std::string_view> section_list() {
+    std::vector<std::string_view> names;
+    for (const auto& section : config_sections()) names.push_back(section.name);
+    return names;
+  }
+
+  static std::vector<std::string_view> key_list(const Section& section) {
+    std::vector<std::string_view> names;
+    for (const Key& key : config_keys()) {
+      if (key.section == section.name) names.push_back(key.name);
+    }
+    return names;
   }
 
   static std::string section_names() {
@@ -303,7 +326,9 @@ class Parser {
       const std::string full = prefix + printable(name.str());
       const Key* const key = find_key(section.name, name.str());
       if (key == nullptr) {
-        problems_.add(position_of(name.source()), full, "is unknown; expected is one of " + key_names(section));
+        problems_.add(
+            position_of(name.source()), full,
+            "is unknown; " + meant(name.str(), key_list(section)) + "expected is one of " + key_names(section));
         continue;
       }
       const Position at = position_of(node.source());
@@ -328,10 +353,9 @@ class Parser {
 
   static std::string key_names(const Section& section) {
     std::string out;
-    for (const Key& key : config_keys()) {
-      if (key.section != section.name) continue;
+    for (const std::string_view name : key_list(section)) {
       if (!out.empty()) out += ", ";
-      out += key.name;
+      out += name;
     }
     return out;
   }

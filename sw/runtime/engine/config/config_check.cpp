@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint32_t kDefaultSlotsPerSession = 1024;
 constexpr std::uint64_t kDefaultMemoryPerSession = 128ULL << 20;
 constexpr std::uint32_t kDefaultServicesPerSession = 64;
+constexpr std::uint32_t kDefaultPeerShare = 2;
 constexpr std::uint64_t kRingsPerSlot = 2;
 constexpr std::uint32_t kDefaultToolConnectionsPerUser = 64;
 constexpr std::uint64_t kDefaultUnread = 256ULL << 10;
@@ -89,6 +90,7 @@ class Checker {
     not_over("limits.pending_opens_per_user", l.pending_opens_per_user, "limits.pending_opens", l.pending_opens,
              number);
     not_over("limits.slots_per_peer", l.slots_per_peer, "limits.slots", l.slots, number);
+    not_over("limits.peer_share", l.peer_share, "limits.user_share", l.user_share, number);
     not_over("limits.memory_per_peer", l.memory_per_peer, "memory.slot_memory", m.slot_memory, format_size);
     not_over("limits.pending_opens_per_peer", l.pending_opens_per_peer, "limits.pending_opens", l.pending_opens,
              number);
@@ -265,6 +267,7 @@ void complete(Config& config, const Positions& positions) {
   }
   complete_users(limits, config.memory, absent);
   if (absent("limits.slots_per_peer")) limits.slots_per_peer = limits.slots;
+  if (absent("limits.peer_share")) limits.peer_share = std::min(kDefaultPeerShare, limits.user_share);
   if (absent("limits.memory_per_peer")) limits.memory_per_peer = config.memory.slot_memory;
   if (absent("limits.pending_opens_per_peer")) limits.pending_opens_per_peer = limits.pending_opens;
   for (std::size_t i = 0; i < config.links.size(); ++i) {

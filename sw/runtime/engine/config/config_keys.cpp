@@ -175,9 +175,9 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "opens_per_peer", Kind::count, false, "2000", 1, 1'000'000, "", "",
      "Connections that one peer may ask for in a second, and as many at once after a pause. What is more is refused as `busy`.",
      [](Config& c) -> auto& { return c.limits.opens_per_peer; }},
-    {"limits", "peer_share", Kind::count, false, "2", 1, 1000, "", "",
+    {"limits", "peer_share", Kind::count, false, "", 1, 1000, "", "2, or `user_share` if smaller",
      "A peer may take one more slot, byte of slot memory or pending open while it has at most so many times what is free: with 2 one "
-     "peer gets two thirds of what is not reserved, two get two fifths each. Keep it below `user_share`, so that one peer alone "
+     "peer gets two thirds of what is not reserved, two get two fifths each. At most `user_share`, so that one peer alone "
      "cannot use up the share of the user that serves it.",
      [](Config& c) -> auto& { return c.limits.peer_share; }},
     {"limits", "link_down", Kind::duration, false, "\"10min\"", 0_us, 86400_s, "", "",

@@ -71,6 +71,17 @@ std::string format_size(std::uint64_t bytes) {
   return format_with_unit(bytes, kSizeUnits);
 }
 
+std::string describe_size(std::uint64_t bytes) {
+  const auto unit =
+      std::find_if(kSizeUnits.begin(), kSizeUnits.end(), [&](const Unit& u) { return bytes >= u.factor; });
+  if (unit == kSizeUnits.end() || unit->factor == 1 || bytes % kSizeUnits[kSizeUnits.size() - 2].factor == 0) {
+    return format_size(bytes);
+  }
+  const std::uint64_t tenths = bytes % unit->factor * 10 / unit->factor;
+  return std::to_string(bytes / unit->factor) + "." + std::to_string(tenths) + std::string(unit->name) + " (" +
+         std::to_string(bytes) + " bytes)";
+}
+
 std::optional<std::chrono::microseconds> parse_duration(std::string_view text) {
   const auto us = parse_with_unit(text, kDurationUnits);
   if (!us || *us > kMaxDuration) return std::nullopt;

@@ -26,6 +26,9 @@ struct HostPort {
 std::optional<std::uint64_t> parse_size(std::string_view text);
 /// 65536 -> "64KiB": the largest unit that leaves a whole number.
 std::string format_size(std::uint64_t bytes);
+/// For people: 65536 -> "64KiB", and 3355443 -> "3.2MiB (3355443 bytes)", rounded down, where no unit above the byte
+/// leaves a whole number.
+std::string describe_size(std::uint64_t bytes);
 
 /// "10ms" -> 10000 us. Units us, ms, s, min, h; whole numbers only. Nothing when it is not a duration or is over 24
 /// hours.

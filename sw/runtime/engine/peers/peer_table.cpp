@@ -21,6 +21,8 @@ constexpr std::uint64_t kSilenceUs = 3'000'000;
 /// keep the others waiting.
 constexpr int kMessagesAtOnce = 16;
 constexpr std::uint64_t kTurnUs = 100;
+/// Ticks that are further apart say that this slotwired stood still.
+constexpr std::uint64_t kStandstillUs = 1'000'000;
 /// Until a name that could not be looked up is looked up again.
 constexpr std::uint64_t kLookUpAgainUs = 1'000'000;
 /// Pairs in one sync message: about 20 bytes each.
@@ -223,8 +225,21 @@ void PeerTable::look_at_absence(Peer& peer) {
                      why + ": its " + std::to_string(ended) + " connections end, and their slots are given back");
 }
 
+/// Time in which this slotwired stood still (stopped, or without a processor) is nobody's silence: nothing was read.
+void PeerTable::pass_over_standstill(std::uint64_t now) {
+  const std::uint64_t since = ticked_us_ == 0 ? 0 : now - ticked_us_;
+  ticked_us_ = now;
+  if (since <= kStandstillUs) return;
+  for (const auto& peer : peers_) {
+    if (!peer) continue;
+    peer->heard_us = std::min(now, peer->heard_us + since);
+    peer->usable_us = std::min(now, peer->usable_us + since);
+  }
+}
+
 void PeerTable::tick() {
   const std::uint64_t now = parts_.loop.now_us();
+  pass_over_standstill(now);
   for (const auto& peer : peers_) {
     if (!peer) continue;
     look_at_complaint(*peer);

@@ -99,6 +99,7 @@ class PeerTable final : public CloseTeller {
   /// The carrier of a link came up or went down.
   void carrier_changed(std::uint16_t link, bool up, std::string_view reason);
   /// Microseconds that the link has been down; 0: it is usable.
+  void pass_over_standstill(std::uint64_t now);
   std::uint64_t down_us(const Peer& peer) const { return peer.usable() ? 0 : parts_.loop.now_us() - peer.usable_us; }
   const ControlNetwork& network() const { return parts_.network; }
   /// Drops the connections of the link; they come back by themselves.
@@ -153,6 +154,7 @@ class PeerTable final : public CloseTeller {
 
   PeerParts parts_;
   std::vector<std::unique_ptr<Peer>> peers_;  ///< by link number; holes are null
+  std::uint64_t ticked_us_ = 0;
   SlotTable* slots_ = nullptr;
   OpenHandler* opens_ = nullptr;
   bool stopping_ = false;

@@ -51,7 +51,8 @@ inline constexpr std::uint64_t kStoreSlowUs = 500'000;
 /// How well the descriptors are kept, for the status.
 struct StoreReport {
   /// `keeps`: all is kept; `gone`: a process of the keeper has ended and is to be started anew; `starts`: it is being
-  /// started; `hands over`: the new one gets what the old one had; `incomplete`: something was lost with it.
+  /// started; `silent`: a process of it does not answer, what it keeps stays kept; `hands over`: the new one gets what
+  /// the old one had; `incomplete`: something was lost with it.
   std::string_view state = "keeps";
   std::vector<pid_t> processes;  ///< of the keeper, that are running
   std::uint64_t starts = 0;      ///< times that one was started anew

@@ -207,6 +207,7 @@ Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& n
     std::error_code ignored;
     if (number >= wanted && !std::filesystem::exists(drawer_path(run_dir, node, number), ignored)) continue;
     keeper.drawers_.push_back(open_drawer(dir, run_dir, node, number, options));
+    keeper.found_killed_ = keeper.found_killed_ || keeper.drawers_.back().replaces_killed;
     keeper.list(static_cast<std::uint8_t>(keeper.drawers_.size() - 1));
   }
   std::sort(keeper.kept_.begin(), keeper.kept_.end());
@@ -219,9 +220,13 @@ Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::p
   const auto socket_path = drawer_path(run_dir, node, number);
   // The lock's file belongs to the first process, which removes it when it ends.
   const auto lock_path = number == 0 ? keeper_lock_path(run_dir, node) : std::filesystem::path();
+  bool left_behind = false;
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     auto socket = connect_to(socket_path, options.timeout);
     if (!socket) {
+      // One that ends in good order removes its socket.
+      std::error_code none;
+      left_behind = left_behind || (attempt == 0 && std::filesystem::exists(socket_path, none));
       await(start(dir, socket_path, lock_path, options));
       socket = connect_to(socket_path, options.timeout);
       if (!socket) continue;
@@ -245,6 +250,7 @@ Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::p
     Drawer drawer;
     drawer.socket = std::move(*socket);
     drawer.pid = greeting.pid;
+    drawer.replaces_killed = left_behind;
     return drawer;
   }
   throw std::runtime_error("no keeper stays alive at " + socket_path.string() +
@@ -523,11 +529,15 @@ StoreReport Keeper::report() const {
   report.starts = starts_;
   report.kept = where_.size() - lost_;
   report.lost = lost_;
-  bool gone_any = false, starting = false;
+  bool gone_any = false, starting = false, silent = false;
   for (const Drawer& drawer : drawers_) {
     report.waiting += drawer.to_hand.size();
     if (drawer.socket && !drawer.greets) {
       report.processes.push_back(drawer.pid);
+      if (drawer.asked && loop_ != nullptr && loop_->now_us() - drawer.asked->asked_us > kStoreSlowUs) {
+        silent = true;
+        report.text = late(drawer).text;
+      }
       continue;
     }
     starting = starting || drawer.greets;
@@ -537,6 +547,7 @@ StoreReport Keeper::report() const {
   report.kept -= report.waiting;
   report.state = starting              ? "starts"
                  : gone_any            ? "gone"
+                 : silent              ? "silent"
                  : report.waiting != 0 ? "hands over"
                  : lost_ != 0          ? "incomplete"
                                        : "keeps";
@@ -593,7 +604,7 @@ Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::
       return answer;
     case Received::nothing:
       if (loop_ != nullptr) {
-        drawer.asked = Drawer::Asked{op, tag};
+        drawer.asked = Drawer::Asked{.op = op, .tag = tag, .asked_us = loop_->now_us()};
         return late(drawer);
       }
       // An answer that comes later would be taken for that of the next request.

@@ -85,6 +85,10 @@ class Keeper final : public DescriptorStore {
   bool ready() const override;
   void on_ready(std::function<void()> again) override { on_ready_ = std::move(again); }
 
+  /// A process of the keeper that an earlier slotwired used was killed: its socket was there, and nobody behind it.
+  /// What it kept, and this object does not have, is lost.
+  bool found_killed() const { return found_killed_; }
+
   /// The tags of what a slotwired before this one stored, rising.
   const std::vector<std::uint64_t>& kept() const { return kept_; }
   /// Duplicates of the descriptors under a tag, which the keeper keeps all the same. Takes some microseconds, and as
@@ -121,12 +125,14 @@ class Keeper final : public DescriptorStore {
       std::uint16_t op = 0;
       std::uint64_t tag = 0;
       bool again = false;  ///< it is handed over, and stays whenever the answer comes
+      std::uint64_t asked_us = 0;
     };
     std::optional<Asked> asked{};
     std::deque<std::uint64_t> to_remove{};  ///< tags, when that answer is there
     // After one has ended.
     bool greets = false;                        ///< the process in its place has not said that it is there
     std::set<std::uint64_t> to_hand{};          ///< tags that it is to get
+    bool replaces_killed = false;               ///< it was started over the socket of one that was killed
     bool fresh = false;                         ///< this process started it, and did not find it
     bool handing = false;                       ///< it has not got all of them
     std::uint64_t starts_at_us = 0;             ///< when another one is started; 0: not planned
@@ -178,6 +184,7 @@ class Keeper final : public DescriptorStore {
   std::unordered_map<std::uint64_t, std::vector<slot::Fd>> copies_;
   std::size_t copied_ = 0;  ///< descriptors in copies_
   std::size_t lost_ = 0;    ///< tags
+  bool found_killed_ = false;
   std::uint64_t starts_ = 0;
   std::deque<std::uint64_t> started_us_;  ///< in the last minute
   std::vector<pid_t> to_reap_;

@@ -31,7 +31,7 @@ struct UserAccounts::Rule {
   bool bytes = false;
   bool shared = true;  ///< limits.user_share holds
 
-  std::string text(std::uint64_t amount) const { return bytes ? format_size(amount) : std::to_string(amount); }
+  std::string text(std::uint64_t amount) const { return bytes ? describe_size(amount) : std::to_string(amount); }
 };
 
 UserAccounts::Rule UserAccounts::rule_of(Resource resource) const {

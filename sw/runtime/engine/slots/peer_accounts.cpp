@@ -16,7 +16,7 @@ struct PeerAccounts::Rule {
   std::uint64_t used = 0;  ///< of the table, by everybody
   bool bytes = false;
 
-  std::string text(std::uint64_t amount) const { return bytes ? format_size(amount) : std::to_string(amount); }
+  std::string text(std::uint64_t amount) const { return bytes ? describe_size(amount) : std::to_string(amount); }
 };
 
 PeerAccounts::Rule PeerAccounts::rule_of(PeerResource resource) const {

@@ -24,6 +24,10 @@ unsigned block_order(unsigned ring_order) {
   return *blocks::BuddyAllocator::order_for(ring_bytes(ring_order));
 }
 
+constexpr const char* kGoneThere =
+    "its end of the connection is gone: the process died while the link was down, or its node gave up a link that was "
+    "down for longer than its limits.link_down";
+
 bool has_output(const SlotDescriptor& d) {
   return d.pairing == Pairing::remote || d.pairing == Pairing::strict;
 }
@@ -413,7 +417,7 @@ void SlotTable::keep_only(std::uint16_t link, const std::function<bool(std::uint
   const std::span<const std::uint16_t> now = by_link_.of(link);
   for (const std::uint16_t slot : std::vector<std::uint16_t>(now.begin(), now.end())) {
     if (!is_remote(slot) || descriptor(slot).phase == Phase::peer_gone || !is_paired(slot)) continue;
-    if (!has(slot, parts_.card.row(slot).epoch)) peer_ended(slot, End::died);
+    if (!has(slot, parts_.card.row(slot).epoch)) peer_ended(slot, End::died, kGoneThere);
   }
 }
 
