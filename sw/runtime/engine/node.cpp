@@ -48,7 +48,7 @@ void Node::open_rooms(NodeParts& parts) {
   status_ = std::make_unique<StatusReport>(StatusParts{config_, parts.loop, *admin_, *card_, *sessions_, *slots_,
                                                        *peers_, *services_, transports_, users_, accounts_, parts.store,
                                                        recovery_.recovered(), sleeps_});
-  capture_ = std::make_unique<Capture>(card(), parts.log);
+  capture_ = std::make_unique<Capture>([this](driver::FrameTap* tap) { card().set_tap(tap); }, parts.log);
   requests_ = std::make_unique<ProcessRequests>(
       RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_, *status_, *capture_, loop_link_});
   hub_ = std::make_unique<ProcessHub>(config_, parts.loop, parts.log, *sessions_, *requests_);

@@ -15,13 +15,13 @@ void Capture::start(slot::Fd socket, std::optional<std::uint16_t> link, std::uin
     }
     end("root captures in place of " + who);
   }
-  card_.set_tap(nullptr);  // of a capture that has ended
+  show_(nullptr);  // of a capture that has ended
   tap_ = std::make_unique<CaptureTap>(std::move(socket), link,
                                       snaplen == 0 ? static_cast<std::uint32_t>(kMaxCapturedBytes) : snaplen);
   holder_ = holder;
   taken_ = dropped_ = 0;
   stalled_since_us_.reset();
-  card_.set_tap(tap_.get());
+  show_(tap_.get());
 }
 
 void Capture::tick(std::uint64_t now_us) {
@@ -39,7 +39,7 @@ void Capture::tick(std::uint64_t now_us) {
 void Capture::end(const std::string& why) {
   log_.limited("capture", spdlog::level::info,
                "capture ended: " + why + ", " + std::to_string(tap_->dropped()) + " frames were dropped");
-  card_.set_tap(nullptr);
+  show_(nullptr);
   tap_.reset();
 }
 

@@ -1,9 +1,11 @@
 // The capture of a node: at most one at a time, for whoever may ask for it.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "driver/card.hpp"
 #include "runtime/control/codec.hpp"
@@ -15,8 +17,10 @@ namespace slotwire::engine {
 /// One thread, the card's.
 class Capture {
  public:
-  Capture(driver::Card& card, NodeLog& log) : card_(card), log_(log) {}
-  ~Capture() { card_.set_tap(nullptr); }
+  /// `show` says whom the card shows its frames to from now on; null: nobody (driver::Card::set_tap()).
+  using Show = std::function<void(driver::FrameTap*)>;
+  Capture(Show show, NodeLog& log) : show_(std::move(show)), log_(log) {}
+  ~Capture() { show_(nullptr); }
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
 
@@ -32,10 +36,11 @@ class Capture {
   /// Ends a capture whose reader has ended, or has taken nothing for kPatienceUs while there were frames.
   void tick(std::uint64_t now_us);
 
- private:
-  driver::Card& card_;
-  NodeLog& log_;
   static constexpr std::uint64_t kPatienceUs = 10'000'000;
+
+ private:
+  Show show_;
+  NodeLog& log_;
 
   void end(const std::string& why);
 
