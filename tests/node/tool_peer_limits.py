@@ -81,7 +81,7 @@ class Shares(PeerLimits):
 
 
 class Memory(PeerLimits):
-    limits = '[limits]\nmemory_per_session = "256MiB"\n'
+    limits = '[limits]\nmemory_per_session = "256MiB"\n[memory]\nslot_memory = "256MiB"\n'
 
     def test_one_peer_does_not_take_all_memory(self):
         node = self.come()

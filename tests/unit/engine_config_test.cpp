@@ -48,11 +48,12 @@ TEST(EngineConfig, NodeNameIsEnoughAndEverythingElseHasADefault) {
   EXPECT_EQ(c.node.control_socket, "/run/slotwire/web-1.sock");
   EXPECT_EQ(c.node.control_socket_mode, 0666U);
   EXPECT_TRUE(c.node.recover);
-  EXPECT_EQ(c.memory.slot_memory, 256ULL << 20);
+  EXPECT_EQ(c.memory.slot_memory, 1ULL << 30);
+  EXPECT_EQ(c.memory.bulk_ring, 1ULL << 20);
   EXPECT_EQ(c.memory.ring, 64ULL << 10);
   EXPECT_EQ(c.limits.slots, 4096U);
   EXPECT_EQ(c.limits.slots_per_session, 1024U);
-  EXPECT_EQ(c.limits.memory_per_session, 128ULL << 20);
+  EXPECT_EQ(c.limits.memory_per_session, 512ULL << 20);
   EXPECT_EQ(c.limits.services_per_session, 64U);
   EXPECT_EQ(c.limits.linger, std::chrono::seconds(30));
   EXPECT_EQ(c.wait.spin, microseconds(2));
@@ -73,8 +74,9 @@ control_socket = "/tmp/c"
 control_socket_mode = "0660"
 recover = false
 [memory]
-slot_memory = "1GiB"
+slot_memory = "2GiB"
 ring = "4KiB"
+bulk_ring = "512KiB"
 max_ring = "1MiB"
 [limits]
 slots = 65535
@@ -165,7 +167,8 @@ nodes = ["*"]
   EXPECT_EQ(c.node.control_socket, "/tmp/c");
   EXPECT_EQ(c.node.control_socket_mode, 0660U);
   EXPECT_FALSE(c.node.recover);
-  EXPECT_EQ(c.memory.slot_memory, 1ULL << 30);
+  EXPECT_EQ(c.memory.slot_memory, 2ULL << 30);
+  EXPECT_EQ(c.memory.bulk_ring, 512ULL << 10);
   EXPECT_EQ(c.memory.ring, 4096U);
   EXPECT_EQ(c.memory.max_ring, 1ULL << 20);
   EXPECT_EQ(c.limits.slots, 65535U);
@@ -460,6 +463,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"CardOfUnknownKind", "card.kind = \"isa\"", "one of \"auto\", \"xrt\", \"pcie\""},
         Refused{"CardLinkWithoutAddress", "[[link]]\npeer = \"c\"\ncontrol = \"10.0.0.2:7400\"\ncarrier = \"card\"",
                 "set 'card.address'"},
+        Refused{"BulkRingOverMaxRing", "memory.bulk_ring = \"1MiB\"\nmemory.max_ring = \"64KiB\"",
+                "key 'memory.bulk_ring': is 1MiB, more than memory.max_ring = 64KiB"},
         Refused{"MemoryForNoSlot", "memory.slot_memory = \"2MiB\"", "too little for one slot"},
         Refused{"SlotsPerSession", "limits.slots = 10\nlimits.slots_per_session = 11", "more than limits.slots = 10"},
         Refused{"ServicesPerSession", "limits.services = 10\nlimits.services_per_session = 11",

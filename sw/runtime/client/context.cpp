@@ -52,6 +52,7 @@ control::Connect connect_message(const std::string& service, const sw_connect_op
   message.service = service;
   message.in_bytes = options.in_bytes;
   message.out_bytes = options.out_bytes;
+  message.bulk = options.bulk != 0;
   if (!deadline.never()) message.timeout_ms = deadline.left_ms();
   return message;
 }

@@ -123,6 +123,7 @@ struct Connect {
   static constexpr std::string_view kName = "connect";
   std::string service;
   std::uint64_t in_bytes = 0, out_bytes = 0;  ///< sizes of the rings; 0: the node's default
+  bool bulk = false;                          ///< where they are 0: larger than that while there is room
   std::int64_t timeout_ms = 10'000;           ///< the engine clamps it
 
   template <class Self, class V>
@@ -130,6 +131,7 @@ struct Connect {
     v.must("service", m.service, at_most(kMaxServiceText));
     v.may("in_bytes", m.in_bytes);
     v.may("out_bytes", m.out_bytes);
+    v.may("bulk", m.bulk);
     v.may("timeout_ms", m.timeout_ms);
   }
 };

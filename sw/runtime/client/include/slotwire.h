@@ -187,6 +187,9 @@ typedef struct sw_connect_options {
   uint32_t in_bytes;  /* ring towards the peer, bytes: rounded up to a power of two from 4 KiB on, at most the node's
                          memory.max_ring (2 MiB), else SW_INVALID; 0: the node's memory.ring (64 KiB) */
   uint32_t out_bytes; /* ring from the peer, the same */
+  uint32_t bulk; /* 1: for streams and large messages. A ring whose bytes are 0 above gets up to 1 MiB, a 256th part of
+                    the slot memory that this process may still take, and at least memory.ring. Each end's node
+                    reserves that memory at once */
 } sw_connect_options;
 
 typedef struct sw_peer {

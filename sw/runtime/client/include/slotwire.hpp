@@ -825,6 +825,7 @@ class Context {
     SW_INIT(given);
     given.in_bytes = options.in_bytes;
     given.out_bytes = options.out_bytes;
+    given.bulk = options.bulk ? 1 : 0;
     return given;
   }
   explicit Context(sw_context* context) : handle_(context) {}

@@ -209,6 +209,9 @@ struct ConnectOptions {
   /// MiB); 0: the node's memory.ring (64 KiB).
   std::uint32_t in_bytes = 0;
   std::uint32_t out_bytes = 0;  ///< ring from the peer, the same
+  /// For streams and large messages: rings whose bytes are 0 are larger than memory.ring while there is room, up to 1
+  /// MiB (sw_connect_options.bulk in slotwire.h).
+  bool bulk = false;
 };
 
 /// Who is at the other end.

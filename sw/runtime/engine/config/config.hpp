@@ -60,6 +60,7 @@ struct NodeConfig {
 struct MemoryConfig {
   std::uint64_t slot_memory = 0;
   std::uint64_t ring = 0;
+  std::uint64_t bulk_ring = 0;
   std::uint64_t max_ring = 0;
 };
 

@@ -12,9 +12,10 @@ namespace slotwire::engine {
 namespace {
 
 constexpr std::uint32_t kDefaultSlotsPerSession = 1024;
-constexpr std::uint64_t kDefaultMemoryPerSession = 128ULL << 20;
+constexpr std::uint64_t kDefaultMemoryPerSession = 512ULL << 20;
 constexpr std::uint32_t kDefaultServicesPerSession = 64;
 constexpr std::uint32_t kDefaultPeerShare = 2;
+constexpr std::uint64_t kDefaultBulkRing = 1ULL << 20;
 constexpr std::uint64_t kRingsPerSlot = 2;
 constexpr std::uint32_t kDefaultToolConnectionsPerUser = 64;
 constexpr std::uint64_t kDefaultUnread = 256ULL << 10;
@@ -75,6 +76,7 @@ class Checker {
     const auto& l = config_.limits;
     const auto number = [](std::uint64_t n) { return std::to_string(n); };
     not_over("memory.ring", m.ring, "memory.max_ring", m.max_ring, format_size);
+    not_over("memory.bulk_ring", m.bulk_ring, "memory.max_ring", m.max_ring, format_size);
     if (m.slot_memory < kRingsPerSlot * m.max_ring) {
       problem("memory.slot_memory", "is " + format_size(m.slot_memory) +
                                         ", too little for one slot with two rings of " + format_size(m.max_ring) +
@@ -267,6 +269,7 @@ void complete(Config& config, const Positions& positions) {
   }
   complete_users(limits, config.memory, absent);
   if (absent("limits.slots_per_peer")) limits.slots_per_peer = limits.slots;
+  if (absent("memory.bulk_ring")) config.memory.bulk_ring = std::min(kDefaultBulkRing, config.memory.max_ring);
   if (absent("limits.peer_share")) limits.peer_share = std::min(kDefaultPeerShare, limits.user_share);
   if (absent("limits.memory_per_peer")) limits.memory_per_peer = config.memory.slot_memory;
   if (absent("limits.pending_opens_per_peer")) limits.pending_opens_per_peer = limits.pending_opens;

@@ -109,10 +109,15 @@ const std::array kKeys = std::to_array<Key>({
      "Take over the slots and sessions that a slotwired left which was killed.",
      [](Config& c) -> auto& { return c.node.recover; }},
 
-    {"memory", "slot_memory", Kind::power_size, false, "\"256MiB\"", 64_KiB, 64_GiB, "", "", "Total of all rings.",
+    {"memory", "slot_memory", Kind::power_size, false, "\"1GiB\"", 64_KiB, 64_GiB, "", "",
+     "Total of all rings. A ring takes memory when it is made, and none before.",
      [](Config& c) -> auto& { return c.memory.slot_memory; }},
     {"memory", "ring", Kind::power_size, false, "\"64KiB\"", 4_KiB, kMaxRing, "", "",
      "Ring for each direction where the process does not say.", [](Config& c) -> auto& { return c.memory.ring; }},
+    {"memory", "bulk_ring", Kind::power_size, false, "", 4_KiB, kMaxRing, "", "1MiB, or `max_ring` if smaller",
+     "Largest ring for each direction where the process does not say and asks for a connection for streams or large messages "
+     "(`bulk`): it gets a 256th part of the slot memory that it may still take, at least `ring` and at most this.",
+     [](Config& c) -> auto& { return c.memory.bulk_ring; }},
     {"memory", "max_ring", Kind::power_size, false, "\"2MiB\"", 4_KiB, kMaxRing, "", "",
      "Largest ring that a process gets.", [](Config& c) -> auto& { return c.memory.max_ring; }},
 
@@ -123,7 +128,7 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "slots_per_session", Kind::count, false, "", 1, kMaxSlotsPerSession, "",
      "1024, or `slots` if smaller", "Slots of one process.",
      [](Config& c) -> auto& { return c.limits.slots_per_session; }},
-    {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "128MiB, or `slot_memory` if smaller",
+    {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "512MiB, or `slot_memory` if smaller",
      "Slot memory of one process.", [](Config& c) -> auto& { return c.limits.memory_per_session; }},
     {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "",
      "Services that processes of the node serve.", [](Config& c) -> auto& { return c.limits.services; }},

@@ -15,12 +15,19 @@ namespace {
 constexpr std::int64_t kMaxConnectMs = 3'600'000;
 /// How long processes of an earlier life may take to come back.
 constexpr std::uint64_t kComeBackUs = 5'000'000;
+/// A ring for bulk data is at most this part of what its session may still take.
+constexpr std::uint64_t kBulkParts = 256;
 
 const std::string& checked_name(const std::string& service) {
   if (!valid_service_name(service)) {
     throw Refusal{"bad_request", "a service's name has 1 to 63 of A-Z a-z 0-9 . _ / -; this one has not"};
   }
   return service;
+}
+
+control::Connect not_bulk(control::Connect request) {
+  request.bulk = false;
+  return request;
 }
 
 control::ProcessInfo process_info(const SessionRecord& record) {
@@ -79,18 +86,45 @@ unsigned Connector::ring_order(std::uint64_t bytes) const {
   return static_cast<unsigned>(std::bit_width(std::bit_ceil(lines)) - 1);
 }
 
+/// A ring for bulk data: a part of what the session may still take, so that the first get the largest rings and many
+/// find room; never smaller than the default.
+std::uint64_t Connector::bulk_bytes(const Session& session) const {
+  const MemoryConfig& memory = parts_.config.memory;
+  const std::uint64_t quota = parts_.config.limits.memory_per_session;
+  const std::uint64_t left = quota > session.memory ? quota - session.memory : 0;
+  const uid_t uid = parts_.sessions.record(session.index).uid;
+  const std::uint64_t part = std::min(left, parts_.sessions.users().room(uid, Resource::memory)) / kBulkParts;
+  return std::max(memory.ring, std::bit_floor(std::min(part, memory.bulk_ring)));
+}
+
+Connector::Rings Connector::rings_for(const Session& session, const control::Connect& request) const {
+  const std::uint64_t bytes = request.bulk ? bulk_bytes(session) : parts_.config.memory.ring;
+  const bool larger = bytes > parts_.config.memory.ring && (request.in_bytes == 0 || request.out_bytes == 0);
+  return {ring_order(request.in_bytes == 0 ? bytes : request.in_bytes),
+          ring_order(request.out_bytes == 0 ? bytes : request.out_bytes), larger};
+}
+
+bool Connector::lacks_memory(const Refusal& refusal, const Rings& rings) {
+  return rings.larger && (refusal.code == "quota" || refusal.code == "no_memory" || refusal.code == "bad_request");
+}
+
 void Connector::connect(Session& session, std::uint64_t request_id, const control::Connect& request) {
   const std::string& service = checked_name(request.service);
-  const unsigned in_order = ring_order(request.in_bytes);
-  const unsigned out_order = ring_order(request.out_bytes);
+  const Rings rings = rings_for(session, request);
   const Decision decision = parts_.policy.may_connect(parts_.sessions.record(session.index).uid, session.gids, service);
   if (!decision.allowed) throw Refusal{"refused", decision.reason};
   Whereabouts where;
   parts_.directory.lookup(service, [&](const Whereabouts& answer) { where = answer; });
   const auto here = [&] {
     Session* const to = serving(service);
-    if (to != nullptr) connect_here(session, *to, request_id, service, in_order, out_order, decision.isolation);
-    return to != nullptr;
+    if (to == nullptr) return false;
+    try {
+      connect_here(session, *to, request_id, service, rings, decision.isolation);
+    } catch (const Refusal& refusal) {
+      if (!lacks_memory(refusal, rings)) throw;
+      connect_here(session, *to, request_id, service, rings_for(session, not_bulk(request)), decision.isolation);
+    }
+    return true;
   };
   const std::string& own = parts_.config.node.name;
   const bool spread = where.spread && !where.nodes.empty();
@@ -107,8 +141,7 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
         continue;
       }
       const Peer* const peer = parts_.peers.find(node);
-      if (peer != nullptr && peer->usable())
-        return connect_there(session, *peer, request_id, request, in_order, out_order);
+      if (peer != nullptr && peer->usable()) return connect_there(session, *peer, request_id, request, rings);
       down += down.empty() ? "" : "; ";
       down += peer == nullptr ? "there is no [[link]] to node '" + node + "'"
                               : "the link to node '" + node + "' is down: " + peer->reason;
@@ -127,12 +160,12 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
 }
 
 void Connector::connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service,
-                             unsigned in_order, unsigned out_order, Isolation isolation) {
+                             const Rings& rings, Isolation isolation) {
   const Pairing pairing = isolation == Isolation::strict ? Pairing::strict : Pairing::direct;
   const std::uint16_t a = parts_.slots.open({.session = from.index,
                                              .link = std::nullopt,
-                                             .in_order = in_order,
-                                             .out_order = out_order,
+                                             .in_order = rings.in,
+                                             .out_order = rings.out,
                                              .pairing = pairing,
                                              .service = service,
                                              .acceptor = false});
@@ -140,8 +173,8 @@ void Connector::connect_here(Session& from, Session& to, std::uint64_t request_i
   try {
     b = parts_.slots.open({.session = to.index,
                            .link = std::nullopt,
-                           .in_order = out_order,
-                           .out_order = in_order,
+                           .in_order = rings.out,
+                           .out_order = rings.in,
                            .pairing = pairing,
                            .service = service,
                            .acceptor = true,
@@ -200,15 +233,15 @@ bool Connector::deliver(Session& session, const std::string& text, std::uint16_t
 }
 
 void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t request_id,
-                              const control::Connect& request, unsigned in_order, unsigned out_order) {
+                              const control::Connect& request, const Rings& rings) {
   if (opens_.size() + late_opens_.size() >= parts_.config.limits.pending_opens) throw all_are_pending();
   const uid_t uid = parts_.sessions.record(from.index).uid;
   parts_.sessions.users().check(uid, Resource::pending_opens);
   parts_.accounts.check(peer.name(), PeerResource::pending_opens);
   const std::uint16_t slot = parts_.slots.open({.session = from.index,
                                                 .link = peer.link.index,
-                                                .in_order = in_order,
-                                                .out_order = out_order,
+                                                .in_order = rings.in,
+                                                .out_order = rings.out,
                                                 .pairing = Pairing::remote,
                                                 .service = request.service,
                                                 .acceptor = false});
@@ -223,8 +256,11 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
   open.link = peer.link.index;
   open.epoch = parts_.slots.random_epoch();
   open.first = parts_.slots.random_positions();
-  open.service = request.service;
-  open.timer = parts_.loop.after(static_cast<std::uint64_t>(wait_ms) * 1000, [this, id] { late(id); });
+  open.request = request;
+  open.rings = rings;
+  const std::uint64_t wait_us = static_cast<std::uint64_t>(wait_ms) * 1000;
+  open.deadline_us = parts_.loop.now_us() + wait_us;
+  open.timer = parts_.loop.after(wait_us, [this, id] { late(id); });
   open.charge = UserAccounts::Charge(parts_.sessions.users(), uid, Resource::pending_opens);
   open.peer_charge = PeerAccounts::OpenCharge(parts_.accounts, peer.name());
   const std::uint16_t epoch = open.epoch;
@@ -234,8 +270,8 @@ void Connector::connect_there(Session& from, const Peer& peer, std::uint64_t req
                                                    .service = request.service,
                                                    .slot = slot,
                                                    .epoch = epoch,
-                                                   .in_order = static_cast<std::uint8_t>(in_order),
-                                                   .out_order = static_cast<std::uint8_t>(out_order),
+                                                   .in_order = static_cast<std::uint8_t>(rings.in),
+                                                   .out_order = static_cast<std::uint8_t>(rings.out),
                                                    .in_first = first.in,
                                                    .out_first = first.out,
                                                    .from = process_info(record)});
@@ -264,7 +300,7 @@ void Connector::late(std::uint64_t id) {
   tell_peer_closed(open, End::closed);
   const Peer* const peer = parts_.peers.at(open.link);
   refuse(open, {"timed_out", "node '" + (peer == nullptr ? std::string() : peer->name()) + "' did not open '" +
-                                 open.service + "' in time"});
+                                 open.request.service + "' in time"});
 }
 
 void Connector::abandoned(std::uint16_t slot, End end) {
@@ -426,10 +462,34 @@ std::optional<Connector::PendingOpen> Connector::take_pending(const Peer& peer, 
   return open;
 }
 
-void Connector::on_refused(const Peer& peer, const control::Refused& message) {
-  if (const std::optional<PendingOpen> open = take_pending(peer, message.id)) {
-    refuse(*open, {message.code, message.text});
+/// The other node has no memory for rings that are larger than they must be: the same again with those of the default.
+bool Connector::opened_smaller(PendingOpen& open, const Peer& peer, const Refusal& refusal) {
+  const std::uint64_t now = parts_.loop.now_us();
+  if (!lacks_memory(refusal, open.rings) || now >= open.deadline_us ||
+      !parts_.sessions.is(open.session, open.session_id) || !parts_.slots.is_opening(open.slot)) {
+    return false;
   }
+  parts_.slots.discard(open.slot);
+  open.charge.release();
+  open.peer_charge.release();
+  control::Connect again = not_bulk(open.request);
+  again.timeout_ms = static_cast<std::int64_t>((open.deadline_us - now) / 1000);
+  Session& session = parts_.sessions.at(open.session);
+  try {
+    connect_there(session, peer, open.request_id, again, rings_for(session, again));
+  } catch (const StoreLate&) {
+    return false;
+  } catch (const Refusal& smaller) {
+    parts_.sessions.send(session, control::encode_refusal(open.request_id, smaller));
+  }
+  return true;
+}
+
+void Connector::on_refused(const Peer& peer, const control::Refused& message) {
+  std::optional<PendingOpen> open = take_pending(peer, message.id);
+  if (!open) return;
+  const Refusal refusal{message.code, message.text};
+  if (!opened_smaller(*open, peer, refusal)) refuse(*open, refusal);
 }
 
 void Connector::on_opened(const Peer& peer, const control::Opened& message) {

@@ -62,6 +62,13 @@ class Connector final : public OpenHandler {
   void tick();
 
  private:
+  /// Orders of the two rings of a connection, of its opener's.
+  struct Rings {
+    unsigned in = 0;
+    unsigned out = 0;
+    bool larger = false;  ///< than the node's default, because there was room
+  };
+
   /// A connect of a process here that waits for another node.
   struct PendingOpen {
     std::uint32_t session = 0;
@@ -71,7 +78,9 @@ class Connector final : public OpenHandler {
     std::uint16_t link = 0;
     std::uint16_t epoch = 0;
     FirstPositions first;
-    std::string service;
+    control::Connect request;
+    Rings rings;
+    std::uint64_t deadline_us = 0;
     EventLoop::TimerId timer;
     UserAccounts::Charge charge{};
     PeerAccounts::OpenCharge peer_charge{};
@@ -95,10 +104,15 @@ class Connector final : public OpenHandler {
   bool coming_back() const;
   Refusal still_coming_back() const;
   unsigned ring_order(std::uint64_t bytes) const;
-  void connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service, unsigned in_order,
-                    unsigned out_order, Isolation isolation);
+  std::uint64_t bulk_bytes(const Session& session) const;
+  Rings rings_for(const Session& session, const control::Connect& request) const;
+  /// What has to be tried again with rings of the node's default, because either node has no memory for larger ones.
+  static bool lacks_memory(const Refusal& refusal, const Rings& rings);
+  void connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service,
+                    const Rings& rings, Isolation isolation);
   void connect_there(Session& from, const Peer& peer, std::uint64_t request_id, const control::Connect& request,
-                     unsigned in_order, unsigned out_order);
+                     const Rings& rings);
+  bool opened_smaller(PendingOpen& open, const Peer& peer, const Refusal& refusal);
   void accept(const Peer& peer, const control::Open& message);
   std::optional<PendingOpen> take_pending(const Peer& peer, std::uint64_t id);
   void late(std::uint64_t id);

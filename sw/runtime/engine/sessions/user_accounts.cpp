@@ -127,6 +127,19 @@ std::optional<control::Refusal> UserAccounts::forbids(uid_t uid, Resource resour
   return std::nullopt;
 }
 
+std::uint64_t UserAccounts::room(uid_t uid, Resource resource) const {
+  const Rule rule = rule_of(resource);
+  const std::uint64_t used = total(resource);
+  const std::uint64_t held = this->held(uid, resource);
+  const bool root = trusted(uid);
+  const std::uint64_t open_to_user = root ? rule.table : rule.table - rule.reserve;
+  const std::uint64_t free = used < open_to_user ? open_to_user - used : 0;
+  if (root) return free;
+  const auto left_of = [held](std::uint64_t most) { return most > held ? most - held : 0; };
+  const std::uint64_t share = rule.shared ? left_of(free * config_.limits.user_share) : free;
+  return std::min({free, left_of(rule.quota), share});
+}
+
 void UserAccounts::check(uid_t uid, Resource resource, std::uint64_t amount) {
   if (std::optional<control::Refusal> refusal = forbids(uid, resource, amount)) {
     ++counters_.refused;

@@ -97,7 +97,9 @@ class UserAccounts {
   bool trusted(uid_t uid) const { return uid == 0 || uid == own_; }
   /// Why the user may not take so much more; nothing when it may.
   std::optional<control::Refusal> forbids(uid_t uid, Resource resource, std::uint64_t amount = 1) const;
-  /// The same as an exception; counted.
+  /// How much more of it the user may take now.
+  std::uint64_t room(uid_t uid, Resource resource) const;
+  /// The same as forbids() as an exception; counted.
   void check(uid_t uid, Resource resource, std::uint64_t amount = 1);
   /// Counts without asking: what was checked, and what an earlier life left.
   void take(uid_t uid, Resource resource, std::uint64_t amount = 1);

@@ -43,6 +43,7 @@ class ListenTunnel final : public Tunnel {
       sw_connect_options connect;
       SW_INIT(connect);
       connect.in_bytes = connect.out_bytes = static_cast<std::uint32_t>(options_.ring);
+      connect.bulk = 1;
       const int status = sw_start_connect(context_.get(), options_.service.c_str(), &connect,
                                           to_ms(options_.connect_timeout), reinterpret_cast<void*>(pipe.number()));
       if (status != SW_OK) {
