@@ -1,4 +1,5 @@
-// Slotwire between two nodes, kernel UDP, default rings and configuration, by the C ABI.
+// Slotwire between two nodes, kernel UDP, default configuration, by the C ABI. Rings are the default too, or those for
+// bulk data where messages are large.
 #include "slotwire.h"
 
 #include <poll.h>
@@ -138,15 +139,25 @@ class SlotEnd final : public CallEnd {
 
 class SlotSource final : public Source {
  public:
-  SlotSource(const std::string& socket, const std::string& service)
-      : context_(socket), connection_(context_.connect(service)) {}
+  SlotSource(const std::string& socket, std::string service) : context_(socket), service_(std::move(service)) {}
   void send(Bytes message) override {
+    if (connection_ == nullptr) connect(message.size());
     check(sw_send(connection_, message.data(), message.size(), kWaitMs), "cannot send");
   }
 
  private:
+  /// As a program does that knows whether its messages are large.
+  void connect(std::size_t message) {
+    constexpr std::size_t kDefaultRing = std::size_t{64} << 10;
+    sw_connect_options options;
+    SW_INIT(options);
+    options.bulk = message >= kDefaultRing ? 1 : 0;
+    connection_ = context_.connect(service_, &options);
+  }
+
   SlotContext context_;
-  sw_connection* connection_;
+  std::string service_;
+  sw_connection* connection_ = nullptr;
 };
 
 void receive_all(const std::string& socket, const std::string& name, const Ready& ready, Tally& tally) {
