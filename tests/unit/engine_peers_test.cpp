@@ -362,6 +362,16 @@ TEST_F(Peers, ConnectionsOfALinkThatNeverCameUpSinceTheStartEndToo) {
   EXPECT_EQ(rooms.slots.descriptor(slot).phase, Phase::peer_gone);
 }
 
+TEST_F(Peers, APeerIsPingedOnceASecond) {
+  const auto wire = connect();
+  for (int second = 0; second < 10; ++second) {
+    wire->say(control::Pong{});
+    pass(1'000'000);
+  }
+  EXPECT_TRUE(wire->there);
+  EXPECT_EQ(wire->count<control::Ping>(), 10U);
+}
+
 TEST_F(Peers, TimeInWhichThisNodeStoodStillIsNoSilenceAndNoTimeDown) {
   rooms.config.limits.link_down = std::chrono::seconds(2);
   const std::uint16_t link = peers.find("aa")->link.index;

@@ -21,6 +21,8 @@ constexpr std::uint64_t kSilenceUs = 3'000'000;
 /// keep the others waiting.
 constexpr int kMessagesAtOnce = 16;
 constexpr std::uint64_t kTurnUs = 100;
+/// Between pings, less than the second that four ticks take. Each costs a wake-up of four processes.
+constexpr std::uint64_t kPingUs = 900'000;
 /// Ticks that are further apart say that this slotwired stood still.
 constexpr std::uint64_t kStandstillUs = 1'000'000;
 /// Until a name that could not be looked up is looked up again.
@@ -246,7 +248,8 @@ void PeerTable::tick() {
     look_at_absence(*peer);
     if (peer->control_up && !peer->waits && now - peer->heard_us > kSilenceUs) {
       lost(*peer, "nothing was heard from it for 3 s");
-    } else if (peer->control_up) {
+    } else if (peer->control_up && now - peer->pinged_us > kPingUs) {
+      peer->pinged_us = now;
       send(peer->link.index, control::Ping{});
     }
   }

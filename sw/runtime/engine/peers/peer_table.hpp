@@ -32,6 +32,7 @@ struct Peer {
   std::uint64_t backoff_us = 0;
   std::optional<EventLoop::TimerId> retry;
   std::uint64_t heard_us = 0;
+  std::uint64_t pinged_us = 0;
   std::uint64_t up_us = 0;      ///< when the control connection came up
   std::uint64_t usable_us = 0;  ///< when the link was usable last; at first, when this slotwired began
   std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
@@ -83,7 +84,7 @@ class PeerTable final : public CloseTeller {
   void start();
   /// No further tries.
   void stop() { stopping_ = true; }
-  /// Pings, silence, keys; about four times a second.
+  /// Pings (one a second), silence, keys; about four times a second.
   void tick();
   /// Says what is due for the keys of all encrypted links.
   void tend_keys();
