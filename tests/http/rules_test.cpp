@@ -237,7 +237,7 @@ TEST(HttpRules, RequestsThatWaitBehindOthersAreNotSentAgainWhileThoseAreAnswered
 TEST(HttpRules, BundlesAreLimitedInMessagesAndInBytes) {
   ClientOptions options;
   options.session.bundle_messages = 10;
-  options.session.bundle_bytes = 20'000;
+  options.session.bundle_bytes = options.session.bundle_bytes_max = 20'000;
   Pair pair(options, wide_server());
   pair.settle();
   for (unsigned i = 0; i < 100; ++i) ASSERT_TRUE(send(pair.client, "m"));
@@ -262,6 +262,44 @@ TEST(HttpRules, BundlesBecomeShorterWhereTheyWaitForEachOtherAndLongerAgain) {
   pace.round_trip(110 * kMillisecond, 30 * kSecond);
   pace.round_trip(110 * kMillisecond, 31 * kSecond);
   EXPECT_EQ(pace.bundle_bytes(), 60'000U);
+}
+
+TEST(HttpRules, OnALongWayRequestsAreHeldForWhatALargeTransferIsAnsweredWith) {
+  // The answers of the application to one burst come one after the other, and need a round trip at most.
+  constexpr std::uint64_t kOneWay = 50 * kMillisecond;
+  ClientOptions options = wide_client();
+  options.max_requests = 64;
+  Pair pair(options, wide_server(), kOneWay);
+  pair.settle();
+  std::uint64_t late = 0;
+  for (unsigned round = 0; round < 10; ++round) {
+    for (unsigned i = 0; i < 60; ++i) ASSERT_TRUE(send(pair.client, numbered(i, 8'000)));
+    ASSERT_TRUE(pair.run(kSecond, [&] { return pair.received_by_server().size() > 50; }));
+    const std::uint64_t start = pair.now;
+    for (unsigned i = 0; i < 4; ++i) {
+      ASSERT_TRUE(send(*pair.session, "answer"));
+      pair.run(8 * kMillisecond);
+    }
+    std::size_t answers = 0;
+    ASSERT_TRUE(pair.run(kSecond, [&] { return (answers += pair.received_by_client().size()) == 4; }));
+    late = pair.now - start;
+  }
+  EXPECT_LE(late, 4 * 8 * kMillisecond + kOneWay) << "the last one waits for no further request";
+}
+
+TEST(HttpRules, RequestsThatAServerDoesNotHoldAreNotMadeAgainAndAgain) {
+  ClientOptions options = wide_client();
+  options.max_requests = 64;
+  ServerOptions server = wide_server();
+  server.max_held = 2;
+  Pair pair(options, server, 20 * kMillisecond);
+  pair.settle();
+  for (unsigned i = 0; i < 100; ++i) ASSERT_TRUE(send(pair.client, numbered(i, 8'000)));
+  ASSERT_TRUE(pair.run(10 * kSecond, [&] { return pair.client.unacknowledged() == 0; }));
+  pair.run(kSecond);
+  pair.requests.clear();
+  pair.run(10 * kSecond);
+  EXPECT_LE(pair.requests.size(), 5U);
 }
 
 TEST(HttpRules, SeveralRequestsAreOnTheirWayAtOnceAndArePutInOrder) {
@@ -322,7 +360,9 @@ TEST(HttpRules, ThroughputIsBundlesTimesRequestsForEachRoundTripBothWays) {
 // What was received.
 
 TEST(HttpRules, EveryBundleSaysWhatWasReceivedInRangesAndSingleLosses) {
-  Pair pair(wide_client(), wide_server(), 50 * kMillisecond);
+  ClientOptions options = wide_client();
+  options.session.bundle_bytes_max = options.session.bundle_bytes;
+  Pair pair(options, wide_server(), 50 * kMillisecond);
   pair.settle();
   std::vector<Bytes> bodies;
   pair.on_request = [&](const Passed& request) {
@@ -503,6 +543,24 @@ TEST(HttpRules, SilenceIsFailureToo) {
   ASSERT_TRUE(send(pair.client, "x"));
   ASSERT_TRUE(pair.run(60 * kSecond, [&] { return pair.client.state() == SessionState::closed; }));
   EXPECT_EQ(pair.client.reason().code, CloseCode::failed);
+}
+
+TEST(HttpRules, AServerThatGivesNoFirstAnswerInTimeIsAFailedConnection) {
+  ClientOptions options;
+  options.open_us = 5 * kSecond;
+  Pair pair(options);
+  const std::uint64_t start = pair.now;
+  pair.on_request = [](const Passed&) { return Fate::lose; };
+  ASSERT_TRUE(pair.run(60 * kSecond, [&] { return pair.client.state() == SessionState::closed; }));
+  EXPECT_EQ(pair.now - start, 5 * kSecond);
+  EXPECT_EQ(pair.client.reason(), (CloseReason{CloseCode::failed, "the server has not answered in time"}));
+
+  Pair good(options);
+  good.run(60 * kSecond);
+  EXPECT_EQ(good.client.state(), SessionState::up) << "it holds for the first answer alone";
+  good.on_request = [](const Passed&) { return Fate::lose; };
+  good.run(20 * kSecond);
+  EXPECT_NE(good.client.state(), SessionState::closed);
 }
 
 TEST(HttpRules, AServerThatIsNotThereIsAFailedConnection) {

@@ -46,7 +46,7 @@ std::size_t SendQueue::ready_bytes() const {
   return lost_bytes_ + static_cast<std::size_t>(std::min<std::uint64_t>(new_bytes_, credit_ - sent_cost_));
 }
 
-std::vector<PartRange> SendQueue::fill(Bundle& bundle, std::size_t bytes, std::size_t count, Carrier carrier) {
+std::vector<PartRange> SendQueue::fill(Bundle& bundle, std::size_t& bytes, std::size_t count, Carrier carrier) {
   std::vector<PartRange> ranges;
   const auto put = [&](std::uint64_t number, Part& part) {
     const bool joins = !ranges.empty() && ranges.back().first + ranges.back().count == number;
@@ -104,6 +104,15 @@ bool SendQueue::acknowledge(std::uint64_t next, std::span<const PartRange> range
     }
   }
   give_back();
+  return true;
+}
+
+bool SendQueue::acknowledged(std::span<const PartRange> ranges) const {
+  for (const PartRange& range : ranges) {
+    for (std::uint64_t number = std::max(range.first, base_); number < range.first + range.count; ++number) {
+      if (!parts_[number - base_].arrived) return false;
+    }
+  }
   return true;
 }
 

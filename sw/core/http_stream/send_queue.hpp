@@ -32,8 +32,11 @@ class SendQueue {
   bool limit_message(std::size_t max_message);
 
   /// Adds parts to a bundle: lost ones first, then new ones as far as the peer's credit goes, at most `bytes` bytes
-  /// with their headers and `count` parts. They count as sent by `carrier`. Returns their ranges.
-  std::vector<PartRange> fill(Bundle& bundle, std::size_t bytes, std::size_t count, Carrier carrier);
+  /// with their headers and `count` parts; what they take is subtracted from `bytes`. They count as sent by `carrier`.
+  /// Returns their ranges.
+  std::vector<PartRange> fill(Bundle& bundle, std::size_t& bytes, std::size_t count, Carrier carrier);
+  /// All of these parts, which were sent, have arrived.
+  bool acknowledged(std::span<const PartRange> ranges) const;
   /// Everything below `next` and in `ranges` has arrived. False: something was acknowledged that was never sent.
   bool acknowledge(std::uint64_t next, std::span<const PartRange> ranges);
   /// What `carrier` carried of these ranges, and nothing else has carried since, is sent again unless it has arrived.
