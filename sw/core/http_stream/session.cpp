@@ -103,7 +103,9 @@ bool SessionEnd::full_bundle() const {
 }
 
 std::uint8_t SessionEnd::ready_bundles() const {
-  const std::size_t by_bytes = (out_.ready_bytes() + pace_.full_bytes() - 1) / pace_.full_bytes();
+  // Not by how long they may become: what waits comes in several pieces, and each needs a request.
+  const std::size_t each = std::min(pace_.bundle_bytes(), options_.bundle_bytes);
+  const std::size_t by_bytes = (out_.ready_bytes() + each - 1) / each;
   return static_cast<std::uint8_t>(std::min<std::size_t>(by_bytes, std::numeric_limits<std::uint8_t>::max()));
 }
 
