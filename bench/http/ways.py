@@ -161,7 +161,7 @@ class Lab(contextlib.ExitStack):
             return time.monotonic() - start
 
         def transfer(seconds):
-            few = 200
+            few = 50
             count = max(few, int(few * seconds / run(few)))
             return count * size, run(count)
 
