@@ -546,6 +546,22 @@ TEST(HttpRules, SilenceIsFailureToo) {
   EXPECT_EQ(pair.client.reason().code, CloseCode::failed);
 }
 
+TEST(HttpRules, ASenderKnowsWhatItMaySendInAll) {
+  Pair pair(wide_client(), wide_server());
+  pair.settle();
+  for (MessagePipe* pipe : {static_cast<MessagePipe*>(&pair.client), pair.session}) {
+    EXPECT_EQ(pipe->room(), SessionOptions{}.max_message);
+    std::size_t sent = 0;
+    const std::size_t space = pipe->space();
+    EXPECT_GT(space, 10 * SessionOptions{}.max_message);
+    while (pipe->space() >= 60'000 && send(*pipe, std::string(60'000, 'x'))) sent += 60'000;
+    EXPECT_EQ(pipe->space(), space - sent);
+    EXPECT_FALSE(send(*pipe, std::string(60'000, 'x')));
+    pipe->close({CloseCode::done, "enough"});
+    EXPECT_EQ(pipe->space(), 0U);
+  }
+}
+
 TEST(HttpRules, AServerThatGivesNoFirstAnswerInTimeIsAFailedConnection) {
   ClientOptions options;
   options.open_us = 5 * kSecond;

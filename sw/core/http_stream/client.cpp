@@ -735,6 +735,9 @@ std::optional<Bytes> Client::receive() {
 std::size_t Client::room() const {
   return state_->ended ? 0 : state_->end.room();
 }
+std::size_t Client::space() const {
+  return state_->ended ? 0 : state_->end.space();
+}
 std::size_t Client::unacknowledged() const {
   return state_->end.out().bytes();
 }

@@ -13,8 +13,12 @@ std::size_t SendQueue::free_bytes() const {
 }
 
 std::size_t SendQueue::room() const {
+  return std::min(options_.max_message, space());
+}
+
+std::size_t SendQueue::space() const {
   const std::size_t parts = options_.send_messages - std::min(options_.send_messages, parts_.size());
-  return std::min({options_.max_message, free_bytes(), parts * options_.part_bytes});
+  return std::min(free_bytes(), parts * options_.part_bytes);
 }
 
 bool SendQueue::limit_message(std::size_t max_message) {

@@ -28,6 +28,8 @@ class SendQueue {
   bool push(std::span<const std::byte> message);
   /// Bytes of the longest message that push() takes.
   std::size_t room() const;
+  /// Bytes of all messages that it takes now, one after the other.
+  std::size_t space() const;
   /// Lowers the longest message that push() takes. False: a longer one is waiting.
   bool limit_message(std::size_t max_message);
 

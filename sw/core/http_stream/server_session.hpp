@@ -39,6 +39,7 @@ class ServerSession final : public MessagePipe {
   bool send(std::span<const std::byte> message) override;
   std::optional<Bytes> receive() override;
   std::size_t room() const override { return state_ == SessionState::closed ? 0 : end_.room(); }
+  std::size_t space() const override { return state_ == SessionState::closed ? 0 : end_.space(); }
   std::size_t unacknowledged() const override { return end_.out().bytes(); }
   void close(CloseReason reason) override;
   SessionState state() const override { return state_; }

@@ -32,6 +32,7 @@ class SessionEnd {
   bool send(std::span<const std::byte> message) { return !own_close_ && out_.push(message); }
   std::optional<Bytes> receive() { return in_.receive(); }
   std::size_t room() const { return own_close_ ? 0 : out_.room(); }
+  std::size_t space() const { return own_close_ ? 0 : out_.space(); }
 
   // Bundles.
 

@@ -32,6 +32,8 @@ constexpr std::size_t kStreamWindow = std::size_t{64} << 10U;
 /// Bytes of frames that one session may have received and slotwired has not taken.
 constexpr std::size_t kDatagramBytes = std::size_t{16} << 20U;
 constexpr std::size_t kFrameBytes = 65'536;
+/// That the longest takes in a session's queue, with parts that are not full.
+constexpr std::size_t kFrameSpace = kFrameBytes + (std::size_t{16} << 10U);
 /// Frames, and bytes of them, that are taken from slotwired before they are sent and others have their turn: as much as
 /// one request carries, so that the peer works on the first while the next ones are read.
 constexpr std::size_t kFramesAtOnce = 256;
@@ -221,7 +223,7 @@ class HttpFront::Session {
   void to_peer() {
     std::size_t bytes = 0, frames = 0;
     while (frames < kFramesAtOnce && bytes < kBytesAtOnce && socket_) {
-      const std::size_t fit = std::min(streams_.datagram_room() / kFrameBytes, kFramesInCall);
+      const std::size_t fit = std::min(pipe_.space() / kFrameSpace, kFramesInCall);
       full_ = fit == 0;
       if (full_) return;
       const int got = places_.receive(socket_.get(), fit);
