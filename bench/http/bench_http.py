@@ -10,7 +10,8 @@ Cases (rows of these names; each has the same link over TCP as its floor, and th
   round-trip/direct, round-trip/squid      calls of one caller (`slotwire bench`): p50
   round-trip-20ms                          the same through Squid with a round trip of 20 ms
 
-These go by requests. ", WebSocket" behind a case's name: the same link over a WebSocket, in a tunnel that Squid makes.
+These go by requests. ", WebSocket" behind a case's name: the same link over a WebSocket, in a tunnel that Squid makes. A peer of
+large/... is curl with POSTs of two sizes: the least that requests cost there.
 
 Everything runs on loopback addresses of this machine, all processes of both nodes and the proxies together. The ways of 20 ms
 and 200 ms are delay_relay.py, which delays each direction by 10 ms (--short-delay) and 100 ms (--delay). Transfers end after --seconds
@@ -49,6 +50,7 @@ FAR_HTTPTUNNEL_BYTES = 2 * MEGABYTE  # from the server
 FEW_BYTES = 600_000  # ways that move some 60 kB in a round trip
 DIRECTIONS = {"throughput to the server": True, "throughput from the server": False}
 ROUND_TRIP = "round trip p50"
+POST_BYTES = (60_000, 512 << 10)
 
 
 @dataclasses.dataclass
@@ -63,6 +65,7 @@ class Measurement:
     most_from: int = MOST_BYTES  # from the server
     together: int = 1  # transfers at one time
     fewer: int = 1  # of so many calls one is made
+    posts: bool = False  # `way` is of Lab.posts(): to the server alone
 
 
 @dataclasses.dataclass
@@ -141,6 +144,9 @@ def measure(measurement, calls, figures):
     if measurement.calls and measurement.link:
         text = run(["bench", "echo", "--json", "-p", "1", "-n", str(calls), "-W", "30s"], measurement.link.left, timeout=120).stdout
         figures.add(case, ROUND_TRIP, "us", json.loads(text.splitlines()[-1])["p50_us"])
+    elif measurement.posts:
+        count, took = measurement.way(measurement.seconds)
+        figures.add(case, "throughput to the server", "MB/s", count / took / MEGABYTE)
     elif measurement.calls:
         with measurement.way() as connection:
             traffic.round_trips(connection, 1, 1)
@@ -179,6 +185,12 @@ def plan_near(lab, plan, seconds):
                 row.peers[name] = f"{case}, {name}"
                 plan.add(row.peers[name], make, calls=calls, seconds=seconds,
                          most=HTTPTUNNEL_BYTES if name == "httptunnel" else MOST_BYTES)
+    # The least that requests cost: what curl moves on the same way, with bodies as they begin and as they may become.
+    for place, at, proxy in (("direct", server, None), ("squid", server, squid.url), ("nginx", f"{nginx.address}:{nginx.port}", None)):
+        for size in POST_BYTES:
+            name = f"curl, POSTs of {size} bytes"
+            plan.rows[f"large/{place}"].peers[name] = f"large/{place}, {name}"
+            plan.add(f"large/{place}, {name}", lambda: lab.posts(at, size, proxy), seconds=seconds, posts=True)
     # The ring bounds what is on its way, and a link over HTTP has more of that than one over TCP.
     floor = f"large, carrier tcp, rings of {RING}"
     for place, case in (("tcp", floor), *((place, f"large/{place}, rings of {RING}") for place in others)):

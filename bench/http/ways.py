@@ -144,6 +144,29 @@ class Lab(contextlib.ExitStack):
 
     # ---- others ----
 
+    def posts(self, at, size, proxy=None):
+        """What curl moves to a `stream serve` by POSTs of `size` bytes, eight at a time: no bundles, so each is refused with
+        a short answer. A function of seconds that returns bytes and the seconds that they took."""
+        curl = proxies.program("curl")
+        body = os.path.join(self.directory, f"body-{size}")
+        with open(body, "wb") as file:
+            file.write(os.urandom(size))
+
+        def run(count):
+            start = time.monotonic()
+            subprocess.run([curl, "-s", "-Z", "--parallel-max", "8", "--parallel-immediate", "-H", "Expect:", "-x", proxy or "",
+                            "-H", "Content-Type: application/octet-stream", "--data-binary", "@" + body, "-o", os.devnull,
+                            f"http://{at}/s?[1-{count}]"], check=True, env={**os.environ, **ANY_PROXY}, timeout=TIMEOUT,
+                           stderr=subprocess.DEVNULL)  # it shows its progress whatever it is told
+            return time.monotonic() - start
+
+        def transfer(seconds):
+            few = 50
+            count = max(few, int(few * seconds / run(few)))
+            return count * size, run(count)
+
+        return transfer
+
     def to_port(self, port):
         @contextlib.contextmanager
         def way():

@@ -433,5 +433,28 @@ TEST_F(Tls, IsRefusedByAPlainServer) {
   expect_failure(post_once(o), FailureKind::tls, "TLS with https://localhost");
 }
 
+TEST(HttpClient, KnowsWhetherALoginIsGiven) {
+  ClientOptions options;
+  options.url = "http://server.example/s";
+  options.proxy = "";
+  EXPECT_FALSE(has_login(options));
+  options.proxy = "http://proxy:3128";
+  EXPECT_FALSE(has_login(options));
+  options.proxy = "http://me:secret@proxy:3128";
+  EXPECT_TRUE(has_login(options));
+  options.proxy.reset();
+  options.environment = [](const char* name) -> std::optional<std::string> {
+    if (std::string_view(name) == "http_proxy") return "http://me:secret@proxy:3128";
+    return std::nullopt;
+  };
+  EXPECT_TRUE(has_login(options)) << "of the environment";
+  options.proxy = "";
+  options.url = "http://me:secret@server.example/s";
+  EXPECT_TRUE(has_login(options));
+  options.url = "http://server.example/s";
+  options.proxy_login.negotiate = true;
+  EXPECT_TRUE(has_login(options));
+}
+
 }  // namespace
 }  // namespace slotwire

@@ -29,11 +29,15 @@ class Node final : public FrontHost {
     figures.path = "/slotwire";
     figures.handshake_us = 60'000'000;
     figures.sessions = figures.sessions_per_source = sessions;
-    slot::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    figures.body_bytes = std::uint64_t{512} << 10U;
+    front_.listen(listener(), figures, {});
+  }
+  static slot::Fd listener() {
+    slot::Fd made(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     const carriers::Address any = carriers::Address::parse("127.0.0.1:0");
-    EXPECT_EQ(::bind(listener.get(), any.data(), any.size()), 0);
-    EXPECT_EQ(::listen(listener.get(), 1024), 0);
-    front_.listen(std::move(listener), figures, {});
+    EXPECT_EQ(::bind(made.get(), any.data(), any.size()), 0);
+    EXPECT_EQ(::listen(made.get(), 1024), 0);
+    return made;
   }
   void take_stream(slot::Fd stream, const carriers::Address&, http_stream::SessionNumber session) override {
     streams_.push_back(std::move(stream));
@@ -48,14 +52,18 @@ class Node final : public FrontHost {
     watch_->want({true, false});
     front_.frames(session, slot::Fd(ends[1]));
   }
-  void session_trouble(std::uint32_t, const std::string&) override {}
-  void session_way(std::uint32_t, const control::GateSessionWay&) override {}
+  void session_trouble(std::uint32_t, const std::string& why) override { trouble = why; }
+  void session_way(std::uint32_t, const control::GateSessionWay& way) override {
+    ways.push_back(way.websocket ? "websocket" : "requests");
+  }
 
   std::string url() const { return "http://" + front_.addresses().front().to_string() + "/slotwire"; }
   std::uint64_t drives() const { return front_.drives(); }
 
   http::Loop loop;
   std::size_t proved = 0, frames = 0;
+  std::string trouble;
+  std::vector<std::string> ways;
 
  private:
   void take_frames() {
@@ -152,6 +160,60 @@ TEST(HttpFront, FramesOfOneSessionDriveNoOther) {
               drives / kFrames, (cpu_seconds() - cpu) * 1e6 / kFrames);
   // A frame takes a few turns, whatever else there is.
   EXPECT_LT(drives / kFrames, 20);
+}
+
+/// A node that keeps a session to another one. Its link takes frames as soon as there is one.
+class Dialler final : public FrontHost {
+ public:
+  Dialler(http::Loop& loop, const std::vector<std::string>& urls, std::chrono::microseconds answer_time, bool websocket)
+      : front_(loop, *this, {}) {
+    control::GateSession session;
+    session.peer = "node";
+    session.token = std::string(2 * control::kTokenBytes, 'a');
+    for (const std::string& url : urls) session.urls.push_back({url});
+    session.proxy.chosen = true;
+    session.requests = 4;
+    session.body_bytes = std::uint64_t{512} << 10U;
+    session.hold_us = 25'000'000;
+    session.answer_us = static_cast<std::uint64_t>(answer_time.count());
+    session.websocket = websocket;
+    session.websocket_retry_us = session.websocket_retry_max_us = 5'000'000;
+    EXPECT_TRUE(front_.keep(1, session));
+  }
+  void take_stream(slot::Fd, const carriers::Address&, http_stream::SessionNumber) override {}
+  void session_up(std::uint32_t, const std::string&, const std::string&) override { up = true; }
+  void session_trouble(std::uint32_t, const std::string& why) override { troubles.push_back(why); }
+  void session_way(std::uint32_t, const control::GateSessionWay&) override {}
+
+  bool up = false;
+  std::vector<std::string> troubles;
+
+ private:
+  HttpFront front_;
+};
+
+TEST(HttpFront, AUrlThatDoesNotAnswerIsLeftForTheNextInTime) {
+  Node node(4);
+  // It accepts connections, which the kernel does for it, and says nothing.
+  const slot::Fd silent = Node::listener();
+  const std::string mute = "http://" + carriers::Address::bound_to(silent.get()).to_string() + "/slotwire";
+  const auto start = std::chrono::steady_clock::now();
+  Dialler dialler(node.loop, {mute, node.url()}, std::chrono::milliseconds(300), false);
+  ASSERT_TRUE(run_until(node.loop, [&] { return dialler.up; }));
+  // Time-outs of requests, which double, and ten of them in succession, would take 44 s.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  ASSERT_FALSE(dialler.troubles.empty());
+  EXPECT_NE(dialler.troubles.back().find(mute + ": the server has not answered in time"), std::string::npos)
+      << dialler.troubles.back();
+}
+
+TEST(HttpFront, WhoeverIsDialledKnowsTheWayToo) {
+  for (const bool websocket : {true, false}) {
+    Node node(4);
+    Dialler dialler(node.loop, {node.url()}, std::chrono::seconds(5), websocket);
+    const std::string wanted = websocket ? "websocket" : "requests";
+    ASSERT_TRUE(run_until(node.loop, [&] { return !node.ways.empty() && node.ways.back() == wanted; }));
+  }
 }
 
 }  // namespace

@@ -146,9 +146,11 @@ class ThroughProxies(Namespaces):
         text = "over a WebSocket" if way == "websocket" else "by requests ("
         while True:
             link = self.link()
-            said = subprocess.run([SLOTWIRE, "status"], check=True, capture_output=True, text=True, timeout=TIMEOUT,
-                                  env=dict(os.environ, SLOTWIRE_SOCKET=self.left.socket)).stdout
-            if link.get("http_way") == way and text in said:
+            said = [subprocess.run([SLOTWIRE, "status"], check=True, capture_output=True, text=True, timeout=TIMEOUT,
+                                   env=dict(os.environ, SLOTWIRE_SOCKET=node.socket)).stdout for node in (self.left, self.right)]
+            dialled = self.right.status()["links"][0]
+            # Whoever is dialled knows the way, and not why.
+            if link.get("http_way") == way == dialled.get("http_way") and text in said[0] and text.rstrip(" (") in said[1]:
                 return link
             self.assertLess(time.monotonic(), end, f"it does not go by {way}: {link}\n{self.left.engine.output()}\n{said}")
 

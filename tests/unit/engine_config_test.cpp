@@ -281,6 +281,8 @@ proxy_password_file = "/p"
 proxy_negotiate = true
 ca = "/ca2.pem"
 requests = 5
+body = "100KiB"
+answer = "9s"
 hold = "7s"
 websocket = false
 websocket_retry = "2s"
@@ -306,6 +308,8 @@ http = ["https://c.example/x", "http://c.example:8080/x"]
   EXPECT_TRUE(c.http.proxy_negotiate);
   EXPECT_EQ(c.http.ca, "/ca2.pem");
   EXPECT_EQ(c.http.requests, 5U);
+  EXPECT_EQ(c.http.body, std::uint64_t{100} << 10U);
+  EXPECT_EQ(c.http.answer, std::chrono::seconds(9));
   EXPECT_EQ(c.http.hold, std::chrono::seconds(7));
   EXPECT_FALSE(c.http.websocket);
   EXPECT_EQ(c.http.websocket_retry, std::chrono::seconds(2));

@@ -195,6 +195,22 @@ TEST_F(Sessions, TroubleReachesTheLink) {
   EXPECT_EQ(owner.trouble, "the proxy wants a login");
 }
 
+TEST_F(Sessions, TheWayOfASessionThatAPeerHasBegunReachesTheLink) {
+  come(2, std::byte{7});
+  control::GateSessionWay way;
+  way.websocket = true;
+  say(control::gate_packet(GateKind::session_way, 2, way));
+  pass(1);
+  EXPECT_TRUE(owner.goes.websocket);
+  // A newer session of the same link: the older one says nothing of it any more, and is no breach of the protocol.
+  come(4, std::byte{7});
+  say(control::gate_packet(GateKind::session_way, 4, control::GateSessionWay{}));
+  say(control::gate_packet(GateKind::session_way, 2, way));
+  pass(1);
+  EXPECT_FALSE(owner.goes.websocket);
+  EXPECT_EQ(said.str().find("broke its protocol"), std::string::npos) << said.str();
+}
+
 TEST_F(Sessions, TheWayThatASessionTakesReachesTheLinkAndOneThatIsMadeUpDoesNot) {
   control::GateSessionWay way;
   way.websocket = true;

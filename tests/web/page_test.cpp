@@ -62,6 +62,16 @@ bool has(const std::string& text, const std::string& line) {
   return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
 }
 
+TEST(PageMetrics, SayWhetherALinkOverHttpGoesOverAWebSocket) {
+  auto snapshot = example();
+  EXPECT_EQ(metrics_text(snapshot, MetricsFormat::prometheus).find("slotwire_link_http_websocket{"), std::string::npos);
+  for (const auto& [way, value] : {std::pair("websocket", "1"), std::pair("requests", "0")}) {
+    snapshot.node["links"][0]["http_way"] = way;
+    const std::string text = metrics_text(snapshot, MetricsFormat::prometheus);
+    EXPECT_TRUE(has(text, std::string("slotwire_link_http_websocket{peer=\"right\"} ") + value)) << way;
+  }
+}
+
 TEST(PageMetrics, AreWhatTheNodeSays) {
   const std::string text = metrics_text(example(), MetricsFormat::prometheus);
   EXPECT_TRUE(has(text, "slotwire_up 1"));

@@ -113,7 +113,9 @@ void RelayedCarrier::watch(std::uint16_t link, bool writable) {
 }
 
 std::size_t RelayedCarrier::room(std::uint16_t link) const {
-  return usable(link) ? links_[link].waiting.space() / (frame_bytes_ + sizeof(std::uint32_t)) : 0;
+  // What would have to wait here stays where it is, and is not copied, until the socket takes more.
+  if (!usable(link) || !links_[link].waiting.empty()) return 0;
+  return links_[link].waiting.space() / (frame_bytes_ + sizeof(std::uint32_t));
 }
 
 void RelayedCarrier::keep(Link& link, const pipeline::TxFrame& frame) {

@@ -18,6 +18,8 @@ class BufferPool {
     assert(bytes <= lent_);
     lent_ -= bytes;
   }
+  /// Less than a quarter is lent.
+  bool plenty() const noexcept { return lent_ < limit_ / 4; }
   std::size_t lent() const noexcept { return lent_; }
   std::size_t left() const noexcept { return limit_ - lent_; }
 

@@ -25,6 +25,8 @@ constexpr std::uint64_t kDuplexAcknowledge = 5 * kMillisecond;
 /// A held request that ends sooner did not end because it was held.
 constexpr std::uint64_t kShortestCut = 900 * kMillisecond;
 constexpr unsigned kContentTooLarge = 413;
+/// Round trip from which on requests are held for what a large transfer is answered with.
+constexpr std::uint64_t kFarUs = 5 * kMillisecond;
 
 ClientOptions normalized(ClientOptions options) {
   options.session = normalized(options.session);
@@ -64,6 +66,7 @@ struct Client::State {
     bool probe = false;                  ///< of the probe at the start
     bool closes = false;
     std::vector<PartRange> parts;
+    std::size_t bytes = 0;  ///< of its body
   };
   enum class Failure : std::uint8_t { cut, silence, other };
 
@@ -101,6 +104,7 @@ struct Client::State {
   Request make_request(bool answer_now, bool probe);
   void answer_deadlines(const Awaited& newest, std::size_t held, std::uint64_t late_us);
   std::uint64_t patience() const;
+  void sends_much();
   void open_answer(const Bundle& bundle);
   void answer(std::optional<Awaited> request, const Bundle& bundle);
   void learn(const std::optional<Awaited>& request, const Bundle& bundle);
@@ -132,8 +136,9 @@ struct Client::State {
   bool opened = false, ended = false;
   bool used = false;        ///< the server has answered a request with the key, so the session exists for it
   bool confirming = false;  ///< the peer has ended the session; it is told that this end knows
+  bool confirmed = false;   ///< and has answered that
   std::uint64_t now_us = 0;
-  std::uint64_t close_by_us = kNever;
+  std::uint64_t close_by_us = kNever, open_by_us = kNever;
 
   std::deque<Awaited> awaited;  ///< ascending
   std::deque<RequestNumber> abandoned;
@@ -204,14 +209,17 @@ Request Client::State::make_request(bool answer_now, bool probe) {
   acknowledge_by_us = kNever;
   if (opened) {
     const bool full = end.full_bundle();
-    request.parts = end.fill(bundle, request.number);
+    Filled filled = end.fill(bundle, request.number, now_us);
+    request.parts = std::move(filled.parts);
+    request.bytes = filled.bytes;
     if (!request.parts.empty() && !full) partial_us = now_us;
+    if (full) sends_much();
     if (!request.parts.empty() && request.hold_us != 0) bundle.delay_us = static_cast<std::uint32_t>(patience());
   } else {
     bundle.set(kFlagOpen);
     bundle.nonce = nonce;
     bundle.max_message = static_cast<std::uint32_t>(options.session.max_message);
-    bundle.bundle_bytes = static_cast<std::uint32_t>(options.session.bundle_bytes);
+    bundle.bundle_bytes = static_cast<std::uint32_t>(options.session.bundle_bytes_max);
     bundle.sequence = 1;
   }
   request.closes = bundle.has(kFlagClose);
@@ -228,6 +236,14 @@ Request Client::State::make_request(bool answer_now, bool probe) {
   answer_deadlines(awaited.back(), held, late_us);
   ++counters.requests;
   return made;
+}
+
+/// What answers the application's messages comes in pieces. On a long way each piece needs a request that is held
+/// already: the next one would be a round trip late.
+void Client::State::sends_much() {
+  if (round_trip.smoothed_us() < kFarUs) return;
+  full_answer_us = now_us;
+  target = std::max(target, std::min(options.max_requests / 2, target + 1));
 }
 
 /// How long the acknowledgement of the next request may wait for messages of the server. While half of the requests are
@@ -284,6 +300,9 @@ void Client::State::learn(const std::optional<Awaited>& request, const Bundle& b
     const bool passed = std::any_of(awaited.begin(), awaited.end(),
                                     [&](const Awaited& a) { return a.number < request->number && a.hold_us != 0; });
     if (passed) holds.passed_held(true);
+    // The server holds fewer than are asked for: what neither end needed came back at once.
+    const bool needless = request->hold_us != 0 && !whole && request->parts.empty() && bundle.parts.empty();
+    if (needless && target > options.held_requests) --target;
   }
   const bool full = bundle.wanted > 0;
   if (full) {
@@ -308,7 +327,8 @@ void Client::State::took(const Bundle& bundle) {
   if (end.acknowledgement_due()) acknowledge_by_us = std::min(acknowledge_by_us, later(now_us, kAcknowledge));
   if (!end.peer_closed()) return;
   if (end.closing()) {
-    if (end.out().empty()) finish(*end.own_reason());
+    // Other answers that were on their way do not say that the server knows.
+    if (end.out().empty() && (!confirming || confirmed)) finish(*end.own_reason());
     return;
   }
   // The server has ended the session. It waits to hear that this is known.
@@ -342,9 +362,11 @@ void Client::State::answer(std::optional<Awaited> request, const Bundle& bundle)
     return;
   }
   used = true;
+  confirmed |= confirming && request && request->closes;
   learn(request, bundle);
   took(bundle);
   if (!request) return;
+  end.pace().passed(request->bytes);
   end.out().lose(request->parts, request->number);
   wait_on(request->number);
 }
@@ -370,7 +392,9 @@ void Client::on_response(RequestNumber id, unsigned status, std::span<const std:
   };
   const auto decoded = decode(body);
   if (!decoded.ok()) {
-    if (status == kContentTooLarge) s.end.pace().limit_bundle(s.end.pace().most_bytes() / 2);
+    if (status == kContentTooLarge) {
+      s.end.pace().limit_bundle((request && request->bytes != 0 ? request->bytes : s.end.pace().most_bytes()) / 2);
+    }
     if (status >= 200 && status < 300) {
       s.end.count_unreadable();
       ++s.counters.unreadable;
@@ -403,6 +427,7 @@ void Client::on_failure(RequestNumber id, std::string_view text, std::uint64_t n
 void Client::State::failed(Awaited request, std::string_view text, Failure kind) {
   ++counters.failures;
   end.out().lose(request.parts, request.number);
+  end.pace().failed(request.bytes, now_us);
   const std::uint64_t age = now_us - request.sent_us;
   const bool held = request.hold_us != 0 && !request.displaced && counters.responses != 0 && failures == 0;
   const bool cut = held && kind == Failure::cut && age >= kShortestCut && age > round_trip.timeout_us();
@@ -437,6 +462,7 @@ void Client::State::parts_unanswered(const Awaited& request) {
     return;
   }
   round_trip.timed_out();
+  end.pace().failed(request.bytes, now_us);
   for (Awaited& other : awaited) {
     if (other.sent_us > sent_us) break;
     end.out().lose(other.parts, other.number);
@@ -461,6 +487,10 @@ bool Client::State::spare(Awaited& request) {
 
 void Client::State::expire() {
   if (ended) return;
+  if (options.open_us != 0 && !opened) {
+    open_by_us = std::min(open_by_us, later(now_us, options.open_us));
+    if (now_us >= open_by_us) return finish({CloseCode::failed, "the server has not answered in time"});
+  }
   // close() is told no time, so its time runs from the next call that is.
   if (end.closing()) close_by_us = std::min(close_by_us, later(now_us, options.session.close_us));
   if (now_us >= close_by_us) {
@@ -509,7 +539,7 @@ std::uint64_t Client::deadline() const {
 }
 
 std::uint64_t Client::State::deadline() const {
-  std::uint64_t at = close_by_us;
+  std::uint64_t at = opened ? close_by_us : std::min(close_by_us, open_by_us);
   for (const auto& request : awaited) at = std::min({at, request.answer_by_us, request.parts_by_us});
   if (duplex) {
     // What is due already waits for the owner to take it, not for a time.
@@ -626,8 +656,8 @@ std::optional<Bytes> Client::next_bundle(std::uint64_t now_us) {
   s.close_said = bundle.has(kFlagClose);
   s.acknowledge_by_us = kNever;
   const bool full = s.end.full_bundle();
-  const auto ranges = s.end.fill(bundle, kDuplexCarrier | s.generation);
-  if (!ranges.empty() && !full) s.partial_us = s.now_us;
+  const Filled filled = s.end.fill(bundle, kDuplexCarrier | s.generation, s.now_us);
+  if (!filled.parts.empty() && !full) s.partial_us = s.now_us;
   s.duplex_said_us = s.now_us;
   s.duplex_unanswered_us = std::min(s.duplex_unanswered_us, s.now_us);
   if (s.timed_number == 0) {
@@ -705,6 +735,9 @@ std::optional<Bytes> Client::receive() {
 std::size_t Client::room() const {
   return state_->ended ? 0 : state_->end.room();
 }
+std::size_t Client::space() const {
+  return state_->ended ? 0 : state_->end.space();
+}
 std::size_t Client::unacknowledged() const {
   return state_->end.out().bytes();
 }
@@ -739,7 +772,7 @@ Learned Client::learned() const {
   const State& s = *state_;
   return {.hold_us = s.holds.hold_us(),
           .cut_us = s.holds.cut_us(),
-          .bundle_bytes = s.end.pace().most_bytes(),
+          .bundle_bytes = s.end.pace().ceiling_bytes(),
           .serial = s.holds.serial(),
           .probed = s.holds.probed(),
           .round_trip_us = s.round_trip.smoothed_us(),

@@ -72,6 +72,7 @@ class Client final : public MessagePipe {
   bool send(std::span<const std::byte> message) override;
   std::optional<Bytes> receive() override;
   std::size_t room() const override;
+  std::size_t space() const override;
   std::size_t unacknowledged() const override;
   void close(CloseReason reason) override;
   SessionState state() const override;

@@ -33,6 +33,8 @@ class MessagePipe {
   virtual std::optional<Bytes> receive() = 0;
   /// Bytes of the longest message that send() takes now; 0 when closing.
   virtual std::size_t room() const = 0;
+  /// Bytes of all messages that it takes now, one after the other; 0 when closing.
+  virtual std::size_t space() const = 0;
   /// Bytes that were sent and are not acknowledged yet.
   virtual std::size_t unacknowledged() const = 0;
   /// Ends the session after what was sent has been delivered, or close_us later. The peer is told the reason.

@@ -23,9 +23,15 @@ struct SessionOptions {
   std::size_t max_message = 66'000;
   /// Bytes of a part. A longer message is cut into parts, which are what is numbered and acknowledged. 1..32,767.
   std::size_t part_bytes = 8'192;
-  /// Bytes of the longest body that is sent. Bodies below 64 KB pass every proxy that was tried, an authenticating
-  /// Squid included. At least kMinBundleBytes + part_bytes.
+  /// Bytes of the longest body that is sent at first, and that counts as full. Bodies below 64 KB pass every proxy that
+  /// was tried, an authenticating Squid included. At least kMinBundleBytes + part_bytes.
   std::size_t bundle_bytes = 60'000;
+  /// Bytes of the longest body that is sent, where longer ones were seen to pass, and that is taken; at least
+  /// bundle_bytes, at most kMaxBundleBytes.
+  std::size_t bundle_bytes_max = std::size_t{512} << 10U;
+  /// Time after which a longer body is tried again that has failed: first and longest; it doubles with each failure.
+  std::uint64_t longer_retry_us = 10 * kSecond;
+  std::uint64_t longer_retry_max_us = 600 * kSecond;
   /// Parts in one bundle, 1..65,535.
   std::size_t bundle_messages = 4'096;
   /// Bytes and parts that wait to be sent or acknowledged. send() refuses a message that does not fit.
@@ -69,6 +75,9 @@ struct ClientOptions {
   /// Delay before the next request after a failed one: first and longest; it doubles with each failure.
   std::uint64_t retry_first_us = 100 * kMillisecond;
   std::uint64_t retry_max_us = 5 * kSecond;
+  /// Time in which the server must have answered the opening request, from the first call that is told the time. 0: as
+  /// long as requests are tried (give_up_requests).
+  std::uint64_t open_us = 0;
   /// Unanswered requests in succession after which the connection has failed. Requests that were on their way together
   /// count once.
   std::size_t give_up_requests = 10;

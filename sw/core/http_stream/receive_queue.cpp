@@ -82,8 +82,9 @@ std::vector<PartRange> ReceiveQueue::ranges() const {
 }
 
 std::uint64_t ReceiveQueue::give_credit() {
-  // Four times as wide, or twice where the pool has no more.
-  for (const std::size_t times : {4U, 2U}) {
+  // At once where there is plenty of memory, four times as wide, or twice where the pool has no more.
+  const bool plenty = pool_ != nullptr && pool_->plenty();
+  for (const std::size_t times : {plenty ? options_.window_max / window_ + 1 : 4, std::size_t{4}, std::size_t{2}}) {
     const std::size_t wider = std::min(options_.window_max, times * window_);
     if (in_cost_ - grown_at_ < window_ || wider <= window_) break;
     if (pool_ != nullptr && !pool_->lend(wider - window_)) continue;

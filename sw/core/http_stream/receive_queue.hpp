@@ -23,7 +23,8 @@ enum class Taken : std::uint8_t {
 class ReceiveQueue {
  public:
   ReceiveQueue(const SessionOptions& options, BufferPool* pool)
-      : options_(options), pool_(pool), window_(options.window_min) {}
+      // Whoever shares its memory with nobody needs not find out what the peer needs.
+      : options_(options), pool_(pool), window_(pool == nullptr ? options.window_max : options.window_min) {}
   ~ReceiveQueue();
   ReceiveQueue(const ReceiveQueue&) = delete;
   ReceiveQueue& operator=(const ReceiveQueue&) = delete;

@@ -13,8 +13,12 @@ std::size_t SendQueue::free_bytes() const {
 }
 
 std::size_t SendQueue::room() const {
+  return std::min(options_.max_message, space());
+}
+
+std::size_t SendQueue::space() const {
   const std::size_t parts = options_.send_messages - std::min(options_.send_messages, parts_.size());
-  return std::min({options_.max_message, free_bytes(), parts * options_.part_bytes});
+  return std::min(free_bytes(), parts * options_.part_bytes);
 }
 
 bool SendQueue::limit_message(std::size_t max_message) {
@@ -46,7 +50,7 @@ std::size_t SendQueue::ready_bytes() const {
   return lost_bytes_ + static_cast<std::size_t>(std::min<std::uint64_t>(new_bytes_, credit_ - sent_cost_));
 }
 
-std::vector<PartRange> SendQueue::fill(Bundle& bundle, std::size_t bytes, std::size_t count, Carrier carrier) {
+std::vector<PartRange> SendQueue::fill(Bundle& bundle, std::size_t& bytes, std::size_t count, Carrier carrier) {
   std::vector<PartRange> ranges;
   const auto put = [&](std::uint64_t number, Part& part) {
     const bool joins = !ranges.empty() && ranges.back().first + ranges.back().count == number;
@@ -104,6 +108,15 @@ bool SendQueue::acknowledge(std::uint64_t next, std::span<const PartRange> range
     }
   }
   give_back();
+  return true;
+}
+
+bool SendQueue::acknowledged(std::span<const PartRange> ranges) const {
+  for (const PartRange& range : ranges) {
+    for (std::uint64_t number = std::max(range.first, base_); number < range.first + range.count; ++number) {
+      if (!parts_[number - base_].arrived) return false;
+    }
+  }
   return true;
 }
 

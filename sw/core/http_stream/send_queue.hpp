@@ -28,12 +28,17 @@ class SendQueue {
   bool push(std::span<const std::byte> message);
   /// Bytes of the longest message that push() takes.
   std::size_t room() const;
+  /// Bytes of all messages that it takes now, one after the other.
+  std::size_t space() const;
   /// Lowers the longest message that push() takes. False: a longer one is waiting.
   bool limit_message(std::size_t max_message);
 
   /// Adds parts to a bundle: lost ones first, then new ones as far as the peer's credit goes, at most `bytes` bytes
-  /// with their headers and `count` parts. They count as sent by `carrier`. Returns their ranges.
-  std::vector<PartRange> fill(Bundle& bundle, std::size_t bytes, std::size_t count, Carrier carrier);
+  /// with their headers and `count` parts; what they take is subtracted from `bytes`. They count as sent by `carrier`.
+  /// Returns their ranges.
+  std::vector<PartRange> fill(Bundle& bundle, std::size_t& bytes, std::size_t count, Carrier carrier);
+  /// All of these parts, which were sent, have arrived.
+  bool acknowledged(std::span<const PartRange> ranges) const;
   /// Everything below `next` and in `ranges` has arrived. False: something was acknowledged that was never sent.
   bool acknowledge(std::uint64_t next, std::span<const PartRange> ranges);
   /// What `carrier` carried of these ranges, and nothing else has carried since, is sent again unless it has arrived.

@@ -408,6 +408,11 @@ void Server::release(SessionNumber session) {
   state_->touched(*entry->session);
 }
 
+bool Server::duplex_attached(SessionNumber session) const {
+  const auto* entry = state_->find(session);
+  return entry != nullptr && entry->session->duplex().has_value();
+}
+
 std::string Server::source(SessionNumber session) const {
   const auto* entry = state_->find(session);
   return entry == nullptr ? std::string() : entry->session->source();

@@ -41,6 +41,7 @@ struct ServerEvent {
     writable,  ///< send() had refused a message and there is room again
     silent,    ///< no request for silent_us; it may come back
     resumed,   ///< and it did
+    way,       ///< it goes over a duplex connection from now on, or by requests again; see duplex_attached()
     closed     ///< see reason(). Messages can still be received. Then release() it
   };
   Kind kind{};
@@ -68,6 +69,8 @@ class Server {
   MessagePipe* session(SessionNumber session);
   /// Forgets a session. One that is not closed is closed as by close(), and forgotten when that is over.
   void release(SessionNumber session);
+  /// It goes over a duplex connection just now.
+  bool duplex_attached(SessionNumber session) const;
   /// Where the session's latest request came from; empty for unknown ones.
   std::string source(SessionNumber session) const;
   std::size_t sessions() const;

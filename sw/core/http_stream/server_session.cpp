@@ -93,14 +93,27 @@ void ServerSession::settle(const Bundle& bundle) {
     awaited_ = bundle.outstanding;
     may_hold_ = std::clamp<std::size_t>(bundle.wanted, 1, options_.max_held);
   }
-  std::erase_if(carried_, [this](const Carried& carried) {
+  std::erase_if(carried_, [this](Carried& carried) {
     if (awaited(carried.number)) return false;
     end_.out().lose(carried.parts, carried.number);
+    if (carried.bytes > options_.session.bundle_bytes) long_.push_back(std::move(carried));
     return true;
   });
   for (std::size_t i = held_.size(); i-- > 0;) {
     if (!awaited(held_[i].number)) answer(i, false);
   }
+}
+
+/// Long answers that the client does not await any more have arrived, or have not.
+void ServerSession::judge_long() {
+  for (const Carried& carried : long_) {
+    if (end_.out().acknowledged(carried.parts)) {
+      end_.pace().passed(carried.bytes);
+    } else {
+      end_.pace().failed(carried.bytes, owner_.now_us());
+    }
+  }
+  long_.clear();
 }
 
 void ServerSession::heard() {
@@ -145,7 +158,7 @@ void ServerSession::open(ExchangeId id, const Bundle& bundle) {
   answer.set(kFlagOpen);
   answer.nonce = bundle.nonce;
   answer.max_message = clamp32(options_.session.max_message);
-  answer.bundle_bytes = clamp32(options_.session.bundle_bytes);
+  answer.bundle_bytes = clamp32(options_.session.bundle_bytes_max);
   answer.hold_ms = clamp32(options_.hold_max_us / kMillisecond);
   if (const auto wrong = end_.meet(bundle)) end_.cut({CloseCode::refused, *wrong});
   end_.describe(answer);
@@ -175,6 +188,7 @@ bool ServerSession::request(ExchangeId id, const Bundle& bundle) {
     answer_bundle(id, bundle.sequence, 0, false);
     return false;
   }
+  judge_long();
   owner_.touched(*this);
   if (!current || !awaited(bundle.sequence)) {
     answer_bundle(id, bundle.sequence, 0, false);
@@ -196,6 +210,7 @@ bool ServerSession::request(ExchangeId id, const Bundle& bundle) {
     std::erase_if(carried_, [&](const Carried& carried) {
       if (carried.number != bundle.sequence) return false;
       end_.out().lose(carried.parts, carried.number);
+      end_.pace().failed(carried.bytes, now);
       return true;
     });
     answer_bundle(id, bundle.sequence, 0, true);
@@ -210,7 +225,7 @@ bool ServerSession::request(ExchangeId id, const Bundle& bundle) {
   // What it carried is acknowledged soon, by the oldest request that is held. Much of it does not wait for more.
   const std::uint64_t late_us =
       std::max(end_.pace().gather_us(), std::min<std::uint64_t>(bundle.delay_us, options_.session.acknowledge_us));
-  const bool much = end_.received_bytes() >= end_.pace().bundle_bytes() / 2;
+  const bool much = end_.received_bytes() >= end_.pace().full_bytes() / 2;
   if (!bundle.parts.empty()) {
     held_.front().answer_by_us = std::min(held_.front().answer_by_us, later(now, much ? 0 : late_us));
   }
@@ -247,11 +262,11 @@ void ServerSession::answer_bundle(ExchangeId id, std::uint64_t number, std::uint
   if (with_parts) {
     const bool full = end_.full_bundle();
     const std::uint64_t resent = end_.out().resent_parts();
-    auto parts = end_.fill(bundle, number);
+    Filled filled = end_.fill(bundle, number, owner_.now_us());
     owner_.counters().resent_parts += end_.out().resent_parts() - resent;
-    if (!parts.empty()) {
+    if (!filled.parts.empty()) {
       if (!full) partial_us_ = owner_.now_us();
-      carried_.push_back({number, std::move(parts)});
+      carried_.push_back({number, std::move(filled.parts), filled.bytes});
     }
     const std::size_t more = end_.ready_bundles();
     bundle.wanted = static_cast<std::uint8_t>(more - std::min(more, held_.size()));
@@ -347,7 +362,9 @@ bool ServerSession::duplex_bundle(DuplexId id, const Bundle& bundle) {
     close_said_ = false;
     // Answers that are under way may arrive or not; what they carry goes over the new connection, too.
     end_.out().lose_all();
+    end_.pace().forget_trial();
     carried_.clear();
+    owner_.tell(*this, ServerEvent::Kind::way);
   }
   // A connection that loses bundles is not what its name says.
   if (bundle.sequence != duplex_newest_ + 1) {
@@ -367,6 +384,7 @@ bool ServerSession::duplex_bundle(DuplexId id, const Bundle& bundle) {
 void ServerSession::duplex_lost(DuplexId id) {
   if (duplex_ != id) return;
   duplex_.reset();
+  owner_.tell(*this, ServerEvent::Kind::way);
   heard_us_ = owner_.now_us();
   acknowledge_by_us_ = kNever;
   end_.out().lose_all();
@@ -392,8 +410,8 @@ std::optional<Bytes> ServerSession::next_duplex_bundle() {
   acknowledge_by_us_ = kNever;
   close_said_ = bundle.has(kFlagClose);
   const bool full = end_.full_bundle();
-  const auto ranges = end_.fill(bundle, kDuplexCarrier | generation_);
-  if (!ranges.empty() && !full) partial_us_ = now;
+  const Filled filled = end_.fill(bundle, kDuplexCarrier | generation_, now);
+  if (!filled.parts.empty() && !full) partial_us_ = now;
   return encode(bundle);
 }
 

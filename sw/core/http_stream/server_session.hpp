@@ -39,6 +39,7 @@ class ServerSession final : public MessagePipe {
   bool send(std::span<const std::byte> message) override;
   std::optional<Bytes> receive() override;
   std::size_t room() const override { return state_ == SessionState::closed ? 0 : end_.room(); }
+  std::size_t space() const override { return state_ == SessionState::closed ? 0 : end_.space(); }
   std::size_t unacknowledged() const override { return end_.out().bytes(); }
   void close(CloseReason reason) override;
   SessionState state() const override { return state_; }
@@ -83,10 +84,12 @@ class ServerSession final : public MessagePipe {
   struct Carried {
     std::uint64_t number = 0;
     std::vector<PartRange> parts;
+    std::size_t bytes = 0;  ///< of the body
   };
   bool awaited(std::uint64_t number) const;
   bool seen(std::uint64_t number) const;
   void settle(const Bundle& bundle);
+  void judge_long();
   void heard();
   bool took(const Bundle& bundle);
   void hold_limit(std::uint64_t late_us);
@@ -107,6 +110,7 @@ class ServerSession final : public MessagePipe {
   CloseReason reason_;
 
   std::vector<Held> held_;        ///< ascending
+  std::vector<Carried> long_;     ///< longer than bundle_bytes, and not awaited any more
   std::vector<Carried> carried_;  ///< what answers carried that the client may still get
   std::uint64_t newest_ = 0;      ///< highest number of a request
   std::uint64_t awaited_ = 0;     ///< bit i: the client awaits the answer to newest_-i

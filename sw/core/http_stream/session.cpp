@@ -20,6 +20,9 @@ SessionOptions normalized(SessionOptions options) {
   options.max_message = std::clamp<std::size_t>(options.max_message, 1, kLongestMessage);
   options.part_bytes = std::clamp<std::size_t>(options.part_bytes, 1, kMaxPartBytes);
   options.bundle_bytes = std::clamp(options.bundle_bytes, kMinBundleBytes + options.part_bytes, kMaxBundleBytes);
+  options.bundle_bytes_max = std::clamp(options.bundle_bytes_max, options.bundle_bytes, kMaxBundleBytes);
+  options.longer_retry_us = std::max<std::uint64_t>(options.longer_retry_us, kMillisecond);
+  options.longer_retry_max_us = std::max(options.longer_retry_max_us, options.longer_retry_us);
   options.bundle_messages =
       std::clamp<std::size_t>(options.bundle_messages, 1, std::numeric_limits<std::uint16_t>::max());
   const std::size_t parts = (options.max_message + options.part_bytes - 1) / options.part_bytes;
@@ -43,10 +46,18 @@ void SessionEnd::describe(Bundle& bundle) {
   bundle.end = cut_ ? 0 : out_.end();
 }
 
-std::vector<PartRange> SessionEnd::fill(Bundle& bundle, Carrier carrier) {
+Filled SessionEnd::fill(Bundle& bundle, Carrier carrier, std::uint64_t now_us) {
   const std::size_t taken = described_bytes(bundle);
-  return out_.fill(bundle, pace_.bundle_bytes() - std::min(pace_.bundle_bytes(), taken), options_.bundle_messages,
-                   carrier);
+  // Trials are for bodies of HTTP. What passes over a duplex connection follows from them.
+  const bool duplex = bundle.has(kFlagDuplex);
+  const std::size_t most = duplex ? pace_.bundle_bytes() : pace_.next_bytes(taken + out_.ready_bytes(), now_us);
+  Filled filled;
+  std::size_t left = most - std::min(most, taken);
+  const std::size_t room = left;
+  filled.parts = out_.fill(bundle, left, options_.bundle_messages, carrier);
+  filled.bytes = taken + room - left;
+  if (!duplex) pace_.sent(filled.bytes);
+  return filled;
 }
 
 std::optional<std::string> SessionEnd::take(const Bundle& bundle) {
@@ -85,14 +96,16 @@ std::optional<std::string> SessionEnd::meet(const Bundle& bundle) {
 }
 
 bool SessionEnd::full_bundle() const {
-  const std::size_t room = pace_.bundle_bytes() - kHeaderBytes - kRunBytes;
+  const std::size_t room = pace_.full_bytes() - kHeaderBytes - kRunBytes;
   const std::size_t part = options_.part_bytes + kPartHeaderBytes;
   const std::size_t full = room > 2 * part ? room - part : room / 2;
   return out_.ready_bytes() >= full || out_.ready_parts() >= options_.bundle_messages;
 }
 
 std::uint8_t SessionEnd::ready_bundles() const {
-  const std::size_t by_bytes = (out_.ready_bytes() + pace_.bundle_bytes() - 1) / pace_.bundle_bytes();
+  // Not by how long they may become: what waits comes in several pieces, and each needs a request.
+  const std::size_t each = std::min(pace_.bundle_bytes(), options_.bundle_bytes);
+  const std::size_t by_bytes = (out_.ready_bytes() + each - 1) / each;
   return static_cast<std::uint8_t>(std::min<std::size_t>(by_bytes, std::numeric_limits<std::uint8_t>::max()));
 }
 

@@ -17,6 +17,12 @@ namespace slotwire::http_stream {
 /// Moves every option into its range, so that the rest of the code can rely on it.
 SessionOptions normalized(SessionOptions options);
 
+/// What a bundle carries.
+struct Filled {
+  std::vector<PartRange> parts;
+  std::size_t bytes = 0;  ///< of the whole body
+};
+
 class SessionEnd {
  public:
   SessionEnd(const SessionOptions& options, BufferPool* pool)
@@ -26,13 +32,14 @@ class SessionEnd {
   bool send(std::span<const std::byte> message) { return !own_close_ && out_.push(message); }
   std::optional<Bytes> receive() { return in_.receive(); }
   std::size_t room() const { return own_close_ ? 0 : out_.room(); }
+  std::size_t space() const { return own_close_ ? 0 : out_.space(); }
 
   // Bundles.
 
   /// Writes acknowledgement, credit and end of session into a bundle, and counts all that as told.
   void describe(Bundle& bundle);
   /// Adds parts to a described bundle, up to the bundle size. Returns what was added.
-  std::vector<PartRange> fill(Bundle& bundle, Carrier carrier);
+  Filled fill(Bundle& bundle, Carrier carrier, std::uint64_t now_us);
   /// Takes acknowledgement, credit, parts and end of session. A text: the peer broke the rules that way.
   std::optional<std::string> take(const Bundle& bundle);
   /// What the opening exchange says of the peer. A text: the two do not fit.

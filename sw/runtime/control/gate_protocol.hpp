@@ -50,7 +50,7 @@ enum class GateKind : std::uint8_t {
   frames,           ///< to the gate: whose frames the session carries; descriptor: their SOCK_SEQPACKET
   refuse_session,   ///< to the gate: it is no link's
   session_trouble,  ///< from the gate: GateText, why a session that is to be kept is not up
-  session_way,      ///< from the gate: GateSessionWay, of a session that is kept
+  session_way,      ///< from the gate: GateSessionWay, of a session that is kept, or is up
 };
 inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::session_way);
 
@@ -130,6 +130,7 @@ struct GateHttpServer {
   std::uint64_t handshake_us = 0;         ///< that a session may take to prove that it is a peer's
   std::uint32_t sessions = 0;             ///< at most
   std::uint32_t sessions_per_source = 0;  ///< unless the source is a trusted proxy
+  std::uint64_t body_bytes = 0;           ///< of the longest body
   std::vector<GateWord> trusted_proxies;  ///< networks whose X-Forwarded-For holds
 
   template <class Self, class V>
@@ -139,6 +140,7 @@ struct GateHttpServer {
     v.must("handshake_us", m.handshake_us);
     v.must("sessions", m.sessions);
     v.must("sessions_per_source", m.sessions_per_source);
+    v.must("body_bytes", m.body_bytes);
     v.must("trusted_proxies", m.trusted_proxies, kMaxWords);
   }
 };
@@ -238,10 +240,12 @@ struct GateSession {
   std::string token;  ///< hexadecimal
   std::vector<GateUrl> urls;
   GateProxy proxy;
-  std::vector<GateWord> ca;    ///< lines of PEM: who may sign HTTPS servers; empty: the system's
-  std::uint32_t requests = 0;  ///< under way at a time, at most
-  std::uint64_t hold_us = 0;   ///< that the server may keep a request
-  bool websocket = false;      ///< is tried
+  std::vector<GateWord> ca;      ///< lines of PEM: who may sign HTTPS servers; empty: the system's
+  std::uint32_t requests = 0;    ///< under way at a time, at most
+  std::uint64_t body_bytes = 0;  ///< of the longest body
+  std::uint64_t hold_us = 0;     ///< that the server may keep a request
+  std::uint64_t answer_us = 0;   ///< that one of several URLs may take for its first answer
+  bool websocket = false;        ///< is tried
   std::uint64_t websocket_retry_us = 0, websocket_retry_max_us = 0;  ///< after one that failed: first, and longest
   bool last_resort = false;  ///< control connections try the peer's address before it
 
@@ -253,7 +257,9 @@ struct GateSession {
     v.must("proxy", m.proxy);
     v.must("ca", m.ca, kMaxCaLines);
     v.must("requests", m.requests);
+    v.must("body_bytes", m.body_bytes);
     v.must("hold_us", m.hold_us);
+    v.must("answer_us", m.answer_us);
     v.must("websocket", m.websocket);
     v.must("websocket_retry_us", m.websocket_retry_us);
     v.must("websocket_retry_max_us", m.websocket_retry_max_us);

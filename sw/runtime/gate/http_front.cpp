@@ -1,6 +1,7 @@
 #include "runtime/gate/http_front.hpp"
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -31,10 +32,14 @@ constexpr std::size_t kStreamWindow = std::size_t{64} << 10U;
 /// Bytes of frames that one session may have received and slotwired has not taken.
 constexpr std::size_t kDatagramBytes = std::size_t{16} << 20U;
 constexpr std::size_t kFrameBytes = 65'536;
+/// That the longest takes in a session's queue, with parts that are not full.
+constexpr std::size_t kFrameSpace = kFrameBytes + (std::size_t{16} << 10U);
 /// Frames, and bytes of them, that are taken from slotwired before they are sent and others have their turn: as much as
 /// one request carries, so that the peer works on the first while the next ones are read.
-constexpr int kFramesAtOnce = 64;
-constexpr std::size_t kBytesAtOnce = std::size_t{64} << 10U;
+constexpr std::size_t kFramesAtOnce = 256;
+/// Frames that one call of the system moves.
+constexpr std::size_t kFramesInCall = 16;
+constexpr std::size_t kBytesAtOnce = std::size_t{256} << 10U;
 constexpr std::size_t kHead = http_stream::Streams::kDatagramHead;
 /// Before a session is tried again: first, and longest.
 constexpr std::chrono::microseconds kFirstRetry{200'000}, kLastRetry{10'000'000};
@@ -74,6 +79,11 @@ std::optional<std::string> text_or_none(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
+void limit_bodies(http_stream::SessionOptions& options, std::uint64_t bytes) {
+  options.bundle_bytes_max = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, http_stream::kMaxBundleBytes));
+  options.bundle_bytes = std::min(options.bundle_bytes, options.bundle_bytes_max);
+}
+
 http::Environment environment_of(const control::GateProxy& proxy) {
   return [proxy](const char* name) -> std::optional<std::string> {
     const std::string_view wanted(name);
@@ -87,16 +97,45 @@ http::Environment environment_of(const control::GateProxy& proxy) {
 
 }  // namespace
 
+/// Where frames are received from slotwired, several in one call, each behind the head of its message. All sessions
+/// share it, since what it holds is passed on at once.
+class HttpFront::FramePlaces {
+ public:
+  FramePlaces() {
+    for (std::size_t i = 0; i < kFramesInCall; ++i) {
+      pieces_[i] = {bytes_.data() + i * kPlace + kHead, kFrameBytes};
+      messages_[i].msg_hdr.msg_iov = &pieces_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+    }
+  }
+  /// As recvmmsg(), of at most `most` frames.
+  int receive(int socket, std::size_t most) {
+    return ::recvmmsg(socket, messages_.data(), static_cast<unsigned>(std::min(most, kFramesInCall)), MSG_DONTWAIT,
+                      nullptr);
+  }
+  /// Frame `i` of those that were received, behind its head.
+  std::span<std::byte> message(std::size_t i) {
+    return std::span(bytes_).subspan(i * kPlace, kHead + messages_[i].msg_len);
+  }
+
+ private:
+  static constexpr std::size_t kPlace = kHead + kFrameBytes;
+  std::vector<std::byte> bytes_ = std::vector<std::byte>(kFramesInCall * kPlace);
+  std::array<iovec, kFramesInCall> pieces_{};
+  std::array<mmsghdr, kFramesInCall> messages_{};
+};
+
 /// One session, of either end: its streams, and the frames that pass through it.
 class HttpFront::Session {
  public:
-  Session(http::Loop& loop, http_stream::MessagePipe& pipe, Role role, std::function<void()> touch,
+  Session(http::Loop& loop, FramePlaces& places, http_stream::MessagePipe& pipe, Role role, std::function<void()> touch,
           std::function<void(StreamNumber, const std::string&)> opened)
       : pipe_(pipe),
         role_(role),
         touch_(std::move(touch)),
         streams_(loop, pipe, role, stream_options(), {touch_, {}, std::move(opened)}),
-        loop_(loop) {}
+        loop_(loop),
+        places_(places) {}
 
   http::StreamSet& streams() { return streams_; }
   /// Something can be moved later that no event will speak of: frames or streams wait until less is unacknowledged.
@@ -106,7 +145,7 @@ class HttpFront::Session {
   void attach(slot::Fd socket) {
     watch_.reset();
     socket_ = std::move(socket);
-    pending_.reset();
+    pending_.clear();
     watch_ = std::make_unique<http::Watch>(loop_, socket_.get(), [this](http::Readiness ready) {
       if (ready.writable) to_slotwired();
       if (ready.readable) to_peer();
@@ -156,33 +195,50 @@ class HttpFront::Session {
   void to_slotwired() {
     blocked_ = false;
     while (socket_) {
-      if (!pending_) pending_ = streams_.receive_headed_datagram();
-      if (!pending_) return;
-      const auto frame = std::span(*pending_).subspan(kHead);
-      const ssize_t n = ::send(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
+      while (pending_.size() < kFramesInCall) {
+        auto frame = streams_.receive_headed_datagram();
+        if (!frame) break;
+        pending_.push_back(std::move(*frame));
+      }
+      if (pending_.empty()) return;
+      std::array<iovec, kFramesInCall> pieces;
+      std::array<mmsghdr, kFramesInCall> messages{};
+      for (std::size_t i = 0; i < pending_.size(); ++i) {
+        pieces[i] = {pending_[i].data() + kHead, pending_[i].size() - kHead};
+        messages[i].msg_hdr.msg_iov = &pieces[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+      }
+      const int sent = ::sendmmsg(socket_.get(), messages.data(), static_cast<unsigned>(pending_.size()),
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
         blocked_ = true;
         return;
       }
-      if (n < 0) return detach();
-      pending_.reset();
+      if (sent < 0) return detach();
+      pending_.erase(pending_.begin(), pending_.begin() + sent);
     }
   }
 
   void to_peer() {
-    std::array<std::byte, kHead + kFrameBytes> message;
-    const auto frame = std::span(message).subspan(kHead);
-    std::size_t bytes = 0;
-    for (int i = 0; i < kFramesAtOnce && bytes < kBytesAtOnce && socket_; ++i) {
-      full_ = streams_.datagram_room() < frame.size();
+    std::size_t bytes = 0, frames = 0;
+    while (frames < kFramesAtOnce && bytes < kBytesAtOnce && socket_) {
+      const std::size_t fit = std::min(pipe_.space() / kFrameSpace, kFramesInCall);
+      full_ = fit == 0;
       if (full_) return;
-      const ssize_t n = ::recv(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) return;
-      if (n <= 0) return detach();
-      bytes += static_cast<std::size_t>(n);
-      static_cast<void>(streams_.send_headed_datagram(std::span(message).first(kHead + static_cast<std::size_t>(n))));
+      const int got = places_.receive(socket_.get(), fit);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0 && errno == EAGAIN) return;
+      if (got <= 0) return detach();
+      for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
+        const auto message = places_.message(i);
+        // A packet socket reads nothing when its other end is closed. No frame is empty.
+        if (message.size() == kHead) return detach();
+        bytes += message.size() - kHead;
+        static_cast<void>(streams_.send_headed_datagram(message));
+      }
+      frames += static_cast<std::size_t>(got);
+      if (static_cast<std::size_t>(got) < fit) return;
     }
   }
 
@@ -193,9 +249,10 @@ class HttpFront::Session {
   http::Loop& loop_;
   slot::Fd socket_;
   std::unique_ptr<http::Watch> watch_;
-  std::optional<http_stream::Bytes> pending_;  ///< received, and not taken by slotwired yet
-  bool full_ = false;                          ///< the session takes no more frames now
-  bool blocked_ = false;                       ///< slotwired takes no more frames now
+  FramePlaces& places_;
+  std::vector<http_stream::Bytes> pending_;  ///< received, and not taken by slotwired yet; at most kFramesInCall
+  bool full_ = false;                        ///< the session takes no more frames now
+  bool blocked_ = false;                     ///< slotwired takes no more frames now
 };
 
 /// A session to a peer that is to be kept: begun anew whenever it ends.
@@ -249,6 +306,9 @@ class HttpFront::Kept final : private http::PipeHandler {
       http_stream::ClientOptions options;
       options.max_requests = wanted_.requests;
       options.hold_us = wanted_.hold_us;
+      // One alone is tried for as long as it takes.
+      if (wanted_.urls.size() > 1) options.open_us = wanted_.answer_us;
+      limit_bodies(options.session, wanted_.body_bytes);
       options.duplex = wanted_.websocket;
       options.duplex_retry_first_us = wanted_.websocket_retry_us;
       options.duplex_retry_max_us = wanted_.websocket_retry_max_us;
@@ -258,7 +318,7 @@ class HttpFront::Kept final : private http::PipeHandler {
       return failed(url + ": " + error.what());
     }
     session_ = std::make_unique<Session>(
-        front_.loop_, client_->pipe(), Role::client, [this] { client_->touch(); },
+        front_.loop_, *front_.places_, client_->pipe(), Role::client, [this] { client_->touch(); },
         [this](StreamNumber stream, const std::string&) {
           session_->streams().refuse(stream, ResetCode::refused);  // the server opens none
         });
@@ -372,7 +432,11 @@ class HttpFront::Kept final : private http::PipeHandler {
 };
 
 HttpFront::HttpFront(http::Loop& loop, FrontHost& host, http::ResolveHook resolve)
-    : loop_(loop), host_(host), resolve_(std::move(resolve)), sweep_(loop, [this] { sweep(); }) {}
+    : loop_(loop),
+      host_(host),
+      resolve_(std::move(resolve)),
+      places_(std::make_unique<FramePlaces>()),
+      sweep_(loop, [this] { sweep(); }) {}
 
 HttpFront::~HttpFront() = default;
 
@@ -394,6 +458,7 @@ void HttpFront::listen(slot::Fd listener, const control::GateHttpServer& figures
   sessions.max_sessions = figures.sessions + 2 * kUnproved;
   sessions.max_sessions_per_source = figures.sessions_per_source + 2 * kUnprovedPerSource;
   sessions.session.close_us = kCloseUs;
+  limit_bodies(sessions.session, figures.body_bytes);
   handshake_us_ = figures.handshake_us;
   server_ =
       std::make_unique<http::StreamServer>(loop_, std::move(http), sessions, static_cast<http::SessionHandler&>(*this));
@@ -416,6 +481,9 @@ void HttpFront::frames(std::uint32_t session, slot::Fd socket) {
   if (accepted.offer) accepted.streams().accept(*accepted.offer);
   accepted.attach(std::move(socket));
   accepted.proved = true;
+  for (const auto& [id, other] : accepted_) {
+    if (other.get() == &accepted) tell_way(id, accepted);
+  }
   // The peer has begun a new session; its former one would only keep a place.
   for (const auto& [id, other] : accepted_) {
     if (other.get() != &accepted && other->token == accepted.token) close(id, "a newer session took its place");
@@ -543,7 +611,7 @@ void HttpFront::on_session(const ServerEvent& event) {
         host_.session_up(session.number, session.token, "from " + from);
       };
       accepted_[id] = std::make_unique<Session>(
-          loop_, *pipe, Role::server, [this, id] { touch(id); }, opened);
+          loop_, *places_, *pipe, Role::server, [this, id] { touch(id); }, opened);
       accepted_[id]->born_us = http::Loop::now_us();
       accepted_[id]->source = server_->sessions().source(id);
       return make_room();
@@ -554,6 +622,9 @@ void HttpFront::on_session(const ServerEvent& event) {
       return;
     case ServerEvent::Kind::silent:
     case ServerEvent::Kind::resumed:
+      return;
+    case ServerEvent::Kind::way:
+      if (found != accepted_.end() && found->second->attached()) tell_way(event.session, *found->second);
       return;
     case ServerEvent::Kind::closed:
       if (found != accepted_.end()) {
@@ -567,6 +638,13 @@ void HttpFront::on_session(const ServerEvent& event) {
       server_->sessions().release(event.session);
       return;
   }
+}
+
+/// Of a session whose frames slotwired takes.
+void HttpFront::tell_way(SessionNumber id, const Session& session) {
+  control::GateSessionWay way;
+  way.websocket = server_->sessions().duplex_attached(id);
+  host_.session_way(session.number, way);
 }
 
 void HttpFront::touch(SessionNumber session) {

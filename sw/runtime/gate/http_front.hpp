@@ -63,11 +63,13 @@ class HttpFront final : private http::SessionHandler {
   std::vector<carriers::Address> addresses() const { return server_->addresses(); }
 
  private:
+  class FramePlaces;
   class Session;
   class Kept;
 
   void on_session(const http_stream::ServerEvent& event) override;
   void on_turn() override;
+  void tell_way(http_stream::SessionNumber id, const Session& session);
   /// A session has something to move.
   void touch(http_stream::SessionNumber session);
   std::uint32_t number(Session& session);
@@ -79,6 +81,7 @@ class HttpFront final : private http::SessionHandler {
   http::Loop& loop_;
   FrontHost& host_;
   http::ResolveHook resolve_;
+  std::unique_ptr<FramePlaces> places_;
   std::unique_ptr<http::StreamServer> server_;
   std::set<http_stream::SessionNumber> dirty_;    ///< to be driven in the next turn
   std::set<http_stream::SessionNumber> waiting_;  ///< in every turn, until they wait no more

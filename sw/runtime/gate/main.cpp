@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "runtime/gate/gate.hpp"
+#include "runtime/http/heap.hpp"
 #include "runtime/sandbox/sandbox.hpp"
 
 namespace {
@@ -78,6 +79,7 @@ int serve() {
     ::signal(number, SIG_IGN);
   }
   ::fcntl(kPacketsFd, F_SETFD, FD_CLOEXEC);
+  http::keep_freed_memory();
   control::PacketSocket packets(slot::Fd(kPacketsFd), control::kGatePacket, kQueuedPackets);
   pollfd wait{packets.fd(), POLLIN, 0};
   ::poll(&wait, 1, -1);

@@ -70,6 +70,15 @@ std::string name_text(const X509_NAME* name) {
 
 }  // namespace
 
+bool has_login(const ClientOptions& options) {
+  if (options.proxy_login.given() || options.server_login.given()) return true;
+  const core::Result<Url> url = Url::parse(options.url);
+  if (!url.ok()) return false;
+  const std::string chosen = options.proxy ? *options.proxy : proxy_of_environment(url.value(), options.environment);
+  const core::Result<Url> proxy = Url::parse(chosen, "http");
+  return !url.value().user.empty() || (proxy.ok() && !proxy.value().user.empty());
+}
+
 Client::Impl::Impl(Loop& event_loop, ClientOptions&& given)
     : loop(event_loop), options(std::move(given)), timer(loop, [this] { act(CURL_SOCKET_TIMEOUT, 0); }) {
   static std::once_flag once;

@@ -50,6 +50,9 @@ struct ClientOptions {
   std::size_t response_body_bytes = (std::size_t{1} << 20U) + 4096;
 };
 
+/// A login is given, by the options or in the URL of the server or of the proxy.
+bool has_login(const ClientOptions& options);
+
 struct ClientResponse {
   unsigned status = 0;
   bool binary = false;  ///< its type is application/octet-stream

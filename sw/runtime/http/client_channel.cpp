@@ -19,6 +19,8 @@ namespace {
 namespace ws = boost::beast::websocket;
 using ErrorCode = CurlConnection::ErrorCode;
 
+/// What a client sends is masked, piece by piece in a copy of so many bytes, each of which is a call of the system.
+constexpr std::size_t kMaskBytes = std::size_t{64} << 10U;
 /// What the ping says that the server has to answer.
 constexpr const char* kPing = "slotwire";
 
@@ -125,6 +127,7 @@ void ClientChannel::Impl::upgrade() {
   web->read_message_max(options.message_bytes);
   web->binary(true);
   web->auto_fragment(false);
+  web->write_buffer_bytes(kMaskBytes);
   // Its header, and a port that is not the scheme's.
   std::string host = client.url.host.find(':') == std::string::npos ? client.url.host : "[" + client.url.host + "]";
   const std::uint16_t usual = client.url.tls ? 443 : 80;

@@ -21,6 +21,12 @@ http_stream::Key random_key() {
   return key;
 }
 
+/// Some proxies that ask for a login hang on longer bodies, since they may ask again at any of them.
+http_stream::ClientOptions with_login(http_stream::ClientOptions session, const ClientOptions& http) {
+  if (has_login(http)) session.session.bundle_bytes_max = session.session.bundle_bytes;
+  return session;
+}
+
 /// Answers that say more in words than by their number: what answers is not the server, and will not be it soon.
 bool is_foreign(const ClientResponse& response) {
   switch (response.status) {
@@ -43,7 +49,7 @@ bool is_foreign(const ClientResponse& response) {
 StreamClient::StreamClient(Loop& loop, ClientOptions http, const http_stream::ClientOptions& session,
                            PipeHandler& handler, const std::optional<http_stream::Learned>& learned)
     : handler_(handler),
-      pipe_(session, random_key(), learned),
+      pipe_(with_login(session, http), random_key(), learned),
       loop_(loop),
       deadline_(loop,
                 [this] {

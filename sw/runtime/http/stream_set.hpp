@@ -57,8 +57,6 @@ class StreamSet {
   std::optional<http_stream::Bytes> receive_datagram() { return streams_.receive_datagram(); }
   bool send_headed_datagram(std::span<std::byte> message) { return streams_.send_headed_datagram(message); }
   std::optional<http_stream::Bytes> receive_headed_datagram() { return streams_.receive_headed_datagram(); }
-  /// Bytes of the longest datagram that send_datagram() takes now.
-  std::size_t datagram_room() const { return pipe_.room() > 1 ? pipe_.room() - 1 : 0; }
 
   /// Moves what there is. Not within a callback.
   void drive();

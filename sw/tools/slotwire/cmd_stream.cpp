@@ -114,8 +114,10 @@ void add_connect_options(CLI::App& sub, StreamConnectOptions& o) {
             "requests on their way or held at one time");
   add_count(sub, "--held", o.session.held_requests, 1, http_stream::kMaxRequests - 1,
             "requests that the server may hold while nothing is to be said, fewer than --max-requests");
-  add_size(sub, "--body", o.body, 16'384, http_stream::kMaxBundleBytes,
-           "longest body of a request (default 60000: below the 64 KiB at which some proxies with a login hang)");
+  add_size(
+      sub, "--body", o.body, 16'384, http_stream::kMaxBundleBytes,
+      "longest body of a request or an answer (default 512KiB); those of more than 60000 bytes are tried while much "
+      "waits, and never with a login");
   add_size(
       sub, "--stream-window", o.stream_window, kLeastWindow, kMostWindow,
       "bytes of one stream that wait for whoever reads it here (default 4MiB); one round trip carries no more of a "

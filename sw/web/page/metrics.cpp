@@ -220,6 +220,12 @@ void write_links(Writer& out, const Json& node) {
   });
   out.gauge("link_carrier_up", "1: the carrier of the link is up.");
   each([&](const Json& link, const std::string& peer) { out.value(number(link, "carrier_up"), {{"peer", peer}}); });
+  out.gauge("link_http_websocket",
+            "Of a link over HTTP that knows: 1: its session goes over a WebSocket; 0: by requests.");
+  each([&](const Json& link, const std::string& peer) {
+    const std::string way = text(link, "http_way");
+    if (!way.empty()) out.value(way == "websocket" ? 1 : 0, {{"peer", peer}});
+  });
   out.gauge("link_control_up", "1: the control connection of the link is up.");
   each([&](const Json& link, const std::string& peer) { out.value(number(link, "control_up"), {{"peer", peer}}); });
   out.gauge("link_authenticated", "1: frames of the link are encrypted and authenticated.");

@@ -165,7 +165,8 @@ struct HttpConfig {
   bool proxy_negotiate = false;
   std::string ca;  ///< PEM file; empty: the system's
   std::uint32_t requests = 0;
-  std::chrono::microseconds hold{};
+  std::uint64_t body = 0;  ///< bytes
+  std::chrono::microseconds hold{}, answer{};
   bool websocket = false;
   std::chrono::microseconds websocket_retry{}, websocket_retry_max{};
 };

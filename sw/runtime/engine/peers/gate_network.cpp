@@ -188,6 +188,7 @@ void GateNetwork::send_setup(GateKind kind) {
   setup.http.handshake_us = static_cast<std::uint64_t>(config_.limits.handshake.count());
   setup.http.sessions = config_.limits.links;
   setup.http.sessions_per_source = config_.http.sessions_per_source;
+  setup.http.body_bytes = config_.http.body;
   for (const std::string& network : config_.http.trusted_proxies) setup.http.trusted_proxies.push_back({network});
   setup.tls = config_.tls.enabled();
   setup.crl = !config_.tls.crl.empty();

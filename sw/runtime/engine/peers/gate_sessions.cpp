@@ -18,6 +18,9 @@ using control::GatePacket;
 
 /// Reasons of trouble that are remembered for one session, so that each is logged once.
 constexpr std::size_t kMaxReasons = 16;
+/// Of a link's socket to the gate, in each direction; the system may allow less. Frames that find no place there are
+/// copied once more.
+constexpr int kFrameSocketBytes = 1 << 20;
 
 std::string environment(const char* lower, const char* upper) {
   for (const char* const name : {lower, upper}) {
@@ -66,6 +69,8 @@ void GateSessions::keep_session(const LinkConfig& link, std::span<const std::byt
       session.ca.push_back({std::move(line)});
   }
   session.requests = config_.http.requests;
+  session.body_bytes = config_.http.body;
+  session.answer_us = static_cast<std::uint64_t>(config_.http.answer.count());
   session.hold_us = static_cast<std::uint64_t>(config_.http.hold.count());
   session.websocket = config_.http.websocket;
   session.websocket_retry_us = static_cast<std::uint64_t>(config_.http.websocket_retry.count());
@@ -77,7 +82,8 @@ void GateSessions::keep_session(const LinkConfig& link, std::span<const std::byt
   kept_.emplace(number, std::move(kept));
 }
 
-void GateSessions::tell_all() const {
+void GateSessions::tell_all() {
+  accepted_.clear();
   for (const auto& [number, kept] : kept_) {
     send_(control::gate_packet(GateKind::keep_session, number, kept.session), -1);
   }
@@ -104,6 +110,12 @@ bool GateSessions::take_up(const GatePacket& packet, std::string& broken) {
     return refuse();
   }
   const slot::Fd gates(ends[1]);
+  for (const int end : ends) ::setsockopt(end, SOL_SOCKET, SO_SNDBUF, &kFrameSocketBytes, sizeof kFrameSocketBytes);
+  if (packet.channel % 2 == 0) {
+    // Of one link there is one session at a time: links bound what is remembered.
+    std::erase_if(accepted_, [&](const auto& entry) { return entry.second == token; });
+    accepted_[packet.channel] = token;
+  }
   owner_->take_session(token, slot::Fd(ends[0]), body.value().what);
   send_({GateKind::frames, true, packet.channel, 0, {}}, gates.get());
   return true;
@@ -112,6 +124,12 @@ bool GateSessions::take_up(const GatePacket& packet, std::string& broken) {
 bool GateSessions::take_way(const GatePacket& packet, std::string& broken) const {
   const auto body = control::gate_body<control::GateSessionWay>(packet);
   if (!body.ok()) return broken = body.error().text, false;
+  if (packet.channel % 2 == 0) {
+    // One that was refused, or whose place a newer one has, may still move.
+    const auto accepted = accepted_.find(packet.channel);
+    if (accepted != accepted_.end()) owner_->session_way(accepted->second, body.value());
+    return true;
+  }
   const auto kept = kept_.find(packet.channel);
   if (kept == kept_.end()) return broken = "a session that is not kept", false;
   if (owner_ != nullptr) owner_->session_way(kept->second.token, body.value());

@@ -27,7 +27,7 @@ class GateSessions final : public SessionNetwork {
   void keep_session(const LinkConfig& link, std::span<const std::byte> token) override;
 
   /// There is a new gate, which knows nothing.
-  void tell_all() const;
+  void tell_all();
   // What the gate says. False: it breaks the protocol, and `broken` says how.
   bool take_up(const control::GatePacket& packet, std::string& broken);
   bool take_trouble(const control::GatePacket& packet, std::string& broken);
@@ -45,6 +45,7 @@ class GateSessions final : public SessionNetwork {
   Send send_;
   SessionOwner* owner_ = nullptr;
   std::map<std::uint32_t, Kept> kept_;
+  std::map<std::uint32_t, std::vector<std::byte>> accepted_;  ///< sessions of peers that are up: their tokens
 };
 
 }  // namespace slotwire::engine

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 
+#include "runtime/http/heap.hpp"
 #include "runtime/http/stream_client.hpp"
 #include "runtime/http/stream_set.hpp"
 #include "tools/slotwire/common.hpp"
@@ -186,7 +187,8 @@ void StreamConnect::begin() {
   session.duplex = !options_.no_websocket;
   session.duplex_retry_first_us = to_us(options_.websocket_retry);
   session.duplex_retry_max_us = to_us(options_.websocket_retry_max);
-  session.session.bundle_bytes = static_cast<std::size_t>(options_.body);
+  session.session.bundle_bytes_max = static_cast<std::size_t>(options_.body);
+  session.session.bundle_bytes = std::min(session.session.bundle_bytes, session.session.bundle_bytes_max);
   try {
     client_ =
         std::make_unique<http::StreamClient>(loop_, http_, session, static_cast<http::PipeHandler&>(*this), learned_);
@@ -345,6 +347,7 @@ void StreamConnect::finish(int code, const std::string& why, std::chrono::micros
 }  // namespace
 
 int run_stream_connect(const StreamConnectOptions& options) {
+  http::keep_freed_memory();
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   StreamConnect connect(options);

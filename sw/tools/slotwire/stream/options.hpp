@@ -45,7 +45,7 @@ struct StreamConnectOptions {
   http_stream::StreamsOptions streams;
   std::chrono::microseconds hold{25'000'000}, connect_timeout{10'000'000};
   std::chrono::microseconds websocket_retry{5'000'000}, websocket_retry_max{1'800'000'000};
-  std::uint64_t body = 60'000;
+  std::uint64_t body = std::uint64_t{512} << 10U;
   std::uint64_t stream_memory = std::uint64_t{512} << 20U;
   std::uint64_t stream_window = std::uint64_t{4} << 20U;
   bool quiet = false, verbose = false;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "runtime/control/printable.hpp"
+#include "runtime/http/heap.hpp"
 #include "runtime/http/stream_server.hpp"
 #include "runtime/http/stream_set.hpp"
 #include "tools/slotwire/common.hpp"
@@ -221,6 +222,13 @@ void StreamServe::on_session(const ServerEvent& event) {
     case ServerEvent::Kind::resumed:
       if (options_.verbose) log_line(label(event.session) + ": resumed");
       return;
+    case ServerEvent::Kind::way:
+      if (options_.verbose) {
+        log_line(label(event.session) + (server_->sessions().duplex_attached(event.session)
+                                             ? ": goes over a WebSocket"
+                                             : ": goes by requests again"));
+      }
+      return;
     case ServerEvent::Kind::closed:
       return closed(event.session);
   }
@@ -361,6 +369,7 @@ void StreamServe::note_ended(SessionNumber session, const StreamSummary& s) {
 }  // namespace
 
 int run_stream_serve(const StreamServeOptions& options) {
+  http::keep_freed_memory();
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   StreamServe serve(options);

@@ -228,7 +228,7 @@ function show(state) {
   table("links", [
     ["Peer", (link) => link.peer],
     ["State", (link) => element("span", link.up ? "up" : "down", link.up ? "good" : "bad")],
-    ["Carrier", (link) => link.carrier + (link.active && link.active !== link.carrier ? ` (${link.active} now)` : "") + (link.carrier_up ? "" : ", down")],
+    ["Carrier", (link) => link.carrier + (link.path ? `: ${link.path}` : "") + (link.path === "http" && link.http_way ? (link.http_way === "websocket" ? " over a WebSocket" : " by requests") : "") + (link.active && link.active !== link.carrier ? ` (${link.active} now)` : "") + (link.carrier_up ? "" : ", down")],
     ["Control", (link) => link.control_up ? "up" : "down"],
     ["Encryption", (link) => link.encryption],
     ["Sends by", (link) => link.congestion ? `${link.congestion.algorithm}, limited by ${link.congestion.limited_by}` : ""],

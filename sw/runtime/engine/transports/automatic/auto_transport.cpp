@@ -305,7 +305,9 @@ const AutoTransport::Route* AutoTransport::find(std::span<const std::byte> token
 
 void AutoTransport::take_session(std::span<const std::byte> token, slot::Fd frames, const std::string& what) {
   if (const Route* const route = find(token)) {
-    routes_.at(route->link.index).trouble.clear();
+    Route& taken = routes_.at(route->link.index);
+    taken.trouble.clear();
+    if (!taken.link.config->dial) taken.http_way.reset();  // whoever dials says it before
     http_->attach(route->link.index, std::move(frames), what);
   }
 }
@@ -358,10 +360,13 @@ void AutoTransport::report_link(std::uint16_t link, nlohmann::json& status) cons
   const auto rungs = ladder_->rungs();
   const auto route = routes_.find(link);
   if (route != routes_.end() && !route->second.trouble.empty()) status["http_trouble"] = route->second.trouble;
-  if (route != routes_.end() && route->second.http_way) {
+  // Whoever is dialled hears nothing of a session that has ended.
+  const bool there = route != routes_.end() && route->second.link.config != nullptr &&
+                     (route->second.link.config->dial || (http_ && http_->attached(link)));
+  if (there && route->second.http_way) {
     const control::GateSessionWay& way = *route->second.http_way;
     status["http_way"] = way.websocket ? "websocket" : "requests";
-    if (!way.websocket) {
+    if (!way.websocket && route->second.link.config->dial) {
       const std::uint64_t now = loop_.now_us();
       status["http_way_reason"] = way.why;
       status["websocket_retry_seconds"] = (std::max(now, route->second.websocket_us) - now) / 1'000'000;
