@@ -24,6 +24,7 @@ install(TARGETS slotwire slotwire_static slotwire_web EXPORT slotwire-targets
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES sw/runtime/client/include/slotwire.h sw/runtime/client/include/slotwire.hpp
               sw/runtime/client/include/slotwire_types.hpp sw/runtime/client/include/slotwire_server.hpp
+              sw/runtime/client/include/slotwire_figures.hpp sw/runtime/client/include/slotwire_breaker.hpp
               sw/runtime/client/include/slotwire_blocks.h sw/runtime/client/include/slotwire_blocks.hpp
               sw/web/server/include/slotwire_web.hpp sw/web/server/include/slotwire_web_fields.hpp TYPE INCLUDE)
 

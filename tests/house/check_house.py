@@ -115,6 +115,22 @@ def check_manual_page(root: Path) -> list[str]:
     return [f"{MANUAL_PAGE}: does not name {function}()" for function in sorted(declared - named)]
 
 
+PAGE_PROGRAM = "sw/web/page/main.cpp"
+PAGE_MANUAL = "packaging/man/slotwire-page.8"
+
+
+def check_page_manual(root: Path) -> list[str]:
+    """The manual page of slotwire-page names every option of the program, and no other."""
+    if not (root / PAGE_PROGRAM).exists():
+        return []
+    options = set(re.findall(r'add_(?:option|flag)\("(--[a-z-]+)"', (root / PAGE_PROGRAM).read_text(encoding="utf-8")))
+    page = root / PAGE_MANUAL
+    text = page.read_text(encoding="utf-8").replace("\\-", "-") if page.exists() else ""
+    named = set(re.findall(r"(?<![\w-])--[a-z-]+", text.partition(".SH PATHS")[0])) - {"--help", "--version"}
+    return ([f"{PAGE_MANUAL}: does not name {option}" for option in sorted(options - named)] +
+            [f"{PAGE_MANUAL}: names {option}, which the program does not have" for option in sorted(named - options)])
+
+
 QUOTED = re.compile(r'"(?P<heading>[^"]{3,80})" in docs/(?P<page>[\w-]+\.md)|docs/(?P<page2>[\w-]+\.md), "(?P<heading2>[^"]{3,80})"')
 
 
@@ -132,7 +148,7 @@ def check_headings(name: str, text: str, root: Path) -> list[str]:
 
 
 def check(root: Path) -> list[str]:
-    problems = check_manual_page(root)
+    problems = check_manual_page(root) + check_page_manual(root)
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
     if listed.returncode == 0:
         files = [root / name for name in listed.stdout.splitlines()]

@@ -50,9 +50,9 @@ class Install(unittest.TestCase):
     def test_files(self):
         lib = os.path.relpath(self.lib, self.prefix)
         expected = ["bin/slotwired", "bin/slotwire", "libexec/slotwire/slotwire-gate", "libexec/slotwire/slotwire-keeper", "include/slotwire.h", "include/slotwire.hpp", "include/slotwire_types.hpp",
-                    "include/slotwire_server.hpp", "include/slotwire_blocks.h", "include/slotwire_blocks.hpp",
+                    "include/slotwire_server.hpp", "include/slotwire_figures.hpp", "include/slotwire_breaker.hpp", "include/slotwire_blocks.h", "include/slotwire_blocks.hpp",
                     "include/slotwire_web.hpp", "include/slotwire_web_fields.hpp", f"{lib}/libslotwire_web.a", f"{lib}/libslotwire.so", f"{lib}/libslotwire.so.0", f"{lib}/libslotwire.a",
-                    f"{lib}/pkgconfig/slotwire.pc", f"{lib}/cmake/slotwire/slotwire-config.cmake", "share/man/man8/slotwired.8",
+                    f"{lib}/pkgconfig/slotwire.pc", f"{lib}/cmake/slotwire/slotwire-config.cmake", "share/man/man8/slotwired.8", "share/man/man8/slotwire-page.8",
                     "share/man/man3/libslotwire.3", "lib/systemd/system/slotwired.service", "lib/sysusers.d/slotwire.conf", "lib/udev/rules.d/60-slotwire.rules", "share/doc/slotwire/api.md",
                     "share/doc/slotwire/examples/single-node.toml", "share/slotwire/dissector/slotwire.lua"]
         missing = [file for file in expected if not os.path.exists(os.path.join(self.prefix, file))]

@@ -19,7 +19,7 @@ class Cli(NodeTest):
         self.assertEqual(len(left["session_table"]), 3)
         self.assertGreater(left["counters"]["tx_lines"], 0)
         right = self.right.status("--sessions")
-        self.assertEqual(right["services"], [{"service": "echo", "processes": 1}])
+        self.assertEqual(right["services"], [{"service": "echo", "processes": 1, "well": 1, "failing": 0, "drained": 0}])
         self.assertEqual(right["session_table"][0]["services"], ["echo"])
         text = run(["status", "--slots", "--sessions"], self.left).stdout
         for part in ("node left", "256 MiB", "right", "tx_lines", "Payload lines sent", "slotwire-bench-0", "connects"):

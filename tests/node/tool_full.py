@@ -50,6 +50,7 @@ class Full(NodeTest):
 
     def test_every_subcommand_fails_and_says_why(self):
         self.serve(["echo", "--echo"], self.right)
+        local = self.serve(["local", "--echo"], self.left)
         run(["call", "echo", "x"], self.left)
         ended = {
             "status": [["status"], ["status", "--json"], ["status", "--slots", "--sessions"]],
@@ -59,6 +60,7 @@ class Full(NodeTest):
             "bench": [["bench", "echo", "-n", "2"], ["bench", "echo", "-d", "60s", "-i", "10ms"], ["bench", "echo", "-n", "2", "--json"]],
             "blocks": [["blocks"], ["blocks", "--json"]],
             "cache": [["cache"], ["cache", "--json"]],
+            "drain": [["drain", str(local.pid)], ["drain", str(local.pid), "--undo", "--json"]],
             "cut": [["cut", "right"], ["cut", "right", "--json"]],
             "capture": [["capture", "-w", os.path.join(self.directory, "trace"), "-d", "1ms"], ["capture", "-w", "-", "-d", "1ms"]],
             "--help": [["--help"], ["status", "--help"], ["--version"]],

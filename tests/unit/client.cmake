@@ -4,3 +4,4 @@ foreach(part arguments events resume)
   slotwire_test(client_${part}_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/client_${part}_test.cpp
                 DEPENDS slotwire_client slotwire_control nlohmann_json::nlohmann_json)
 endforeach()
+slotwire_test(client_breaker_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/client_breaker_test.cpp DEPENDS slotwire_client)

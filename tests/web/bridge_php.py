@@ -165,11 +165,73 @@ class Scripts(PhpTest):
             self.assertEqual(got.stdout.split()[0].decode(), known(size), got.stderr)
         self.assertLess(private_memory(self.bridge.pid), 32 * 1024, "KiB")
 
-    def test_a_body_of_unknown_length_is_refused(self):
+    @staticmethod
+    def chunked(target, *chunks, end=True):
+        head = f"POST {target} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        return head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if end else b"")
+
+    def test_a_body_of_unknown_length_is_kept_until_its_length_is_known(self):
         self.start_php()
         client = self.client()
-        client.send("POST /sum.php HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
-        self.assertEqual(client.response()[0], 411)
+        client.send(self.chunked("/sum.php", b"a", b"bc"))
+        self.assertEqual(client.response()[::2], (200, b"3 " + hashlib.sha256(b"abc").hexdigest().encode()))
+        body = b"".join(pieces(5_000_000))
+        client.send(self.chunked("/sum.php", *(body[at:at + 100_001] for at in range(0, len(body), 100_001))))
+        self.assertEqual(client.response()[2], f"5000000 {known(5_000_000)}".encode())
+        client.send(self.chunked("/sum.php"))
+        self.assertEqual(client.response()[2], b"0 " + hashlib.sha256(b"").hexdigest().encode())
+        client.send(self.chunked("/params.php", b"abc"))
+        got = client.response()[2].decode().splitlines()
+        self.assertIn("CONTENT_LENGTH=3", got)
+        self.assertFalse([line for line in got if "TRANSFER_ENCODING" in line])
+        # A body that is kept holds no child: both are free meanwhile.
+        slow = self.client()
+        slow.send(self.chunked("/sum.php", b"abc", end=False))
+        for _ in range(4):
+            self.assertEqual(client.get("/")[2], b"index")
+        slow.send("0\r\n\r\n")
+        self.assertEqual(slow.response()[0], 200)
+
+    def test_bodies_that_are_kept_have_limits(self):
+        spool = os.path.join(self.directory, "spool")
+        os.mkdir(spool)
+        self.start_php(2, "--spool-dir", spool, "--max-spool", "100KiB", "--max-spool-total", "150KiB")
+        client, other = self.client(), self.client()
+        client.send(self.chunked("/sum.php", bytes(102_401)))
+        self.assertEqual(client.response()[0], 413)
+        self.bridge.wait_for("longer than --max-spool: POST /sum.php")
+        client = self.client()
+        client.send(self.chunked("/sum.php", bytes(102_400), end=False))
+
+        def kept():
+            # Files without a name, which go with whoever has them open.
+            links = [os.readlink(f"/proc/{self.bridge.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{self.bridge.pid}/fd")]
+            return [link for link in links if link.startswith(spool)]
+
+        def size():
+            paths = [f"/proc/{self.bridge.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{self.bridge.pid}/fd")]
+            return sum(os.stat(path).st_size for path in paths if os.readlink(path).startswith(spool))
+
+        eventually(lambda: size() == 102_400, "the first body is kept")
+        self.assertEqual(os.listdir(spool), [])
+        other.send(self.chunked("/sum.php", bytes(60_000)))
+        status, fields, _ = other.response()
+        self.assertEqual((status, fields["slotwire-unprocessed"]), (503, ["1"]))
+        self.bridge.wait_for("--max-spool-total")
+        client.send("0\r\n\r\n")
+        self.assertEqual(client.response()[2].split()[0], b"102400")
+        # And what was kept is given back, also when a client leaves half-way.
+        client.send(self.chunked("/sum.php", bytes(1000), end=False))
+        eventually(lambda: size() == 1000, "another one is kept")
+        client.break_off()
+        eventually(lambda: not kept(), "nothing is kept")
+        other = self.client()
+        other.send(self.chunked("/sum.php", bytes(102_400)))
+        self.assertEqual(other.response()[0], 200)
+
+    def test_a_length_that_is_known_needs_no_file(self):
+        self.start_php()
+        client = self.client()
         client.send("POST /sum.php HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc")
         self.assertEqual(client.response()[2], b"3 " + hashlib.sha256(b"abc").hexdigest().encode())
 

@@ -147,8 +147,9 @@ class Pages(WebTest):
         for client in clients:
             client.send("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n")
             time.sleep(0.1)  # so that they come in this order
-        self.assertEqual(clients[3].read_response()[0], 502)
-        nginx.wait_for_log("2 requests wait for service \"web\" already")
+        status, fields, _ = clients[3].read_response()
+        self.assertEqual((status, fields["slotwire-limit"]), (503, "waiting"))
+        nginx.wait_for_log("to service \"web\" is refused by the limit \"waiting\"")
         release.set()
         for client in clients[:3]:
             self.assertEqual(client.read_response()[2], b"late")

@@ -13,22 +13,25 @@ using namespace std::chrono_literals;
 
 Snapshot example() {
   Snapshot snapshot;
-  snapshot.node = Json{{"node", "left"},
-                       {"version", "1.2.3"},
-                       {"card", "soft"},
-                       {"links",
-                        {{{"peer", "right"},
-                          {"carrier", "udp"},
-                          {"up", true},
-                          {"control_connects", 3},
-                          {"congestion",
-                           {{"algorithm", "cubic"},
-                            {"window_lines", 220},
-                            {"srtt_us", 500},
-                            {"lost_nak", 44},
-                            {"limited_by", "window"}}}}}},
-                       {"counters", {{"tx_frames", 1234567890123}}},
-                       {"services", {{{"service", "echo"}, {"processes", 2}}}}};
+  snapshot.node =
+      Json{{"node", "left"},
+           {"version", "1.2.3"},
+           {"card", "soft"},
+           {"links",
+            {{{"peer", "right"},
+              {"carrier", "udp"},
+              {"up", true},
+              {"control_connects", 3},
+              {"congestion",
+               {{"algorithm", "cubic"},
+                {"window_lines", 220},
+                {"srtt_us", 500},
+                {"lost_nak", 44},
+                {"limited_by", "window"}}}}}},
+           {"counters", {{"tx_frames", 1234567890123}}},
+           {"services", {{{"service", "echo"}, {"processes", 2}, {"well", 1}, {"failing", 1}, {"drained", 0}}}},
+           {"remote_services",
+            {{{"service", "shop"}, {"node", "right"}, {"failing", true}, {"processes", 3}, {"well", 0}}}}};
   const auto slot = [](std::uint32_t tail, std::uint32_t head, const char* fault) {
     return Json{{"service", "echo"},
                 {"acceptor", false},
@@ -87,9 +90,29 @@ TEST(PageMetrics, AreWhatTheNodeSays) {
   EXPECT_TRUE(has(text, "slotwire_service_slots{service=\"echo\",role=\"client\"} 2"));
   EXPECT_TRUE(has(text, "slotwire_service_faulted_slots{service=\"echo\",role=\"client\"} 1"));
   EXPECT_TRUE(has(text, "slotwire_service_unsent_bytes{service=\"echo\",role=\"client\"} 256"));
+  EXPECT_TRUE(has(text, "slotwire_service_process_health{service=\"echo\",health=\"well\"} 1"));
+  EXPECT_TRUE(has(text, "slotwire_service_process_health{service=\"echo\",health=\"failing\"} 1"));
+  EXPECT_TRUE(has(text, "slotwire_service_process_health{service=\"echo\",health=\"drained\"} 0"));
+  EXPECT_TRUE(has(text, "slotwire_remote_service_up{service=\"shop\",node=\"right\"} 0"));
+  EXPECT_TRUE(has(text, "slotwire_remote_service_well_processes{service=\"shop\",node=\"right\"} 0"));
   EXPECT_TRUE(has(text, "slotwire_engine_answer_seconds_bucket{le=\"0.0005\"} 1"));
   EXPECT_TRUE(has(text, "slotwire_engine_answer_seconds_bucket{le=\"+Inf\"} 2"));
   EXPECT_EQ(text.find("# EOF"), std::string::npos);
+}
+
+TEST(PageMetrics, LimitsThatCallersSetThemselvesAreCountedByTheirName) {
+  Snapshot snapshot = example();
+  control::Figures figures;
+  figures.service = "shop";
+  figures.role = "client";
+  figures.buckets.resize(control::kFigureBuckets);
+  figures.limited_retries = 7;
+  snapshot.figures =
+      Json::array({{{"session", 7}, {"name", "nginx"}, {"pid", 42}, {"figures", control::figures_json({figures})}}});
+  const std::string text = metrics_text(snapshot, MetricsFormat::prometheus);
+  const std::string labels = "service=\"shop\",role=\"client\",process=\"nginx\",pid=\"42\",limit=";
+  EXPECT_TRUE(has(text, "slotwire_request_limited_total{" + labels + "\"retries\"} 7")) << text;
+  EXPECT_TRUE(has(text, "slotwire_request_limited_total{" + labels + "\"waiting\"} 0")) << text;
 }
 
 TEST(PageMetrics, OpenMetricsNamesFamiliesWithoutTotalAndEnds) {

@@ -1,4 +1,6 @@
 // The C ABI: checks arguments and threads, turns failures into statuses and a last error.
+#include <array>
+#include <cstddef>
 #include <cstring>
 #include <new>
 #include <string>
@@ -227,7 +229,16 @@ int sw_report(sw_context* context, const sw_figures* figures, size_t count) {
   return guarded(
       context,
       [&] {
-        return context->report({figures, count});
+        // Programs that were built with an earlier header have shorter elements.
+        if (count > SW_MAX_FIGURES) return Failure{SW_INVALID, "figures of more than 16 services and roles"};
+        std::array<sw_figures, SW_MAX_FIGURES> own{};
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::uint32_t size = figures->size;
+          if (size < offsetof(sw_figures, limited) || (i != 0 && size % alignof(sw_figures) != 0))
+            return Failure{SW_INVALID, "figures need SW_INIT, a service, and the role SW_CLIENT or SW_SERVER"};
+          own[i] = from_caller(reinterpret_cast<const sw_figures*>(reinterpret_cast<const char*>(figures) + i * size));
+        }
+        return context->report({own.data(), count});
       },
       figures);
 }
@@ -279,6 +290,18 @@ int sw_connected(sw_context* context, void** token, sw_connection** out) {
 void sw_connection_close(sw_connection* connection) {
   if (connection == nullptr) return;
   guarded(connection->context, [&] { connection->context->close(connection); });
+}
+
+int sw_set_ready(sw_context* context, int ready) {
+  return guarded(context, [&] { context->session().set_ready(ready != 0); });
+}
+
+int sw_connection_health(const sw_connection* connection) {
+  static_assert(SW_HEALTH_WELL == static_cast<int>(slotwire::control::Health::well) &&
+                SW_HEALTH_FAILING == static_cast<int>(slotwire::control::Health::failing) &&
+                SW_HEALTH_DRAINED == static_cast<int>(slotwire::control::Health::drained));
+  if (connection == nullptr || !connection->context->here()) return SW_HEALTH_WELL;
+  return static_cast<int>(connection->health);
 }
 
 int sw_connection_peer(const sw_connection* connection, sw_peer* out) {

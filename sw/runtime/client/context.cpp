@@ -142,6 +142,10 @@ Failure sw_context::report(std::span<const sw_figures> figures) {
     told.buckets.assign(std::begin(one.buckets), std::end(one.buckets));
     if (one.exemplar_trace != nullptr) told.exemplar_trace = one.exemplar_trace;
     told.exemplar_us = one.exemplar_us;
+    told.limited_requests = one.limited[0];
+    told.limited_process = one.limited[1];
+    told.limited_waiting = one.limited[2];
+    told.limited_retries = one.limited[3];
   }
   if (session_.attached()) session_.post(report);
   return {};
@@ -354,6 +358,14 @@ void sw_context::on_link(const std::string& node, bool up, const std::string& te
   for (auto& [local, connection] : connections_) {
     if (connection->end->info().node == node && !connection->end->info().direct) connection->end->set_link(up, text);
   }
+}
+
+void sw_context::on_health(std::uint32_t local, slotwire::control::Health health) {
+  if (const auto found = connections_.find(local); found != connections_.end()) found->second->health = health;
+}
+
+void sw_context::on_resumed() {
+  for (auto& [local, connection] : connections_) connection->health = slotwire::control::Health::well;
 }
 
 void sw_context::on_lost() {

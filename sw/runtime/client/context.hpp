@@ -23,8 +23,9 @@ const void* this_thread();
 struct sw_connection {
   sw_context* context = nullptr;
   std::unique_ptr<slotwire::client::Connection> end;
-  sw_poller* poller = nullptr;  ///< the poller that it is in, if any
-  bool accepted = false;        ///< this end is the service's
+  sw_poller* poller = nullptr;                                         ///< the poller that it is in, if any
+  bool accepted = false;                                               ///< this end is the service's
+  slotwire::control::Health health = slotwire::control::Health::well;  ///< of the process at the other end
 };
 
 struct sw_service {
@@ -67,6 +68,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   void on_accepted(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds) override;
   void on_closed(std::uint32_t local, slotwire::control::End reason, const std::string& text) override;
   void on_link(const std::string& node, bool up, const std::string& text) override;
+  void on_health(std::uint32_t local, slotwire::control::Health health) override;
+  void on_resumed() override;
   void on_lost() override;
   void on_answer(std::uint64_t id, slotwire::client::Failure failure, const slotwire::control::Answer& answer,
                  std::vector<slotwire::slot::Fd> fds) override;

@@ -136,8 +136,7 @@ Failure EngineSession::open() {
   if (Failure failure = connect_socket(); failure.status != SW_OK) return failure;
   control::Answer answer;
   std::vector<slot::Fd> fds;
-  Failure failure =
-      request(control::Hello{.version = control::kProcessVersion, .name = name_}, Deadline(kHelloMs), answer, fds);
+  Failure failure = request(hello_message(), Deadline(kHelloMs), answer, fds);
   if (failure.status == SW_OK) failure = take_hello(answer, std::move(fds));
   if (failure.status != SW_OK) socket_.reset();
   return failure;
@@ -173,8 +172,17 @@ Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slo
   return {};
 }
 
+control::Hello EngineSession::hello_message() const {
+  return {.version = control::kProcessVersion, .name = name_, .probes = true};
+}
+
 control::Resume EngineSession::resume_message(std::vector<std::uint32_t> slots) const {
-  return {.version = control::kProcessVersion, .session = id_, .token = token_, .slots = std::move(slots)};
+  return {
+      .version = control::kProcessVersion, .session = id_, .token = token_, .slots = std::move(slots), .probes = true};
+}
+
+void EngineSession::set_ready(bool ready) {
+  if (std::exchange(ready_, ready) != ready && attached()) post(control::Alive{.probe = 0, .ready = ready});
 }
 
 void EngineSession::bye() {
@@ -290,6 +298,10 @@ void EngineSession::handle_event(const control::Event& event, std::vector<slot::
     events_.on_closed(closed->local, closed->reason, closed->text);
   } else if (const auto* link = std::get_if<control::LinkEvent>(&event)) {
     events_.on_link(link->node, link->up, link->text);
+  } else if (const auto* probe = std::get_if<control::Probe>(&event)) {
+    post(control::Alive{.probe = probe->probe, .ready = ready_});
+  } else if (const auto* health = std::get_if<control::HealthEvent>(&event)) {
+    events_.on_health(health->local, health->health);
   }
 }
 
@@ -364,7 +376,7 @@ void EngineSession::try_resume() {
   next_try_ns_ = now + kRetryNs;
   arm_timer(kRetryNs);
   if (connect_socket().status != SW_OK) return;
-  if (id_ == 0) return ask_back(Resuming::hello, control::Hello{.version = control::kProcessVersion, .name = name_});
+  if (id_ == 0) return ask_back(Resuming::hello, hello_message());
   ask_back(Resuming::resume, resume_message(events_.held()));
 }
 
@@ -381,9 +393,10 @@ void EngineSession::on_resume_answer(const control::Answer& answer, std::vector<
   if (resuming_ == Resuming::resume) {
     // The engine started anew and knows nothing of what there was.
     if (failure.status == SW_LOST || failure.status == SW_REFUSED) {
-      return ask_back(Resuming::hello, control::Hello{.version = control::kProcessVersion, .name = name_});
+      return ask_back(Resuming::hello, hello_message());
     }
     if (failure.status == SW_OK) failure = take_closed(answer);
+    if (failure.status == SW_OK) events_.on_resumed();
   } else if (failure.status == SW_OK) {
     failure = take_hello(answer, std::move(fds));
     // Told only now: whoever learns that a connection is lost can go on with new ones.
@@ -403,6 +416,7 @@ Failure EngineSession::take_closed(const control::Answer& answer) {
 }
 
 void EngineSession::serve_again() {
+  if (!ready_) post(control::Alive{.probe = 0, .ready = false});
   for (const auto& [service, backlog] : services_) {
     post(control::Serve{.service = service, .backlog = backlog});
   }

@@ -62,6 +62,10 @@ class SessionEvents {
   /// The connection with this local index ended, for `reason` (docs/control.md).
   virtual void on_closed(std::uint32_t local, control::End reason, const std::string& text) = 0;
   virtual void on_link(const std::string& node, bool up, const std::string& text) = 0;
+  /// What the other end's engine thinks of the process there.
+  virtual void on_health(std::uint32_t /*local*/, control::Health /*health*/) {}
+  /// The engine was restarted and took the session back: what it thinks of other ends is told anew.
+  virtual void on_resumed() {}
   /// The engine kept nothing: every connection is lost; the session is a new one.
   virtual void on_lost() = 0;
   /// Local indices of the connections that this process still holds.
@@ -105,6 +109,8 @@ class EngineSession {
   std::array<pollfd, 2> sources() const;
   /// False from the engine's end until it has taken the session back.
   bool attached() const { return socket_ != nullptr && resuming_ == Resuming::no; }
+  /// Whether what this process serves can take requests; told to the engine, and to one that comes back.
+  void set_ready(bool ready);
   const std::string& node() const { return node_; }
   slot::WaitPolicy wait_policy() const { return policy_; }
 
@@ -125,6 +131,7 @@ class EngineSession {
   Failure connect_socket();
   /// Takes what the engine answered to a hello.
   Failure take_hello(const control::Answer& answer, std::vector<slot::Fd> fds);
+  control::Hello hello_message() const;
   control::Resume resume_message(std::vector<std::uint32_t> slots) const;
   Failure gone_failure() const;
   void lost_engine();
@@ -157,6 +164,7 @@ class EngineSession {
   std::uint64_t last_request_ = 0;
   slot::WaitPolicy policy_;
   std::map<std::string, std::uint32_t> services_;
+  bool ready_ = true;  ///< as set_ready() said
   std::int64_t next_try_ns_ = 0;
   Resuming resuming_ = Resuming::no;
   std::uint64_t resume_request_ = 0;

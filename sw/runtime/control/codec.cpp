@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kEndNames = {"none", "closed", "died", "fault", "peer_fault", "lost"};
 
+constexpr std::array<std::string_view, 3> kHealthNames = {"well", "failing", "drained"};
+
 /// Objects and lists within each other. Brackets within strings do not count.
 bool too_deep(std::string_view text) {
   std::size_t depth = 0;
@@ -82,6 +84,16 @@ End end_from_name(std::string_view name) {
   return found == kEndNames.end() ? End::died : static_cast<End>(found - kEndNames.begin());
 }
 
+std::string_view health_name(Health health) {
+  const auto index = static_cast<std::size_t>(health);
+  return index < kHealthNames.size() ? kHealthNames[index] : "failing";
+}
+
+Health health_from_name(std::string_view name) {
+  const auto found = std::find(kHealthNames.begin(), kHealthNames.end(), name);
+  return found == kHealthNames.end() ? Health::failing : static_cast<Health>(found - kHealthNames.begin());
+}
+
 /// Texts of others end up in logs and on terminals: control characters in them would forge lines there.
 void make_printable(Json& json) {
   if (json.is_string()) {
@@ -147,8 +159,10 @@ std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text
     return invalid;
   }
   packet.request = std::move(*request).value();
-  // An answer without an id would be anybody's. Two requests have none.
-  const bool answered = !std::holds_alternative<Bye>(packet.request) && !std::holds_alternative<Report>(packet.request);
+  // An answer without an id would be anybody's. Three requests have none.
+  const bool answered = !std::holds_alternative<Bye>(packet.request) &&
+                        !std::holds_alternative<Report>(packet.request) &&
+                        !std::holds_alternative<Alive>(packet.request);
   if (!has_id && answered) {
     invalid.text = "in '" + *op + "': 'id' is missing; give each request a number from 0 on";
     return invalid;

@@ -34,9 +34,10 @@ inline constexpr std::size_t kMaxSyncPairs = 65536;  ///< pairs in one sync
 inline constexpr std::size_t kMaxPage = 128;         ///< rows in one answer to "slots" or "sessions"
 inline constexpr std::size_t kMaxFigures = 16;       ///< services and roles that one process reports
 inline constexpr std::size_t kFigureBuckets = 18;
-inline constexpr std::size_t kMaxFigurePage = 32;  ///< rows in one answer to "figures"
-inline constexpr std::size_t kMaxTrace = 32;       ///< digits of a trace's number
-inline constexpr std::size_t kMaxKeyText = 64;     ///< bytes of the hexadecimal text of a key
+inline constexpr std::size_t kMaxFigurePage = 32;      ///< rows in one answer to "figures"
+inline constexpr std::size_t kMaxTrace = 32;           ///< digits of a trace's number
+inline constexpr std::size_t kMaxHealthServices = 64;  ///< services in one question of a node about another's health
+inline constexpr std::size_t kMaxKeyText = 64;         ///< bytes of the hexadecimal text of a key
 
 using Token = std::array<std::byte, kTokenBytes>;
 
@@ -45,6 +46,16 @@ enum class End : std::uint8_t { none = 0, closed, died, fault, peer_fault, lost 
 std::string_view end_name(End end);
 /// An unknown name of a later release is `died`.
 End end_from_name(std::string_view name);
+
+/// What an engine thinks of a process that serves. Its numbers are part of the C ABI.
+enum class Health : std::uint8_t {
+  well = 0,
+  failing,  ///< it does not answer, or says that it cannot take requests
+  drained,  ///< by command: nothing new may go to it
+};
+std::string_view health_name(Health health);
+/// An unknown name of a later release is `failing`.
+Health health_from_name(std::string_view name);
 
 /// A request that cannot be met: `code` is one of docs/control.md, `text` is for people. Thrown by the engine's rooms
 /// while they handle a request; the boundary of the room that took the request turns it into an answer.
@@ -73,11 +84,13 @@ struct Hello {
   static constexpr std::string_view kName = "hello";
   std::int64_t version = kProcessVersion;
   std::string name = "unnamed";
+  bool probes = false;  ///< the process answers the event `probe`
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
     if (!v.version("version", m.version, kProcessVersion)) return;
     v.may("name", m.name, cut(kMaxName));
+    v.may("probes", m.probes);
   }
 };
 
@@ -87,6 +100,7 @@ struct Resume {
   std::uint64_t session = 0;
   std::string token;                 ///< hexadecimal; a wrong one is another session's, not an invalid message
   std::vector<std::uint32_t> slots;  ///< local indices that the process still holds
+  bool probes = false;               ///< as in Hello
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
@@ -94,6 +108,7 @@ struct Resume {
     v.must("session", m.session);
     v.must("token", m.token, cut(2 * kTokenBytes + 1));
     v.must("slots", m.slots, kMaxHeldSlots);
+    v.may("probes", m.probes);
   }
 };
 
@@ -212,6 +227,8 @@ struct Figures {
   std::vector<std::uint64_t> buckets;  ///< kFigureBuckets of them (slotwire.h, sw_figures)
   std::uint64_t exemplar_us = 0;       ///< time of the request below
   std::string exemplar_trace;          ///< number of the trace of one late request; empty: none
+  /// Requests that the process refused to send by a limit of its own.
+  std::uint64_t limited_requests = 0, limited_process = 0, limited_waiting = 0, limited_retries = 0;
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
@@ -223,6 +240,10 @@ struct Figures {
     v.must("buckets", m.buckets, kFigureBuckets);
     v.may("exemplar_us", m.exemplar_us);
     v.unless_empty("exemplar_trace", m.exemplar_trace, at_most(kMaxTrace));
+    v.may("limited_requests", m.limited_requests);
+    v.may("limited_process", m.limited_process);
+    v.may("limited_waiting", m.limited_waiting);
+    v.may("limited_retries", m.limited_retries);
   }
 };
 
@@ -234,6 +255,32 @@ struct Report {
   template <class Self, class V>
   static void fields(Self& m, V& v) {
     v.must("figures", m.figures, kMaxFigures);
+  }
+};
+
+/// The answer to the event `probe`, or news of `ready` without one. Has no answer.
+struct Alive {
+  static constexpr std::string_view kName = "alive";
+  std::uint64_t probe = 0;  ///< of the event; 0: none
+  bool ready = true;        ///< false: the process lives, and what it serves cannot take requests
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("probe", m.probe);
+    v.may("ready", m.ready);
+  }
+};
+
+/// A process gets no new connection, or gets them again.
+struct Drain {
+  static constexpr std::string_view kName = "drain";
+  std::uint32_t pid = 0;
+  bool on = true;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("pid", m.pid);
+    v.may("on", m.on);
   }
 };
 
@@ -250,7 +297,7 @@ struct FiguresRequest {
 };
 
 using Request = std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest,
-                             SessionsRequest, CaptureRequest, Cut, Report, FiguresRequest>;
+                             SessionsRequest, CaptureRequest, Cut, Report, FiguresRequest, Alive, Drain>;
 
 // ---- answers of the engine ----
 
@@ -378,7 +425,31 @@ struct LinkEvent {
   }
 };
 
-using Event = std::variant<Accepted, Closed, LinkEvent>;
+/// Is the process alive? It answers with `alive`. At most one waits for its answer.
+struct Probe {
+  static constexpr std::string_view kName = "probe";
+  std::uint64_t probe = 0;  ///< from 1
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("probe", m.probe);
+  }
+};
+
+/// What is thought of the process at the other end of a connection.
+struct HealthEvent {
+  static constexpr std::string_view kName = "health";
+  std::uint32_t local = 0;
+  Health health = Health::well;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("local", m.local);
+    v.named("health", m.health, health_name, health_from_name);
+  }
+};
+
+using Event = std::variant<Accepted, Closed, LinkEvent, Probe, HealthEvent>;
 
 // ---- between two engines ----
 
@@ -544,12 +615,74 @@ struct Pong {
   static void fields(Self&, V&) {}
 };
 
+/// A service, as one node asks another about it.
+struct ServiceName {
+  std::string service;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxName));
+  }
+};
+
+/// How are these services? Answered with `health`, in the same order.
+struct AskHealth {
+  static constexpr std::string_view kName = "ask_health";
+  std::vector<ServiceName> services;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("services", m.services, kMaxHealthServices);
+  }
+};
+
+struct ServiceHealth {
+  std::string service;
+  std::uint32_t processes = 0;  ///< that serve it
+  std::uint32_t well = 0;       ///< of them
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxName));
+    v.must("processes", m.processes);
+    v.must("well", m.well);
+  }
+};
+
+struct HealthAnswer {
+  static constexpr std::string_view kName = "health";
+  std::vector<ServiceHealth> services;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("services", m.services, kMaxHealthServices);
+  }
+};
+
+/// What the sender thinks of the process that serves the sender's end of a pairing. A pairing that has ended is not an
+/// error.
+struct SlotHealth {
+  static constexpr std::string_view kName = "slot_health";
+  std::uint16_t slot = 0;  ///< of the receiver
+  std::uint16_t from_slot = 0;
+  std::uint16_t epoch = 0;
+  Health health = Health::well;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("slot", m.slot);
+    v.must("from_slot", m.from_slot);
+    v.must("epoch", m.epoch);
+    v.named("health", m.health, health_name, health_from_name);
+  }
+};
+
 /// A message of a later release, which the receiver ignores.
 struct UnknownMessage {
   std::string type;  ///< at most kMaxCode bytes
 };
 
 using PeerMessage = std::variant<PeerHello, PeerError, Sync, Open, Opened, Refused, PeerClose, Key, KeyTaken, Ping,
-                                 Pong, UnknownMessage>;
+                                 Pong, AskHealth, HealthAnswer, SlotHealth, UnknownMessage>;
 
 }  // namespace slotwire::control

@@ -38,7 +38,7 @@ KeptDescriptors tags_of(const Keeper& keeper) {
 
 Engine::Engine(Config config)
     : config_(std::move(config)),
-      log_file_(config_.log),
+      log_file_(config_.log, config_.node.name),
       log_(log_file_.shared(), reactor_),
       notifier_(ServiceNotifier::from_environment()) {
   std::filesystem::create_directories(config_.node.run_dir);

@@ -41,16 +41,19 @@ void Node::open_rooms(NodeParts& parts) {
   slots_ = std::make_unique<SlotTable>(SlotParts{config_, *admin_, card(), parts.loop, parts.store, *sessions_,
                                                  accounts_, *peers_, parts.log, parts.random, loop_link_});
   services_ = std::make_unique<ServiceTable>(config_, users_);
+  health_ = std::make_unique<ProcessHealth>(
+      ProcessHealthParts{config_, parts.loop, parts.log, *sessions_, *slots_, *peers_, *services_});
+  node_health_ = std::make_unique<NodeHealth>(config_, parts.loop, parts.log, *peers_);
   connector_ = std::make_unique<Connector>(ConnectorParts{config_, parts.loop, parts.log, *sessions_, *slots_,
                                                           accounts_, *peers_, *services_, *policy_, parts.directory,
-                                                          recovery_.recovered()});
+                                                          *health_, *node_health_, recovery_.recovered()});
   peers_->use(*slots_, *connector_);
   status_ = std::make_unique<StatusReport>(StatusParts{config_, parts.loop, *admin_, *card_, *sessions_, *slots_,
-                                                       *peers_, *services_, transports_, users_, accounts_, parts.store,
-                                                       recovery_.recovered(), sleeps_});
+                                                       *peers_, *services_, *health_, *node_health_, transports_,
+                                                       users_, accounts_, parts.store, recovery_.recovered(), sleeps_});
   capture_ = std::make_unique<Capture>([this](driver::FrameTap* tap) { card().set_tap(tap); }, parts.log);
   requests_ = std::make_unique<ProcessRequests>(
-      RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_, *status_, *capture_, loop_link_});
+      RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_, *health_, *status_, *capture_, loop_link_});
   hub_ = std::make_unique<ProcessHub>(config_, parts.loop, parts.log, *sessions_, *requests_);
   requests_->use(*hub_);
   parts.store.on_ready([this] {
@@ -61,6 +64,7 @@ void Node::open_rooms(NodeParts& parts) {
 
 void Node::on_session_end(Session& session, End end) {
   services_->forget(session.index);
+  health_->forget(session.index);
   const std::vector<std::uint32_t> held = session.slots;
   for (const std::uint32_t slot : held) {
     if (slot != kNoSlotIndex) slots_->begin_close(static_cast<std::uint16_t>(slot), end);
@@ -85,6 +89,8 @@ void Node::tick() {
   capture_->tick(loop_.now_us());
   hub_->tick();
   connector_->tick();
+  health_->tick();
+  node_health_->tick();
   users_.sweep(loop_.now_us());
   peers_->tick();
 }

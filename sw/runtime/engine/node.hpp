@@ -93,6 +93,8 @@ class Node final : private driver::CardListener {
   std::unique_ptr<SlotTable> slots_;
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<ServiceTable> services_;
+  std::unique_ptr<ProcessHealth> health_;
+  std::unique_ptr<NodeHealth> node_health_;
   std::unique_ptr<Connector> connector_;
   std::unique_ptr<StatusReport> status_;
   std::unique_ptr<NodeCard> card_;  // its threads end before anything goes that they use

@@ -64,6 +64,12 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                  [&](const control::CaptureRequest& r) { capture(client, id, r, fds); },
                  [&](const control::Cut& r) { cut(client, id, r); },
                  [&](const control::Report& r) { report(session_of(client, r.kName), r); },
+                 [&](const control::Alive& r) { rooms_.health.alive(session_of(client, r.kName), r); },
+                 [&](const control::Drain& r) {
+                   check_admin(client, "drain a process");
+                   rooms_.health.drain(r);
+                   hub_->answer(client, id, control::Done{});
+                 },
                  [&](const control::FiguresRequest& r) {
                    hub_->answer_document(client, id, rooms_.status.figures(r.from, r.max));
                  }},
@@ -102,6 +108,7 @@ void ProcessRequests::resume(Client& client, std::uint64_t id, const control::Re
   }
   for (const std::uint32_t local : held) answer.closed.push_back({local, End::lost});
   hub_->answer(client, id, answer);
+  rooms_.health.on_resumed(session);
   rooms_.peers.tell_links(session.index);  // links may have come or gone before it was back
 }
 

@@ -18,6 +18,7 @@ struct RequestRooms {
   SlotTable& slots;
   PeerTable& peers;
   Connector& connector;
+  ProcessHealth& health;
   StatusReport& status;
   Capture& capture;
   std::uint16_t loop_link = 0;

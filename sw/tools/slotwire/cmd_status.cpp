@@ -163,6 +163,7 @@ void print_sessions(const Json& sessions) {
                {"SLOTS", true},
                {"MEMORY", true},
                {"STATE"},
+               {"HEALTH"},
                {"SERVES"}});
   for (const Json& session : sessions) {
     std::string serves;
@@ -171,7 +172,7 @@ void print_sessions(const Json& sessions) {
     const bool attached = session.at("attached").get<bool>();
     table.add({text_of(session, "session"), text_of(session, "name"), text_of(session, "pid"), text_of(session, "uid"),
                text_of(session, "slots"), bytes_text(session.at("memory").get<double>()),
-               attached ? "attached" : "away", serves},
+               attached ? "attached" : "away", serves.empty() ? "-" : text_of(session, "health"), serves},
               {Colour::bold, Colour::none, Colour::none, Colour::none, Colour::none, Colour::none,
                attached ? Colour::good : Colour::bad});
   }
@@ -219,6 +220,28 @@ void print_keeper(const Json& status) {
   std::printf(
       "  keeper    %s%s\n", said.c_str(),
       keeper.value("starts", 0) == 0 ? "" : (", started again " + text_of(keeper, "starts") + " times").c_str());
+}
+
+/// Services of this node, then those of others that processes here connect to and that several nodes serve.
+void print_services(const Json& status) {
+  Table services({{"SERVICE"}, {"PROCESSES", true}, {"WELL", true}, {"FAILING", true}, {"DRAINED", true}});
+  for (const Json& service : status.at("services")) {
+    const bool well = service.value("well", 0) != 0;
+    services.add({text_of(service, "service"), text_of(service, "processes"), text_of(service, "well"),
+                  text_of(service, "failing"), text_of(service, "drained")},
+                 {Colour::none, Colour::none, well ? Colour::none : Colour::bad});
+  }
+  std::printf("\n%s", services.empty() ? "  no services\n" : services.text().c_str());
+  Table remote({{"SERVICE"}, {"ON NODE"}, {"HEALTH"}, {"PROCESSES", true}, {"WELL", true}});
+  for (const Json& service : status.value("remote_services", Json::array())) {
+    const bool failing = service.value("failing", false);
+    const bool known = service.value("known", false);
+    remote.add(
+        {text_of(service, "service"), text_of(service, "node"), failing ? "failing" : (known ? "well" : "not known"),
+         known ? text_of(service, "processes") : "-", known ? text_of(service, "well") : "-"},
+        {Colour::none, Colour::none, failing ? Colour::bad : (known ? Colour::good : Colour::dim)});
+  }
+  if (!remote.empty()) std::printf("\n%s", remote.text().c_str());
 }
 
 void print_status(const Json& status) {
@@ -276,10 +299,7 @@ void print_status(const Json& status) {
   if (const Table control = congestion_table(status.at("links")); !control.empty()) {
     std::printf("\n%s", control.text().c_str());
   }
-  Table services({{"SERVICE"}, {"PROCESSES", true}});
-  for (const Json& service : status.at("services"))
-    services.add({text_of(service, "service"), text_of(service, "processes")});
-  std::printf("\n%s", services.empty() ? "  no services\n" : services.text().c_str());
+  print_services(status);
   print_counters(status);
 }
 
@@ -313,6 +333,8 @@ void add_status(CLI::App& app, Command& command) {
       R"(A link is up when both its control connection and its carrier are; WHY says what is missing, or why a link that chooses
 its carrier has no better one. Counters that are 0 are left out. In the table of slots UNREAD counts lines that wait for
 this process, UNSENT lines that the peer does not have yet; slots of one node that share a ring (pairing direct) show '-': no proxy moves their lines.
+WELL processes answer slotwired; FAILING ones do not, or say that they are not ready; DRAINED ones get nothing new (slotwire
+drain). Nodes are asked about services that several of them serve and that processes here connect to.
 ENCRYPTION is that of a link's frames. What an encrypted link got and did not take is counted by its cause: FORGED (altered, or
 not from the peer), REPLAYED (came before), TOO OLD (far behind), NO KEY (around a restart of either node), CLEAR (not encrypted).
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -29,11 +30,14 @@ struct Options {
   Common common;
   std::string service, http, fastcgi, start;
   unsigned processes = 1;
-  std::size_t connections = 1024, queue = 1024, at_once = 0, unfinished_heads = 64;
+  std::size_t connections = 1024, queue = 1024, at_once = 0, unfinished_heads = 64, process_heads = 32;
   std::uint64_t max_body = 0;
   std::uint64_t max_head = std::uint64_t{64} << 10U;
   microseconds drain{30'000'000}, silence{60'000'000}, connect{5'000'000}, wait{30'000'000}, keep{4'000'000};
   microseconds start_time{30'000'000}, end_time{10'000'000};
+  microseconds health_interval{5'000'000}, health_timeout{2'000'000};
+  web::bridge::HealthOptions health;
+  web::bridge::SpoolOptions spool;
   web::bridge::ScriptOptions script;
   bool quiet = false;
 };
@@ -101,6 +105,14 @@ bridge::BridgeOptions bridge_options(const Options& options) {
   given.keep_time = options.keep;
   given.head.bytes = options.max_head;
   given.script = options.script;
+  given.health = options.health;
+  given.health.interval = options.health_interval;
+  given.health.timeout = options.health_timeout;
+  const auto is_printable = [](char c) { return c > ' ' && c < '\x7f'; };
+  if (const std::string& path = given.health.path;
+      !path.empty() && (path[0] != '/' || !std::all_of(path.begin(), path.end(), is_printable)))
+    throw CommandError(kExitUsage, "--health '" + path + "': it begins with '/' and has no spaces");
+  given.spool = options.spool;
   given.managed = !options.start.empty();
   while (given.script.root.size() > 1 && given.script.root.ends_with('/')) given.script.root.pop_back();
   if (given.protocol == bridge::Protocol::fastcgi) check_root(given.script.root);
@@ -136,14 +148,16 @@ auto checked(Make&& make) {
   }
 }
 
-web::ServerOptions server_options(const Options& options, WebLog& log) {
+web::ServerOptions server_options(const Options& options, WebLog& log, const bridge::Bridge& bridge) {
   const auto ms = [](microseconds time) { return std::chrono::ceil<std::chrono::milliseconds>(time); };
   web::ServerOptions given;
   given.max_connections = given.max_requests = options.connections;
   given.max_head = options.max_head;
   given.max_unfinished_heads = options.unfinished_heads;
+  given.max_unfinished_heads_per_process = options.process_heads;
   if (options.max_body != 0) given.max_body = options.max_body;
   given.drain_time = ms(options.drain);
+  given.credit = [&bridge] { return bridge.credit(); };
   given.on_finished = [&log](const web::Finished& request) { log.finished(request); };
   return given;
 }
@@ -168,9 +182,12 @@ int run(const Options& options) {
   context.name = "slotwire-web";
   Result<web::Server> server = web::Server::open(
       context, options.service, [&made](const web::ExchangePtr& exchange) { made.take(exchange); },
-      server_options(options, log));
+      server_options(options, log, made));
   if (!server)
     throw CommandError(exit_code_of(server.error()), "cannot serve '" + options.service + "': " + server.error().text);
+  log.set_node(std::string(server->context().node()));
+  made.on_ready_changed = [&](bool ready) { (void)server->context().set_ready(ready); };
+  made.start_health_checks();
   if (processes) processes->start();
 
   bool stopped = false;
@@ -207,7 +224,8 @@ int run(const Options& options) {
 constexpr const char* kFooter =
     R"(Web servers reach the service through slots: HTTP/1.1 over the byte stream of a connection (docs/http-over-slots.md).
 Bodies are not held: a client that does not read stops the application, and the reverse. A client that leaves
-closes the application's connection. Requests beyond --at-once wait, at most --max-queue of them; more are
+closes the application's connection. An application that fails --health gets requests only when all do; then slotwired
+gives new connections to other processes of the service. Requests beyond --at-once wait, at most --max-queue of them; more are
 answered with 503 and Slotwire-Unprocessed, so that a web server can ask another one.
 
 SIGTERM: no new requests, those under way are finished, then the processes end. SIGHUP: the processes of --start
@@ -220,6 +238,22 @@ Examples: slotwire web serve shop --http 127.0.0.1:8000
           slotwire web serve wiki --fastcgi /run/php/php8.2-fpm.sock --root /srv/wiki)";
 
 const CLI::Validator filled([](const std::string& text) { return text.empty() ? "must not be empty" : ""; }, "");
+
+void add_spool_options(CLI::App& sub, web::bridge::SpoolOptions& spool, CLI::Option& fastcgi) {
+  sub.add_option("--spool-dir", spool.directory,
+                 "FastCGI: directory of a file system that has room for requests in chunks, which are kept until they "
+                 "are complete")
+      ->type_name("DIR")
+      ->capture_default_str()
+      ->check(CLI::ExistingDirectory)
+      ->needs(&fastcgi);
+  add_size(sub, "--max-spool", spool.max_body, 1, std::uint64_t{1} << 50U,
+           "FastCGI: of a request in chunks (default 64MiB)")
+      ->needs(&fastcgi);
+  add_size(sub, "--max-spool-total", spool.max_total, 1, std::uint64_t{1} << 50U,
+           "FastCGI: of all requests in chunks at one time (default 1GiB)")
+      ->needs(&fastcgi);
+}
 
 void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::Option& fastcgi) {
   sub.add_option("--root", script.root, "FastCGI: the directory of the scripts")->type_name("DIR")->needs(&fastcgi);
@@ -276,6 +310,9 @@ void add_serve_options(CLI::App& sub, Options& options) {
                  "connections of one user whose head has begun and not ended; the oldest is ended for one more")
       ->capture_default_str()
       ->check(CLI::Range(std::size_t{1}, std::size_t{4096}));
+  sub.add_option("--max-unfinished-heads-per-process", options.process_heads, "the same of one process of that user")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, std::size_t{4096}));
   add_duration(sub, "--timeout", options.silence, microseconds(1000), microseconds(86'400'000'000),
                "for an application that neither takes nor sends a byte (default 60s)");
   add_duration(sub, "--connect-timeout", options.connect, microseconds(1000), microseconds(3'600'000'000),
@@ -284,6 +321,27 @@ void add_serve_options(CLI::App& sub, Options& options) {
                "for a request to wait for the application (default 30s)");
   add_duration(sub, "--keep-time", options.keep, microseconds(0), microseconds(3'600'000'000),
                "of a connection to an application that is not used (default 4s)");
+  auto* health = sub.add_option("--health", options.health.path, "ask the application for PATH, whether it is well")
+                     ->type_name("PATH")
+                     ->needs(http);
+  sub.add_option("--health-status", options.health.status, "the status that is expected of it")
+      ->capture_default_str()
+      ->check(CLI::Range(200U, 599U))
+      ->needs(health);
+  add_duration(sub, "--health-interval", options.health_interval, microseconds(10'000), microseconds(3'600'000'000),
+               "between two questions (default 5s)")
+      ->needs(health);
+  add_duration(sub, "--health-timeout", options.health_timeout, microseconds(1000), microseconds(3'600'000'000),
+               "for an answer (default 2s)")
+      ->needs(health);
+  sub.add_option("--health-fall", options.health.fall, "bad answers in a row after which it counts as failing")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, 100U))
+      ->needs(health);
+  sub.add_option("--health-rise", options.health.rise, "good answers in a row after which it counts as well again")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, 100U))
+      ->needs(health);
   add_duration(
       sub, "--drain-time", options.drain, microseconds(0), microseconds(86'400'000'000),
       "from SIGTERM, or from SIGHUP for a process, to the end of requests that are not finished (default 30s)");
@@ -293,6 +351,7 @@ void add_serve_options(CLI::App& sub, Options& options) {
   add_duration(sub, "--end-time", options.end_time, microseconds(0), microseconds(3'600'000'000),
                "for a process to end, from SIGTERM to SIGKILL (default 10s)")
       ->needs(start);
+  add_spool_options(sub, options.spool, *fastcgi);
   add_script_options(sub, options.script, *fastcgi);
 }
 

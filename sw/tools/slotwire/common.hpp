@@ -61,6 +61,7 @@ void add_tunnel(CLI::App& app, Command& command);
 void add_blocks(CLI::App& app, Command& command);
 void add_cache(CLI::App& app, Command& command);
 void add_cut(CLI::App& app, Command& command);
+void add_drain(CLI::App& app, Command& command);
 
 // Standard output. What a subcommand prints is checked here alone: main() ends with finish_output(), and what runs for
 // long sends each line on its way with one of the other two.

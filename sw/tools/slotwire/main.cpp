@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   add_blocks(app, command);
   add_cache(app, command);
   add_cut(app, command);
+  add_drain(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

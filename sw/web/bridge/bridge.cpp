@@ -4,12 +4,21 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "web/bridge/fastcgi_relay.hpp"
+#include "web/bridge/health_check.hpp"
 #include "web/bridge/http_relay.hpp"
 #include "web/http/text.hpp"
 
 namespace slotwire::web::bridge {
+
+namespace {
+
+/// From the end of a process's connection to the end of the process.
+constexpr auto kEndSeen = std::chrono::milliseconds(250);
+
+}  // namespace
 
 IdleSocket::IdleSocket(Bridge& bridge, std::size_t application, slot::Fd fd)
     : bridge_(bridge), application_(application), fd_(std::move(fd)) {
@@ -30,7 +39,11 @@ slot::Fd IdleSocket::take() {
 }
 
 Bridge::Bridge(Loop& loop, BridgeOptions options, Note note)
-    : loop_(loop), options_(std::move(options)), note_(std::move(note)), idle_timer_(loop) {
+    : loop_(loop),
+      options_(std::move(options)),
+      note_(std::move(note)),
+      idle_timer_(loop),
+      spools_(loop, options_.spool, note_) {
   for (const std::string& address : options_.addresses) {
     auto application = std::make_unique<Application>();
     application->number = applications_.size();
@@ -49,35 +62,54 @@ void Bridge::take(const ExchangePtr& exchange) {
       exchange->respond(status, {{"content-type", "text/plain"}}, std::string(http::reason_of(status)) + "\n");
       return;
     }
+    if (!exchange->content_length()) {
+      spools_.take(exchange, [this, now](const ExchangePtr& complete, std::shared_ptr<SpooledBody> body) {
+        place({complete, now, std::move(body)});
+      });
+      return;
+    }
   }
+  place({exchange, now});
+}
+
+void Bridge::place(const Request& request) {
   Application* const application = queue_.empty() ? choose() : nullptr;
-  if (application != nullptr) return start(*application, exchange, now);
+  if (application != nullptr) return start(*application, request);
   if (queue_.size() >= options_.max_queue) {
-    exchange->refuse();
+    request.exchange->refuse();
     return;
   }
-  wait(exchange, now, false);
+  wait(request, false);
+}
+
+/// One that is well; any when none is.
+Application* Bridge::choose(const Application* but) const {
+  Application* const healthy = choose(true, but);
+  if (healthy != nullptr || said_ready_) return healthy;
+  return choose(false, but);
 }
 
 /// The one with the fewest requests under way; null: none can take one.
-Application* Bridge::choose() {
+Application* Bridge::choose(bool healthy, const Application* but) const {
   Application* best = nullptr;
   for (const auto& application : applications_) {
-    if (!application->ready || application->resting || application->under_way >= options_.at_once) continue;
+    if (application.get() == but || application->healthy != healthy || !application->ready || application->resting ||
+        application->under_way >= options_.at_once)
+      continue;
     if (best == nullptr || application->under_way < best->under_way) best = application.get();
   }
   return best;
 }
 
-void Bridge::start(Application& application, const ExchangePtr& exchange, Clock::time_point since) {
+void Bridge::start(Application& application, const Request& request) {
   ++application.under_way;
   std::unique_ptr<Relay> relay;
   switch (options_.protocol) {
     case Protocol::http:
-      relay = std::make_unique<HttpRelay>(*this, application, exchange, since);
+      relay = std::make_unique<HttpRelay>(*this, application, request);
       break;
     case Protocol::fastcgi:
-      relay = std::make_unique<FastCgiRelay>(*this, application, exchange, since);
+      relay = std::make_unique<FastCgiRelay>(*this, application, request);
       break;
   }
   Relay& started = *relay;
@@ -85,11 +117,11 @@ void Bridge::start(Application& application, const ExchangePtr& exchange, Clock:
   started.start();
 }
 
-void Bridge::wait(const ExchangePtr& exchange, Clock::time_point since, bool first) {
-  const auto place = queue_.emplace(first ? queue_.begin() : queue_.end(), loop_, exchange, since);
-  exchange->on_abort([this, place](Abort) { queue_.erase(place); });
-  place->timer.set(since + options_.queue_time - Clock::now(), [this, place] {
-    const ExchangePtr late = place->exchange;
+void Bridge::wait(const Request& request, bool first) {
+  const auto place = queue_.emplace(first ? queue_.begin() : queue_.end(), loop_, request);
+  request.exchange->on_abort([this, place](Abort) { queue_.erase(place); });
+  place->timer.set(request.since + options_.queue_time - Clock::now(), [this, place] {
+    const ExchangePtr late = place->request.exchange;
     queue_.erase(place);
     late->on_abort({});
     late->refuse();
@@ -100,11 +132,10 @@ void Bridge::dispatch() {
   while (!queue_.empty()) {
     Application* const application = choose();
     if (application == nullptr) return;
-    const ExchangePtr exchange = queue_.front().exchange;
-    const Clock::time_point since = queue_.front().since;
+    const Request request = queue_.front().request;
     queue_.pop_front();
-    exchange->on_abort({});
-    start(*application, exchange, since);
+    request.exchange->on_abort({});
+    start(*application, request);
   }
 }
 
@@ -122,6 +153,33 @@ void Bridge::rest(std::size_t number, std::function<void()> rested) {
   application.idle.clear();
   if (application.under_way == 0) return rested();
   rested_[number] = std::move(rested);
+}
+
+std::size_t Bridge::credit() const {
+  std::size_t places = 0;
+  for (const auto& application : applications_) {
+    if (application->ready && !application->resting && application->healthy == said_ready_)
+      places += options_.at_once - std::min(options_.at_once, application->under_way);
+  }
+  return places - std::min(places, queue_.size());
+}
+
+void Bridge::start_health_checks() {
+  if (options_.health.path.empty()) return;
+  for (const auto& application : applications_) {
+    checks_.push_back(std::make_unique<HealthCheck>(*this, *application));
+    checks_.back()->start();
+  }
+}
+
+void Bridge::set_healthy(std::size_t number, bool healthy, const std::string& why) {
+  Application& application = *applications_[number];
+  application.healthy = healthy;
+  note("application " + application.address.text + (healthy ? " is well again" : " fails its health check: " + why));
+  const bool any =
+      std::any_of(applications_.begin(), applications_.end(), [](const auto& one) { return one->healthy; });
+  if (std::exchange(said_ready_, any) != any && on_ready_changed) on_ready_changed(any);
+  dispatch();
 }
 
 slot::Fd Bridge::take_idle(Application& application) {
@@ -182,11 +240,26 @@ void Bridge::done(Relay& relay) {
   if (!queue_.empty()) loop_.later([this] { dispatch(); });
 }
 
-void Bridge::not_reached(Relay& relay, const ExchangePtr& exchange, Clock::time_point since, const std::string& why) {
+void Bridge::repeat(Relay& relay, const Request& request) {
+  if (Application* const other = choose(&relay.application())) return start(*other, request);
+  // Its end is known a moment after its sockets have closed; until then it seems to accept.
+  const auto place = repeated_.emplace(repeated_.end(), loop_, request);
+  request.exchange->on_abort([this, place](Abort) { repeated_.erase(place); });
+  place->timer.set(kEndSeen, [bridge = this, place] {
+    Bridge& self = *bridge;
+    const Request again = place->request;
+    self.repeated_.erase(place);
+    again.exchange->on_abort({});
+    if (Application* const application = self.choose()) return self.start(*application, again);
+    self.wait(again, true);
+  });
+}
+
+void Bridge::not_reached(Relay& relay, const Request& request, const std::string& why) {
   Application& application = relay.application();
-  if (!options_.managed || Clock::now() - since >= options_.queue_time) {
+  if (!options_.managed || Clock::now() - request.since >= options_.queue_time) {
     note("application " + application.address.text + " cannot be reached: " + why);
-    exchange->refuse();
+    request.exchange->refuse();
     return;
   }
   if (application.ready) {
@@ -194,7 +267,7 @@ void Bridge::not_reached(Relay& relay, const ExchangePtr& exchange, Clock::time_
     application.idle.clear();
     if (on_unreachable) on_unreachable(application.number);
   }
-  wait(exchange, since, true);
+  wait(request, true);
 }
 
 }  // namespace slotwire::web::bridge

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "web/bridge/address.hpp"
+#include "web/bridge/health_options.hpp"
 #include "web/bridge/loop.hpp"
+#include "web/bridge/spool.hpp"
 #include "web/http/head.hpp"
 
 namespace slotwire::web::bridge {
@@ -46,7 +48,11 @@ struct BridgeOptions {
   http::HeadLimits head;
   ScriptOptions script;
   bool managed = false;  ///< applications that are not there are being started
+  HealthOptions health;
+  SpoolOptions spool;
 };
+
+class HealthCheck;
 
 /// A kept connection to an application.
 class IdleSocket final : public Source {
@@ -64,11 +70,20 @@ class IdleSocket final : public Source {
   Clock::time_point since_ = Clock::now();
 };
 
+/// A request on its way to an application.
+struct Request {
+  ExchangePtr exchange;
+  Clock::time_point since;                      ///< when it came
+  std::shared_ptr<SpooledBody> body = nullptr;  ///< none: the body is read from the exchange
+  bool again = false;                           ///< it was sent to a process that ended, and is sent once more
+};
+
 /// Who answers requests.
 struct Application {
   std::size_t number = 0;
   Address address;
   bool ready = true;     ///< its socket accepts
+  bool healthy = true;   ///< as its health check says
   bool resting = false;  ///< gets no new request: it is about to be restarted
   std::size_t under_way = 0;
   std::list<std::unique_ptr<IdleSocket>> idle;
@@ -97,6 +112,15 @@ class Bridge {
   /// Called when connecting to one that should be ready failed.
   std::function<void(std::size_t application)> on_unreachable;
 
+  /// Requests that could begin now: places at applications, less the requests that wait.
+  std::size_t credit() const;
+  /// Begins to ask the applications for BridgeOptions::health.path; nothing without one.
+  void start_health_checks();
+  /// An application is well, or fails.
+  void set_healthy(std::size_t application, bool healthy, const std::string& why);
+  /// Called when the first application is well again, or the last one fails.
+  std::function<void(bool ready)> on_ready_changed;
+
   // For relays.
   Loop& loop() { return loop_; }
   const BridgeOptions& options() const { return options_; }
@@ -109,19 +133,24 @@ class Bridge {
   void again(Relay& relay);
   void done(Relay& relay);
   /// The application could not be reached, and nothing of the request was done.
-  void not_reached(Relay& relay, const ExchangePtr& exchange, Clock::time_point since, const std::string& why);
+  void not_reached(Relay& relay, const Request& request, const std::string& why);
+  /// The application broke the connection before it answered anything, and the request may be given to another process,
+  /// or to the next one. That is so when this starts the processes.
+  void repeat(Relay& relay, const Request& request);
+  bool starts_processes() const { return options_.managed; }
 
  private:
   struct Waiting {
-    explicit Waiting(Loop& loop, ExchangePtr exchange, Clock::time_point since)
-        : exchange(std::move(exchange)), since(since), timer(loop) {}
-    ExchangePtr exchange;
-    Clock::time_point since;
+    explicit Waiting(Loop& loop, Request request) : request(std::move(request)), timer(loop) {}
+    Request request;
     Timer timer;
   };
-  Application* choose();
-  void start(Application& application, const ExchangePtr& exchange, Clock::time_point since);
-  void wait(const ExchangePtr& exchange, Clock::time_point since, bool first);
+  Application* choose(bool healthy, const Application* but) const;
+  Application* choose(const Application* but = nullptr) const;
+  /// To an application, or into the queue.
+  void place(const Request& request);
+  void start(Application& application, const Request& request);
+  void wait(const Request& request, bool first);
   void dispatch();
   void drive_again();
   void drop_old();
@@ -132,10 +161,14 @@ class Bridge {
   std::vector<std::unique_ptr<Application>> applications_;
   std::unordered_map<std::size_t, std::function<void()>> rested_;
   std::list<Waiting> queue_;
+  std::list<Waiting> repeated_;  ///< requests that wait for the end of the process that had them to be seen
   std::unordered_map<Relay*, std::unique_ptr<Relay>> relays_;
   std::vector<Relay*> again_;
   bool again_planned_ = false;
   Timer idle_timer_;
+  Spools spools_;
+  std::vector<std::unique_ptr<HealthCheck>> checks_;
+  bool said_ready_ = true;
 };
 
 }  // namespace slotwire::web::bridge

@@ -193,10 +193,10 @@ Script find_script(std::string_view target, const ScriptOptions& options) {
   return script;
 }
 
-std::string make_params(const Exchange& x, const Script& script, const ScriptOptions& options) {
+std::string make_params(const Exchange& x, const Script& script, const ScriptOptions& options,
+                        std::optional<std::uint64_t> length) {
   std::string params;
   const auto add = [&](std::string_view name, std::string_view value) { append_param(params, name, value); };
-  const std::optional<std::uint64_t> length = x.content_length();
   const std::string_view host = x.field("host");
   const std::size_t colon = host.rfind(':');
   const bool has_port = colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,8 @@ struct Script {
 /// Decodes and checks the path of `target`, and finds the script in it.
 Script find_script(std::string_view target, const ScriptOptions& options);
 /// The parameters of nginx's fastcgi_params, with SCRIPT_FILENAME and PATH_INFO, and HTTP_ for the request's fields.
-std::string make_params(const Exchange& exchange, const Script& script, const ScriptOptions& options);
+/// `length`: of the body, bytes.
+std::string make_params(const Exchange& exchange, const Script& script, const ScriptOptions& options,
+                        std::optional<std::uint64_t> length);
 
 }  // namespace slotwire::web::bridge::fastcgi

@@ -19,20 +19,19 @@ constexpr char kOverloaded = 2;
 
 }  // namespace
 
-FastCgiRelay::FastCgiRelay(Bridge& bridge, Application& application, const ExchangePtr& exchange,
-                           Clock::time_point since)
-    : Relay(bridge, application, exchange, since), limits_(bridge.options().head), script_(bridge.options().script) {}
+FastCgiRelay::FastCgiRelay(Bridge& bridge, Application& application, Request request)
+    : Relay(bridge, application, std::move(request)),
+      limits_(bridge.options().head),
+      script_(bridge.options().script) {}
 
 unsigned FastCgiRelay::refusal(const Exchange& exchange, const ScriptOptions& options) {
-  // CGI has no way to say that a length is not known.
-  if (!exchange.content_length()) return http::kLengthRequired;
   return fastcgi::find_script(exchange.target(), options).status;
 }
 
 void FastCgiRelay::begin() {
   const fastcgi::Script script = fastcgi::find_script(exchange().target(), script_);
   fastcgi::append_begin(text_);
-  fastcgi::append_params(text_, fastcgi::make_params(exchange(), script, script_));
+  fastcgi::append_params(text_, fastcgi::make_params(exchange(), script, script_, body_length()));
 }
 
 void FastCgiRelay::frame_piece(std::size_t bytes) {
@@ -155,7 +154,7 @@ void FastCgiRelay::begin_response() {
         return fail(http::kBadGateway, "its response has an invalid Content-Length field");
       length = bytes;
     } else if (!equal_names(field.name, "status") && !http::is_hop_by_hop(*head, field.name) &&
-               !equal_names(field.name, "slotwire-unprocessed")) {
+               !equal_names(field.name, "slotwire-unprocessed") && !equal_names(field.name, "slotwire-credit")) {
       fields.push_back(field);
     }
   }

@@ -8,7 +8,7 @@ namespace slotwire::web::bridge {
 /// A connection for each request, which ends with it: a kept one would hold a child of PHP-FPM.
 class FastCgiRelay final : public Relay {
  public:
-  FastCgiRelay(Bridge& bridge, Application& application, const ExchangePtr& exchange, Clock::time_point since);
+  FastCgiRelay(Bridge& bridge, Application& application, Request request);
 
   /// The status that answers a request which no script can answer; 0: one can.
   static unsigned refusal(const Exchange& exchange, const ScriptOptions& options);

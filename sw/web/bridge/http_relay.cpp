@@ -49,8 +49,8 @@ std::vector<Field> fields_to_pass(const http::Head& head) {
 
 }  // namespace
 
-HttpRelay::HttpRelay(Bridge& bridge, Application& application, const ExchangePtr& exchange, Clock::time_point since)
-    : Relay(bridge, application, exchange, since), limits_(bridge.options().head), head_(limits_.bytes) {}
+HttpRelay::HttpRelay(Bridge& bridge, Application& application, Request request)
+    : Relay(bridge, application, std::move(request)), limits_(bridge.options().head), head_(limits_.bytes) {}
 
 void HttpRelay::begin() {
   const Exchange& x = exchange();

@@ -7,7 +7,7 @@ namespace slotwire::web::bridge {
 /// Heads are parsed strictly and written anew, without what belongs to one connection alone.
 class HttpRelay final : public Relay {
  public:
-  HttpRelay(Bridge& bridge, Application& application, const ExchangePtr& exchange, Clock::time_point since);
+  HttpRelay(Bridge& bridge, Application& application, Request request);
 
  private:
   void begin() override;

@@ -26,11 +26,10 @@ std::string text_of(int error) {
 
 }  // namespace
 
-Relay::Relay(Bridge& bridge, Application& application, ExchangePtr exchange, Clock::time_point since)
+Relay::Relay(Bridge& bridge, Application& application, Request request)
     : bridge_(bridge),
       application_(application),
-      exchange_(std::move(exchange)),
-      since_(since),
+      request_(std::move(request)),
       timer_(bridge.loop()),
       connect_timer_(bridge.loop()) {}
 
@@ -39,7 +38,7 @@ Relay::~Relay() {
 }
 
 void Relay::start() {
-  exchange_->on_abort([this](Abort) { abort(); });
+  request_.exchange->on_abort([this](Abort) { abort(); });
   connect(false);
 }
 
@@ -50,7 +49,7 @@ void Relay::connect(bool fresh) {
   if (!fd_) fd_ = start_connecting(application_.address);
   if (!fd_) {
     const int error = errno;
-    if (error == EAGAIN && Clock::now() - since_ < bridge_.options().connect_time)
+    if (error == EAGAIN && Clock::now() - request_.since < bridge_.options().connect_time)
       return connect_timer_.set(kConnectAgain, [this] { connect(true); });
     return lost(text_of(error));
   }
@@ -88,8 +87,8 @@ void Relay::connected() {
   if (over_) return;
   moved_ = Clock::now();
   if (!timer_.is_set()) watch_silence();
-  if (exchange_->has_body() || !exchange_->upgrade_to().empty()) {
-    exchange_->on_body([this] {
+  if (request_.body == nullptr && (request_.exchange->has_body() || !request_.exchange->upgrade_to().empty())) {
+    request_.exchange->on_body([this] {
       waits_for_body_ = false;
       drive();
     });
@@ -102,7 +101,12 @@ void Relay::lost(const std::string& why) {
   connect_timer_.cancel();
   if (fd_) bridge_.loop().remove(fd_.get(), *this);
   fd_ = slot::Fd();
-  if (connecting_ || sent_ == 0) {
+  // A process that ends may have had the request in its queue alone. The next one gets it, once.
+  const bool may_repeat = bridge_.starts_processes() && !request_.again && !reused_ && body_taken_ == 0 &&
+                          http::is_idempotent(request_.exchange->method());
+  const bool repeats = sent_ != 0 && !connecting_ && may_repeat;
+  request_.again = request_.again || repeats;
+  if (connecting_ || sent_ == 0 || repeats) {
     if (reused_ && !retried_) {
       retried_ = true;
       return connect(true);
@@ -110,14 +114,18 @@ void Relay::lost(const std::string& why) {
     connecting_ = false;
     over_ = true;
     timer_.cancel();
-    exchange_->on_body({});
-    exchange_->on_abort({});
-    bridge_.not_reached(*this, exchange_, since_, why);
-    exchange_.reset();
+    request_.exchange->on_body({});
+    request_.exchange->on_abort({});
+    if (repeats) {
+      bridge_.repeat(*this, request_);
+    } else {
+      bridge_.not_reached(*this, request_, why);
+    }
+    request_ = {};
     return bridge_.done(*this);
   }
   // A kept connection that the application closed while it was idle: what can be sent again is.
-  if (reused_ && !retried_ && body_taken_ == 0 && http::is_idempotent(exchange_->method())) {
+  if (reused_ && !retried_ && body_taken_ == 0 && http::is_idempotent(request_.exchange->method())) {
     retried_ = true;
     return connect(true);
   }
@@ -136,11 +144,29 @@ void Relay::drive() {
   bridge_.again(*this);
 }
 
+std::optional<std::uint64_t> Relay::body_length() const {
+  if (request_.body != nullptr) return request_.body->size();
+  return request_.exchange->content_length();
+}
+
+Result<std::span<const std::byte>> Relay::peek_body() {
+  return request_.body != nullptr ? request_.body->peek() : request_.exchange->peek_body();
+}
+
+void Relay::consume_body(std::size_t bytes) {
+  if (request_.body != nullptr) return request_.body->consume(bytes);
+  request_.exchange->consume_body(bytes);
+}
+
 /// Frames the next bytes of the body, if there are any. False: none now.
 bool Relay::next_piece() {
-  const Result<std::span<const std::byte>> data = exchange_->peek_body();
+  const Result<std::span<const std::byte>> data = peek_body();
   if (!data) {
     waits_for_body_ = data.status() == Status::again;
+    if (request_.body != nullptr) {
+      fail(http::kInternalError, "the body that was kept cannot be read: " + data.error().text);
+      return true;
+    }
     return false;
   }
   if (data->empty()) {
@@ -161,7 +187,7 @@ bool Relay::send() {
   std::size_t count = 0;
   if (text_at_ < text_.size()) parts[count++] = {text_.data() + text_at_, text_.size() - text_at_};
   if (piece_left_ != 0) {
-    const Result<std::span<const std::byte>> data = exchange_->peek_body();
+    const Result<std::span<const std::byte>> data = peek_body();
     if (!data || data->empty()) return false;  // the exchange is over: it says so itself
     // sendmsg() takes what it only reads by a pointer that is not const.
     parts[count++] = {const_cast<std::byte*>(data->data()), std::min(data->size(), piece_left_)};
@@ -197,7 +223,7 @@ void Relay::sent(std::size_t bytes) {
   }
   const std::size_t of_body = bytes - of_text;
   if (of_body == 0) return;
-  exchange_->consume_body(of_body);
+  consume_body(of_body);
   body_taken_ += of_body;
   piece_left_ -= of_body;
   if (piece_left_ == 0) end_piece();
@@ -238,12 +264,12 @@ bool Relay::receive() {
 }
 
 bool Relay::receive_direct() {
-  const Result<std::span<std::byte>> room = exchange_->loan(kLeastRead);
+  const Result<std::span<std::byte>> room = request_.exchange->loan(kLeastRead);
   if (!room) {
     waits_for_room_ = room.status() == Status::again;
     if (waits_for_room_ && !watches_room_) {
       watches_room_ = true;
-      exchange_->on_room([this] {
+      request_.exchange->on_room([this] {
         waits_for_room_ = false;
         drive();
       });
@@ -253,7 +279,7 @@ bool Relay::receive_direct() {
   const std::size_t most = std::min(room->size(), direct_bytes());
   const ssize_t n = ::recv(fd_.get(), room->data(), most, MSG_DONTWAIT);
   const int error = errno;
-  exchange_->commit(n > 0 ? static_cast<std::size_t>(n) : 0);
+  request_.exchange->commit(n > 0 ? static_cast<std::size_t>(n) : 0);
   if (n > 0) {
     moved_ = Clock::now();
     if (static_cast<std::size_t>(n) < most && !hung_up_) readable_ = false;
@@ -270,12 +296,12 @@ bool Relay::receive_direct() {
 }
 
 std::size_t Relay::give(std::string_view data) {
-  const Result<std::size_t> written = exchange_->write(data);
+  const Result<std::size_t> written = request_.exchange->write(data);
   const std::size_t n = written ? *written : 0;
   if (n < data.size() && (written || written.status() == Status::again)) {
     waits_for_room_ = true;
     if (!std::exchange(watches_room_, true)) {
-      exchange_->on_room([this] {
+      request_.exchange->on_room([this] {
         waits_for_room_ = false;
         drive();
       });
@@ -285,8 +311,8 @@ std::size_t Relay::give(std::string_view data) {
 }
 
 void Relay::finish() {
-  const Status status = exchange_->finish();
-  if (status == Status::invalid) bridge_.note("application " + address() + ": " + exchange_->problem());
+  const Status status = request_.exchange->finish();
+  if (status == Status::invalid) bridge_.note("application " + address() + ": " + request_.exchange->problem());
   const bool keep = status == Status::ok && can_keep() && body_sent_ && text_at_ == text_.size() && !send_failed_ &&
                     rest_at_ == rest_.size() && !hung_up_;
   bridge_.loop().remove(fd_.get(), *this);
@@ -295,20 +321,20 @@ void Relay::finish() {
 }
 
 void Relay::fail(unsigned status, const std::string& why) {
-  bridge_.note("application " + address() + ": " + why + " (" + std::string(exchange_->method()) + " " +
-               std::string(exchange_->target()) + ")");
-  if (exchange_->is_started()) {
-    exchange_->break_off();
+  bridge_.note("application " + address() + ": " + why + " (" + std::string(request_.exchange->method()) + " " +
+               std::string(request_.exchange->target()) + ")");
+  if (request_.exchange->is_started()) {
+    request_.exchange->break_off();
   } else {
-    exchange_->respond(status, {{"content-type", "text/plain"}}, std::string(http::reason_of(status)) + "\n");
+    request_.exchange->respond(status, {{"content-type", "text/plain"}}, std::string(http::reason_of(status)) + "\n");
   }
   end();
 }
 
 void Relay::refuse(const std::string& why) {
-  if (exchange_->is_started() || body_taken_ != 0) return fail(http::kUnavailable, why);
+  if (request_.exchange->is_started() || body_taken_ != 0) return fail(http::kUnavailable, why);
   bridge_.note("application " + address() + ": " + why);
-  exchange_->refuse();
+  request_.exchange->refuse();
   end();
 }
 
@@ -323,12 +349,12 @@ void Relay::end() {
   fd_ = slot::Fd();
   timer_.cancel();
   connect_timer_.cancel();
-  if (!exchange_->is_over()) {
-    exchange_->on_body({});
-    exchange_->on_room({});
-    exchange_->on_abort({});
+  if (!request_.exchange->is_over()) {
+    request_.exchange->on_body({});
+    request_.exchange->on_room({});
+    request_.exchange->on_abort({});
   }
-  exchange_.reset();
+  request_ = {};
   bridge_.done(*this);
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,7 +19,7 @@ namespace slotwire::web::bridge {
 /// client's abort closes the socket.
 class Relay : public Source {
  public:
-  Relay(Bridge& bridge, Application& application, ExchangePtr exchange, Clock::time_point since);
+  Relay(Bridge& bridge, Application& application, Request request);
   ~Relay() override;
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
@@ -44,7 +45,9 @@ class Relay : public Source {
   virtual void stream_ended() = 0;
   virtual bool can_keep() const { return false; }
 
-  Exchange& exchange() { return *exchange_; }
+  Exchange& exchange() { return *request_.exchange; }
+  /// Bytes of the body, if that is known.
+  std::optional<std::uint64_t> body_length() const;
   const std::string& address() const { return application_.address.text; }
   /// Gives bytes of the response's body to the client; how many it took. Fewer: understand() is called again when
   /// there is room.
@@ -77,6 +80,8 @@ class Relay : public Source {
   bool send();
   bool receive();
   bool receive_direct();
+  Result<std::span<const std::byte>> peek_body();
+  void consume_body(std::size_t bytes);
   bool next_piece();
   void sent(std::size_t bytes);
   void end();
@@ -86,8 +91,7 @@ class Relay : public Source {
 
   Bridge& bridge_;
   Application& application_;
-  ExchangePtr exchange_;
-  Clock::time_point since_;
+  Request request_;
   Timer timer_, connect_timer_;
   slot::Fd fd_;
   Clock::time_point moved_ = Clock::now();

@@ -12,6 +12,8 @@ namespace slotwire::nginx {
 namespace {
 
 constexpr ngx_uint_t kSpare = 4, kMaxConnections = 256, kQueue = 1024;
+/// Tries that slotwire_limits allows whatever their share is.
+constexpr ngx_uint_t kLeastRetries = 3;
 constexpr ngx_msec_t kIdleMs = 60000, kTimeoutMs = 60000, kLockMs = 5000;
 /// Room for a page of 64 KiB with its head, so that its server is done at once.
 constexpr std::size_t kResponseRing = std::size_t{128} << 10;
@@ -43,7 +45,7 @@ constexpr std::array kDefaultCacheHeaders{
     DefaultHeader{"If-Range", ""},
 };
 
-std::array<ngx_str_t, 10> hidden_headers{{
+std::array<ngx_str_t, 11> hidden_headers{{
     ngx_string("Date"),
     ngx_string("Server"),
     ngx_string("X-Pad"),
@@ -53,6 +55,7 @@ std::array<ngx_str_t, 10> hidden_headers{{
     ngx_string("X-Accel-Buffering"),
     ngx_string("X-Accel-Charset"),
     ngx_string("Slotwire-Unprocessed"),
+    ngx_string("Slotwire-Credit"),
     ngx_null_string,
 }};
 
@@ -200,7 +203,11 @@ void* create_main_conf(ngx_conf_t* cf) {
                 .queue = kQueue,
                 .idle_timeout = kIdleMs,
                 .request_ring_bytes = 0,
-                .response_ring_bytes = kResponseRing};
+                .response_ring_bytes = kResponseRing,
+                .requests = 0,
+                .process_requests = 0,
+                .retries_percent = 0,
+                .least_retries = kLeastRetries};
   if (ngx_array_init(&conf->caches, cf->pool, 4, sizeof(ngx_http_file_cache_t*)) != NGX_OK ||
       ngx_array_init(&conf->passes, cf->pool, 4, sizeof(PendingPass)) != NGX_OK ||
       ngx_array_init(&conf->groups, cf->pool, 4, sizeof(ServiceGroup*)) != NGX_OK) {
@@ -232,7 +239,7 @@ void* create_loc_conf(ngx_conf_t* cf) {
   for (ngx_flag_t* const value :
        {&upstream.buffering, &upstream.request_buffering, &upstream.ignore_client_abort, &upstream.force_ranges,
         &upstream.pass_request_headers, &upstream.pass_request_body, &upstream.intercept_errors, &upstream.cache_lock,
-        &upstream.cache_revalidate, &upstream.cache_convert_head, &upstream.cache_background_update}) {
+        &upstream.cache_revalidate, &upstream.cache_convert_head, &upstream.cache_background_update, &conf->trace}) {
     *value = NGX_CONF_UNSET;
   }
   for (ngx_msec_t* const value :
@@ -285,6 +292,7 @@ char* merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
   ngx_conf_merge_msec_value(conf.read_timeout, prev.read_timeout, kTimeoutMs);
   ngx_conf_merge_msec_value(conf.next_upstream_timeout, prev.next_upstream_timeout, 0);
   ngx_conf_merge_msec_value(location.deadline, above.deadline, 0);
+  ngx_conf_merge_value(location.trace, above.trace, 0);
   ngx_conf_merge_size_value(conf.limit_rate, prev.limit_rate, 0);
   if (!merge_buffers(cf, conf, prev)) return failed();
   ngx_conf_merge_bitmask_value(conf.ignore_headers, prev.ignore_headers, NGX_CONF_BITMASK_SET);

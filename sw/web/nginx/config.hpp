@@ -14,6 +14,11 @@ struct PoolLimits {
   ngx_msec_t idle_timeout;    ///< after which connections beyond `spare` are closed
   size_t request_ring_bytes;  ///< 0: the node's default
   size_t response_ring_bytes;
+  // slotwire_limits, of one service in each worker; 0: no limit.
+  ngx_uint_t requests;          ///< begun and not ended
+  ngx_uint_t process_requests;  ///< that one process has at a time
+  ngx_uint_t retries_percent;   ///< of the requests, those that are tried again
+  ngx_uint_t least_retries;     ///< that are allowed whatever their share is
 };
 
 struct MainConf {
@@ -55,6 +60,7 @@ struct LocConf {
   ngx_http_complex_value_t* method;
   ngx_http_complex_value_t cache_key;
   ngx_msec_t deadline;
+  ngx_flag_t trace;
   ngx_uint_t headers_hash_max_size, headers_hash_bucket_size;
 };
 

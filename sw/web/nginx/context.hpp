@@ -11,6 +11,7 @@ struct RequestContext {
   ngx_http_upstream_conf_t* location;      ///< what u->conf is, but while a refused request is tried anew
   ngx_http_status_t status;
   ngx_http_chunked_t chunked;
+  ngx_str_t traceparent;               ///< the client's, or one that was made; empty: none
   ngx_str_t timeout;                   ///< the number in Slotwire-Timeout, in the request's head
   off_t body_length;                   ///< of the request; -1: chunked, 0: none
   ngx_chain_t *free_bufs, *busy_bufs;  ///< of the request's chunks
@@ -23,12 +24,19 @@ struct RequestContext {
   bool head_sent;  ///< of a chunked request
   bool is_head;    ///< the response has no body
   bool asked_upgrade;
+  bool made_trace;   ///< `traceparent` was made here
   bool unprocessed;  ///< the response says that nothing was begun
 };
 
 inline RequestContext* context_of(ngx_http_request_t* r) {
   return static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_slotwire_module));
 }
+
+/// Finds the trace that a request belongs to; with slotwire_trace a request without one begins one.
+void find_trace(ngx_http_request_t* r, RequestContext& context);
+/// The 32 digits of its number; empty: none.
+std::string_view trace_id(const RequestContext& context);
+bool is_trace_field(const ngx_table_elt_t& header, std::string_view name);
 
 /// The content handler of a location with slotwire_pass.
 ngx_int_t handle(ngx_http_request_t* r);

@@ -10,6 +10,8 @@
 namespace slotwire::nginx {
 namespace {
 
+/// What slotwire_limits takes at most.
+constexpr ngx_int_t kMostRequests = 1'000'000;
 /// Rings are powers of two in this range.
 constexpr ssize_t kLeastRing = 4096;
 constexpr ssize_t kLargestRing = ssize_t{2} << 20;
@@ -133,6 +135,33 @@ char* pool_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
   return NGX_CONF_OK;
 }
 
+/// slotwire_limits [requests=N] [process=N] [retries=N%] [least_retries=N];
+char* limits_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
+  PoolLimits& pool = static_cast<MainConf*>(given)->pool;
+  for (ngx_uint_t i = 1; i < cf->args->nelts; ++i) {
+    std::string_view word = view_of(words_of(cf)[i]);
+    const auto number = [&](std::string_view name, ngx_int_t least, ngx_int_t most, ngx_uint_t& to) {
+      if (word.substr(0, name.size()) != name) return false;
+      const ngx_str_t digits = str_of(word.substr(name.size()));
+      const ngx_int_t value = ngx_atoi(digits.data, digits.len);
+      to = static_cast<ngx_uint_t>(value);
+      return value != NGX_ERROR && value >= least && value <= most;
+    };
+    const auto share = [&](std::string_view name, ngx_uint_t& to) {
+      if (word.substr(0, name.size()) != name || word.back() != '%') return false;
+      word.remove_suffix(1);
+      return number(name, 1, 100, to);
+    };
+    if (!number("requests=", 1, kMostRequests, pool.requests) &&
+        !number("process=", 1, kMostRequests, pool.process_requests) && !share("retries=", pool.retries_percent) &&
+        !number("least_retries=", 1, kMostRequests, pool.least_retries)) {
+      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &words_of(cf)[i]);
+      return failed();
+    }
+  }
+  return NGX_CONF_OK;
+}
+
 /// slotwire_ring [request=SIZE] [response=SIZE];
 char* ring_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
   PoolLimits& pool = static_cast<MainConf*>(given)->pool;
@@ -218,12 +247,14 @@ ngx_command_t commands[] = {
     directive("slotwire_socket", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot, NGX_HTTP_MAIN_CONF_OFFSET,
               offsetof(MainConf, socket)),
     directive("slotwire_pool", NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, pool_directive, NGX_HTTP_MAIN_CONF_OFFSET, 0),
+    directive("slotwire_limits", NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, limits_directive, NGX_HTTP_MAIN_CONF_OFFSET, 0),
     directive("slotwire_ring", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12, ring_directive, NGX_HTTP_MAIN_CONF_OFFSET, 0),
 
     milliseconds("slotwire_connect_timeout", UPSTREAM(connect_timeout)),
     milliseconds("slotwire_send_timeout", UPSTREAM(send_timeout)),
     milliseconds("slotwire_read_timeout", UPSTREAM(read_timeout)),
     milliseconds("slotwire_deadline", offsetof(LocConf, deadline)),
+    flag("slotwire_trace", offsetof(LocConf, trace)),
     flag("slotwire_buffering", UPSTREAM(buffering)),
     bytes("slotwire_buffer_size", UPSTREAM(buffer_size)),
     located("slotwire_buffers", NGX_CONF_TAKE2, ngx_conf_set_bufs_slot, UPSTREAM(bufs)),

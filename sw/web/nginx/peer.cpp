@@ -1,6 +1,7 @@
 #include "web/nginx/peer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "web/nginx/context.hpp"
 #include "web/nginx/worker.hpp"
@@ -62,10 +63,31 @@ ngx_connection_t* make_connection(Worker& worker, ngx_peer_connection_t& pc) {
   return c;
 }
 
+/// The request is answered with 503 by this module itself, as if a server had sent that.
+ngx_int_t refuse_peer(ngx_peer_connection_t* pc, Peer& peer, Breaker::Limit limit) {
+  peer.limit = limit;
+  peer.refusal_at = 0;
+  peer.pool->refuse(limit);
+  ngx_log_error(NGX_LOG_ERR, pc->log, 0, "slotwire: a request to service \"%V\" is refused by the limit \"%s\" (%s)",
+                &peer.member->service, Breaker::name(limit),
+                limit == Breaker::Limit::waiting ? "slotwire_pool queue=" : "slotwire_limits");
+  peer.connection->write->ready = 1;
+  peer.connection->read->ready = 1;
+  return NGX_DONE;
+}
+
+/// The try is over for the breaker.
+void uncount(Peer& peer) {
+  if (std::exchange(peer.counted, false)) peer.pool->breaker().end(peer.retry);
+}
+
 ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   Peer& peer = *static_cast<Peer*>(data);
   Worker* const worker = Worker::here();
   peer.lent = nullptr;
+  uncount(peer);
+  peer.limit = Breaker::Limit::none;
+  peer.retry = peer.attempts++ != 0;
   peer.failed = peer.wrote = peer.received = peer.closed_in_order = false;
   pc->cached = 0;
   pc->connection = nullptr;
@@ -91,16 +113,22 @@ ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   peer.connection = make_connection(*worker, *pc);
   if (peer.connection == nullptr) return NGX_ERROR;
   pc->connection = peer.connection;
+  Breaker& breaker = peer.pool->breaker();
+  if (const Breaker::Limit limit = breaker.may_begin(peer.retry); limit != Breaker::Limit::none)
+    return refuse_peer(pc, peer, limit);
   if (PooledConnection* const connection = peer.pool->take(peer, *peer.member)) {
     peer.begin(*connection);
+    breaker.begin(peer.retry);
+    peer.counted = true;
     peer.connection->write->ready = 1;
     return NGX_DONE;
   }
+  if (peer.pool->all_are_full()) return refuse_peer(pc, peer, Breaker::Limit::process);
   // It may have been found at once that nobody serves it.
-  if (peer.pool->enqueue(peer)) return peer.failed ? NGX_DECLINED : NGX_AGAIN;
-  ngx_log_error(NGX_LOG_ERR, pc->log, 0, "slotwire: %ui requests wait for service \"%V\" already (slotwire_pool)",
-                worker->limits().queue, &peer.member->service);
-  return NGX_BUSY;
+  if (!peer.pool->enqueue(peer)) return refuse_peer(pc, peer, Breaker::Limit::waiting);
+  breaker.begin(peer.retry);
+  peer.counted = true;
+  return peer.failed ? NGX_DECLINED : NGX_AGAIN;
 }
 
 /// A whole response came and the server keeps the connection.
@@ -115,6 +143,7 @@ void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
   ngx_http_upstream_t& u = *peer.request->upstream;
   const RequestContext& context = *peer.context;
   if (peer.queued) peer.pool->leave_queue(peer);
+  uncount(peer);
   if (peer.connection != nullptr) {
     if (peer.lent != nullptr) {
       PooledConnection& connection = *peer.lent;
@@ -132,7 +161,8 @@ void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
       const bool reusable = (state & NGX_PEER_FAILED) == 0 && is_reusable(u, *peer.connection, context);
       const bool failed = (state & NGX_PEER_FAILED) != 0 || u.headers_in.status_n >= NGX_HTTP_INTERNAL_SERVER_ERROR;
       connection.pool().count(
-          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - peer.begun), failed);
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - peer.begun), failed,
+          trace_id(context));
       peer.lent = nullptr;
       connection.pool().give_back(connection, reusable);
     }

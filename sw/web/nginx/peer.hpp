@@ -29,6 +29,10 @@ struct Peer {
   bool received;                            ///< bytes came back in this try
   bool closed_in_order;                     ///< the connection was closed by the server, not broken
   bool forgave;                             ///< a connection that was closed while it was idle has been tried anew once
+  ngx_uint_t attempts;                      ///< times that a connection was asked for
+  bool counted, retry;                      ///< as the breaker of `pool` counts this try
+  Breaker::Limit limit;                     ///< that refused the request: the answer is made here
+  std::size_t refusal_at;                   ///< bytes of that answer that were read
   ngx_uint_t unprocessed;                   ///< tries that a server refused without having begun
   ngx_str_t* name;                          ///< node/service/pid, for $upstream_addr
   std::array<std::uint64_t, kTried> tried;  ///< numbers of processes

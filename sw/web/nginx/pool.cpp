@@ -14,6 +14,8 @@ constexpr ngx_msec_t kFirstBackoffMs = 50;
 constexpr ngx_msec_t kLastBackoffMs = 1000;
 /// slotwired is given this long to open a connection.
 constexpr sw_timeout_ms kOpenMs = 5000;
+/// What a process said of its credit holds so long.
+constexpr ngx_msec_t kCreditMs = 1000;
 /// Connections of one service that are opened at a time.
 constexpr std::size_t kOpenAtOnce = 64;
 
@@ -47,6 +49,19 @@ void Process::note_failure(time_t now) {
 
 void Process::note_success() {
   fails = 0;
+}
+
+void Process::note_credit(std::size_t requests) {
+  credit = requests;
+  credit_at = ngx_current_msec;
+}
+
+std::size_t Process::credit_now() const {
+  return ngx_current_msec - credit_at > kCreditMs ? kPlenty : credit;
+}
+
+int Process::health() const {
+  return idle.empty() ? SW_HEALTH_WELL : sw_connection_health(idle.back()->get());
 }
 
 // --- connections ---
@@ -90,7 +105,15 @@ void PooledConnection::on_ready(std::uint32_t what) {
 // --- the pool ---
 
 ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& limits)
-    : worker_(worker), service_(std::move(service)), limits_(limits), figures_(service_, Figures::Role::client) {
+    : worker_(worker),
+      service_(std::move(service)),
+      limits_(limits),
+      figures_(service_, Figures::Role::client),
+      breaker_({.requests = limits.requests,
+                .process_requests = limits.process_requests,
+                .waiting = limits.queue,
+                .retries_percent = limits.retries_percent,
+                .least_retries = limits.least_retries}) {
   ngx_queue_init(&queue_);
 }
 
@@ -122,9 +145,20 @@ PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
     const std::size_t place = (turn_ + i) % processes_.size();
     const auto& process = processes_[place];
     if (process->idle.empty()) continue;
-    // Tried ones last, failing ones before them, and among equals the one with the fewest requests.
-    const std::size_t rank = (peer.has_tried(*process) ? 2U : 0U) + (process->is_failing(rules, now) ? 1U : 0U);
-    if (best == nullptr || rank < best_rank || (rank == best_rank && process->outstanding < best->outstanding)) {
+    if (!breaker_.may_have_another(process->outstanding)) continue;
+    // Tried ones last, before them those that fail here, then those that fail by their node, then full ones; among
+    // equals the one with the fewest requests, and then the one with the most credit.
+    const std::size_t credit = process->credit_now();
+    const int health = process->health();
+    if (health == SW_HEALTH_DRAINED) continue;
+    const std::size_t rank = (peer.has_tried(*process) ? 8U : 0U) + (process->is_failing(rules, now) ? 4U : 0U) +
+                             (health != SW_HEALTH_WELL ? 2U : 0U) + (credit == 0 ? 1U : 0U);
+    const auto is_better = [&] {
+      if (best == nullptr || rank != best_rank) return best == nullptr || rank < best_rank;
+      if (process->outstanding != best->outstanding) return process->outstanding < best->outstanding;
+      return credit > best->credit_now();
+    };
+    if (is_better()) {
       best = process.get();
       best_rank = rank;
       best_place = place;
@@ -151,7 +185,8 @@ void ServicePool::lend(PooledConnection& connection, Peer& peer) {
 void ServicePool::give_back(PooledConnection& connection, bool reusable) {
   --connection.process().outstanding;
   connection.peer = nullptr;
-  if (!reusable || is_ending() || !connection.is_fresh()) {
+  if (!reusable || is_ending() || sw_connection_health(connection.get()) == SW_HEALTH_DRAINED ||
+      !connection.is_fresh()) {
     close(connection);
     return refill();
   }
@@ -177,8 +212,26 @@ bool ServicePool::is_ending() const {
   return ngx_terminate != 0 || (ngx_exiting != 0 && waiting_ == 0);
 }
 
+bool ServicePool::all_are_full() const {
+  std::size_t full = 0;
+  for (const auto& process : processes_) {
+    if (process->connections == 0 || process->health() == SW_HEALTH_DRAINED) continue;
+    if (breaker_.may_have_another(process->outstanding)) return false;
+    ++full;
+  }
+  return full != 0;
+}
+
+void ServicePool::refuse(Breaker::Limit limit) {
+  breaker_.count(limit);
+  figures_.set_limited({breaker_.refused(Breaker::Limit::requests), breaker_.refused(Breaker::Limit::process),
+                        breaker_.refused(Breaker::Limit::waiting), breaker_.refused(Breaker::Limit::retries)});
+  figures_.add({}, true);
+}
+
 bool ServicePool::enqueue(Peer& peer) {
-  if (waiting_ >= limits_.queue) return false;
+  if (breaker_.may_wait(waiting_) != Breaker::Limit::none) return false;
+  close_drained();  // so that others are opened in their place
   ngx_queue_insert_tail(&queue_, &peer.link);
   peer.queued = true;
   ++waiting_;
@@ -298,6 +351,13 @@ void ServicePool::refill() {
   }
 }
 
+/// A process that is drained gets nothing new, so its idle connections only keep it.
+void ServicePool::close_drained() {
+  for (const auto& process : processes_) {
+    while (process->health() == SW_HEALTH_DRAINED) close(*process->idle.back());
+  }
+}
+
 void ServicePool::tidy() {
   const auto too_old = [&](const PooledConnection& connection) {
     return ngx_exiting != 0 || ngx_current_msec - connection.idle_since >= limits_.idle_timeout;
@@ -308,6 +368,7 @@ void ServicePool::tidy() {
       close(*process->idle.front());
     }
   }
+  close_drained();
   const time_t now = ngx_time();
   std::erase_if(processes_,
                 [&](const auto& process) { return process->connections == 0 && now - process->failed_at > 60; });

@@ -1,6 +1,7 @@
 // Warm connections to one service: opened ahead, lent to one request at a time, closed when nobody needs them.
 #pragma once
 #include <slotwire.hpp>
+#include <slotwire_breaker.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -26,12 +27,21 @@ struct Process {
   std::size_t outstanding = 0;                ///< requests under way
   ngx_uint_t fails = 0;                       ///< in the last fail_timeout
   time_t failed_at = 0;                       ///< the last time
+  std::size_t credit = kPlenty;               ///< requests that it would take beyond those, as it said last
+  ngx_msec_t credit_at = 0;                   ///< when it said so
   time_t tried_at = 0;                        ///< when it was given a request after it had failed
   std::vector<class PooledConnection*> idle;  ///< the one used last at the end
+
+  /// It has not said how many, or not lately.
+  static constexpr std::size_t kPlenty = ~std::size_t{0};
 
   bool is_failing(const GroupMember& rules, time_t now) const;
   void note_failure(time_t now);
   void note_success();
+  void note_credit(std::size_t requests);
+  std::size_t credit_now() const;
+  /// What its node thinks of it (SW_HEALTH_...), as far as its connections know.
+  int health() const;
 };
 
 /// One connection to one process.
@@ -84,6 +94,9 @@ class ServicePool {
   /// An idle connection to the process with the fewest requests under way, not one that `peer` has tried unless all
   /// were, and one that fails only if all do. Null: none is idle.
   PooledConnection* take(Peer& peer, const GroupMember& rules);
+  /// Every process with an idle connection has as many requests as slotwire_limits allows it.
+  bool all_are_full() const;
+  Breaker& breaker() { return breaker_; }
   /// Ends a loan: the connection carries the next request, or is closed.
   void give_back(PooledConnection& connection, bool reusable);
   /// Lets `peer` wait for a connection. False: too many wait already.
@@ -107,7 +120,9 @@ class ServicePool {
   /// Closes what has been idle for long, forgets processes that are gone.
   void tidy();
   /// A request has ended, or a try of one.
-  void count(std::chrono::microseconds took, bool failed) { figures_.add(took, failed); }
+  void count(std::chrono::microseconds took, bool failed, std::string_view trace) { figures_.add(took, failed, trace); }
+  /// A request was refused by this limit.
+  void refuse(Breaker::Limit limit);
   Figures& figures() { return figures_; }
   bool is_unused() const { return !kept_ && idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
 
@@ -119,11 +134,13 @@ class ServicePool {
   void serve_queue();
   void fail_queue(int status);
   void close(PooledConnection& connection);
+  void close_drained();
 
   Worker& worker_;
   std::string service_;
   const PoolLimits& limits_;
   Figures figures_;
+  Breaker breaker_;
   std::size_t turn_ = 0;  ///< whose turn it is among processes with as few requests
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;

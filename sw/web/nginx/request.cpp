@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::string_view kVersion = " HTTP/1.1\r\n";
 constexpr std::string_view kTimeoutName = "Slotwire-Timeout";
+constexpr std::string_view kTraceName = "traceparent";
 
 /// A control byte, which must not stand in a header's value or in the request line.
 bool is_control(u_char c) {
@@ -52,9 +53,12 @@ ngx_str_t target_of(ngx_http_request_t* r) {
 template <typename Use>
 void for_each_passed(ngx_http_request_t* r, RequestHeaders& headers, Use use) {
   if (loc_conf(r).upstream.pass_request_headers == 0) return;
+  const bool new_trace = context_of(r)->made_trace;
   for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
     auto* const header = static_cast<ngx_table_elt_t*>(part->elts);
     for (ngx_uint_t i = 0; i < part->nelts; ++i) {
+      // What belongs to a trace that was not valid is not passed beside a new one.
+      if (new_trace && (is_trace_field(header[i], kTraceName) || is_trace_field(header[i], "tracestate"))) continue;
       if (ngx_hash_find(&headers.replaced, header[i].hash, header[i].lowcase_key, header[i].key.len) == nullptr) {
         use(header[i]);
       }
@@ -218,6 +222,7 @@ ngx_int_t create_request(ngx_http_request_t* r) {
   }
   if (method.len == 0 || !is_clean_target(method)) return refuse(r, "the method", method);
   context.is_head = view_of(method) == "HEAD";
+  if (context.traceparent.len == 0) find_trace(r, context);
   const ngx_str_t target = target_of(r);
   if (target.data == nullptr) return NGX_ERROR;
   if (target.len == 0 || !is_clean_target(target)) return refuse(r, "the address", target);
@@ -254,6 +259,11 @@ ngx_int_t create_request(ngx_http_request_t* r) {
     timeout.len = static_cast<std::size_t>(ngx_sprintf(left, "%M", time_left(r, conf.deadline)) - left);
     length += size_of(timeout_name, timeout);
   }
+  const ngx_str_t trace_name = str_of(kTraceName);
+  const bool sends_trace =
+      context.made_trace && ngx_hash_find(&headers.replaced, ngx_hash_key(trace_name.data, trace_name.len),
+                                          trace_name.data, trace_name.len) == nullptr;
+  if (sends_trace) length += size_of(trace_name, context.traceparent);
   for_each_passed(r, headers, [&](const ngx_table_elt_t& header) { length += size_of(header.key, header.value); });
 
   ngx_buf_t* const b = ngx_create_temp_buf(r->pool, length);
@@ -274,6 +284,7 @@ ngx_int_t create_request(ngx_http_request_t* r) {
     b->last = put_header(b->last, timeout_name, timeout);
     context.timeout = {timeout.len, b->last - timeout.len - 2};
   }
+  if (sends_trace) b->last = put_header(b->last, trace_name, context.traceparent);
   for_each_passed(r, headers,
                   [&](const ngx_table_elt_t& header) { b->last = put_header(b->last, header.key, header.value); });
   b->last = put(b->last, "\r\n");

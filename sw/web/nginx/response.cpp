@@ -60,6 +60,10 @@ const char* check_framing(ngx_http_request_t* r, RequestContext& context, const 
     if (!equals(header.value, "chunked")) return "a Transfer-Encoding other than chunked";
   } else if (is(header, "connection")) {
     context.ends |= lists(header.value, "close");
+  } else if (is(header, "slotwire-credit")) {
+    const ngx_int_t requests = ngx_atoi(header.value.data, header.value.len);
+    if (requests != NGX_ERROR && context.peer.lent != nullptr)
+      context.peer.lent->process().note_credit(static_cast<std::size_t>(requests));
   } else if (is(header, "slotwire-unprocessed")) {
     context.unprocessed = equals(header.value, "1") && r->upstream->headers_in.status_n == NGX_HTTP_SERVICE_UNAVAILABLE;
   }

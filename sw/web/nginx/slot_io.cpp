@@ -2,6 +2,7 @@
 #include <slotwire.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "web/nginx/context.hpp"
 #include "web/nginx/peer.hpp"
@@ -30,8 +31,40 @@ ssize_t end_of_stream(ngx_connection_t* c, Peer& peer) {
   return NGX_ERROR;
 }
 
+/// The answer to a request that a limit refuses.
+std::string_view refusal_of(Breaker::Limit limit) {
+#define SLOTWIRE_REFUSAL(name)                                \
+  "HTTP/1.1 503 Service Unavailable\r\nSlotwire-Limit: " name \
+  "\r\nRetry-After: 1\r\nContent-Length: 0\r\n"               \
+  "Connection: close\r\n\r\n"
+  switch (limit) {
+    case Breaker::Limit::requests:
+      return SLOTWIRE_REFUSAL("requests");
+    case Breaker::Limit::process:
+      return SLOTWIRE_REFUSAL("process");
+    case Breaker::Limit::waiting:
+      return SLOTWIRE_REFUSAL("waiting");
+    case Breaker::Limit::retries:
+      return SLOTWIRE_REFUSAL("retries");
+    case Breaker::Limit::none:
+      break;
+  }
+#undef SLOTWIRE_REFUSAL
+  return {};
+}
+
+ssize_t receive_refusal(ngx_connection_t* c, Peer& peer, u_char* buffer, std::size_t size) {
+  const std::string_view rest = refusal_of(peer.limit).substr(peer.refusal_at);
+  const std::size_t n = std::min(size, rest.size());
+  ngx_memcpy(buffer, rest.data(), n);
+  peer.refusal_at += n;
+  if (n == 0) c->read->eof = 1;
+  return static_cast<ssize_t>(n);
+}
+
 ssize_t receive(ngx_connection_t* c, u_char* buffer, std::size_t size) {
   Peer& peer = *peer_of(c);
+  if (peer.limit != Breaker::Limit::none) return receive_refusal(c, peer, buffer, size);
   if (peer.lent == nullptr) return NGX_AGAIN;
   std::size_t done = 0;
   const int status = sw_read(peer.lent->get(), buffer, size, &done);
@@ -140,6 +173,7 @@ Beginning begin(ngx_connection_t* c, Peer& peer) {
 
 ngx_chain_t* send_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
   Peer& peer = *peer_of(c);
+  if (peer.limit != Breaker::Limit::none) return nullptr;  // nobody gets it
   if (!peer.wrote) {
     const Beginning beginning = begin(c, peer);
     if (beginning == Beginning::later) return in;

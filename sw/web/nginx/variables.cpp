@@ -1,4 +1,5 @@
-// $slotwire_node, $slotwire_service, $slotwire_slot, and those that the default headers use.
+// $slotwire_node, $slotwire_service, $slotwire_slot, $slotwire_traceparent, $slotwire_trace_id, and those that the
+// default headers use.
 #include <array>
 #include <string>
 #include <string_view>
@@ -42,6 +43,18 @@ ngx_int_t slot(ngx_http_request_t* r, ngx_http_variable_value_t* value, uintptr_
   return give(r, value, std::to_string(context->peer.served.slot));
 }
 
+ngx_int_t traceparent(ngx_http_request_t* r, ngx_http_variable_value_t* value, uintptr_t) {
+  const RequestContext* const context = context_of(r);
+  if (context == nullptr || context->traceparent.len == 0) return give_nothing(value);
+  return give(r, value, view_of(context->traceparent));
+}
+
+ngx_int_t trace_number(ngx_http_request_t* r, ngx_http_variable_value_t* value, uintptr_t) {
+  const RequestContext* const context = context_of(r);
+  if (context == nullptr || trace_id(*context).empty()) return give_nothing(value);
+  return give(r, value, trace_id(*context));
+}
+
 ngx_int_t host(ngx_http_request_t* r, ngx_http_variable_value_t* value, uintptr_t) {
   // The client's header, port included, unless the request line says more (RFC 9112, 3.2.2).
   if (r->host_start == nullptr && r->headers_in.host != nullptr)
@@ -76,6 +89,8 @@ ngx_int_t add_variables(ngx_conf_t* cf) {
       Variable{"slotwire_node", node, NGX_HTTP_VAR_NOCACHEABLE},
       Variable{"slotwire_service", service, NGX_HTTP_VAR_NOCACHEABLE},
       Variable{"slotwire_slot", slot, NGX_HTTP_VAR_NOCACHEABLE},
+      Variable{"slotwire_traceparent", traceparent, NGX_HTTP_VAR_NOCACHEABLE},
+      Variable{"slotwire_trace_id", trace_number, NGX_HTTP_VAR_NOCACHEABLE},
       Variable{"slotwire_host", host, NGX_HTTP_VAR_NOHASH},
       Variable{"slotwire_internal_body_length", body_length, NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_NOHASH},
       Variable{"slotwire_internal_coding", coding, NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_NOHASH},

@@ -351,6 +351,19 @@ void write_services(Writer& out, const Snapshot& snapshot) {
   out.gauge("service_processes", "Processes of this node that serve a service.");
   for (const Json& service : member(snapshot.node, "services"))
     out.value(number(service, "processes"), {{"service", text(service, "service")}});
+  out.gauge("service_process_health", "Processes of this node that serve a service, by what slotwired thinks of them.");
+  for (const Json& service : member(snapshot.node, "services")) {
+    for (const char* const health : {"well", "failing", "drained"})
+      out.value(number(service, health), {{"service", text(service, "service")}, {"health", health}});
+  }
+  out.gauge("remote_service_up", "1: the service on that node is well, or nothing else is known.");
+  for (const Json& service : member(snapshot.node, "remote_services")) {
+    out.value(number(service, "failing") == 0 ? 1 : 0,
+              {{"service", text(service, "service")}, {"node", text(service, "node")}});
+  }
+  out.gauge("remote_service_well_processes", "Processes of the service on that node that are well.");
+  for (const Json& service : member(snapshot.node, "remote_services"))
+    out.value(number(service, "well"), {{"service", text(service, "service")}, {"node", text(service, "node")}});
 }
 
 /// What processes say of their own requests. Each process has series of its own, for these end with it.
@@ -377,6 +390,15 @@ void write_figures(Writer& out, const Json& rows) {
   });
   out.counter("request_errors", "Requests among them that failed.");
   each([&](const Json& one, const std::vector<Label>& labels) { out.labelled(number(one, "errors"), labels); });
+  out.counter("request_limited", "Requests that a process refused to send by a limit of its own, by that limit.");
+  each([&](const Json& one, std::vector<Label> labels) {
+    if (text(one, "role") != "client") return;
+    labels.push_back({"limit", {}});
+    for (const char* const limit : {"requests", "process", "waiting", "retries"}) {
+      labels.back().value = limit;
+      out.labelled(number(one, (std::string("limited_") + limit).c_str()), labels);
+    }
+  });
 }
 
 }  // namespace

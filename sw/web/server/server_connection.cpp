@@ -24,6 +24,8 @@ constexpr std::size_t kWorthWaking = 4096;
 constexpr std::size_t kShortHead = 2048;
 /// A client that takes nothing of a complete response for so long is given up.
 constexpr std::chrono::seconds kMostUnsentTime{60};
+/// Credit that is worth a field; a server with more is not short of anything.
+constexpr std::size_t kMostCredit = 32;
 /// Between responses: begin no new request on this connection.
 constexpr std::string_view kNotice = "HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n";
 constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -49,8 +51,9 @@ bool has_prefix(std::string_view name, std::string_view prefix) {
 
 /// Fields that the library writes.
 bool is_ours(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kOurs{"connection", "content-length", "transfer-encoding",
-                                                  "keep-alive", "upgrade",        "slotwire-unprocessed"};
+  constexpr std::array<std::string_view, 7> kOurs{"connection",     "content-length", "transfer-encoding",
+                                                  "keep-alive",     "upgrade",        "slotwire-unprocessed",
+                                                  "slotwire-credit"};
   return std::any_of(kOurs.begin(), kOurs.end(), [&](std::string_view ours) { return equal_names(ours, name); });
 }
 
@@ -477,6 +480,9 @@ void ServerConnection::append_head(ExchangeState& exchange, unsigned status, con
       close_ || asked_to_close_ || core_.is_draining() || expects_continue_ || exchange.out_kind == BodyKind::until_end;
   if (exchange.out_kind == BodyKind::chunked) http::append_field(out_, "transfer-encoding", "chunked");
   if (close_) http::append_field(out_, "connection", "close");
+  // The request that is being answered is over for whoever counts.
+  if (const std::size_t credit = core_.credit(); credit <= kMostCredit)
+    http::append_field(out_, "slotwire-credit", std::uint64_t{credit});
 }
 
 Result<void> ServerConnection::start(unsigned status, const FieldList& fields, std::optional<std::uint64_t> length) {
@@ -710,7 +716,8 @@ void ServerConnection::fail_later(Abort why, unsigned status) {
 
 void ServerConnection::report(ExchangeState& x) {
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - x.begun);
-  core_.count(took, x.status >= 500 || x.abort != Abort::none, x.head.field("traceparent"));
+  const std::string_view trace = trace_of(x.head.field("traceparent"));
+  core_.count(took, x.status >= 500 || x.abort != Abort::none, trace);
   if (!core_.options().on_finished) return;
   const std::string client = text_of(x.client);
   core_.options().on_finished({.method = x.head.method,
@@ -721,7 +728,8 @@ void ServerConnection::report(ExchangeState& x) {
                                .body_in = x.body_in,
                                .body_out = x.body_out,
                                .time = took,
-                               .problem = {}});
+                               .problem = {},
+                               .trace = trace});
 }
 
 void ServerConnection::detach() {

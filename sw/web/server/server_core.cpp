@@ -18,15 +18,14 @@ struct Leave {
   ~Leave() { inside = false; }
 };
 
-/// The number of the trace in a field of W3C Trace Context, "00-<32 digits>-<16 digits>-<2 digits>"; empty: it is none.
+}  // namespace
+
 std::string_view trace_of(std::string_view field) {
   constexpr std::size_t kStart = 3, kDigits = 32, kLength = 55;
   if (field.size() < kLength || field[2] != '-' || field[kStart + kDigits] != '-') return {};
   const std::string_view digits = field.substr(kStart, kDigits);
   return digits.find_first_not_of("0123456789abcdef") == std::string_view::npos ? digits : std::string_view();
 }
-
-}  // namespace
 
 ServerCore::ServerCore(Context context, Service service, const std::string& name, Poller poller, Handler handler,
                        ServerOptions options)
@@ -60,9 +59,17 @@ void ServerCore::touch(ServerConnection& connection) {
 void ServerCore::head_begun(ServerConnection& connection) {
   std::deque<ServerConnection*>& begun = heads_[{connection.client().node, connection.client().uid}];
   begun.push_back(&connection);
-  if (begun.size() <= std::max<std::size_t>(options_.max_unfinished_heads, 1)) return;
+  const auto is_of_process = [&](const ServerConnection* one) { return one->client().pid == connection.client().pid; };
+  const auto of_process = static_cast<std::size_t>(std::count_if(begun.begin(), begun.end(), is_of_process));
+  ServerConnection* oldest = nullptr;
+  if (of_process > std::max<std::size_t>(options_.max_unfinished_heads_per_process, 1)) {
+    oldest = *std::find_if(begun.begin(), begun.end(), is_of_process);
+  } else if (begun.size() > std::max<std::size_t>(options_.max_unfinished_heads, 1)) {
+    oldest = begun.front();
+  }
+  if (oldest == nullptr) return;
   ++heads_given_up_;
-  begun.front()->give_up_head();
+  oldest->give_up_head();
 }
 
 void ServerCore::head_over(ServerConnection& connection) {
@@ -73,7 +80,12 @@ void ServerCore::head_over(ServerConnection& connection) {
 }
 
 void ServerCore::count(std::chrono::microseconds took, bool failed, std::string_view trace) {
-  figures_.add(took, failed, trace_of(trace));
+  figures_.add(took, failed, trace);
+}
+
+std::size_t ServerCore::credit() const {
+  if (options_.credit) return options_.credit();
+  return options_.max_requests > requests ? options_.max_requests - requests : 0;
 }
 
 /// Tells slotwired the figures, at most once in kReportEvery and not at all without a new request.

@@ -19,6 +19,9 @@
 
 namespace slotwire::web::detail {
 
+/// The number of the trace in a field of W3C Trace Context, "00-<32 digits>-<16 digits>-<2 digits>"; empty: it is none.
+std::string_view trace_of(std::string_view field);
+
 class ServerCore {
  public:
   ServerCore(Context context, Service service, const std::string& name, Poller poller, Handler handler,
@@ -50,7 +53,9 @@ class ServerCore {
   void head_begun(ServerConnection& connection);
   void head_over(ServerConnection& connection);
   std::uint64_t heads_given_up() const { return heads_given_up_; }
-  /// For the figures of the service. `trace`: a traceparent field, or empty.
+  /// Requests that could begin beside those under way.
+  std::size_t credit() const;
+  /// For the figures of the service. `trace`: of trace_of().
   void count(std::chrono::microseconds took, bool failed, std::string_view trace);
   std::size_t requests = 0;  ///< under way
   std::size_t muted = 0;     ///< connections whose slots nobody waits for

@@ -134,7 +134,7 @@ SW_API const char* sw_context_node(const sw_context* context);
 
 /* ---- figures ---- */
 
-enum { SW_CLIENT = 1, SW_SERVER = 2, SW_MAX_FIGURES = 16, SW_FIGURE_BUCKETS = 18 };
+enum { SW_CLIENT = 1, SW_SERVER = 2, SW_MAX_FIGURES = 16, SW_FIGURE_BUCKETS = 18, SW_FIGURE_LIMITS = 4 };
 
 /* What this process has done for a service (SW_SERVER), or asked of it (SW_CLIENT), since it was started. */
 typedef struct sw_figures {
@@ -150,12 +150,30 @@ typedef struct sw_figures {
   uint64_t buckets[SW_FIGURE_BUCKETS];
   const char* exemplar_trace; /* number of the trace of one of the requests, 1 to 32 digits and letters; NULL: none */
   uint64_t exemplar_us;       /* time of that request, microseconds */
+  /* Requests that this process refused to send by a limit of its own (slotwire_breaker.hpp): requests under way,
+   * requests of one process, requests that wait, retries. */
+  uint64_t limited[SW_FIGURE_LIMITS];
 } sw_figures;
 
 /* Sends slotwired the figures of at most SW_MAX_FIGURES services and roles; each call replaces what was sent before.
  * `slotwire-page` shows them and gives them to Prometheus. About once a second is enough. Never waits; while slotwired
  * is away nothing is sent, and SW_OK is returned. */
 SW_API int sw_report(sw_context* context, const sw_figures* figures, size_t count);
+
+/* ---- health ---- */
+
+/* slotwired asks each process that serves, every `health.interval`, whether it is alive. The library answers from
+ * within the process's calls; a process that makes none for a long time counts as failing. */
+enum {
+  SW_HEALTH_WELL = 0,
+  SW_HEALTH_FAILING = 1, /* it does not answer, or says that it is not ready */
+  SW_HEALTH_DRAINED = 2  /* by `slotwire drain`: nothing new should go to it */
+};
+
+/* Says whether what this context serves can take requests (not 0: yes, as at first). While it cannot, its services
+ * count as failing: others that serve the same get the new connections. Never waits; holds over restarts of slotwired.
+ */
+SW_API int sw_set_ready(sw_context* context, int ready);
 
 /* ---- services ---- */
 
@@ -215,6 +233,10 @@ SW_API int sw_connect(sw_context* context, const char* service, const sw_connect
 SW_API void sw_connection_close(sw_connection* connection);
 /* Who is at the other end. */
 SW_API int sw_connection_peer(const sw_connection* connection, sw_peer* out);
+/* What the peer's slotwired thinks of the process that serves at the other end, as far as it is known here:
+ * SW_HEALTH_*. The connection works all the same. Of a connection that was accepted always SW_HEALTH_WELL. Only the
+ * thread of the context; for others, and for NULL, SW_HEALTH_WELL. */
+SW_API int sw_connection_health(const sw_connection* connection);
 /* Connects without waiting, for event loops: sw_connected() gives the outcome, in any order, when the context's
  * descriptor was readable or sw_poller_wait() returned. `token` comes back with it. `timeout` is how long slotwired may
  * take. Unlike sw_connect() it does not try again while a link is down. SW_BUSY (1024 are under way, outcomes that were

@@ -42,6 +42,7 @@
 #include <utility>
 #include <vector>
 
+#include "slotwire_figures.hpp"
 #include "slotwire_types.hpp"
 
 namespace slotwire {
@@ -478,6 +479,8 @@ class Request {
 /// closes it in good order, without waiting: what was sent is still delivered.
 class Connection {
  public:
+  /// What the peer's slotwired thinks of the process that serves at the other end. The connection works all the same.
+  Health health() const { return static_cast<Health>(sw_connection_health(handle_.get())); }
   static constexpr std::size_t kBatch = 64;  ///< messages of a batch that are handed to the library at once
   /// Who is at the other end.
   Result<Peer> peer() const { return detail::peer_of(handle_.get()); }
@@ -680,57 +683,6 @@ struct Connected {
   Result<Connection> connection;  ///< or an error, as of connect()
 };
 
-/// What this process does for a service, or asks of it: counts and times, which Context::report() sends to slotwired.
-/// Belongs to one thread.
-class Figures {
- public:
-  enum class Role : std::uint32_t { client = SW_CLIENT, server = SW_SERVER };
-  /// `service`: name of the service, as in Context::serve().
-  Figures(std::string service, Role role) : service_(std::move(service)), role_(role) {}
-
-  /// A request has ended after `took`. `trace`: the number of its trace, if it has one (the 32 digits of a W3C
-  /// traceparent); digits and letters, cut to 32.
-  void add(std::chrono::microseconds took, bool failed, std::string_view trace = {}) {
-    const auto us = static_cast<std::uint64_t>(std::max<std::chrono::microseconds::rep>(took.count(), 0));
-    const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), us);
-    ++buckets_.at(static_cast<std::size_t>(bound - kBounds.begin()));
-    ++requests_;
-    errors_ += failed ? 1 : 0;
-    sum_us_ += us;
-    // One of the slow requests since the last report.
-    if (trace.empty() || us < exemplar_us_) return;
-    exemplar_us_ = us;
-    trace_ = trace.substr(0, 32);
-  }
-  const std::string& service() const { return service_; }
-  /// Requests that have ended.
-  std::uint64_t requests() const { return requests_; }
-  /// As sw_report() takes them; valid until the next add(). The traced request is then forgotten.
-  sw_figures take() {
-    sw_figures told;
-    SW_INIT(told);
-    told.role = static_cast<std::uint32_t>(role_);
-    told.service = service_.c_str();
-    told.requests = requests_;
-    told.errors = errors_;
-    told.sum_us = sum_us_;
-    std::copy(buckets_.begin(), buckets_.end(), std::begin(told.buckets));
-    told.exemplar_trace = trace_.empty() ? nullptr : trace_.c_str();
-    told.exemplar_us = std::exchange(exemplar_us_, 0);
-    return told;
-  }
-  /// Upper bounds of the buckets but the last, microseconds.
-  static constexpr std::array<std::uint64_t, SW_FIGURE_BUCKETS - 1> kBounds{
-      50,     100,     200,     500,     1'000,     2'000,     5'000,     10'000,    20'000,
-      50'000, 100'000, 200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000};
-
- private:
-  std::string service_, trace_;
-  Role role_;
-  std::array<std::uint64_t, SW_FIGURE_BUCKETS> buckets_{};
-  std::uint64_t requests_ = 0, errors_ = 0, sum_us_ = 0, exemplar_us_ = 0;
-};
-
 /// A session with the node's slotwired. If slotwired is killed, connections go on, and the session is resumed when it
 /// is back. Destroying it closes everything in good order.
 class Context {
@@ -766,6 +718,10 @@ class Context {
     for (std::size_t i = 0; i < figures.size(); ++i) given.at(i) = figures[i]->take();
     return detail::result_of(sw_report(handle_.get(), given.data(), figures.size()));
   }
+
+  /// Says whether what this context serves can take requests; at first it can. While it cannot, slotwired gives new
+  /// connections to others that serve the same. Never waits.
+  Result<void> set_ready(bool ready) { return detail::result_of(sw_set_ready(handle_.get(), ready ? 1 : 0)); }
 
   /// Serves `service`: 1 to 63 of A-Z a-z 0-9 . _ / -. Waits for slotwired's answer for at most 5 s. refused (policy,
   /// quota), invalid (also: this context serves it already), engine_gone, timed_out.

@@ -214,6 +214,13 @@ struct ConnectOptions {
   bool bulk = false;
 };
 
+/// Health of a process that serves.
+enum class Health : int {
+  well = SW_HEALTH_WELL,
+  failing = SW_HEALTH_FAILING,  ///< it does not answer slotwired, or says that it is not ready
+  drained = SW_HEALTH_DRAINED,  ///< by `slotwire drain`: nothing new should go to it
+};
+
 /// Who is at the other end.
 struct Peer {
   std::string node, service, name;  ///< its node, the connection's service, the process's name

@@ -67,7 +67,7 @@ struct SessionRecord {
   std::uint32_t used;
   std::int32_t pid;
   std::uint32_t uid;
-  std::uint32_t reserved;
+  std::uint32_t drained;  ///< 1: by command, it gets no new connections
   std::uint64_t id;
   std::uint64_t start_time;  ///< of the process, clock ticks since boot
   std::uint8_t token[16];

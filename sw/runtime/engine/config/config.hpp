@@ -222,7 +222,8 @@ struct TlsConfig {
 
 struct LogConfig {
   LogLevel level = LogLevel::info;
-  std::string file;  ///< empty: standard error
+  std::string file;   ///< empty: standard error
+  bool json = false;  ///< one JSON object a line
 };
 
 struct LinkConfig {
@@ -246,6 +247,13 @@ struct DirectoryConfig {
   std::string file;  ///< empty: none
   std::uint32_t services = 0;
   std::uint32_t nodes_per_service = 0;
+};
+
+/// How processes that serve, and nodes that serve the same, are asked whether they are well.
+struct HealthConfig {
+  std::chrono::microseconds interval{};  ///< 0: nobody is asked
+  std::uint32_t fall = 0, rise = 0;      ///< answers in a row that change what is thought
+  std::uint32_t services = 0;            ///< that other nodes are asked about
 };
 
 struct ServiceConfig {
@@ -286,6 +294,7 @@ struct Config {
   TlsConfig tls;
   LogConfig log;
   DirectoryConfig directory;
+  HealthConfig health;
   std::vector<LinkConfig> links;
   std::vector<ServiceConfig> services;
   std::vector<AllowConfig> allow;

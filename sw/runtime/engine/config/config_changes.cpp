@@ -34,7 +34,7 @@ constexpr std::string_view kLiveLimits[] = {"slots_per_session",
                                             "linger"};
 
 bool is_live(const Key& key) {
-  return key.section == "directory" ||
+  return key.section == "directory" || key.section == "health" ||
          (key.section == "limits" &&
           std::find(std::begin(kLiveLimits), std::end(kLiveLimits), key.name) != std::end(kLiveLimits));
 }
@@ -61,6 +61,7 @@ void compare_choices(const Config& before, const Config& after, std::vector<std:
   if (before.card.chosen != after.card.chosen || before.card.sysfs != after.card.sysfs)
     changed.emplace_back("[card] changed");
   if (before.log.level != after.log.level) changed.emplace_back("log.level changed");
+  if (before.log.json != after.log.json) changed.emplace_back("log.format changed");
 }
 
 /// The keys of `section`, each from the last element where the section is a list.

@@ -35,7 +35,7 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 18> kSections{{
+constexpr std::array<Section, 19> kSections{{
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
@@ -80,6 +80,10 @@ constexpr std::array<Section, 18> kSections{{
      nullptr},
     {"log", false, "Where the log goes. The file is opened again on SIGHUP.", nullptr},
     {"directory", false, "Which nodes serve what, beyond the `[[service]]` tables.", nullptr},
+    {"health", false,
+     "Processes that serve, and other nodes that serve the same, are asked whether they are well. Those that are not "
+     "get no new connections while another is well.",
+     nullptr},
     {"link", true, "A persistent connection to one other node.",
      [](Config& c, Position at) { c.links.emplace_back().at = at; }},
     {"service", true, "The nodes that serve a service, in the order to try them. Also the form of `directory.file`.",
@@ -428,6 +432,9 @@ const std::array kKeys = std::to_array<Key>({
     {"log", "level", Kind::choice, false, "\"info\"", 0, 0, "trace|debug|info|warn|error|off", "",
      "Least important lines that are written.", [](Config& c,
      std::size_t choice) { c.log.level = static_cast<LogLevel>(choice); }},
+    {"log", "format", Kind::choice, false, "\"text\"", 0, 0, "text|json", "",
+     "How lines are written. \"json\" is one JSON object a line (docs/operate.md).", [](Config& c,
+     std::size_t choice) { c.log.json = choice == 1; }},
     {"log", "file", Kind::path, false, "", 0, 0, "", "standard error", "File that lines are appended to.",
      [](Config& c) -> auto& { return c.log.file; }},
 
@@ -438,6 +445,20 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.directory.services; }},
     {"directory", "nodes_per_service", Kind::count, false, "64", 1, 4096, "", "", "Nodes of one service at most.",
      [](Config& c) -> auto& { return c.directory.nodes_per_service; }},
+
+    {"health", "interval", Kind::duration, false, "\"2s\"", 0, 3600_s, "", "",
+     "Time between two questions to a process that serves, and to a node about services that several nodes serve; "
+     "0: nobody is asked. No answer in this time is a bad answer.",
+     [](Config& c) -> auto& { return c.health.interval; }},
+    {"health", "fall", Kind::count, false, "3", 1, 100, "", "",
+     "Bad answers in a row after which a process or a node counts as failing.",
+     [](Config& c) -> auto& { return c.health.fall; }},
+    {"health", "rise", Kind::count, false, "2", 1, 100, "", "",
+     "Good answers in a row after which it counts as well again.",
+     [](Config& c) -> auto& { return c.health.rise; }},
+    {"health", "services", Kind::count, false, "1024", 1, 65536, "", "",
+     "Services that other nodes are asked about at most: those that processes here connected to last.",
+     [](Config& c) -> auto& { return c.health.services; }},
 
     {"link", "peer", Kind::node_name, true, "", 0, 0, "", "", "Name of the other node.",
      [](Config& c) -> auto& { return c.links.back().peer; }},

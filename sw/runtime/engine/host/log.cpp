@@ -4,8 +4,14 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "runtime/control/printable.hpp"
@@ -16,6 +22,8 @@ namespace {
 constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l slotwired[%P]: %*";
 /// Longest text of a line; longer ones are cut.
 constexpr std::size_t kMaxLine = 4096;
+/// Longest kind of a line in JSON.
+constexpr std::size_t kMaxKind = 256;
 constexpr std::string_view kOthers = "other";
 
 /// The text of a line, whoever wrote what is in it: the one place where lines are made printable and cut.
@@ -26,6 +34,41 @@ class PrintableText final : public spdlog::custom_flag_formatter {
     line.append(text.data(), text.data() + text.size());
   }
   std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<PrintableText>(); }
+};
+
+/// A line as one JSON object. What a line has beside its text is its kind, which LimitedLog hands over as the name of a
+/// function of a source place.
+class JsonFormatter final : public spdlog::formatter {
+ public:
+  explicit JsonFormatter(std::string node) : node_(std::move(node)) {}
+
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& line) override {
+    const auto level = spdlog::level::to_string_view(message.level);
+    nlohmann::ordered_json object{{"time", utc_text(message.time)},
+                                  {"level", std::string(level.data(), level.size())},
+                                  {"node", node_},
+                                  {"component", "slotwired"},
+                                  {"pid", ::getpid()}};
+    if (message.source.funcname != nullptr) object["kind"] = control::printable(message.source.funcname, kMaxKind);
+    object["message"] = control::printable({message.payload.data(), message.payload.size()}, kMaxLine);
+    const std::string text = object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    line.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(node_); }
+
+ private:
+  static std::string utc_text(spdlog::log_clock::time_point time) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    const std::time_t seconds = ms / 1000;
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    std::array<char, 40> text{};
+    const std::size_t n = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+    std::snprintf(text.data() + n, text.size() - n, ".%03dZ", static_cast<int>(ms % 1000));
+    return text.data();
+  }
+
+  std::string node_;
 };
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
@@ -77,7 +120,7 @@ class Log::FileSink : public spdlog::sinks::base_sink<std::mutex> {
   std::unique_ptr<spdlog::details::file_helper> file_;
 };
 
-Log::Log(const LogConfig& config) {
+Log::Log(const LogConfig& config, const std::string& node) {
   spdlog::sink_ptr sink;
   if (config.file.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
@@ -91,9 +134,13 @@ Log::Log(const LogConfig& config) {
     sink = file_;
   }
   logger_ = std::make_shared<spdlog::logger>("slotwired", std::move(sink));
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<PrintableText>('*').set_pattern(kPattern);
-  logger_->set_formatter(std::move(formatter));
+  if (config.json) {
+    logger_->set_formatter(std::make_unique<JsonFormatter>(node));
+  } else {
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<PrintableText>('*').set_pattern(kPattern);
+    logger_->set_formatter(std::move(formatter));
+  }
   // A crash must not take the line with it that says why; what is frequent is below this level.
   logger_->flush_on(spdlog::level::info);
   set_level(config.level);
@@ -161,7 +208,9 @@ void LimitedLog::write(std::chrono::microseconds now, std::string_view key, spdl
   if (!logger_->should_log(level)) return;
   const auto verdict = limiter_.admit(key, now);
   if (verdict.held_back > 0) summarise(key, verdict.held_back);
-  if (verdict.write) logger_->log(level, "{}", text);
+  if (!verdict.write) return;
+  const std::string kind(key);
+  logger_->log(spdlog::source_loc{"", 1, kind.c_str()}, level, "{}", text);
 }
 
 void LimitedLog::sweep(std::chrono::microseconds now) {

@@ -16,12 +16,14 @@
 
 namespace slotwire::engine {
 
-/// Lines look like `2024-05-06T07:08:09.123+02:00 info slotwired[4711]: text`. Any thread may log; text that another
+/// Lines look like `2024-05-06T07:08:09.123+02:00 info slotwired[4711]: text`, or with `log.format = "json"` like
+/// `{"time":"2024-05-06T05:08:09.123Z","level":"info","node":"a","component":"slotwired","pid":4711,"message":"text"}`,
+/// with "kind" for lines that share an allowance. Any thread may log; text that another
 /// process or machine wrote goes through printable() first.
 class Log {
  public:
-  /// Throws std::runtime_error when the file cannot be opened.
-  explicit Log(const LogConfig& config);
+  /// `node`: its name, for lines in JSON. Throws std::runtime_error when the file cannot be opened.
+  explicit Log(const LogConfig& config, const std::string& node = {});
 
   spdlog::logger& logger() { return *logger_; }
   /// Shared with whoever outlives the Log.

@@ -340,6 +340,9 @@ void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
                  },
                  [&](const control::Sync& m) { take_sync(peer, m); }, [&](const control::Key& m) { take_key(peer, m); },
                  [&](const control::KeyTaken& m) { take_key_taken(peer, m); },
+                 [&](const control::AskHealth& m) { opens_->on_ask_health(peer, m); },
+                 [&](const control::HealthAnswer& m) { opens_->on_health(peer, m); },
+                 [&](const control::SlotHealth& m) { opens_->on_slot_health(peer, m); },
                  [&](const control::Ping&) { send(peer.link.index, control::Pong{}); }, [](const control::Pong&) {},
                  [](const control::PeerHello&) {}, [](const control::PeerError&) {},
                  [&](const control::UnknownMessage& m) {

@@ -57,6 +57,10 @@ class OpenHandler {
   virtual void on_refused(const Peer& peer, const control::Refused& message) = 0;
   /// The control connection was lost: what waits for an answer gets none.
   virtual void on_peer_lost(const Peer& peer, const std::string& text) = 0;
+  /// The peer asks how services are here, or answers this question, or tells of the process at its end of a pairing.
+  virtual void on_ask_health(const Peer& /*peer*/, const control::AskHealth& /*question*/) {}
+  virtual void on_health(const Peer& /*peer*/, const control::HealthAnswer& /*answer*/) {}
+  virtual void on_slot_health(const Peer& /*peer*/, const control::SlotHealth& /*message*/) {}
   /// The peer closes what it had opened, perhaps before it was answered.
   virtual void on_given_up(const Peer& /*peer*/, const control::PeerClose& /*close*/) {}
 };

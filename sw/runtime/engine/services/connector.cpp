@@ -52,14 +52,30 @@ void Connector::unserve(Session& session, const control::Unserve& request) {
   parts_.services.unserve(session.index, checked_name(request.service));
 }
 
-/// A process that serves it here, in turn; processes that have not come back after a restart are left out.
-Session* Connector::serving(const std::string& service) {
-  const auto attached = [&](std::uint32_t index) {
+/// A process that serves it here, in turn; processes that have not come back after a restart, or are drained, are left
+/// out.
+Session* Connector::serving(const std::string& service, Search search) {
+  const auto may = [&](std::uint32_t index) {
     Session* const session = parts_.sessions.find(index);
-    return session != nullptr && session->channel != nullptr;
+    if (session == nullptr || session->channel == nullptr) return false;
+    const control::Health health = parts_.health.of(index);
+    return health == control::Health::well || (search == Search::any && health != control::Health::drained);
   };
-  const std::optional<std::uint32_t> index = parts_.services.next(service, attached);
+  const std::optional<std::uint32_t> index = parts_.services.next(service, may);
   return index ? parts_.sessions.find(*index) : nullptr;
+}
+
+Session* Connector::serving(const std::string& service) {
+  Session* const well = serving(service, Search::well);
+  return well != nullptr ? well : serving(service, Search::any);
+}
+
+Refusal Connector::nobody_serves(const std::string& service) const {
+  const std::string& own = parts_.config.node.name;
+  const std::uint32_t processes = parts_.health.of_service(service).processes;
+  if (processes == 0) return {"no_service", "no process on node '" + own + "' serves '" + service + "'"};
+  return {"no_service", "no process on node '" + own + "' takes connections to '" + service + "': of " +
+                            std::to_string(processes) + " none is attached or all are drained (slotwire drain)"};
 }
 
 /// Was this engine restarted so lately that processes may serve what they have not told again yet?
@@ -115,8 +131,9 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
   if (!decision.allowed) throw Refusal{"refused", decision.reason};
   Whereabouts where;
   parts_.directory.lookup(service, [&](const Whereabouts& answer) { where = answer; });
-  const auto here = [&] {
-    Session* const to = serving(service);
+  parts_.node_health.use(service, where.nodes);
+  const auto here = [&](Search search) {
+    Session* const to = search == Search::well ? serving(service, search) : serving(service);
     if (to == nullptr) return false;
     try {
       connect_here(session, *to, request_id, service, rings, decision.isolation);
@@ -128,35 +145,46 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
   };
   const std::string& own = parts_.config.node.name;
   const bool spread = where.spread && !where.nodes.empty();
-  if (!spread && here()) return;
+  if (!spread && here(where.nodes.empty() ? Search::any : Search::well)) return;
   if (spread) {
     const std::size_t turn = turns_[service]++ % where.nodes.size();
     std::rotate(where.nodes.begin(), where.nodes.begin() + static_cast<std::ptrdiff_t>(turn), where.nodes.end());
   }
   std::string down;
+  const Peer* failing = nullptr;
   try {
     for (const std::string& node : where.nodes) {
       if (node == own) {
-        if (spread && here()) return;
+        if (spread && here(Search::well)) return;
         continue;
       }
       const Peer* const peer = parts_.peers.find(node);
-      if (peer != nullptr && peer->usable()) return connect_there(session, *peer, request_id, request, rings);
+      if (peer != nullptr && peer->usable()) {
+        if (parts_.node_health.is_failing(service, node)) {
+          if (failing == nullptr) failing = peer;
+          continue;
+        }
+        return connect_there(session, *peer, request_id, request, rings);
+      }
       down += down.empty() ? "" : "; ";
       down += peer == nullptr ? "there is no [[link]] to node '" + node + "'"
                               : "the link to node '" + node + "' is down: " + peer->reason;
     }
-    if (spread && here()) return;
+    // Nobody is well: whoever there is.
+    if (here(Search::any)) return;
+    if (failing != nullptr) return connect_there(session, *failing, request_id, request, rings);
   } catch (const StoreLate&) {
     if (spread) --turns_[service];  // it is tried again, so its turn is still to come
     throw;
   }
   if (!down.empty()) throw Refusal{"link_down", down};
   if (coming_back()) throw still_coming_back();
-  throw Refusal{"no_service", where.nodes.empty() ? "no process here serves '" + service +
-                                                        "', and no [[service]] in the configuration of node '" + own +
-                                                        "' names a node for it"
-                                                  : "no process on node '" + own + "' serves '" + service + "'"};
+  if (where.nodes.empty() && parts_.health.of_service(service).processes == 0) {
+    throw Refusal{"no_service", "no process here serves '" + service +
+                                    "', and no [[service]] in the configuration of node '" + own +
+                                    "' names a node for it"};
+  }
+  throw nobody_serves(service);
 }
 
 void Connector::connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service,
@@ -201,8 +229,9 @@ void Connector::connect_here(Session& from, Session& to, std::uint64_t request_i
                               "' but does not take connections (its control socket is full)"};
   }
   // A process that cannot be told of its slot does not have it.
-  if (!for_from ||
-      !parts_.sessions.send(from, control::encode_answer(request_id, parts_.slots.info(a)), for_from->fds)) {
+  if (for_from && parts_.sessions.send(from, control::encode_answer(request_id, parts_.slots.info(a)), for_from->fds)) {
+    parts_.health.tell_new(b);
+  } else {
     parts_.slots.begin_close(a, End::died);
     throw Refusal{"busy", "the control socket of this process is full, so it cannot be handed the connection"};
   }
@@ -420,9 +449,7 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
   }
   Session* const to = serving(message.service);
   if (to == nullptr && coming_back()) throw still_coming_back();
-  if (to == nullptr) {
-    throw Refusal{"no_service", "no process on node '" + own + "' serves '" + message.service + "'"};
-  }
+  if (to == nullptr) throw nobody_serves(message.service);
   const std::uint16_t slot = parts_.slots.open({.session = to->index,
                                                 .link = peer.link.index,
                                                 .in_order = message.out_order,
@@ -446,6 +473,26 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
   parts_.peers.send(
       peer.link.index,
       control::Opened{.id = message.id, .slot = slot, .to = process_info(parts_.sessions.record(to->index))});
+  parts_.health.tell_new(slot);
+}
+
+void Connector::on_ask_health(const Peer& peer, const control::AskHealth& question) {
+  control::HealthAnswer answer;
+  for (const control::ServiceName& asked : question.services) {
+    // Whoever may not connect learns nothing.
+    const bool may = parts_.policy.may_connect_remote(peer.name(), asked.service).allowed;
+    answer.services.push_back(may ? parts_.health.of_service(asked.service)
+                                  : control::ServiceHealth{asked.service, 0, 0});
+  }
+  parts_.peers.send(peer.link.index, answer);
+}
+
+void Connector::on_health(const Peer& peer, const control::HealthAnswer& answer) {
+  parts_.node_health.on_health(peer, answer);
+}
+
+void Connector::on_slot_health(const Peer& peer, const control::SlotHealth& message) {
+  parts_.health.on_slot_health(peer, message);
 }
 
 /// The connect that an answer is for; none when it was given up meanwhile, and the peer told.

@@ -13,7 +13,9 @@
 #include "runtime/engine/host/node_log.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
 #include "runtime/engine/services/directory.hpp"
+#include "runtime/engine/services/node_health.hpp"
 #include "runtime/engine/services/policy.hpp"
+#include "runtime/engine/services/process_health.hpp"
 #include "runtime/engine/services/service_table.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
 #include "runtime/engine/slots/slot_table.hpp"
@@ -32,6 +34,8 @@ struct ConnectorParts {
   ServiceTable& services;
   Policy& policy;
   Directory& directory;
+  ProcessHealth& health;
+  NodeHealth& node_health;
   bool recovered = false;  ///< an earlier life was taken up: its processes may be about to come back
 };
 
@@ -55,6 +59,10 @@ class Connector final : public OpenHandler {
   void on_refused(const Peer& peer, const control::Refused& message) override;
   void on_peer_lost(const Peer& peer, const std::string& text) override;
   void on_given_up(const Peer& peer, const control::PeerClose& close) override;
+
+  void on_ask_health(const Peer& peer, const control::AskHealth& question) override;
+  void on_health(const Peer& peer, const control::HealthAnswer& answer) override;
+  void on_slot_health(const Peer& peer, const control::SlotHealth& message) override;
 
   /// The keeper has answered: what waited for it is tried again.
   void on_store_ready();
@@ -100,7 +108,11 @@ class Connector final : public OpenHandler {
     std::vector<int> fds;
   };
 
+  /// Whom a search takes: those that are well first, and any of them when none is.
+  enum class Search : std::uint8_t { well, any };
+  Session* serving(const std::string& service, Search search);
   Session* serving(const std::string& service);
+  Refusal nobody_serves(const std::string& service) const;
   bool coming_back() const;
   Refusal still_coming_back() const;
   unsigned ring_order(std::uint64_t bytes) const;

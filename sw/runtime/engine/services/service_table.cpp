@@ -57,6 +57,12 @@ const std::set<std::string>& ServiceTable::of(std::uint32_t session) const {
   return found == by_session_.end() ? none : found->second;
 }
 
+void ServiceTable::each_of(const std::string& service, const std::function<void(std::uint32_t)>& show) const {
+  const auto found = services_.find(service);
+  if (found == services_.end()) return;
+  for (const std::uint32_t session : found->second.sessions) show(session);
+}
+
 void ServiceTable::each(std::size_t most, const std::function<void(const std::string&, std::size_t)>& show) const {
   for (const auto& [name, service] : services_) {
     if (most-- == 0) return;

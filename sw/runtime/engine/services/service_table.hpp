@@ -32,6 +32,8 @@ class ServiceTable {
 
   std::size_t size() const { return services_.size(); }
   const std::set<std::string>& of(std::uint32_t session) const;
+  /// Calls `show` with each session that serves it.
+  void each_of(const std::string& service, const std::function<void(std::uint32_t)>& show) const;
   /// Calls `show(name, processes)` for at most `most` services.
   void each(std::size_t most, const std::function<void(const std::string&, std::size_t)>& show) const;
 

@@ -338,6 +338,7 @@ void ProcessHub::hello(Client& client, std::uint64_t request_id, const control::
   try {
     const slot::Fd polled = slot::read_only_copy(session.polled_file);
     join(client, session);
+    session.answers_probes = request.probes;
     control::HelloAnswer said;
     said.session = sessions_.record(session.index).id;
     said.token = sessions_.token_text(session);
@@ -357,6 +358,7 @@ Session& ProcessHub::resume(Client& client, const control::Resume& request) {
   Session& session = sessions_.resume(client.who, request.session, request.token);
   try {
     join(client, session);
+    session.answers_probes = request.probes;
   } catch (const std::exception&) {
     sessions_.end(session.index, "it could not be watched");  // nobody would see its end
     throw;

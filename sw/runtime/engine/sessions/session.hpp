@@ -47,6 +47,7 @@ struct Session {
   std::uint64_t memory = 0;  ///< bytes of slot memory
   UserAccounts::Charge charge;
   std::vector<control::Figures> figures;  ///< as the process reported them last
+  bool answers_probes = false;            ///< the process said so
   bool said_bye = false;
 };
 

@@ -65,6 +65,8 @@ class SessionTable {
   Session& resume(const PeerCredentials& who, std::uint64_t id, std::string_view token);
   /// The process is reached by `channel` from now on.
   void attach(Session& session, std::unique_ptr<control::PacketChannel> channel, std::vector<gid_t> gids);
+  /// By command: whether it gets new connections. Outlives the engine.
+  void set_drained(std::uint32_t index, bool drained) { record_of(index).drained = drained ? 1 : 0; }
   /// Ends the session: what it held is closed (Ended), and the number is free.
   void end(std::uint32_t index, std::string_view why);
   /// Takes up a session of an earlier life from its descriptors. Throws std::exception saying why not.

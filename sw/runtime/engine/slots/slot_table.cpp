@@ -413,6 +413,20 @@ bool SlotTable::is_paired_with(std::uint16_t link, std::uint16_t peer_slot, std:
   });
 }
 
+std::optional<RemotePair> SlotTable::remote_pair(std::uint16_t slot) const {
+  if (!is_remote(slot) || !is_paired(slot)) return std::nullopt;
+  const regs::SlotRow& row = parts_.card.row(slot);
+  return RemotePair{row.link, row.peer_slot, row.epoch};
+}
+
+std::optional<std::uint16_t> SlotTable::find_pair(std::uint16_t link, std::uint16_t slot, std::uint16_t peer_slot,
+                                                  std::uint16_t epoch) const {
+  if (slot >= count()) return std::nullopt;
+  const std::optional<RemotePair> pair = remote_pair(slot);
+  if (!pair || pair->link != link || pair->peer_slot != peer_slot || pair->epoch != epoch) return std::nullopt;
+  return slot;
+}
+
 void SlotTable::keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has) {
   const std::span<const std::uint16_t> now = by_link_.of(link);
   for (const std::uint16_t slot : std::vector<std::uint16_t>(now.begin(), now.end())) {

@@ -80,6 +80,13 @@ struct RemoteEnd {
   control::ProcessInfo process;
 };
 
+/// A pairing over a link, as its messages name it.
+struct RemotePair {
+  std::uint16_t link = 0;
+  std::uint16_t peer_slot = 0;
+  std::uint16_t epoch = 0;
+};
+
 /// One thread, the card's. Slots are numbers 0..limits.slots-1.
 class SlotTable {
  public:
@@ -122,6 +129,16 @@ class SlotTable {
   std::vector<control::SyncPair> pairs_of(std::uint16_t link) const;
   /// A slot of the link is paired with this slot of the peer, in this epoch.
   bool is_paired_with(std::uint16_t link, std::uint16_t peer_slot, std::uint16_t epoch) const;
+  /// The slot of that number, if it has this pairing.
+  std::optional<std::uint16_t> find_pair(std::uint16_t link, std::uint16_t slot, std::uint16_t peer_slot,
+                                         std::uint16_t epoch) const;
+  /// The pairing of a slot over a link to another node; none: it has none.
+  std::optional<RemotePair> remote_pair(std::uint16_t slot) const;
+  /// Whether the slot is in a pairing over a link of this epoch.
+  bool is_in_epoch(std::uint16_t slot, std::uint16_t epoch) const {
+    const std::optional<RemotePair> pair = remote_pair(slot);
+    return pair && pair->epoch == epoch;
+  }
   /// Ends every pairing of the link that `has` says the peer has not.
   void keep_only(std::uint16_t link, const std::function<bool(std::uint16_t slot, std::uint16_t epoch)>& has);
   /// The peer started anew: every pairing of the link ends as lost.

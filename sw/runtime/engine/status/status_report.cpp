@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 namespace slotwire::engine {
@@ -126,9 +127,31 @@ Json StatusReport::links() {
 Json StatusReport::services() {
   Json services = Json::array();
   parts_.services.each(control::kMaxPage, [&](const std::string& name, std::size_t processes) {
-    services.push_back({{"service", name}, {"processes", processes}});
+    std::array<std::size_t, 3> count{};
+    parts_.services.each_of(
+        name, [&](std::uint32_t session) { ++count[static_cast<std::size_t>(parts_.health.of(session))]; });
+    services.push_back({{"service", name},
+                        {"processes", processes},
+                        {"well", count[static_cast<std::size_t>(control::Health::well)]},
+                        {"failing", count[static_cast<std::size_t>(control::Health::failing)]},
+                        {"drained", count[static_cast<std::size_t>(control::Health::drained)]}});
   });
   return services;
+}
+
+/// Services of other nodes that are asked about; the first page.
+Json StatusReport::remote_services() {
+  Json rows = Json::array();
+  parts_.node_health.each(control::kMaxPage,
+                          [&](const std::string& service, const std::string& node, const RemoteHealth& health) {
+                            rows.push_back({{"service", service},
+                                            {"node", node},
+                                            {"failing", health.count.failing()},
+                                            {"known", health.known},
+                                            {"processes", health.processes},
+                                            {"well", health.well}});
+                          });
+  return rows;
 }
 
 Json StatusReport::counters() {
@@ -214,6 +237,7 @@ Json StatusReport::node() {
       {"gate", parts_.peers.network().report()},
       {"keeper", keeper()},
       {"services", services()},
+      {"remote_services", remote_services()},
       {"service_count", parts_.services.size()},
       {"counters", counters()},
       {"carriers", parts_.transports.report()}};
@@ -271,10 +295,15 @@ Json StatusReport::sessions(std::uint64_t from, std::uint64_t max) {
                 const auto index = static_cast<std::uint32_t>(i);
                 const Session& session = parts_.sessions.at(index);
                 const SessionRecord& record = parts_.sessions.record(index);
-                return Json{
-                    {"session", record.id},     {"name", get_name(record.name)},          {"pid", record.pid},
-                    {"uid", record.uid},        {"attached", session.channel != nullptr}, {"slots", session.slot_count},
-                    {"memory", session.memory}, {"services", parts_.services.of(index)}};
+                return Json{{"session", record.id},
+                            {"name", get_name(record.name)},
+                            {"pid", record.pid},
+                            {"uid", record.uid},
+                            {"attached", session.channel != nullptr},
+                            {"slots", session.slot_count},
+                            {"memory", session.memory},
+                            {"services", parts_.services.of(index)},
+                            {"health", control::health_name(parts_.health.of(index))}};
               });
 }
 

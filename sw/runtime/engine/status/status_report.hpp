@@ -7,6 +7,8 @@
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
+#include "runtime/engine/services/node_health.hpp"
+#include "runtime/engine/services/process_health.hpp"
 #include "runtime/engine/services/service_table.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
 #include "runtime/engine/slots/slot_table.hpp"
@@ -24,6 +26,8 @@ struct StatusParts {
   SlotTable& slots;
   PeerTable& peers;
   ServiceTable& services;
+  const ProcessHealth& health;
+  const NodeHealth& node_health;
   TransportSet& transports;
   const UserAccounts& users;
   const PeerAccounts& accounts;
@@ -47,6 +51,7 @@ class StatusReport {
  private:
   control::Json links();
   control::Json services();
+  control::Json remote_services();
   control::Json counters();
   control::Json workers();
   control::Json users();

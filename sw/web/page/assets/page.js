@@ -83,6 +83,12 @@ function problems(state) {
     if (!link.up) found.push(`The link to ${link.peer} is down: ${link.reason || "no reason is known"}.`);
     else if (link.reason) found.push(`The link to ${link.peer}: ${link.reason}.`);
   }
+  for (const service of state.node.services) {
+    if (service.failing) found.push(`${service.failing} of ${service.processes} processes of ${service.service} do not answer, or are not ready.`);
+  }
+  for (const service of state.node.remote_services || []) {
+    if (service.failing) found.push(`The service ${service.service} is failing on node ${service.node}.`);
+  }
   for (const slot of state.slots) {
     if (slot.fault && slot.fault !== "none") found.push(`Slot ${slot.slot} of ${slot.name || "a process that ended"} (service ${slot.service}) is faulted: ${slot.fault}. Its process wrote a mark that cannot be.`);
   }
@@ -238,7 +244,7 @@ function show(state) {
     ["Control connections", (link) => number.format(link.control_connects), "number"],
     ["Remarks", (link) => link.reason || ""],
   ], node.links, "this node talks to no other ([[link]] in its configuration)");
-  const serving = new Map(node.services.map((service) => [service.service, { name: service.service, processes: service.processes, clients: 0, servers: 0 }]));
+  const serving = new Map(node.services.map((service) => [service.service, { ...service, name: service.service, clients: 0, servers: 0 }]));
   for (const slot of state.slots) {
     if (!serving.has(slot.service)) serving.set(slot.service, { name: slot.service, processes: 0, clients: 0, servers: 0 });
     ++serving.get(slot.service)[slot.acceptor ? "servers" : "clients"];
@@ -246,9 +252,19 @@ function show(state) {
   table("services", [
     ["Service", (service) => service.name],
     ["Processes here", (service) => number.format(service.processes), "number"],
+    ["Well", (service) => number.format(service.well || 0), "number"],
+    ["Failing", (service) => number.format(service.failing || 0), "number"],
+    ["Drained", (service) => number.format(service.drained || 0), "number"],
     ["Connections of servers here", (service) => number.format(service.servers), "number"],
     ["Connections of clients here", (service) => number.format(service.clients), "number"],
   ], [...serving.values()].sort((a, b) => a.name < b.name ? -1 : 1), "no services");
+  table("remote-services", [
+    ["Service", (service) => service.service],
+    ["On node", (service) => service.node],
+    ["Health", (service) => service.failing ? "failing" : service.known ? "well" : "not known"],
+    ["Processes", (service) => service.known ? number.format(service.processes) : "", "number"],
+    ["Well", (service) => service.known ? number.format(service.well) : "", "number"],
+  ], node.remote_services || [], "no process here has connected to a service of several nodes");
   slots(state);
   table("sessions", [
     ["Process", (session) => session.name],
@@ -258,6 +274,7 @@ function show(state) {
     ["Slot memory", (session) => bytes(session.memory), "number"],
     ["Serves", (session) => session.services.join(", ")],
     ["State", (session) => session.attached ? "attached" : "comes back"],
+    ["Health", (session) => session.services.length ? session.health : ""],
   ], state.sessions, "no process has a session");
   table("users", [
     ["User", (user) => String(user.uid), "number"],

@@ -75,6 +75,8 @@ struct Finished {
   std::chrono::microseconds time{};
   /// Of a request that was answered without the handler: why.
   std::string_view problem{};
+  /// The number of its trace, 32 digits, if it has a traceparent of W3C Trace Context; else empty.
+  std::string_view trace{};
 };
 
 struct ServerOptions {
@@ -82,10 +84,15 @@ struct ServerOptions {
   std::size_t max_connections = 1024;
   /// Under way at one time; more are refused with 503 and Slotwire-Unprocessed, so that another server can take them.
   std::size_t max_requests = 1024;
+  /// Requests that could begin now beside those under way, which web servers are told in Slotwire-Credit when they are
+  /// few (32 or fewer). Called once for each response, in the server's thread. Empty: what max_requests leaves.
+  std::function<std::size_t()> credit;
   /// Bytes and fields of a head; 431 beyond.
   std::size_t max_head = std::size_t{64} << 10U, max_fields = 256;
   /// Connections of one user (of one node) whose head has begun and not ended; more end the one that began first.
   std::size_t max_unfinished_heads = 64;
+  /// The same of one process of a node.
+  std::size_t max_unfinished_heads_per_process = 32;
   std::uint64_t max_body = std::numeric_limits<std::uint64_t>::max();  ///< of a request, bytes; 413 above
   /// Of a response that its client has not taken yet, kept for one connection; respond() refuses a longer body.
   std::size_t max_unsent = std::size_t{16} << 20U;

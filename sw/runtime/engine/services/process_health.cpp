@@ -1,0 +1,172 @@
+#include "runtime/engine/services/process_health.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace slotwire::engine {
+
+using control::Health;
+
+ProcessHealth::Asked& ProcessHealth::asked(std::uint32_t session) {
+  Asked& entry = asked_[session];
+  if (const std::uint64_t id = parts_.sessions.record(session).id; entry.session_id != id) {
+    entry = Asked{};
+    entry.session_id = id;
+  }
+  return entry;
+}
+
+Health ProcessHealth::of(std::uint32_t session) const {
+  if (parts_.sessions.record(session).drained != 0) return Health::drained;
+  const auto found = asked_.find(session);
+  if (found == asked_.end() || !parts_.sessions.is(session, found->second.session_id)) return Health::well;
+  return found->second.count.failing() || !found->second.ready ? Health::failing : Health::well;
+}
+
+control::ServiceHealth ProcessHealth::of_service(const std::string& service) const {
+  control::ServiceHealth health{service, 0, 0};
+  parts_.services.each_of(service, [&](std::uint32_t session) {
+    ++health.processes;
+    if (of(session) == Health::well) ++health.well;
+  });
+  return health;
+}
+
+void ProcessHealth::tick() {
+  greet_peers();
+  std::erase_if(others_, [&](const auto& entry) { return !parts_.slots.is_in_epoch(entry.first, entry.second.epoch); });
+  const auto interval = static_cast<std::uint64_t>(parts_.config.health.interval.count());
+  const std::uint64_t now = parts_.loop.now_us();
+  if (interval == 0 || now < next_us_) return;
+  next_us_ = now + interval;
+  for (const auto& session : parts_.sessions.all()) {
+    if (session && session->channel && session->answers_probes && !parts_.services.of(session->index).empty())
+      ask(*session);
+  }
+}
+
+void ProcessHealth::ask(Session& session) {
+  Asked& entry = asked(session.index);
+  if (entry.waiting) {
+    if (entry.count.note(false, parts_.config.health)) look(session, entry, "it does not answer");
+    return;
+  }
+  entry.waiting = true;
+  const std::uint32_t index = session.index;
+  const std::uint64_t id = entry.session_id;
+  const bool sent = parts_.sessions.send(session, control::Probe{++entry.probe});
+  // A process whose socket is full has not been asked; it may have been cut off for that.
+  if (!sent && parts_.sessions.is(index, id)) entry.waiting = false;
+}
+
+void ProcessHealth::alive(const Session& session, const control::Alive& message) {
+  Asked& entry = asked(session.index);
+  const bool changed = entry.ready != message.ready;
+  entry.ready = message.ready;
+  bool back = false;
+  if (message.probe != 0 && message.probe == entry.probe && entry.waiting) {
+    entry.waiting = false;
+    back = entry.count.note(true, parts_.config.health);
+  }
+  if (changed || back) look(session, entry, message.ready ? "it answers" : "it says that it is not ready");
+}
+
+/// Whoever talks to the process is told when what is thought of it has changed.
+void ProcessHealth::look(const Session& session, Asked& entry, std::string_view why) {
+  const Health now = of(session.index);
+  if (now == entry.told) return;
+  entry.told = now;
+  entry.spoken_of = true;
+  parts_.log.limited("health " + std::to_string(entry.session_id),
+                     now == Health::failing ? spdlog::level::warn : spdlog::level::info,
+                     "process " + parts_.sessions.who(session.index) + " is " + std::string(control::health_name(now)) +
+                         ": " + std::string(why));
+  tell_slots(session, now);
+}
+
+void ProcessHealth::drain(const control::Drain& request) {
+  bool any = false;
+  for (const auto& session : parts_.sessions.all()) {
+    if (!session || parts_.sessions.record(session->index).pid != static_cast<std::int32_t>(request.pid)) continue;
+    any = true;
+    parts_.sessions.set_drained(session->index, request.on);
+    look(*session, asked(session->index), request.on ? "by command" : "it is no longer drained");
+  }
+  if (!any) {
+    throw Refusal{"bad_request", "no process with pid " + std::to_string(request.pid) + " has a session on node '" +
+                                     parts_.config.node.name + "'; 'slotwire status --sessions' lists them"};
+  }
+}
+
+void ProcessHealth::on_resumed(const Session& session) {
+  // slotwired was restarted: what is thought anew is nothing, but for what a command said.
+  if (Asked& entry = asked(session.index); of(session.index) != entry.told) look(session, entry, "by command");
+  for (const auto& [slot, other] : others_) {
+    if (parts_.slots.descriptor(slot).session == session.index && parts_.slots.is_in_epoch(slot, other.epoch))
+      tell_process(slot, other.health);
+  }
+}
+
+/// A peer whose control connection is new may have missed what was said while there was none.
+void ProcessHealth::greet_peers() {
+  for (const auto& peer : parts_.peers.all()) {
+    if (!peer || !peer->control_up) continue;
+    std::uint64_t& known = control_connects_[peer->link.index];
+    if (known == peer->control_connects) continue;
+    known = peer->control_connects;
+    for (const auto& [index, entry] : asked_) {
+      const Session* const session = parts_.sessions.find(index);
+      if (session != nullptr && entry.spoken_of && parts_.sessions.is(index, entry.session_id))
+        tell_slots(*session, of(index), peer->link.index);
+    }
+  }
+}
+
+void ProcessHealth::tell_slots(const Session& session, Health health, std::optional<std::uint16_t> link) {
+  const std::vector<std::uint32_t> slots = session.slots;
+  for (const std::uint32_t slot : slots) {
+    if (slot != kNoSlotIndex) tell_slot(static_cast<std::uint16_t>(slot), health, link);
+  }
+}
+
+/// `link`: of that peer's slots alone.
+void ProcessHealth::tell_slot(std::uint16_t slot, Health health, std::optional<std::uint16_t> link) {
+  const SlotDescriptor& d = parts_.slots.descriptor(slot);
+  if (d.acceptor == 0 || d.phase != Phase::open) return;
+  if (d.pairing == Pairing::remote) {
+    const std::optional<RemotePair> pair = parts_.slots.remote_pair(slot);
+    if (!pair || (link && *link != pair->link)) return;
+    parts_.peers.send(
+        pair->link,
+        control::SlotHealth{.slot = pair->peer_slot, .from_slot = slot, .epoch = pair->epoch, .health = health});
+  } else if (!link && d.has_partner != 0) {
+    tell_process(d.partner, health);
+  }
+}
+
+void ProcessHealth::tell_new(std::uint16_t slot) {
+  const std::uint32_t session = parts_.slots.descriptor(slot).session;
+  if (session == kNoSession || parts_.sessions.find(session) == nullptr) return;
+  if (const Health health = of(session); health != Health::well) tell_slot(slot, health, std::nullopt);
+}
+
+void ProcessHealth::tell_process(std::uint16_t slot, Health health) {
+  const SlotDescriptor& d = parts_.slots.descriptor(slot);
+  Session* const session = d.session == kNoSession ? nullptr : parts_.sessions.find(d.session);
+  if (session == nullptr || session->channel == nullptr) return;
+  parts_.sessions.send(*session, control::HealthEvent{d.local, health});
+}
+
+void ProcessHealth::on_slot_health(const Peer& peer, const control::SlotHealth& message) {
+  const std::optional<std::uint16_t> slot =
+      parts_.slots.find_pair(peer.link.index, message.slot, message.from_slot, message.epoch);
+  if (!slot || parts_.slots.descriptor(*slot).acceptor != 0) return;
+  if (message.health == Health::well) {
+    if (others_.erase(*slot) == 0) return;
+  } else {
+    others_[*slot] = {message.epoch, message.health};
+  }
+  tell_process(*slot, message.health);
+}
+
+}  // namespace slotwire::engine
