@@ -232,15 +232,15 @@ def plan_far(lab, plan, squid, server, seconds, delay_s):
     http = lab.link("far-http", "http", proxy=url, requests=REQUESTS)
     case = "large-200ms"
     plan.rows[case] = Row(f"{case}, carrier tcp", note=f"Rings of {RING}, http.requests = {REQUESTS}. 'one request at a time' is slotwire stream "
-                          "with --max-requests 2, the least: one is on its way while the other one is held. The relay ends TCP connections, "
-                          "so that TCP's own windows limit no way here")
+                          "with --max-requests 2, the least, and bodies of 60,000 bytes: one is on its way while the other one is held. The relay ends "
+                          "TCP connections, so that TCP's own windows limit no way here")
     more = {"seconds": seconds}
     plan.add(f"{case}, carrier tcp", lambda: lab.tunnel(tcp, RING), link=tcp, **more)
     plan.add(case, lambda: lab.tunnel(http, RING), link=http, **more)
     plan.add(f"{case}, default ring", lambda: lab.tunnel(http), link=http, most=FEW_BYTES, **more)
     plan.add(f"{case}, {TOGETHER} transfers at a time", lambda: lab.tunnel(http, RING), link=http, together=TOGETHER, most=TOGETHER_BYTES,
              **more)
-    few, many = ("--max-requests", "2"), ("--max-requests", str(REQUESTS), "--stream-window", "16MiB")
+    few, many = ("--max-requests", "2", "--body", "60000"), ("--max-requests", str(REQUESTS), "--stream-window", "16MiB")
     bytes_of = {"one request at a time": {"most": FEW_BYTES}, "httptunnel": {"most": HTTPTUNNEL_BYTES, "most_from": FAR_HTTPTUNNEL_BYTES}}
     for name, make in {"direct TCP": lambda: lab.to_port(lab.relay(delay_s, f"{lab.host}:{lab.traffic}")),
                        "slotwire stream": lambda: lab.stream(server, *many, proxy=url),
