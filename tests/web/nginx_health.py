@@ -83,12 +83,13 @@ class Health(HealthTest):
 
     def test_requests_leave_a_process_that_hangs_by_the_connections_that_they_have(self):
         backends = [self.backend(each_request(lambda stream, request: answer(stream))) for _ in range(2)]
-        nginx = self.nginx("slotwire_pass group; slotwire_read_timeout 20s; add_header X-Who $upstream_addr;",
-                           http="upstream group { slotwire_service web max_fails=0; }")
-        hung, good = (backend.tunnel for backend in backends)
+        nginx = self.nginx("slotwire_pass group; slotwire_read_timeout 2s; add_header X-Who $upstream_addr;",
+                           http="upstream group { slotwire_service web max_fails=0; }", pool="slotwire_pool spare=8;")
+        hung = backends[0].tunnel
 
         def who():
-            return int(self.get(nginx)[1]["x-who"].rpartition("/")[2])
+            """Whom the request was given to first; one that does not answer is followed by another one."""
+            return int(self.get(nginx)[1]["x-who"].split(",")[0].rpartition("/")[2])
 
         found = set()
         while len(found) < 2:  # nginx has connections to both
@@ -96,8 +97,9 @@ class Health(HealthTest):
         hung.process.send_signal(signal.SIGSTOP)
         try:
             self.right.engine.wait_for(rf"\(pid {hung.pid}\) is failing")
-            # The other node and nginx learn of it a moment later; until then a request may be given to it.
-            eventually(lambda: [who() for _ in range(4)] == 4 * [good.pid], "all go to the one that is well", timeout=60)
+            # The other node and nginx learn of it a moment later: until then, one request may be given to it. It has half
+            # of the idle connections, so that it would get every other request.
+            self.assertLessEqual([who() for _ in range(12)].count(hung.pid), 1)
         finally:
             hung.process.send_signal(signal.SIGCONT)
 
@@ -156,8 +158,8 @@ class Drain(HealthTest):
         self.assertRegex(run(["status"], self.right).stdout, r"web +2 +1 +0 +1")
         self.assertEqual(json.loads(run(["drain", str(first), "--undo", "--json"], self.right).stdout),
                          {"pid": first, "drained": False})
-        backends[1].tunnel.stop()
-        eventually(lambda: who() == first, "it gets requests again", timeout=60)
+        run(["drain", str(second)], self.right)
+        eventually(lambda: who() == first, "it gets requests again")
 
     def test_when_all_are_drained_nobody_is_connected(self):
         only = self.serve("web", self.right)

@@ -1,6 +1,7 @@
 #include "runtime/engine/services/process_health.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 namespace slotwire::engine {
@@ -34,9 +35,14 @@ control::ServiceHealth ProcessHealth::of_service(const std::string& service) con
 
 void ProcessHealth::tick() {
   greet_peers();
-  std::erase_if(others_, [&](const auto& entry) { return !parts_.slots.is_in_epoch(entry.first, entry.second.epoch); });
+  tell_of_others();
   const auto interval = static_cast<std::uint64_t>(parts_.config.health.interval.count());
   const std::uint64_t now = parts_.loop.now_us();
+  for (auto& [index, entry] : asked_) {
+    const Session* const session = parts_.sessions.find(index);
+    if (session != nullptr && parts_.sessions.is(index, entry.session_id) && now - entry.told_us >= interval)
+      look(*session, entry);
+  }
   if (interval == 0 || now < next_us_) return;
   next_us_ = now + interval;
   for (const auto& session : parts_.sessions.all()) {
@@ -48,7 +54,7 @@ void ProcessHealth::tick() {
 void ProcessHealth::ask(Session& session) {
   Asked& entry = asked(session.index);
   if (entry.waiting) {
-    if (entry.count.note(false, parts_.config.health)) look(session, entry, "it does not answer");
+    entry.count.note(false, parts_.config.health);
     return;
   }
   entry.waiting = true;
@@ -61,26 +67,25 @@ void ProcessHealth::ask(Session& session) {
 
 void ProcessHealth::alive(const Session& session, const control::Alive& message) {
   Asked& entry = asked(session.index);
-  const bool changed = entry.ready != message.ready;
   entry.ready = message.ready;
-  bool back = false;
-  if (message.probe != 0 && message.probe == entry.probe && entry.waiting) {
-    entry.waiting = false;
-    back = entry.count.note(true, parts_.config.health);
-  }
-  if (changed || back) look(session, entry, message.ready ? "it answers" : "it says that it is not ready");
+  if (message.probe == 0 || message.probe != entry.probe || !entry.waiting) return;
+  entry.waiting = false;
+  entry.count.note(true, parts_.config.health);
 }
 
 /// Whoever talks to the process is told when what is thought of it has changed.
-void ProcessHealth::look(const Session& session, Asked& entry, std::string_view why) {
+void ProcessHealth::look(const Session& session, Asked& entry) {
   const Health now = of(session.index);
   if (now == entry.told) return;
+  const char* why = entry.told == Health::drained ? "it is no longer drained" : "it answers";
+  if (now == Health::drained) why = "by command";
+  if (now == Health::failing) why = entry.count.failing() ? "it does not answer" : "it says that it is not ready";
   entry.told = now;
+  entry.told_us = parts_.loop.now_us();
   entry.spoken_of = true;
-  parts_.log.limited("health " + std::to_string(entry.session_id),
-                     now == Health::failing ? spdlog::level::warn : spdlog::level::info,
-                     "process " + parts_.sessions.who(session.index) + " is " + std::string(control::health_name(now)) +
-                         ": " + std::string(why));
+  parts_.log.limited(
+      "health " + std::to_string(entry.session_id), now == Health::failing ? spdlog::level::warn : spdlog::level::info,
+      "process " + parts_.sessions.who(session.index) + " is " + std::string(control::health_name(now)) + ": " + why);
   tell_slots(session, now);
 }
 
@@ -90,7 +95,7 @@ void ProcessHealth::drain(const control::Drain& request) {
     if (!session || parts_.sessions.record(session->index).pid != static_cast<std::int32_t>(request.pid)) continue;
     any = true;
     parts_.sessions.set_drained(session->index, request.on);
-    look(*session, asked(session->index), request.on ? "by command" : "it is no longer drained");
+    look(*session, asked(session->index));
   }
   if (!any) {
     throw Refusal{"bad_request", "no process with pid " + std::to_string(request.pid) + " has a session on node '" +
@@ -100,10 +105,24 @@ void ProcessHealth::drain(const control::Drain& request) {
 
 void ProcessHealth::on_resumed(const Session& session) {
   // slotwired was restarted: what is thought anew is nothing, but for what a command said.
-  if (Asked& entry = asked(session.index); of(session.index) != entry.told) look(session, entry, "by command");
-  for (const auto& [slot, other] : others_) {
-    if (parts_.slots.descriptor(slot).session == session.index && parts_.slots.is_in_epoch(slot, other.epoch))
-      tell_process(slot, other.health);
+  look(session, asked(session.index));
+  for (auto& [slot, other] : others_) {
+    if (parts_.slots.descriptor(slot).session == session.index) other.told = Health::well;
+  }
+}
+
+/// Tells processes what has changed at the other ends of their slots.
+void ProcessHealth::tell_of_others() {
+  for (auto entry = others_.begin(); entry != others_.end();) {
+    auto& [slot, other] = *entry;
+    const bool there = parts_.slots.is_in_epoch(slot, other.epoch);
+    Session* const session = !there || other.told == other.health ? nullptr : owner(slot);
+    // What a peer says must not fill the socket of a process: the last that it said is enough.
+    if (session != nullptr && !session->channel->waiting() &&
+        parts_.sessions.send(*session, control::HealthEvent{parts_.slots.descriptor(slot).local, other.health}))
+      other.told = other.health;
+    const bool over = !there || (other.told == Health::well && other.health == Health::well);
+    entry = over ? others_.erase(entry) : std::next(entry);
   }
 }
 
@@ -140,7 +159,9 @@ void ProcessHealth::tell_slot(std::uint16_t slot, Health health, std::optional<s
         pair->link,
         control::SlotHealth{.slot = pair->peer_slot, .from_slot = slot, .epoch = pair->epoch, .health = health});
   } else if (!link && d.has_partner != 0) {
-    tell_process(d.partner, health);
+    Session* const session = owner(d.partner);
+    if (session == nullptr) return;
+    parts_.sessions.send(*session, control::HealthEvent{parts_.slots.descriptor(d.partner).local, health});
   }
 }
 
@@ -150,23 +171,20 @@ void ProcessHealth::tell_new(std::uint16_t slot) {
   if (const Health health = of(session); health != Health::well) tell_slot(slot, health, std::nullopt);
 }
 
-void ProcessHealth::tell_process(std::uint16_t slot, Health health) {
+/// The process that has the slot; null: it is away.
+Session* ProcessHealth::owner(std::uint16_t slot) {
   const SlotDescriptor& d = parts_.slots.descriptor(slot);
   Session* const session = d.session == kNoSession ? nullptr : parts_.sessions.find(d.session);
-  if (session == nullptr || session->channel == nullptr) return;
-  parts_.sessions.send(*session, control::HealthEvent{d.local, health});
+  return session != nullptr && session->channel != nullptr ? session : nullptr;
 }
 
 void ProcessHealth::on_slot_health(const Peer& peer, const control::SlotHealth& message) {
   const std::optional<std::uint16_t> slot =
       parts_.slots.find_pair(peer.link.index, message.slot, message.from_slot, message.epoch);
   if (!slot || parts_.slots.descriptor(*slot).acceptor != 0) return;
-  if (message.health == Health::well) {
-    if (others_.erase(*slot) == 0) return;
-  } else {
-    others_[*slot] = {message.epoch, message.health};
-  }
-  tell_process(*slot, message.health);
+  OtherEnd& other = others_[*slot];
+  if (other.epoch != message.epoch) other = OtherEnd{.epoch = message.epoch};
+  other.health = message.health;  // told by the next tick
 }
 
 }  // namespace slotwire::engine

@@ -30,7 +30,8 @@ struct ProcessHealthParts {
 };
 
 /// One thread. At most one question to a process is without an answer, so a process that does not read is sent nothing
-/// more.
+/// more. What a process or a peer says as often as it likes is told on no more than once in an interval, or a tick, and
+/// to no process that has not taken what it was told before.
 class ProcessHealth {
  public:
   explicit ProcessHealth(ProcessHealthParts parts) : parts_(parts) {}
@@ -63,24 +64,27 @@ class ProcessHealth {
     bool ready = true;        ///< as the process says
     bool spoken_of = false;   ///< peers were told that it is not well, now or earlier
     control::Health told = control::Health::well;
+    std::uint64_t told_us = 0;  ///< when it changed last
   };
   /// What a peer said of the other end of a slot.
   struct OtherEnd {
     std::uint16_t epoch = 0;
     control::Health health = control::Health::well;
+    control::Health told = control::Health::well;  ///< to the process
   };
 
   Asked& asked(std::uint32_t session);
   void ask(Session& session);
-  void look(const Session& session, Asked& asked, std::string_view why);
+  void look(const Session& session, Asked& asked);
   void tell_slots(const Session& session, control::Health health, std::optional<std::uint16_t> link = {});
   void tell_slot(std::uint16_t slot, control::Health health, std::optional<std::uint16_t> link);
-  void tell_process(std::uint16_t slot, control::Health health);
+  Session* owner(std::uint16_t slot);
+  void tell_of_others();
   void greet_peers();
 
   ProcessHealthParts parts_;
-  std::map<std::uint32_t, Asked> asked_;                     ///< by session
-  std::map<std::uint16_t, OtherEnd> others_;                 ///< by own slot; those that are not well
+  std::map<std::uint32_t, Asked> asked_;      ///< by session
+  std::map<std::uint16_t, OtherEnd> others_;  ///< by own slot; those that are not well, or were not told so
   std::map<std::uint16_t, std::uint64_t> control_connects_;  ///< by link: of which connection the peer knows all
   std::uint64_t next_us_ = 0;
 };
