@@ -7,6 +7,7 @@
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
+#include "runtime/engine/regions/region_table.hpp"
 #include "runtime/engine/services/service_table.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
 #include "runtime/engine/slots/slot_table.hpp"
@@ -24,6 +25,7 @@ struct StatusParts {
   SlotTable& slots;
   PeerTable& peers;
   ServiceTable& services;
+  RegionTable& regions;
   TransportSet& transports;
   const UserAccounts& users;
   const PeerAccounts& accounts;
