@@ -76,9 +76,10 @@ class Look {
       if (session->slot_count != slots_of_session_[i]) wrong("a session counts slots that are not its own");
     }
     if (count != sessions_.used()) wrong("sessions are counted wrong");
-    if (store_.size() != 1 + count + used_) {
+    if (store_.size() != 1 + count + used_ + node_.regions().kept()) {
       wrong("the keeper has " + std::to_string(store_.size()) + " entries for " + std::to_string(count) +
-            " sessions and " + std::to_string(used_) + " slots");
+            " sessions, " + std::to_string(used_) + " slots and " + std::to_string(node_.regions().kept()) +
+            " of regions");
     }
   }
 

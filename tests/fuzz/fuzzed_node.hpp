@@ -206,7 +206,8 @@ class FuzzedNode {
         "[node]\nname = \"a\"\nrun_dir = \"/nonexistent\"\n[limits]\nslots = 16\nsessions = 6\nlinks = 3\nlinger = "
         "\"1s\"\npending_opens = 4\nslots_per_user = 8\nsessions_per_user = 3\nservices = 8\nservices_per_user = 4\n"
         "pending_opens_per_user = 2\nslots_per_peer = 6\npending_opens_per_peer = 2\ntool_connections = "
-        "8\ntool_connections_per_user = 4\nrequests_per_user = 1000\n"
+        "8\ntool_connections_per_user = 4\nrequests_per_user = 1000\nregions = 8\nblock_memory = \"1MiB\"\ncell_memory "
+        "= \"4KiB\"\n"
         "control_message = \"8KiB\"\n[memory]\nslot_memory = \"2MiB\"\nmax_ring = \"64KiB\"\nring = \"4KiB\"\n"
         "[listen]\ncontrol = \"127.0.0.1:1\"\n"
         "[[link]]\npeer = \"b\"\ncontrol = \"127.0.0.1:2\"\ncarrier = \"sim\"\ndial = false\n"
@@ -215,6 +216,7 @@ class FuzzedNode {
         "[[allow]]\naction = \"serve\"\nservice = \"*\"\nusers = [\"*\"]\n"
         "[[allow]]\naction = \"connect\"\nservice = \"*\"\nusers = [\"*\"]\nnodes = [\"*\"]\n";
     if (strict) text += "isolation = \"strict\"\n";
+    text += "[[region]]\nname = \"y\"\nisolation = \"strict\"\nusers = [\"*\"]\n";
     engine::Config config = engine::parse_config(text, "fuzzed");
     if (sealed) {
       for (engine::LinkConfig& link : config.links) link.encryption = carriers::CipherSuite::aes_128_gcm;

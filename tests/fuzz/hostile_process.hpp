@@ -16,6 +16,8 @@
 #include "core/slot/waiter.hpp"
 #include "fuzzed_node.hpp"
 #include "input.hpp"
+#include "runtime/blocks/cell_channel.hpp"
+#include "runtime/blocks/region.hpp"
 #include "runtime/control/codec.hpp"
 
 namespace slotwire::fuzz {
@@ -59,7 +61,10 @@ class HostileProcess {
     dead_ = true;
   }
   bool dead() const { return dead_; }
-  void hang_up() { socket_.reset(); }
+  void hang_up() {
+    socket_.reset();
+    cells_.clear();
+  }
 
   void act(Input& input) {
     if (!socket_) return connect();
@@ -103,6 +108,11 @@ class HostileProcess {
 
  private:
   static constexpr std::size_t kMaxHeld = 8;
+  /// What it has of a region: a directory, and a channel if it is that of a cell.
+  struct HeldCell {
+    slot::Mapping directory;
+    slot::Fd channel;
+  };
 
   bool receive(control::Packet& packet) {
     packet = {};
@@ -137,6 +147,12 @@ class HostileProcess {
       return;
     }
     if (const auto slot = control::decode_answer<control::SlotInfo>(answer); slot.ok()) take_slot(slot.value(), fds);
+    const auto region = control::decode_answer<control::RegionAnswer>(answer);
+    if (region.ok() && !fds.empty()) {
+      if (cells_.size() >= kMaxHeld) cells_.erase(cells_.begin());
+      cells_.push_back({slot::map_file(fds[0].get(), blocks::region_bytes(), slot::Access::read_write),
+                        fds.size() > 1 ? std::move(fds[1]) : slot::Fd()});
+    }
   }
   void take_slot(const control::SlotInfo& slot, std::vector<slot::Fd>& fds) {
     require(fds.size() == (slot.direct ? 4U : 3U));
@@ -145,7 +161,68 @@ class HostileProcess {
     local_ = slot.local;
   }
 
+  /// Entries with hostile values in a region's directory, anything anywhere in it, and words on a cell's channel.
+  void scribble(const HeldCell& cell, Input& input) {
+    auto& memory = *reinterpret_cast<blocks::RegionMemory*>(cell.directory.data());
+    const auto hostile = [&] { return hostile_number<std::uint32_t>(input); };
+    switch (input.below(6)) {
+      case 0: {
+        blocks::Member& member = memory.members.at(input.below(blocks::kMaxMembers));
+        member.pid = input.below(2) == 0 ? static_cast<std::uint32_t>(pid_) : hostile();
+        member.start_time = input.below(2) == 0 ? static_cast<std::uint64_t>(pid_) : hostile();
+        member.state.store(hostile());
+        break;
+      }
+      case 1: {
+        blocks::Publication& publication = memory.publications.at(input.below(blocks::kMaxPublications));
+        publication.member = hostile();
+        publication.list_fd = hostile();
+        publication.list_bytes = input.below(2) == 0 ? 8192 : hostile_number<std::uint64_t>(input);
+        publication.serial = hostile();
+        publication.topic[0] = static_cast<char>('a' + input.below(3));
+        publication.state.store(hostile());
+        break;
+      }
+      case 2: {
+        blocks::Subscription& subscription = memory.subscriptions.at(input.below(blocks::kMaxSubscriptions));
+        subscription.member = hostile();
+        subscription.overflow = hostile();
+        subscription.history = hostile();
+        subscription.topic[0] = static_cast<char>('a' + input.below(3));
+        subscription.state.store(hostile());
+        break;
+      }
+      case 3: {
+        blocks::CursorEntry& cursor = memory.cursors.at(input.below(8));
+        cursor.subscription = hostile();
+        cursor.member = hostile();
+        cursor.publication = hostile();
+        cursor.publication_serial = hostile();
+        cursor.cursor.released.store(hostile_number<std::uint64_t>(input));
+        cursor.cursor.overflow.store(hostile());
+        cursor.state.store(hostile());
+        break;
+      }
+      case 4: {
+        const auto anything = input.number<std::uint64_t>();
+        std::memcpy(cell.directory.data() + (input.below(cell.directory.size() / 8) * 8), &anything, sizeof anything);
+        break;
+      }
+      default:
+        break;
+    }
+    memory.generation.fetch_add(1);
+    if (!cell.channel) return;
+    const std::string packet =
+        blocks::encode({.word = static_cast<blocks::CellWord>(input.below(8)),
+                        .number = hostile(),
+                        .bytes = input.below(2) == 0 ? 8192 : hostile_number<std::uint64_t>(input)});
+    ::send(cell.channel.get(), packet.data(), input.below(8) == 0 ? input.below(packet.size()) + 1 : packet.size(),
+           MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+
   void scribble(Input& input) {
+    if (!cells_.empty() && input.below(2) == 0) return scribble(cells_[input.below(cells_.size())], input);
     if (bells_ && input.below(2) == 0) {
       auto& page = *reinterpret_cast<slot::BellPage*>(bells_.data());
       page.words[input.below(regs::kBellWordCount)].store(input.number<std::uint64_t>());
@@ -174,7 +251,7 @@ class HostileProcess {
 
   std::string request(Input& input) {
     control::Request what = control::StatusRequest{};
-    switch (input.below(18)) {
+    switch (input.below(20)) {
       case 0:
       case 1:
         what = control::Hello{.version = input.below(8) == 0 ? std::int64_t{input.byte()} : control::kProcessVersion,
@@ -238,6 +315,13 @@ class HostileProcess {
         what = report;
         break;
       }
+      case 17:
+      case 18:
+        what = control::RegionRequest{.region = input.below(4) == 0 ? std::string(input.text(40)) : service_name(input),
+                                      .pid_namespace = input.below(4) == 0 ? 1 : blocks::own_pid_namespace(),
+                                      .make = input.below(2) == 0,
+                                      .bytes = input.below(3) == 0 ? hostile_number<std::uint64_t>(input) : 0};
+        break;
       default:
         if (input.below(2) == 0) what = control::Cut{input.below(2) == 0 ? "b" : "z"};
     }
@@ -299,6 +383,7 @@ class HostileProcess {
   slot::Mapping bells_;
   slot::Fd kick_;
   std::vector<slot::Space> slots_;
+  std::vector<HeldCell> cells_;
 };
 
 }  // namespace slotwire::fuzz

@@ -13,7 +13,7 @@ from pathlib import Path
 CORE = {"core", "core/regs", "core/blocks", "core/cache", "core/slot", "core/congestion", "core/pipeline", "core/carriers"}
 CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
-ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "status")
+ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "regions", "status")
 ENGINE = {"runtime/engine/" + room for room in ENGINE_ORDER} | {"runtime/engine"}
 # What web servers and executing servers are made of; of the runtime they know the public headers of libslotwire alone.
 WEB = {"web/http", "web/server", "web/bridge"}
@@ -34,16 +34,16 @@ ALLOWED = {
     "driver/sharded": CORE | {"driver", "driver/soft"},
     "driver/router": CORE | {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus"},
     "driver/pmd": CORE | {"driver"},
-    "runtime/blocks": {"core/blocks", "core/slot", "core/regs"},
+    "runtime/blocks": {"core", "core/blocks", "core/slot", "core/regs", "runtime/control"},
     "runtime/cache": {"runtime/blocks", "core/cache", "core/slot", "core/regs"},
     "runtime/control": {"core", "core/slot", "core/regs"},
     "runtime/sandbox": {"core", "core/slot"},
     "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
     "runtime/gate": {"runtime/control", "runtime/http", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
     "runtime/client": {"runtime/blocks", "runtime/cache", "core/blocks", "core/cache", "runtime/control", "core", "core/slot", "core/regs"},
-    **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
+    **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox", "runtime/blocks"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
-    "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox"},
+    "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox", "runtime/blocks"},
     "web/page": {"runtime/control", "runtime/sandbox", "core", "core/slot", "core/regs"},
     "web/nginx": set(),  # libslotwire by its installed header, and nginx
     "sim/engine": CORE | CARDS | ENGINE | {"runtime/control", "sim"},

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Has Spin search the model of how a region is found or made, and the same with each of its faults, which must be found."""
+"""Has Spin search a model of what happens to regions, and the same with each of its faults, which must be found.
+
+    region_model_test.py region      how a region is found or made
+    region_model_test.py reclaim     how slotwired removes what a dead process left"""
 import argparse
 import pathlib
 import re
@@ -7,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 
-MODEL = pathlib.Path(__file__).with_name("region.pml")
-FAULTS = ["LATE_BIND", "NO_LOCK", "NO_BIND", "LOCK_STAYS", "ONE_LOOK"]
+FAULTS = {
+    "region": ["LATE_BIND", "NO_LOCK", "NO_BIND", "LOCK_STAYS", "ONE_LOOK"],
+    "reclaim": ["NO_LOCK", "STATE_FIRST", "NO_COUNT", "COUNT_LAST", "NO_RESCAN", "NO_RETRY", "BY_PLACE"],
+}
 
 
-def search(spin, compiler, defines):
+def search(spin, compiler, model, defines):
     """The number of errors that were found (0, or 1: it ends with the first), and of states."""
     with tempfile.TemporaryDirectory() as directory:
         def run(*command):
@@ -19,7 +24,7 @@ def search(spin, compiler, defines):
             if done.returncode != 0:
                 sys.exit(f"'{' '.join(command)}' failed:\n{done.stdout}")
             return done.stdout
-        run(spin, *(f"-D{name}" for name in defines), "-a", str(MODEL))
+        run(spin, *(f"-D{name}" for name in defines), "-a", str(pathlib.Path(__file__).with_name(model + ".pml")))
         # One error at most, so no cycles; a state is kept in compressed form.
         run(compiler, "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", "-o", "pan", "pan.c")
         text = run("./pan", "-m100000")
@@ -31,13 +36,14 @@ def search(spin, compiler, defines):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=FAULTS)
     parser.add_argument("--spin", default="spin")
     parser.add_argument("--compiler", default="cc")
     options = parser.parse_args()
     wrong = 0
-    for defines, expected in [([], 0)] + [([fault], 1) for fault in FAULTS]:
-        errors, states = search(options.spin, options.compiler, defines)
+    for defines, expected in [([], 0)] + [([fault], 1) for fault in FAULTS[options.model]]:
+        errors, states = search(options.spin, options.compiler, options.model, defines)
         print(f"{' '.join(defines) or 'as it is':12} {states:9} states, {'a fault' if errors else 'no fault'}")
         wrong += errors != expected
     sys.exit(1 if wrong else 0)

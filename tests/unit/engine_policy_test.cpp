@@ -68,6 +68,23 @@ TEST(EnginePolicy, NodesAndUsersAreApart) {
   EXPECT_FALSE(p.may_connect(kStranger, kNoGroups, "y").allowed) << "nodes = * means nodes";
 }
 
+TEST(EnginePolicy, TheFirstRegionRuleThatNamesARegionDecidesWhoOpensItAndHow) {
+  const Policy p = policy(
+      "[[region]]\nname = \"prices-*\"\nisolation = \"strict\"\nusers = [33]\ngroups = [44]\n"
+      "[[region]]\nname = \"*\"\nusers = [\"*\"]\n");
+  const auto opened = p.may_open_region(33, kNoGroups, "prices-eur");
+  EXPECT_TRUE(opened.allowed);
+  EXPECT_EQ(opened.isolation, Isolation::strict);
+  EXPECT_TRUE(p.may_open_region(7, std::array<gid_t, 1>{44}, "prices-eur").allowed);
+  const auto refused = p.may_open_region(kStranger, kNoGroups, "prices-eur");
+  EXPECT_FALSE(refused.allowed) << "the second rule fits too, and is not asked";
+  EXPECT_NE(refused.reason.find("test.toml:2"), std::string::npos) << refused.reason;
+  EXPECT_FALSE(p.may_open_region(0, kNoGroups, "prices-eur").allowed) << "root is no exception";
+  EXPECT_EQ(p.may_open_region(kStranger, kNoGroups, "prices").isolation, Isolation::shared);
+  EXPECT_TRUE(p.may_open_region(kStranger, kNoGroups, "prices").allowed);
+  EXPECT_TRUE(policy("").may_open_region(kStranger, kNoGroups, "x").allowed) << "without rules each user has its own";
+}
+
 TEST(EnginePolicy, TheFirstRuleThatFitsDecidesTheIsolation) {
   const Policy p = policy(
       "[[allow]]\naction = \"connect\"\nservice = \"pay/*\"\nusers = [\"*\"]\nisolation = \"strict\"\n"

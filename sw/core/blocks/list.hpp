@@ -210,8 +210,9 @@ class ListReader {
   /// Joins: begins `history` messages before the tail, or with the oldest that is left. `generation` is the directory's
   /// number of this subscription: until the publisher has admitted it, a subscriber that blocks reads like one that
   /// drops, since the publisher does not wait for it yet. The cursor is zeroed.
+  /// `from`: where another reader of the same end stopped; then it begins there, or with the oldest that is left.
   ListReader(const ListMarks<Atomics>& marks, std::span<const Entry<Atomics>> entries, Cursor<Atomics>& cursor,
-             Overflow overflow, Position history, std::uint64_t generation)
+             Overflow overflow, Position history, std::uint64_t generation, std::optional<Position> from = std::nullopt)
       : marks_(&marks),
         entries_(entries),
         cursor_(&cursor),
@@ -219,7 +220,8 @@ class ListReader {
         generation_(generation),
         given_back_(entries.size()) {
     const Position tail = marks.tail.load(std::memory_order_acquire);
-    next_ = std::max(marks.oldest.load(std::memory_order_acquire), tail - std::min(tail, history));
+    const Position first = from ? std::min(*from, tail) : tail - std::min(tail, history);
+    next_ = std::max(marks.oldest.load(std::memory_order_acquire), first);
     released_ = next_;
     cursor.released.store(next_, std::memory_order_relaxed);
     cursor.overflow.store(static_cast<std::uint32_t>(overflow), std::memory_order_seq_cst);

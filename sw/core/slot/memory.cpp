@@ -49,7 +49,9 @@ std::size_t space_file_bytes(unsigned order) {
   return regs::kPageBytes + (ring < regs::kPageBytes ? regs::kPageBytes : ring);
 }
 
-Fd create_sealed_file(const std::string& name, std::size_t bytes) {
+namespace {
+
+Fd create_file(const std::string& name, std::size_t bytes) {
   Fd file(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) fail("cannot create shared memory '" + name + "' (raise the open-file limit, LimitNOFILE or ulimit -n)");
   // The owner alone may reopen it; others get what they are handed.
@@ -61,8 +63,26 @@ Fd create_sealed_file(const std::string& name, std::size_t bytes) {
     fail("cannot reserve " + std::to_string(bytes) + " bytes of shared memory for '" + name +
          "' (free memory, or raise the container's memory limit)");
   }
-  if (::fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) fail("cannot seal shared memory '" + name + "'");
   return file;
+}
+
+void seal(const Fd& file, const std::string& name, int seals) {
+  if (::fcntl(file.get(), F_ADD_SEALS, seals) != 0) fail("cannot seal shared memory '" + name + "'");
+}
+
+}  // namespace
+
+Fd create_sealed_file(const std::string& name, std::size_t bytes) {
+  Fd file = create_file(name, bytes);
+  seal(file, name, kSeals);
+  return file;
+}
+
+WrittenFile create_written_file(const std::string& name, std::size_t bytes) {
+  WrittenFile made{create_file(name, bytes), {}};
+  made.mapping = map_file(made.file.get(), bytes, Access::read_write);
+  seal(made.file, name, kSeals | F_SEAL_FUTURE_WRITE);
+  return made;
 }
 
 Fd read_only_copy(const Fd& file) {

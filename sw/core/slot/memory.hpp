@@ -67,6 +67,15 @@ std::size_t space_file_bytes(unsigned order);
 /// fail. `name` is for /proc. Throws std::system_error whose text says what to do (memory, file limit).
 Fd create_sealed_file(const std::string& name, std::size_t bytes);
 
+/// A file with the only writable mapping that there will ever be of it (beside those that a fork copies).
+struct WrittenFile {
+  Fd file;
+  Mapping mapping;
+};
+/// As create_sealed_file(), mapped by the caller. Afterwards nobody, root included, can map it writable, write to it or
+/// punch holes in it, by whatever descriptor (F_SEAL_FUTURE_WRITE). Throws std::system_error.
+WrittenFile create_written_file(const std::string& name, std::size_t bytes);
+
 /// A second descriptor of the same file that cannot be mapped writable (the owner of the file may still reopen it).
 /// Throws std::system_error.
 Fd read_only_copy(const Fd& file);

@@ -24,13 +24,6 @@ using slot::Fd;
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-/// Which processes' numbers mean the same: processes of another PID namespace have regions of their own.
-std::string pid_namespace() {
-  struct stat status {};
-  if (::stat("/proc/self/ns/pid", &status) != 0) fail("cannot look at /proc/self/ns/pid (is /proc mounted?)");
-  return std::to_string(status.st_ino);
-}
-
 /// Whether the process itself has the socket: anybody may take a name, but nobody else's descriptors.
 bool has_socket(const Holder& holder) {
   const std::string socket = "socket:[" + holder.inode + "]";
@@ -42,6 +35,12 @@ bool has_socket(const Holder& holder) {
 }
 
 }  // namespace
+
+std::uint64_t own_pid_namespace() {
+  struct stat status {};
+  if (::stat("/proc/self/ns/pid", &status) != 0) fail("cannot look at /proc/self/ns/pid (is /proc mounted?)");
+  return status.st_ino;
+}
 
 SocketAddress SocketAddress::abstract(std::string_view name) {
   SocketAddress result;
@@ -88,7 +87,33 @@ bool bind_to(const slot::Fd& socket, const SocketAddress& address) {
 }
 
 std::string meeting_prefix(const std::string& name) {
-  return "slotwire." + std::to_string(::geteuid()) + "." + pid_namespace() + "." + name;
+  return meeting_prefix(::geteuid(), name);
+}
+
+/// Processes of another PID namespace have regions of their own.
+std::string meeting_prefix(std::uint32_t uid, const std::string& name) {
+  return "slotwire." + std::to_string(uid) + "." + std::to_string(own_pid_namespace()) + "." + name;
+}
+
+std::vector<Announced> announced_by_all(std::size_t most) {
+  std::ifstream sockets("/proc/net/unix");
+  const std::string space = "." + std::to_string(own_pid_namespace()) + ".";
+  constexpr std::string_view kMarker = " @slotwire.";
+  std::vector<Announced> found;
+  for (std::string line; found.size() < most && std::getline(sockets, line);) {
+    const std::size_t at = line.rfind(kMarker);
+    if (at == std::string::npos) continue;
+    Announced one;
+    const char* const end = line.data() + line.size();
+    const auto [rest, error] = std::from_chars(line.data() + at + kMarker.size(), end, one.uid);
+    const std::string_view after(rest, static_cast<std::size_t>(end - rest));
+    if (error != std::errc{} || after.substr(0, space.size()) != space) continue;
+    const std::string_view name = after.substr(space.size());
+    one.name = name.substr(0, name.find('.'));
+    const auto same = [&](const Announced& other) { return other.uid == one.uid && other.name == one.name; };
+    if (std::none_of(found.begin(), found.end(), same)) found.push_back(std::move(one));
+  }
+  return found;
 }
 
 std::vector<std::string> announced_names() {

@@ -34,10 +34,23 @@ std::uint64_t start_time_of(std::uint32_t pid);
 slot::Fd make_unix_socket(int type);
 bool bind_to(const slot::Fd& socket, const SocketAddress& address);
 
+/// Which processes' numbers mean the same: an inode. Throws std::system_error.
+std::uint64_t own_pid_namespace();
+
 /// What the names of all sockets begin with that processes bind for the memory `name`.
 std::string meeting_prefix(const std::string& name);
+/// The same of another user.
+std::string meeting_prefix(std::uint32_t uid, const std::string& name);
 /// Names of all memory that this user's processes have announced; sorted.
 std::vector<std::string> announced_names();
+
+/// Memory that some user's processes have announced in this PID namespace.
+struct Announced {
+  std::uint32_t uid = 0;
+  std::string name{};
+};
+/// That of all users, each once; at most `most`.
+std::vector<Announced> announced_by_all(std::size_t most);
 
 /// The right to find or make a region: an abstract name, which the kernel takes back when its holder dies.
 class CreationLock {

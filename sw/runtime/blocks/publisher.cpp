@@ -76,8 +76,10 @@ Publisher::Publisher(Region& region, const std::string& topic, const PublisherOp
   const std::size_t offset = block_offset(options);
   const std::size_t bytes = offset + pool_.bytes();
   try {
-    file_ = slot::create_sealed_file("slotwire-blocks", bytes);
-    mapping_ = slot::map_file(file_.get(), bytes, slot::Access::read_write);
+    MadeList made = region.means().make_list(bytes);
+    file_ = std::move(made.file);
+    mapping_ = std::move(made.mapping);
+    number_ = made.number;
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::too_many_files_open) throw;
     throw std::runtime_error(std::string(error.what()) + "; or give the publisher less memory for its blocks");
@@ -105,7 +107,7 @@ Publisher::Publisher(Region& region, const std::string& topic, const PublisherOp
   serial_ = region.generation() + 1;
   list.serial = serial_;
   free->member = region.self();
-  free->list_fd = static_cast<std::uint32_t>(file_.get());
+  free->list_fd = number_;
   free->list_bytes = bytes;
   free->waker = sleeper_.waker();
   free->serial = serial_;
@@ -134,6 +136,7 @@ Publisher::~Publisher() {
     remove_publication(region_.memory(), static_cast<std::uint32_t>(index_));
     region_.changed();
     region_.wake_others();
+    region_.means().drop_list(number_);
   } catch (const std::exception&) {
     // The others find that it has gone when the process ends.
   }
@@ -256,6 +259,7 @@ Room Publisher::wait_for_room(const Deadline& deadline, Enough&& enough) {
     if (found()) return Room::yes;
     sleeper_.drain();
     if (sleeper_.sweep_if_ended()) continue;
+    region_.means().check();
     if (refuses()) return Room::refused;
     if (deadline && *deadline <= std::chrono::steady_clock::now()) return Room::not_now;
     if (waiter.next() == slot::Waiter::Step::again) continue;
@@ -290,6 +294,7 @@ bool Publisher::abandon(const Loan& loan) {
 Room Publisher::publish(const Loan& loan, std::size_t bytes, const Deadline& deadline) {
   if (!is_on_loan(loan.place)) return Room::no_loan;
   if (bytes > loan.data.size() || bytes > pool_.size_of(loan.place)) return Room::too_large;
+  region_.means().check();
   look_for_subscribers();
   if (list_.full()) {
     const Room room = wait_for_room(deadline, [&] { return !list_.full(); });

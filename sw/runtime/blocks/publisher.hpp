@@ -36,7 +36,8 @@ class Publisher {
     BlockPlace place = 0;
   };
 
-  /// Throws std::invalid_argument or std::system_error with what to do.
+  /// Throws std::invalid_argument, std::system_error or std::runtime_error with what to do; so do the calls that wait,
+  /// in a region whose slotwired has stopped.
   Publisher(Region& region, const std::string& topic, const PublisherOptions& options);
   ~Publisher();
   Publisher(const Publisher&) = delete;
@@ -105,7 +106,8 @@ class Publisher {
   std::byte* blocks_ = nullptr;
   ListWriter<> list_;
   Sleeper sleeper_;
-  std::size_t index_ = 0;  ///< of the publication
+  std::uint32_t number_ = 0;  ///< of the list, for the region's means
+  std::size_t index_ = 0;     ///< of the publication
   std::uint64_t serial_ = 0;
   std::uint64_t generation_ = 0;
   std::vector<Known> known_;

@@ -1,7 +1,5 @@
 #include "runtime/blocks/region.hpp"
 
-#include "runtime/blocks/region_report.hpp"
-
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +9,10 @@
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
+
+#include "runtime/blocks/cell_means.hpp"
+#include "runtime/blocks/engine_call.hpp"
+#include "runtime/blocks/region_report.hpp"
 
 namespace slotwire::blocks {
 namespace {
@@ -31,21 +33,28 @@ std::mutex& process_order() {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-void check_region_name(const std::string& name) {
+}  // namespace
+
+std::string wrong_region_name(std::string_view name) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
   };
   if (name.empty() || name.size() > kMaxRegion || !std::all_of(name.begin(), name.end(), fits)) {
-    throw std::invalid_argument("region name '" + name + "': 1 to 31 letters, digits, '-' and '_' are possible");
+    return "region name '" + std::string(name.substr(0, kMaxTopic)) +
+           "': 1 to 31 letters, digits, '-' and '_' are possible";
   }
+  return {};
 }
 
-void record_lock(int fd, short type) {
+namespace {
+
+void record_lock(int fd, short type, bool waits) {
   struct flock lock {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_len = 1;
-  while (::fcntl(fd, F_SETLKW, &lock) != 0) {
+  while (::fcntl(fd, waits ? F_SETLKW : F_SETLK, &lock) != 0) {
+    if (!waits && (errno == EAGAIN || errno == EACCES)) throw RegionBusy("the region's directory is locked");
     if (errno != EINTR) fail("cannot lock the region");
   }
 }
@@ -56,6 +65,62 @@ Name make_name(std::string_view text) {
   Name name{};
   std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
   return name;
+}
+
+std::size_t region_bytes() {
+  return kRegionBytes;
+}
+
+void begin_region(RegionMemory& region, std::string_view name) {
+  region.magic = kRegionMagic;
+  region.version = kRegionVersion;
+  region.bytes = kRegionBytes;
+  region.name = make_name(name);
+}
+
+std::string check_region(const RegionMemory& region) {
+  if (region.magic == kRegionMagic && region.version == kRegionVersion) return {};
+  return "its version is " + std::to_string(region.version) + ", here it is " + std::to_string(kRegionVersion);
+}
+
+bool try_lock_directory(int file) {
+  try {
+    record_lock(file, F_WRLCK, false);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+void unlock_directory(int file) {
+  struct flock lock {};
+  lock.l_type = F_UNLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_len = 1;
+  ::fcntl(file, F_SETLK, &lock);
+}
+
+std::string region_name_of(const RegionMemory& region) {
+  const Name name = region.name;
+  return {name.data(), std::find(name.begin(), name.end(), '\0')};
+}
+
+SocketAddress waker_address(const std::string& prefix, std::uint32_t pid, std::uint32_t waker) {
+  // '~' is in no region's name, so this is never taken for the name of a holder.
+  return SocketAddress::abstract(prefix + "~." + std::to_string(pid) + "." + std::to_string(waker));
+}
+
+void wake_members(const RegionMemory& region, const std::string& prefix, const slot::Fd& socket, std::uint32_t self) {
+  const auto wake_each = [&](const auto& entries) {
+    for (const auto& entry : entries) {
+      const std::uint32_t member = entry.member;
+      if (entry.state.load() == 0 || member == self) continue;
+      const SocketAddress to = waker_address(prefix, region.members.at(member % kMaxMembers).pid, entry.waker);
+      ::sendto(socket.get(), "", 0, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length);
+    }
+  };
+  wake_each(region.publications);
+  wake_each(region.subscriptions);
 }
 
 void remove_publication(RegionMemory& region, std::uint32_t publication) {
@@ -107,10 +172,25 @@ std::vector<std::string> region_names() {
   return names;
 }
 
-Region::Region(std::string name, std::chrono::milliseconds patience) : name_(std::move(name)) {
-  check_region_name(name_);
+Region::Region(std::string name, std::chrono::milliseconds patience, Engine engine) : name_(std::move(name)) {
+  if (const std::string wrong = wrong_region_name(name_); !wrong.empty()) throw std::invalid_argument(wrong);
   prefix_ = meeting_prefix(name_);
-  attach(patience);
+  find_or_make(patience, engine);
+  become_member();
+}
+
+Region::Region(RegionParts parts)
+    : name_(std::move(parts.name)),
+      prefix_(std::move(parts.prefix)),
+      means_(std::move(parts.means)),
+      file_(std::move(parts.file)),
+      socket_(make_unix_socket(SOCK_DGRAM)) {
+  if (const std::string wrong = slot::check_sealed_file(file_.get(), kRegionBytes); !wrong.empty())
+    throw std::runtime_error("the directory of region '" + name_ + "': " + wrong);
+  mapping_ = slot::map_file(file_.get(), kRegionBytes, slot::Access::read_write);
+  if (const std::string wrong = check_region(memory()); !wrong.empty())
+    throw std::runtime_error("the directory of region '" + name_ + "': " + wrong);
+  become_member();
 }
 
 Region::~Region() {
@@ -129,22 +209,47 @@ Region::~Region() {
   file_.reset();
 }
 
-void Region::attach(std::chrono::milliseconds patience) {
-  {
-    const std::lock_guard order(process_order());
-    const CreationLock creation(prefix_ + ".lock", patience);
-    if (!join_existing()) {
-      file_ = slot::create_sealed_file("slotwire-region", kRegionBytes);
-      mapping_ = slot::map_file(file_.get(), kRegionBytes, slot::Access::read_write);
-      RegionMemory& made = memory();
-      made.magic = kRegionMagic;
-      made.version = kRegionVersion;
-      made.bytes = kRegionBytes;
-      made.name = make_name(name_);
-    }
-    // From here on this process is a holder that others find.
-    socket_ = announce(prefix_, file_);
+void Region::find_or_make(std::chrono::milliseconds patience, Engine asked) {
+  const std::unique_ptr<EngineCall> engine = asked == Engine::asked ? EngineCall::connect(name_) : nullptr;
+  if (engine && take_cell(*engine)) return;
+  means_ = shared_means(name_);
+  const std::lock_guard order(process_order());
+  const CreationLock creation(prefix_ + ".lock", patience);
+  if (!join_existing()) make_directory(engine.get());
+  // From here on this process is a holder that others find.
+  socket_ = announce(prefix_, file_);
+}
+
+bool Region::take_cell(EngineCall& engine) {
+  auto answer = engine.ask(false);
+  if (!answer || answer->fields.isolation != "strict") return false;
+  if (answer->fds.size() != 2)
+    throw std::runtime_error("region '" + name_ + "': slotwired sent no memory for this process");
+  prefix_ = answer->fields.prefix;
+  file_ = std::move(answer->fds[0]);
+  if (const std::string wrong = slot::check_sealed_file(file_.get(), kRegionBytes); !wrong.empty())
+    throw std::runtime_error("region '" + name_ + "': slotwired is of another release (" + wrong + ")");
+  mapping_ = slot::map_file(file_.get(), kRegionBytes, slot::Access::read_write);
+  if (const std::string wrong = check_region(memory()); !wrong.empty())
+    throw std::runtime_error("region '" + name_ + "': slotwired is of another release (" + wrong + ")");
+  means_ = std::make_unique<CellMeans>(name_, std::move(answer->fds[1]));
+  socket_ = make_unix_socket(SOCK_DGRAM);
+  return true;
+}
+
+/// By slotwired, if there is one: then it has the region from the beginning.
+void Region::make_directory(EngineCall* engine) {
+  auto answer = engine == nullptr ? std::nullopt : engine->ask(true);
+  if (answer && answer->fds.size() == 1 && slot::check_sealed_file(answer->fds[0].get(), kRegionBytes).empty()) {
+    file_ = std::move(answer->fds[0]);
+  } else {
+    file_ = slot::create_sealed_file("slotwire-region", kRegionBytes);
   }
+  mapping_ = slot::map_file(file_.get(), kRegionBytes, slot::Access::read_write);
+  begin_region(memory(), name_);
+}
+
+void Region::become_member() {
   const Lock lock(*this);
   sweep();
   auto& members = memory().members;
@@ -185,15 +290,11 @@ bool Region::join_existing() {
 }
 
 Region::Lock::Lock(Region& region) : process_(process_order()), region_(region) {
-  record_lock(region.file_.get(), F_WRLCK);
+  record_lock(region.file_.get(), F_WRLCK, region.means().waits_for_lock());
 }
 
 Region::Lock::~Lock() {
-  struct flock lock {};
-  lock.l_type = F_UNLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_len = 1;
-  ::fcntl(region_.file_.get(), F_SETLK, &lock);
+  unlock_directory(region_.file_.get());
 }
 
 bool Region::is_attached() const {
@@ -214,9 +315,7 @@ slot::Fd Region::make_waker(std::uint32_t& waker) const {
 }
 
 SocketAddress Region::address_of(std::uint32_t member, std::uint32_t waker) const {
-  const Member& entry = memory().members.at(member);
-  // '~' is in no region's name, so this is never taken for the name of a holder.
-  return SocketAddress::abstract(prefix_ + "~." + std::to_string(entry.pid) + "." + std::to_string(waker));
+  return waker_address(prefix_, memory().members.at(member).pid, waker);
 }
 
 void Region::wake(const SocketAddress& address) const {
@@ -224,13 +323,8 @@ void Region::wake(const SocketAddress& address) const {
 }
 
 void Region::wake_others() const {
-  const auto wake_each = [this](const auto& entries) {
-    for (const auto& entry : entries) {
-      if (entry.state.load() != 0 && entry.member != self_) wake(address_of(entry.member % kMaxMembers, entry.waker));
-    }
-  };
-  wake_each(memory().publications);
-  wake_each(memory().subscriptions);
+  wake_members(memory(), prefix_, socket_, self_);
+  means_->changed();
 }
 
 CursorEntry& Region::make_cursor(std::uint32_t subscription, std::uint32_t publication) {
@@ -256,6 +350,7 @@ CursorEntry& Region::make_cursor(std::uint32_t subscription, std::uint32_t publi
 }
 
 bool Region::sweep() {
+  if (!means_->sweeps()) return false;
   const bool swept =
       remove_members(memory(), [](const Member& member) { return !is_alive(member.pid, member.start_time); });
   if (swept) wake_others();
@@ -263,11 +358,7 @@ bool Region::sweep() {
 }
 
 slot::Fd Region::open_from(std::uint32_t member, std::uint32_t fd) const {
-  const Member& entry = memory().members.at(member);
-  Fd file = open_descriptor_of(entry.pid, fd, O_RDONLY);
-  // A process that has ended meanwhile may have left its number to another one.
-  if (file && !is_alive(entry.pid, entry.start_time)) return Fd();
-  return file;
+  return means_->open_list(memory().members.at(member), fd);
 }
 
 }  // namespace slotwire::blocks

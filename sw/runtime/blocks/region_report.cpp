@@ -62,6 +62,17 @@ std::vector<Interest> interests_in(Region& region) {
   return interests;
 }
 
+std::vector<std::string> publications_of_others(Region& region) {
+  std::vector<std::string> topics;
+  for (const Publication& entry : region.memory().publications) {
+    if (entry.state.load() == 0 || entry.for_link != 0 || entry.member == region.self()) continue;
+    std::string topic = text_of(entry.topic);
+    if (!topic.empty() && std::find(topics.begin(), topics.end(), topic) == topics.end())
+      topics.push_back(std::move(topic));
+  }
+  return topics;
+}
+
 std::vector<std::uint32_t> subscribers_of(Region& region, const std::string& topic) {
   const Region::Lock lock(region);
   region.sweep();

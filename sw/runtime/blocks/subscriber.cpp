@@ -51,6 +51,7 @@ struct Subscriber::Source {
   std::size_t held = 0;  ///< views that are out
   bool gone = false;     ///< the publisher will publish nothing more
   bool broken = false;
+  bool copies = false;      ///< of slotwired, in a cell: one life's come before the next one's
   std::uint32_t woken = 0;  ///< the publisher's WAIT that was answered last
 
   const ListMarks<>& marks() const { return reinterpret_cast<const ListHeader*>(mapping.data())->marks; }
@@ -120,6 +121,7 @@ std::unique_ptr<Subscriber::Source> Subscriber::attach(std::uint32_t publication
   auto source = std::make_unique<Source>();
   source->publication = publication;
   source->serial = entry.serial;
+  source->copies = entry.for_link != 0 && !region_.means().sweeps();
   source->member = entry.member % kMaxMembers;
   source->pid = region.members[source->member].pid;
   source->address = region_.address_of(source->member, entry.waker);
@@ -147,8 +149,10 @@ std::unique_ptr<Subscriber::Source> Subscriber::attach(std::uint32_t publication
   }
   CursorEntry& fresh = region_.make_cursor(index_, publication);
   source->entry = &fresh;
+  const auto resumed = options_.resume.find({publication, entry.serial});
   source->reader =
-      ListReader<>(source->marks(), entries, fresh.cursor, options_.overflow, options_.history, generation);
+      ListReader<>(source->marks(), entries, fresh.cursor, options_.overflow, options_.history, generation,
+                   resumed == options_.resume.end() ? std::nullopt : std::optional<Position>(resumed->second));
   fresh.adopted.store(1);
   fresh.state.store(1);
   return source;
@@ -186,13 +190,25 @@ void Subscriber::refresh() {
   generation_ = region_.generation();
 }
 
+/// `source`, or an earlier life's source of the same copies that has something left. That one is looked at after
+/// `source` is seen to have something: by then nobody adds to it any more.
+Subscriber::Source& Subscriber::earliest_with_message(Source& source) const {
+  if (!source.copies || !source.reader.ready()) return source;
+  Source* earliest = &source;
+  for (const auto& other : sources_) {
+    if (other->copies && !other->broken && other->serial < earliest->serial && other->reader.ready())
+      earliest = other.get();
+  }
+  return *earliest;
+}
+
 Subscriber::Look Subscriber::look(View& out) {
   look_for_publishers();
   bool holds_too_many = false;
   for (std::size_t left = sources_.size(); left != 0; --left) {
     if (++turn_ >= sources_.size()) turn_ = 0;
-    Source& source = *sources_[turn_];
-    if (source.broken) continue;
+    if (sources_[turn_]->broken) continue;
+    Source& source = earliest_with_message(*sources_[turn_]);
     Taken taken;
     const auto found = source.reader.take(taken);
     if (found == ListReader<>::Look::taken) {
@@ -214,7 +230,7 @@ Subscriber::Look Subscriber::look(View& out) {
     if (source.gone && source.held == 0 && found == ListReader<>::Look::nothing_there) {
       const Region::Lock lock(region_);
       detach(source);
-      sources_.erase(sources_.begin() + static_cast<std::ptrdiff_t>(turn_));
+      std::erase_if(sources_, [&](const auto& one) { return one.get() == &source; });
       region_.changed();
       // All of those that are left: some have had no look yet.
       turn_ = 0;
@@ -244,6 +260,7 @@ Subscriber::Look Subscriber::take(const Deadline& deadline, View& out) {
   slot::Waiter waiter(options_.wait);
   while (true) {
     sleeper_.sweep_if_ended();
+    region_.means().check();
     if (deadline && *deadline <= std::chrono::steady_clock::now()) {
       if (++idle_looks_ % kLooksPerDrain == 0) sleeper_.drain();
       return Look::nothing_there;

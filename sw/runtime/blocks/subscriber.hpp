@@ -1,9 +1,11 @@
 // The subscribing end of a topic: messages of all its publishers, read where they lie.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/slot/waiter.hpp"
@@ -16,6 +18,8 @@ struct SubscriberOptions {
   std::uint32_t history = 0;  ///< messages from before, of each publisher, if it still has them
   slot::WaitPolicy wait{};
   bool for_link = false;  ///< takes messages to another node: none that came from one
+  /// Where an earlier subscriber stopped, for publications that it had: by place and serial of the publication.
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Position> resume{};
 };
 
 /// One thread. Views are released before their Subscriber goes.
@@ -70,6 +74,7 @@ class Subscriber {
   }
   std::unique_ptr<Source> attach(std::uint32_t publication, std::uint64_t generation);
   void detach(Source& source);
+  Source& earliest_with_message(Source& source) const;
   Look look(View& out);
   void ask_to_be_woken();
 

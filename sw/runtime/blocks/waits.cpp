@@ -19,6 +19,7 @@ namespace {
 /// Wake-ups that one look takes.
 constexpr int kMaxDrained = 64;
 constexpr std::uint64_t kSocket = ~std::uint64_t{0};
+constexpr std::uint64_t kMeans = kSocket - 1;
 
 void add(int epoll, int fd, std::uint64_t data) {
   epoll_event event{};
@@ -42,9 +43,11 @@ Sleeper::Sleeper(Region& region)
                             "cannot create an epoll instance (raise the open-file limit, LimitNOFILE or ulimit -n)");
   }
   add(epoll_.get(), socket_.get(), kSocket);
+  if (region.means().fd() >= 0) add(epoll_.get(), region.means().fd(), kMeans);
 }
 
 void Sleeper::watch(const std::vector<std::uint32_t>& members) {
+  if (!region_.means().sweeps()) return;
   for (auto one = watched_.begin(); one != watched_.end();) {
     const Member& member = region_.memory().members.at(one->first);
     const bool stays = std::find(members.begin(), members.end(), one->first) != members.end() &&
@@ -103,6 +106,9 @@ void Sleeper::drain() {
       // Bounded: whoever sends without end gets no more of this process than this.
       for (int n = 0; n < kMaxDrained && ::recv(socket_.get(), &byte, sizeof byte, MSG_DONTWAIT) >= 0; ++n) {
       }
+    } else if (data == kMeans) {
+      // It stays readable when the other side has gone.
+      if (!region_.means().drain()) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, region_.means().fd(), nullptr);
     } else {
       ended_ = true;
       const auto one = watched_.find(static_cast<std::uint32_t>(data));

@@ -38,6 +38,7 @@ inline constexpr std::size_t kMaxFigurePage = 32;      ///< rows in one answer t
 inline constexpr std::size_t kMaxTrace = 32;           ///< digits of a trace's number
 inline constexpr std::size_t kMaxHealthServices = 64;  ///< services in one question of a node about another's health
 inline constexpr std::size_t kMaxKeyText = 64;         ///< bytes of the hexadecimal text of a key
+inline constexpr std::size_t kMaxRegionText = 31;      ///< bytes of a region's name
 
 using Token = std::array<std::byte, kTokenBytes>;
 
@@ -296,8 +297,39 @@ struct FiguresRequest {
   }
 };
 
-using Request = std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest,
-                             SessionsRequest, CaptureRequest, Cut, Report, FiguresRequest, Alive, Drain>;
+/// Where the sender's blocks of `region` live: asked before a region is opened or made, and before a publisher makes
+/// its memory.
+struct RegionRequest {
+  static constexpr std::string_view kName = "region";
+  std::string region;
+  std::uint64_t pid_namespace = 0;  ///< inode of the sender's /proc/self/ns/pid: which numbers its pids are
+  bool make = false;                ///< nobody has the region: the engine makes its directory
+  std::uint64_t bytes = 0;          ///< of block memory that the sender is about to make itself
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("region", m.region, at_most(kMaxRegionText));
+    v.must("pid_namespace", m.pid_namespace);
+    v.may("make", m.make);
+    v.may("bytes", m.bytes);
+  }
+};
+
+struct RegionsRequest {
+  static constexpr std::string_view kName = "regions";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxPage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
+using Request =
+    std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest, SessionsRequest,
+                 CaptureRequest, Cut, Report, FiguresRequest, Alive, Drain, RegionRequest, RegionsRequest>;
 
 // ---- answers of the engine ----
 
@@ -314,6 +346,23 @@ struct HelloAnswer {
     v.must("node", m.node, at_most(kMaxName));
     v.may("spin_us", m.spin_us);
     v.may("yield_us", m.yield_us);
+  }
+};
+
+/// With `make` and isolation "shared": the directory comes along, a descriptor. With "strict": the directory of a cell
+/// and the socket of its channel come along.
+struct RegionAnswer {
+  std::string node;
+  std::string isolation = "shared";
+  bool kept = false;   ///< the engine has the region, or makes it
+  std::string prefix;  ///< of a cell: begins the names of the sockets at which its two sides are woken
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("node", m.node, at_most(kMaxName));
+    v.must("isolation", m.isolation, at_most(kMaxCode));
+    v.may("kept", m.kept);
+    v.unless_empty("prefix", m.prefix, at_most(kMaxName));
   }
 };
 

@@ -27,6 +27,9 @@ slot::Fd connect_to(const std::string& path) {
     throw ToolError(ToolError::Kind::usage, "the control socket's path is too long: " + path);
   std::memcpy(address.sun_path, path.data(), path.size());
   slot::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  // A slotwired that is stopped accepts nobody, and its queue may be full.
+  const timeval patience{.tv_sec = ToolClient::kAnswerMs / 1000, .tv_usec = 0};
+  if (fd) ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const int error = errno;
     throw ToolError(error == EACCES ? ToolError::Kind::no_access : ToolError::Kind::not_there,
@@ -44,7 +47,7 @@ slot::Fd connect_to(const std::string& path) {
 
 ToolClient::ToolClient(std::string path) : path_(std::move(path)), socket_(connect_to(path_), kMaxPacket, kQueue) {}
 
-Json ToolClient::ask(const Request& request, const std::vector<int>& fds) {
+Json ToolClient::ask(const Request& request, const std::vector<int>& fds, std::vector<slot::Fd>* got_fds) {
   const std::string op(std::visit([](const auto& message) { return message.kName; }, request));
   const std::uint64_t id = ++last_id_;
   const auto gone = [&] {
@@ -86,6 +89,7 @@ Json ToolClient::ask(const Request& request, const std::vector<int>& fds) {
       throw ToolError(ToolError::Kind::refused, "'" + op + "': " + answer->refusal->code + ": " + answer->refusal->text,
                       answer->refusal->code);
     }
+    if (got_fds != nullptr) *got_fds = std::move(packet.fds);
     return std::move(answer->fields);
   }
 }

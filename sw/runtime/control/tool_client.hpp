@@ -41,7 +41,8 @@ class ToolClient {
   explicit ToolClient(std::string path);
 
   /// Sends a request, with descriptors if given, and waits for its answer at most kAnswerMs. Throws ToolError.
-  Json ask(const Request& request, const std::vector<int>& fds = {});
+  /// `got`: takes the descriptors that come with the answer; none: they are closed.
+  Json ask(const Request& request, const std::vector<int>& fds = {}, std::vector<slot::Fd>* got = nullptr);
   /// All rows of a paged request (SlotsRequest, SessionsRequest).
   template <class Paged>
   Json ask_all() {

@@ -42,7 +42,8 @@ Engine::Engine(Config config)
       log_(log_file_.shared(), reactor_),
       notifier_(ServiceNotifier::from_environment()) {
   std::filesystem::create_directories(config_.node.run_dir);
-  const NodeSize size{config_.limits.slots, config_.limits.sessions, config_.links.size()};
+  const NodeSize size{config_.limits.slots, config_.limits.sessions, config_.links.size(), config_.limits.regions,
+                      config_.limits.region_processes};
   KeeperOptions keeping;
   keeping.descriptors = descriptors_kept(size);
   // What there may be beyond what slotwired needs itself.
@@ -95,6 +96,8 @@ void Engine::open(const NodeSize& size) {
                     [this](Keeper::News news, pid_t pid, const std::string& text) { on_keeper(news, pid, text); });
   node_->start();
   control_socket_ = std::make_unique<ControlSocket>(config_, reactor_, log_, node_->hub());
+  // Processes that find nobody to ask from now on were there before this.
+  node_->regions().find_existing();
   log_->info("node '{}' is ready: {} slots, {} MiB of slot memory, {} links, control socket {}", config_.node.name,
              config_.limits.slots, config_.memory.slot_memory >> 20U, config_.links.size(),
              config_.node.control_socket);

@@ -20,7 +20,9 @@ Node::Node(NodeParts parts)
   peers_ = std::make_unique<PeerTable>(PeerParts{config_, *admin_, parts.loop, parts.log, transports_, parts.network});
   open_card(parts);
   open_rooms(parts);
-  recovery_.take_slots(*sessions_, *slots_, [this](std::uint16_t link) { return peers_->at(link) != nullptr; });
+  recovery_.take_slots(
+      *sessions_, *slots_, [this](std::uint16_t link) { return peers_->at(link) != nullptr; },
+      [this](const KeptTag& tag, std::vector<slot::Fd> fds) { regions_->recover(tag, std::move(fds)); });
 }
 
 void Node::open_card(NodeParts& parts) {
@@ -48,12 +50,14 @@ void Node::open_rooms(NodeParts& parts) {
                                                           accounts_, *peers_, *services_, *policy_, parts.directory,
                                                           *health_, *node_health_, recovery_.recovered()});
   peers_->use(*slots_, *connector_);
-  status_ = std::make_unique<StatusReport>(StatusParts{config_, parts.loop, *admin_, *card_, *sessions_, *slots_,
-                                                       *peers_, *services_, *health_, *node_health_, transports_,
-                                                       users_, accounts_, parts.store, recovery_.recovered(), sleeps_});
+  regions_ = std::make_unique<RegionTable>(
+      RegionParts{config_, parts.loop, parts.log, parts.store, parts.processes, users_, parts.random}, *policy_);
+  status_ = std::make_unique<StatusReport>(StatusParts{
+      config_, parts.loop, *admin_, *card_, *sessions_, *slots_, *peers_, *services_, *health_, *node_health_,
+      *regions_, transports_, users_, accounts_, parts.store, recovery_.recovered(), sleeps_});
   capture_ = std::make_unique<Capture>([this](driver::FrameTap* tap) { card().set_tap(tap); }, parts.log);
-  requests_ = std::make_unique<ProcessRequests>(
-      RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_, *health_, *status_, *capture_, loop_link_});
+  requests_ = std::make_unique<ProcessRequests>(RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_,
+                                                             *health_, *regions_, *status_, *capture_, loop_link_});
   hub_ = std::make_unique<ProcessHub>(config_, parts.loop, parts.log, *sessions_, *requests_);
   requests_->use(*hub_);
   parts.store.on_ready([this] {
@@ -91,6 +95,7 @@ void Node::tick() {
   connector_->tick();
   health_->tick();
   node_health_->tick();
+  regions_->tick();
   users_.sweep(loop_.now_us());
   peers_->tick();
 }

@@ -11,6 +11,7 @@
 #include "runtime/engine/peers/peer_table.hpp"
 #include "runtime/engine/process_requests.hpp"
 #include "runtime/engine/recovery.hpp"
+#include "runtime/engine/regions/region_table.hpp"
 #include "runtime/engine/services/connector.hpp"
 #include "runtime/engine/sessions/process_hub.hpp"
 #include "runtime/engine/status/capture.hpp"
@@ -63,6 +64,7 @@ class Node final : private driver::CardListener {
   SessionTable& sessions() { return *sessions_; }
   PeerTable& peers() { return *peers_; }
   Connector& connector() { return *connector_; }
+  RegionTable& regions() { return *regions_; }
   UserAccounts& users() { return users_; }
   PeerAccounts& accounts() { return accounts_; }
   /// Times that the caller slept, for the status.
@@ -96,6 +98,7 @@ class Node final : private driver::CardListener {
   std::unique_ptr<ProcessHealth> health_;
   std::unique_ptr<NodeHealth> node_health_;
   std::unique_ptr<Connector> connector_;
+  std::unique_ptr<RegionTable> regions_;
   std::unique_ptr<StatusReport> status_;
   std::unique_ptr<NodeCard> card_;  // its threads end before anything goes that they use
   std::unique_ptr<Capture> capture_;

@@ -72,6 +72,14 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                  },
                  [&](const control::FiguresRequest& r) {
                    hub_->answer_document(client, id, rooms_.status.figures(r.from, r.max));
+                 },
+                 [&](const control::RegionRequest& r) {
+                   const RegionTable::Opened opened = rooms_.regions.open(client.who, r);
+                   hub_->answer(client, id, opened.answer, opened.fds);
+                   rooms_.regions.sent(opened);
+                 },
+                 [&](const control::RegionsRequest& r) {
+                   hub_->answer_document(client, id, rooms_.regions.report(r.from, r.max));
                  }},
       packet.request);
 }

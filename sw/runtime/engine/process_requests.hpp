@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "runtime/engine/peers/peer_table.hpp"
+#include "runtime/engine/regions/region_table.hpp"
 #include "runtime/engine/services/connector.hpp"
 #include "runtime/engine/sessions/process_hub.hpp"
 #include "runtime/engine/status/capture.hpp"
@@ -19,6 +20,7 @@ struct RequestRooms {
   PeerTable& peers;
   Connector& connector;
   ProcessHealth& health;
+  RegionTable& regions;
   StatusReport& status;
   Capture& capture;
   std::uint16_t loop_link = 0;

@@ -5,6 +5,13 @@
 #include <stdexcept>
 
 namespace slotwire::engine {
+namespace {
+
+bool is_of_regions(KeptKind kind) {
+  return kind == KeptKind::region || kind == KeptKind::cell || kind == KeptKind::list;
+}
+
+}  // namespace
 
 /// The descriptors under a tag that is kept; none, and a line in the log, when they cannot be had.
 std::vector<slot::Fd> Recovery::take(std::uint64_t tag) {
@@ -38,8 +45,8 @@ std::unique_ptr<Admin> Recovery::take_admin() {
   return made;
 }
 
-void Recovery::take_slots(SessionTable& sessions, SlotTable& slots,
-                          const std::function<bool(std::uint16_t)>& has_link) {
+void Recovery::take_slots(SessionTable& sessions, SlotTable& slots, const std::function<bool(std::uint16_t)>& has_link,
+                          const TakeRegion& take_region) {
   if (!recovered_) return;
   std::size_t session_count = 0, slot_count = 0;
   for (const auto& [number, kept] : kept_) {
@@ -65,10 +72,20 @@ void Recovery::take_slots(SessionTable& sessions, SlotTable& slots,
       log_.note(store_.remove(number));
     }
   }
+  for (const auto& [number, kept] : kept_) {
+    const KeptTag tag = KeptTag::from_number(number);
+    if (!is_of_regions(tag.kind)) continue;
+    try {
+      take_region(tag, take(number));
+    } catch (const std::exception& error) {
+      log_->warn("region number {:x}: not taken over: {}", number, error.what());
+      log_.note(store_.remove(number));
+    }
+  }
   // Nobody will ask for what lies under a tag of no known kind.
   for (const auto& [number, kept] : kept_) {
     const KeptTag tag = KeptTag::from_number(number);
-    if (tag.kind == KeptKind::session || tag.kind == KeptKind::slot) continue;
+    if (tag.kind == KeptKind::session || tag.kind == KeptKind::slot || is_of_regions(tag.kind)) continue;
     if (number != KeptTag::of_admin().number()) log_.note(store_.remove(number));
   }
   kept_.clear();

@@ -19,6 +19,8 @@ namespace slotwire::engine {
 
 /// Descriptors by tag, as the keeper has them; none: still to be fetched from the store.
 using KeptDescriptors = std::map<std::uint64_t, std::vector<slot::Fd>>;
+/// Takes up what lies under the tag of a region. Throws std::exception when that cannot be.
+using TakeRegion = std::function<void(const KeptTag& tag, std::vector<slot::Fd> fds)>;
 
 /// For one start of the engine.
 class Recovery {
@@ -31,8 +33,10 @@ class Recovery {
   std::unique_ptr<Admin> take_admin();
   /// Whether take_admin() took up an earlier life.
   bool recovered() const { return recovered_; }
-  /// Takes up sessions, then slots; does nothing without an earlier life. `has_link`: which links are configured.
-  void take_slots(SessionTable& sessions, SlotTable& slots, const std::function<bool(std::uint16_t)>& has_link);
+  /// Takes up sessions, then slots, then regions; does nothing without an earlier life. `has_link`: which links are
+  /// configured.
+  void take_slots(SessionTable& sessions, SlotTable& slots, const std::function<bool(std::uint16_t)>& has_link,
+                  const TakeRegion& take_region);
 
  private:
   std::vector<slot::Fd> take(std::uint64_t tag);

@@ -1,10 +1,14 @@
 // slotwire blocks: who publishes and who subscribes on this host, and how far each one is.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "runtime/blocks/region_report.hpp"
 #include "runtime/control/printable.hpp"
+#include "runtime/control/tool_client.hpp"
 #include "tools/slotwire/blocks_link/blocks_link.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/text.hpp"
@@ -19,6 +23,7 @@ constexpr const char* kLink = " (link)";
 
 struct BlocksOptions {
   std::string region;
+  std::string socket;
   bool json = false;
 };
 
@@ -85,30 +90,79 @@ void print(const blocks::RegionReport& report) {
   std::printf("%s", table.empty() ? "  nobody publishes or subscribes\n" : table.text().c_str());
 }
 
+/// The regions that the node's slotwired has, of all users; none where there is no slotwired.
+Json regions_of_engine(const BlocksOptions& options) {
+  try {
+    control::ToolClient engine(options.socket.empty() ? control::default_socket_path() : options.socket);
+    return engine.ask_all<control::RegionsRequest>();
+  } catch (const control::ToolError&) {
+    return Json::array();
+  }
+}
+
+std::string text_in(const Json& row, const char* key) {
+  return control::printable(row.value(key, ""));
+}
+
+/// What slotwired has beyond what this process sees itself: regions of other users, and those whose memory nobody but
+/// slotwired shares with a process.
+void print_engine(const Json& rows) {
+  if (rows.empty()) return;
+  std::printf("Kept by slotwired:\n");
+  Table table({{"REGION"},
+               {"USER", true},
+               {"ISOLATION"},
+               {"PROCESSES", true},
+               {"PUBLISHERS", true},
+               {"SUBSCRIBERS", true},
+               {"MEMORY", true},
+               {"ORIGIN"}});
+  for (const Json& row : rows) {
+    table.add({text_in(row, "region"), std::to_string(row.value("uid", 0U)), text_in(row, "isolation"),
+               std::to_string(row.value("processes", 0U)), std::to_string(row.value("publishers", 0U)),
+               std::to_string(row.value("subscribers", 0U)), bytes_text(row.value("memory", 0.0)),
+               text_in(row, "origin")});
+  }
+  std::printf("%s", table.text().c_str());
+}
+
 int run_blocks(const BlocksOptions& options) {
   std::vector<std::string> names = blocks::region_names();
+  Json kept = regions_of_engine(options);
   if (!options.region.empty()) {
-    if (std::find(names.begin(), names.end(), options.region) == names.end()) {
+    for (std::size_t i = kept.size(); i-- > 0;) {
+      if (kept[i].value("region", "") != options.region) kept.erase(i);
+    }
+    if (kept.empty() && std::find(names.begin(), names.end(), options.region) == names.end()) {
       throw CommandError(kExitFailed, "no process of this user is attached to region '" + options.region +
                                           "' (slotwire blocks without --region lists those that there are)");
     }
-    names = {options.region};
+    std::erase_if(names, [&](const std::string& name) { return name != options.region; });
   }
   Json all = Json::array();
   for (const std::string& name : names) {
-    blocks::Region region(name);
+    blocks::Region region(name, std::chrono::seconds(10), blocks::Region::Engine::left_out);
     const blocks::RegionReport report = blocks::report_on(region);
     if (report.processes == 0) continue;  // the last one left just now
     if (options.json) {
       all.push_back(json_of(report));
+      for (Json& row : kept) {
+        const bool own = row.value("uid", 0U) == ::geteuid() && row.value("isolation", "") == "shared";
+        if (own && row.value("region", "") == name) all.back()["node"] = std::exchange(row, Json::object());
+      }
     } else {
       print(report);
     }
   }
   if (options.json) {
+    for (Json& row : kept) {
+      if (!row.empty()) all.push_back({{"region", row.value("region", "")}, {"node", row}});
+    }
     std::printf("%s\n", all.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-  } else if (names.empty()) {
+  } else if (names.empty() && kept.empty()) {
     std::printf("No regions: no process of this user publishes or subscribes.\n");
+  } else {
+    print_engine(kept);
   }
   return kExitOk;
 }
@@ -143,10 +197,13 @@ void add_blocks(CLI::App& app, Command& command) {
       app.add_subcommand("blocks", "Show who publishes and subscribes blocks of shared memory on this host");
   sub->add_option("--region", options->region, "this region only");
   sub->add_flag("--json", options->json, "print one JSON array, an object for each region");
+  sub->add_option("--socket", options->socket,
+                  "control socket of slotwired (default: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock)");
   sub->footer(
       R"(KEPT counts the messages that a publisher still has, BEHIND those that a subscriber has not released yet. A subscriber with
 overflow 'block' makes its publisher wait when all blocks or entries are behind it; 'drop-oldest' loses messages instead, and 'fail'
-makes the publisher's call fail. Needs no slotwired; shows what processes of the same user share.
+makes the publisher's call fail. Needs no slotwired, and shows what processes of the same user share; where a slotwired runs, also the
+regions of all users that it keeps (in JSON: 'node'), with the memory that their publishers have.
 
 Examples: slotwire blocks
           slotwire blocks --region prices --json | jq '.[0].publishers[].subscribers')");

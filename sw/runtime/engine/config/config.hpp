@@ -102,6 +102,13 @@ struct LimitsConfig {
   std::uint32_t callers_per_source = 0;
   std::uint32_t peer_messages = 0;  ///< a second
   std::uint32_t keeper_starts = 0;  ///< a minute
+  std::uint32_t regions = 0;
+  std::uint32_t regions_per_user = 0;
+  std::uint32_t region_processes = 0;
+  std::uint64_t block_memory = 0;           ///< bytes
+  std::uint64_t block_memory_per_user = 0;  ///< bytes
+  std::uint64_t cell_memory = 0;            ///< bytes
+  std::uint32_t cell_topics = 0;
 };
 
 /// The process that talks to other nodes for slotwired.
@@ -275,6 +282,15 @@ struct AllowConfig {
   Position at;
 };
 
+/// One [[region]] rule, names not resolved yet (policy.hpp does that).
+struct RegionConfig {
+  std::string name;  ///< pattern
+  Isolation isolation = Isolation::shared;
+  std::vector<std::string> users;
+  std::vector<std::string> groups;
+  Position at;
+};
+
 /// A whole, checked configuration: every value is in its range and no two contradict each other. A plain value; reading
 /// it from several threads is fine as long as none writes.
 struct Config {
@@ -298,6 +314,7 @@ struct Config {
   std::vector<LinkConfig> links;
   std::vector<ServiceConfig> services;
   std::vector<AllowConfig> allow;
+  std::vector<RegionConfig> regions;
 };
 
 /// Reads and checks a configuration. `source` names it in messages; relative paths in it are taken from `base` (as they

@@ -9,7 +9,7 @@ namespace slotwire::engine {
 namespace {
 
 /// Tables that a reload takes up whole.
-constexpr std::string_view kReloaded[] = {"service", "allow"};
+constexpr std::string_view kReloaded[] = {"service", "allow", "region"};
 
 /// Keys of [limits] that a reload takes up: what processes, users and peers may have, which is asked each time. All
 /// others are sizes of tables, or were handed to somebody at the start.
@@ -20,6 +20,10 @@ constexpr std::string_view kLiveLimits[] = {"slots_per_session",
                                             "slots_per_user",
                                             "memory_per_user",
                                             "services_per_user",
+                                            "regions_per_user",
+                                            "block_memory",
+                                            "block_memory_per_user",
+                                            "cell_memory",
                                             "pending_opens_per_user",
                                             "user_share",
                                             "reserve",

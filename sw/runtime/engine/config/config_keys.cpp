@@ -93,6 +93,11 @@ constexpr std::array<Section, 19> kSections{{
      "nodes may connect. With rules, only what a rule allows is allowed; the first that fits decides the isolation. "
      "A rule needs `users`, `groups` or `nodes`, and fits whoever is in any of them.",
      [](Config& c, Position at) { c.allow.emplace_back().at = at; }},
+    {"region", true,
+     "Who shares blocks of memory on this node, and how (docs/blocks.md). The first rule whose name fits decides. A "
+     "region that no rule "
+     "names is shared by the processes of one user, each user for itself.",
+     [](Config& c, Position at) { c.regions.emplace_back().at = at; }},
 }};
 
 // The table is laid out by hand: clang-format 14 does not understand these lambdas.
@@ -224,6 +229,27 @@ const std::array kKeys = std::to_array<Key>({
      "Times in a minute that a process of the keeper which has ended is started anew; 0: never. Until it is there, nobody can attach "
      "or connect.",
      [](Config& c) -> auto& { return c.limits.keeper_starts; }},
+    {"limits", "regions", Kind::count, false, "256", 1, 4096, "", "",
+     "Regions that slotwired keeps, and processes in regions with `isolation = \"strict\"`, each of which has a cell of its own.",
+     [](Config& c) -> auto& { return c.limits.regions; }},
+    {"limits", "regions_per_user", Kind::count, false, "", 1, 4096, "", "`regions`", "The same of one user.",
+     [](Config& c) -> auto& { return c.limits.regions_per_user; }},
+    {"limits", "region_processes", Kind::count, false, "1024", 1, 65536, "", "",
+     "Processes in kept regions whose end wakes slotwired. The end of more of them is looked for about once a second.",
+     [](Config& c) -> auto& { return c.limits.region_processes; }},
+    {"limits", "block_memory", Kind::size, false, "\"1GiB\"", 1_MiB, 64_GiB, "", "",
+     "Memory for blocks that slotwired makes, which is that of regions with `isolation = \"strict\"`.",
+     [](Config& c) -> auto& { return c.limits.block_memory; }},
+    {"limits", "block_memory_per_user", Kind::size, false, "\"16GiB\"", 1_MiB, 64_GiB, "", "",
+     "Memory for blocks of one user in all regions; a publisher that would have more is refused.",
+     [](Config& c) -> auto& { return c.limits.block_memory_per_user; }},
+    {"limits", "cell_memory", Kind::power_size, false, "\"4MiB\"", 4_KiB, 64_MiB, "", "",
+     "Memory for copies of the messages of one topic for one process, in a region with `isolation = \"strict\"`. A message that is larger is "
+     "not delivered.",
+     [](Config& c) -> auto& { return c.limits.cell_memory; }},
+    {"limits", "cell_topics", Kind::count, false, "64", 1, 256, "", "",
+     "Topics that one process publishes in such a region, and topics that it subscribes to.",
+     [](Config& c) -> auto& { return c.limits.cell_topics; }},
 
     {"gate", "user", Kind::text, false, "", 0, 0, "", "`slotwire-gate` if there is such a user, else `nobody`",
      "User that the gate becomes when slotwired runs as root; otherwise it stays who slotwired is.",
@@ -518,6 +544,18 @@ const std::array kKeys = std::to_array<Key>({
     {"allow", "isolation", Kind::choice, false, "\"shared\"", 0, 0, "shared|strict", "",
      "For two slots of this node: `shared` joins them by one ring that both map, `strict` copies and shares nothing.",
      [](Config& c, std::size_t choice) { c.allow.back().isolation = static_cast<Isolation>(choice); }},
+
+    {"region", "name", Kind::service_pattern, true, "", 0, 0, "", "", "Regions that the rule is about.",
+     [](Config& c) -> auto& { return c.regions.back().name; }},
+    {"region", "isolation", Kind::choice, false, "\"shared\"", 0, 0, "shared|strict", "",
+     "`shared`: processes of one user read each other's blocks in place, and users do not meet. `strict`: all users of the rule meet; each "
+     "process shares memory with slotwired alone, which copies.",
+     [](Config& c, std::size_t choice) { c.regions.back().isolation = static_cast<Isolation>(choice); }},
+    {"region", "users", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+     "Local users that may open it: names or numbers, or `\"*\"` for all.",
+     [](Config& c) -> auto& { return c.regions.back().users; }},
+    {"region", "groups", Kind::principal_list, false, "", 1, 1024, "", "nobody",
+     "Local groups whose members may: names or numbers.", [](Config& c) -> auto& { return c.regions.back().groups; }},
 });
 // clang-format on
 

@@ -6,18 +6,21 @@ namespace {
 constexpr std::size_t kOfSlot = 1;      ///< its wake-up
 constexpr std::size_t kOfSession = 5;   ///< its socket, its process, bell page, polled page, kick
 constexpr std::size_t kOfLink = 3;      ///< control connection, TCP connections
+constexpr std::size_t kOfRegion = 2;    ///< its directory, the socket that wakes its processes
 constexpr std::size_t kOfNode = 256;    ///< the card, carriers, logs, the keeper, and what is on its way to processes
 constexpr std::size_t kKeptOfSlot = 3;  ///< both spaces and the wake-up
 constexpr std::size_t kKeptOfSession = 3;
+constexpr std::size_t kKeptOfRegion = 8;  ///< a cell: its directory, its record, its channel, and a few lists
 
 }  // namespace
 
 std::size_t descriptors_needed(const NodeSize& size) {
-  return kOfSlot * size.slots + kOfSession * size.sessions + kOfLink * size.links + kOfNode;
+  return kOfSlot * size.slots + kOfSession * size.sessions + kOfLink * size.links + kOfRegion * size.regions +
+         size.region_processes + kOfNode;
 }
 
 std::size_t descriptors_kept(const NodeSize& size) {
-  return kKeptOfSlot * size.slots + kKeptOfSession * size.sessions + 1;
+  return kKeptOfSlot * size.slots + kKeptOfSession * size.sessions + kKeptOfRegion * size.regions + 1;
 }
 
 std::string descriptor_shortage(const NodeSize& size, std::uint64_t limit) {

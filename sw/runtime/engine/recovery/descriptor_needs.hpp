@@ -8,9 +8,11 @@ namespace slotwire::engine {
 
 /// What a node may have at once.
 struct NodeSize {
-  std::size_t slots = 0;     ///< limits.slots
-  std::size_t sessions = 0;  ///< limits.sessions
-  std::size_t links = 0;     ///< that are configured
+  std::size_t slots = 0;             ///< limits.slots
+  std::size_t sessions = 0;          ///< limits.sessions
+  std::size_t links = 0;             ///< that are configured
+  std::size_t regions = 0;           ///< limits.regions
+  std::size_t region_processes = 0;  ///< limits.region_processes
 };
 
 /// Descriptors that slotwired has open when all of it is in use. A slot has its wake-up; its spaces are mapped, and

@@ -22,6 +22,9 @@ enum class KeptKind : std::uint32_t {
   admin = 1,    ///< the file of admin memory; index 0
   session = 2,  ///< bell page, polled page, kick (timerfd); index of the session
   slot = 3,     ///< space file A, wake (timerfd), and space file B where there is one; number of the slot
+  region = 4,   ///< the directory of a region and its record; its place in the table
+  cell = 5,     ///< the directory of a cell, its record, and the engine's end of its channel; its place in the table
+  list = 6,     ///< a list's file of a cell; a cell's place in the upper, the list's number in the lower 16 bits
 };
 
 /// A tag: the kind in the upper half, the index in the lower.
@@ -32,6 +35,11 @@ struct KeptTag {
   static KeptTag of_admin() { return {KeptKind::admin, 0}; }
   static KeptTag of_session(std::uint32_t index) { return {KeptKind::session, index}; }
   static KeptTag of_slot(std::uint16_t slot) { return {KeptKind::slot, slot}; }
+  static KeptTag of_region(std::uint32_t index) { return {KeptKind::region, index}; }
+  static KeptTag of_cell(std::uint32_t index) { return {KeptKind::cell, index}; }
+  static KeptTag of_list(std::uint16_t cell, std::uint16_t number) {
+    return {KeptKind::list, (std::uint32_t{cell} << 16U) | number};
+  }
   static KeptTag from_number(std::uint64_t number) {
     return {static_cast<KeptKind>(number >> 32U), static_cast<std::uint32_t>(number)};
   }

@@ -70,11 +70,10 @@ const char* name(Action action) {
 
 Policy::Policy(const Config& config, uid_t own_uid) : source_(config.source), own_uid_(own_uid) {
   std::vector<std::string> problems;
-  for (const auto& from : config.allow) {
-    Rule rule{from.action, from.isolation, from.at.line, from.service, false, {}, {}, false, {}};
+  const auto add_principals = [&](const auto& from, const std::string& table, Rule& rule) {
     const auto unknown = [&](const std::string& key, const std::string& who) {
       problems.push_back(
-          format_problem(config.source, from.at, "allow." + key,
+          format_problem(config.source, from.at, table + "." + key,
                          "'" + printable(who) + "' is not known to this system; create it or remove it"));
     };
     for (const auto& user : from.users) {
@@ -93,11 +92,38 @@ Policy::Policy(const Config& config, uid_t own_uid) : source_(config.source), ow
         unknown("groups", group);
       }
     }
+  };
+  for (const auto& from : config.allow) {
+    Rule rule{from.action, from.isolation, from.at.line, from.service, false, {}, {}, false, {}};
+    add_principals(from, "allow", rule);
     rule.all_nodes = contains(from.nodes, std::string("*"));
     rule.nodes = from.nodes;
     rules_.push_back(std::move(rule));
   }
+  for (const auto& from : config.regions) {
+    Rule rule{Action::connect, from.isolation, from.at.line, from.name, false, {}, {}, false, {}};
+    add_principals(from, "region", rule);
+    regions_.push_back(std::move(rule));
+  }
   if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+bool Policy::fits_process(const Rule& rule, uid_t uid, std::span<const gid_t> gids) {
+  return rule.all_users || contains(rule.users, uid) ||
+         std::any_of(gids.begin(), gids.end(), [&](gid_t gid) { return contains(rule.groups, gid); });
+}
+
+Decision Policy::may_open_region(uid_t uid, std::span<const gid_t> gids, std::string_view region) const {
+  for (const auto& rule : regions_) {
+    if (!matches_service_pattern(rule.service, region)) continue;
+    const std::string where = source_ + ":" + std::to_string(rule.line);
+    if (fits_process(rule, uid, gids)) return {true, rule.isolation, rule.line, "allowed by the rule at " + where};
+    return {false, rule.isolation, rule.line,
+            "user " + std::to_string(uid) + " may not open region '" + printable(region) +
+                "': the [[region]] rule at " + where +
+                " names other users and groups; add it there, or ask who runs slotwired"};
+  }
+  return {true, Isolation::shared, 0, "allowed: no [[region]] rule names it"};
 }
 
 template <class Fits>
@@ -121,10 +147,7 @@ Decision Policy::decide_local(Action action, uid_t uid, std::span<const gid_t> g
                 "': without [[allow]] rules only root and user " + std::to_string(own_uid_) + " may; add a rule to " +
                 source_ + ", or ask who runs slotwired"};
   }
-  return decide(action, service, who, [&](const Rule& rule) {
-    return rule.all_users || contains(rule.users, uid) ||
-           std::any_of(gids.begin(), gids.end(), [&](gid_t gid) { return contains(rule.groups, gid); });
-  });
+  return decide(action, service, who, [&](const Rule& rule) { return fits_process(rule, uid, gids); });
 }
 
 Decision Policy::may_serve(uid_t uid, std::span<const gid_t> gids, std::string_view service) const {

@@ -32,6 +32,8 @@ class Policy {
   Decision may_serve(uid_t uid, std::span<const gid_t> gids, std::string_view service) const;
   /// May a local process connect to `service`, wherever that is served?
   Decision may_connect(uid_t uid, std::span<const gid_t> gids, std::string_view service) const;
+  /// May a local process open the region? The isolation is meaningful when it may.
+  Decision may_open_region(uid_t uid, std::span<const gid_t> gids, std::string_view region) const;
   /// May processes of the linked node `node` connect to `service` here? `node` is the name that the link proved.
   Decision may_connect_remote(std::string_view node, std::string_view service) const;
 
@@ -48,6 +50,7 @@ class Policy {
     std::vector<std::string> nodes;
   };
 
+  static bool fits_process(const Rule& rule, uid_t uid, std::span<const gid_t> gids);
   template <class Fits>
   Decision decide(Action action, std::string_view service, const std::string& who, Fits fits) const;
   Decision decide_local(Action action, uid_t uid, std::span<const gid_t> gids, std::string_view service) const;
@@ -55,6 +58,7 @@ class Policy {
   std::string source_;
   uid_t own_uid_;
   std::vector<Rule> rules_;
+  std::vector<Rule> regions_;  ///< `service` is the region's pattern
 };
 
 }  // namespace slotwire::engine

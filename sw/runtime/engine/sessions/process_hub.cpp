@@ -28,6 +28,8 @@ std::uint32_t cost_of(const control::Request& request) {
                                [](const control::Resume&) { return kMappingRequest; },
                                [](const control::Connect&) { return kMappingRequest; },
                                [](const control::CaptureRequest&) { return kMappingRequest; },
+                               [](const control::RegionRequest&) { return kMappingRequest; },
+                               [](const control::RegionsRequest&) { return kReportRequest; },
                                [](const control::StatusRequest&) { return kReportRequest; },
                                [](const control::SlotsRequest&) { return kReportRequest; },
                                [](const control::SessionsRequest&) { return kReportRequest; },

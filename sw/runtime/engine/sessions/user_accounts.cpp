@@ -12,6 +12,8 @@ namespace {
 /// Users without anything that are remembered for the tokens they spent; a user namespace has many uids.
 constexpr std::size_t kMaxIdleUsers = 1024;
 constexpr std::uint64_t kPercent = 100;
+/// What is not the node's cannot be used up.
+constexpr std::uint64_t kNoTable = std::uint64_t{1} << 62;
 
 }  // namespace
 
@@ -83,6 +85,22 @@ UserAccounts::Rule UserAccounts::rule_of(Resource resource) const {
               .table_key = "limits.tool_connections",
               .table = l.tool_connections,
               .reserve = reserved(l.tool_connections)};
+    case Resource::regions:
+      return {.what = "regions and cells",
+              .quota_key = "limits.regions_per_user",
+              .quota = l.regions_per_user,
+              .table_key = "limits.regions",
+              .table = l.regions,
+              .reserve = reserved(l.regions)};
+    case Resource::block_memory:
+      // What processes share without slotwired is memory of theirs, and what they say of it costs nobody else.
+      return {.what = "of memory for blocks",
+              .quota_key = "limits.block_memory_per_user",
+              .quota = l.block_memory_per_user,
+              .table_key = "limits.block_memory",
+              .table = kNoTable,
+              .bytes = true,
+              .shared = false};
     case Resource::unread:
       break;
   }

@@ -29,8 +29,10 @@ enum class Resource : std::uint8_t {
   pending_opens,
   tool_connections,  ///< connections to the control socket without a session
   unread,            ///< bytes of answers and events that wait because the client does not read
+  regions,           ///< regions that are kept, and cells
+  block_memory,      ///< bytes of regions' directories and blocks
 };
-inline constexpr std::size_t kResources = 7;
+inline constexpr std::size_t kResources = 9;
 using Holdings = std::array<std::uint64_t, kResources>;
 
 /// What `percent` of a table is that is kept for root: rounded up, but never more than half of the table.

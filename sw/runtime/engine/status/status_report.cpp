@@ -193,7 +193,9 @@ Json StatusReport::users() {
                      {"services", of(Resource::services)},
                      {"pending_opens", of(Resource::pending_opens)},
                      {"tool_connections", of(Resource::tool_connections)},
-                     {"unread", of(Resource::unread)}});
+                     {"unread", of(Resource::unread)},
+                     {"regions", of(Resource::regions)},
+                     {"block_memory", of(Resource::block_memory)}});
   });
   return users;
 }
@@ -239,6 +241,7 @@ Json StatusReport::node() {
       {"services", services()},
       {"remote_services", remote_services()},
       {"service_count", parts_.services.size()},
+      {"regions", {{"used", parts_.regions.size()}, {"limit", parts_.config.limits.regions}}},
       {"counters", counters()},
       {"carriers", parts_.transports.report()}};
 }

@@ -7,6 +7,7 @@
 #include "runtime/engine/config/config.hpp"
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
+#include "runtime/engine/regions/region_table.hpp"
 #include "runtime/engine/services/node_health.hpp"
 #include "runtime/engine/services/process_health.hpp"
 #include "runtime/engine/services/service_table.hpp"
@@ -28,6 +29,7 @@ struct StatusParts {
   ServiceTable& services;
   const ProcessHealth& health;
   const NodeHealth& node_health;
+  RegionTable& regions;
   TransportSet& transports;
   const UserAccounts& users;
   const PeerAccounts& accounts;

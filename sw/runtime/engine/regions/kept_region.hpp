@@ -1,0 +1,101 @@
+// A region of one user whose processes share memory directly, as the engine keeps it: its directory, who is attached,
+// and what it holds. The processes need the engine for nothing; it does what they would do for each other, also when
+// none of them is there that would.
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "runtime/blocks/region.hpp"
+#include "runtime/engine/config/config.hpp"
+#include "runtime/engine/host/event_loop.hpp"
+#include "runtime/engine/host/node_log.hpp"
+#include "runtime/engine/recovery/descriptor_store.hpp"
+#include "runtime/engine/sessions/session.hpp"
+#include "runtime/engine/sessions/session_table.hpp"
+
+namespace slotwire::engine {
+
+/// What the rooms of regions need of the node. All of it outlives them.
+struct RegionParts {
+  const Config& config;
+  EventLoop& loop;
+  NodeLog& log;
+  DescriptorStore& store;
+  Processes& processes;
+  UserAccounts& users;
+  RandomBits random;
+};
+
+/// What a region holds, as its directory says.
+struct RegionFigures {
+  std::size_t processes = 0, publishers = 0, subscribers = 0;
+  std::uint64_t bytes = 0;  ///< of the directory and of the publishers' memory
+};
+
+/// One thread. What the directory says is read once and checked: its user may write into it what it likes.
+class KeptRegion {
+ public:
+  /// How the engine came to have it.
+  enum class Origin : std::uint8_t { made, found, kept };
+
+  /// Throws std::runtime_error when `file` is no directory of that name. `watches`: how many more processes may be
+  /// watched, shared with others.
+  KeptRegion(const RegionParts& parts, std::uint32_t index, std::string name, uid_t uid, slot::Fd file, Origin origin,
+             std::size_t& watches);
+  ~KeptRegion();
+  KeptRegion(const KeptRegion&) = delete;
+  KeptRegion& operator=(const KeptRegion&) = delete;
+
+  /// The region has been handed to somebody who will attach: it is kept until then, for limits.handshake.
+  void expect() { expected_until_us_ = parts_.loop.now_us() + wait_us(); }
+  /// Brings watches and accounts up to date, and removes what processes left that have died. False: nobody has it any
+  /// more. `all`: looks also for the end of processes that are not watched.
+  bool look(bool all);
+  /// Whether look() would find anything new, but for processes that are not watched.
+  bool has_news() const;
+  /// Called when a process has ended; look() is to be called then.
+  void on_end(std::function<void()> ended) { on_end_ = std::move(ended); }
+
+  std::uint32_t index() const { return index_; }
+  const std::string& name() const { return name_; }
+  uid_t uid() const { return uid_; }
+  Origin origin() const { return origin_; }
+  const slot::Fd& file() const { return file_; }
+  RegionFigures figures() const;
+
+ private:
+  using Key = std::pair<std::uint32_t, std::uint64_t>;  ///< pid and start time
+  blocks::RegionMemory& memory() const { return *reinterpret_cast<blocks::RegionMemory*>(mapping_.data()); }
+  std::uint64_t wait_us() const { return static_cast<std::uint64_t>(parts_.config.limits.handshake.count()); }
+  std::set<Key> members() const;
+  /// Watches a member. False: it has ended.
+  bool watch(const Key& key);
+  void unwatch(const Key& key);
+  bool reclaim();
+
+  const RegionParts& parts_;
+  std::uint32_t index_;
+  std::string name_;
+  uid_t uid_;
+  slot::Fd file_, waker_;
+  slot::Mapping mapping_;
+  std::string prefix_;
+  Origin origin_;
+  std::size_t& watches_;
+  std::map<Key, std::unique_ptr<ProcessWatch>> watched_;  ///< none: there were too many
+  std::set<Key> ended_;
+  std::function<void()> on_end_;
+  std::uint64_t generation_ = ~std::uint64_t{0};  ///< of the directory, as it was looked at
+  std::uint64_t expected_until_us_ = 0;
+  bool busy_ = false;  ///< somebody had the lock when there was something to remove
+  UserAccounts::Charge charge_, memory_charge_;
+};
+
+}  // namespace slotwire::engine

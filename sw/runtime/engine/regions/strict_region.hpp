@@ -1,0 +1,102 @@
+// A region whose isolation is strict: the engine copies each message from the memory of its publisher's process into
+// memory that it shares with one subscribing process.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/blocks/publisher.hpp"
+#include "runtime/blocks/subscriber.hpp"
+#include "runtime/engine/regions/cell.hpp"
+
+namespace slotwire::engine {
+
+/// One thread. What one call copies is bounded; the rest comes in later turns of the loop.
+class StrictRegion {
+ public:
+  /// `cell_gone`: called, from the loop, when a cell has gone, with its index; it may end this object if that is empty.
+  StrictRegion(const RegionParts& parts, std::string name, std::function<void(std::uint32_t cell)> cell_gone);
+  ~StrictRegion();
+  StrictRegion(const StrictRegion&) = delete;
+  StrictRegion& operator=(const StrictRegion&) = delete;
+
+  void add(std::unique_ptr<Cell> cell);
+  Cell* find(std::uint32_t index);
+  bool empty() const { return seats_.empty(); }
+  /// Looks at all directories soon: one of them has changed, or a process has ended.
+  void look_soon() { look_after(0); }
+
+  control::Json report() const;
+  /// Tags that lie in the store for its cells.
+  std::size_t kept() const;
+
+ private:
+  /// The engine publishes in a cell what other cells publish of a topic.
+  struct Outlet {
+    Outlet(Cell& cell, const std::string& topic, const blocks::PublisherOptions& options);
+
+    Cell& cell;
+    Cell::Memory memory;
+    blocks::Publisher publisher;
+    bool waits = true;     ///< the process must lose nothing
+    bool adopted = false;  ///< it has the memory mapped: what is copied is there, whatever becomes of the engine
+    std::uint64_t copied = 0, too_large = 0;
+  };
+  /// What is left to do for one outlet with the message that is being copied.
+  struct Target {
+    Outlet* outlet = nullptr;
+    std::optional<blocks::Publisher::Loan> loan{};
+    std::size_t copied = 0;
+  };
+  /// The engine subscribes in a cell to a topic that its process publishes.
+  struct Inlet {
+    Inlet(Cell& cell, const std::string& topic, const blocks::SubscriberOptions& options);
+
+    blocks::Subscriber subscriber;
+    std::optional<blocks::Subscriber::View> view{};
+    std::vector<Target> targets{};
+    std::optional<EventLoop::TimerId> turn{};
+    bool drained = false;  ///< nothing was there at the last look
+  };
+  struct Seat {
+    std::unique_ptr<Cell> cell;
+    std::map<std::string, std::unique_ptr<Outlet>> outlets{};
+    std::map<std::string, std::unique_ptr<Inlet>> inlets{};
+    std::uint64_t busy_since_us = 0;
+    bool process_removed = false;
+    // As they were looked at last.
+    std::vector<std::string> offers{};
+    std::map<std::string, blocks::Interest> wants{};
+  };
+  enum class Step : std::uint8_t { done, blocked, budget_spent };
+
+  void look_after(std::uint64_t delay_us);
+  void look();
+  /// False: its process has the lock.
+  bool look_at(Seat& seat);
+  void join(Seat& seat, bool& again);
+  bool is_wanted_elsewhere(const Seat& seat, const std::string& topic) const;
+  bool is_offered_elsewhere(const Seat& seat, const std::string& topic) const;
+  void open_outlet(Seat& seat, const std::string& topic);
+  void open_inlet(Seat& seat, const std::string& topic, const Cell::Resume& resume);
+  void close_outlet(Seat& seat, const std::string& topic);
+  void close_inlet(Seat& seat, const std::string& topic);
+  void drive_topic(const std::string& topic);
+  void drive_after(std::uint32_t cell, const std::string& topic, std::uint64_t delay_us);
+  void drive(Seat& seat, const std::string& topic);
+  bool take(Seat& seat, Inlet& inlet, const std::string& topic);
+  Step give(Inlet& inlet, std::size_t& budget);
+  Step give_to(Target& target, std::span<const std::byte> data, std::size_t& budget);
+  void remove_ended();
+
+  const RegionParts& parts_;
+  std::string name_;
+  std::function<void(std::uint32_t)> cell_gone_;
+  std::map<std::uint32_t, Seat> seats_;  ///< by the cell's index
+  std::optional<EventLoop::TimerId> look_;
+};
+
+}  // namespace slotwire::engine
