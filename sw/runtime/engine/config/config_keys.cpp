@@ -35,7 +35,7 @@ constexpr std::uint64_t kMaxSlotsPerSession = regs::kBellWordCount * 64;
 constexpr std::uint64_t kMaxRing = regs::kLineBytes << regs::kMaxRingOrder;
 static_assert(kMaxRing == 2_MiB && kMaxSlotsPerSession == 4096);
 
-constexpr std::array<Section, 19> kSections{{
+constexpr auto kSections = std::to_array<Section>({
     {"node", false, "Who this node is and where its files are.", nullptr},
     {"memory", false, "Slot memory. All sizes are bytes with a unit: B, KiB, MiB, GiB.", nullptr},
     {"limits", false, "What one engine holds at most. What goes over a limit is refused with an error that names it.",
@@ -98,7 +98,7 @@ constexpr std::array<Section, 19> kSections{{
      "region that no rule "
      "names is shared by the processes of one user, each user for itself.",
      [](Config& c, Position at) { c.regions.emplace_back().at = at; }},
-}};
+});
 
 // The table is laid out by hand: clang-format 14 does not understand these lambdas.
 // clang-format off
