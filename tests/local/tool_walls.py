@@ -102,7 +102,10 @@ class Walls(NodeTest):
         rows = self.rows()
         self.assertEqual([(row["isolation"], row["uid"], row["publishers"], row["subscribers"]) for row in rows],
                          [("strict", BOB, 0, 1), ("strict", ADA, 1, 0)])
-        for uid in (ADA, BOB, EVE):
+        # The subscriber's user can take the descriptor of the copies as its process has it. It reads, and no more.
+        taken = self.attack(BOB, to.pid)
+        self.assertLessEqual(set(taken), {"took: memfd:slotwire-copies"})
+        for uid in (ADA, EVE):
             # The memory of a cell is that of slotwired's user: whoever has no descriptor of it cannot open it, whoever's process it is in.
             self.assertEqual(self.attack(uid, by.pid, to.pid, self.node.engine.pid), [])
         # What the subscriber maps, it maps for reading; it has no mapping of anything of the publisher's.

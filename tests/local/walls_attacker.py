@@ -1,6 +1,7 @@
 """A process that tries to break out of what a region gives it: prints one line for each thing that it managed, then 'tried'.
 
-    walls_attacker.py PID...     the files of blocks that these processes have open, as far as /proc shows them
+    walls_attacker.py PID...     the files of blocks that these processes have open, as far as /proc shows them, and the descriptors
+                                 themselves of what is handed out for reading
 """
 import ctypes
 import fcntl
@@ -38,6 +39,11 @@ def attempts(path, name):
     except OSError:
         return
     print(f"read: {name}")
+    attempts_with(fd, name)
+    os.close(fd)
+
+
+def attempts_with(fd, name):
     for what, attempt in {
         "map writable": lambda: mmap.mmap(fd, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE),
         "make a mapping writable": lambda: remap(fd),
@@ -50,7 +56,16 @@ def attempts(path, name):
             print(f"managed: {what} {name}, opened for reading")
         except (OSError, ValueError):
             pass
-    os.close(fd)
+
+
+def taken_from(pid, number):
+    """The very descriptor of another process of the same user; none where the kernel does not give it."""
+    process = libc.syscall(434, pid, 0)
+    if process < 0:
+        return None
+    fd = libc.syscall(438, process, number, 0)
+    os.close(process)
+    return fd if fd >= 0 else None
 
 
 def check(result):
@@ -93,6 +108,12 @@ def main():
             kind = next((kind for kind in kinds if kind in target), None)
             if kind:
                 attempts(path, kind)
+            if kind == "memfd:slotwire-copies":
+                fd = taken_from(int(pid), int(os.path.basename(path)))
+                if fd is not None:
+                    print(f"took: {kind}")
+                    attempts_with(fd, kind)
+                    os.close(fd)
     print("tried", flush=True)
 
 

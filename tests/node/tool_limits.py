@@ -11,7 +11,7 @@ from nodes import Node, NodeTest
 
 FILES = 2000  # that slotwired, and each process of its keeper, may open
 SLOTS = 1500  # three of four: as 15,000 of 20,000
-LIMITS = f"[limits]\nslots = {SLOTS}\nsessions = 16\n[memory]\nring = \"4KiB\"\n"
+LIMITS = f"[limits]\nslots = {SLOTS}\nsessions = 16\nregions = 8\nregion_processes = 16\n[memory]\nring = \"4KiB\"\n"
 
 
 def open_files(pid):
