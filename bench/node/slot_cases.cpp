@@ -49,7 +49,8 @@ std::string limits_for(std::size_t slots, std::size_t nodes_services) {
   while (gib * kGiB < (slots + kSpare) * kRings) gib *= 2;
   std::string text = "[limits]\nslots = " + std::to_string(std::min<std::size_t>(slots + kSpare, 65'535)) +
                      "\nsessions = " + std::to_string(kSessions) +
-                     "\nreserve = 0\npeer_share = 1000\n[memory]\nslot_memory = \"" + std::to_string(gib) + "GiB\"\n";
+                     "\nreserve = 0\nuser_share = 1000\npeer_share = 1000\n[memory]\nslot_memory = \"" +
+                     std::to_string(gib) + "GiB\"\n";
   for (std::size_t i = 0; i < nodes_services; ++i)
     text += "[[service]]\nname = \"" + idle_service(i) + "\"\nnodes = [\"b\"]\n";
   return text;

@@ -22,7 +22,7 @@ class Cli(NodeTest):
         self.assertEqual(right["services"], [{"service": "echo", "processes": 1, "well": 1, "failing": 0, "drained": 0}])
         self.assertEqual(right["session_table"][0]["services"], ["echo"])
         text = run(["status", "--slots", "--sessions"], self.left).stdout
-        for part in ("node left", "256 MiB", "right", "tx_lines", "Payload lines sent", "slotwire-bench-0", "connects"):
+        for part in ("node left", "1.00 GiB", "right", "tx_lines", "Payload lines sent", "slotwire-bench-0", "connects"):
             self.assertIn(part, text)
         self.assertNotIn("drop_crc", text, "counters that are 0 are left out")
         self.assertNotIn("\x1b", text, "no colours when it is not a terminal")

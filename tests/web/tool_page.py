@@ -144,7 +144,7 @@ class Page(NodeTest):
                                 "--virtual-time-budget=5000", "--dump-dom", f"http://127.0.0.1:{self.port}/#token={self.token}"],
                                capture_output=True, text=True, timeout=2 * TIMEOUT)
         self.assertEqual(shown.returncode, 0, shown.stderr)
-        for text in ("slotwire-bench-0", "slotwire-serve", "on right", "256.0 MiB", "<meter"):
+        for text in ("slotwire-bench-0", "slotwire-serve", "on right", "1.0 GiB", "<meter"):
             self.assertIn(text, shown.stdout)
         self.assertNotIn(self.token, shown.stdout)
         client.stop()
