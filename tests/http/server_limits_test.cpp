@@ -162,6 +162,24 @@ TEST(HttpLimits, ConnectionsInTotal) {
   EXPECT_EQ(site.counters().evicted, 1U);
 }
 
+TEST(HttpLimits, BodiesThatDoNotComeMakeRoom) {
+  Site site([](http::ServerOptions& options) { options.limits.connections = 8; });
+  std::list<RawClient> stuck;
+  for (int i = 0; i < 8; ++i) {
+    stuck.emplace_back(site.port());
+    stuck.back().send("POST /s/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\nExpect: 100-continue\r\n\r\n");
+    ASSERT_EQ(stuck.back().response().status, 100U);
+    stuck.back().send("abc");
+  }
+  for (int i = 0; i < 3; ++i) {
+    RawClient newcomer(site.port());
+    newcomer.send(post("/s/echo", "new"));
+    EXPECT_EQ(newcomer.response().body, "new");
+  }
+  EXPECT_EQ(stuck.front().to_end(), "") << "the one that began first";
+  EXPECT_EQ(site.counters().turned_away, 0U);
+}
+
 TEST(HttpLimits, NobodyIsIdle) {
   Site site([](http::ServerOptions& options) { options.limits.connections = 2; });
   RawClient first(site.port()), second(site.port());

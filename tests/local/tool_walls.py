@@ -197,15 +197,38 @@ class Walls(NodeTest):
         to.wait_for("failed: .*its slotwired has stopped, or has shut this process out; open the region again")
         to.wait()
 
-    def test_a_process_that_holds_its_lock_stops_nobody_else(self):
-        self.strict(more='[limits]\nhandshake = "300ms"\n')
-        program = f"""
+    def asks_for_a_cell(self):
+        """The beginning of a program that has a cell by hand: fds are its directory and its channel."""
+        return f"""
 import fcntl, json, os, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.connect({self.node.socket!r})
 s.send(json.dumps({{"op": "region", "id": 1, "region": {self.region!r}, "pid_namespace": os.stat("/proc/self/ns/pid").st_ino}}).encode())
 text, fds, _, _ = socket.recv_fds(s, 65536, 4)
 assert json.loads(text)["isolation"] == "strict", text
+"""
+
+    def test_a_process_that_damages_its_directory_is_shut_out_by_the_next_slotwired(self):
+        self.strict()
+        program = self.asks_for_a_cell() + """
+os.pwrite(fds[0], bytes([255] * 16), 0)
+print("damaged", flush=True)
+sys.stdin.readline()
+"""
+        eve = self.start([PYTHON, "-c", program], self.node, stdin=subprocess.PIPE, user=ADA, group=ADA, extra_groups=[])
+        eve.wait_for("damaged")
+        by, to = self.pair(ADA, BOB, "3")
+        for _ in range(2):
+            self.node.kill()
+            self.node.start()
+        self.finish(by, to, "3")
+        self.wait_for_rows(lambda rows: rows == [])
+        self.go(eve)
+        self.assertEqual(eve.wait(), 0)
+
+    def test_a_process_that_holds_its_lock_stops_nobody_else(self):
+        self.strict(more='[limits]\nhandshake = "300ms"\n')
+        program = self.asks_for_a_cell() + """
 fcntl.lockf(fds[0], fcntl.LOCK_EX, 1)
 channel = socket.socket(fileno=fds[1])
 for _ in range(1000):

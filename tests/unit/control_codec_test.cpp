@@ -112,7 +112,7 @@ TEST(ControlCodec, WhatIsWrongIsSaidByName) {
   EXPECT_EQ(request_problem(R"({"op":"close","id":1,"local":1.5})"),
             "in 'close': 'local' is not a whole number from 0 to 4294967295");
   EXPECT_EQ(request_problem(R"({"op":"fly","id":1})"), "there is no request 'fly'");
-  EXPECT_EQ(request_problem(R"({"op":"status","id":-1})"), "'id' is a number from 0 on");
+  EXPECT_EQ(request_problem(R"({"op":"status","id":-1})"), "'id' is a number from 1 on");
   EXPECT_EQ(peer_problem(R"({"type":"open","id":1,"service":"s","slot":65536})"),
             "in 'open': 'slot' is not a whole number from 0 to 65535");
   EXPECT_EQ(peer_problem(R"({"type":"opened","id":1,"slot":7,"to":{"pid":"x"}})"),
@@ -154,7 +154,7 @@ TEST(ControlCodec, RequestsThatAreAnsweredNeedAnId) {
     EXPECT_NE(problem.find("'id' is missing"), std::string::npos) << op << ": " << problem;
   }
   EXPECT_EQ(request_problem(R"({"op":"status"})"),
-            "in 'status': 'id' is missing; give each request a number from 0 on");
+            "in 'status': 'id' is missing; give each request a number from 1 on");
   EXPECT_EQ(request_problem(R"({"op":"bye"})"), "accepted") << "nothing answers it";
   EXPECT_EQ(request_problem(R"({"op":"report","figures":[]})"), "accepted");
   EXPECT_EQ(request_problem(R"({"op":"status","id":0})"), "accepted");

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <functional>
 
 #include "runtime/blocks/publisher.hpp"
@@ -192,6 +193,24 @@ TEST_F(Regions, LimitsAreThoseOfTheUserAndOfTheNode) {
   ask(kBob, "a", true, 1001);
   EXPECT_EQ(refusal([&] { ask(kBob, "b", true, 1001); }), "quota");
   EXPECT_EQ(refusal([&] { ask(kAda, "no/name", true); }), "bad_request");
+}
+
+TEST_F(Regions, AProcessThatDamagesTheDirectoryOfItsCellIsShutOutAlone) {
+  for (const off_t at : {0, 3, 4, 8, 12, 16, 24, 40, 64, 128}) {
+    open("[[region]]\nname = \"prices\"\nisolation = \"strict\"\nusers = [1000, 1001]\n");
+    const RegionTable::Opened ada = ask(kAda, "prices", false);
+    ask(kBob, "prices", false, 1001);
+    // Before slotwired has looked.
+    const std::array<std::byte, 4> garbage{std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}};
+    ASSERT_EQ(::pwrite(ada.fds.front(), garbage.data(), garbage.size(), at), 4);
+    for (int i = 0; i < 3; ++i) pass(300'000);
+    // What stands further on belongs to the process, and may be wrong.
+    EXPECT_EQ(table->size(), at < 12 ? 1U : 2U) << at;
+    rooms->processes.died(kBob);
+    rooms->processes.died(kAda);
+    for (int i = 0; i < 3; ++i) pass(300'000);
+    EXPECT_EQ(table->size(), 0U) << at;
+  }
 }
 
 TEST_F(Regions, AStrictOneGivesEachProcessACellOfItsOwn) {

@@ -211,6 +211,20 @@ TEST(MeteredChannel, ClientsOfOneUserShareItsLimit) {
   EXPECT_LE(most, 102'400U);
 }
 
+TEST(UserAccounts, MemoryThatSlotwiredMakesForBlocksIsShared) {
+  const Config config = limits("block_memory = \"1GiB\"\nreserve = 10\n");
+  UserAccounts users(config, kOwn);
+  constexpr std::uint64_t kCell = 4ULL << 20;
+  std::uint64_t cells = 0;
+  while (!users.forbids(kAda, Resource::cell_memory, kCell)) {
+    users.take(kAda, Resource::cell_memory, kCell);
+    ASSERT_LT(++cells, 256U);
+  }
+  EXPECT_NEAR(static_cast<double>(cells), 256 * 0.9 * 0.75, 2);
+  EXPECT_FALSE(users.forbids(kBob, Resource::cell_memory, 4 * kCell));
+  EXPECT_FALSE(users.forbids(0, Resource::cell_memory, 4 * kCell));
+}
+
 TEST(MeteredChannel, DescriptorsDoNotWait) {
   const Config config = limits("");
   UserAccounts users(config, kOwn);

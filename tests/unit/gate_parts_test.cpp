@@ -142,7 +142,8 @@ TEST(Resolver, DoesNotKeepItsCallerWaiting) {
 }
 
 TEST(Resolver, TakesNoMoreNamesThanItsLimit) {
-  auto* const resolver =
+  // Never destroyed, and reachable for the check of leaks.
+  static auto* const resolver =
       new Resolver(0, 4, [](const std::string&, std::size_t) -> Resolver::Found { return core::Error{}; });
   std::size_t refused = 0;
   for (std::size_t i = 0; i < Resolver::kMaxWaiting + 3; ++i) {

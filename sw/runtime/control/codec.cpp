@@ -135,7 +135,7 @@ std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text
   bool has_id = false;
   if (const auto id = json.find("id"); id != json.end()) {
     if (!id->is_number_unsigned()) {
-      invalid.text = "'id' is a number from 0 on";
+      invalid.text = "'id' is a number from 1 on";
       return invalid;
     }
     packet.id = invalid.id = id->get<std::uint64_t>();
@@ -164,7 +164,7 @@ std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text
                         !std::holds_alternative<Report>(packet.request) &&
                         !std::holds_alternative<Alive>(packet.request);
   if (!has_id && answered) {
-    invalid.text = "in '" + *op + "': 'id' is missing; give each request a number from 0 on";
+    invalid.text = "in '" + *op + "': 'id' is missing; give each request a number from 1 on";
     return invalid;
   }
   return packet;

@@ -280,7 +280,9 @@ void StreamConnection<Stream>::on_header() {
   }
   body_bytes_ = static_cast<std::size_t>(verdict.body_bytes);
   server_.counters.bodies_bytes += body_bytes_;
-  server_.busy(*this);
+  // Until all of the body is there it can make room for a newcomer: a body costs its sender nothing to hold back. It
+  // counts from here, so that of a crowd those go first that began first.
+  server_.idle(*this);
   enter(Phase::body, limits().body_time);
   const auto expect = header[h::field::expect];
   if (expect.empty() || version_ == 10) return read_body();
@@ -311,6 +313,7 @@ void StreamConnection<Stream>::dispatch() {
   request.peer = peer_;
   request.body = std::move(parser_->get().body());
   parser_.reset();
+  server_.busy(*this);
   enter(Phase::held);
   ++server_.counters.requests;
   request_ = server_.begin_request(*this);

@@ -238,7 +238,8 @@ const std::array kKeys = std::to_array<Key>({
      "Processes in kept regions whose end wakes slotwired. The end of more of them is looked for about once a second.",
      [](Config& c) -> auto& { return c.limits.region_processes; }},
     {"limits", "block_memory", Kind::size, false, "\"1GiB\"", 1_MiB, 64_GiB, "", "",
-     "Memory for blocks that slotwired makes, which is that of regions with `isolation = \"strict\"`.",
+     "Memory for blocks that slotwired makes, which is that of regions with `isolation = \"strict\"`. `user_share` and `reserve` hold "
+     "for it.",
      [](Config& c) -> auto& { return c.limits.block_memory; }},
     {"limits", "block_memory_per_user", Kind::size, false, "\"16GiB\"", 1_MiB, 64_GiB, "", "",
      "Memory for blocks of one user in all regions; a publisher that would have more is refused.",

@@ -191,6 +191,7 @@ void Cell::handle(const blocks::CellMessage& message) {
 
 void Cell::check_memory(std::uint64_t bytes) const {
   parts_.users.check(record_.uid, Resource::block_memory, bytes);
+  parts_.users.check(record_.uid, Resource::cell_memory, bytes);
   const std::uint64_t most = parts_.config.limits.block_memory;
   if (made_bytes_ >= most || bytes > most - made_bytes_) {
     throw Refusal{"quota", format_size(made_bytes_) + " of the node's " + format_size(most) +

@@ -71,10 +71,15 @@ class Cell {
   class Memory {
    public:
     Memory(Cell& cell, std::uint64_t bytes)
-        : total_(&cell.made_bytes_), charge_(cell.parts_.users, cell.record_.uid, Resource::block_memory, bytes) {
+        : total_(&cell.made_bytes_),
+          charge_(cell.parts_.users, cell.record_.uid, Resource::block_memory, bytes),
+          made_charge_(cell.parts_.users, cell.record_.uid, Resource::cell_memory, bytes) {
       *total_ += bytes;
     }
-    Memory(Memory&& other) noexcept : total_(std::exchange(other.total_, nullptr)), charge_(std::move(other.charge_)) {}
+    Memory(Memory&& other) noexcept
+        : total_(std::exchange(other.total_, nullptr)),
+          charge_(std::move(other.charge_)),
+          made_charge_(std::move(other.made_charge_)) {}
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
     Memory& operator=(Memory&&) = delete;
@@ -85,7 +90,7 @@ class Cell {
 
    private:
     std::uint64_t* total_;
-    UserAccounts::Charge charge_;
+    UserAccounts::Charge charge_, made_charge_;
   };
 
  private:

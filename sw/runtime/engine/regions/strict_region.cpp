@@ -62,7 +62,12 @@ void StrictRegion::look_after(std::uint64_t delay_us) {
   if (look_) return;
   look_ = parts_.loop.after(delay_us, [this] {
     look_.reset();
-    look();
+    try {
+      look();
+    } catch (const std::exception& error) {
+      parts_.log.limited("cells", spdlog::level::err, "region '" + name_ + "' is looked at again: " + error.what());
+      look_after(kShortageUs);
+    }
   });
 }
 
@@ -83,6 +88,12 @@ bool StrictRegion::look_at(Seat& seat) {
   } catch (const blocks::RegionBusy&) {
     if (seat.busy_since_us == 0) seat.busy_since_us = parts_.loop.now_us();
     return false;
+  } catch (const std::exception& error) {
+    // Its process may write there what it likes.
+    seat.damage = error.what();
+    seat.offers.clear();
+    seat.wants.clear();
+    return true;
   }
 }
 
@@ -134,6 +145,7 @@ void StrictRegion::look() {
 
 /// Takes from a cell what others want of it.
 void StrictRegion::join(Seat& seat, bool& again) {
+  if (!seat.damage.empty()) return;
   std::vector<std::string> unwanted;
   for (const auto& [topic, inlet] : seat.inlets) {
     if (!is_wanted_elsewhere(seat, topic)) unwanted.push_back(topic);
@@ -271,8 +283,23 @@ void StrictRegion::drive(Seat& seat, const std::string& topic) {
   }
 }
 
+/// Whether a process that is to lose nothing of the topic has no memory for it yet.
+bool StrictRegion::misses_outlet(const Seat& seat, const std::string& topic) const {
+  // What a publisher that has ended left is for those that were there.
+  if (std::find(seat.offers.begin(), seat.offers.end(), topic) == seat.offers.end()) return false;
+  return std::any_of(seats_.begin(), seats_.end(), [&](const auto& other) {
+    const auto interest = other.second.wants.find(topic);
+    return &other.second != &seat && interest != other.second.wants.end() &&
+           interest->second.overflow != blocks::Overflow::drop_oldest && !other.second.outlets.contains(topic);
+  });
+}
+
 /// False: there is no message, and the subscriber's descriptor says when there is.
 bool StrictRegion::take(Seat& seat, Inlet& inlet, const std::string& topic) {
+  if (misses_outlet(seat, topic)) {
+    drive_after(seat.cell->index(), topic, kShortageUs);
+    return false;
+  }
   blocks::Subscriber::View view;
   inlet.drained = false;
   if (inlet.subscriber.take(at_once(), view) != blocks::Subscriber::Look::taken) {
@@ -359,9 +386,14 @@ void StrictRegion::remove_ended() {
                          "region '" + name_ + "': process " + std::to_string(seat.cell->record().pid) +
                              " has had its directory locked for too long, and is shut out");
     }
+    if (!seat.damage.empty()) {
+      parts_.log.limited("cells", spdlog::level::warn,
+                         "region '" + name_ + "': process " + std::to_string(seat.cell->record().pid) +
+                             " has damaged its directory, and is shut out: " + seat.damage);
+    }
     const bool drained =
         std::all_of(seat.inlets.begin(), seat.inlets.end(), [](const auto& inlet) { return inlet.second->drained; });
-    if (stuck || (seat.cell->ended() && seat.process_removed && drained)) gone.push_back(index);
+    if (stuck || !seat.damage.empty() || (seat.cell->ended() && seat.process_removed && drained)) gone.push_back(index);
   }
   for (const std::uint32_t index : gone) {
     Seat& seat = seats_.at(index);

@@ -66,6 +66,7 @@ class StrictRegion {
     std::map<std::string, std::unique_ptr<Outlet>> outlets{};
     std::map<std::string, std::unique_ptr<Inlet>> inlets{};
     std::uint64_t busy_since_us = 0;
+    std::string damage{};  ///< why its directory is of no use any more; empty: it is
     bool process_removed = false;
     // As they were looked at last.
     std::vector<std::string> offers{};
@@ -88,6 +89,7 @@ class StrictRegion {
   void drive_after(std::uint32_t cell, const std::string& topic, std::uint64_t delay_us);
   void drive(Seat& seat, const std::string& topic);
   bool take(Seat& seat, Inlet& inlet, const std::string& topic);
+  bool misses_outlet(const Seat& seat, const std::string& topic) const;
   Step give(Inlet& inlet, std::size_t& budget);
   Step give_to(Target& target, std::span<const std::byte> data, std::size_t& budget);
   void remove_ended();

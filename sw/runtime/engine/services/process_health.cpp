@@ -84,7 +84,8 @@ void ProcessHealth::look(const Session& session, Asked& entry) {
   entry.told_us = parts_.loop.now_us();
   entry.spoken_of = true;
   parts_.log.limited(
-      "health " + std::to_string(entry.session_id), now == Health::failing ? spdlog::level::warn : spdlog::level::info,
+      "health of user " + std::to_string(parts_.sessions.record(session.index).uid),
+      now == Health::failing ? spdlog::level::warn : spdlog::level::info,
       "process " + parts_.sessions.who(session.index) + " is " + std::string(control::health_name(now)) + ": " + why);
   tell_slots(session, now);
 }

@@ -101,6 +101,14 @@ UserAccounts::Rule UserAccounts::rule_of(Resource resource) const {
               .table = kNoTable,
               .bytes = true,
               .shared = false};
+    case Resource::cell_memory:
+      return {.what = "of memory for blocks in strict regions",
+              .quota_key = "limits.block_memory_per_user",
+              .quota = l.block_memory_per_user,
+              .table_key = "limits.block_memory",
+              .table = l.block_memory,
+              .reserve = reserved(l.block_memory),
+              .bytes = true};
     case Resource::unread:
       break;
   }

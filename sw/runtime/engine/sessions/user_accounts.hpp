@@ -31,8 +31,9 @@ enum class Resource : std::uint8_t {
   unread,            ///< bytes of answers and events that wait because the client does not read
   regions,           ///< regions that are kept, and cells
   block_memory,      ///< bytes of regions' directories and blocks
+  cell_memory,       ///< bytes of these that slotwired made for blocks in cells
 };
-inline constexpr std::size_t kResources = 9;
+inline constexpr std::size_t kResources = 10;
 using Holdings = std::array<std::uint64_t, kResources>;
 
 /// What `percent` of a table is that is kept for root: rounded up, but never more than half of the table.
