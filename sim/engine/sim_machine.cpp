@@ -13,6 +13,10 @@ using engine::ControlChannel;
 // ---- the keeper ----
 
 core::Result<void> SimStore::store(std::uint64_t tag, std::span<const int> fds) {
+  if (late_) {
+    ++refused_;
+    return core::Error{"the keeper does not answer"};
+  }
   if (kept_.contains(tag)) return core::Error{"there is something under tag " + std::to_string(tag) + " already"};
   std::vector<slot::Fd>& list = kept_[tag];
   for (const int fd : fds) list.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));

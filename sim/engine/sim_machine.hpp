@@ -33,9 +33,16 @@ class SimStore final : public engine::DescriptorStore {
   void clear() { kept_.clear(); }
   std::size_t size() const { return kept_.size(); }
   bool has(std::uint64_t tag) const { return kept_.contains(tag); }
+  bool ready() const override { return !late_; }
+  /// Nothing is stored until it is in time again.
+  void be_late(bool late) { late_ = late; }
+  /// Times that it was late.
+  std::size_t refused() const { return refused_; }
 
  private:
   engine::KeptDescriptors kept_;
+  bool late_ = false;
+  std::size_t refused_ = 0;
 };
 
 /// The processes of a machine, by pid.

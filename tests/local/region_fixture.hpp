@@ -76,6 +76,11 @@ class Process {
     if (::poll(&ready, 1, 60'000) != 1 || ::read(in_, &byte, 1) != 1) return 0;
     return byte;
   }
+  /// Whether hear() would not wait; waits for that at most `wait_ms`.
+  bool has_said(int wait_ms) const {
+    pollfd ready{in_, POLLIN, 0};
+    return ::poll(&ready, 1, wait_ms) == 1;
+  }
   /// Kills it at once and waits until it has gone.
   void kill() {
     ::kill(pid_, SIGKILL);

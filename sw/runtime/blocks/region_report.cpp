@@ -41,12 +41,16 @@ const char* name(Overflow overflow) {
 }
 
 std::vector<Interest> interests_in(Region& region) {
+  const Region::Lock lock(region);
+  region.sweep();
+  return interests_of_others(region);
+}
+
+std::vector<Interest> interests_of_others(Region& region) {
   const auto weight = [](Overflow overflow) {
     return overflow == Overflow::block ? 2 : (overflow == Overflow::fail ? 1 : 0);
   };
   std::map<std::string, Interest> found;
-  const Region::Lock lock(region);
-  region.sweep();
   for (const Subscription& entry : region.memory().subscriptions) {
     if (entry.state.load() == 0 || entry.for_link != 0) continue;
     Interest& one = found[text_of(entry.topic)];

@@ -50,6 +50,8 @@ struct Interest {
 };
 /// Topics that are subscribed to, without those subscribers that take messages to other nodes, by name.
 std::vector<Interest> interests_in(Region& region);
+/// The same. Under the lock.
+std::vector<Interest> interests_of_others(Region& region);
 /// Topics that other members publish, without what came from other nodes, each once. Under the lock.
 std::vector<std::string> publications_of_others(Region& region);
 /// Processes that subscribe to `topic`.

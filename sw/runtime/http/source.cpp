@@ -5,7 +5,6 @@
 #include <cstring>
 #include <exception>
 #include <optional>
-#include <ranges>
 #include <stdexcept>
 
 namespace slotwire::http {
@@ -108,7 +107,8 @@ Address forwarded_source(const Address& peer, std::span<const std::string_view> 
   };
   Address source = peer;
   int left = kMaxForwarded;
-  for (std::string_view rest : std::views::reverse(fields)) {
+  for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
+    std::string_view rest = *field;
     while (is_trusted(source)) {
       const std::size_t comma = rest.rfind(',');
       const std::string_view item = trim(comma == std::string_view::npos ? rest : rest.substr(comma + 1));

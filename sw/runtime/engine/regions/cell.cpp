@@ -21,6 +21,10 @@ constexpr std::size_t kCellPage = 4096;
 /// A list's file beside its blocks: the header and the most entries.
 constexpr std::uint64_t kMostBesideBlocks = blocks::kListEntries + (65536 * sizeof(blocks::Entry<>)) + kCellPage;
 constexpr std::uint32_t kLastNumber = 0xffff;
+/// Until a list that waits for the keeper is tried again, and when it is not any more: the process waits for
+/// 5 seconds (CellMeans).
+constexpr std::uint64_t kListLaterUs = 20'000;
+constexpr std::uint64_t kListPatienceUs = 4'000'000;
 
 }  // namespace
 
@@ -103,6 +107,7 @@ Cell::Cell(const RegionParts& parts, std::uint32_t index, RegionRecord record, s
 Cell::~Cell() {
   region_.reset();
   if (pause_) parts_.loop.cancel(*pause_);
+  if (late_make_) parts_.loop.cancel(*late_make_);
   if (watched_) parts_.loop.remove(channel_->fd());
   if (process_) parts_.loop.remove(process_->fd());
 }
@@ -170,13 +175,8 @@ void Cell::take_packets() {
 void Cell::handle(const blocks::CellMessage& message) {
   switch (message.word) {
     case blocks::CellWord::make:
-      try {
-        make(message.bytes);
-      } catch (const control::Refusal& refusal) {
-        channel_->send(blocks::encode({.word = blocks::CellWord::refused, .text = refusal.text}));
-      } catch (const std::exception& error) {
-        channel_->send(blocks::encode({.word = blocks::CellWord::refused, .text = error.what()}));
-      }
+      // An honest process waits for its answer.
+      if (!late_make_) answer_make(message.bytes, parts_.loop.now_us());
       return;
     case blocks::CellWord::dropped:
       return drop(message.number);
@@ -186,6 +186,25 @@ void Cell::handle(const blocks::CellMessage& message) {
     case blocks::CellWord::refused:
     case blocks::CellWord::list:
       return;  // the engine says these
+  }
+}
+
+void Cell::answer_make(std::uint64_t bytes, std::uint64_t since_us) {
+  try {
+    make(bytes);
+  } catch (const StoreLate& late) {
+    if (parts_.loop.now_us() - since_us < kListPatienceUs) {
+      late_make_ = parts_.loop.after(kListLaterUs, [this, bytes, since_us] {
+        late_make_.reset();
+        if (!ended_) answer_make(bytes, since_us);
+      });
+      return;
+    }
+    channel_->send(blocks::encode({.word = blocks::CellWord::refused, .text = late.text}));
+  } catch (const control::Refusal& refusal) {
+    channel_->send(blocks::encode({.word = blocks::CellWord::refused, .text = refusal.text}));
+  } catch (const std::exception& error) {
+    channel_->send(blocks::encode({.word = blocks::CellWord::refused, .text = error.what()}));
   }
 }
 
@@ -218,7 +237,10 @@ void Cell::make(std::uint64_t bytes) {
   const std::uint64_t tag =
       KeptTag::of_list(static_cast<std::uint16_t>(index_), static_cast<std::uint16_t>(number)).number();
   const std::array<int, 1> kept{list.file.get()};
-  if (const auto stored = parts_.store.store(tag, kept); !stored.ok()) throw Refusal{"busy", stored.error().text};
+  if (const auto stored = parts_.store.store(tag, kept); !stored.ok()) {
+    if (!parts_.store.ready()) throw StoreLate(stored.error().text);
+    throw Refusal{"busy", stored.error().text};
+  }
   if (!channel_->send(blocks::encode({.word = blocks::CellWord::made, .number = number}), {list.file.get()})) {
     parts_.log.note(parts_.store.remove(tag));
     return end();
@@ -297,14 +319,10 @@ void Cell::remove_process() {
   blocks::remove_members(own.memory(), [&](const blocks::Member& member) { return &member != &self; });
 }
 
-std::vector<std::string> Cell::offers() {
+Cell::Topics Cell::topics() {
   blocks::Region& own = region();
   const blocks::Region::Lock lock(own);
-  return blocks::publications_of_others(own);
-}
-
-std::vector<blocks::Interest> Cell::wants() {
-  return blocks::interests_in(region());
+  return {blocks::publications_of_others(own), blocks::interests_of_others(own)};
 }
 
 RegionFigures Cell::figures() const {

@@ -59,10 +59,14 @@ class Cell {
   const RegionRecord& record() const { return record_; }
   bool ended() const { return ended_; }
   bool taken_over() const { return taken_over_; }
-  /// Topics that the process publishes.
-  std::vector<std::string> offers();
-  /// Topics that it subscribes to.
-  std::vector<blocks::Interest> wants();
+  /// What an earlier life of the engine left in the directory is still there (see forget_earlier_lives()).
+  bool recovered() const { return recovered_; }
+  struct Topics {
+    std::vector<std::string> offers{};      ///< that the process publishes
+    std::vector<blocks::Interest> wants{};  ///< that it subscribes to
+  };
+  /// As they are at one moment. Throws RegionBusy.
+  Topics topics();
   RegionFigures figures() const;
   std::size_t lists() const { return lists_.size(); }
   /// Memory for blocks that the engine has made for it; throws Refusal when there is to be no more.
@@ -104,6 +108,8 @@ class Cell {
   void watch_channel();
   void take_packets();
   void handle(const blocks::CellMessage& message);
+  void answer_make(std::uint64_t bytes, std::uint64_t since_us);
+  /// Throws Refusal, StoreLate or std::system_error.
   void make(std::uint64_t bytes);
   void drop(std::uint32_t number);
   void end();
@@ -121,6 +127,7 @@ class Cell {
   std::map<std::uint32_t, List> lists_;  ///< of the process, by number
   std::uint32_t next_list_;              ///< number of the engine's next one
   std::optional<EventLoop::TimerId> pause_;
+  std::optional<EventLoop::TimerId> late_make_;  ///< a list that waits for the keeper
   bool watched_ = false;  ///< the channel is in the loop
   bool ended_ = false;
   bool taken_over_ = false;  ///< from an earlier life of the engine

@@ -74,15 +74,19 @@ void StrictRegion::look_after(std::uint64_t delay_us) {
 bool StrictRegion::look_at(Seat& seat) {
   Cell& cell = *seat.cell;
   try {
-    seat.offers = cell.offers();
+    // As long as its process has the lock, the seat is what it was: without its wants, even for a moment, publishers
+    // would go on and leave this process out.
+    Cell::Topics topics = cell.topics();
+    const std::size_t most = parts_.config.limits.cell_topics;
+    seat.offers = std::move(topics.offers);
+    seat.offers.resize(std::min(seat.offers.size(), most));
     seat.wants.clear();
-    for (blocks::Interest& interest : cell.wants()) {
-      if (!interest.topic.empty() && seat.wants.size() < parts_.config.limits.cell_topics)
-        seat.wants.emplace(interest.topic, interest);
+    for (blocks::Interest& interest : topics.wants) {
+      if (!interest.topic.empty() && seat.wants.size() < most) seat.wants.emplace(interest.topic, interest);
     }
     // What it published is there until it is drained; what it subscribed to is of no use to anybody.
     if (cell.ended()) seat.wants.clear();
-    seat.offers.resize(std::min<std::size_t>(seat.offers.size(), parts_.config.limits.cell_topics));
+    seat.looked_at = true;
     seat.busy_since_us = 0;
     return true;
   } catch (const blocks::RegionBusy&) {
@@ -143,9 +147,21 @@ void StrictRegion::look() {
   remove_ended();
 }
 
+/// Whether nobody knows yet what a process of an earlier life subscribes to.
+bool StrictRegion::awaits_look() const {
+  return std::any_of(seats_.begin(), seats_.end(), [](const auto& other) {
+    return other.second.cell->taken_over() && !other.second.looked_at && other.second.damage.empty();
+  });
+}
+
 /// Takes from a cell what others want of it.
 void StrictRegion::join(Seat& seat, bool& again) {
   if (!seat.damage.empty()) return;
+  // What an earlier life of the engine had not taken waits for all who had subscribed in it, known by now or not.
+  if (seat.cell->recovered() && awaits_look()) {
+    again = true;
+    return;
+  }
   std::vector<std::string> unwanted;
   for (const auto& [topic, inlet] : seat.inlets) {
     if (!is_wanted_elsewhere(seat, topic)) unwanted.push_back(topic);

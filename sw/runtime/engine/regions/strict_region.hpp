@@ -68,6 +68,7 @@ class StrictRegion {
     std::uint64_t busy_since_us = 0;
     std::string damage{};  ///< why its directory is of no use any more; empty: it is
     bool process_removed = false;
+    bool looked_at = false;  ///< once at least
     // As they were looked at last.
     std::vector<std::string> offers{};
     std::map<std::string, blocks::Interest> wants{};
@@ -78,6 +79,7 @@ class StrictRegion {
   void look();
   /// False: its process has the lock.
   bool look_at(Seat& seat);
+  bool awaits_look() const;
   void join(Seat& seat, bool& again);
   bool is_wanted_elsewhere(const Seat& seat, const std::string& topic) const;
   bool is_offered_elsewhere(const Seat& seat, const std::string& topic) const;
