@@ -34,6 +34,17 @@ class Full(NodeTest):
                                     stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
             self.assertEqual(result.returncode, 2, result.stderr)
 
+    def test_wrong_usage_names_the_word_that_was_meant(self):
+        for arguments, said in ((["statsu"], "'statsu' is not known; did you mean 'status'?"), (["zzzzzzzz"], "'zzzzzzzz' is not known"),
+                                (["web", "srve"], "'srve' is not known; did you mean 'serve'?"),
+                                (["bench", "echo", "--sise=3"], "'--sise' is not known; did you mean '--size'?"),
+                                (["drain", "abc"], "PID: Value abc not in range 1 to 4194304")):
+            with self.subTest(arguments=arguments):
+                result = subprocess.run([SLOTWIRE, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        text=True, timeout=TIMEOUT)
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertIn(said, result.stderr.splitlines())
+
     def serving_into_full(self, *arguments):
         env = {"SLOTWIRE_SOCKET": self.left.socket}
         with open("/dev/full", "wb", buffering=0) as full:

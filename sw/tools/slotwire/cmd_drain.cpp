@@ -6,6 +6,12 @@
 
 namespace slotwire::cli {
 
+namespace {
+
+constexpr std::uint32_t kMostPid = 1U << 22U;  // Linux has no larger one
+
+}  // namespace
+
 void add_drain(CLI::App& app, Command& command) {
   struct Options {
     Common common;
@@ -14,7 +20,7 @@ void add_drain(CLI::App& app, Command& command) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("drain", "Give a process that serves no new connections or requests");
-  sub->add_option("PID", options->pid, "the process, on this node")->required()->check(CLI::PositiveNumber);
+  sub->add_option("PID", options->pid, "the process, on this node")->required()->check(CLI::Range(1U, kMostPid));
   sub->add_flag("--undo", options->undo, "give it new ones again");
   add_common(*sub, options->common, "print {\"pid\": ..., \"drained\": ...}");
   sub->footer(

@@ -2,11 +2,13 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "core/slot/open_files.hpp"
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/web/web.hpp"
+#include "tools/slotwire/wrong_usage.hpp"
 
 namespace {
 
@@ -43,7 +45,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return finish_output(app.exit(error) == 0 ? kExitOk : kExitUsage);
+    const bool wrong = app.exit(error) != 0;
+    const std::string word = wrong ? meant(app, argc, argv) : std::string();
+    if (!word.empty()) std::fprintf(stderr, "%s\n", word.c_str());
+    return finish_output(wrong ? kExitUsage : kExitOk);
   }
   try {
     return finish_output(command());

@@ -1,4 +1,5 @@
 #include "runtime/engine/config/config.hpp"
+#include "runtime/control/suggestion.hpp"
 
 #include <toml++/toml.h>
 
@@ -12,7 +13,6 @@
 #include "runtime/engine/config/config_check.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
-#include "runtime/engine/config/suggestion.hpp"
 #include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
@@ -260,7 +260,7 @@ class Parser {
   }
 
   static std::string meant(std::string_view word, const std::vector<std::string_view>& known) {
-    const std::string_view near = suggestion(word, known);
+    const std::string_view near = control::suggestion(word, known);
     return near.empty() ? "" : "did you mean '" + std::string(near) + "'? ";
   }
 

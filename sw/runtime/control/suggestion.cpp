@@ -1,10 +1,10 @@
-#include "runtime/engine/config/suggestion.hpp"
+#include "runtime/control/suggestion.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 
-namespace slotwire::engine {
+namespace slotwire::control {
 namespace {
 
 constexpr std::size_t kLongest = 64;
@@ -51,4 +51,4 @@ std::string_view suggestion(std::string_view word, const std::vector<std::string
   return best;
 }
 
-}  // namespace slotwire::engine
+}  // namespace slotwire::control

@@ -3,7 +3,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slotwire::engine {
+namespace slotwire::control {
 
 /// The word of `known` that is nearest to `word` by characters added, left out, changed or swapped with their neighbour
 /// (the restricted Damerau-Levenshtein distance); case and the difference between '-' and '_' do not count. Empty when
@@ -11,4 +11,4 @@ namespace slotwire::engine {
 /// at.
 std::string_view suggestion(std::string_view word, const std::vector<std::string_view>& known);
 
-}  // namespace slotwire::engine
+}  // namespace slotwire::control

@@ -1,0 +1,54 @@
+#include "tools/slotwire/wrong_usage.hpp"
+
+#include <CLI/CLI.hpp>
+#include <string_view>
+#include <vector>
+
+#include "runtime/control/printable.hpp"
+#include "runtime/control/suggestion.hpp"
+
+namespace slotwire::cli {
+namespace {
+
+std::string question(std::string_view word, const std::vector<std::string>& known) {
+  const std::string_view near = control::suggestion(word, {known.begin(), known.end()});
+  const std::string unknown = "'" + control::printable(word) + "' is not known";
+  return near.empty() ? unknown : unknown + "; did you mean '" + std::string(near) + "'?";
+}
+
+std::string meant_option(const CLI::App& command, std::string_view word) {
+  std::vector<std::string> known;
+  for (const CLI::Option* const option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  return question(word.substr(0, word.find('=')), known);
+}
+
+}  // namespace
+
+std::string meant(const CLI::App& app, int count, const char* const* arguments) {
+  const CLI::App* command = &app;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view word = arguments[i];
+    if (word == "--") return {};
+    if (word.substr(0, 2) == "--") {
+      const std::string name(word.substr(0, word.find('=')));
+      if (command->get_option_no_throw(name) != nullptr) continue;
+      return meant_option(*command, word);
+    }
+    const auto subcommands = command->get_subcommands([](const CLI::App*) { return true; });
+    // What follows a command that has none is its own.
+    if (subcommands.empty() || word.substr(0, 1) == "-") continue;
+    std::vector<std::string> known;
+    const CLI::App* next = nullptr;
+    for (const CLI::App* const one : subcommands) {
+      known.push_back(one->get_name());
+      if (one->get_name() == word) next = one;
+    }
+    if (next == nullptr) return question(word, known);
+    command = next;
+  }
+  return {};
+}
+
+}  // namespace slotwire::cli
