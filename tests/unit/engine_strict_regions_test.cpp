@@ -99,6 +99,22 @@ class StrictRegions : public ::testing::Test {
     }
     ASSERT_EQ(process.hear(), byte);
   }
+  /// The keeper does not answer when the engine is asked for memory, and for a second after.
+  void refuse_for_a_second() {
+    rooms.store.be_late(true);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (rooms.store.refused() == 0 && std::chrono::steady_clock::now() < end) pass(1000);
+    pass(1'000'000);
+    EXPECT_GT(rooms.store.refused(), 1U) << "it is tried again";
+  }
+  /// Publishers' lists that the keeper has.
+  std::size_t lists() const {
+    std::size_t found = 0;
+    for (const auto& [number, fds] : rooms.store.take()) {
+      if (KeptTag::from_number(number).kind == KeptKind::list) ++found;
+    }
+    return found;
+  }
   std::unique_ptr<Process> publisher() {
     return process(kAda, [](Process& self, blocks::Region& region) {
       blocks::PublisherOptions options;
@@ -172,13 +188,22 @@ TEST_F(StrictRegions, APublisherWaitsForAKeeperThatIsLate) {
   const auto bob = subscriber();
   until(*bob, 's');
   const auto ada = publisher();
-  rooms.store.be_late(true);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (rooms.store.refused() == 0 && std::chrono::steady_clock::now() < end) pass(1000);
-  pass(1'000'000);
-  EXPECT_GT(rooms.store.refused(), 1U) << "it is tried again";
+  refuse_for_a_second();
   rooms.store.be_late(false);
   until(*ada, 'r');
+  EXPECT_EQ(lists(), 1U);
+}
+
+TEST_F(StrictRegions, APublisherAsksAgainWhenTheEngineDiedWithItsRequest) {
+  const auto bob = subscriber();
+  until(*bob, 's');
+  const auto ada = publisher();
+  refuse_for_a_second();
+  rooms.store.be_late(false);
+  live_again();
+  until(*ada, 'r');
+  until(*ada, 'f');
+  EXPECT_EQ(lists(), 1U);
 }
 
 TEST_F(StrictRegions, ANewLifeWaitsForThoseWhoseSubscriptionsItCannotSeeYet) {

@@ -11,6 +11,8 @@ namespace {
 
 /// How long slotwired may take to make a list.
 constexpr std::chrono::milliseconds kAnswerTime{5000};
+/// After which it is asked again: it may have been killed when it had read the request.
+constexpr std::chrono::milliseconds kAskAgain{1000};
 
 }  // namespace
 
@@ -26,17 +28,24 @@ void CellMeans::check() const {
 MadeList CellMeans::make_list(std::size_t bytes) {
   made_.reset();
   check();
+  expects_ = true;
   channel_.send(encode({.word = CellWord::make, .bytes = bytes}));
-  const auto end = std::chrono::steady_clock::now() + kAnswerTime;
+  const auto begin = std::chrono::steady_clock::now();
+  auto again = begin + kAskAgain;
   while (drain() && !made_) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
-    if (left <= 0) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= again) {
+      channel_.send(encode({.word = CellWord::make, .bytes = bytes}));
+      again = now + kAskAgain;
+    }
+    if (now - begin >= kAnswerTime) {
+      expects_ = false;
       throw std::runtime_error("slotwired did not make memory for region '" + region_ + "' in " +
                                std::to_string(kAnswerTime.count()) +
                                " ms: it is overloaded or stuck (look at its log)");
     }
     pollfd ready{channel_.fd(), POLLIN, 0};
-    ::poll(&ready, 1, static_cast<int>(left));
+    ::poll(&ready, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(again - now).count()));
   }
   check();
   Made made = *std::exchange(made_, std::nullopt);
@@ -77,8 +86,15 @@ bool CellMeans::drain() {
     std::optional<CellMessage> message = decode_cell_message(packet.text);
     if (!message) continue;
     const bool carries = packet.fds.size() == 1;
-    if (message->word == CellWord::made && carries) made_ = {message->number, std::move(packet.fds[0]), {}};
-    if (message->word == CellWord::refused) made_ = {0, slot::Fd(), std::move(message->text)};
+    if (message->word == CellWord::made && carries) {
+      if (std::exchange(expects_, false)) {
+        made_ = {message->number, std::move(packet.fds[0]), {}};
+      } else {
+        drop_list(message->number);  // it was asked twice
+      }
+    }
+    if (message->word == CellWord::refused && std::exchange(expects_, false))
+      made_ = {0, slot::Fd(), std::move(message->text)};
     if (message->word == CellWord::list && carries) lists_[message->number] = std::move(packet.fds[0]);
     if (message->word == CellWord::dropped) lists_.erase(message->number);
   }

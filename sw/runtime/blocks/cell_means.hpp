@@ -37,6 +37,7 @@ class CellMeans final : public RegionMeans {
     std::string refusal{};
   };
   std::optional<Made> made_;
+  bool expects_ = false;  ///< an answer to what make_list() asked for
   bool ended_ = false;
 };
 
