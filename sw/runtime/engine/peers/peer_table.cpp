@@ -1,6 +1,7 @@
 #include "runtime/engine/peers/peer_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <stdexcept>
 
@@ -407,9 +408,11 @@ bool PeerTable::look_up(Peer& peer, const control::PeerHello& hello, const carri
                         std::vector<HostPort> done) {
   const LinkConfig& config = *peer.link.config;
   const AddressNeeds needs = peer.transport->needs(peer.link);
-  for (const auto& [needed, at] :
-       {std::pair<bool, const std::optional<HostPort>&>{needs.udp, config.udp}, {needs.tcp, config.tcp}}) {
-    if (!needed || !at || is_numeric_host(at->host)) continue;
+  const std::array<std::pair<bool, const std::optional<HostPort>*>, 2> addresses{
+      {{needs.udp, &config.udp}, {needs.tcp, &config.tcp}}};
+  for (const auto& one : addresses) {
+    const std::optional<HostPort>& at = *one.second;
+    if (!one.first || !at || is_numeric_host(at->host)) continue;
     if (std::any_of(done.begin(), done.end(), [&](const HostPort& d) { return d.host == at->host; })) continue;
     done.push_back(*at);
     const std::uint16_t link = peer.link.index;
