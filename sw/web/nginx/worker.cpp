@@ -32,7 +32,8 @@ ngx_int_t Worker::start(ngx_cycle_t* cycle) {
     ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "slotwire_pass needs \"use epoll;\" in the block \"events\"");
     return NGX_ERROR;
   }
-  auto made = std::make_unique<Worker>(conf.pool);
+  LimitsZone* const zone = conf.limits_zone;
+  auto made = std::make_unique<Worker>(conf.pool, zone != nullptr && zone->claim(cycle->log) ? zone : nullptr);
   if (!made->open(cycle, conf.socket)) return NGX_ERROR;
   worker = std::move(made);
   auto* const groups = static_cast<ServiceGroup**>(conf.groups.elts);
@@ -96,6 +97,7 @@ bool Worker::open(ngx_cycle_t* cycle, const ngx_str_t& path) {
 
 Worker::~Worker() {
   pools_.clear();
+  if (zone_ != nullptr) zone_->leave();
   if (tidy_.timer_set) ngx_del_timer(&tidy_);
   if (retry_.timer_set) ngx_del_timer(&retry_);
   if (poll_ != nullptr) {
@@ -189,6 +191,7 @@ void Worker::on_poll(ngx_event_t* event) {
 
 void Worker::on_tidy(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
+  if (self.zone_ != nullptr) self.zone_->sweep();
   self.tidy();
   self.report();
   ngx_add_timer(event, kTidyMs);
@@ -197,6 +200,7 @@ void Worker::on_tidy(ngx_event_t* event) {
 void Worker::on_retry(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
   self.refill();
+  for (auto& [name, pool] : self.pools_) pool->serve_queue();
   self.look_again();
 }
 
