@@ -13,7 +13,7 @@ Two network namespaces joined by a veth pair are the two hosts. wrk asks an ngin
   haproxy    proxy_pass with keepalive to HAProxy, and from there to that nginx
 
 Each run measures every way once, in turn. Requests a second, p50 and p99 are wrk's; processor time is that of all processes of both hosts
-but wrk, by the scheduler's own count, so the work that the kernel does in interrupts is in nobody's. `connections` rows count what is
+but wrk, by the scheduler's own count, so the work that the kernel does in interrupts is in nobody's; it is told by program and host, too. `connections` rows count what is
 established between the hosts under load. Needs root.
 """
 import argparse
@@ -242,14 +242,20 @@ class Lab:
         return found
 
     def processor_ns(self):
-        total = 0
+        """By program and host, as "slotwired right"."""
+        spaces = {host: Path("/run/netns", f"{self.tag}-{host}").stat().st_ino for host in ("left", "right")}
+        used = {}
         for pid in self.servers():
             try:
+                space = Path("/proc", str(pid), "ns", "net").stat().st_ino
+                name = Path("/proc", str(pid), "comm").read_text(encoding="ascii", errors="replace").strip()
+                role = name + "".join(f" {host}" for host, number in spaces.items() if number == space)
                 for task in os.listdir(f"/proc/{pid}/task"):
-                    total += int(Path("/proc", str(pid), "task", task, "schedstat").read_text(encoding="ascii").split()[0])
+                    spent = int(Path("/proc", str(pid), "task", task, "schedstat").read_text(encoding="ascii").split()[0])
+                    used[role] = used.get(role, 0) + spent
             except OSError:
                 pass
-        return total
+        return used
 
     def wrk(self, path, connections, seconds):
         script = os.path.join(self.directory, "report.lua")
@@ -257,12 +263,14 @@ class Lab:
         before = self.processor_ns()
         result = subprocess.run([*self.prefix("left"), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script,
                                  f"http://{self.address['left']}:8080{path}"], capture_output=True, text=True, timeout=TIMEOUT + seconds, check=True)
-        used = self.processor_ns() - before
+        after = self.processor_ns()
+        roles = {role: spent - before.get(role, 0) for role, spent in after.items()}
         match = re.search(r"RESULT (\d+) (\d+) (\d+) (\S+) (\S+)", result.stdout)
         requests, microseconds, errors, p50, p99 = (float(value) for value in match.groups())
         if errors or not requests:
             raise RuntimeError(f"{path} with {connections} connections: {errors:.0f} errors in {requests:.0f} requests\n{result.stdout}")
-        return {"rate": requests / microseconds * 1e6, "p50": p50, "p99": p99, "cpu": used / requests / 1e3}
+        return {"rate": requests / microseconds * 1e6, "p50": p50, "p99": p99, "cpu": sum(roles.values()) / requests / 1e3,
+                "roles": {role: spent / requests / 1e3 for role, spent in roles.items()}}
 
     def check(self, way, path, size):
         """The body is what it should be, once, before anything is measured."""
@@ -328,7 +336,9 @@ def main():
                         measured["connections"] = lab.between_hosts() if way in ("proxy", "fastcgi", "haproxy") else before
                         values.setdefault((size, connections, way), []).append(measured)
                         print(f"run {run + 1}: {size}/{connections} {way}: {measured['rate']:,.0f}/s, p50 {measured['p50']:,.0f} us, p99 "
-                              f"{measured['p99']:,.0f} us, {measured['cpu']:.1f} us of processor time a request", file=sys.stderr, flush=True)
+                              f"{measured['p99']:,.0f} us, {measured['cpu']:.1f} us of processor time a request ("
+                              + ", ".join(f"{role} {spent:.1f}" for role, spent in sorted(measured["roles"].items(), key=lambda item: -item[1])
+                                          if spent >= LEAST_SHOWN_US) + ")", file=sys.stderr, flush=True)
     finally:
         lab.close()
     rows = make_rows(values, lab.missing)
@@ -339,6 +349,7 @@ def main():
         Path(options.json).write_text(text + "\n", encoding="utf-8")
 
 
+LEAST_SHOWN_US = 0.5  # of processor time in a request, from which on a program is named
 METRICS = {"rate": ("requests a second", "1/s"), "p50": ("p50", "us"), "p99": ("p99", "us"), "cpu": ("processor time per request", "us")}
 
 
@@ -355,6 +366,12 @@ def make_rows(values, missing):
             if missing:
                 row["note"] = ". ".join(f"{name} was left out: {why}" for name, why in missing.items())
             rows.append(row)
+        for role in sorted({role for run in runs for role in run["roles"]}):
+            figures = [run["roles"].get(role, 0) for run in runs]
+            if statistics.median(figures) >= LEAST_SHOWN_US:
+                rows.append({"suite": "web", "case": f"{size}/{connections}", "group": f"{size}/{connections}", "contender": way,
+                             "metric": f"processor time per request, {role}", "unit": "us", "value": statistics.median(figures),
+                             "runs": len(figures), "spread": [min(figures), max(figures)], "floor": None, "ratio_to_floor": None, "peers": {}})
     return rows
 
 

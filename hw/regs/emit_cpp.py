@@ -40,7 +40,7 @@ def emit_pages(description):
               'static_assert(kInTail == kOutTail && kOutHead == kInHead, "the mark pages A and B must have one layout");',
               "// Marks that different parties write or poll never share a line."]
     for register in description.page("mark")["register"]:
-        if register["name"] != "barrier":  # written once, and read together with WAIT
+        if register["name"] not in ("barrier", "aim"):  # written once or beside WAIT, and read together with it
             lines.append(f"static_assert(kMark{camel(register['name'])} % kLineBytes == 0);")
     return lines
 

@@ -15,6 +15,7 @@
 #include <set>
 #include <thread>
 
+#include "core/slot/publish.hpp"
 #include "core/slot/waiter.hpp"
 #include "driver/soft/bell_board.hpp"
 
@@ -398,6 +399,40 @@ TEST(BellBoard, NoWakeUpIsLost) {
   EXPECT_FALSE(lost) << "a bell rang and nobody woke";
   EXPECT_TRUE(done());
   EXPECT_GT(sleeps, 100U) << "the engine hardly slept: this run proves little";
+}
+
+// A reader that needs several lines is woken by the last of them; one that needs room, by any move of the other mark.
+TEST(SlotMarks, AReaderIsWokenFromItsAimOn) {
+  struct alignas(4096) Page {
+    slot::MarkPage marks{};
+  };
+  for (const slot::Position start : {0U, 0xffff'fffbU, 0xffff'fffeU}) {
+    Page proxy, process;
+    const slot::Fd wake = slot::create_event();
+    std::uint32_t signalled = 0;
+    proxy.marks.tail = proxy.marks.head = start;
+    const auto publish = [&](slot::Position in_head, slot::Position out_tail) {
+      slot::publish_marks(proxy.marks, process.marks, wake.get(), signalled, in_head, out_tail);
+      const bool woken = readable(wake.get());
+      if (woken) slot::drain_event(wake.get());
+      return woken;
+    };
+    constexpr std::uint32_t kNeeded = 5;
+    process.marks.aim = slot::aim_at(start + kNeeded);
+    process.marks.wait = slot::kWaitStep | slot::kWaitReadable;
+    for (std::uint32_t n = 1; n < kNeeded - 1; ++n) EXPECT_FALSE(publish(start, start + n)) << start << " " << n;
+    EXPECT_FALSE(publish(start + 1, start + kNeeded - 2)) << "it does not wait for room";
+    EXPECT_TRUE(publish(start + 1, start + kNeeded)) << start;
+    EXPECT_FALSE(publish(start + 1, start + kNeeded + 1)) << "it was woken for this sleep";
+    process.marks.wait = 2 * slot::kWaitStep | slot::kWaitReadable | slot::kWaitWritable;
+    process.marks.aim = slot::aim_at(start + 3 * kNeeded);
+    EXPECT_FALSE(publish(start + 1, start + kNeeded + 2));
+    EXPECT_TRUE(publish(start + 2, start + kNeeded + 2)) << "room";
+    process.marks.wait = 3 * slot::kWaitStep | slot::kWaitReadable;
+    process.marks.aim = 0;
+    EXPECT_TRUE(publish(start + 2, start + kNeeded + 3)) << "no aim: any line";
+  }
+  EXPECT_NE(slot::aim_at(0), 0U) << "0 means that there is no aim";
 }
 
 // The same for a process that sleeps on its marks: WAIT, fence, look again, sleep.

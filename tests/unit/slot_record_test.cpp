@@ -106,6 +106,34 @@ TEST(SlotRecord, ARecordOfWhichLinesAreMissingIsWaitedFor) {
   EXPECT_TRUE(ring.reader.peek());
 }
 
+TEST(SlotRecord, TheReaderKnowsHowFarTheTailMustCome) {
+  Ring ring(0xffff'ffff);
+  const Position start = ring.head;
+  EXPECT_EQ(ring.reader.needs(), start + 1) << "nothing is there: any line is of interest";
+  ASSERT_TRUE(ring.writer.write({}, payload_of(5 * regs::kLineBytes)));
+  const Position end = ring.tail;
+  ring.tail = start + 1;  // as a proxy delivers it: the first line, then the others
+  EXPECT_FALSE(ring.reader.peek());
+  EXPECT_EQ(ring.reader.needs(), end);
+  ring.tail = end - 1;
+  EXPECT_EQ(ring.reader.needs(), end);
+  ring.tail = end;
+  const auto view = ring.reader.peek();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(ring.reader.needs(view->lines), end + 1) << "behind a record that is held";
+  ring.reader.release(*view);
+  EXPECT_EQ(ring.reader.needs(), end + 1);
+}
+
+TEST(SlotRecord, ARecordThatCannotComeIsNoReasonToSleepOn) {
+  Ring ring;
+  const RecordHeader header{.length = 0xffff'ffff};
+  std::memcpy(ring.space.ring(), &header, sizeof header);
+  ring.tail = 1;
+  EXPECT_EQ(ring.reader.needs(), 1U);
+  EXPECT_EQ(ring.reader.needs(1), 2U);
+}
+
 TEST(SlotRecord, HostileHeadersBreakTheReaderForEver) {
   const auto with = [](auto&& change) {
     RecordHeader header;

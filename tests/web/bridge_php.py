@@ -31,6 +31,7 @@ SCRIPTS = {
     "log.php": "<?php error_log('a word to the log'); file_put_contents('php://stderr', \"another\\n\"); echo 'ok';",
     "fields.php": "<?php header('X-One: 1'); header('Set-Cookie: a=b'); header('Set-Cookie: c=d', false); echo $_COOKIE['k'] ?? '-';",
     "excess.php": "<?php header('Content-Length: ' . (int)$_GET['l']); echo str_repeat('y', (int)$_GET['b']);",
+    "health.php": "<?php if (file_exists('ill')) http_response_code(503); echo 'x';",
     "kill.php": "<?php exec('kill -9 ' . getmypid());",
 }
 
@@ -57,7 +58,8 @@ class PhpTest(WebTest):
         config = os.path.join(self.directory, "fpm.conf")
         with open(config, "w") as file:
             file.write(f"[global]\nerror_log = /dev/stderr\ndaemonize = no\nprocess_control_timeout = 10s\n"
-                       f"[www]\nlisten = {self.socket}\npm = static\npm.max_children = {children}\ncatch_workers_output = yes\n")
+                       f"[www]\nlisten = {self.socket}\npm = static\npm.max_children = {children}\ncatch_workers_output = yes\n"
+                       f"ping.path = /ping\n")
         root = ["-R"] if os.geteuid() == 0 else []
         if root:
             with open(config, "a") as file:
@@ -65,7 +67,8 @@ class PhpTest(WebTest):
         return [program, *root, "-n", "-F", "-y", config, "-d", "post_max_size=2G", "-d", "max_execution_time=0"]
 
     def start_php(self, children=2, *options):
-        self.php = self.start(self.make(children))
+        self.command = self.make(children)
+        self.php = self.start(self.command)
         self.php.wait_for("ready to handle connections")
         self.start_bridge("--at-once", str(children), *options)
 
@@ -234,6 +237,40 @@ class Scripts(PhpTest):
         client = self.client()
         client.send("POST /sum.php HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc")
         self.assertEqual(client.response()[2], b"3 " + hashlib.sha256(b"abc").hexdigest().encode())
+
+
+class Health(PhpTest):
+    ASK = ("--health-interval", "50ms", "--health-fall", "2")
+
+    def test_the_bridge_asks_for_the_ping_of_php_fpm(self):
+        self.start_php(3, "--health", "/ping", *self.ASK)
+        self.assertEqual(self.client().get("/")[2], b"index")
+        self.php.stop(signal.SIGQUIT)
+        self.bridge.wait_for("fails its health check: ")
+        self.right.engine.wait_for("is failing: it says that it is not ready")
+        self.php = self.start(self.command)
+        self.bridge.wait_for("is well again")
+        self.right.engine.wait_for("is well: it answers")
+        self.assertEqual(self.client().get("/")[2], b"index")
+
+    def test_a_script_can_say_it_too(self):
+        self.start_php(2, "--health", "/health.php?deep=1", *self.ASK)
+        ill = os.path.join(self.root, "ill")
+        open(ill, "w").close()
+        self.bridge.wait_for("fails its health check: status 503 instead of 200")
+        self.assertEqual(self.client().get("/")[2], b"index", "nobody else serves it")
+        os.remove(ill)
+        self.bridge.wait_for("is well again")
+
+    def test_an_application_that_hangs_does_not_answer_in_time(self):
+        self.start_php(1, "--health", "/ping", "--health-timeout", "50ms", *self.ASK)
+        child = int(subprocess.run(["pgrep", "-P", str(self.php.pid)], capture_output=True, check=True).stdout.split()[0])
+        os.kill(child, signal.SIGSTOP)
+        try:
+            self.bridge.wait_for("fails its health check: no answer in time")
+        finally:
+            os.kill(child, signal.SIGCONT)
+        self.bridge.wait_for("is well again")
 
 
 class Ends(PhpTest):

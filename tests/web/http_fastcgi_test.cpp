@@ -1,9 +1,10 @@
-// FastCGI as the bridge speaks it: records, and which script a path means.
+// FastCGI as the bridge speaks it: records, which script a path means, and the status of a response.
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "web/bridge/fastcgi.hpp"
+#include "web/bridge/fastcgi_status.hpp"
 
 namespace slotwire::web::bridge::fastcgi {
 namespace {
@@ -69,6 +70,56 @@ TEST(FastCgi, AFrontScriptAnswersWhatNamesNone) {
   EXPECT_EQ(script.name, "/index.php");
   EXPECT_EQ(script.document_uri, "/wiki/start");
   EXPECT_EQ(script.query, "do=edit");
+}
+
+/// A record of request 1 with padding, which PHP-FPM sends.
+std::string record(Type type, const std::string& content, char padding = 3) {
+  std::string text;
+  append_header(text, type, content.size());
+  constexpr std::size_t kPadding = 6;
+  text[kPadding] = padding;
+  return text + content + std::string(static_cast<std::size_t>(padding), 'p');
+}
+const std::string kEnd = record(Type::end_request, std::string(8, '\0'), 0);
+
+TEST(FastCgiStatus, IsReadInPiecesOfEverySize) {
+  struct Case {
+    std::string head;
+    unsigned status;
+  };
+  for (const Case& one :
+       {Case{"Content-type: text/plain\r\n\r\n", 200}, Case{"Status: 503 Gone away\r\nX: y\r\n\r\n", 503},
+        Case{"Location: /x\n\n", 302}, Case{"Location: /x\r\nstatus:404\r\n\r\n", 404},
+        Case{"Status: 204\r\nLocation: /x\r\n\r\n", 204}, Case{"\r\n", 200}}) {
+    const std::string text =
+        record(Type::standard_error, "a word") + record(Type::standard_output, one.head.substr(0, 1)) +
+        record(Type::standard_output, one.head.substr(1) + "pong") + record(Type::standard_output, "") + kEnd;
+    for (std::size_t size = 1; size <= text.size(); ++size) {
+      StatusReader reader;
+      StatusReader::State state = StatusReader::State::incomplete;
+      for (std::size_t at = 0; at < text.size() && state == StatusReader::State::incomplete; at += size)
+        state = reader.feed(std::string_view(text).substr(at, size));
+      ASSERT_EQ(state, StatusReader::State::complete) << one.head << reader.problem();
+      ASSERT_EQ(reader.status(), one.status) << one.head;
+    }
+  }
+}
+
+TEST(FastCgiStatus, WhatIsNoResponseSaysWhy) {
+  const auto problem = [](const std::string& text) {
+    StatusReader reader;
+    EXPECT_EQ(reader.feed(text), StatusReader::State::invalid) << reader.problem();
+    return reader.problem();
+  };
+  EXPECT_EQ(problem("HTTP/1.1 200 OK"), "it sent what is no FastCGI record of this request");
+  EXPECT_EQ(problem(kEnd), "it ended the request without a response");
+  EXPECT_EQ(problem(record(Type::end_request, std::string("\0\0\0\0\2\0\0\0", 8), 0)), "it has no child to spare");
+  EXPECT_EQ(problem(record(Type::standard_output, "Status: x\n\n")), "its response has an invalid Status field");
+  EXPECT_EQ(problem(record(Type::standard_output, std::string(StatusReader::kMostHead + 1, 'x'))),
+            "the head of its response is too large");
+  std::string errors;
+  while (errors.size() <= StatusReader::kMostBefore) errors += record(Type::standard_error, std::string(10000, 'e'));
+  EXPECT_EQ(problem(errors), "no head of a response is in what it sent");
 }
 
 }  // namespace

@@ -412,6 +412,24 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; } slotwire_pool spare=9 max=8;": "is more than",
             "upstream u { slotwire_service web; } slotwire_ring request=5000;": "a power of two",
             "upstream u { slotwire_service web; } slotwire_buffers 1 4k;": "at least 2",
+            "upstream u { slotwire_service web; } slotwire_pool spair=4;":
+                'invalid parameter "spair=4" of slotwire_pool: did you mean "spare="? expected spare=N from 0 to 1000000, max=N',
+            "upstream u { slotwire_service web; } slotwire_pool sprae=4;": 'did you mean "spare="?',
+            "upstream u { slotwire_service web; } slotwire_pool other=4;": 'of slotwire_pool: expected spare=N',
+            "upstream u { slotwire_service web; } slotwire_pool idle=4x;": "expected idle=TIME, as 500ms",
+            "upstream u { slotwire_service web; } slotwire_limits request=4;": 'did you mean "requests="?',
+            "upstream u { slotwire_service web; } slotwire_limits retries=4;": "expected retries=N%, 1% to 100%",
+            "upstream u { slotwire_service web; } slotwire_limits zone=small:4k;": "expected zone=NAME:SIZE",
+            "upstream u { slotwire_service web; } slotwire_limits zone=limits;": "expected zone=NAME:SIZE",
+            "upstream u { slotwire_service web; } slotwire_cache_path %DIR%/cache keys_zone=one:1m; slotwire_limits zone=one:1m;":
+                'the zone "one" has another use already',
+            "upstream u { slotwire_service web wieght=2; }": 'did you mean "weight="? expected weight=N from 1 on',
+            "upstream u { slotwire_service web backup=1; }": 'did you mean "backup"?',
+            "upstream u { slotwire_service web; } slotwire_next_upstream eror timeout;":
+                'invalid value "eror" of slotwire_next_upstream: did you mean "error"? expected error, timeout',
+            "upstream u { slotwire_service web; } slotwire_read_timeout 5x;": "has an invalid value: expected TIME",
+            "upstream u { slotwire_service web; } slotwire_buffer_size x;": "has an invalid value: expected SIZE",
+            "upstream u { slotwire_service web; } slotwire_next_upstream_tries x;": "has an invalid value: expected a number",
         }
         nginx = self.nginx("return 200;")
         for http, expected in wrong.items():

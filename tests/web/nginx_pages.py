@@ -1,13 +1,15 @@
 """slotwire_pass: requests and responses, in any framing, and what the directives change about them."""
 import gzip
 import os
+import random
 import socket
 import subprocess
 import threading
 import time
 import unittest
 
-from web import MEGABYTE, WebTest, answer, each_request
+from nodes import TIMEOUT
+from web import MEGABYTE, Stream, WebTest, answer, each_request
 
 
 def describe(stream, request):
@@ -289,6 +291,94 @@ class Directives(WebTest):
                 nginx.wait_for_log("an upstream response is buffered to a temporary file")
             self.assertEqual(client.read_response()[2], body)
         self.assertNotRegex(nginx.log(), "buffered to a temporary file.*GET /no-file")
+
+
+class LargeResponses(WebTest):
+    """What nginx sends from where it lies in the ring: a connection carries nothing else until that was sent."""
+
+    @staticmethod
+    def body_of(target):
+        """/SIZE/SEED: so many bytes, other ones for each seed."""
+        size, seed = (int(part) for part in target.strip("/").split("/"))
+        return random.Random(seed).randbytes(size)
+
+    def large_backend(self):
+        return self.backend(each_request(lambda stream, request: answer(stream, fields="Content-Type: text/html\r\n", body=self.body_of(request.target))))
+
+    def test_of_every_size_in_every_ring(self):
+        self.large_backend()
+        sizes = [1, 4000, 8192, 16384, 28000, 32768, 65000, 65536, 100000, 131072, 300000, 3 * MEGABYTE]
+        for ring in ("8k", "32k", "64k", "128k", "1m"):
+            nginx = self.nginx("slotwire_pass web;", pool=f"slotwire_ring response={ring}; slotwire_pool spare=1;")
+            client = self.client(nginx)
+            for seed, size in enumerate(sizes * 2):
+                self.assertTrue(client.get(f"/{size}/{seed}")[2] == self.body_of(f"/{size}/{seed}"), f"{size} bytes, ring {ring}")
+
+    def test_for_many_clients_at_once(self):
+        self.large_backend()
+        nginx = self.nginx("slotwire_pass web;", pool="slotwire_pool spare=1 max=16;", workers=2)
+        wrong = []
+
+        def ask(number):
+            client = nginx.connect()
+            for turn in range(15):
+                target = f"/{random.Random(number * 100 + turn).randrange(20000, 140000)}/{number * 100 + turn}"
+                if client.get(target)[2] != self.body_of(target):
+                    wrong.append(target)
+            client.close()
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+
+    def test_clients_that_do_not_read_keep_a_quarter_of_the_connections(self):
+        backend = self.large_backend()
+        nginx = self.nginx("return 404;", pool="slotwire_pool spare=1 max=4;",
+                           http="server { listen %LISTEN% sndbuf=4k; server_name slow.test; location / { slotwire_pass web; } }")
+        slow = []
+        for number in range(8):
+            client = Stream(socket.socket())
+            self.clients.append(client)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.socket.settimeout(TIMEOUT)
+            client.socket.connect((nginx.address, nginx.port))
+            client.send(f"GET /60000/{number} HTTP/1.1\r\nHost: slow.test\r\n\r\n")
+            slow.append(client)
+        fast = self.client(nginx)
+        for number in range(100, 140):
+            self.assertTrue(fast.get(f"/30000/{number}", host="slow.test")[2] == self.body_of(f"/30000/{number}"))
+        self.assertLessEqual(backend.connections, 4)
+        for number, client in enumerate(slow):
+            self.assertTrue(client.read_response()[2] == self.body_of(f"/60000/{number}"), f"the response to client {number}")
+        for number in range(200, 240):
+            self.assertTrue(fast.get(f"/60000/{number}", host="slow.test")[2] == self.body_of(f"/60000/{number}"))
+        self.assertLessEqual(backend.connections, 4)
+
+    def test_a_client_that_leaves_in_the_middle(self):
+        backend = self.large_backend()
+        nginx = self.nginx("return 404;", pool="slotwire_pool spare=1 max=4;",
+                           http="server { listen %LISTEN% sndbuf=4k; server_name slow.test; location / { slotwire_pass web; } }")
+        for number in range(40):
+            client = nginx.connect()
+            client.send(f"GET /60000/{number} HTTP/1.1\r\nHost: slow.test\r\n\r\n")
+            client.head()
+            client.close()
+        self.assertTrue(self.get(nginx, "/60000/7", host="slow.test")[2] == self.body_of("/60000/7"))
+
+    def test_through_filters(self):
+        text = ("0123456789" * 5000).encode()
+        self.backend(each_request(lambda stream, request: answer(stream, fields="Content-Type: text/html\r\nAccept-Ranges: bytes\r\n", body={
+            "/": b'<<!--# include virtual="/a" -->|<!--# include virtual="/b" -->>' + text, "/a": text, "/b": text[::-1], "/c": text}[request.target])))
+        nginx = self.nginx("slotwire_pass web; ssi on;", server="location /c { slotwire_pass web; gzip on; gzip_proxied any; slotwire_force_ranges on; }")
+        client = self.client(nginx)
+        for _ in range(5):
+            self.assertTrue(client.get("/")[2] == b"<" + text + b"|" + text[::-1] + b">" + text)
+            self.assertTrue(gzip.decompress(client.get("/c", fields="Accept-Encoding: gzip\r\n")[2]) == text)
+            self.assertTrue(client.get("/c", fields="Range: bytes=5-40004\r\n")[2] == text[5:40005])
+            self.assertIn(text[30000:40000], client.get("/c", fields="Range: bytes=5-14,30000-39999\r\n")[2])
 
 
 class Cache(WebTest):

@@ -50,6 +50,7 @@ package slotwire_pkg;
   localparam int unsigned MarkHead = 64;  // Lines ever taken out of the ring of the other file; free-running.
   localparam int unsigned MarkWait = 128;  // What the owner sleeps for: bit 0 to read, bit 1 to write, a fresh number above; 0 while it is awake.
   localparam int unsigned MarkBarrier = 132;  // 1: the owner orders the other side's memory before it sleeps (membarrier), so a process that moves a mark need not; 0: it must.
+  localparam int unsigned MarkAim = 136;  // The TAIL of the other file from which on the owner, when it sleeps to read, wants to be woken; 0: it wants to be woken for every move. A hint: it may be woken earlier.
 
   // The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of
   // its local index (0 to 4095).

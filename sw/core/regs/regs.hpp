@@ -1,6 +1,6 @@
-// Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the command.
-// Marks, tables, counters and the link header of Slotwire. docs/registers.md is the same for reading.
-// Offsets and sizes are in bytes unless a name says otherwise. Everything here is constant: any thread may use it.
+// Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the
+// command. Marks, tables, counters and the link header of Slotwire. docs/registers.md is the same for reading. Offsets
+// and sizes are in bytes unless a name says otherwise. Everything here is constant: any thread may use it.
 // clang-format off
 #pragma once
 #include <array>
@@ -105,6 +105,9 @@ inline constexpr std::size_t kMarkWait = 0x080;
 /// 1: the owner orders the other side's memory before it sleeps (membarrier), so a process that moves a mark need not;
 /// 0: it must. (32 bits; written by the owner of the file)
 inline constexpr std::size_t kMarkBarrier = 0x084;
+/// The TAIL of the other file from which on the owner, when it sleeps to read, wants to be woken; 0: it wants to be
+/// woken for every move. A hint: it may be woken earlier. (32 bits; written by the owner of the file)
+inline constexpr std::size_t kMarkAim = 0x088;
 
 // The bell page. One to each session; written by the process. A slot's bit is word index / 64, bit index mod 64, of its
 // local index (0 to 4095).

@@ -40,7 +40,17 @@ struct MarkPage {
   alignas(64) std::atomic<Position> head;       ///< head of the ring in the other file
   alignas(64) std::atomic<std::uint32_t> wait;  ///< not 0: the writer of this page sleeps (see kWait...)
   std::atomic<std::uint32_t> barrier;           ///< 1: the writer of this page makes the barrier for both sides
+  std::atomic<Position> aim;                    ///< of a sleep to read: the tail that is worth waking for (reaches())
 };
+
+/// Whether a tail is worth waking a reader whose page has this `aim`: 0 means that any is.
+constexpr bool reaches(Position tail, Position aim) {
+  return aim == 0 || static_cast<std::int32_t>(tail - aim) >= 0;
+}
+/// The aim of a reader that needs the tail at `position`: one line less where that would be 0.
+constexpr Position aim_at(Position position) {
+  return position == 0 ? position - 1 : position;
+}
 
 // WAIT: what the sleeper waits for in the two lowest bits, a fresh number each time in the rest.
 inline constexpr std::uint32_t kWaitReadable = 1;  ///< wake me when the tail of my output space moves
@@ -50,6 +60,7 @@ static_assert(offsetof(MarkPage, tail) == regs::kMarkTail);
 static_assert(offsetof(MarkPage, head) == regs::kMarkHead);
 static_assert(offsetof(MarkPage, wait) == regs::kMarkWait);
 static_assert(offsetof(MarkPage, barrier) == regs::kMarkBarrier);
+static_assert(offsetof(MarkPage, aim) == regs::kMarkAim);
 static_assert(std::atomic<Position>::is_always_lock_free, "marks are shared between processes");
 static_assert(sizeof(std::atomic<Position>) == sizeof(Position));
 

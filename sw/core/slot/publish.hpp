@@ -7,8 +7,9 @@
 namespace slotwire::slot {
 
 /// Stores the proxy marks of a slot in its proxy page, and wakes the slot's process through the event `wake` if the
-/// process sleeps for a mark that moved. `signalled` holds the WAIT value that was answered last, one for each slot.
-/// Called by the one thread that moves the slot's lines.
+/// process sleeps for a mark that moved; for the tail of its output space only from the process's aim on. `signalled`
+/// holds the WAIT value that was answered last, one for each slot. Called by the one thread that moves the slot's
+/// lines.
 void publish_marks(MarkPage& proxy, const MarkPage& process, int wake, std::uint32_t& signalled, Position in_head,
                    Position out_tail);
 

@@ -171,6 +171,19 @@ class RecordReader {
     view.payload = consumer_.peek(skip).subspan(kRecordHeaderBytes, view.header.length);
     return view;
   }
+  /// Where the tail must be at least for peek(skip) to return a record, as far as is known: behind the record whose
+  /// header is there, or behind the next line.
+  Position needs(std::uint32_t skip = 0) {
+    std::uint64_t lines = skip + std::uint64_t{1};
+    if (!broken() && consumer_.readable(skip + 1) > skip) {
+      RecordHeader header;
+      std::memcpy(&header, consumer_.peek(skip).data(), sizeof header);
+      lines = skip + record_lines(header.length);
+    }
+    // What never fits into the ring while records are held: any line is worth a look.
+    if (lines > consumer_.ring().lines()) lines = skip + std::uint64_t{1};
+    return consumer_.head() + static_cast<Position>(lines);
+  }
   /// Gives the lines of a record from peek() back.
   void release(const RecordView& view) { consumer_.release(view.lines); }
   /// The other side wrote a mark or a record that cannot be; nothing more is read.

@@ -567,6 +567,10 @@ int sw_consume_stream(sw_connection* connection, size_t length) {
   return guarded(context_of(connection), [&] { return connection->end->consume_stream(length); });
 }
 
+int sw_take_stream(sw_connection* connection, sw_message* out) {
+  return taken(connection, out, [&](sw_message& piece) { return connection->end->take_stream(piece); });
+}
+
 int sw_shutdown(sw_connection* connection) {
   return guarded(context_of(connection), [&] { return connection->end->end_stream(); });
 }

@@ -97,6 +97,8 @@ class Connection {
   /// Stream bytes in place; none with SW_OK: the peer has ended its stream.
   Failure peek_stream(std::span<const std::byte>& out);
   Failure consume_stream(std::size_t length);
+  /// The stream bytes that come next, in place, until they are released; those behind them can be read meanwhile.
+  Failure take_stream(sw_message& out);
   Failure call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline, sw_message& reply);
   Failure start_call(std::uint16_t method, std::span<const std::byte> data, const Deadline& deadline,
                      std::uint32_t& id);
@@ -187,6 +189,7 @@ class Connection {
   void give_up_call(std::uint32_t id);
   void drop(Held* held);
   std::optional<slot::RecordView> next_stream_record(Failure& failure);
+  void pass_over(const slot::RecordView& view);
   bool wanted(const Incoming& incoming);
   Failure assemble(std::span<const std::byte> part);
   Failure may_keep() const;

@@ -58,10 +58,21 @@ Failure Connection::commit_stream(std::size_t length) {
   return {};
 }
 
+/// The record behind what is held has been read.
+void Connection::pass_over(const slot::RecordView& view) {
+  stream_offset_ = 0;
+  if (held_.lines() == 0) {
+    reader_.release(view);
+    notify_consumed(view.lines);
+    return;
+  }
+  held_.release(held_.hold_lines(view.lines));  // its lines follow those of pieces that somebody still reads
+}
+
 Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
   done = 0;
   while (done < into.size() && !stream_ended_) {
-    const std::optional<slot::RecordView> view = reader_.peek();
+    const std::optional<slot::RecordView> view = reader_.peek(held_.lines());
     if (!view) break;
     if (view->header.kind == RecordKind::end_of_stream) {
       stream_ended_ = true;
@@ -74,9 +85,7 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
       stream_offset_ += n;
       if (stream_offset_ < view->payload.size()) break;
     }
-    stream_offset_ = 0;
-    reader_.release(*view);
-    notify_consumed(view->lines);
+    pass_over(*view);
   }
   if (done != 0 || into.empty()) return {};
   if (stream_ended_) return {SW_PEER_CLOSED, "the peer ended its stream"};
@@ -86,7 +95,7 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
 /// The stream record with bytes that were not read yet; takes the end of the stream. Empty: none there, or `failure`.
 std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure) {
   while (!stream_ended_) {
-    std::optional<slot::RecordView> view = reader_.peek();
+    std::optional<slot::RecordView> view = reader_.peek(held_.lines());
     if (!view) return std::nullopt;
     const bool end = view->header.kind == RecordKind::end_of_stream;
     if (!end && view->header.kind != RecordKind::stream) {
@@ -95,9 +104,7 @@ std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure)
     }
     if (!end && stream_offset_ < view->payload.size()) return view;
     stream_ended_ = end;
-    stream_offset_ = 0;
-    reader_.release(*view);
-    notify_consumed(view->lines);
+    pass_over(*view);
   }
   return std::nullopt;
 }
@@ -122,9 +129,22 @@ Failure Connection::consume_stream(std::size_t length) {
   }
   stream_offset_ += length;
   if (stream_offset_ < view->payload.size()) return {};
+  pass_over(*view);
+  return {};
+}
+
+Failure Connection::take_stream(sw_message& out) {
+  Failure failure;
+  const std::optional<slot::RecordView> view = next_stream_record(failure);
+  if (failure.status != SW_OK) return failure;
+  if (!view) {
+    if (stream_ended_) return {SW_PEER_CLOSED, "the peer ended its stream"};
+    return wait(SW_READABLE, Deadline(0), [] { return false; });
+  }
+  const std::span<const std::byte> piece = view->payload.subspan(stream_offset_);
   stream_offset_ = 0;
-  reader_.release(*view);
-  notify_consumed(view->lines);
+  hand_out({view->header, piece, &held_.hold_lines(view->lines)}, out);
+  out.kind = 0;
   return {};
 }
 

@@ -26,6 +26,9 @@ bool Connection::ask_to_be_woken(int what) {
   if (wait_number_ == 0) wait_number_ = slot::kWaitStep;
   const std::uint32_t bits =
       ((what & SW_READABLE) != 0 ? slot::kWaitReadable : 0U) | ((what & SW_WRITABLE) != 0 ? slot::kWaitWritable : 0U);
+  // A record of many lines is read as a whole, so its reader sleeps until its last line is there.
+  if ((what & SW_READABLE) != 0)
+    own_.marks().aim.store(slot::aim_at(reader_.needs(held_.lines())), std::memory_order_relaxed);
   own_.marks().wait.store(wait_number_ | bits, std::memory_order_seq_cst);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!heavy_barrier_ || slot::heavy_barrier()) return true;

@@ -322,8 +322,7 @@ void add_serve_options(CLI::App& sub, Options& options) {
   add_duration(sub, "--keep-time", options.keep, microseconds(0), microseconds(3'600'000'000),
                "of a connection to an application that is not used (default 4s)");
   auto* health = sub.add_option("--health", options.health.path, "ask the application for PATH, whether it is well")
-                     ->type_name("PATH")
-                     ->needs(http);
+                     ->type_name("PATH");
   sub.add_option("--health-status", options.health.status, "the status that is expected of it")
       ->capture_default_str()
       ->check(CLI::Range(200U, 599U))

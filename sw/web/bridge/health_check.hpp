@@ -1,8 +1,9 @@
-// Asks one HTTP application regularly whether it is well, by a request and the status that is expected of it.
+// Asks one application regularly whether it is well, by a request and the status that is expected of it.
 #pragma once
 #include <string>
 
 #include "web/bridge/bridge.hpp"
+#include "web/bridge/fastcgi_status.hpp"
 
 namespace slotwire::web::bridge {
 
@@ -21,6 +22,9 @@ class HealthCheck final : public Source {
   void ask();
   void send();
   void receive();
+  void understand_http(std::string_view bytes);
+  void understand_fastcgi(std::string_view bytes);
+  void judge(const std::string& status);
   void over(bool good, const std::string& why);
 
   Bridge& bridge_;
@@ -28,6 +32,7 @@ class HealthCheck final : public Source {
   Timer timer_;
   slot::Fd fd_;
   std::string request_, answer_;
+  fastcgi::StatusReader reader_;
   std::size_t sent_ = 0;
   std::uint32_t against_ = 0;  ///< answers in a row that speak against what is thought
 };

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "web/http/head.hpp"
 #include "web/http/text.hpp"
 
 namespace slotwire::web::bridge {

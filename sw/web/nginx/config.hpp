@@ -4,6 +4,7 @@
 
 namespace slotwire::nginx {
 
+class LimitsZone;
 struct ServiceGroup;
 
 /// slotwire_pool and slotwire_ring.
@@ -14,7 +15,7 @@ struct PoolLimits {
   ngx_msec_t idle_timeout;    ///< after which connections beyond `spare` are closed
   size_t request_ring_bytes;  ///< 0: the node's default
   size_t response_ring_bytes;
-  // slotwire_limits, of one service in each worker; 0: no limit.
+  // slotwire_limits, of one service in each worker, or in all with a zone; 0: no limit.
   ngx_uint_t requests;          ///< begun and not ended
   ngx_uint_t process_requests;  ///< that one process has at a time
   ngx_uint_t retries_percent;   ///< of the requests, those that are tried again
@@ -24,6 +25,7 @@ struct PoolLimits {
 struct MainConf {
   ngx_str_t socket;
   PoolLimits pool;
+  LimitsZone* limits_zone;   ///< where all workers count together; null: each by itself
   ngx_array_t caches;        ///< ngx_http_file_cache_t*, as ngx_http_upstream wants it
   ngx_array_t passes;        ///< PendingPass: names that are looked up when all of the configuration is read
   ngx_flag_t has_variables;  ///< some slotwire_pass names its service by variables

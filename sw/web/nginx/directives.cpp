@@ -6,12 +6,18 @@
 #include "web/nginx/config.hpp"
 #include "web/nginx/context.hpp"
 #include "web/nginx/group.hpp"
+#include "web/nginx/limits_zone.hpp"
+#include "web/nginx/words.hpp"
 
 namespace slotwire::nginx {
 namespace {
 
-/// What slotwire_limits takes at most.
+/// What slotwire_limits and slotwire_pool take at most.
 constexpr ngx_int_t kMostRequests = 1'000'000;
+/// A share of all, in percent.
+constexpr ngx_int_t kWhole = 100;
+/// As nginx demands of its own zones.
+constexpr std::size_t kLeastZonePages = 8;
 /// Rings are powers of two in this range.
 constexpr ssize_t kLeastRing = 4096;
 constexpr ssize_t kLargestRing = ssize_t{2} << 20;
@@ -110,79 +116,87 @@ char* cache_key_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
 /// slotwire_pool [spare=N] [max=N] [queue=N] [idle=TIME];
 char* pool_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
   PoolLimits& pool = static_cast<MainConf*>(given)->pool;
-  for (ngx_uint_t i = 1; i < cf->args->nelts; ++i) {
-    const std::string_view word = view_of(words_of(cf)[i]);
-    const auto number = [&](std::string_view name, ngx_int_t least, ngx_uint_t& to) {
-      if (word.substr(0, name.size()) != name) return false;
-      const ngx_str_t digits = str_of(word.substr(name.size()));
-      const ngx_int_t value = ngx_atoi(digits.data, digits.len);
-      to = static_cast<ngx_uint_t>(value);
-      return value != NGX_ERROR && value >= least;
-    };
-    const auto time = [&](std::string_view name, ngx_msec_t& to) {
-      if (word.substr(0, name.size()) != name) return false;
-      ngx_str_t text = str_of(word.substr(name.size()));
-      const ngx_int_t value = ngx_parse_time(&text, 0);
-      to = static_cast<ngx_msec_t>(value);
-      return value != NGX_ERROR;
-    };
-    if (!number("spare=", 0, pool.spare) && !number("max=", 1, pool.max) && !number("queue=", 0, pool.queue) &&
-        !time("idle=", pool.idle_timeout)) {
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &words_of(cf)[i]);
-      return failed();
-    }
-  }
-  return NGX_CONF_OK;
+  const auto number = [](ngx_int_t least, ngx_uint_t& to) {
+    return [least, &to](std::string_view text) { return take_number(text, least, kMostRequests, to); };
+  };
+  const std::array<Parameter, 4> parameters{{
+      {"spare=", "N from 0 to 1000000", number(0, pool.spare)},
+      {"max=", "N from 1 to 1000000", number(1, pool.max)},
+      {"queue=", "N from 0 to 1000000", number(0, pool.queue)},
+      {"idle=", "TIME, as 500ms, 60s or 1h",
+       [&](std::string_view text) { return take_milliseconds(text, pool.idle_timeout); }},
+  }};
+  return take_parameters(cf, 1, parameters);
 }
 
-/// slotwire_limits [requests=N] [process=N] [retries=N%] [least_retries=N];
+/// slotwire_limits [requests=N] [process=N] [retries=N%] [least_retries=N] [zone=NAME:SIZE];
 char* limits_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
-  PoolLimits& pool = static_cast<MainConf*>(given)->pool;
-  for (ngx_uint_t i = 1; i < cf->args->nelts; ++i) {
-    std::string_view word = view_of(words_of(cf)[i]);
-    const auto number = [&](std::string_view name, ngx_int_t least, ngx_int_t most, ngx_uint_t& to) {
-      if (word.substr(0, name.size()) != name) return false;
-      const ngx_str_t digits = str_of(word.substr(name.size()));
-      const ngx_int_t value = ngx_atoi(digits.data, digits.len);
-      to = static_cast<ngx_uint_t>(value);
-      return value != NGX_ERROR && value >= least && value <= most;
-    };
-    const auto share = [&](std::string_view name, ngx_uint_t& to) {
-      if (word.substr(0, name.size()) != name || word.back() != '%') return false;
-      word.remove_suffix(1);
-      return number(name, 1, 100, to);
-    };
-    if (!number("requests=", 1, kMostRequests, pool.requests) &&
-        !number("process=", 1, kMostRequests, pool.process_requests) && !share("retries=", pool.retries_percent) &&
-        !number("least_retries=", 1, kMostRequests, pool.least_retries)) {
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &words_of(cf)[i]);
-      return failed();
-    }
-  }
-  return NGX_CONF_OK;
+  auto& main = *static_cast<MainConf*>(given);
+  const auto number = [](ngx_uint_t& to) {
+    return [&to](std::string_view text) { return take_number(text, 1, kMostRequests, to); };
+  };
+  bool zone_refused = false;
+  const auto zone = [&](std::string_view text) {
+    const std::size_t colon = text.find(':');
+    if (colon == std::string_view::npos || colon == 0) return false;
+    ngx_str_t size = str_of(text.substr(colon + 1));
+    const ssize_t bytes = ngx_parse_size(&size);
+    if (bytes == NGX_ERROR || bytes < static_cast<ssize_t>(kLeastZonePages * ngx_pagesize)) return false;
+    main.limits_zone = LimitsZone::add(cf, str_of(text.substr(0, colon)), bytes);
+    zone_refused = main.limits_zone == nullptr;
+    return true;
+  };
+  const auto share = [&](std::string_view text) {
+    return !text.empty() && text.back() == '%' &&
+           take_number(text.substr(0, text.size() - 1), 1, kWhole, main.pool.retries_percent);
+  };
+  const std::array<Parameter, 5> parameters{{
+      {"requests=", "N from 1 to 1000000", number(main.pool.requests)},
+      {"process=", "N from 1 to 1000000", number(main.pool.process_requests)},
+      {"retries=", "N%, 1% to 100%", share},
+      {"least_retries=", "N from 1 to 1000000", number(main.pool.least_retries)},
+      {"zone=", "NAME:SIZE, as limits:1m, from 32k (8 pages) on", zone},
+  }};
+  char* const result = take_parameters(cf, 1, parameters);
+  return zone_refused ? failed() : result;
 }
 
 /// slotwire_ring [request=SIZE] [response=SIZE];
 char* ring_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
   PoolLimits& pool = static_cast<MainConf*>(given)->pool;
-  for (ngx_uint_t i = 1; i < cf->args->nelts; ++i) {
-    const std::string_view word = view_of(words_of(cf)[i]);
-    const auto size = [&](std::string_view name, std::size_t& to) {
-      if (word.substr(0, name.size()) != name) return false;
-      ngx_str_t text = str_of(word.substr(name.size()));
-      const ssize_t value = ngx_parse_size(&text);
+  const auto size = [](std::size_t& to) {
+    return [&to](std::string_view text) {
+      ngx_str_t given_size = str_of(text);
+      const ssize_t value = ngx_parse_size(&given_size);
+      if (value < kLeastRing || value > kLargestRing || (value & (value - 1)) != 0) return false;
       to = static_cast<std::size_t>(value);
-      return value >= kLeastRing && value <= kLargestRing && (value & (value - 1)) == 0;
+      return true;
     };
-    if (!size("request=", pool.request_ring_bytes) && !size("response=", pool.response_ring_bytes)) {
-      ngx_conf_log_error(
-          NGX_LOG_EMERG, cf, 0,
-          "invalid parameter \"%V\": expected request=SIZE or response=SIZE, a power of two from 4k to 2m",
-          &words_of(cf)[i]);
-      return failed();
-    }
-  }
-  return NGX_CONF_OK;
+  };
+  const std::array<Parameter, 2> parameters{{
+      {"request=", "SIZE, a power of two from 4k to 2m", size(pool.request_ring_bytes)},
+      {"response=", "SIZE, a power of two from 4k to 2m", size(pool.response_ring_bytes)},
+  }};
+  return take_parameters(cf, 1, parameters);
+}
+
+/// nginx's own words about a value that it cannot read do not say what it expects.
+template <auto Set>
+char* take_time(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
+  char* const result = Set(cf, command, conf);
+  const bool invalid = result != NGX_CONF_OK && result != failed() && std::string_view(result) == "invalid value";
+  return invalid ? because("has an invalid value: expected TIME, as 500ms, 60s or 1h") : result;
+}
+template <auto Set>
+char* take_size(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
+  char* const result = Set(cf, command, conf);
+  const bool invalid = result != NGX_CONF_OK && result != failed() && std::string_view(result) == "invalid value";
+  return invalid ? because("has an invalid value: expected SIZE in bytes, as 4096, 64k or 1m") : result;
+}
+char* take_count(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
+  char* const result = ngx_conf_set_num_slot(cf, command, conf);
+  const bool invalid = result != NGX_CONF_OK && result != failed() && std::string_view(result) == "invalid number";
+  return invalid ? because("has an invalid value: expected a number from 0 on") : result;
 }
 
 std::array<ngx_conf_bitmask_t, 14> next_upstream_masks{{
@@ -219,19 +233,19 @@ ngx_command_t flag(const char* name, ngx_uint_t offset) {
   return located(name, NGX_CONF_FLAG, ngx_conf_set_flag_slot, offset);
 }
 ngx_command_t milliseconds(const char* name, ngx_uint_t offset) {
-  return located(name, NGX_CONF_TAKE1, ngx_conf_set_msec_slot, offset);
+  return located(name, NGX_CONF_TAKE1, take_time<ngx_conf_set_msec_slot>, offset);
 }
 ngx_command_t bytes(const char* name, ngx_uint_t offset) {
-  return located(name, NGX_CONF_TAKE1, ngx_conf_set_size_slot, offset);
+  return located(name, NGX_CONF_TAKE1, take_size<ngx_conf_set_size_slot>, offset);
 }
 ngx_command_t number(const char* name, ngx_uint_t offset) {
-  return located(name, NGX_CONF_TAKE1, ngx_conf_set_num_slot, offset);
+  return located(name, NGX_CONF_TAKE1, take_count, offset);
 }
 ngx_command_t list(const char* name, ngx_uint_t offset) {
   return located(name, NGX_CONF_TAKE1, ngx_conf_set_str_array_slot, offset);
 }
 ngx_command_t mask(const char* name, ngx_uint_t offset, ngx_conf_bitmask_t* masks) {
-  return located(name, NGX_CONF_1MORE, ngx_conf_set_bitmask_slot, offset, masks);
+  return located(name, NGX_CONF_1MORE, take_mask, offset, masks);
 }
 ngx_command_t predicate(const char* name, ngx_uint_t offset) {
   return located(name, NGX_CONF_1MORE, ngx_http_set_predicate_slot, offset);

@@ -1,9 +1,11 @@
 #include "web/nginx/group.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "web/nginx/config.hpp"
 #include "web/nginx/peer.hpp"
+#include "web/nginx/words.hpp"
 
 namespace slotwire::nginx {
 namespace {
@@ -11,6 +13,8 @@ namespace {
 /// As many as the bits of Peer::tried_members.
 constexpr ngx_uint_t kMaxMembers = 64;
 constexpr std::size_t kMaxName = 63;
+/// Of weights and fails.
+constexpr ngx_int_t kMost = 1'000'000;
 
 /// nginx makes the peers of an `upstream` block once all of it is read.
 ngx_int_t init_group(ngx_conf_t* cf, ngx_http_upstream_srv_conf_t* upstream) {
@@ -43,28 +47,6 @@ GroupMember* add_member(ServiceGroup& group) {
   member->max_fails = 1;
   member->fail_timeout = 10;
   return member;
-}
-
-/// Sets what `parameter` says. False: it is none.
-bool take_parameter(GroupMember& member, std::string_view parameter) {
-  const auto number = [&](std::string_view name, ngx_int_t least, ngx_uint_t& to) {
-    if (parameter.substr(0, name.size()) != name) return false;
-    const ngx_str_t digits = str_of(parameter.substr(name.size()));
-    const ngx_int_t value = ngx_atoi(digits.data, digits.len);
-    if (value == NGX_ERROR || value < least) return false;
-    to = static_cast<ngx_uint_t>(value);
-    return true;
-  };
-  constexpr std::string_view kFailTimeout = "fail_timeout=";
-  if (parameter.substr(0, kFailTimeout.size()) == kFailTimeout) {
-    ngx_str_t time = str_of(parameter.substr(kFailTimeout.size()));
-    const ngx_int_t value = ngx_parse_time(&time, 1);
-    member.fail_timeout = value;
-    return value != NGX_ERROR;
-  }
-  if (parameter == "backup") return member.backup = true;
-  if (parameter == "down") return member.down = true;
-  return number("weight=", 1, member.weight) || number("max_fails=", 0, member.max_fails);
 }
 
 }  // namespace
@@ -134,13 +116,16 @@ char* service_directive(ngx_conf_t* cf, ngx_command_t*, void* /*conf*/) {
   member->service = words[1];
   ngx_memzero(server, sizeof *server);
   server->name = words[1];
-  for (ngx_uint_t i = 2; i < cf->args->nelts; ++i) {
-    if (!take_parameter(*member, view_of(words[i]))) {
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &words[i]);
-      return failed();
-    }
-  }
-  return NGX_CONF_OK;
+  const std::array<Parameter, 5> parameters{{
+      {"weight=", "N from 1 on", [&](std::string_view text) { return take_number(text, 1, kMost, member->weight); }},
+      {"max_fails=", "N from 0 on",
+       [&](std::string_view text) { return take_number(text, 0, kMost, member->max_fails); }},
+      {"fail_timeout=", "TIME, as 10s or 1m",
+       [&](std::string_view text) { return take_seconds(text, member->fail_timeout); }},
+      {"backup", nullptr, [&](std::string_view) { return member->backup = true; }},
+      {"down", nullptr, [&](std::string_view) { return member->down = true; }},
+  }};
+  return take_parameters(cf, 2, parameters);
 }
 
 }  // namespace slotwire::nginx

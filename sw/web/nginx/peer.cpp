@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "web/nginx/context.hpp"
+#include "web/nginx/in_place.hpp"
 #include "web/nginx/worker.hpp"
 
 namespace slotwire::nginx {
@@ -63,8 +64,14 @@ ngx_connection_t* make_connection(Worker& worker, ngx_peer_connection_t& pc) {
   return c;
 }
 
+/// The try is over for the breaker.
+void uncount(Peer& peer) {
+  if (std::exchange(peer.counted, false)) peer.pool->end_request(peer.retry);
+}
+
 /// The request is answered with 503 by this module itself, as if a server had sent that.
 ngx_int_t refuse_peer(ngx_peer_connection_t* pc, Peer& peer, Breaker::Limit limit) {
+  uncount(peer);
   peer.limit = limit;
   peer.refusal_at = 0;
   peer.pool->refuse(limit);
@@ -74,11 +81,6 @@ ngx_int_t refuse_peer(ngx_peer_connection_t* pc, Peer& peer, Breaker::Limit limi
   peer.connection->write->ready = 1;
   peer.connection->read->ready = 1;
   return NGX_DONE;
-}
-
-/// The try is over for the breaker.
-void uncount(Peer& peer) {
-  if (std::exchange(peer.counted, false)) peer.pool->breaker().end(peer.retry);
 }
 
 ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
@@ -113,21 +115,17 @@ ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   peer.connection = make_connection(*worker, *pc);
   if (peer.connection == nullptr) return NGX_ERROR;
   pc->connection = peer.connection;
-  Breaker& breaker = peer.pool->breaker();
-  if (const Breaker::Limit limit = breaker.may_begin(peer.retry); limit != Breaker::Limit::none)
+  if (const Breaker::Limit limit = peer.pool->begin_request(peer.retry); limit != Breaker::Limit::none)
     return refuse_peer(pc, peer, limit);
+  peer.counted = true;
   if (PooledConnection* const connection = peer.pool->take(peer, *peer.member)) {
     peer.begin(*connection);
-    breaker.begin(peer.retry);
-    peer.counted = true;
     peer.connection->write->ready = 1;
     return NGX_DONE;
   }
   if (peer.pool->all_are_full()) return refuse_peer(pc, peer, Breaker::Limit::process);
   // It may have been found at once that nobody serves it.
   if (!peer.pool->enqueue(peer)) return refuse_peer(pc, peer, Breaker::Limit::waiting);
-  breaker.begin(peer.retry);
-  peer.counted = true;
   return peer.failed ? NGX_DECLINED : NGX_AGAIN;
 }
 
@@ -164,7 +162,8 @@ void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
           std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - peer.begun), failed,
           trace_id(context));
       peer.lent = nullptr;
-      connection.pool().give_back(connection, reusable);
+      if (peer.in_place == nullptr || peer.in_place->release(connection, reusable))
+        connection.pool().give_back(connection, reusable);
     }
     peer.connection->pool->log = ngx_cycle->log;
     peer.connection->pool = nullptr;  // the pool is the worker's

@@ -16,6 +16,8 @@ constexpr ngx_msec_t kLastBackoffMs = 1000;
 constexpr sw_timeout_ms kOpenMs = 5000;
 /// What a process said of its credit holds so long.
 constexpr ngx_msec_t kCreditMs = 1000;
+/// A request that waits because of other workers' requests to a process looks again after this.
+constexpr ngx_msec_t kSharedRetryMs = 10;
 /// Connections of one service that are opened at a time.
 constexpr std::size_t kOpenAtOnce = 64;
 
@@ -87,6 +89,7 @@ void PooledConnection::want(int what) {
 }
 
 void PooledConnection::on_ready(std::uint32_t what) {
+  if (sending) return;
   if (peer == nullptr) return pool_.on_idle_event(*this);
   ngx_connection_t& c = *peer->connection;
   int watched = watched_;
@@ -115,9 +118,51 @@ ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& 
                 .retries_percent = limits.retries_percent,
                 .least_retries = limits.least_retries}) {
   ngx_queue_init(&queue_);
+  if (worker.zone() == nullptr) return;
+  shared_ = worker.zone()->open(service_);
+  if (shared_ != nullptr) {
+    zone_ = worker.zone();
+    return;
+  }
+  ngx_log_error(
+      NGX_LOG_ALERT, ngx_cycle->log, 0,
+      "slotwire: the zone of slotwire_limits is full: this worker counts requests to service \"%s\" by itself",
+      service_.c_str());
 }
 
-ServicePool::~ServicePool() = default;
+ServicePool::~ServicePool() {
+  if (zone_ == nullptr) return;
+  for (const auto& process : processes_) forget(*process);
+  zone_->close(shared_);
+}
+
+/// The process goes out of this worker's sight.
+void ServicePool::forget(Process& process) {
+  if (process.shared != nullptr) zone_->close(*shared_, std::exchange(process.shared, nullptr));
+}
+
+Breaker::Limit ServicePool::begin_request(bool retry) {
+  Breaker::Limit limit = Breaker::Limit::none;
+  if (zone_ == nullptr) {
+    limit = breaker_.may_begin(retry);
+  } else {
+    zone_->begin(*shared_, retry, [&](std::size_t requests, std::size_t retries) {
+      limit = breaker_.may_begin(retry, requests, retries);
+      return limit == Breaker::Limit::none;
+    });
+  }
+  if (limit == Breaker::Limit::none) breaker_.begin(retry);
+  return limit;
+}
+
+void ServicePool::end_request(bool retry) {
+  breaker_.end(retry);
+  if (zone_ != nullptr) zone_->end(*shared_, retry);
+}
+
+bool ServicePool::may_have_another(const Process& process) const {
+  return breaker_.may_have_another(process.shared != nullptr ? zone_->requests(*process.shared) : process.outstanding);
+}
 
 void ServicePool::note_look() {
   if (connecting_ != 0) worker_.look_again();
@@ -131,21 +176,28 @@ Process& ServicePool::process_of(const sw_peer& peer) {
   process->node = peer.node;
   process->pid = peer.pid;
   process->number = ++processes_named;
+  if (zone_ != nullptr && limits_.process_requests != 0) {
+    process->shared = zone_->open(*shared_, process->node, process->pid);
+    if (process->shared == nullptr) {
+      ngx_log_error(
+          NGX_LOG_ALERT, ngx_cycle->log, 0,
+          "slotwire: the zone of slotwire_limits is full: this worker counts requests to process %uD by itself",
+          process->pid);
+    }
+  }
   processes_.push_back(std::move(process));
   return *processes_.back();
 }
 
-PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
-  const time_t now = ngx_time();
+Process* ServicePool::choose(const Peer& peer, const GroupMember& rules, time_t now, std::size_t& best_place) const {
   Process* best = nullptr;
   std::size_t best_rank = 0;
-  std::size_t best_place = 0;
   for (std::size_t i = 0; i < processes_.size(); ++i) {
     // Equals take turns.
     const std::size_t place = (turn_ + i) % processes_.size();
     const auto& process = processes_[place];
     if (process->idle.empty()) continue;
-    if (!breaker_.may_have_another(process->outstanding)) continue;
+    if (!may_have_another(*process)) continue;
     // Tried ones last, before them those that fail here, then those that fail by their node, then full ones; among
     // equals the one with the fewest requests, and then the one with the most credit.
     const std::size_t credit = process->credit_now();
@@ -164,27 +216,54 @@ PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
       best_place = place;
     }
   }
-  if (best == nullptr) return nullptr;
-  turn_ = best_place + 1;
-  // A process that failed is given one request after fail_timeout, and others when that succeeded.
-  if (best->fails >= rules.max_fails && best->fails != 0) best->tried_at = now;
-  PooledConnection& connection = *best->idle.back();
-  lend(connection, peer);
-  refill();
-  return &connection;
+  return best;
 }
 
-void ServicePool::lend(PooledConnection& connection, Peer& peer) {
-  std::erase(connection.process().idle, &connection);
+PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
+  const time_t now = ngx_time();
+  // Another worker may have given a process its last request since we looked; then the next best one is chosen.
+  for (std::size_t tries = 0; tries <= processes_.size(); ++tries) {
+    std::size_t place = 0;
+    Process* const best = choose(peer, rules, now, place);
+    if (best == nullptr) return nullptr;
+    if (!lend(*best, peer)) continue;
+    turn_ = place + 1;
+    // A process that failed is given one request after fail_timeout, and others when that succeeded.
+    if (best->fails >= rules.max_fails && best->fails != 0) best->tried_at = now;
+    refill();
+    return peer.lent;
+  }
+  return nullptr;
+}
+
+/// Gives `peer` the connection to the process that was used last. False: the process has as many requests as it may.
+bool ServicePool::lend(Process& process, Peer& peer) {
+  if (process.shared != nullptr && !zone_->begin(*process.shared, limits_.process_requests)) return false;
+  PooledConnection& connection = *process.idle.back();
+  process.idle.pop_back();
   --idle_;
-  ++connection.process().outstanding;
+  ++process.outstanding;
   ++connection.requests;
   connection.peer = &peer;
+  peer.lent = &connection;
+  return true;
 }
 
 void ServicePool::give_back(PooledConnection& connection, bool reusable) {
-  --connection.process().outstanding;
+  keep_for_response(connection);
+  take_back(connection, reusable);
+}
+
+void ServicePool::keep_for_response(PooledConnection& connection) {
+  Process& process = connection.process();
+  --process.outstanding;
+  if (process.shared != nullptr) zone_->end(*process.shared);
   connection.peer = nullptr;
+  connection.sending = true;
+}
+
+void ServicePool::take_back(PooledConnection& connection, bool reusable) {
+  connection.sending = false;
   if (!reusable || is_ending() || sw_connection_health(connection.get()) == SW_HEALTH_DRAINED ||
       !connection.is_fresh()) {
     close(connection);
@@ -216,7 +295,7 @@ bool ServicePool::all_are_full() const {
   std::size_t full = 0;
   for (const auto& process : processes_) {
     if (process->connections == 0 || process->health() == SW_HEALTH_DRAINED) continue;
-    if (breaker_.may_have_another(process->outstanding)) return false;
+    if (may_have_another(*process)) return false;
     ++full;
   }
   return full != 0;
@@ -250,7 +329,11 @@ void ServicePool::serve_queue() {
   while (waiting_ != 0 && idle_ != 0) {
     Peer& peer = *ngx_queue_data(ngx_queue_head(&queue_), Peer, link);
     PooledConnection* const connection = take(peer, *peer.member);
-    if (connection == nullptr) return;
+    if (connection == nullptr) {
+      // Nobody tells this worker when a request of another one ends.
+      if (zone_ != nullptr) worker_.try_again_in(kSharedRetryMs);
+      return;
+    }
     leave_queue(peer);
     peer.begin(*connection);
     make_ready(peer.connection->write);
@@ -370,8 +453,11 @@ void ServicePool::tidy() {
   }
   close_drained();
   const time_t now = ngx_time();
-  std::erase_if(processes_,
-                [&](const auto& process) { return process->connections == 0 && now - process->failed_at > 60; });
+  std::erase_if(processes_, [&](const auto& process) {
+    const bool over = process->connections == 0 && now - process->failed_at > 60;
+    if (over) forget(*process);
+    return over;
+  });
   refill();
 }
 

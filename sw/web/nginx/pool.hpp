@@ -11,6 +11,7 @@
 
 #include "web/nginx/config.hpp"
 #include "web/nginx/group.hpp"
+#include "web/nginx/limits_zone.hpp"
 
 namespace slotwire::nginx {
 
@@ -24,7 +25,8 @@ struct Process {
   std::uint32_t pid = 0;
   std::uint64_t number = 0;                   ///< of this worker, never used twice
   std::size_t connections = 0;                ///< of this worker
-  std::size_t outstanding = 0;                ///< requests under way
+  std::size_t outstanding = 0;                ///< requests of this worker under way
+  SharedProcess* shared = nullptr;            ///< those of all workers; null: nobody counts them
   ngx_uint_t fails = 0;                       ///< in the last fail_timeout
   time_t failed_at = 0;                       ///< the last time
   std::size_t credit = kPlenty;               ///< requests that it would take beyond those, as it said last
@@ -64,10 +66,13 @@ class PooledConnection {
   void on_ready(std::uint32_t what);
   /// Asks to be told (again) when it becomes readable or writable.
   void want(int what);
+  /// Asks to be told of nothing.
+  void want_nothing() { watch(0); }
 
   Peer* peer = nullptr;     ///< the request that it is lent to
   ngx_uint_t requests = 0;  ///< that it was lent to
   ngx_msec_t idle_since = 0;
+  bool sending = false;  ///< its request is answered, and nginx still sends lines of it
 
  private:
   void watch(int what);
@@ -96,9 +101,23 @@ class ServicePool {
   PooledConnection* take(Peer& peer, const GroupMember& rules);
   /// Every process with an idle connection has as many requests as slotwire_limits allows it.
   bool all_are_full() const;
-  Breaker& breaker() { return breaker_; }
+  /// Counts a request, or a try of one, unless a limit forbids it: which one.
+  Breaker::Limit begin_request(bool retry);
+  void end_request(bool retry);
   /// Ends a loan: the connection carries the next request, or is closed.
   void give_back(PooledConnection& connection, bool reusable);
+  /// Whether nginx may send another response from where it lies. Each keeps its connection until the client has taken
+  /// it, so clients that are slow have a quarter of the connections in this way at most.
+  bool may_send_in_place() const { return sent_in_place_ < limits_.max / 4; }
+  /// Bytes of one response that may lie in the ring until they are sent: the other half is for what follows them.
+  std::size_t most_in_place() const { return limits_.response_ring_bytes / 2; }
+  void count_in_place(int by) {
+    sent_in_place_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(sent_in_place_) + by);
+  }
+  /// As the two halves of give_back(): the request is answered, and nginx still sends lines of the connection; it has
+  /// sent them.
+  void keep_for_response(PooledConnection& connection);
+  void take_back(PooledConnection& connection, bool reusable);
   /// Lets `peer` wait for a connection. False: too many wait already.
   bool enqueue(Peer& peer);
   void leave_queue(Peer& peer);
@@ -124,15 +143,20 @@ class ServicePool {
   /// A request was refused by this limit.
   void refuse(Breaker::Limit limit);
   Figures& figures() { return figures_; }
+  /// Lends idle connections to requests that wait.
+  void serve_queue();
   bool is_unused() const { return !kept_ && idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
 
  private:
   /// The worker ends, and no request waits for a connection any more.
   bool is_ending() const;
   Process& process_of(const sw_peer& peer);
-  void lend(PooledConnection& connection, Peer& peer);
-  void serve_queue();
+  bool lend(Process& process, Peer& peer);
+  /// Whether the process may have one more request, as far as is known.
+  bool may_have_another(const Process& process) const;
+  Process* choose(const Peer& peer, const GroupMember& rules, time_t now, std::size_t& place) const;
   void fail_queue(int status);
+  void forget(Process& process);
   void close(PooledConnection& connection);
   void close_drained();
 
@@ -141,12 +165,15 @@ class ServicePool {
   const PoolLimits& limits_;
   Figures figures_;
   Breaker breaker_;
-  std::size_t turn_ = 0;  ///< whose turn it is among processes with as few requests
+  LimitsZone* zone_ = nullptr;       ///< where all workers count; null: this one by itself
+  SharedService* shared_ = nullptr;  ///< of this service in it
+  std::size_t turn_ = 0;             ///< whose turn it is among processes with as few requests
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;
   ngx_queue_t queue_;  ///< of Peer::link
   std::size_t waiting_ = 0, idle_ = 0, connecting_ = 0;
-  ngx_msec_t next_try_ = 0;  ///< no connection is opened before, after one could not be
+  std::size_t sent_in_place_ = 0;  ///< responses of which pieces are out
+  ngx_msec_t next_try_ = 0;        ///< no connection is opened before, after one could not be
   ngx_msec_t backoff_ = 0;
   bool kept_ = false;
   int last_failure_ = SW_OK;  ///< that was logged

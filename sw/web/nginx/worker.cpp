@@ -13,6 +13,9 @@ namespace {
 /// Connections that are ready, taken in one turn of the event loop.
 constexpr std::size_t kReadyAtOnce = 256;
 constexpr ngx_msec_t kTidyMs = 1000;
+/// Turns of the event loop in a row in which no slot is ready, from which on slots are to wake this process. Before
+/// that a look costs two system calls, and after it each slot that becomes ready costs one of slotwired's.
+constexpr std::size_t kLooksBeforeSleep = 2;
 
 std::unique_ptr<Worker> worker;
 
@@ -32,7 +35,8 @@ ngx_int_t Worker::start(ngx_cycle_t* cycle) {
     ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "slotwire_pass needs \"use epoll;\" in the block \"events\"");
     return NGX_ERROR;
   }
-  auto made = std::make_unique<Worker>(conf.pool);
+  LimitsZone* const zone = conf.limits_zone;
+  auto made = std::make_unique<Worker>(conf.pool, zone != nullptr && zone->claim(cycle->log) ? zone : nullptr);
   if (!made->open(cycle, conf.socket)) return NGX_ERROR;
   worker = std::move(made);
   auto* const groups = static_cast<ServiceGroup**>(conf.groups.elts);
@@ -96,6 +100,7 @@ bool Worker::open(ngx_cycle_t* cycle, const ngx_str_t& path) {
 
 Worker::~Worker() {
   pools_.clear();
+  if (zone_ != nullptr) zone_->leave();
   if (tidy_.timer_set) ngx_del_timer(&tidy_);
   if (retry_.timer_set) ngx_del_timer(&retry_);
   if (poll_ != nullptr) {
@@ -136,6 +141,7 @@ void Worker::look() {
   std::size_t count = 0;
   const int status = sw_poller_wait(poller_, ready.data(), ready.size(), 0, &count);
   if (status == SW_OK) {
+    idle_looks_ = 0;
     for (std::size_t i = 0; i < count; ++i) static_cast<PooledConnection*>(ready[i].token)->on_ready(ready[i].what);
     take_outcomes();
     if (count == 0) refill();  // events of slotwired: it may be there only now
@@ -146,7 +152,7 @@ void Worker::look() {
     ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0, "slotwire: cannot look at slots: %s", sw_last_error());
     return;
   }
-  if (sw_poller_arm(poller_) != SW_OK) look_again();
+  if (++idle_looks_ < kLooksBeforeSleep || sw_poller_arm(poller_) != SW_OK) look_again();
 }
 
 void Worker::take_outcomes() {
@@ -189,6 +195,7 @@ void Worker::on_poll(ngx_event_t* event) {
 
 void Worker::on_tidy(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
+  if (self.zone_ != nullptr) self.zone_->sweep();
   self.tidy();
   self.report();
   ngx_add_timer(event, kTidyMs);
@@ -197,6 +204,7 @@ void Worker::on_tidy(ngx_event_t* event) {
 void Worker::on_retry(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
   self.refill();
+  for (auto& [name, pool] : self.pools_) pool->serve_queue();
   self.look_again();
 }
 

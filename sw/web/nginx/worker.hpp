@@ -18,7 +18,8 @@ class Worker {
   static ngx_int_t start(ngx_cycle_t* cycle);
   static void stop();
 
-  explicit Worker(const PoolLimits& limits) : limits_(limits) {}
+  /// `zone`: where all workers count; null: each by itself.
+  Worker(const PoolLimits& limits, LimitsZone* zone) : limits_(limits), zone_(zone) {}
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -28,6 +29,7 @@ class Worker {
   ngx_socket_t socket() const { return socket_; }
   ngx_pool_t* connection_pool() const { return connection_pool_; }
   const PoolLimits& limits() const { return limits_; }
+  LimitsZone* zone() const { return zone_; }
   /// The pool of a service; null when there are too many.
   ServicePool* pool_of(std::string_view service);
   ServicePool* pool_of(const GroupMember& member);
@@ -50,6 +52,7 @@ class Worker {
   static void on_retry(ngx_event_t* event);
 
   const PoolLimits limits_;
+  LimitsZone* zone_;
   sw_context* context_ = nullptr;
   sw_poller* poller_ = nullptr;
   ngx_socket_t socket_ = -1;  ///< what nginx asks for errors of a connection of ours: it never has one
@@ -57,6 +60,7 @@ class Worker {
   ngx_pool_t* connection_pool_ = nullptr;
   ngx_event_t tidy_{}, retry_{};
   std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
+  std::size_t idle_looks_ = 0;  ///< that found nothing ready
   std::uint64_t reported_ = 0;  ///< requests of all pools
 };
 

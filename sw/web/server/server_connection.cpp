@@ -505,6 +505,26 @@ Result<void> ServerConnection::start(unsigned status, const FieldList& fields, s
   return {};
 }
 
+/// Sends what waits and as much of `body` as fits into the same record, so that the client is woken once for both.
+/// Returns the rest of the body.
+std::span<const std::byte> ServerConnection::send_with_head(std::span<const std::byte> body) {
+  const std::string_view head = std::string_view(out_).substr(out_at_);
+  if (loaned_ != 0 || head.empty() || shutdown_wanted_) return body;
+  const Result<std::span<std::byte>> room = stream_.loan(head.size() + 1);
+  if (!room) return body;
+  if (room->size() <= head.size()) {
+    (void)stream_.commit(0);
+    return body;
+  }
+  std::memcpy(room->data(), head.data(), head.size());
+  const std::size_t taken = std::min(room->size() - head.size(), body.size());
+  std::memcpy(room->data() + head.size(), body.data(), taken);
+  if (!stream_.commit(head.size() + taken)) return body;
+  out_.clear();
+  out_at_ = 0;
+  return body.subspan(taken);
+}
+
 Result<void> ServerConnection::respond(unsigned status, const FieldList& fields, Data body) {
   if (body.size() > core_.options().max_unsent)
     return Error{Status::too_large,
@@ -514,6 +534,7 @@ Result<void> ServerConnection::respond(unsigned status, const FieldList& fields,
   std::span<const std::byte> left(body.data(), x.out_kind == BodyKind::none ? 0 : body.size());
   x.out_left = 0;
   x.body_out = left.size();
+  if (left.size() > kShortHead) left = send_with_head(left);
   if (left.size() > kShortHead && flush()) {
     while (!left.empty()) {
       const Result<std::size_t> done = stream_.write(left);

@@ -89,6 +89,7 @@ class ServerConnection {
   void append_head(ExchangeState& exchange, unsigned status, const FieldList& fields);
   std::size_t unsent() const { return out_.size() - out_at_; }
   bool flush();
+  std::span<const std::byte> send_with_head(std::span<const std::byte> body);
   void end_response();
   void complete(ExchangeState& exchange);
   void after_response();

@@ -433,6 +433,12 @@ SW_API int sw_commit_stream(sw_connection* connection, size_t length);
 SW_API int sw_peek_stream(sw_connection* connection, const void** data, size_t* length);
 /* Takes the first `length` of the bytes that sw_peek_stream() showed. SW_INVALID: it showed fewer. */
 SW_API int sw_consume_stream(sw_connection* connection, size_t length);
+/* The next bytes where they lie in the ring, as out->data and out->length, valid until sw_release(); sw_read() and the
+ * like go on behind them. Several pieces may be out at a time, and be released in any order: the peer gets the room of
+ * one back when those before it were released, too. A piece is at most what the peer wrote at once, so at most a
+ * quarter of the ring. SW_INIT(*out) before its first use. SW_AGAIN; SW_PEER_CLOSED: the peer ended its stream, or
+ * closed. */
+SW_API int sw_take_stream(sw_connection* connection, sw_message* out);
 /* No more bytes follow from this end: the peer's sw_read() returns SW_PEER_CLOSED after the last one; its own direction
  * goes on. SW_AGAIN: the ring is full, try again when it is writable. */
 SW_API int sw_shutdown(sw_connection* connection);

@@ -27,11 +27,13 @@ class Breaker {
   explicit Breaker(const BreakerLimits& limits) : limits_(limits) {}
 
   /// Whether one more request, or another try of one, may begin; what forbids it. Changes nothing.
-  Limit may_begin(bool retry) const {
-    if (limits_.requests != 0 && requests_ >= limits_.requests) return Limit::requests;
+  Limit may_begin(bool retry) const { return may_begin(retry, requests_, retries_); }
+  /// The same where others count, too: with so many requests begun and not ended by all, and tries of them.
+  Limit may_begin(bool retry, std::size_t requests, std::size_t retries) const {
+    if (limits_.requests != 0 && requests >= limits_.requests) return Limit::requests;
     if (retry && limits_.retries_percent != 0) {
-      const std::size_t share = (requests_ + 1) * limits_.retries_percent / 100;
-      if (retries_ >= std::max(share, limits_.least_retries)) return Limit::retries;
+      const std::size_t share = (requests + 1) * limits_.retries_percent / 100;
+      if (retries >= std::max(share, limits_.least_retries)) return Limit::retries;
     }
     return Limit::none;
   }
