@@ -69,6 +69,9 @@ TEST(InspectRecords, AStreamThatIsNotTheLanguageIsRefusedAndAMessageToo) {
   Inspector message(Language::redis, Role::request, Join::beginning);
   EXPECT_FALSE(message.begin({.length = 4}, noted));
   EXPECT_EQ(message.problem(), "a message, not a stream of bytes");
+  Inspector ping(Language::redis, Role::request, Join::beginning);
+  EXPECT_TRUE(ping.begin({.length = 4, .kind = RecordKind::request, .code = 0xffff}, noted));
+  EXPECT_TRUE(ping.feed("!!\r\n", noted)) << "the library's own";
   Inspector ends(Language::http, Role::request, Join::beginning);
   EXPECT_TRUE(stream(ends, "GET / HT", noted));
   EXPECT_FALSE(ends.begin({.kind = RecordKind::end_of_stream}, noted));

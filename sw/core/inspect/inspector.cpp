@@ -74,6 +74,8 @@ bool Inspector::begin(const RecordHeader& header, Listener& listener) {
   passes_ = false;
   if (language_ == Language::none) return true;
   if (language_ == Language::records) return begin_of_message(header, listener);
+  // The library answers pings by itself, whatever the program speaks.
+  if (header.kind == RecordKind::request && header.code == kPing) return passes_ = true;
   if (!is_stream(header.kind)) return refuse("a message, not a stream of bytes");
   if (header.kind != RecordKind::end_of_stream) return true;
   if (!parser_->end() && joined_) return refuse(parser_->problem());
