@@ -323,7 +323,20 @@ class HostileProcess {
                                       .bytes = input.below(3) == 0 ? hostile_number<std::uint64_t>(input) : 0};
         break;
       default:
-        if (input.below(2) == 0) what = control::Cut{input.below(2) == 0 ? "b" : "z"};
+        if (input.below(2) == 0) {
+          what = control::Cut{input.below(2) == 0 ? "b" : "z"};
+        } else if (input.below(4) == 0) {
+          what =
+              control::InspectionsRequest{hostile_number<std::uint64_t>(input), hostile_number<std::uint64_t>(input)};
+        } else {
+          control::Inspected found{.service = service_name(input),
+                                   .language = input.below(4) == 0 ? "x" : "http",
+                                   .labels = {},
+                                   .invalid = hostile_number<std::uint64_t>(input)};
+          for (std::uint64_t left = input.below(70); left != 0; --left)
+            found.labels.push_back({std::string(input.text(30)), hostile_number<std::uint64_t>(input)});
+          what = found;
+        }
     }
     const std::uint64_t id = input.below(8) == 0 ? hostile_number<std::uint64_t>(input) : ++id_;
     return control::encode_request(id, what);

@@ -10,7 +10,7 @@ from pathlib import Path
 
 # The floors and their rooms, by folder under sw/ (docs/architecture.md, "Floors and rooms"). A room may include itself, and
 # the rooms named here. Every include is written from sw/, so its folder says which room it leads to.
-CORE = {"core", "core/regs", "core/blocks", "core/cache", "core/slot", "core/congestion", "core/pipeline", "core/carriers"}
+CORE = {"core", "core/regs", "core/blocks", "core/cache", "core/inspect", "core/slot", "core/congestion", "core/pipeline", "core/carriers"}
 CARDS = {"driver", "driver/soft", "driver/sharded", "driver/relay", "driver/bus", "driver/router"}
 # The engine's rooms from the ground up: each may include those before it.
 ENGINE_ORDER = ("config", "host", "recovery", "admin", "sessions", "slots", "cards", "transports", "peers", "services", "regions", "status")
@@ -23,6 +23,7 @@ ALLOWED = {
     "core/slot": {"core/regs"},
     "core/blocks": set(),
     "core/cache": set(),
+    "core/inspect": {"core/slot", "core/regs"},
     "core/congestion": set(),
     "core/pipeline": {"core/congestion", "core/slot", "core/regs"},
     "core/carriers": {"core", "core/pipeline", "core/slot", "core/regs"},
@@ -40,7 +41,7 @@ ALLOWED = {
     "runtime/sandbox": {"core", "core/slot"},
     "runtime/http": {"runtime/control", "core", "core/slot", "core/regs", "core/carriers", "core/http_stream"},
     "runtime/gate": {"runtime/control", "runtime/http", "runtime/sandbox", "core", "core/slot", "core/regs", "core/carriers"},
-    "runtime/client": {"runtime/blocks", "runtime/cache", "core/blocks", "core/cache", "runtime/control", "core", "core/slot", "core/regs"},
+    "runtime/client": {"runtime/blocks", "runtime/cache", "core/blocks", "core/cache", "core/inspect", "runtime/control", "core", "core/slot", "core/regs"},
     **{"runtime/engine/" + room: CORE | CARDS | {"runtime/control", "runtime/sandbox", "runtime/blocks"} | {"runtime/engine/" + lower for lower in ENGINE_ORDER[:i]}
        for i, room in enumerate(ENGINE_ORDER)},
     "runtime/engine": CORE | CARDS | ENGINE | {"runtime/control", "runtime/sandbox", "runtime/blocks"},

@@ -157,6 +157,7 @@ TEST(ControlCodec, RequestsThatAreAnsweredNeedAnId) {
             "in 'status': 'id' is missing; give each request a number from 1 on");
   EXPECT_EQ(request_problem(R"({"op":"bye"})"), "accepted") << "nothing answers it";
   EXPECT_EQ(request_problem(R"({"op":"report","figures":[]})"), "accepted");
+  EXPECT_EQ(request_problem(R"({"op":"inspected","service":"s","language":"http","labels":[]})"), "accepted");
   EXPECT_EQ(request_problem(R"({"op":"status","id":0})"), "accepted");
 }
 

@@ -52,6 +52,18 @@ TEST_F(EngineDirectory, FileAddsToTheConfiguration) {
   EXPECT_EQ(directory.size(), 2U);
 }
 
+TEST_F(EngineDirectory, SaysWhatIsInspected) {
+  write(
+      "[[service]]\nname = \"web\"\nnodes = [\"a\"]\ninspect = \"http\"\ninspect_refuses = true\n"
+      "[[service]]\nname = \"db\"\nnodes = [\"a\"]\ninspect = \"redis\"\n");
+  StaticDirectory directory({{.name = "db", .nodes = {"a"}, .at = {}, .inspect = inspect::Language::records}},
+                            limits());
+  EXPECT_EQ(ask(directory, "web").inspect, inspect::Language::http);
+  EXPECT_TRUE(ask(directory, "web").inspect_refuses);
+  EXPECT_EQ(ask(directory, "db").inspect, inspect::Language::records) << "the configuration's word counts";
+  EXPECT_FALSE(ask(directory, "db").inspect_refuses);
+}
+
 TEST_F(EngineDirectory, ReloadTellsOnlyOfChanges) {
   write("[[service]]\nname = \"app\"\nnodes = [\"a\"]\n");
   StaticDirectory directory({}, limits());

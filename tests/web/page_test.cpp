@@ -115,6 +115,21 @@ TEST(PageMetrics, LimitsThatCallersSetThemselvesAreCountedByTheirName) {
   EXPECT_TRUE(has(text, "slotwire_request_limited_total{" + labels + "\"waiting\"} 0")) << text;
 }
 
+TEST(PageMetrics, MessagesOfInspectedServicesAreCountedByMethodOrCommand) {
+  Snapshot snapshot = example();
+  snapshot.inspections = Json::array({{{"service", "shop"},
+                                       {"language", "http"},
+                                       {"messages", {{"GET", 7}, {"other", 1}}},
+                                       {"invalid", 2},
+                                       {"refused", 1}}});
+  const std::string text = metrics_text(snapshot, MetricsFormat::prometheus);
+  EXPECT_TRUE(has(text, "slotwire_inspected_messages_total{service=\"shop\",language=\"http\",message=\"GET\"} 7"))
+      << text;
+  EXPECT_TRUE(has(text, "slotwire_inspected_messages_total{service=\"shop\",language=\"http\",message=\"other\"} 1"));
+  EXPECT_TRUE(has(text, "slotwire_inspected_invalid_total{service=\"shop\"} 2"));
+  EXPECT_TRUE(has(text, "slotwire_inspected_refused_total{service=\"shop\"} 1"));
+}
+
 TEST(PageMetrics, OpenMetricsNamesFamiliesWithoutTotalAndEnds) {
   const std::string text = metrics_text(example(), MetricsFormat::open_metrics);
   EXPECT_TRUE(has(text, "# TYPE slotwire_pipeline_tx_frames counter"));

@@ -31,6 +31,8 @@ ConnectionInfo info_of(const control::SlotInfo& slot) {
   info.name = slot.peer.name;
   info.pid = slot.peer.pid;
   info.uid = slot.peer.uid;
+  info.inspect = slot.inspect;
+  info.inspect_refuses = slot.inspect_refuses;
   return info;
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/client/engine_session.hpp"
 #include "runtime/client/given_up.hpp"
 #include "runtime/client/held_messages.hpp"
+#include "runtime/client/inspection.hpp"
 
 namespace slotwire::client {
 
@@ -33,6 +34,8 @@ struct ConnectionInfo {
   bool direct = false, link_up = true;
   std::string service, node, name;
   std::uint32_t pid = 0, uid = 0;
+  std::string inspect;  ///< the language that the peer is to speak; empty: it is not looked at
+  bool inspect_refuses = false;
 };
 ConnectionInfo info_of(const control::SlotInfo& slot);
 
@@ -54,6 +57,8 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   const ConnectionInfo& info() const { return info_; }
+  /// Looks at what arrives from now on, and counts in `inspected`, which outlives the connection.
+  void inspect(InspectedService& inspected);
   int wake_fd() const { return wake_.get(); }
 
   // What the session tells.
@@ -192,6 +197,8 @@ class Connection {
   void pass_over(const slot::RecordView& view);
   bool wanted(const Incoming& incoming);
   Failure assemble(std::span<const std::byte> part);
+  /// Looks at the record that begins `skip` lines after the head, once. A failure: it is not what the service speaks.
+  Failure look_at(const slot::RecordView& view, std::uint32_t skip);
   Failure may_keep() const;
   void keep(const Incoming& incoming);
   Incoming take_kept(std::deque<Incoming>::iterator at);
@@ -219,6 +226,8 @@ class Connection {
   std::deque<Incoming> inbox_;     ///< kept for receive() while a call waited for its answer
   std::uint64_t inbox_bytes_ = 0;  ///< of their data
   Assembly assembly_;
+  std::optional<Inspection> inspection_;
+  slot::Position inspected_ = 0;   ///< records before it have been looked at
   std::size_t stream_offset_ = 0;  ///< bytes of the stream record at the head that were read
   bool stream_ended_ = false;
   std::uint32_t next_call_ = 0;

@@ -150,6 +150,7 @@ void Connection::drop(Held* held) {
 std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) {
   while (const std::optional<slot::RecordView> view = reader_.peek(held_.lines())) {
     const RecordHeader& header = view->header;
+    if (failure = look_at(*view, held_.lines()); failure.status != SW_OK) return std::nullopt;
     if (header.kind == RecordKind::stream || header.kind == RecordKind::end_of_stream) {
       failure = {SW_INVALID, "the peer uses this connection as a byte stream: use sw_read"};
       return std::nullopt;
@@ -258,7 +259,7 @@ void Connection::hand_out(const Incoming& incoming, sw_message& out) {
 }
 
 bool Connection::receive_now(sw_message& out) {
-  if (!inbox_.empty() || assembly_.open || end_.status != SW_OK) return false;
+  if (!inbox_.empty() || assembly_.open || inspection_ || end_.status != SW_OK) return false;
   const std::optional<slot::RecordView> view = reader_.peek(held_.lines());
   if (!view || view->header.flags != slot::kWhole) return false;
   const bool plain = view->header.kind == RecordKind::message ||

@@ -74,6 +74,10 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
   while (done < into.size() && !stream_ended_) {
     const std::optional<slot::RecordView> view = reader_.peek(held_.lines());
     if (!view) break;
+    if (Failure failure = look_at(*view, 0); failure.status != SW_OK) {
+      if (done != 0) break;
+      return failure;
+    }
     if (view->header.kind == RecordKind::end_of_stream) {
       stream_ended_ = true;
     } else if (view->header.kind != RecordKind::stream) {
@@ -97,6 +101,8 @@ std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure)
   while (!stream_ended_) {
     std::optional<slot::RecordView> view = reader_.peek(held_.lines());
     if (!view) return std::nullopt;
+    failure = look_at(*view, 0);
+    if (failure.status != SW_OK) return std::nullopt;
     const bool end = view->header.kind == RecordKind::end_of_stream;
     if (!end && view->header.kind != RecordKind::stream) {
       failure = {SW_INVALID, "the peer sends messages on this connection: use sw_receive"};

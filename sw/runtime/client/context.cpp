@@ -93,6 +93,7 @@ sw_context::sw_context(std::string socket, std::string name, slotwire::client::R
 }
 
 sw_context::~sw_context() {
+  tell_inspected();
   session_.bye();
 }
 
@@ -294,6 +295,27 @@ bool sw_context::waits_beside(const sw_service& service) const {
   });
 }
 
+/// Looks at what the peer of a connection sends, if the node's configuration says so of the service.
+void sw_context::inspect(Connection& connection) {
+  const slotwire::client::ConnectionInfo& info = connection.info();
+  const auto language = slotwire::inspect::language_of(info.inspect);
+  // Languages of a later slotwired are not looked for.
+  if (!language || *language == slotwire::inspect::Language::none) return;
+  slotwire::client::InspectedService& inspected = inspected_[info.service];
+  inspected.language = *language;
+  inspected.refuses = info.inspect_refuses;
+  inspected.tell = [this] { tell_inspected(); };
+  connection.inspect(inspected);
+}
+
+void sw_context::tell_inspected() {
+  if (!session_.attached()) return;  // it is told when the engine is back
+  for (auto& [service, inspected] : inspected_) {
+    slotwire::control::Inspected message = inspected.take(service);
+    if (!message.labels.empty() || message.invalid != 0) session_.post(message);
+  }
+}
+
 void sw_context::tell_closed(std::uint32_t local) {
   session_.post(slotwire::control::Close{local});
 }
@@ -304,6 +326,7 @@ void sw_context::close(sw_connection* connection) {
   const std::uint32_t local = connection->end->info().local;
   const auto found = connections_.find(local);
   if (found != connections_.end() && found->second.get() == connection) {
+    if (!connection->end->info().inspect.empty()) tell_inspected();
     connections_.erase(found);
     tell_closed(local);
     return;
@@ -341,6 +364,7 @@ void sw_context::on_accepted(const slotwire::control::SlotInfo& slot, std::vecto
   try {
     sw_connection* const made = make(slot, std::move(fds));
     made->accepted = true;
+    inspect(*made->end);
     found->second->waiting.push_back(made);
   } catch (const std::exception&) {
     tell_closed(slot.local);
@@ -366,6 +390,7 @@ void sw_context::on_health(std::uint32_t local, slotwire::control::Health health
 
 void sw_context::on_resumed() {
   for (auto& [local, connection] : connections_) connection->health = slotwire::control::Health::well;
+  tell_inspected();
 }
 
 void sw_context::on_lost() {

@@ -79,6 +79,9 @@ struct sw_context final : private slotwire::client::SessionEvents {
   slotwire::client::Failure take_slot(const slotwire::control::Answer& answer, std::vector<slotwire::slot::Fd> fds,
                                       sw_connection*& out);
   void tell_closed(std::uint32_t local);
+  /// Tells the engine what was found in the connections of services, if something was.
+  void tell_inspected();
+  void inspect(slotwire::client::Connection& connection);
   /// Are there outcomes, or connections to another service, to be taken?
   bool waits_beside(const sw_service& service) const;
   /// How long waits last: as the node says, or as the program said.
@@ -97,6 +100,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   std::uint32_t spin_us_ = 0, yield_us_ = 0;  ///< what the program said; 0: as the node says
   slotwire::client::ReceiveLimits receive_limits_;
   slotwire::client::CacheUse cache_use_;
+  std::map<std::string, slotwire::client::InspectedService> inspected_;  ///< by service
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
   std::map<std::string, std::unique_ptr<sw_service>> services_;

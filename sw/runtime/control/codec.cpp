@@ -159,10 +159,10 @@ std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text
     return invalid;
   }
   packet.request = std::move(*request).value();
-  // An answer without an id would be anybody's. Three requests have none.
-  const bool answered = !std::holds_alternative<Bye>(packet.request) &&
-                        !std::holds_alternative<Report>(packet.request) &&
-                        !std::holds_alternative<Alive>(packet.request);
+  // An answer without an id would be anybody's. Four requests have none.
+  const bool answered =
+      !std::holds_alternative<Bye>(packet.request) && !std::holds_alternative<Report>(packet.request) &&
+      !std::holds_alternative<Inspected>(packet.request) && !std::holds_alternative<Alive>(packet.request);
   if (!has_id && answered) {
     invalid.text = "in '" + *op + "': 'id' is missing; give each request a number from 1 on";
     return invalid;

@@ -39,6 +39,9 @@ inline constexpr std::size_t kMaxTrace = 32;           ///< digits of a trace's 
 inline constexpr std::size_t kMaxHealthServices = 64;  ///< services in one question of a node about another's health
 inline constexpr std::size_t kMaxKeyText = 64;         ///< bytes of the hexadecimal text of a key
 inline constexpr std::size_t kMaxRegionText = 31;      ///< bytes of a region's name
+inline constexpr std::size_t kMaxLabels = 64;          ///< kinds of messages that are counted apart for a service
+inline constexpr std::size_t kMaxLabelText = 24;       ///< bytes of the name of one
+inline constexpr std::size_t kMaxInspectionPage = 8;   ///< rows in one answer to "inspections"
 
 using Token = std::array<std::byte, kTokenBytes>;
 
@@ -259,6 +262,50 @@ struct Report {
   }
 };
 
+/// How many messages of one kind were found.
+struct InspectedLabel {
+  std::string label;
+  std::uint64_t count = 0;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("label", m.label, at_most(kMaxLabelText));
+    v.must("count", m.count);
+  }
+};
+
+/// What the sender found in connections to a service that it serves, since it said so last. Has no answer.
+struct Inspected {
+  static constexpr std::string_view kName = "inspected";
+  std::string service;
+  std::string language;
+  std::vector<InspectedLabel> labels;
+  std::uint64_t invalid = 0;  ///< connections that carried something else
+  std::uint64_t refused = 0;  ///< of these, connections that were ended for it
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("service", m.service, at_most(kMaxServiceText));
+    v.must("language", m.language, at_most(kMaxCode));
+    v.must("labels", m.labels, kMaxLabels);
+    v.may("invalid", m.invalid);
+    v.may("refused", m.refused);
+  }
+};
+
+/// What was found in the connections of services.
+struct InspectionsRequest {
+  static constexpr std::string_view kName = "inspections";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxInspectionPage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
 /// The answer to the event `probe`, or news of `ready` without one. Has no answer.
 struct Alive {
   static constexpr std::string_view kName = "alive";
@@ -327,9 +374,9 @@ struct RegionsRequest {
   }
 };
 
-using Request =
-    std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest, SessionsRequest,
-                 CaptureRequest, Cut, Report, FiguresRequest, Alive, Drain, RegionRequest, RegionsRequest>;
+using Request = std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest,
+                             SessionsRequest, CaptureRequest, Cut, Report, FiguresRequest, Inspected,
+                             InspectionsRequest, Alive, Drain, RegionRequest, RegionsRequest>;
 
 // ---- answers of the engine ----
 
@@ -413,6 +460,8 @@ struct SlotInfo {
   std::string service;
   bool direct = false;
   bool link_up = true;
+  std::string inspect;           ///< of the service's end: the language that its process is to look for; empty: none
+  bool inspect_refuses = false;  ///< what is not that language ends the connection
   PeerInfo peer;
 
   template <class Self, class V>
@@ -424,6 +473,8 @@ struct SlotInfo {
     v.must("service", m.service, at_most(kMaxName));
     v.must("direct", m.direct);
     v.may("link_up", m.link_up);
+    v.unless_empty("inspect", m.inspect, at_most(kMaxCode));
+    if (!m.inspect.empty()) v.may("inspect_refuses", m.inspect_refuses);
     v.must("peer", m.peer);
   }
 };

@@ -64,6 +64,11 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                  [&](const control::CaptureRequest& r) { capture(client, id, r, fds); },
                  [&](const control::Cut& r) { cut(client, id, r); },
                  [&](const control::Report& r) { report(session_of(client, r.kName), r); },
+                 [&](const control::Inspected& r) { rooms_.connector.inspected(session_of(client, r.kName), r); },
+                 [&](const control::InspectionsRequest& r) {
+                   hub_->answer_document(client, id,
+                                         StatusReport::inspections(rooms_.connector.inspections(), r.from, r.max));
+                 },
                  [&](const control::Alive& r) { rooms_.health.alive(session_of(client, r.kName), r); },
                  [&](const control::Drain& r) {
                    check_admin(client, "drain a process");

@@ -1,8 +1,10 @@
 // slotwire status: what a node is doing, once.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "core/regs/regs.hpp"
+#include "runtime/control/printable.hpp"
 #include "tools/slotwire/control_client.hpp"
 #include "tools/slotwire/link_text.hpp"
 #include "tools/slotwire/text.hpp"
@@ -244,6 +246,30 @@ void print_services(const Json& status) {
   if (!remote.empty()) std::printf("\n%s", remote.text().c_str());
 }
 
+/// What was found in the connections of services that are inspected.
+void print_inspections(const Json& rows) {
+  Table table({{"SERVICE"}, {"LANGUAGE"}, {"MESSAGES", true}, {"INVALID", true}, {"REFUSED", true}, {"MOST"}});
+  for (const Json& row : rows) {
+    std::uint64_t all = 0;
+    std::vector<std::pair<std::uint64_t, std::string>> most;
+    for (const auto& [label, count] : row.at("messages").items()) {
+      all += count.get<std::uint64_t>();
+      most.emplace_back(count.get<std::uint64_t>(), label);
+    }
+    std::sort(most.rbegin(), most.rend());
+    constexpr std::size_t kShown = 4;
+    if (most.size() > kShown) most.resize(kShown);
+    std::string shown;
+    for (const auto& [count, label] : most)
+      shown += (shown.empty() ? "" : ", ") + control::printable(label) + ' ' + std::to_string(count);
+    const bool invalid = row.value("invalid", 0) != 0;
+    table.add({text_of(row, "service"), text_of(row, "language"), std::to_string(all), text_of(row, "invalid"),
+               text_of(row, "refused"), shown},
+              {Colour::none, Colour::none, Colour::none, invalid ? Colour::bad : Colour::none});
+  }
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
+}
+
 void print_status(const Json& status) {
   std::printf("node %s: slotwired %s, pid %s, up %s, %s card%s\n", paint(Colour::bold, text_of(status, "node")).c_str(),
               text_of(status, "version").c_str(), text_of(status, "pid").c_str(),
@@ -300,6 +326,7 @@ void print_status(const Json& status) {
     std::printf("\n%s", control.text().c_str());
   }
   print_services(status);
+  print_inspections(status.at("inspections"));
   print_counters(status);
 }
 
@@ -308,6 +335,7 @@ int run_status(const StatusOptions& options) {
   Json status = client.ask(control::StatusRequest{});
   status.erase("id");
   status.erase("ok");
+  status["inspections"] = client.ask_all<control::InspectionsRequest>();
   if (options.slots) status["slot_table"] = client.ask_all<control::SlotsRequest>();
   if (options.sessions) status["session_table"] = client.ask_all<control::SessionsRequest>();
   if (options.common.json) {

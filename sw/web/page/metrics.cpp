@@ -401,6 +401,22 @@ void write_figures(Writer& out, const Json& rows) {
   });
 }
 
+/// What processes found in the connections of services that are inspected.
+void write_inspections(Writer& out, const Json& rows) {
+  out.counter("inspected_messages", "Messages that were found in connections to a service, by method or command.");
+  for (const Json& row : rows) {
+    for (const auto& [label, count] : member(row, "messages").items()) {
+      if (!count.is_number()) continue;
+      out.value(count.get<double>(),
+                {{"service", text(row, "service")}, {"language", text(row, "language")}, {"message", label}});
+    }
+  }
+  out.counter("inspected_invalid", "Connections to a service that carried something else than its language.");
+  for (const Json& row : rows) out.value(number(row, "invalid"), {{"service", text(row, "service")}});
+  out.counter("inspected_refused", "Of these, connections that were ended for it.");
+  for (const Json& row : rows) out.value(number(row, "refused"), {{"service", text(row, "service")}});
+}
+
 }  // namespace
 
 MetricsFormat metrics_format(std::string_view accept) {
@@ -429,6 +445,7 @@ std::string metrics_text(const Snapshot& snapshot, MetricsFormat format) {
     write_users(out, snapshot.node);
     write_services(out, snapshot);
     write_figures(out, snapshot.figures);
+    write_inspections(out, snapshot.inspections);
   }
   return out.finish();
 }

@@ -203,6 +203,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                               {"slots", snapshot.slots},
                               {"sessions", snapshot.sessions},
                               {"figures", snapshot.figures},
+                              {"inspections", snapshot.inspections},
                               {"figure_bounds_us", kFigureBoundsUs},
                               {"answers",
                                {{"bounds", AnswerTimes::kBounds},

@@ -68,12 +68,13 @@ SnapshotPtr Snapshots::look() {
     snapshot->slots = client_->ask_all<control::SlotsRequest>();
     snapshot->sessions = client_->ask_all<control::SessionsRequest>();
     snapshot->figures = client_->ask_all<control::FiguresRequest>();
+    snapshot->inspections = client_->ask_all<control::InspectionsRequest>();
   } catch (const std::exception& error) {
     // Whatever it was, the next look connects anew.
     client_.reset();
     ++failures_;
     snapshot->node = nullptr;
-    snapshot->slots = snapshot->sessions = snapshot->figures = control::Json::array();
+    snapshot->slots = snapshot->sessions = snapshot->figures = snapshot->inspections = control::Json::array();
     snapshot->trouble = error.what();
   }
   snapshot->answer_times = answer_times_;

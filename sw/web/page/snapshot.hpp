@@ -35,11 +35,12 @@ class AnswerTimes {
 
 /// One look at a node. Never changed once it is shared.
 struct Snapshot {
-  control::Json node;      ///< of `status`; empty if slotwired gave no answer
-  control::Json slots;     ///< rows of `slots`
-  control::Json sessions;  ///< rows of `sessions`
-  control::Json figures;   ///< rows of `figures`
-  std::string trouble;     ///< why there is no answer; empty: there is one
+  control::Json node;         ///< of `status`; empty if slotwired gave no answer
+  control::Json slots;        ///< rows of `slots`
+  control::Json sessions;     ///< rows of `sessions`
+  control::Json figures;      ///< rows of `figures`
+  control::Json inspections;  ///< rows of `inspections`
+  std::string trouble;        ///< why there is no answer; empty: there is one
   std::chrono::system_clock::time_point when;
   AnswerTimes answer_times;
   std::uint64_t failures = 0;

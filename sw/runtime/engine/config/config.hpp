@@ -14,6 +14,7 @@
 #include "core/carriers/dpdk/dpdk.hpp"
 #include "core/carriers/frame_cipher.hpp"
 #include "core/congestion/algorithm.hpp"
+#include "core/inspect/parser.hpp"
 #include "driver/bus/choose_card.hpp"
 #include "runtime/engine/config/config_values.hpp"
 
@@ -268,6 +269,9 @@ struct ServiceConfig {
   std::vector<std::string> nodes;  ///< in the order to try them
   bool spread = false;             ///< connections take turns among them instead
   Position at;
+  /// What processes of this node that serve it find in its connections.
+  inspect::Language inspect = inspect::Language::none;
+  bool inspect_refuses = false;  ///< what is not that language ends the connection
 };
 
 /// One [[allow]] rule, names not resolved yet (policy.hpp does that). A number in users or groups is kept as decimal

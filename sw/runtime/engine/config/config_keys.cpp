@@ -529,6 +529,13 @@ const std::array kKeys = std::to_array<Key>({
      "true: connections take turns among the nodes, this one included if it is named. false: processes of this node come "
      "first, then the nodes in their order; another one is asked only while the link to the one before is down.",
      [](Config& c) -> auto& { return c.services.back().spread; }},
+    {"service", "inspect", Kind::choice, false, "\"none\"", 0, 0, inspect::kLanguages, "",
+     "What processes of this node that serve it look for in what callers send, and count (docs/inspection.md). It costs "
+     "them time for each message.", [](Config& c,
+     std::size_t choice) { c.services.back().inspect = static_cast<inspect::Language>(choice); }},
+    {"service", "inspect_refuses", Kind::boolean, false, "false", 0, 0, "", "",
+     "true: a connection that carries something else than `inspect` says ends before the program reads it.",
+     [](Config& c) -> auto& { return c.services.back().inspect_refuses; }},
 
     {"allow", "action", Kind::choice, true, "", 0, 0, "serve|connect", "", "What is allowed.", [](Config& c,
      std::size_t choice) { c.allow.back().action = static_cast<Action>(choice); }},

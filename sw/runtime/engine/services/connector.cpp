@@ -36,7 +36,8 @@ control::ProcessInfo process_info(const SessionRecord& record) {
 
 }  // namespace
 
-Connector::Connector(ConnectorParts parts) : parts_(parts), started_us_(parts.loop.now_us()) {
+Connector::Connector(ConnectorParts parts)
+    : parts_(parts), inspections_(parts.config.limits.services), started_us_(parts.loop.now_us()) {
   parts_.slots.on_abandoned([this](std::uint16_t slot, End end) { abandoned(slot, end); });
 }
 
@@ -222,7 +223,7 @@ void Connector::connect_here(Session& from, Session& to, std::uint64_t request_i
     parts_.slots.discard_pair(a, b);
     throw;
   }
-  const control::Event accepted = control::Accepted{parts_.slots.info(b)};
+  const control::Event accepted = control::Accepted{accepted_slot(b)};
   if (!for_to || !parts_.sessions.send(to, control::encode_event(accepted), for_to->fds)) {
     parts_.slots.discard_pair(a, b);
     throw Refusal{"busy", parts_.sessions.who(to.index) + " serves '" + service +
@@ -235,6 +236,32 @@ void Connector::connect_here(Session& from, Session& to, std::uint64_t request_i
     parts_.slots.begin_close(a, End::died);
     throw Refusal{"busy", "the control socket of this process is full, so it cannot be handed the connection"};
   }
+}
+
+/// A slot as the process that serves the service is told of it.
+control::SlotInfo Connector::accepted_slot(std::uint16_t slot) {
+  control::SlotInfo info = parts_.slots.info(slot);
+  parts_.directory.lookup(info.service, [&](const Whereabouts& where) {
+    if (where.inspect == inspect::Language::none) return;
+    info.inspect = inspect::name_of(where.inspect);
+    info.inspect_refuses = where.inspect_refuses;
+  });
+  return info;
+}
+
+void Connector::inspected(const Session& session, const control::Inspected& found) {
+  const auto serves = [&](std::uint32_t slot) {
+    if (slot == kNoSlotIndex) return false;
+    const SlotDescriptor& d = parts_.slots.descriptor(static_cast<std::uint16_t>(slot));
+    return d.acceptor != 0 && get_name(d.service) == found.service;
+  };
+  // A process that serves it no more may have connections that go on.
+  if (!parts_.services.of(session.index).contains(found.service) &&
+      std::none_of(session.slots.begin(), session.slots.end(), serves)) {
+    throw Refusal{"bad_request", "in 'inspected': this process does not serve that service"};
+  }
+  if (!inspect::language_of(found.language)) throw Refusal{"bad_request", "in 'inspected': 'language' is not known"};
+  inspections_.add(found);
 }
 
 /// None: there are no descriptors left to make those from that a process gets. Throws StoreLate.
@@ -464,7 +491,7 @@ void Connector::accept(const Peer& peer, const control::Open& message) {
                                   .first = FirstPositions{message.in_first, message.out_first}.swapped(),
                                   .node = peer.name(),
                                   .process = message.from});
-  const control::Event accepted = control::Accepted{parts_.slots.info(slot)};
+  const control::Event accepted = control::Accepted{accepted_slot(slot)};
   if (!deliver(*to, control::encode_event(accepted), slot)) {
     parts_.slots.discard(slot);
     throw Refusal{"busy", parts_.sessions.who(to->index) + " on node '" + own + "' serves '" + message.service +

@@ -13,6 +13,7 @@
 #include "runtime/engine/host/node_log.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
 #include "runtime/engine/services/directory.hpp"
+#include "runtime/engine/services/inspections.hpp"
 #include "runtime/engine/services/node_health.hpp"
 #include "runtime/engine/services/policy.hpp"
 #include "runtime/engine/services/process_health.hpp"
@@ -47,6 +48,9 @@ class Connector final : public OpenHandler {
   /// A process serves a service. Throws Refusal.
   void serve(Session& session, const control::Serve& request);
   void unserve(Session& session, const control::Unserve& request);
+  /// What a process found in connections to what it serves. Throws Refusal.
+  void inspected(const Session& session, const control::Inspected& found);
+  const Inspections& inspections() const { return inspections_; }
   /// A process connects to a service. Answered at once, or when the other node has answered. Throws Refusal.
   void connect(Session& session, std::uint64_t request_id, const control::Connect& request);
   /// Connections of processes here that wait for another node.
@@ -133,12 +137,14 @@ class Connector final : public OpenHandler {
   void refuse(const PendingOpen& open, const Refusal& refusal);
   bool deliver(Session& session, const std::string& text, std::uint16_t slot);
   std::optional<Parcel> pack(std::uint16_t slot);
+  control::SlotInfo accepted_slot(std::uint16_t slot);
   void open_for(const Peer& peer, const control::Open& message, std::uint64_t since_us);
   void wait_for_store(const Peer& peer, const control::Open& message, std::uint64_t since_us, const StoreLate& late);
   Refusal all_are_pending() const;
   void refuse_open(const Peer& peer, const control::Open& message, const Refusal& refusal);
 
   ConnectorParts parts_;
+  Inspections inspections_;
   std::map<std::string, std::size_t> turns_;  ///< connects to services of the directory that are spread
   std::uint64_t started_us_;
   std::uint64_t last_id_ = 0;

@@ -21,8 +21,13 @@ StaticDirectory::Table StaticDirectory::build(const std::vector<ServiceConfig>& 
             format_problem(source, service.at, "service.name",
                            "'" + service.name + "' is there twice; keep one [[service]] with all its nodes"));
       }
-      auto& [nodes, spread] = table[service.name];
-      spread = spread || service.spread;
+      Entry& entry = table[service.name];
+      std::vector<std::string>& nodes = entry.nodes;
+      entry.spread = entry.spread || service.spread;
+      if (entry.inspect == inspect::Language::none) {
+        entry.inspect = service.inspect;
+        entry.inspect_refuses = service.inspect_refuses;
+      }
       for (const auto& node : service.nodes) {
         if (std::find(nodes.begin(), nodes.end(), node) == nodes.end()) nodes.push_back(node);
       }
@@ -52,6 +57,8 @@ Directory::LookupId StaticDirectory::lookup(std::string_view service, Answer ans
     whereabouts.knowledge = Knowledge::known;
     whereabouts.nodes = found->second.nodes;
     whereabouts.spread = found->second.spread;
+    whereabouts.inspect = found->second.inspect;
+    whereabouts.inspect_refuses = found->second.inspect_refuses;
   }
   const LookupId id = ++last_lookup_;
   answer(whereabouts);

@@ -25,6 +25,8 @@ struct Whereabouts {
   std::vector<std::string> nodes;  ///< in the order to try them; not empty exactly when known
   std::uint64_t version = 0;       ///< the directory's version that the answer is from
   bool spread = false;             ///< connections take turns among the nodes
+  inspect::Language inspect = inspect::Language::none;
+  bool inspect_refuses = false;
 };
 
 /// Every call comes from the engine's thread, and so does every call back. A store behind a network keeps that rule by
@@ -49,7 +51,8 @@ class Directory {
 };
 
 /// The [[service]] tables of the configuration, and those of a file that reload() reads again. A service in both has
-/// the nodes of both, the configuration's first. Knows everything at once: no answer is ever unknown_yet.
+/// the nodes of both, the configuration's first, and is inspected as the configuration says if it does. Knows
+/// everything at once: no answer is ever unknown_yet.
 class StaticDirectory : public Directory {
  public:
   /// `limits.file` may be empty. Throws ConfigError when the file is wrong.
@@ -72,6 +75,8 @@ class StaticDirectory : public Directory {
   struct Entry {
     std::vector<std::string> nodes;
     bool spread = false;
+    inspect::Language inspect = inspect::Language::none;
+    bool inspect_refuses = false;
     bool operator==(const Entry&) const = default;
   };
   using Table = std::map<std::string, Entry, std::less<>>;

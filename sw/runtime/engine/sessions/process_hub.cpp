@@ -34,6 +34,7 @@ std::uint32_t cost_of(const control::Request& request) {
                                [](const control::SlotsRequest&) { return kReportRequest; },
                                [](const control::SessionsRequest&) { return kReportRequest; },
                                [](const control::FiguresRequest&) { return kReportRequest; },
+                               [](const control::InspectionsRequest&) { return kReportRequest; },
                                [](const auto&) { return kCheapRequest; }},
                     request);
 }

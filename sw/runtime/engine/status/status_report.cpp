@@ -326,4 +326,20 @@ Json StatusReport::figures(std::uint64_t from, std::uint64_t max) {
   });
 }
 
+Json StatusReport::inspections(const Inspections& found, std::uint64_t from, std::uint64_t max) {
+  max = std::min<std::uint64_t>(max, control::kMaxInspectionPage);
+  return page(
+      "inspections", from, max, found.size(), [](std::size_t) { return true; },
+      [&](std::size_t i) {
+        const auto& [service, entry] = *found.at(i);
+        Json labels = Json::object();
+        for (const auto& [label, count] : entry.counts.by_label()) labels[label] = count;
+        return Json{{"service", service},
+                    {"language", entry.language},
+                    {"messages", std::move(labels)},
+                    {"invalid", entry.counts.invalid},
+                    {"refused", entry.counts.refused}};
+      });
+}
+
 }  // namespace slotwire::engine

@@ -8,6 +8,7 @@
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
 #include "runtime/engine/regions/region_table.hpp"
+#include "runtime/engine/services/inspections.hpp"
 #include "runtime/engine/services/node_health.hpp"
 #include "runtime/engine/services/process_health.hpp"
 #include "runtime/engine/services/service_table.hpp"
@@ -49,6 +50,8 @@ class StatusReport {
   control::Json sessions(std::uint64_t from, std::uint64_t max);
   /// What processes reported of their services; at most control::kMaxFigurePage processes.
   control::Json figures(std::uint64_t from, std::uint64_t max);
+  /// What was found in connections to services; at most control::kMaxInspectionPage services.
+  static control::Json inspections(const Inspections& found, std::uint64_t from, std::uint64_t max);
 
  private:
   control::Json links();

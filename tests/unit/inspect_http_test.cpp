@@ -1,0 +1,121 @@
+// HTTP as an inspector reads it.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/inspect/http.hpp"
+#include "inspect_support.hpp"
+
+namespace slotwire::test {
+namespace {
+
+using inspect::Language;
+using inspect::Limits;
+using inspect::Role;
+using Labels = std::vector<std::string>;
+
+Parsed requests(std::string_view bytes, const Limits& limits = {}) {
+  return parse(Language::http, Role::request, bytes, limits);
+}
+Parsed replies(std::string_view bytes) {
+  return parse(Language::http, Role::reply, bytes);
+}
+
+constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+
+TEST(InspectHttp, CountsRequestsWithBodiesOfEveryFraming) {
+  const Parsed parsed = requests(std::string(kGet) +
+                                 "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n"
+                                 "GET /no HTTP/1.1\r\nHost: body\r\n"
+                                 "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                 "3;x=y\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nTrailer: t\r\n\r\n"
+                                 "BREW /pot HTTP/1.0\r\n\r\n" +
+                                 std::string(kGet));
+  EXPECT_TRUE(parsed.valid) << parsed.problem;
+  EXPECT_TRUE(parsed.ended);
+  EXPECT_EQ(parsed.labels, (Labels{"GET", "POST", "PUT", "other", "GET"}));
+  EXPECT_EQ(parsed.summaries, (Labels{"GET /a", "POST /b, 30 bytes", "PUT /c, chunked", "BREW /pot", "GET /a"}));
+}
+
+TEST(InspectHttp, RefusesWhatIsNotHttp) {
+  for (const std::string bytes : {
+           "hello\r\n\r\n",
+           "*1\r\n$4\r\nPING\r\n\r\n",
+           "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+           "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
+           "GET / HTTP/1.1\nHost: h\n\r\n\r\n",
+           "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+           "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+           "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+       }) {
+    const Parsed parsed = requests(bytes);
+    EXPECT_FALSE(parsed.valid) << bytes;
+    EXPECT_NE(parsed.problem, "");
+  }
+}
+
+TEST(InspectHttp, SaysWhenAStreamEndsInsideAMessage) {
+  EXPECT_TRUE(requests(kGet).ended);
+  EXPECT_TRUE(requests("").ended);
+  EXPECT_FALSE(requests("GET / HT").ended);
+  EXPECT_FALSE(requests("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab").ended);
+}
+
+TEST(InspectHttp, HasLimitsOfHeadsAndFieldsAndChunkLines) {
+  Limits limits;
+  limits.head_bytes = 1000;
+  limits.fields = 10;
+  EXPECT_FALSE(requests("GET /" + std::string(2000, 'a'), limits).valid);
+  EXPECT_FALSE(requests("GET / HTTP/1.1\r\nHost: " + std::string(2000, 'a') + "\r\n\r\n", limits).valid);
+  std::string fields = "GET / HTTP/1.1\r\n";
+  for (int i = 0; i < 11; ++i) fields += "a: b\r\n";
+  EXPECT_EQ(requests(fields + "\r\n", limits).problem, "a head with too many fields");
+  EXPECT_FALSE(
+      requests("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'x'), limits).valid);
+}
+
+TEST(InspectHttp, LooksAwayAfterAnUpgrade) {
+  const Parsed parsed =
+      requests("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05 frames");
+  EXPECT_TRUE(parsed.valid) << parsed.problem;
+  EXPECT_TRUE(parsed.ended);
+  EXPECT_EQ(parsed.labels, Labels{"GET"});
+  EXPECT_TRUE(replies("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n\x81\x05 frames").valid);
+}
+
+TEST(InspectHttp, CountsRepliesByClass) {
+  const Parsed parsed = replies(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 304 Not Modified\r\n"
+      "Content-Length: 9\r\n\r\nHTTP/1.1 503 Busy\r\n\r\nto the end");
+  EXPECT_TRUE(parsed.valid) << parsed.problem;
+  EXPECT_TRUE(parsed.ended);
+  EXPECT_EQ(parsed.labels, (Labels{"1xx", "2xx", "3xx", "5xx"}));
+}
+
+TEST(InspectHttp, ARequestWithHeadSaysThatItsReplyHasNoBody) {
+  const auto parser = inspect::make_http_parser(Role::reply, {});
+  Noted noted;
+  parser->expect_reply(true);
+  parser->expect_reply(false);
+  EXPECT_TRUE(
+      parser->feed("HTTP/1.1 100 Continue\r\n\r\n"
+                   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+                   "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+                   noted));
+  EXPECT_EQ(noted.labels, (Labels{"1xx", "2xx", "4xx"}));
+  const auto of_requests = inspect::make_http_parser(Role::request, {});
+  Noted heads;
+  EXPECT_TRUE(of_requests->feed("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", heads));
+  EXPECT_EQ(heads.no_body, (std::vector<bool>{true, false}));
+}
+
+TEST(InspectHttp, SummariesAreShortAndPrintable) {
+  const Parsed parsed = requests("GET /\xc3\xa9" + std::string(5000, 'x') + " HTTP/1.1\r\n\r\n");
+  ASSERT_EQ(parsed.summaries.size(), 1U);
+  EXPECT_LE(parsed.summaries[0].size(), Limits{}.summary_bytes);
+  EXPECT_EQ(parsed.summaries[0].substr(0, 8), "GET /..x");
+}
+
+}  // namespace
+}  // namespace slotwire::test
