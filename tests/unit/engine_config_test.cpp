@@ -562,6 +562,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "is there twice"},
         Refused{"TooManyNodes", "directory.nodes_per_service = 1\n[[service]]\nname = \"s\"\nnodes = [\"a\", \"b\"]",
                 "has 2 nodes"},
+        Refused{"RegionRuleThatNeverDecides", "[[region]]\nname = \"prices-*\"\n[[region]]\nname = \"prices-?ur\"",
+                "the rule never decides"},
         Refused{"RuleForNobody", "[[allow]]\naction = \"serve\"\nservice = \"*\"", "allows nobody"},
         Refused{"ServeFromNode", "[[allow]]\naction = \"serve\"\nservice = \"*\"\nnodes = [\"a\"]",
                 "cannot serve here"}));
@@ -851,6 +853,17 @@ TEST(EngineConfigValues, PatternsMatchWholeNames) {
   EXPECT_FALSE(matches_service_pattern("a?c", "ac"));
   EXPECT_FALSE(matches_service_pattern("a*b", "abc"));
   EXPECT_FALSE(matches_service_pattern("", "a"));
+}
+
+TEST(EngineConfigValues, APatternCoversOthers) {
+  for (const auto& [pattern, other] : std::vector<std::pair<std::string, std::string>>{
+           {"*", "a*b"}, {"a", "a"}, {"a*", "ab?c*"}, {"*a*", "*ba*"}, {"a?", "a?"}, {"a?", "ab"}, {"**", "*"}}) {
+    EXPECT_TRUE(covers_pattern(pattern, other)) << pattern << " " << other;
+  }
+  for (const auto& [pattern, other] : std::vector<std::pair<std::string, std::string>>{
+           {"a?", "a*"}, {"a", "a*"}, {"a*", "*"}, {"a?c", "abd"}, {"ab*", "a*"}, {std::string(63, '?'), "*"}}) {
+    EXPECT_FALSE(covers_pattern(pattern, other)) << pattern << " " << other;
+  }
 }
 
 TEST(EngineConfigValues, PrintableEscapesAndCuts) {

@@ -21,8 +21,22 @@
 
 #include "core/slot/memory.hpp"
 
+// GCC and Clang say it in ways of their own that a sanitizer is compiled in.
+#if defined(__has_feature)
+#define SLOTWIRE_HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define SLOTWIRE_HAS_FEATURE(feature) 0
+#endif
+
 namespace slotwire::sandbox {
 namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || SLOTWIRE_HAS_FEATURE(address_sanitizer) || \
+    SLOTWIRE_HAS_FEATURE(thread_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 
 #if defined(__x86_64__)
 constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64;
@@ -77,11 +91,7 @@ void hide_memory() {
 }
 
 bool filters() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return false;
-#else
-  return true;
-#endif
+  return !kSanitized;
 }
 
 void allow_only(std::span<const Call> calls, Otherwise otherwise) {

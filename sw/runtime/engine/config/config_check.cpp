@@ -222,6 +222,15 @@ class Checker {
                       "a process of another node cannot serve here; remove it, or action = \"connect\"");
       }
     }
+    for (auto rule = config_.regions.begin(); rule != config_.regions.end(); ++rule) {
+      const auto before = std::find_if(config_.regions.begin(), rule,
+                                       [&](const auto& earlier) { return covers_pattern(earlier.name, rule->name); });
+      if (before == rule) continue;
+      problems_.add(rule->at, "region.name",
+                    "the rule never decides: the one in line " + std::to_string(before->at.line) + " ('" +
+                        before->name +
+                        "') comes first and fits every name that this one fits; put this one before it, or remove it");
+    }
   }
 
   const Config& config_;

@@ -161,6 +161,13 @@ bool matches_service_pattern(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
+bool covers_pattern(std::string_view pattern, std::string_view other) {
+  // A '*' of `other` becomes more characters than all '?' of a pattern stand for, so only a '*' covers it.
+  std::string name;
+  for (const char c : other) name.append(c == '*' ? kMaxServiceName + 1 : 1, c);
+  return matches_service_pattern(pattern, name);
+}
+
 std::string printable(std::string_view text, std::size_t max) {
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string out;

@@ -51,6 +51,9 @@ bool valid_service_name(std::string_view name);
 bool valid_service_pattern(std::string_view pattern);
 /// Whether `name` is one that `pattern` stands for. Time is at most the product of both lengths.
 bool matches_service_pattern(std::string_view pattern, std::string_view name);
+/// Whether `pattern` stands for every name that `other` stands for. Neither has more than kMaxServiceName bytes. False
+/// also for some pairs of patterns with several '*' where it does.
+bool covers_pattern(std::string_view pattern, std::string_view other);
 
 /// `text` fit for a line of a log or an error: control bytes, non-ASCII bytes and backslashes as \xNN, cut after
 /// `max` bytes of input. For every text that another process or machine wrote.
