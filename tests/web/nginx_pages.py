@@ -368,6 +368,21 @@ class LargeResponses(WebTest):
             client.close()
         self.assertTrue(self.get(nginx, "/60000/7", host="slow.test")[2] == self.body_of("/60000/7"))
 
+    def test_for_http2_clients(self):
+        curl = self.need("curl")
+        self.large_backend()
+        nginx = self.nginx("return 404;", http="server { listen %LISTEN% http2; server_name two.test; location / { slotwire_pass web; } }")
+        processes = []
+        for number in range(4):
+            targets = [f"/{size}/{number * 10 + turn}" for turn, size in enumerate((30000, 60000, 65536, 130000))]
+            words = [f"http://{nginx.address}:{nginx.port}{target}" for target in targets]
+            command = [curl, "-sS", "--http2-prior-knowledge", "-H", "Host: two.test", *words]
+            processes.append((targets, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)))
+        for targets, process in processes:
+            got, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, errors)
+            self.assertTrue(got == b"".join(self.body_of(target) for target in targets), targets)
+
     def test_through_filters(self):
         text = ("0123456789" * 5000).encode()
         self.backend(each_request(lambda stream, request: answer(stream, fields="Content-Type: text/html\r\nAccept-Ranges: bytes\r\n", body={
