@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -35,6 +36,7 @@ SIZES = {"1KiB": ("/1k", 1024), "64KiB": ("/64k", 65536)}
 MODULE = os.environ.get("SLOTWIRE_NGINX_MODULE", os.path.join(BIN, "..", "lib", "ngx_http_slotwire_module.so"))
 WAYS = ("slotwire", "bridge", "proxy", "fastcgi", "haproxy")
 WORKERS = 2
+WARM_UP = 1  # seconds before processor time is measured
 WRK_REPORT = 'done = function(s, l, r) io.write(string.format("RESULT %d %d %d %f %f\\n", s.requests, s.duration, s.errors.connect + ' \
              's.errors.read + s.errors.write + s.errors.timeout + s.errors.status, l:percentile(50), l:percentile(99))) end\n'
 
@@ -56,6 +58,7 @@ http {{
   upstream fastcgi {{ server {right}:9000; keepalive {workers}; }}
   server {{
     listen {left}:8080 backlog=4096;
+    location = /requests {{ stub_status; }}
     location /slotwire/ {{ rewrite ^/slotwire(/.*) $1 break; slotwire_pass app; }}
     location /bridge/ {{ rewrite ^/bridge(/.*) $1 break; slotwire_pass bridged; }}
     location /proxy/ {{ proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://proxy/; }}
@@ -249,6 +252,8 @@ class Lab:
             try:
                 space = Path("/proc", str(pid), "ns", "net").stat().st_ino
                 name = Path("/proc", str(pid), "comm").read_text(encoding="ascii", errors="replace").strip()
+                if name == "wrk":
+                    continue
                 role = name + "".join(f" {host}" for host, number in spaces.items() if number == space)
                 for task in os.listdir(f"/proc/{pid}/task"):
                     spent = int(Path("/proc", str(pid), "task", task, "schedstat").read_text(encoding="ascii").split()[0])
@@ -257,20 +262,33 @@ class Lab:
                 pass
         return used
 
+    def requests(self):
+        """How many requests the web server has begun, this one included."""
+        text = subprocess.run([*self.prefix("left"), "curl", "-sS", "--max-time", "10", f"http://{self.address['left']}:8080/requests"],
+                              capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
+        return int(re.search(r"\n\s*\d+ \d+ (\d+)", text).group(1))
+
     def wrk(self, path, connections, seconds):
+        """Processor time is measured in the middle of the run: wrk breaks off what is under way at its end, so at the beginning of each run
+        servers open connections, and at its end they close them."""
         script = os.path.join(self.directory, "report.lua")
         Path(script).write_text(WRK_REPORT, encoding="ascii")
-        before = self.processor_ns()
-        result = subprocess.run([*self.prefix("left"), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script,
-                                 f"http://{self.address['left']}:8080{path}"], capture_output=True, text=True, timeout=TIMEOUT + seconds, check=True)
-        after = self.processor_ns()
-        roles = {role: spent - before.get(role, 0) for role, spent in after.items()}
-        match = re.search(r"RESULT (\d+) (\d+) (\d+) (\S+) (\S+)", result.stdout)
+        with subprocess.Popen([*self.prefix("left"), "wrk", "-t1", f"-c{connections}", f"-d{seconds + WARM_UP + 1}s", "--timeout", "10s", "-s", script,
+                               f"http://{self.address['left']}:8080{path}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(WARM_UP)
+            begun, before = self.requests(), self.processor_ns()
+            time.sleep(seconds)
+            ended, after = self.requests(), self.processor_ns()
+            text, errors_text = process.communicate(timeout=TIMEOUT + seconds)
+        match = re.search(r"RESULT (\d+) (\d+) (\d+) (\S+) (\S+)", text)
+        if match is None:
+            raise RuntimeError(f"wrk failed: {text}{errors_text}")
         requests, microseconds, errors, p50, p99 = (float(value) for value in match.groups())
-        if errors or not requests:
-            raise RuntimeError(f"{path} with {connections} connections: {errors:.0f} errors in {requests:.0f} requests\n{result.stdout}")
-        return {"rate": requests / microseconds * 1e6, "p50": p50, "p99": p99, "cpu": sum(roles.values()) / requests / 1e3,
-                "roles": {role: spent / requests / 1e3 for role, spent in roles.items()}}
+        measured = ended - begun
+        if errors or measured <= 0:
+            raise RuntimeError(f"{path} with {connections} connections: {errors:.0f} errors in {requests:.0f} requests\n{text}")
+        roles = {role: (spent - before.get(role, 0)) / measured / 1e3 for role, spent in after.items()}
+        return {"rate": requests / microseconds * 1e6, "p50": p50, "p99": p99, "cpu": sum(roles.values()), "roles": roles}
 
     def check(self, way, path, size):
         """The body is what it should be, once, before anything is measured."""

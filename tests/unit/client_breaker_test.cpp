@@ -43,6 +43,15 @@ TEST(Breaker, RetriesAreAShareOfTheRequests) {
   EXPECT_EQ(breaker.requests(), 9U);
 }
 
+TEST(Breaker, OthersMayCountToo) {
+  Breaker breaker({.requests = 10, .retries_percent = 50, .least_retries = 1});
+  EXPECT_EQ(breaker.may_begin(false, 9, 0), Breaker::Limit::none);
+  EXPECT_EQ(breaker.may_begin(false, 10, 0), Breaker::Limit::requests);
+  EXPECT_EQ(breaker.may_begin(true, 7, 3), Breaker::Limit::none) << "half of eight";
+  EXPECT_EQ(breaker.may_begin(true, 7, 4), Breaker::Limit::retries);
+  EXPECT_EQ(breaker.may_begin(true), Breaker::Limit::none) << "what this one counted is nothing";
+}
+
 TEST(Breaker, ProcessesAndThoseThatWait) {
   Breaker breaker({.process_requests = 3, .waiting = 2});
   EXPECT_TRUE(breaker.may_have_another(2));

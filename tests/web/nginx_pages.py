@@ -368,6 +368,20 @@ class LargeResponses(WebTest):
             client.close()
         self.assertTrue(self.get(nginx, "/60000/7", host="slow.test")[2] == self.body_of("/60000/7"))
 
+    def test_for_http2_clients(self):
+        curl = self.need("curl")
+        self.large_backend()
+        nginx = self.nginx("return 404;", http="server { listen %LISTEN% http2; server_name two.test; location / { slotwire_pass web; } }")
+        processes = []
+        for number in range(16):  # curl 7.88 cannot make a second request on such a connection
+            target = f"/{(30000, 60000, 65536, 130000)[number % 4]}/{number}"
+            command = [curl, "-sS", "--http2-prior-knowledge", "-H", "Host: two.test", f"http://{nginx.address}:{nginx.port}{target}"]
+            processes.append((target, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)))
+        for target, process in processes:
+            got, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, errors)
+            self.assertTrue(got == self.body_of(target), target)
+
     def test_through_filters(self):
         text = ("0123456789" * 5000).encode()
         self.backend(each_request(lambda stream, request: answer(stream, fields="Content-Type: text/html\r\nAccept-Ranges: bytes\r\n", body={

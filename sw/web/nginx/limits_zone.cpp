@@ -123,12 +123,21 @@ void LimitsZone::leave() {
   shared_->lanes.at(lane_).pid.store(0);
 }
 
+void LimitsZone::sweep_sometimes() {
+  const time_t now = ngx_time();
+  time_t last = shared_->swept.load();
+  // One of the workers does it for all.
+  if (last != now && shared_->swept.compare_exchange_strong(last, now)) sweep();
+}
+
 void LimitsZone::sweep() {
-  const Lock lock(*this);
   for (std::size_t i = 0; i < lanes(); ++i) {
     Lane& lane = shared_->lanes.at(i);
     const pid_t pid = lane.pid.load();
-    if (pid == 0 || is_alive(pid, lane.started.load())) continue;
+    // Found out without the mutex, for which requests wait.
+    if (pid == 0 || (claimed_ && pid == ngx_pid) || is_alive(pid, lane.started.load())) continue;
+    const Lock lock(*this);
+    if (lane.pid.load() != pid) continue;
     clear(i);
     lane.pid.store(0);
   }

@@ -67,8 +67,8 @@ class LimitsZone {
   bool claim(ngx_log_t* log);
   /// Gives the lane back, with all that was counted in it.
   void leave();
-  /// Gives back what workers that are gone counted.
-  void sweep();
+  /// Gives back what workers that are gone counted; once a second, whichever worker calls it.
+  void sweep_sometimes();
 
   /// The entries, made where they are missing; null: the zone is full. Each is given up once.
   SharedService* open(std::string_view service);
@@ -102,6 +102,7 @@ class LimitsZone {
   struct Shared {
     std::array<Lane, kMostLanes> lanes;
     std::atomic<std::size_t> used;  ///< lanes above were never claimed
+    std::atomic<time_t> swept;      ///< when
     SharedService* services;
   };
   class Lock {
@@ -117,6 +118,7 @@ class LimitsZone {
 
   static ngx_int_t make(ngx_shm_zone_t* zone, void* old);
   std::size_t lanes() const { return shared_->used.load(std::memory_order_relaxed); }
+  void sweep();
   void clear(std::size_t lane);
 
   ngx_slab_pool_t* slab_;

@@ -195,7 +195,7 @@ void Worker::on_poll(ngx_event_t* event) {
 
 void Worker::on_tidy(ngx_event_t* event) {
   auto& self = *static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data);
-  if (self.zone_ != nullptr) self.zone_->sweep();
+  if (self.zone_ != nullptr) self.zone_->sweep_sometimes();
   self.tidy();
   self.report();
   ngx_add_timer(event, kTidyMs);
