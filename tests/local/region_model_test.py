@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Has Spin search a model of what happens to regions, and the same with each of its faults, which must be found.
+"""Has Spin search a model, and the same with each of its faults, which must be found.
 
     region_model_test.py region      how a region is found or made
-    region_model_test.py reclaim     how slotwired removes what a dead process left"""
+    region_model_test.py reclaim     how slotwired removes what a dead process left
+    region_model_test.py ladder      how a link moves from one carrier to another"""
 import argparse
 import pathlib
 import re
@@ -10,8 +11,11 @@ import subprocess
 import sys
 import tempfile
 
+# Models that are not beside this file.
+FOLDERS = {"ladder": "../carrier"}
 FAULTS = {
     "region": ["LATE_BIND", "NO_LOCK", "NO_BIND", "LOCK_STAYS", "ONE_LOOK"],
+    "ladder": ["EARLY_RELEASE", "NO_SEQ", "NEW_COUNT", "NO_RESEND", "NO_LEAVE"],
     "reclaim": ["NO_LOCK", "STATE_FIRST", "NO_COUNT", "COUNT_LAST", "NO_RESCAN", "NO_RETRY", "BY_PLACE"],
 }
 
@@ -24,7 +28,7 @@ def search(spin, compiler, model, defines):
             if done.returncode != 0:
                 sys.exit(f"'{' '.join(command)}' failed:\n{done.stdout}")
             return done.stdout
-        run(spin, *(f"-D{name}" for name in defines), "-a", str(pathlib.Path(__file__).with_name(model + ".pml")))
+        run(spin, *(f"-D{name}" for name in defines), "-a", str(pathlib.Path(__file__).resolve().parent / FOLDERS.get(model, ".") / (model + ".pml")))
         # One error at most, so no cycles; a state is kept in compressed form.
         run(compiler, "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", "-o", "pan", "pan.c")
         text = run("./pan", "-m100000")
