@@ -423,6 +423,7 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; } slotwire_limits zone=limits;": "expected zone=NAME:SIZE",
             "upstream u { slotwire_service web; } slotwire_cache_path %DIR%/cache keys_zone=one:1m; slotwire_limits zone=one:1m;":
                 'the zone "one" has another use already',
+            "upstream u { slotwire_service web; } slotwire_limits zone=one:1m zone=two:1m;": "slotwire_limits has a zone already",
             "upstream u { slotwire_service web wieght=2; }": 'did you mean "weight="? expected weight=N from 1 on',
             "upstream u { slotwire_service web backup=1; }": 'did you mean "backup"?',
             "upstream u { slotwire_service web; } slotwire_next_upstream eror timeout;":

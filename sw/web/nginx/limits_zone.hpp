@@ -71,7 +71,7 @@ class LimitsZone {
   void sweep_sometimes();
 
   /// The entries, made where they are missing; null: the zone is full. Each is given up once.
-  SharedService* open(std::string_view service);
+  SharedService* open(std::string_view name);
   SharedProcess* open(SharedService& service, std::string_view node, std::uint32_t pid);
   void close(SharedService* service);
   void close(SharedService& service, SharedProcess* process);
