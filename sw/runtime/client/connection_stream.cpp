@@ -28,6 +28,8 @@ Failure Connection::end_stream() {
   if (!writer_.write({.kind = RecordKind::end_of_stream}, {}))
     return wait(SW_WRITABLE, Deadline(0), [] { return false; });
   notify_written();
+  own_stream_ended_ = true;
+  if (stream_ended_) finish_exchange();
   return {};
 }
 
@@ -60,7 +62,7 @@ Failure Connection::commit_stream(std::size_t length) {
 
 Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
   done = 0;
-  while (done < into.size() && !stream_ended_) {
+  while (done < into.size() && !stream_ended_ && !detached_) {
     const std::optional<slot::RecordView> view = reader_.peek();
     if (!view) break;
     if (Failure failure = look_at(*view, 0); failure.status != SW_OK) {
@@ -82,6 +84,7 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
     reader_.release(*view);
     notify_consumed(view->lines);
   }
+  if (stream_ended_ && own_stream_ended_) finish_exchange();
   if (done != 0 || into.empty()) return {};
   if (stream_ended_) return {SW_PEER_CLOSED, "the peer ended its stream"};
   return wait(SW_READABLE, Deadline(0), [] { return false; });
@@ -90,6 +93,10 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
 /// The stream record with bytes that were not read yet; takes the end of the stream. Empty: none there, or `failure`.
 std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure) {
   while (!stream_ended_) {
+    if (detached_) {
+      failure = end_;
+      return std::nullopt;
+    }
     std::optional<slot::RecordView> view = reader_.peek();
     if (!view) return std::nullopt;
     failure = look_at(*view, 0);
@@ -105,6 +112,7 @@ std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure)
     reader_.release(*view);
     notify_consumed(view->lines);
   }
+  if (own_stream_ended_) finish_exchange();
   return std::nullopt;
 }
 
