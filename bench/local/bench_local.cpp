@@ -13,6 +13,7 @@
 #include "cache.hpp"
 #include "cases.hpp"
 #include "idle.hpp"
+#include "inspection.hpp"
 
 namespace {
 
@@ -91,6 +92,10 @@ int measure_all(const Options& options) {
         results.add(kCacheCase, "slotwire", value);
     }
     for (const Value& value : measure_cache_ratio(options.quick)) results.add(kCacheCase, "slotwire", value);
+  }
+  if (std::regex_search(kInspectionCase, wanted)) {
+    say(kInspectionCase);
+    for (unsigned run = 0; run < options.runs; ++run) measure_inspection(options.milliseconds, results);
   }
   if (std::regex_search(kIdleCase, wanted)) {
     say(kIdleCase);

@@ -8,6 +8,10 @@ namespace slotwire::bench {
 namespace {
 
 constexpr const char* kSlotwire = "slotwire";
+constexpr const char* kBlocks = "slotwire blocks";
+/// Of cases that are not in the list: what is measured beside them, if anything.
+constexpr const char* kCopy = "floor: copy";
+constexpr const char* kStrict = "slotwire blocks, strict";
 
 std::string size_name(std::size_t bytes) {
   if (bytes >= (std::size_t{1} << 20)) return std::to_string(bytes >> 20) + "MiB";
@@ -30,6 +34,9 @@ std::vector<Case> make_cases() {
       {.name = "spinning/loan-1MiB", .kind = Kind::loan, .size = mib, .floor = "floor: line"},
       {.name = "spinning/pass-1MiB", .kind = Kind::pass, .size = mib, .floor = "floor: line"},
       {.name = "publish-8/1-subscriber", .kind = Kind::publish, .waiting = Waiting::block},
+      {.name = "strict/64", .waiting = Waiting::block, .floor = kBlocks, .own = kStrict},
+      {.name = "strict/64KiB", .waiting = Waiting::block, .size = 65536, .floor = kBlocks, .own = kStrict},
+      {.name = "strict/1MiB", .waiting = Waiting::block, .size = mib, .floor = kBlocks, .own = kStrict},
       {.name = "publish-8", .kind = Kind::publish, .waiting = Waiting::block, .subscribers = 8},
   };
   for (std::size_t size = 32; size <= 4 * mib; size *= 2) {
@@ -57,6 +64,8 @@ const std::vector<Case>& cases() {
 bool takes_part(const Contender& contender, const Case& one) {
   const Traits& traits = contender.traits;
   if (one.size > traits.largest) return false;
+  if (one.own != kSlotwire && contender.name != one.own && contender.name != one.floor) return false;
+  if (one.own == kSlotwire && contender.name == kStrict) return false;
   switch (one.kind) {
     case Kind::one_way:
     case Kind::one_way_batch:
@@ -129,11 +138,14 @@ const Results::Series* Results::find(const std::string& name, const std::string&
 nlohmann::json Results::rows() const {
   nlohmann::json rows = nlohmann::json::array();
   for (const Series& series : series_) {
-    std::string floor_name;
+    std::string floor_name = kCopy;
+    std::string own_name = kSlotwire;
     for (const Case& one : cases()) {
-      if (one.name == series.name) floor_name = one.floor;
+      if (one.name != series.name) continue;
+      floor_name = one.floor;
+      own_name = one.own;
     }
-    const bool own = series.contender == kSlotwire;
+    const bool own = series.contender == own_name;
     const double value = median(series.runs);
     nlohmann::json row{{"suite", "local"},
                        {"case", own ? series.name : series.name + ", " + series.contender},
@@ -156,7 +168,7 @@ nlohmann::json Results::rows() const {
     if (own) {
       for (const Series& other : series_) {
         if (other.name == series.name && other.metric == series.metric && !other.contender.starts_with("floor: ") &&
-            other.contender != kSlotwire)
+            other.contender != own_name && other.contender != floor_name)
           row["peers"][other.contender] = median(other.runs);
       }
     }

@@ -18,6 +18,9 @@ struct Case {
   unsigned subscribers = 1;
   std::string floor{};  ///< the contender that the others are compared with
   bool in_quick = true;
+  /// The contender whose row bears the case's name. Where it is not Slotwire's messages, it and the floor alone take
+  /// part.
+  std::string own = "slotwire";
 };
 
 const std::vector<Case>& cases();
@@ -36,8 +39,8 @@ std::vector<Value> values_of(const Case& one, const Outcome& outcome);
 class Results {
  public:
   void add(const std::string& name, const std::string& contender, const Value& value);
-  /// One row for each case, metric and contender. The row of Slotwire's messages bears the case's own name and names
-  /// the others as its peers.
+  /// One row for each case, metric and contender. The row of Case::own, Slotwire's messages mostly, bears the
+  /// case's own name and names the others as its peers.
   nlohmann::json rows() const;
 
  private:

@@ -7,6 +7,7 @@ const std::vector<Contender>& contenders() {
       slotwire_messages(),
       slotwire_calls(),
       slotwire_blocks(),
+      slotwire_strict(),
 #ifdef SLOTWIRE_BENCH_ICEORYX
       iceoryx(),
 #endif

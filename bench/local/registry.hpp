@@ -8,6 +8,7 @@ namespace slotwire::bench {
 Contender slotwire_messages();
 Contender slotwire_calls();
 Contender slotwire_blocks();
+Contender slotwire_strict();
 Contender iceoryx();
 Contender zeromq();
 Contender nng();

@@ -34,6 +34,45 @@ class Blocks(unittest.TestCase):
         self.assertIn("no process of this user is attached to region 'nowhere'", run(["blocks", "--region", "nowhere"], expect=1).stderr)
         run(["blocks", "--regio"], expect=2)
 
+    def test_lists_by_process(self):
+        region = f"lists-{os.getpid()}"
+
+        def peer(*arguments):
+            process = subprocess.Popen([os.path.join(BIN, "local_blocks_peer"), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.kill)
+            return process
+
+        def say(process):
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+        subscriber = peer("subscribe", region, "eur", "block", "3")
+        self.assertIn("subscribed", subscriber.stdout.readline())
+        slow = peer("subscribe", region, "eur", "block", "3")
+        self.assertIn("subscribed", slow.stdout.readline())
+        idle = peer("subscribe", region, "usd", "drop", "3")
+        self.assertIn("subscribed", idle.stdout.readline())
+        publisher = peer("publish", region, "eur", "1", "3", "100")
+        say(subscriber)  # the other one never takes anything
+        self.assertIn("has its subscribers", publisher.stdout.readline())
+        say(publisher)  # two messages, of 8 and 27 bytes; it waits before the third
+        while True:
+            [shown] = json.loads(run(["blocks", "--region", region, "--json"]).stdout)
+            [one] = shown["publishers"]
+            behind = {other["pid"]: other["behind_bytes"] for other in one["subscribers"]}
+            if one["published"] == 2 and behind[subscriber.pid] == 0:
+                break
+        self.assertEqual((one["kept_bytes"], behind[slow.pid]), (35, 35))
+        rows = [line.split() for line in run(["blocks", "--region", region, "--processes"]).stdout.splitlines()]
+        rows = rows[next(i for i, row in enumerate(rows) if row[:1] == ["PROCESS"]) + 1:]
+        [out] = [row for row in rows if row[0] == str(publisher.pid)]
+        self.assertEqual((out[1:7], set(out[7:])), (["eur", "out", "2", "35", "B", "-"], {str(subscriber.pid), str(slow.pid)}))
+        self.assertIn([str(slow.pid), "eur", "in", "2", "35", "B", "0", str(publisher.pid)], rows)
+        self.assertIn([str(subscriber.pid), "eur", "in", "0", "0", "B", "0", str(publisher.pid)], rows)
+        self.assertIn([str(idle.pid), "usd", "in", "0", "0", "0", "nobody"], rows)
+        self.assertEqual(rows, sorted(rows, key=lambda row: int(row[0])))
+
     def wait_for_report(self, condition):
         while True:
             for region in json.loads(run(["blocks", "--region", self.region, "--json"]).stdout):

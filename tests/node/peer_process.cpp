@@ -1,6 +1,7 @@
 // A process for tests to kill: node_peer_process SOCKET SERVICE serve|connect COUNT
 //   serve    accepts one connection, sends COUNT messages, says "ready", keeps the connection
 //   connect  connects, sends COUNT messages, says "ready", keeps the connection
+//   call-once  makes a call over a one-shot connection
 // Ends when its standard input, or whoever started it, does.
 #include <poll.h>
 #include <sys/prctl.h>
@@ -30,8 +31,10 @@ int main(int argc, char** argv) {
     std::puts("serving");
     std::fflush(stdout);
   }
-  auto connection = serves ? service->accept(20s) : context->connect(argv[2], 20s);
+  const bool once = std::string(argv[3]) == "call-once";
+  auto connection = serves ? service->accept(20s) : context->connect(argv[2], 20s, {.one_shot = once});
   if (!connection) return fail(connection.error());
+  if (once) return connection->call(1, "question", slotwire::Deadline::never()) ? 0 : 1;
   for (int i = 0; i < std::atoi(argv[4]); ++i) {
     if (auto sent = connection->send(std::to_string(i), 20s); !sent) return fail(sent.error());
   }

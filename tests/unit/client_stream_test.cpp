@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client_support.hpp"
@@ -16,7 +17,10 @@ class Streaming : public PlayedSession {
  protected:
   void SetUp() override {
     PlayedSession::SetUp();
-    connection_ = connect();
+    use(connect());
+  }
+  void use(sw_connection* connection) {
+    connection_ = connection;
     // The slots of this engine have one file as both spaces: the test is the proxy that writes to it.
     space_ = slot::Space(engine_.slot()[0], FakeEngine::kOrder, slot::Access::read_write);
     ASSERT_EQ(sw_poller_create(context_, &poller_), SW_OK);
@@ -40,6 +44,13 @@ class Streaming : public PlayedSession {
     const slot::Position end = at + static_cast<slot::Position>(slot::record_lines(bytes));
     space_.marks().tail = lines == 0 ? end : at + lines;
     return end;
+  }
+  /// The same of a text.
+  void lay(std::string_view text) {
+    const slot::Position at = delivered();
+    lay(text.size(), ' ');
+    std::byte* const place = space_.ring() + std::size_t{at & ((1U << FakeEngine::kOrder) - 1)} * regs::kLineBytes;
+    std::memcpy(place + slot::kRecordHeaderBytes, text.data(), text.size());
   }
   std::string read() {
     std::vector<char> into(8192);
@@ -106,6 +117,29 @@ TEST_F(Streaming, APieceIsWhatIsLeftOfARecord) {
   space_.marks().tail = end;
   EXPECT_EQ(read(), std::string(200, 'b'));
   EXPECT_EQ(released(), end);
+}
+
+/// Its service is inspected.
+class InspectedStreaming : public Streaming {
+ protected:
+  void SetUp() override {
+    PlayedSession::SetUp();
+    use(connect({{"inspect", "http"}, {"inspect_refuses", true}}));
+  }
+};
+
+TEST_F(InspectedStreaming, LooksAtWhatFollowsAPieceThatIsHeld) {
+  const std::string request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  lay(request);
+  lay(request);
+  lay("+PING\r\n");
+  sw_message first = take(request);
+  EXPECT_EQ(read(), request);
+  EXPECT_EQ(read(), "") << "it is no HTTP";
+  sw_message none;
+  SW_INIT(none);
+  EXPECT_EQ(sw_take_stream(connection_, &none), SW_BROKEN) << sw_last_error();
+  sw_release(connection_, &first);
 }
 
 TEST_F(Streaming, RunsRoundTheRingWithAPieceInHand) {

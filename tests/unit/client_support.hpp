@@ -70,20 +70,20 @@ class PlayedSession : public ::testing::Test {
   /// Is a request that waits for nothing taken now?
   int start_connect() { return sw_start_connect(context_, "t", nullptr, 1000, nullptr); }
 
-  /// A connection to "t", which some other node serves.
-  sw_connection* connect() {
+  /// A connection to "t", which some other node serves. `more`: fields of the answer.
+  sw_connection* connect(const Json& more = Json::object()) {
     if (start_connect() != SW_OK) throw std::runtime_error(sw_last_error());
     const std::vector<int> fds = engine_.slot();
-    answer(hear("connect"),
-           {{"slot", 5},
-            {"local", kLocal},
-            {"in_order", FakeEngine::kOrder},
-            {"out_order", FakeEngine::kOrder},
-            {"service", "t"},
-            {"direct", false},
-            {"link_up", true},
-            {"peer", {{"node", "n"}, {"name", "p"}, {"pid", 1}, {"uid", 0}}}},
-           {fds[0], fds[1], fds[2]});
+    Json fields{{"slot", 5},
+                {"local", kLocal},
+                {"in_order", FakeEngine::kOrder},
+                {"out_order", FakeEngine::kOrder},
+                {"service", "t"},
+                {"direct", false},
+                {"link_up", true},
+                {"peer", {{"node", "n"}, {"name", "p"}, {"pid", 1}, {"uid", 0}}}};
+    fields.update(more);
+    answer(hear("connect"), fields, {fds[0], fds[1], fds[2]});
     step();
     void* token = nullptr;
     sw_connection* connection = nullptr;

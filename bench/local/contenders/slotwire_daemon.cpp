@@ -21,10 +21,11 @@ constexpr int kStopMs = 20'000;
 
 class Slotwired final : public Daemon {
  public:
-  explicit Slotwired(const std::filesystem::path& directory) : directory_(directory) {
+  Slotwired(const std::filesystem::path& directory, const std::string& toml) : directory_(directory) {
     std::filesystem::create_directories(directory);
     std::ofstream(directory / "node.toml") << "[node]\nname = \"bench\"\nrun_dir = \"" << directory.string() << "\"\n"
-                                           << "[log]\nlevel = \"warn\"\n";
+                                           << "[log]\nlevel = \"warn\"\n"
+                                           << toml;
     const slot::Fd notify(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -61,8 +62,12 @@ class Slotwired final : public Daemon {
 
 }  // namespace
 
+std::unique_ptr<Daemon> start_slotwired_with(const std::filesystem::path& directory, const std::string& toml) {
+  return std::make_unique<Slotwired>(directory, toml);
+}
+
 std::unique_ptr<Daemon> start_slotwired(const std::filesystem::path& directory) {
-  return std::make_unique<Slotwired>(directory);
+  return start_slotwired_with(directory, {});
 }
 
 }  // namespace slotwire::bench

@@ -10,18 +10,38 @@ std::string text_of(const Name& name) {
   return {name.data(), std::find(name.begin(), name.end(), '\0')};
 }
 
-/// What only the publisher's file says. Left at 0 if the publisher has gone meanwhile.
-void read_list(const Region& region, const Publication& entry, PublisherReport& report) {
+/// Bytes of the messages from `first` on, as far as they are still there. The publisher goes on meanwhile, so this is
+/// what it was at some moment, and never a wild number: a length beyond the block memory is not counted.
+std::uint64_t bytes_from(const slot::Mapping& list, const ListHeader& header, Position first) {
+  const std::uint32_t entries = header.entries;
+  const std::uint64_t block_bytes = header.block_bytes;
+  const auto* const ring = reinterpret_cast<const Entry<>*>(list.data() + kListEntries);
+  const std::uint64_t room = (list.size() - kListEntries) / sizeof(Entry<>);
+  if (entries == 0 || entries > room || (entries & (entries - 1)) != 0) return 0;
+  const Position tail = header.marks.tail.load();
+  first = std::max(first, tail - std::min<Position>(tail, entries));
+  std::uint64_t bytes = 0;
+  for (Position position = first; position < tail; ++position) {
+    const Entry<>& entry = ring[position & (entries - 1)];
+    const std::uint64_t length = entry.length.load();
+    if (is_entry_of(entry.place.load(), position) && length <= block_bytes) bytes += length;
+  }
+  return bytes;
+}
+
+/// What only the publisher's file says. Left at 0 if the publisher has gone meanwhile. `list`: its file, mapped.
+void read_list(const Region& region, const Publication& entry, PublisherReport& report, slot::Mapping& list) {
   const slot::Fd file = region.open_from(entry.member % kMaxMembers, entry.list_fd);
   if (!file || !slot::check_sealed_file(file.get(), entry.list_bytes).empty() || entry.list_bytes < kListEntries)
     return;
-  const slot::Mapping mapping = slot::map_file(file.get(), entry.list_bytes, slot::Access::read_only);
-  const auto& header = *reinterpret_cast<const ListHeader*>(mapping.data());
+  list = slot::map_file(file.get(), entry.list_bytes, slot::Access::read_only);
+  const auto& header = *reinterpret_cast<const ListHeader*>(list.data());
   report.block_bytes = header.block_bytes;
   report.entries = header.entries;
   report.published = header.marks.tail.load();
   report.oldest = header.marks.oldest.load();
   report.sleeps = header.marks.wait.load() != 0;
+  report.kept_bytes = bytes_from(list, header, report.oldest);
 }
 
 }  // namespace
@@ -106,7 +126,8 @@ RegionReport report_on(Region& region) {
     publisher.topic = text_of(entry.topic);
     publisher.pid = pid_of(entry.member);
     publisher.for_link = entry.for_link != 0;
-    read_list(region, entry, publisher);
+    slot::Mapping list;
+    read_list(region, entry, publisher, list);
     for (const CursorEntry& cursor : memory.cursors) {
       if (cursor.state.load() == 0 || cursor.publication != i || cursor.publication_serial != entry.serial) continue;
       paired.at(cursor.subscription % kMaxSubscriptions) = true;
@@ -117,6 +138,10 @@ RegionReport report_on(Region& region) {
       one.held = static_cast<std::uint64_t>(std::count_if(cursor.cursor.holds.begin(), cursor.cursor.holds.end(),
                                                           [](const auto& hold) { return hold.load() != 0; }));
       one.sleeps = cursor.cursor.wait.load() != 0;
+      if (list) {
+        const auto& header = *reinterpret_cast<const ListHeader*>(list.data());
+        one.behind_bytes = bytes_from(list, header, std::max(one.released, publisher.oldest));
+      }
       one.for_link = memory.subscriptions.at(cursor.subscription % kMaxSubscriptions).for_link != 0;
       publisher.subscribers.push_back(one);
     }

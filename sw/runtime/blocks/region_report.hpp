@@ -13,6 +13,7 @@ struct SubscriberReport {
   Overflow overflow = Overflow::none;
   Position released = 0;   ///< of the publisher's messages
   std::uint64_t held = 0;  ///< messages that it named as held; those of one that blocks are all after `released`
+  std::uint64_t behind_bytes = 0;  ///< of the messages after `released` that are still there
   bool sleeps = false;
   bool for_link = false;  ///< it takes messages to another node
 };
@@ -24,8 +25,9 @@ struct PublisherReport {
   std::uint64_t block_bytes = 0;
   std::uint32_t entries = 0;
   Position published = 0;
-  Position oldest = 0;  ///< first message that is still there
-  bool sleeps = false;  ///< it waits for room
+  Position oldest = 0;           ///< first message that is still there
+  std::uint64_t kept_bytes = 0;  ///< of the messages from `oldest` on
+  bool sleeps = false;           ///< it waits for room
   std::vector<SubscriberReport> subscribers{};
 };
 

@@ -120,6 +120,22 @@ void Connection::notify_consumed(std::uint32_t lines) {
   session_.ring(info_.local);
 }
 
+void Connection::finish_exchange() {
+  if (!one_shot_ || detached_) return;
+  detached_ = true;
+  if (end_.status == SW_OK) {
+    end_ = {SW_PEER_CLOSED, "connection to '" + info_.service + "' (slot " + std::to_string(info_.slot) +
+                                "): it was for one exchange, which is complete; connect anew"};
+  }
+  if (session_.attached()) session_.post(control::Close{info_.local});
+  // Messages that the program holds in the ring stay there until it closes the connection.
+  if (held_.lines() != 0) return;
+  reader_ = {};
+  writer_ = {};
+  own_ = {};
+  other_ = {};
+}
+
 Failure Connection::broken(const std::string& text) {
   if (end_.status == SW_OK) {
     end_ = {SW_BROKEN, "connection to '" + info_.service + "' (slot " + std::to_string(info_.slot) + "): " + text +

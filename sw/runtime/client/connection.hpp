@@ -59,6 +59,10 @@ class Connection {
   const ConnectionInfo& info() const { return info_; }
   /// Looks at what arrives from now on, and counts in `inspected`, which outlives the connection.
   void inspect(InspectedService& inspected);
+  /// The connection detaches itself when its exchange is complete (sw_connect_options.one_shot).
+  void detach_when_complete() { one_shot_ = true; }
+  /// It has given its slot back to the engine, which may have given its local index away.
+  bool is_detached() const { return detached_; }
   int wake_fd() const { return wake_.get(); }
 
   // What the session tells.
@@ -199,6 +203,10 @@ class Connection {
   Failure assemble(std::span<const std::byte> part);
   /// Looks at the record that begins `skip` lines after the head, once. A failure: it is not what the service speaks.
   Failure look_at(const slot::RecordView& view, std::uint32_t skip);
+  /// The one exchange of a one-shot connection is complete, or has failed for good: gives the slot back.
+  void finish_exchange();
+  /// What is handed out when `incoming` is: itself, or, if it completes the exchange, a copy of it.
+  Incoming complete(const Incoming& incoming);
   Failure may_keep() const;
   void keep(const Incoming& incoming);
   Incoming take_kept(std::deque<Incoming>::iterator at);
@@ -226,6 +234,8 @@ class Connection {
   std::deque<Incoming> inbox_;     ///< kept for receive() while a call waited for its answer
   std::uint64_t inbox_bytes_ = 0;  ///< of their data
   Assembly assembly_;
+  bool one_shot_ = false, detached_ = false;
+  bool own_stream_ended_ = false;  ///< by end_stream()
   std::optional<Inspection> inspection_;
   slot::Position inspected_ = 0;   ///< records before it have been looked at
   std::size_t stream_offset_ = 0;  ///< bytes of the stream record at the head that were read

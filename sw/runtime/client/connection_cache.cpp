@@ -130,6 +130,8 @@ bool Connection::take_note(Incoming& incoming, bool looked_at) {
 
 Failure Connection::call_cached(std::uint16_t method, std::span<const std::byte> key, std::span<const std::byte> data,
                                 const Deadline& deadline, sw_message& reply) {
+  // The reply's key would lie in a ring that is given back.
+  if (one_shot_) return call(method, data, deadline, reply);
   if (Failure failure = check_key(key.size()); failure.status != SW_OK) return failure;
   cache::Cache* const cache = this->cache();
   if (cache == nullptr || method == kPingMethod) return call(method, data, deadline, reply);

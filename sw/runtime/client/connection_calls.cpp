@@ -90,6 +90,7 @@ Failure Connection::call(std::uint16_t method, std::span<const std::byte> data, 
   if (Failure failure = start_call(method, data, deadline, id); failure.status != SW_OK) return failure;
   Failure failure = answer_of(id, deadline, reply);
   if (may_pass(failure.status)) give_up_call(id);
+  finish_exchange();
   return failure;
 }
 
@@ -100,7 +101,20 @@ std::optional<Connection::Incoming> Connection::take_kept_answer(std::uint32_t i
   return take_kept(found);
 }
 
-Failure Connection::take_answer(const Incoming& answer, sw_message& reply) {
+Connection::Incoming Connection::complete(const Incoming& incoming) {
+  const bool is_last = incoming.header.kind == RecordKind::reply || incoming.header.kind == RecordKind::error;
+  if (!one_shot_ || !is_last) return incoming;
+  Incoming copy = incoming;
+  if (incoming.held->lines != 0) {
+    copy = as_copy(incoming.header, {incoming.data.begin(), incoming.data.end()});
+    drop(incoming.held);
+  }
+  finish_exchange();
+  return copy;
+}
+
+Failure Connection::take_answer(const Incoming& incoming, sw_message& reply) {
+  const Incoming answer = complete(incoming);
   hand_out(answer, reply);
   if (answer.header.kind == RecordKind::reply) return {};
   return {SW_REMOTE_ERROR, "the server answered with error " + std::to_string(answer.header.code) + ": " +
@@ -140,6 +154,7 @@ Failure Connection::answer_of(std::uint32_t id, const Deadline& deadline, sw_mes
 
 /// Looks only at records that arrived since the last look, so a request costs one look however full the ring is.
 void Connection::look_ahead() {
+  if (detached_) return;
   const slot::Position head = reader_.consumer().head();
   // What was handed out was noted when it was.
   std::uint32_t skip = std::max(scanned_ - head, held_.lines());

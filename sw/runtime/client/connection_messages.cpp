@@ -128,7 +128,7 @@ Failure Connection::commit(RecordHeader header) {
 
 void Connection::free_released() {
   const std::uint32_t lines = held_.take_released();
-  if (lines == 0) return;
+  if (lines == 0 || detached_) return;
   reader_.consumer().release(lines);
   // So that it stays within a ring of the head, however rarely is_cancelled() is asked.
   const slot::Position head = reader_.consumer().head();
@@ -148,6 +148,10 @@ void Connection::drop(Held* held) {
 
 /// The next message that has arrived as a whole. None with SW_OK in `failure`: nothing yet.
 std::optional<Connection::Incoming> Connection::next_incoming(Failure& failure) {
+  if (detached_) {
+    failure = end_;
+    return std::nullopt;
+  }
   while (const std::optional<slot::RecordView> view = reader_.peek(held_.lines())) {
     const RecordHeader& header = view->header;
     if (failure = look_at(*view, held_.lines()); failure.status != SW_OK) return std::nullopt;
@@ -315,13 +319,13 @@ Failure Connection::send_batch(std::span<const sw_buffer> messages, std::size_t&
 Failure Connection::receive(const Deadline& deadline, sw_message& out) {
   while (true) {
     if (!inbox_.empty()) {
-      hand_out(take_kept(inbox_.begin()), out);
+      hand_out(complete(take_kept(inbox_.begin())), out);
       return {};
     }
     Failure failure;
     if (const std::optional<Incoming> incoming = next_incoming(failure)) {
       if (wanted(*incoming)) {
-        hand_out(*incoming, out);
+        hand_out(complete(*incoming), out);
         return {};
       }
       drop(incoming->held);

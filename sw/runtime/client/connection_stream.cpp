@@ -28,6 +28,8 @@ Failure Connection::end_stream() {
   if (!writer_.write({.kind = RecordKind::end_of_stream}, {}))
     return wait(SW_WRITABLE, Deadline(0), [] { return false; });
   notify_written();
+  own_stream_ended_ = true;
+  if (stream_ended_) finish_exchange();
   return {};
 }
 
@@ -71,10 +73,10 @@ void Connection::pass_over(const slot::RecordView& view) {
 
 Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
   done = 0;
-  while (done < into.size() && !stream_ended_) {
+  while (done < into.size() && !stream_ended_ && !detached_) {
     const std::optional<slot::RecordView> view = reader_.peek(held_.lines());
     if (!view) break;
-    if (Failure failure = look_at(*view, 0); failure.status != SW_OK) {
+    if (Failure failure = look_at(*view, held_.lines()); failure.status != SW_OK) {
       if (done != 0) break;
       return failure;
     }
@@ -91,6 +93,7 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
     }
     pass_over(*view);
   }
+  if (stream_ended_ && own_stream_ended_) finish_exchange();
   if (done != 0 || into.empty()) return {};
   if (stream_ended_) return {SW_PEER_CLOSED, "the peer ended its stream"};
   return wait(SW_READABLE, Deadline(0), [] { return false; });
@@ -99,9 +102,13 @@ Failure Connection::read(std::span<std::byte> into, std::size_t& done) {
 /// The stream record with bytes that were not read yet; takes the end of the stream. Empty: none there, or `failure`.
 std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure) {
   while (!stream_ended_) {
+    if (detached_) {
+      failure = end_;
+      return std::nullopt;
+    }
     std::optional<slot::RecordView> view = reader_.peek(held_.lines());
     if (!view) return std::nullopt;
-    failure = look_at(*view, 0);
+    failure = look_at(*view, held_.lines());
     if (failure.status != SW_OK) return std::nullopt;
     const bool end = view->header.kind == RecordKind::end_of_stream;
     if (!end && view->header.kind != RecordKind::stream) {
@@ -112,6 +119,7 @@ std::optional<slot::RecordView> Connection::next_stream_record(Failure& failure)
     stream_ended_ = end;
     pass_over(*view);
   }
+  if (own_stream_ended_) finish_exchange();
   return std::nullopt;
 }
 

@@ -40,12 +40,14 @@ bool Connection::ask_to_be_woken(int what) {
 }
 
 bool Connection::arm(int what) {
+  if (detached_) return false;
   if (ask_to_be_woken(what) && !holds(what)) return true;
   stay_awake();
   return false;
 }
 
 void Connection::stay_awake() {
+  if (detached_) return;
   own_.marks().wait.store(0, std::memory_order_relaxed);
 }
 
@@ -105,10 +107,12 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
 }
 
 Failure Connection::wait_for_records(const Deadline& deadline) {
+  if (detached_) return end_;
   return wait(SW_READABLE, deadline, [&] { return reader_.peek(held_.lines()).has_value() || reader_.broken(); });
 }
 
 Failure Connection::flush(const Deadline& deadline) {
+  if (detached_) return end_;
   return wait(SW_WRITABLE, deadline,
               [&] { return writer_.producer().outstanding() == 0 && !writer_.producer().broken(); });
 }

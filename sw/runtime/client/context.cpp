@@ -212,7 +212,11 @@ Failure sw_context::connect(const std::string& service, const sw_connect_options
     std::vector<slotwire::slot::Fd> fds;
     Failure failure =
         session_.request(slotwire::client::connect_message(service, options, deadline), deadline, answer, fds);
-    if (failure.status == SW_OK) return take_slot(answer, std::move(fds), out);
+    if (failure.status == SW_OK) {
+      failure = take_slot(answer, std::move(fds), out);
+      if (failure.status == SW_OK && options.one_shot != 0) out->end->detach_when_complete();
+      return failure;
+    }
     if (failure.status == SW_TIMED_OUT && deadline.immediate()) return {SW_AGAIN, {}};
     // A link that is down, or an engine that is being restarted, comes back: that is worth waiting for.
     if ((failure.status != SW_LINK_DOWN && failure.status != SW_ENGINE_GONE) || deadline.immediate() ||
@@ -248,7 +252,7 @@ Failure sw_context::start_connect(const std::string& service, const sw_connect_o
   }
   std::uint64_t id = 0;
   Failure failure = session_.start(slotwire::client::connect_message(service, options, deadline), id);
-  if (failure.status == SW_OK) connecting_[id] = token;
+  if (failure.status == SW_OK) connecting_[id] = {token, options.one_shot != 0};
   return failure;
 }
 
@@ -256,9 +260,11 @@ void sw_context::on_answer(std::uint64_t id, Failure failure, const slotwire::co
                            std::vector<slotwire::slot::Fd> fds) {
   const auto found = connecting_.find(id);
   if (found == connecting_.end()) return;
-  Outcome outcome{found->second, std::move(failure), nullptr};
+  const Started started = found->second;
+  Outcome outcome{started.token, std::move(failure), nullptr};
   connecting_.erase(found);
   if (outcome.failure.status == SW_OK) outcome.failure = take_slot(answer, std::move(fds), outcome.connection);
+  if (outcome.failure.status == SW_OK && started.one_shot) outcome.connection->end->detach_when_complete();
   outcomes_.push_back(std::move(outcome));
 }
 
@@ -327,8 +333,9 @@ void sw_context::close(sw_connection* connection) {
   const auto found = connections_.find(local);
   if (found != connections_.end() && found->second.get() == connection) {
     if (!connection->end->info().inspect.empty()) tell_inspected();
+    const bool given_back = connection->end->is_detached();
     connections_.erase(found);
-    tell_closed(local);
+    if (!given_back) tell_closed(local);
     return;
   }
   std::erase_if(lost_, [&](const auto& entry) { return entry.get() == connection; });
@@ -404,7 +411,9 @@ void sw_context::on_lost() {
 
 std::vector<std::uint32_t> sw_context::held() const {
   std::vector<std::uint32_t> locals;
-  for (const auto& [local, connection] : connections_) locals.push_back(local);
+  for (const auto& [local, connection] : connections_) {
+    if (!connection->end->is_detached()) locals.push_back(local);
+  }
   return locals;
 }
 

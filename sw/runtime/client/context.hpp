@@ -104,7 +104,11 @@ struct sw_context final : private slotwire::client::SessionEvents {
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
   std::map<std::string, std::unique_ptr<sw_service>> services_;
-  std::unordered_map<std::uint64_t, void*> connecting_;  ///< tokens by request
+  struct Started {
+    void* token = nullptr;
+    bool one_shot = false;
+  };
+  std::unordered_map<std::uint64_t, Started> connecting_;  ///< by request
   std::deque<Outcome> outcomes_;
 };
 

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -25,6 +26,7 @@ struct BlocksOptions {
   std::string region;
   std::string socket;
   bool json = false;
+  bool processes = false;
 };
 
 Json json_of(const blocks::RegionReport& report) {
@@ -36,6 +38,7 @@ Json json_of(const blocks::RegionReport& report) {
                              {"overflow", blocks::name(one.overflow)},
                              {"released", one.released},
                              {"held", one.held},
+                             {"behind_bytes", one.behind_bytes},
                              {"sleeps", one.sleeps},
                              {"for_link", one.for_link}});
     }
@@ -46,6 +49,7 @@ Json json_of(const blocks::RegionReport& report) {
                           {"entries", publisher.entries},
                           {"published", publisher.published},
                           {"oldest", publisher.oldest},
+                          {"kept_bytes", publisher.kept_bytes},
                           {"waits_for_room", publisher.sleeps},
                           {"subscribers", subscribers}});
   }
@@ -88,6 +92,39 @@ void print(const blocks::RegionReport& report) {
     table.add(
         {control::printable(one.topic), "-", "-", "-", "-", std::to_string(one.pid), "-", "-", "nobody publishes"});
   std::printf("%s", table.empty() ? "  nobody publishes or subscribes\n" : table.text().c_str());
+}
+
+/// Each message list once for each process that has a part in it: what it sends, and what it has to take.
+void print_processes(const blocks::RegionReport& report) {
+  struct Row {
+    std::uint32_t pid;
+    std::vector<std::string> cells;
+  };
+  std::vector<Row> rows;
+  const auto add = [&](std::uint32_t pid, bool for_link, std::vector<std::string> cells) {
+    cells.insert(cells.begin(), std::to_string(pid) + (for_link ? kLink : ""));
+    rows.push_back({pid, std::move(cells)});
+  };
+  for (const blocks::PublisherReport& list : report.publishers) {
+    std::string takers;
+    for (const blocks::SubscriberReport& one : list.subscribers) {
+      takers += (takers.empty() ? "" : " ") + std::to_string(one.pid);
+      const blocks::Position first = std::max(std::min(one.released, list.published), list.oldest);
+      add(one.pid, one.for_link,
+          {control::printable(list.topic), "in", std::to_string(list.published - first),
+           bytes_text(static_cast<double>(one.behind_bytes)), std::to_string(one.held), std::to_string(list.pid)});
+    }
+    add(list.pid, list.for_link,
+        {control::printable(list.topic), "out", std::to_string(list.published - list.oldest),
+         bytes_text(static_cast<double>(list.kept_bytes)), "-", takers.empty() ? "nobody" : takers});
+  }
+  for (const auto& one : report.idle)
+    add(one.pid, false, {control::printable(one.topic), "in", "0", "0", "0", "nobody"});
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.pid < b.pid; });
+  Table table(
+      {{"PROCESS", true}, {"TOPIC"}, {"DIRECTION"}, {"BLOCKS", true}, {"BYTES", true}, {"HELD", true}, {"WITH"}});
+  for (Row& row : rows) table.add(std::move(row.cells));
+  if (!table.empty()) std::printf("%s", table.text().c_str());
 }
 
 /// The regions that the node's slotwired has, of all users; none where there is no slotwired.
@@ -152,6 +189,7 @@ int run_blocks(const BlocksOptions& options) {
       }
     } else {
       print(report);
+      if (options.processes) print_processes(report);
     }
   }
   if (options.json) {
@@ -196,6 +234,7 @@ void add_blocks(CLI::App& app, Command& command) {
   CLI::App* sub =
       app.add_subcommand("blocks", "Show who publishes and subscribes blocks of shared memory on this host");
   sub->add_option("--region", options->region, "this region only");
+  sub->add_flag("--processes", options->processes, "also list by process: each message list that it has a part in");
   sub->add_flag("--json", options->json, "print one JSON array, an object for each region");
   sub->add_option("--socket", options->socket,
                   "control socket of slotwired (default: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock)");
@@ -204,6 +243,9 @@ void add_blocks(CLI::App& app, Command& command) {
 overflow 'block' makes its publisher wait when all blocks or entries are behind it; 'drop-oldest' loses messages instead, and 'fail'
 makes the publisher's call fail. Needs no slotwired, and shows what processes of the same user share; where a slotwired runs, also the
 regions of all users that it keeps (in JSON: 'node'), with the memory that their publishers have.
+
+With --processes each line is a message list as one process has it: DIRECTION out, what it published and still keeps for others, or in,
+what it has not released; BLOCKS are messages, BYTES what is in them, HELD those that it named as held, WITH the other ends.
 
 Examples: slotwire blocks
           slotwire blocks --region prices --json | jq '.[0].publishers[].subscribers')");

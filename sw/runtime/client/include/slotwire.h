@@ -208,6 +208,11 @@ typedef struct sw_connect_options {
   uint32_t bulk; /* 1: for streams and large messages. A ring whose bytes are 0 above gets up to 1 MiB, a 256th part of
                     the slot memory that this process may still take, and at least memory.ring. Each end's node
                     reserves that memory at once */
+  uint32_t one_shot; /* 1: for one exchange. The connection gives its slot and the memory of its rings back by itself
+                        when the answer to its call has been handed out, or sw_call() has failed, or the peer has ended
+                        its stream after this end ended its own. Then it is as if the peer had closed it
+                        (SW_PEER_CLOSED). The answer stays valid until it is released; the handle has to be closed as
+                        always. Calls over it are not answered from the exchange cache */
 } sw_connect_options;
 
 typedef struct sw_peer {

@@ -782,6 +782,7 @@ class Context {
     given.in_bytes = options.in_bytes;
     given.out_bytes = options.out_bytes;
     given.bulk = options.bulk ? 1 : 0;
+    given.one_shot = options.one_shot ? 1 : 0;
     return given;
   }
   explicit Context(sw_context* context) : handle_(context) {}

@@ -212,6 +212,9 @@ struct ConnectOptions {
   /// For streams and large messages: rings whose bytes are 0 are larger than memory.ring while there is room, up to 1
   /// MiB (sw_connect_options.bulk in slotwire.h).
   bool bulk = false;
+  /// For one call, or one stream each way: the slot and its memory are given back when that is complete, though the
+  /// Connection and the answer live on (sw_connect_options.one_shot).
+  bool one_shot = false;
 };
 
 /// Health of a process that serves.
