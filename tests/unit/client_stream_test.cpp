@@ -124,7 +124,7 @@ class InspectedStreaming : public Streaming {
  protected:
   void SetUp() override {
     PlayedSession::SetUp();
-    use(connect({{"inspect", "http"}, {"inspect_refuses", true}}));
+    use(accept({{"inspect", "http"}, {"inspect_refuses", true}}));
   }
 };
 

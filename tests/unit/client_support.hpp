@@ -70,25 +70,38 @@ class PlayedSession : public ::testing::Test {
   /// Is a request that waits for nothing taken now?
   int start_connect() { return sw_start_connect(context_, "t", nullptr, 1000, nullptr); }
 
-  /// A connection to "t", which some other node serves. `more`: fields of the answer.
-  sw_connection* connect(const Json& more = Json::object()) {
+  /// A connection to "t", which some other node serves.
+  sw_connection* connect() {
     if (start_connect() != SW_OK) throw std::runtime_error(sw_last_error());
     const std::vector<int> fds = engine_.slot();
-    Json fields{{"slot", 5},
-                {"local", kLocal},
-                {"in_order", FakeEngine::kOrder},
-                {"out_order", FakeEngine::kOrder},
-                {"service", "t"},
-                {"direct", false},
-                {"link_up", true},
-                {"peer", {{"node", "n"}, {"name", "p"}, {"pid", 1}, {"uid", 0}}}};
-    fields.update(more);
-    answer(hear("connect"), fields, {fds[0], fds[1], fds[2]});
+    answer(hear("connect"), slot_of("t"), {fds[0], fds[1], fds[2]});
     step();
     void* token = nullptr;
     sw_connection* connection = nullptr;
     if (sw_connected(context_, &token, &connection) != SW_OK) throw std::runtime_error(sw_last_error());
     return connection;
+  }
+  /// A connection of somebody to "s", which this process serves. `more`: fields of the event.
+  sw_connection* accept(const Json& more) {
+    Json event = slot_of("s");
+    event["ev"] = "accepted";
+    event.update(more);
+    const std::vector<int> fds = engine_.slot();
+    if (!peer_->send(event.dump(), {fds[0], fds[1], fds[2]})) throw std::runtime_error("the process has hung up");
+    step();
+    sw_connection* connection = nullptr;
+    if (sw_accept(service_, 0, &connection) != SW_OK) throw std::runtime_error(sw_last_error());
+    return connection;
+  }
+  static Json slot_of(const std::string& service) {
+    return {{"slot", 5},
+            {"local", kLocal},
+            {"in_order", FakeEngine::kOrder},
+            {"out_order", FakeEngine::kOrder},
+            {"service", service},
+            {"direct", false},
+            {"link_up", true},
+            {"peer", {{"node", "n"}, {"name", "p"}, {"pid", 1}, {"uid", 0}}}};
   }
 
   /// Local index of the connection of connect().
