@@ -13,9 +13,6 @@ namespace {
 /// Connections that are ready, taken in one turn of the event loop.
 constexpr std::size_t kReadyAtOnce = 256;
 constexpr ngx_msec_t kTidyMs = 1000;
-/// Turns of the event loop in a row in which no slot is ready, from which on slots are to wake this process. Before
-/// that a look costs two system calls, and after it each slot that becomes ready costs one of slotwired's.
-constexpr std::size_t kLooksBeforeSleep = 2;
 
 std::unique_ptr<Worker> worker;
 
@@ -141,7 +138,6 @@ void Worker::look() {
   std::size_t count = 0;
   const int status = sw_poller_wait(poller_, ready.data(), ready.size(), 0, &count);
   if (status == SW_OK) {
-    idle_looks_ = 0;
     for (std::size_t i = 0; i < count; ++i) static_cast<PooledConnection*>(ready[i].token)->on_ready(ready[i].what);
     take_outcomes();
     if (count == 0) refill();  // events of slotwired: it may be there only now
@@ -152,7 +148,7 @@ void Worker::look() {
     ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0, "slotwire: cannot look at slots: %s", sw_last_error());
     return;
   }
-  if (++idle_looks_ < kLooksBeforeSleep || sw_poller_arm(poller_) != SW_OK) look_again();
+  if (sw_poller_arm(poller_) != SW_OK) look_again();
 }
 
 void Worker::take_outcomes() {

@@ -60,7 +60,6 @@ class Worker {
   ngx_pool_t* connection_pool_ = nullptr;
   ngx_event_t tidy_{}, retry_{};
   std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
-  std::size_t idle_looks_ = 0;  ///< that found nothing ready
   std::uint64_t reported_ = 0;  ///< requests of all pools
 };
 
