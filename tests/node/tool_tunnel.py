@@ -221,6 +221,15 @@ class Streams(TunnelTest):
             self.connect(port).recv(1)
         listen.wait_for("broken: no such service: no process on node 'right' serves 'web'|broken: no such service")
 
+    def test_a_new_connection_waits_for_a_node_that_comes_back(self):
+        port = self.tunnel(self.target(echo))
+        self.right.kill()
+        self.left.engine.wait_for(r"link to 'right': control connection lost")
+        connection = self.connect(port)
+        connection.sendall(b"x")
+        self.right.start()
+        self.assertEqual(connection.recv(1), b"x")
+
     def test_connections_go_on_when_slotwired_is_killed_and_started_again(self):
         port = self.tunnel(self.target(echo))
         connection = self.connect(port)

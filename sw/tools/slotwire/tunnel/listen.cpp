@@ -1,6 +1,8 @@
 // slotwire tunnel listen: TCP connections become slot connections to a service.
 #include <cerrno>
 #include <cstring>
+#include <unordered_map>
+#include <utility>
 
 #include "tools/slotwire/tunnel/tunnel.hpp"
 
@@ -39,18 +41,34 @@ class ListenTunnel final : public Tunnel {
       }
       set_no_delay(tcp.get());
       std::string peer = peer_text(tcp.get());
-      Pipe& pipe = add(std::move(tcp), std::move(peer));
-      sw_connect_options connect;
-      SW_INIT(connect);
-      connect.in_bytes = connect.out_bytes = static_cast<std::uint32_t>(options_.ring);
-      connect.bulk = 1;
-      const int status = sw_start_connect(context_.get(), options_.service.c_str(), &connect,
-                                          to_ms(options_.connect_timeout), reinterpret_cast<void*>(pipe.number()));
-      if (status != SW_OK) {
-        abort(pipe, std::string(sw_status_name(status)) + ": " + sw_last_error());
-      } else {
-        waiting_[pipe.number()] = &pipe;
-      }
+      connect(add(std::move(tcp), std::move(peer)));
+    }
+  }
+
+  void connect(Pipe& pipe) {
+    sw_connect_options connect;
+    SW_INIT(connect);
+    connect.in_bytes = connect.out_bytes = static_cast<std::uint32_t>(options_.ring);
+    connect.bulk = 1;
+    const int status = sw_start_connect(context_.get(), options_.service.c_str(), &connect,
+                                        to_ms(options_.connect_timeout), reinterpret_cast<void*>(pipe.number()));
+    if (status == SW_OK) {
+      waiting_[pipe.number()] = &pipe;
+    } else {
+      failed(pipe, status);
+    }
+  }
+
+  /// A link that is down, or a slotwired that is restarted, comes back: tried again until the time is over.
+  void failed(Pipe& pipe, int status) {
+    std::string why = std::string(sw_status_name(status)) + ": " + sw_last_error();
+    if (status != SW_LINK_DOWN && status != SW_ENGINE_GONE) return abort(pipe, why);
+    again_[pipe.number()] = {&pipe, std::move(why)};
+  }
+
+  void on_late_check() override {
+    for (auto& [number, attempt] : std::exchange(again_, {})) {
+      if (attempt.pipe->state() == Pipe::State::connecting) connect(*attempt.pipe);
     }
   }
 
@@ -67,7 +85,7 @@ class ListenTunnel final : public Tunnel {
       waiting_.erase(found);
       if (pipe.state() == Pipe::State::ended) continue;
       if (status != SW_OK) {
-        abort(pipe, std::string(sw_status_name(status)) + ": " + sw_last_error());
+        failed(pipe, status);
         continue;
       }
       pipe.set_slot(std::move(slot));
@@ -76,13 +94,24 @@ class ListenTunnel final : public Tunnel {
     }
   }
 
-  void on_ended(const Pipe& pipe) override { waiting_.erase(pipe.number()); }
-  std::string late_reason() const override {
+  void on_ended(const Pipe& pipe) override {
+    waiting_.erase(pipe.number());
+    again_.erase(pipe.number());
+  }
+  std::string late_reason(const Pipe& pipe) const override {
+    const auto failed = again_.find(pipe.number());
+    if (failed != again_.end()) return failed->second.why;
     return "the service did not take the connection in time (--connect-timeout)";
   }
 
+  struct Attempt {
+    Pipe* pipe;
+    std::string why;  ///< the last one failed
+  };
+
   slot::Fd socket_;
   std::unordered_map<std::uint64_t, Pipe*> waiting_;  ///< for their slot, by number
+  std::unordered_map<std::uint64_t, Attempt> again_;  ///< to be connected once more, by number
 };
 
 }  // namespace

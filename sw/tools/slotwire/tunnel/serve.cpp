@@ -55,7 +55,7 @@ class ServeTunnel final : public Tunnel {
   }
 
   std::string refusal(int error) const { return "target " + address_text(target_) + ": " + std::strerror(error); }
-  std::string late_reason() const override {
+  std::string late_reason(const Pipe& /*pipe*/) const override {
     return "target " + address_text(target_) + " did not accept the connection in time (--connect-timeout)";
   }
 

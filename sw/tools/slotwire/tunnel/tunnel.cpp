@@ -136,8 +136,9 @@ void Tunnel::check_late() {
   late_checked_ = now;
   for (auto& [raw, pipe] : pipes_) {
     if (pipe->state() == Pipe::State::connecting && now - pipe->started > options_.connect_timeout)
-      abort(*pipe, late_reason());
+      abort(*pipe, late_reason(*pipe));
   }
+  on_late_check();
 }
 
 void Tunnel::take_slots(bool& worked) {

@@ -51,7 +51,9 @@ class Tunnel {
   /// Pipes were closed.
   virtual void on_room() {}
   /// A pipe that was not opened in time is about to be aborted.
-  virtual std::string late_reason() const = 0;
+  virtual std::string late_reason(const Pipe& pipe) const = 0;
+  /// Called now and then while pipes wait to be opened.
+  virtual void on_late_check() {}
 
   Pipe& add(slot::Fd tcp, std::string tcp_peer);
   /// Watches the pipe's TCP socket from now on.
