@@ -213,6 +213,31 @@ TEST_P(Messages, AreReleasedInAnyOrder) {
   }
 }
 
+TEST_P(Messages, OfABatchAreReleasedOneByOneInAnyOrder) {
+  Ends e = ends({.in_bytes = 8192});
+  int sent = 0, taken = 0;
+  std::vector<Message> kept;
+  while (taken < 2000) {
+    ASSERT_TRUE(eventually([&] {
+      while (e.client.send(std::to_string(sent), Deadline::now())) ++sent;
+      return e.server.wait(Interest::readable, Deadline::now()).ok();
+    })) << taken
+        << " of " << sent << " were taken";
+    std::vector<Message> some(200);
+    const Result<std::size_t> received = e.server.receive_batch(some);
+    ASSERT_TRUE(received) << received.error().text;
+    some.resize(*received);
+    for (const Message& message : some) EXPECT_EQ(message.text(), std::to_string(taken++));
+    for (const Message& old : kept) EXPECT_EQ(old.text(), std::to_string(taken - static_cast<int>(*received) - 1));
+    // The last one is kept until the next batch is there: those before it must make room all the same. The others go
+    // in some order, each by itself.
+    kept.clear();
+    kept.push_back(std::move(some.back()));
+    for (std::size_t i = 0; i < some.size(); ++i) some[(i * 7) % some.size()].release();
+    for (Message& message : some) message.release();
+  }
+}
+
 TEST_P(Messages, ThatNobodyTakesDoNotKeepTheConnectionFromClosing) {
   Ends e = ends();
   ASSERT_TRUE(e.client.send("one", kPatience));

@@ -86,6 +86,7 @@ class Capture(NodeTest):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(200)
                 self.send_header("Content-Length", "5")
                 self.end_headers()

@@ -195,6 +195,10 @@ class Connection {
   /// Spins until a mark that `what` depends on moves, for Waiter::kLooks looks.
   void spin(int what) const;
   static void hand_out(const Incoming& incoming, sw_message& out);
+  /// Whether a record can be handed out as it lies there, without a look at anything else.
+  static bool is_plain(const slot::RecordHeader& header);
+  /// Messages that receive_now() would take, as a run; how many.
+  std::size_t receive_run(std::span<sw_message> out);
   void give_up_call(std::uint32_t id);
   void drop(Held* held);
   std::optional<slot::RecordView> next_stream_record(Failure& failure);

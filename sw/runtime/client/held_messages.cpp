@@ -11,10 +11,15 @@ constexpr std::size_t kKeptCopy = 4096;
 }  // namespace
 
 Held& HeldMessages::take_free() {
-  if (free_ == nullptr) return all_.emplace_back();
+  if (free_ == nullptr) {
+    Held& made = all_.emplace_back();
+    made.messages = 1;
+    return made;
+  }
   Held& held = *std::exchange(free_, free_->next);
   held.next = nullptr;
   held.released = false;
+  held.messages = 1;
   return held;
 }
 
@@ -45,6 +50,7 @@ Held& HeldMessages::hold_room() {
 }
 
 void HeldMessages::release(Held& held) {
+  if (--held.messages != 0) return;
   held.released = true;
   if (held.lines != 0) return;
   if (held.copy.capacity() > kKeptCopy) held.copy = {};

@@ -7,9 +7,11 @@
 
 namespace slotwire::client {
 
-/// A message as the library holds it until it is released: lines of the ring, or a copy.
+/// A message, or a run of several that arrived together, as the library holds it until it is released: lines of the
+/// ring, or a copy.
 struct Held {
-  std::uint32_t lines = 0;  ///< in the ring; 0: the data is in `copy`
+  std::uint32_t lines = 0;     ///< in the ring; 0: the data is in `copy`
+  std::uint32_t messages = 0;  ///< of the run, that were not released yet
   bool released = false;
   Held* next = nullptr;  ///< the one that arrived after it, or the next free one
   std::vector<std::byte> copy;
@@ -21,6 +23,13 @@ class HeldMessages {
  public:
   /// The next `lines` lines of the ring, after all that are held.
   Held& hold_lines(std::uint32_t lines);
+  /// Adds the next message to the run that was held last. Its lines are given back when all of its messages were
+  /// released.
+  void extend(Held& run, std::uint32_t lines) {
+    run.lines += lines;
+    ++run.messages;
+    lines_ += lines;
+  }
   /// A message that is not in the ring.
   Held& hold_copy(std::vector<std::byte> data);
   /// One whose `copy` the caller fills. It may have had other contents before.

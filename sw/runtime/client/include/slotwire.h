@@ -333,7 +333,8 @@ SW_API int sw_receive(sw_connection* connection, sw_timeout_ms timeout, sw_messa
 /* Gives a message back, before its connection is closed. Releasing one twice does nothing. */
 SW_API void sw_release(sw_connection* connection, sw_message* message);
 
-/* Takes the messages that are there, at most `count` of them, and sets *received to their number. Each of `messages`
+/* Takes the messages that are there, at most `count` of them, and sets *received to their number. The room of up to 16
+ * of them, at most an eighth of the ring, is given back together, when all of these were released. Each of `messages`
  * was set up by SW_INIT. If there is none it fails as sw_receive() with a timeout of 0. Never waits.
  * SW_VERSION: sw_message of another release. */
 SW_API int sw_receive_batch(sw_connection* connection, sw_message* messages, size_t count, size_t* received);

@@ -517,7 +517,12 @@ class Connection {
     std::size_t received = 0;
     if (const int status = sw_receive_batch(handle_.get(), some.data(), most, &received); status != SW_OK)
       return detail::error_of(status);
-    for (std::size_t i = 0; i < received; ++i) into[i] = Message(handle_.get(), some[i]);
+    for (std::size_t i = 0; i < received; ++i) {
+      Message& message = into[i];
+      if (message.connection_ != nullptr) message.release();
+      message.connection_ = handle_.get();
+      message.message_ = some[i];
+    }
     return received;
   }
   /// Gives messages of this connection back, which costs less than one at a time.
@@ -527,8 +532,9 @@ class Connection {
       const std::size_t count = std::min(kBatch, messages.size() - done);
       for (std::size_t i = 0; i < count; ++i) {
         Message& message = messages[done + i];
-        some[i] = message.message_;
-        if (std::exchange(message.connection_, nullptr) == nullptr) some[i].owner = nullptr;
+        // All that releasing looks at.
+        some[i].size = sizeof(sw_message);
+        some[i].owner = std::exchange(message.connection_, nullptr) == nullptr ? nullptr : message.message_.owner;
         message.message_ = {};
       }
       sw_release_batch(handle_.get(), some.data(), count);
