@@ -168,6 +168,15 @@ class Walls(NodeTest):
         self.assertEqual((by.wait(), to.wait()), (0, 0))
         self.wait_for_rows(lambda rows: rows == [])
 
+    def test_a_process_that_opens_a_strict_region_while_slotwired_is_restarted_gets_a_cell(self):
+        self.strict()
+        self.node.kill()
+        to = self.peer(BOB, "subscribe", "eur", "block", "1")
+        self.node.start()
+        to.wait_for("subscribed")
+        [row] = self.wait_for_rows(lambda rows: len(rows) == 1)
+        self.assertEqual((row["isolation"], row["uid"]), ("strict", BOB))
+
     def test_order_holds_though_the_subscriber_reads_what_two_lives_have_copied(self):
         self.strict()
         by, to = self.pair(ADA, BOB, "2000", overflow="again")

@@ -48,6 +48,26 @@ class Inspected : public ::testing::TestWithParam<Topology> {
 INSTANTIATE_TEST_SUITE_P(Node, Inspected, ::testing::Values(kTopologies[0], kTopologies[1], kTopologies[2]),
                          topology_name);
 
+TEST_P(Inspected, AProcessCannotInventWhatIsCounted) {
+  start("http", true);
+  RawClient liar((*cluster_)[server_name()].socket());
+  ASSERT_TRUE(liar.ask({{"op", "hello"}, {"version", control::kProcessVersion}, {"name", "liar"}}).value("ok", false));
+  for (const char* const service : {"svc", "other"})
+    ASSERT_TRUE(liar.ask({{"op", "serve"}, {"service", service}}).value("ok", false));
+  const auto tell = [&](const std::string& service, const std::string& language, const std::string& label) {
+    const Json answer = liar.ask({{"op", "inspected"},
+                                  {"service", service},
+                                  {"language", language},
+                                  {"labels", {{{"label", label}, {"count", 7}}}},
+                                  {"invalid", 1}});
+    return answer.contains("error") ? answer["error"]["text"].get<std::string>() : "";
+  };
+  EXPECT_NE(tell("svc", "redis", "SET").find("is not inspected for that 'language'"), std::string::npos);
+  EXPECT_NE(tell("other", "http", "GET").find("is not inspected for that 'language'"), std::string::npos);
+  EXPECT_NE(tell("svc", "http", "FLUSHALL").find("a label that 'http' does not have"), std::string::npos);
+  EXPECT_TRUE(found().is_null());
+}
+
 TEST_P(Inspected, RequestsAreCountedByMethodAndOutliveTheProcess) {
   start("http", true);
   {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/inspect/counts.hpp"
 #include "core/inspect/http.hpp"
 #include "inspect_support.hpp"
 
@@ -55,6 +56,22 @@ TEST(InspectHttp, RefusesWhatIsNotHttp) {
   }
 }
 
+/// Others take an LF alone for the end of a line, so it is refused where it stands, before its message is complete.
+TEST(InspectHttp, RefusesALineThatEndsWithLfAlone) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* const rest : {"5\nhello", "5;x=\nhello", "5\r\nhello\r\n0\n", "0\r\nT: a\n", "5\r\nhello\n"}) {
+    EXPECT_FALSE(parse(Language::http, Role::request, head + rest).valid) << rest;
+  }
+}
+
+/// Of a last chunk with a trailer Beast wants more bytes than its line has.
+TEST(InspectHttp, ReadsALastChunkInPieces) {
+  const Parsed parsed = parse(Language::http, Role::request,
+                              "PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: t\r\n\r\n");
+  EXPECT_TRUE(parsed.valid);
+  EXPECT_TRUE(parsed.ended);
+}
+
 TEST(InspectHttp, SaysWhenAStreamEndsInsideAMessage) {
   EXPECT_TRUE(requests(kGet).ended);
   EXPECT_TRUE(requests("").ended);
@@ -81,6 +98,10 @@ TEST(InspectHttp, LooksAwayAfterAnUpgrade) {
   EXPECT_TRUE(parsed.valid) << parsed.problem;
   EXPECT_TRUE(parsed.ended);
   EXPECT_EQ(parsed.labels, Labels{"GET"});
+  const std::string_view ignored = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+  EXPECT_EQ(requests(std::string(ignored) + std::string(kGet)).labels, (Labels{"GET", "GET"}));
+  EXPECT_FALSE(requests(std::string(ignored) + "DELETE /a HTTP/1.1\nHost: h\n\n").valid);
+  EXPECT_TRUE(requests(std::string(ignored) + "A\x85 a compressed part").valid) << "the first bits of a WebSocket's";
   EXPECT_TRUE(replies("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n\x81\x05 frames").valid);
 }
 
@@ -108,6 +129,25 @@ TEST(InspectHttp, ARequestWithHeadSaysThatItsReplyHasNoBody) {
   Noted heads;
   EXPECT_TRUE(of_requests->feed("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", heads));
   EXPECT_EQ(heads.no_body, (std::vector<bool>{true, false}));
+}
+
+TEST(InspectLabels, AreOfTheLanguage) {
+  using inspect::is_request_label;
+  for (const char* const label : {"GET", "QUERY", "other"}) EXPECT_TRUE(is_request_label(Language::http, label));
+  for (const char* const label : {"get", "FLUSHALL", "2xx", ""}) EXPECT_FALSE(is_request_label(Language::http, label));
+  for (const char* const label : {"SET", "other"}) EXPECT_TRUE(is_request_label(Language::redis, label));
+  for (const char* const label : {"set", "FLUSHALL", "POST"}) EXPECT_FALSE(is_request_label(Language::redis, label));
+  for (const char* const label : {"call 3", "call other", "message", "ping"})
+    EXPECT_TRUE(is_request_label(Language::records, label));
+  for (const char* const label : {"call 16", "GET"}) EXPECT_FALSE(is_request_label(Language::records, label));
+  EXPECT_FALSE(is_request_label(Language::none, "other"));
+}
+
+TEST(InspectLabels, CountsStopAtTheLargestNumber) {
+  inspect::Counts counts;
+  counts.add("GET", 5);
+  counts.add("GET", ~std::uint64_t{0});
+  EXPECT_EQ(counts.by_label().at("GET"), ~std::uint64_t{0});
 }
 
 TEST(InspectHttp, SummariesAreShortAndPrintable) {

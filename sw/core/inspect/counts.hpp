@@ -19,8 +19,10 @@ class Counts {
       const bool full = by_label_.size() >= kMaxLabels - 1 && label != kOther;
       found = by_label_.emplace(std::string(full ? kOther : label), 0).first;
     }
-    found->second += count;
+    found->second = sum(found->second, count);
   }
+  /// The largest number where the sum is beyond it.
+  static std::uint64_t sum(std::uint64_t a, std::uint64_t b) { return b > ~a ? ~std::uint64_t{0} : a + b; }
   const std::map<std::string, std::uint64_t, std::less<>>& by_label() const { return by_label_; }
 
   static constexpr std::string_view kOther = "other";

@@ -15,6 +15,8 @@ using Code = boost::beast::error_code;
 
 /// Bytes that are added at a time to what a head is collected in.
 constexpr std::size_t kStep = 4096;
+/// "0", its line's end, and that of the message: nothing that ends a head or a chunk's line is shorter.
+constexpr std::size_t kLeastBytes = 5;
 /// Requests whose replies are still to come, at most; beyond that a HEAD is forgotten.
 constexpr std::size_t kMaxExpected = 1024;
 constexpr unsigned kSwitchingProtocols = 101;
@@ -125,6 +127,8 @@ class HttpParser final : public Parser {
       const std::size_t step = std::min(bytes.size(), kStep);
       kept_ += bytes.substr(0, step);
       bytes.remove_prefix(step);
+      // Beast counts on it that what follows the line of a last chunk comes with the whole of that line.
+      if (kept_.size() < kLeastBytes) continue;
       std::string_view rest = kept_;
       if (!read(rest, listener)) return false;
       if (rest.size() > limits_.head_bytes) return refuse("a head or a chunk's line that is too large");
@@ -149,9 +153,31 @@ class HttpParser final : public Parser {
   }
 
  private:
+  /// Whether a line of what is not complete yet ends with LF alone. Beast would wait for a CR LF, and others take it
+  /// for the end of the line.
+  static bool has_bare_lf(std::string_view rest) {
+    for (std::size_t at = rest.find('\n'); at != std::string_view::npos; at = rest.find('\n', at + 1)) {
+      if (at == 0 || rest[at - 1] != '\r') return true;
+    }
+    return false;
+  }
+
   /// Takes from the front of `bytes` what can be read. False: invalid.
   bool read(std::string_view& bytes, Listener& listener) {
+    if (!take(bytes, listener)) return false;
+    return opaque_ || !has_bare_lf(bytes) || refuse("a line that ends with LF alone");
+  }
+
+  bool take(std::string_view& bytes, Listener& listener) {
     while (!bytes.empty() && !opaque_) {
+      if (asked_to_upgrade_) {
+        if (bytes.size() < 2) return true;
+        asked_to_upgrade_ = false;
+        if (!is_like_http(bytes)) {
+          opaque_ = true;
+          return true;
+        }
+      }
       if (!reader_) begin();
       reader_->tell(&listener);
       Code error;
@@ -169,6 +195,14 @@ class HttpParser final : public Parser {
     return true;
   }
 
+  /// Of what follows a request for an upgrade: a server that does not want it reads on, and a caller must not get a
+  /// request past the inspection in this way. No WebSocket begins with a letter and a second byte below 0x80, since
+  /// what a client sends is masked.
+  static bool is_like_http(std::string_view bytes) {
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    return (is_letter(bytes[0]) || bytes[0] == '\r' || bytes[0] == '\n') && static_cast<unsigned char>(bytes[1]) < 0x80;
+  }
+
   void begin() {
     reader_.emplace(limits_);
     if constexpr (!IsRequest) reader_->skip(!expected_.empty() && expected_.front());
@@ -176,7 +210,7 @@ class HttpParser final : public Parser {
 
   void finish() {
     if constexpr (IsRequest) {
-      opaque_ = reader_->upgrade();
+      asked_to_upgrade_ = reader_->upgrade();
     } else {
       opaque_ = reader_->status() == kSwitchingProtocols;
       if (reader_->status() >= kFirstFinal && !expected_.empty()) expected_.pop_front();
@@ -189,9 +223,14 @@ class HttpParser final : public Parser {
   std::string kept_;           ///< the beginning of a head or of a chunk's line
   std::deque<bool> expected_;  ///< replies without a body or with one, oldest first
   bool opaque_ = false;        ///< not HTTP any more
+  bool asked_to_upgrade_ = false;
 };
 
 }  // namespace
+
+bool is_http_method_label(std::string_view label) {
+  return label_of_method(label) == label;
+}
 
 std::unique_ptr<Parser> make_http_parser(Role role, const Limits& limits) {
   if (role == Role::request) return std::make_unique<HttpParser<true>>(limits);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/inspect/http.hpp"
+#include "core/inspect/redis.hpp"
+
 namespace slotwire::inspect {
 namespace {
 
@@ -138,6 +141,23 @@ bool Inspector::may_begin(std::string_view payload) const {
 
 void Inspector::expect_reply(bool without_body) {
   if (parser_ != nullptr) parser_->expect_reply(without_body);
+}
+
+bool is_request_label(Language language, std::string_view label) {
+  constexpr std::array<std::string_view, 8> kKinds{"call other", "cancel", "error", "message",
+                                                   "other",      "ping",   "reply", "stream"};
+  switch (language) {
+    case Language::http:
+      return is_http_method_label(label);
+    case Language::redis:
+      return is_redis_command_label(label);
+    case Language::records:
+      return std::find(kKinds.begin(), kKinds.end(), label) != kKinds.end() ||
+             std::find(kCalls.begin(), kCalls.end(), label) != kCalls.end();
+    case Language::none:
+      break;
+  }
+  return false;
 }
 
 Guess guess(const RecordHeader& header, std::string_view payload) {

@@ -22,6 +22,9 @@ std::string_view name_of(Language language);
 /// None: there is no such language.
 std::optional<Language> language_of(std::string_view name);
 
+/// Whether requests of the language may have this label (Message::label).
+bool is_request_label(Language language, std::string_view label);
+
 /// Which direction of a connection: towards the service, or from it.
 enum class Role : std::uint8_t { request, reply };
 

@@ -302,6 +302,10 @@ class RedisParser final : public Parser {
 
 }  // namespace
 
+bool is_redis_command_label(std::string_view label) {
+  return label == "other" || label_of_command(label) == label;
+}
+
 std::unique_ptr<Parser> make_redis_parser(Role role, const Limits& limits) {
   return std::make_unique<RedisParser>(role, limits);
 }

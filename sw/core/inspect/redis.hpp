@@ -8,6 +8,7 @@ namespace slotwire::inspect {
 
 /// Requests are arrays of bulk strings or inline commands; replies any type but the streamed ones, which no server
 /// sends. Strings are skipped, not kept.
+bool is_redis_command_label(std::string_view label);
 std::unique_ptr<Parser> make_redis_parser(Role role, const Limits& limits);
 
 }  // namespace slotwire::inspect

@@ -1,6 +1,11 @@
 #include "runtime/blocks/engine_call.hpp"
 
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <stdexcept>
+#include <string>
 
 #include "runtime/blocks/meeting.hpp"
 
@@ -8,11 +13,25 @@ namespace slotwire::blocks {
 
 using control::ToolError;
 
+namespace {
+
+/// How long a slotwired may take to come back that has left its socket behind, and how often that is looked at.
+constexpr std::chrono::milliseconds kComesBack{3000};
+constexpr int kLookAgainMs = 20;
+
+}  // namespace
+
 std::unique_ptr<EngineCall> EngineCall::connect(const std::string& region) {
-  try {
-    return std::unique_ptr<EngineCall>(new EngineCall(region, control::default_socket_path()));
-  } catch (const ToolError&) {
-    return nullptr;
+  const std::string path = control::default_socket_path();
+  const auto end = std::chrono::steady_clock::now() + kComesBack;
+  while (true) {
+    try {
+      return std::unique_ptr<EngineCall>(new EngineCall(region, path));
+    } catch (const ToolError&) {
+      // One that was killed may be on its way back: what its rules say of the region is worth waiting for.
+      if (::access(path.c_str(), F_OK) != 0 || std::chrono::steady_clock::now() >= end) return nullptr;
+      ::poll(nullptr, 0, kLookAgainMs);
+    }
   }
 }
 

@@ -88,6 +88,8 @@ class Checker {
     not_over("limits.sessions_per_user", l.sessions_per_user, "limits.sessions", l.sessions, number);
     not_over("limits.slots_per_user", l.slots_per_user, "limits.slots", l.slots, number);
     not_over("limits.memory_per_user", l.memory_per_user, "memory.slot_memory", m.slot_memory, format_size);
+    if (positions_.count("limits.cell_memory") != 0)
+      not_over("limits.cell_memory", l.cell_memory, "limits.block_memory", l.block_memory, format_size);
     not_over("limits.regions_per_user", l.regions_per_user, "limits.regions", l.regions, number);
     not_over("limits.services_per_user", l.services_per_user, "limits.services", l.services, number);
     not_over("limits.pending_opens_per_user", l.pending_opens_per_user, "limits.pending_opens", l.pending_opens,
@@ -201,6 +203,10 @@ class Checker {
         problems_.add(service.at, "service.name",
                       "'" + service.name + "' is there twice; keep one [[service]] with all its nodes");
       }
+      if (service.inspect_refuses && service.inspect == inspect::Language::none) {
+        problems_.add(service.at, "service.inspect_refuses",
+                      "refuses nothing as long as 'inspect' does not say what the service speaks (inspect = \"http\")");
+      }
       if (service.nodes.size() > d.nodes_per_service) {
         problems_.add(service.at, "service.nodes",
                       "has " + std::to_string(service.nodes.size()) +
@@ -223,6 +229,10 @@ class Checker {
       }
     }
     for (auto rule = config_.regions.begin(); rule != config_.regions.end(); ++rule) {
+      if (rule->isolation == Isolation::strict && rule->users.empty() && rule->groups.empty()) {
+        problems_.add(rule->at, "region.users",
+                      "nobody may open such a region; give users or groups (users = [\"*\"] for every local user)");
+      }
       const auto before = std::find_if(config_.regions.begin(), rule,
                                        [&](const auto& earlier) { return covers_pattern(earlier.name, rule->name); });
       if (before == rule) continue;

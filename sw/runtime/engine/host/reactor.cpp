@@ -172,11 +172,13 @@ bool Reactor::run(std::optional<std::uint64_t> timeout_us) {
   bool any = false;
   woken_ = n == static_cast<int>(events.size());  // there may be more of them
   for (int i = n - 1; i >= 0; --i) {
-    const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (call_if_urgent(event.data.u64)) {
+    // epoll_event is packed: its members are copied, since a reference to one may be misaligned.
+    const std::uint64_t data = events[static_cast<std::size_t>(i)].data.u64;
+    const std::uint32_t what = events[static_cast<std::size_t>(i)].events;
+    if (call_if_urgent(data)) {
       any = true;
     } else {
-      fetched_.emplace_back(event.data.u64, event.events);
+      fetched_.emplace_back(data, what);
     }
   }
   return call_handlers() || any;

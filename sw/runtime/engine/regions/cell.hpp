@@ -128,7 +128,7 @@ class Cell {
   std::uint32_t next_list_;              ///< number of the engine's next one
   std::optional<EventLoop::TimerId> pause_;
   std::optional<EventLoop::TimerId> late_make_;  ///< a list that waits for the keeper
-  bool watched_ = false;  ///< the channel is in the loop
+  bool watched_ = false;                         ///< the channel is in the loop
   bool ended_ = false;
   bool taken_over_ = false;  ///< from an earlier life of the engine
   bool recovered_ = false;   ///< and what that left in the directory is still there

@@ -193,6 +193,12 @@ bool RegionTable::try_to_find(uid_t uid, const std::string& name) {
   if (find(uid, name) == nullptr) return false;
   parts_.log->info("region '{}' of user {} is taken over: {} processes had made it without slotwired", name, uid,
                    found.figures().processes);
+  if (policy_.may_open_region(uid, {}, name).isolation == Isolation::strict) {
+    parts_.log->warn(
+        "region '{}' of user {} is shared, though its [[region]] rule says strict: processes made it while "
+        "slotwired was away; they meet those of the strict region when they open it again",
+        name, uid);
+  }
   return true;
 }
 

@@ -260,7 +260,17 @@ void Connector::inspected(const Session& session, const control::Inspected& foun
       std::none_of(session.slots.begin(), session.slots.end(), serves)) {
     throw Refusal{"bad_request", "in 'inspected': this process does not serve that service"};
   }
-  if (!inspect::language_of(found.language)) throw Refusal{"bad_request", "in 'inspected': 'language' is not known"};
+  // The configuration says what is counted, so a process can neither fill the table nor invent what stands in it.
+  inspect::Language configured = inspect::Language::none;
+  parts_.directory.lookup(found.service, [&](const Whereabouts& where) { configured = where.inspect; });
+  if (configured == inspect::Language::none || inspect::language_of(found.language) != configured) {
+    throw Refusal{"bad_request", "in 'inspected': service '" + printable(found.service) +
+                                     "' is not inspected for that 'language' (inspect of [[service]])"};
+  }
+  const bool labels_fit = std::all_of(found.labels.begin(), found.labels.end(), [&](const auto& label) {
+    return inspect::is_request_label(configured, label.label);
+  });
+  if (!labels_fit) throw Refusal{"bad_request", "in 'inspected': a label that '" + found.language + "' does not have"};
   inspections_.add(found);
 }
 

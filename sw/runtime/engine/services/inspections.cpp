@@ -9,8 +9,8 @@ void Inspections::add(const control::Inspected& found) {
   Entry& entry = by_service_[found.service];
   entry.language = found.language;
   for (const control::InspectedLabel& label : found.labels) entry.counts.add(label.label, label.count);
-  entry.counts.invalid += found.invalid;
-  entry.counts.refused += found.refused;
+  entry.counts.invalid = inspect::Counts::sum(entry.counts.invalid, found.invalid);
+  entry.counts.refused = inspect::Counts::sum(entry.counts.refused, found.refused);
 }
 
 const std::pair<const std::string, Inspections::Entry>* Inspections::at(std::size_t index) const {

@@ -164,8 +164,9 @@ void SlotTable::uncharge(std::uint16_t slot) {
 /// has gone names no link any more.
 std::string_view SlotTable::opener_of(std::uint16_t slot) const {
   const SlotDescriptor& d = descriptor(slot);
-  const std::string_view peer = get_name(d.peer_node);
-  return d.acceptor != 0 && peer != parts_.config.node.name ? peer : std::string_view();
+  // An end of a pair of this node has the node's name there, which may be another one by now.
+  const bool opened_there = d.acceptor != 0 && (d.pairing == Pairing::remote || d.pairing == Pairing::opening);
+  return opened_there ? get_name(d.peer_node) : std::string_view();
 }
 
 void SlotTable::charge_opener(std::uint16_t slot) {
