@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(Node, Inspected, ::testing::Values(kTopologies[0], kTop
 TEST_P(Inspected, AProcessCannotInventWhatIsCounted) {
   start("http", true);
   RawClient liar((*cluster_)[server_name()].socket());
-  ASSERT_TRUE(liar.ask({{"op", "hello"}, {"version", control::kProcessVersion}, {"name", "liar"}}).value("ok", false));
+  ASSERT_TRUE(liar.ask({{"op", "hello"}, {"version", 2}, {"name", "liar"}}).value("ok", false));
   for (const char* const service : {"svc", "other"})
     ASSERT_TRUE(liar.ask({{"op", "serve"}, {"service", service}}).value("ok", false));
   const auto tell = [&](const std::string& service, const std::string& language, const std::string& label) {

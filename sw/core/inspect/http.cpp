@@ -17,6 +17,7 @@ using Code = boost::beast::error_code;
 constexpr std::size_t kStep = 4096;
 /// "0", its line's end, and that of the message: nothing that ends a head or a chunk's line is shorter.
 constexpr std::size_t kLeastBytes = 5;
+constexpr std::string_view kBareLf = "a line that ends with LF alone";
 /// Requests whose replies are still to come, at most; beyond that a HEAD is forgotten.
 constexpr std::size_t kMaxExpected = 1024;
 constexpr unsigned kSwitchingProtocols = 101;
@@ -128,7 +129,10 @@ class HttpParser final : public Parser {
       kept_ += bytes.substr(0, step);
       bytes.remove_prefix(step);
       // Beast counts on it that what follows the line of a last chunk comes with the whole of that line.
-      if (kept_.size() < kLeastBytes) continue;
+      if (kept_.size() < kLeastBytes) {
+        if (has_bare_lf(kept_)) return refuse(kBareLf);
+        continue;
+      }
       std::string_view rest = kept_;
       if (!read(rest, listener)) return false;
       if (rest.size() > limits_.head_bytes) return refuse("a head or a chunk's line that is too large");
@@ -165,7 +169,7 @@ class HttpParser final : public Parser {
   /// Takes from the front of `bytes` what can be read. False: invalid.
   bool read(std::string_view& bytes, Listener& listener) {
     if (!take(bytes, listener)) return false;
-    return opaque_ || !has_bare_lf(bytes) || refuse("a line that ends with LF alone");
+    return opaque_ || !has_bare_lf(bytes) || refuse(kBareLf);
   }
 
   bool take(std::string_view& bytes, Listener& listener) {
