@@ -100,6 +100,7 @@ TEST(InspectHttp, LooksAwayAfterAnUpgrade) {
   EXPECT_EQ(parsed.labels, Labels{"GET"});
   const std::string_view ignored = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
   EXPECT_EQ(requests(std::string(ignored) + std::string(kGet)).labels, (Labels{"GET", "GET"}));
+  EXPECT_TRUE(requests(std::string(ignored) + "\x81o").ended) << "two bytes are enough to tell";
   EXPECT_FALSE(requests(std::string(ignored) + "DELETE /a HTTP/1.1\nHost: h\n\n").valid);
   EXPECT_TRUE(requests(std::string(ignored) + "A\x85 a compressed part").valid) << "the first bits of a WebSocket's";
   EXPECT_TRUE(replies("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n\x81\x05 frames").valid);

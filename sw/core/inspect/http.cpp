@@ -129,7 +129,7 @@ class HttpParser final : public Parser {
       kept_ += bytes.substr(0, step);
       bytes.remove_prefix(step);
       // Beast counts on it that what follows the line of a last chunk comes with the whole of that line.
-      if (kept_.size() < kLeastBytes) {
+      if (kept_.size() < kLeastBytes && !asked_to_upgrade_) {
         if (has_bare_lf(kept_)) return refuse(kBareLf);
         continue;
       }
