@@ -31,7 +31,7 @@ class SharedLimits(WebTest):
             self.assertTrue(self.begun.acquire(timeout=TIMEOUT), "a request did not begin")
 
     def limited(self, limits, **options):
-        return self.nginx("return 404;", http=SERVER.format(options.get("service", "web")), pool=f"slotwire_pool spare=2; slotwire_limits {limits};",
+        return self.nginx("return 404;", http=SERVER.format(options.get("service", "web")), pool=f"slotwire_pool spare={options.get('spare', 2)}; slotwire_limits {limits};",
                           workers=self.workers)
 
     def ask(self, nginx, target="/held"):
@@ -69,6 +69,13 @@ class SharedLimits(WebTest):
         for client in clients:
             self.assertEqual(client.read_response()[0], 200)
         self.assertEqual(self.statuses(nginx, 10), [200] * 10)
+
+    def test_a_request_that_waits_for_a_first_connection_is_refused_when_the_process_is_full(self):
+        """A worker without a connection finds out only when it has one that other workers filled the process."""
+        self.backend(each_request(self.hold))
+        nginx = self.limited("process=1 zone=limits:64k", spare=0)
+        self.fill(nginx, 1, "process")
+        self.release.set()
 
     def test_a_dead_worker_gives_back_what_it_counted(self):
         self.backend(each_request(self.hold))

@@ -69,17 +69,8 @@ void uncount(Peer& peer) {
   if (std::exchange(peer.counted, false)) peer.pool->end_request(peer.retry);
 }
 
-/// The request is answered with 503 by this module itself, as if a server had sent that.
-ngx_int_t refuse_peer(ngx_peer_connection_t* pc, Peer& peer, Breaker::Limit limit) {
-  uncount(peer);
-  peer.limit = limit;
-  peer.refusal_at = 0;
-  peer.pool->refuse(limit);
-  ngx_log_error(NGX_LOG_ERR, pc->log, 0, "slotwire: a request to service \"%V\" is refused by the limit \"%s\" (%s)",
-                &peer.member->service, Breaker::name(limit),
-                limit == Breaker::Limit::waiting ? "slotwire_pool queue=" : "slotwire_limits");
-  peer.connection->write->ready = 1;
-  peer.connection->read->ready = 1;
+ngx_int_t refuse(Peer& peer, Breaker::Limit limit) {
+  peer.refuse(limit);
   return NGX_DONE;
 }
 
@@ -116,16 +107,16 @@ ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   if (peer.connection == nullptr) return NGX_ERROR;
   pc->connection = peer.connection;
   if (const Breaker::Limit limit = peer.pool->begin_request(peer.retry); limit != Breaker::Limit::none)
-    return refuse_peer(pc, peer, limit);
+    return refuse(peer, limit);
   peer.counted = true;
   if (PooledConnection* const connection = peer.pool->take(peer, *peer.member)) {
     peer.begin(*connection);
     peer.connection->write->ready = 1;
     return NGX_DONE;
   }
-  if (peer.pool->all_are_full()) return refuse_peer(pc, peer, Breaker::Limit::process);
+  if (peer.pool->all_are_full()) return refuse(peer, Breaker::Limit::process);
   // It may have been found at once that nobody serves it.
-  if (!peer.pool->enqueue(peer)) return refuse_peer(pc, peer, Breaker::Limit::waiting);
+  if (!peer.pool->enqueue(peer)) return refuse(peer, Breaker::Limit::waiting);
   return peer.failed ? NGX_DECLINED : NGX_AGAIN;
 }
 
@@ -191,6 +182,18 @@ void Peer::begin(PooledConnection& with) {
   name->data = text;
   served.node = {process.node.size(), text};
   served.slot = with.slot();
+}
+
+void Peer::refuse(Breaker::Limit by) {
+  uncount(*this);
+  limit = by;
+  refusal_at = 0;
+  pool->refuse(by);
+  ngx_log_error(NGX_LOG_ERR, request->upstream->peer.log, 0,
+                "slotwire: a request to service \"%V\" is refused by the limit \"%s\" (%s)", &member->service,
+                Breaker::name(by), by == Breaker::Limit::waiting ? "slotwire_pool queue=" : "slotwire_limits");
+  connection->write->ready = 1;
+  connection->read->ready = 1;
 }
 
 Peer* peer_of(ngx_connection_t* c) {

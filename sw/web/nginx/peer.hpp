@@ -47,8 +47,8 @@ struct Peer {
   bool has_tried(const Process& process) const;
   /// `connection` is lent to this request: names it, and has the request go on if it waited.
   void begin(PooledConnection& connection);
-  /// The pool has no connection and will have none.
-  void give_up();
+  /// The request is answered with 503 by this module itself, as if a server had sent that.
+  void refuse(Breaker::Limit by);
 };
 
 /// ngx_http_upstream's hooks.

@@ -330,6 +330,12 @@ void ServicePool::serve_queue() {
     Peer& peer = *ngx_queue_data(ngx_queue_head(&queue_), Peer, link);
     PooledConnection* const connection = take(peer, *peer.member);
     if (connection == nullptr) {
+      if (all_are_full()) {  // known since a process has a connection: as for a request that comes now
+        leave_queue(peer);
+        peer.refuse(Breaker::Limit::process);
+        make_ready(peer.connection->write);
+        continue;
+      }
       // Nobody tells this worker when a request of another one ends.
       if (zone_ != nullptr) worker_.try_again_in(kSharedRetryMs);
       return;
