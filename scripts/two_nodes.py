@@ -285,7 +285,13 @@ class World:
         return page.wait_for(r"The page: (\S+)").group(1)
 
     def free_port(self, side, address):
-        code = f"import socket; s = socket.socket(); s.bind(('{address}', 0)); print(s.getsockname()[1])"
+        # Below the ports that the kernel gives to whoever asks for any: one of these may be taken before it is bound.
+        code = ("import random, socket\n"
+                "while True:\n"
+                "    try:\n"
+                f"        at = ('{address}', random.randrange(10_000, 30_000)); socket.socket().bind(at); print(at[1]); break\n"
+                "    except OSError as error:\n"
+                "        if error.errno != 98: raise\n")
         return int(subprocess.run(self.network.inside(side, [sys.executable, "-c", code]), check=True, capture_output=True, text=True).stdout)
 
     def fetch(self, path):

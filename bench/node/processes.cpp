@@ -114,18 +114,6 @@ std::string find_program(const std::string& name) {
   return {};
 }
 
-std::uint16_t free_port() {
-  const slot::Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    throw std::system_error(errno, std::generic_category(), "no free port");
-  return ntohs(address.sin_port);
-}
-
 void wait_for_listener(std::uint16_t port, const std::string& what) {
   constexpr const char* kListen = "0A";
   std::array<char, 8> digits{};

@@ -73,8 +73,6 @@ std::vector<Part> start_hogs();
 
 /// Where a program is: in $PATH, or in /usr/sbin or the newest PostgreSQL. Empty: nowhere.
 std::string find_program(const std::string& name);
-/// A loopback port that was free a moment ago.
-std::uint16_t free_port();
 /// Waits until a process listens at the port, without connecting to it. Throws.
 void wait_for_listener(std::uint16_t port, const std::string& what);
 

@@ -235,7 +235,7 @@ void run_tunnel(Stage& stage, const std::string& name) {
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
   });
-  const std::uint16_t target = free_port(), tunnel = free_port();
+  const std::uint16_t target = fault::free_port(), tunnel = fault::free_port();
   const auto run_slotwire = [&](std::size_t node, const Command& arguments, const std::string& log) {
     Command command{SLOTWIRE_PROGRAM, "tunnel"};
     command.insert(command.end(), arguments.begin(), arguments.end());

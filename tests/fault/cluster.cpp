@@ -15,6 +15,7 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <random>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
@@ -27,21 +28,25 @@ namespace {
 constexpr int kReadyMs = 20'000;
 constexpr int kStopMs = 20'000;
 
-/// A loopback port that was free a moment ago, for TCP and UDP.
-std::uint16_t free_port() {
-  const slot::Fd tcp(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(tcp.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::getsockname(tcp.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::system_error(errno, std::generic_category(), "no free port");
-  }
-  return ntohs(address.sin_port);
-}
-
 }  // namespace
+
+std::uint16_t free_port() {
+  constexpr unsigned kFirst = 10'000, kPorts = 20'000;
+  // One after the other from anywhere, so that two calls never get the same.
+  static std::atomic<unsigned> next = std::random_device{}();
+  for (int tries = 0; tries < 1000; ++tries) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(kFirst + (next++ % kPorts)));
+    const auto is_free = [&](int type) {
+      const slot::Fd fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
+      return ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    };
+    if (is_free(SOCK_STREAM) && is_free(SOCK_DGRAM)) return ntohs(address.sin_port);
+  }
+  throw std::system_error(errno, std::generic_category(), "no free port between 10000 and 30000");
+}
 
 std::int64_t now_ms() {
   timespec now{};

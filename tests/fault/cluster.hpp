@@ -41,6 +41,10 @@ class Reports {
   WorkerReport* rows_ = nullptr;
 };
 
+/// A loopback port that is free for TCP and UDP, below those that the kernel gives to whoever asks for any
+/// (net.ipv4.ip_local_port_range): a connection of another program would take one of these before it is bound.
+std::uint16_t free_port();
+
 /// Runs a child process; SIGKILLs and reaps it at the end if it still runs.
 class Child {
  public:

@@ -2,8 +2,11 @@
 
 Nothing here sleeps: processes are waited for by what they say (NOTIFY_SOCKET, lines they print) or by their end.
 """
+import errno
+import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -241,7 +244,19 @@ def certificates(directory, names):
     return tables
 
 
+PORTS = itertools.cycle(random.sample(range(10_000, 30_000), 20_000))  # each once, so that two calls never get the same
+
+
 def free_port(address="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+    """A port that is free for TCP and UDP, and stays so: below those that the kernel gives to whoever asks for any
+    (net.ipv4.ip_local_port_range), since a connection of another program would take it before it is bound."""
+    for port in itertools.islice(PORTS, 1000):
+        try:
+            with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+                tcp.bind((address, port))
+                udp.bind((address, port))
+                return port
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, f"no free port at {address} between 10000 and 30000")

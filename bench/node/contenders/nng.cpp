@@ -10,6 +10,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "cluster.hpp"
 #include "contender.hpp"
 
 namespace slotwire::bench {
@@ -29,7 +30,7 @@ class Socket {
     checked(nng_socket_set_size(socket_, NNG_OPT_RECVMAXSZ, 0), "no messages of any length");
   }
   std::string listen() {
-    const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(free_port());
+    const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(fault::free_port());
     checked(nng_listen(socket_, endpoint.c_str(), nullptr, 0), "cannot listen");
     return endpoint;
   }
