@@ -54,28 +54,49 @@ class Engine(NodeTest):
 
 
 class SlowKeeper(NodeTest):
-    """A keeper that is stopped for a moment: requests that need it are answered late, and nothing else is."""
+    """A keeper that is stopped for a moment: it is asked ahead, and when it is too far behind requests wait for it."""
 
-    def call_while_stopped(self, node):
-        after = len(node.engine.lines)
+    CALLS = 40  # more than it is asked ahead
+
+    def stop_keeper(self, node):
         stopped = keepers(node)
         self.assertTrue(stopped)
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
-        try:
-            call = self.start(["call", "echo", "late"], self.left)
-            node.engine.wait_for("slotwire-keeper.* does not answer", after)
-            self.assertEqual(node.status()["node"], node.name)
-            while node.status()["keeper"]["state"] != "silent":
-                pass  # the test has a time limit
-            self.assertRegex(run(["status"], node).stdout, "SILENT: .*pid [0-9]+\\) does not answer")
-            self.assertIsNone(call.process.poll(), call.output())
-        finally:
-            for pid in stopped:
+        self.addCleanup(self.go_on, stopped)
+        return stopped
+
+    @staticmethod
+    def go_on(stopped):
+        for pid in stopped:
+            try:
                 os.kill(pid, signal.SIGCONT)
-        self.assertEqual(call.wait(), 0, call.output())
-        self.assertIn("late", call.output())
+            except ProcessLookupError:
+                pass
+
+    def calls_until_some_wait(self, node):
+        after = len(node.engine.lines)
+        calls = [self.start(["call", "echo", f"call{number}"], self.left) for number in range(self.CALLS)]
+        node.engine.wait_for("(requests|connections of other nodes) wait for it", after)
+        self.assertTrue([call for call in calls if call.process.poll() is None])
+        return calls
+
+    def call_while_stopped(self, node):
+        self.assertEqual(run(["call", "echo", "before"], self.left).stdout, "before")
+        after = len(node.engine.lines)
+        stopped = self.stop_keeper(node)
+        self.assertEqual(run(["call", "echo", "meanwhile"], self.left).stdout, "meanwhile")
+        node.engine.wait_for("slotwire-keeper.* does not answer.*kept when it goes on", after)
+        self.assertEqual(node.status()["keeper"]["state"], "silent")
+        self.assertRegex(run(["status"], node).stdout, "SILENT: .*pid [0-9]+\\) does not answer")
+        calls = self.calls_until_some_wait(node)
+        self.go_on(stopped)
+        for number, call in enumerate(calls):
+            self.assertEqual(call.wait(), 0, call.output())
+            self.assertIn(f"call{number}", call.output())
         self.assertEqual(run(["call", "echo", "after"], self.left).stdout, "after")
+        while node.status()["keeper"]["state"] != "keeps":
+            pass  # the test has a time limit
 
     def test_of_the_node_that_asks(self):
         self.serve(["echo", "--echo"], self.right)
@@ -87,19 +108,26 @@ class SlowKeeper(NodeTest):
 
     def test_a_process_that_ends_while_it_waits_leaves_nothing(self):
         self.serve(["echo", "--echo"], self.right)
-        stopped = keepers(self.left)
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            call = self.start(["call", "echo", "x"], self.left)
-            self.left.engine.wait_for("slotwire-keeper.* does not answer")
+        stopped = self.stop_keeper(self.left)
+        for call in self.calls_until_some_wait(self.left):
             call.stop(signal.SIGKILL)
-        finally:
-            for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
+        self.go_on(stopped)
         self.assertEqual(run(["call", "echo", "after"], self.left).stdout, "after")
         while self.left.status()["sessions"]["used"] != 0:
             pass  # the test has a time limit
+
+    def test_what_it_was_asked_before_slotwired_was_killed_is_kept(self):
+        self.serve(["echo", "--echo"], self.right)
+        stopped = self.stop_keeper(self.left)
+        bench = self.start(["bench", "echo", "-d", "600s", "-i", "20ms"], self.left)
+        bench.wait_for("calls/s")
+        self.left.kill()
+        self.go_on(stopped)
+        self.left.start()
+        self.left.engine.wait_for("taken over from an earlier slotwired: 1 sessions, 1 slots")
+        lines = bench.count("calls/s")
+        while bench.count("calls/s") < lines + 3:
+            self.assertIsNone(bench.process.poll(), bench.output())
 
 
 class GoneKeeper(NodeTest):

@@ -567,31 +567,87 @@ class Stopped {
   pid_t pid_;
 };
 
-TEST_F(SlowKeeper, AnswersLateAndWhatWasGivenUpHasNoEffect) {
+TEST_F(SlowKeeper, IsAskedAheadUntilItIsTooFarBehind) {
   Keeper keeper = attach();
   int again = 0;
   keeper.on_ready([&] { ++again; });
   keeper.serve_in(loop_);
   store_in_the_end(keeper, 1, memory_with("one"));
-  again = 0;
 
   const Stopped stopped(keeper.pid());
-  const Result<void> late = store(keeper, 2, memory_with("given up"));
-  ASSERT_FALSE(late.ok());
-  EXPECT_NE(late.error().text.find("does not answer"), std::string::npos) << late.error().text;
+  std::uint64_t ahead = 2;
+  Result<void> stored;
+  while ((stored = store(keeper, ahead, memory_with(std::to_string(ahead)))).ok()) ASSERT_LT(++ahead, 1000U);
+  EXPECT_GT(ahead, 8U);
+  EXPECT_NE(stored.error().text.find("does not answer"), std::string::npos) << stored.error().text;
   EXPECT_FALSE(keeper.ready());
-  EXPECT_FALSE(store(keeper, 3, memory_with("three")).ok()) << "one at a time";
   EXPECT_TRUE(keeper.remove(1).ok()) << "it is done when the keeper goes on";
+  EXPECT_FALSE(store(keeper, 1, memory_with("another one")).ok()) << "that comes first";
   loop_.run(0);
   EXPECT_EQ(again, 0);
 
   stopped.go_on();
   run_until([&] { return again != 0; });
   EXPECT_TRUE(keeper.ready());
-  store_in_the_end(keeper, 2, memory_with("two"));
+  store_in_the_end(keeper, ahead, memory_with(std::to_string(ahead)));
   store_in_the_end(keeper, 1, memory_with("another one"));
-  EXPECT_EQ(fetched(keeper, 2), "two");
+  EXPECT_EQ(fetched(keeper, 2), "2");
+  EXPECT_EQ(fetched(keeper, ahead), std::to_string(ahead));
   EXPECT_EQ(fetched(keeper, 1), "another one");
+}
+
+TEST_F(SlowKeeper, CarriesOutWhatItWasAskedBeforeSlotwiredEnded) {
+  {
+    Keeper keeper = attach();
+    keeper.serve_in(loop_);
+    const Stopped stopped(keeper.pid());
+    for (std::uint64_t tag = 1; tag <= 5; ++tag) ASSERT_TRUE(store(keeper, tag, memory_with(std::to_string(tag))).ok());
+    ASSERT_TRUE(keeper.remove(3).ok());
+    EXPECT_EQ(keeper.report().kept, 4U);
+  }
+  Keeper next = attach();
+  std::vector<std::uint64_t> tags;
+  for (const auto& entry : next.take_kept()) {
+    tags.push_back(entry.tag);
+    EXPECT_EQ(content(entry.fds[0]), std::to_string(entry.tag));
+  }
+  EXPECT_EQ(tags, (std::vector<std::uint64_t>{1, 2, 4, 5}));
+}
+
+TEST_F(SlowKeeper, IsKnownToBeFullBeforeItIsAsked) {
+  KeeperOptions options;
+  options.max_entries = 3;
+  Keeper keeper = attach(options);
+  keeper.serve_in(loop_);
+  for (std::uint64_t tag = 1; tag <= 3; ++tag) ASSERT_TRUE(store(keeper, tag, memory_with("x")).ok());
+  const Result<void> full = store(keeper, 4, memory_with("x"));
+  ASSERT_FALSE(full.ok());
+  EXPECT_NE(full.error().text.find("full"), std::string::npos) << full.error().text;
+  EXPECT_TRUE(keeper.ready()) << "waiting does not help";
+  ASSERT_TRUE(keeper.remove(2).ok());
+  EXPECT_TRUE(store(keeper, 4, memory_with("x")).ok());
+}
+
+TEST_F(SlowKeeper, ThatHasLessRoomThanThoughtSaysWhatItDoesNotKeep) {
+  {
+    KeeperOptions small;
+    small.max_entries = 2;
+    Keeper keeper = attach(small);
+  }
+  KeeperOptions larger;
+  larger.copies = 100;
+  Keeper keeper = attach(larger);  // the keeper that is running has its own limit
+  keeper.serve_in(loop_);
+  for (std::uint64_t tag = 1; tag <= 3; ++tag) ASSERT_TRUE(store(keeper, tag, memory_with("x")).ok());
+  run_until([&] { return keeper.report().lost != 0; });
+  EXPECT_EQ(keeper.report().state, "incomplete");
+  EXPECT_FALSE(keeper.fetch(3).ok());
+  EXPECT_FALSE(store(keeper, 4, memory_with("x")).ok()) << "it is full";
+  ASSERT_TRUE(keeper.remove(3).ok());
+  ASSERT_TRUE(keeper.remove(1).ok());
+  run_until([&] { return store(keeper, 4, memory_with("four")).ok(); });
+  EXPECT_EQ(fetched(keeper, 4), "four");
+  EXPECT_EQ(keeper.report().state, "keeps");
 }
 
 TEST_F(SlowKeeper, ThatEndsIsGone) {
@@ -600,12 +656,11 @@ TEST_F(SlowKeeper, ThatEndsIsGone) {
   keeper.on_ready([&] { ++again; });
   keeper.serve_in(loop_);
   const Stopped stopped(keeper.pid());
-  ASSERT_FALSE(store(keeper, 1, memory_with("one")).ok());
-  again = 0;
+  ASSERT_TRUE(store(keeper, 1, memory_with("one")).ok());
   kill(keeper.pid(), SIGKILL);
   run_until([&] { return again != 0; });
   EXPECT_TRUE(keeper.ready()) << "nothing is waited for any more";
-  const Result<void> gone = store(keeper, 1, memory_with("one"));
+  const Result<void> gone = store(keeper, 2, memory_with("two"));
   ASSERT_FALSE(gone.ok());
   EXPECT_NE(gone.error().text.find("the keeper is gone"), std::string::npos) << gone.error().text;
 }
@@ -614,7 +669,7 @@ TEST_F(SlowKeeper, IsWaitedForBeforeItQuits) {
   Keeper keeper = attach();
   keeper.serve_in(loop_);
   const Stopped stopped(keeper.pid());
-  ASSERT_FALSE(store(keeper, 1, memory_with("one")).ok());
+  ASSERT_TRUE(store(keeper, 1, memory_with("one")).ok());
   stopped.go_on();
   EXPECT_TRUE(keeper.quit().ok());
   EXPECT_FALSE(std::filesystem::exists(socket_path()));

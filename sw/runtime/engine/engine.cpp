@@ -122,6 +122,12 @@ void Engine::on_keeper(Keeper::News news, pid_t pid, const std::string& text) {
     case Keeper::News::started:
       log_->info("the keeper is there again (slotwire-keeper, pid {})", pid);
       break;
+    case Keeper::News::silent:
+      log_->warn("{}; what is opened meanwhile is kept when it goes on", text);
+      break;
+    case Keeper::News::lost:
+      log_.limited("keeper room", spdlog::level::err, report.text);
+      break;
     case Keeper::News::complete:
       if (report.lost == 0) {
         log_->info("the new keeper (pid {}) has all that the old one had: {} sessions and slots, and admin memory", pid,

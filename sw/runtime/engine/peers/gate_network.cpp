@@ -32,8 +32,9 @@ constexpr std::uint64_t kGateStableUs = 10'000'000;
 constexpr std::chrono::milliseconds kStart{10'000}, kEnd{2'000};
 /// For a gate that has closed its end: a good one has ended by then, and slotwired does not wait for another.
 constexpr std::chrono::milliseconds kGone{20};
-/// The gate of a life that was killed may hold the address for a moment longer.
-constexpr std::chrono::milliseconds kAddressInUse{2'000}, kAddressPause{10};
+/// The gate of a life that was killed may hold the address for a moment longer, and on a machine that has no time for
+/// it for some seconds.
+constexpr std::chrono::milliseconds kAddressInUse{10'000}, kAddressPause{10};
 constexpr std::array<const char*, control::kGateNotices> kNoticeKeys = {"caller",  "late caller", "turned away",
                                                                         "callers", "names",       "files"};
 

@@ -34,10 +34,11 @@ constexpr int kLockRetryMs = 5;
 /// The keeper mostly answers within some microseconds, and within this time also on a busy machine: that is not worth
 /// undoing the request and trying it again.
 constexpr int kPromptMs = 10;
+/// Requests to one process whose answers have not come. So many, with their descriptors, fit into any socket's buffer
+/// and below the limit of descriptors under way.
+constexpr std::size_t kAhead = 32;
 /// In the place of a drawer: a tag that went with one.
 constexpr std::uint8_t kLost = 0xff;
-/// Tags that a new process gets in one turn of the loop: some hundred microseconds.
-constexpr int kHandedAtOnce = 32;
 constexpr std::uint64_t kMinuteUs = 60'000'000;
 /// Between two looks at a lock that another slotwired holds, and at a child that has not ended yet.
 constexpr std::uint64_t kLookAgainUs = 100'000;
@@ -195,6 +196,17 @@ NodeInUse::NodeInUse(const std::string& node, pid_t pid)
                          "); stop it, or give this one another node.name"),
       pid_(pid) {}
 
+Keeper::Keeper(std::filesystem::path run_dir, std::string node, const KeeperOptions& options)
+    : run_dir_(std::move(run_dir)),
+      node_(std::move(node)),
+      options_(options),
+      timeout_(options.timeout),
+      room_(keeper_room(options)) {}
+
+Keeper::~Keeper() {
+  if (silence_timer_) loop_->cancel(*silence_timer_);
+}
+
 Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& node, const KeeperOptions& options) {
   slot::raise_open_files_limit();
   const auto lock_path = keeper_lock_path(run_dir, node);
@@ -267,10 +279,11 @@ void Keeper::list(std::uint8_t drawer) {
     if (reply.status == static_cast<std::uint16_t>(KeeperStatus::end)) return;
     // Rising tags are what makes this loop end; a tag in two processes could be removed from one only.
     if (reply.status != static_cast<std::uint16_t>(KeeperStatus::ok) || reply.tag < next || fds.empty() ||
-        !where_.emplace(reply.tag, drawer).second) {
+        where_.contains(reply.tag)) {
       throw std::runtime_error(
           "the keeper lists its entries out of order; end the processes slotwire-keeper of this node");
     }
+    put(reply.tag, drawer, fds.size());
     kept_.push_back(reply.tag);
     copy(reply.tag, numbers_of(fds));
     if (reply.tag == std::numeric_limits<std::uint64_t>::max()) return;
@@ -281,9 +294,9 @@ void Keeper::list(std::uint8_t drawer) {
 Result<std::vector<slot::Fd>> Keeper::fetch(std::uint64_t tag) {
   const auto found = where_.find(tag);
   if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
-  if (found->second == kLost) return Error{"what was under tag " + std::to_string(tag) + " went with a keeper"};
+  if (found->second.drawer == kLost) return Error{"what was under tag " + std::to_string(tag) + " went with a keeper"};
   if (const auto copied = copies_.find(tag); copied != copies_.end()) return duplicates_of(numbers_of(copied->second));
-  auto answer = ask(drawers_[found->second], static_cast<std::uint16_t>(KeeperOp::list), tag, {});
+  auto answer = ask(drawers_[found->second.drawer], static_cast<std::uint16_t>(KeeperOp::list), tag, {});
   if (!answer) return answer.error();
   auto& [reply, fds] = answer.value();
   if (reply.status != static_cast<std::uint16_t>(KeeperStatus::ok) || reply.tag != tag || fds.empty()) {
@@ -322,7 +335,7 @@ void Keeper::tell(News news, const Drawer& drawer, const std::string& text) cons
 
 bool Keeper::ready() const {
   if (soon()) return false;
-  return std::all_of(drawers_.begin(), drawers_.end(), [](const Drawer& drawer) { return !drawer.asked; });
+  return std::none_of(drawers_.begin(), drawers_.end(), [](const Drawer& drawer) { return drawer.behind; });
 }
 
 /// One is being started, or will be in a moment: that is worth waiting for.
@@ -333,17 +346,45 @@ bool Keeper::soon() const {
   });
 }
 
-Error Keeper::late(const Drawer& drawer) {
-  return Error{"the keeper (slotwire-keeper, pid " + std::to_string(drawer.pid) +
-               ") does not answer; it may be stopped, or have no processor time"};
+Error Keeper::late(Drawer& drawer) {
+  drawer.behind = true;
+  return Error{silence_of(drawer)};
+}
+
+std::string Keeper::silence_of(const Drawer& drawer) {
+  return "the keeper (slotwire-keeper, pid " + std::to_string(drawer.pid) +
+         ") does not answer; it may be stopped, or have no processor time";
+}
+
+bool Keeper::is_silent(const Drawer& drawer) const {
+  return loop_ != nullptr && !drawer.asked.empty() && loop_->now_us() - drawer.asked.front().asked_us > kStoreSlowUs;
+}
+
+/// Looks now and then while answers are missing.
+void Keeper::watch_for_silence() {
+  if (silence_timer_) return;
+  silence_timer_ = loop_->after(kStoreSlowUs, [this] {
+    silence_timer_.reset();
+    bool awaited = false;
+    for (Drawer& drawer : drawers_) {
+      awaited = awaited || !drawer.asked.empty();
+      if (!is_silent(drawer)) {
+        drawer.silence_told = false;
+      } else if (!std::exchange(drawer.silence_told, true)) {
+        tell(News::silent, drawer, silence_of(drawer));
+      }
+    }
+    if (awaited) watch_for_silence();
+  });
 }
 
 /// The connection to it has ended, or cannot be used any more.
 void Keeper::lose(Drawer& drawer) {
   if (loop_ != nullptr) loop_->remove(drawer.socket.get());
   drawer.socket.reset();
-  drawer.asked.reset();
+  drawer.asked.clear();
   drawer.to_remove.clear();
+  drawer.behind = drawer.full = false;
   if (restarts()) plan_another(drawer);
   tell(News::gone, drawer);
 }
@@ -351,13 +392,12 @@ void Keeper::lose(Drawer& drawer) {
 /// What it had is lost but for what there are duplicates of: these are for the one that takes its place.
 void Keeper::plan_another(Drawer& drawer) {
   const auto number = static_cast<std::size_t>(&drawer - drawers_.data());
-  for (auto& [tag, where] : where_) {
-    if (where != number) continue;
+  for (auto& [tag, place] : where_) {
+    if (place.drawer != number) continue;
     if (copies_.contains(tag)) {
       drawer.to_hand.insert(tag);
     } else {
-      where = kLost;
-      ++lost_;
+      lose_place(place);
     }
   }
   start_later(number, wait_to_start());
@@ -475,34 +515,25 @@ void Keeper::not_started(std::size_t number, const std::string& why) {
 
 void Keeper::hand_over(std::size_t number) {
   Drawer& drawer = drawers_[number];
-  if (!drawer.handing || !drawer.socket || drawer.greets || drawer.asked) return;
-  for (int handed = 0; handed < kHandedAtOnce && !drawer.to_hand.empty(); ++handed) {
+  if (!drawer.handing || !drawer.socket || drawer.greets) return;
+  while (!drawer.to_hand.empty() && drawer.asked.size() < kAhead) {
     const std::uint64_t tag = *drawer.to_hand.begin();
-    const auto copied = copies_.find(tag);
-    const auto answer = ask(drawer, static_cast<std::uint16_t>(KeeperOp::store), tag, numbers_of(copied->second));
-    if (drawer.asked) drawer.asked->again = true;
+    const auto op = static_cast<std::uint16_t>(KeeperOp::store);
     // One that ended meanwhile has given its successor a new list.
-    if (!answer) {
-      if (drawer.asked) drawer.to_hand.erase(tag);
-      return;
-    }
+    if (!ask_ahead(drawer, op, tag, numbers_of(copies_.find(tag)->second), true)) return;
     drawer.to_hand.erase(tag);
-    if (answer.value().reply.status != static_cast<std::uint16_t>(KeeperStatus::ok)) not_handed(tag);
   }
-  if (!drawer.to_hand.empty()) {
-    loop_->after(0, [this, number] { hand_over(number); });
+  // The rest when answers are there.
+  if (!drawer.to_hand.empty() ||
+      std::any_of(drawer.asked.begin(), drawer.asked.end(), [](const auto& asked) { return asked.handed; }))
     return;
-  }
   drawer.handing = false;
   tell(News::complete, drawer);
 }
 
 /// The new process does not take it: it has less room than the old one.
 void Keeper::not_handed(std::uint64_t tag) {
-  const auto found = where_.find(tag);
-  if (found == where_.end()) return;
-  found->second = kLost;
-  ++lost_;
+  if (const auto found = where_.find(tag); found != where_.end()) lose_place(found->second);
 }
 
 /// The processes that made those of the keeper end at once, but perhaps not before these are there.
@@ -534,9 +565,9 @@ StoreReport Keeper::report() const {
     report.waiting += drawer.to_hand.size();
     if (drawer.socket && !drawer.greets) {
       report.processes.push_back(drawer.pid);
-      if (drawer.asked && loop_ != nullptr && loop_->now_us() - drawer.asked->asked_us > kStoreSlowUs) {
+      if (is_silent(drawer)) {
         silent = true;
-        report.text = late(drawer).text;
+        report.text = silence_of(drawer);
       }
       continue;
     }
@@ -574,22 +605,38 @@ void Keeper::forget_copy(std::uint64_t tag) {
   copies_.erase(found);
 }
 
-Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
-  slot::Fd& socket = drawer.socket;
-  if (!socket || drawer.greets) return gone(drawer);
-  if (drawer.asked) return late(drawer);
+Result<void> Keeper::send(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
   KeeperRequest request;
   request.op = op;
   request.tag = tag;
-  if (!send_datagram(socket.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) {
-    const int error = errno;
-    // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
-    if (error == EBADF) return Error{"a descriptor to be kept is not open"};
-    lose(drawer);
-    if (restarts()) return gone(drawer);
-    return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
-  }
+  if (send_datagram(drawer.socket.get(), std::as_bytes(std::span(&request, 1)), fds, 0)) return {};
+  const int error = errno;
+  // A bad descriptor is the caller's slip and nothing was sent; anything else ends the connection.
+  if (error == EBADF) return Error{"a descriptor to be kept is not open"};
+  lose(drawer);
+  if (restarts()) return gone(drawer);
+  return Error{"the keeper cannot be reached: " + std::generic_category().message(error) + "; restart slotwired"};
+}
+
+Result<Keeper::Answer> Keeper::ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds) {
+  if (!drawer.socket || drawer.greets) return gone(drawer);
+  take_answers(drawer, 0, kPromptMs);
+  if (!drawer.socket) return gone(drawer);
+  if (!drawer.asked.empty()) return late(drawer);
+  if (const auto sent = send(drawer, op, tag, fds); !sent) return sent.error();
   return answer_of(drawer, op, tag);
+}
+
+Result<void> Keeper::ask_ahead(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds,
+                               bool handed) {
+  if (!drawer.socket || drawer.greets) return gone(drawer);
+  if (drawer.asked.size() >= kAhead) take_answers(drawer, kAhead - 1, kPromptMs);
+  if (!drawer.socket) return gone(drawer);
+  if (drawer.asked.size() >= kAhead) return late(drawer);
+  if (auto sent = send(drawer, op, tag, fds); !sent) return sent;
+  drawer.asked.push_back({.op = op, .tag = tag, .handed = handed, .asked_us = loop_->now_us()});
+  watch_for_silence();
+  return {};
 }
 
 Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::uint64_t tag) {
@@ -604,7 +651,7 @@ Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::
       return answer;
     case Received::nothing:
       if (loop_ != nullptr) {
-        drawer.asked = Drawer::Asked{.op = op, .tag = tag, .asked_us = loop_->now_us()};
+        drawer.asked.push_back({.op = op, .tag = tag, .asked_us = loop_->now_us()});
         return late(drawer);
       }
       // An answer that comes later would be taken for that of the next request.
@@ -621,46 +668,126 @@ Result<Keeper::Answer> Keeper::answer_of(Drawer& drawer, std::uint16_t op, std::
   return Error{"the keeper's answer cannot be read"};
 }
 
-void Keeper::take_late(Drawer& drawer) {
-  if (!drawer.socket) return;
-  Answer answer;
-  switch (receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds,
-                           MSG_DONTWAIT)) {
-    case Received::nothing:
-      return;
-    case Received::message: {
-      const std::optional<Drawer::Asked> asked = std::exchange(drawer.asked, std::nullopt);
-      // Whoever asked for this was told that it came to nothing.
-      if (asked && !asked->again && asked->op == static_cast<std::uint16_t>(KeeperOp::store) &&
-          answer.reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) {
-        drawer.to_remove.push_front(asked->tag);
+void Keeper::take_answers(Drawer& drawer, std::size_t left, int patience_ms) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
+  while (drawer.socket && drawer.asked.size() > left) {
+    Answer answer;
+    switch (receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&answer.reply, 1)), answer.fds,
+                             MSG_DONTWAIT)) {
+      case Received::message: {
+        const Drawer::Asked asked = drawer.asked.front();
+        drawer.asked.pop_front();
+        take_answer(drawer, asked, answer.reply);
+        break;
       }
-      if (asked && asked->again && answer.reply.status != static_cast<std::uint16_t>(KeeperStatus::ok))
-        not_handed(asked->tag);
-      break;
+      case Received::nothing: {
+        const auto wait_ms =
+            std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        pollfd wait{drawer.socket.get(), POLLIN, 0};
+        if (wait_ms <= 0 || (::poll(&wait, 1, static_cast<int>(wait_ms)) < 1 && errno != EINTR)) return;
+        break;
+      }
+      case Received::closed:
+      case Received::malformed:
+        lose(drawer);
+        return;
     }
-    case Received::closed:
-    case Received::malformed:
-      lose(drawer);
-      break;
   }
-  while (drawer.socket && !drawer.asked && !drawer.to_remove.empty()) {
-    const std::uint64_t tag = drawer.to_remove.front();
-    drawer.to_remove.pop_front();
-    (void)ask(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
-  }
-  hand_over(static_cast<std::size_t>(&drawer - drawers_.data()));
-  if (on_ready_ && ready()) on_ready_();
 }
 
-/// Waits for an answer that is late, and for what waits behind it, at most `timeout`.
+void Keeper::take_answer(Drawer& drawer, const Drawer::Asked& asked, const KeeperReply& reply) {
+  const bool is_ok = reply.status == static_cast<std::uint16_t>(KeeperStatus::ok);
+  if (asked.op == static_cast<std::uint16_t>(KeeperOp::remove)) {
+    if (is_ok) drawer.full = false;
+    return;
+  }
+  if (is_ok || asked.op != static_cast<std::uint16_t>(KeeperOp::store)) return;
+  drawer.full = drawer.full || reply.status == static_cast<std::uint16_t>(KeeperStatus::full);
+  // It may have been removed since, and even stored anew: then that is answered, too.
+  const bool is_last = std::none_of(drawer.asked.begin(), drawer.asked.end(),
+                                    [&](const Drawer::Asked& later) { return later.tag == asked.tag; });
+  const auto found = where_.find(asked.tag);
+  if (!is_last || found == where_.end() || found->second.drawer != &drawer - drawers_.data()) return;
+  if (!move(drawer, asked.tag)) tell(News::lost, drawer);
+}
+
+bool Keeper::move(Drawer& from, std::uint64_t tag) {
+  const auto copied = copies_.find(tag);
+  for (Drawer& drawer : drawers_) {
+    if (copied == copies_.end() || &drawer == &from || !drawer.socket || drawer.greets ||
+        !has_room(drawer, copied->second.size()))
+      continue;
+    const auto op = static_cast<std::uint16_t>(KeeperOp::store);
+    if (!ask_ahead(drawer, op, tag, numbers_of(copied->second))) continue;
+    take_place(tag);
+    put(tag, static_cast<std::size_t>(&drawer - drawers_.data()), copied->second.size());
+    return true;
+  }
+  not_handed(tag);
+  return false;
+}
+
+/// As the process itself counts, unless it was started with other limits: then its answer says so.
+bool Keeper::has_room(const Drawer& drawer, std::size_t fds) const {
+  return !drawer.full && drawer.tags < options_.max_entries && drawer.fds + fds <= room_;
+}
+
+void Keeper::put(std::uint64_t tag, std::size_t drawer, std::size_t fds) {
+  where_[tag] = {static_cast<std::uint8_t>(drawer), static_cast<std::uint8_t>(fds)};
+  ++drawers_[drawer].tags;
+  drawers_[drawer].fds += fds;
+}
+
+Keeper::Place Keeper::take_place(std::uint64_t tag) {
+  const auto found = where_.find(tag);
+  const Place place = found->second;
+  where_.erase(found);
+  if (place.drawer != kLost) {
+    --drawers_[place.drawer].tags;
+    drawers_[place.drawer].fds -= place.fds;
+  }
+  return place;
+}
+
+void Keeper::lose_place(Place& place) {
+  if (place.drawer == kLost) return;
+  --drawers_[place.drawer].tags;
+  drawers_[place.drawer].fds -= place.fds;
+  place.drawer = kLost;
+  ++lost_;
+}
+
+void Keeper::take_late(Drawer& drawer) {
+  if (!drawer.socket) return;
+  const bool was_behind = drawer.behind;
+  if (drawer.asked.empty()) {
+    // Nothing is to come but its end.
+    KeeperReply reply;
+    std::vector<slot::Fd> fds;
+    const Received received =
+        receive_datagram(drawer.socket.get(), std::as_writable_bytes(std::span(&reply, 1)), fds, MSG_DONTWAIT);
+    if (received != Received::nothing) lose(drawer);
+  } else {
+    take_answers(drawer, 0, 0);
+  }
+  while (drawer.socket && drawer.asked.size() < kAhead && !drawer.to_remove.empty()) {
+    const std::uint64_t tag = drawer.to_remove.front();
+    drawer.to_remove.pop_front();
+    (void)ask_ahead(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
+  }
+  hand_over(static_cast<std::size_t>(&drawer - drawers_.data()));
+  if (drawer.asked.empty()) drawer.behind = false;
+  if ((was_behind || !drawer.socket) && on_ready_ && ready()) on_ready_();
+}
+
+/// Waits for answers that are missing, and for what waits behind them, at most `timeout`.
 void Keeper::settle(Drawer& drawer) {
   const auto end = std::chrono::steady_clock::now() + timeout_;
-  while (drawer.asked) {
+  while (!drawer.asked.empty()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
-    pollfd wait{drawer.socket.get(), POLLIN, 0};
-    if (left <= 0 || (::poll(&wait, 1, static_cast<int>(left)) < 1 && errno != EINTR)) return;
-    take_late(drawer);
+    if (left <= 0) return;
+    take_answers(drawer, 0, static_cast<int>(left));
+    if (drawer.socket) take_late(drawer);
   }
 }
 
@@ -670,44 +797,59 @@ Result<void> Keeper::store(std::uint64_t tag, std::span<const int> fds) {
     return Error{"1 to " + std::to_string(kMaxFdsPerTag) + " descriptors can be kept under a tag, not " +
                  std::to_string(fds.size())};
   }
+  if (where_.count(tag) != 0)
+    return Error{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
+  if (loop_ == nullptr) return store_and_wait(tag, fds);
   // A tag that is still to be removed from one process must not come into another one.
-  for (const Drawer& drawer : drawers_) {
-    if (drawer.asked) return late(drawer);
+  for (Drawer& drawer : drawers_) {
+    if (drawer.behind || !drawer.to_remove.empty()) return late(drawer);
   }
-  const Error exists{"the keeper has something under tag " + std::to_string(tag) + " already; remove it first"};
-  if (where_.count(tag) != 0) return exists;
   std::optional<Error> missing;
   for (std::size_t tried = 0; tried < drawers_.size(); ++tried) {
     const std::size_t at = (filling_ + tried) % drawers_.size();
-    if (const Drawer& drawer = drawers_[at]; restarts() && (!drawer.socket || drawer.greets)) {
+    Drawer& drawer = drawers_[at];
+    if (restarts() && (!drawer.socket || drawer.greets)) {
       missing = gone(drawer);  // the others may have room
       continue;
     }
+    if (!has_room(drawer, fds.size())) continue;
+    if (auto sent = ask_ahead(drawer, static_cast<std::uint16_t>(KeeperOp::store), tag, fds); !sent) return sent;
+    filling_ = at;
+    put(tag, at, fds.size());
+    copy(tag, fds);
+    return {};
+  }
+  if (missing) return *missing;
+  return full();
+}
+
+Result<void> Keeper::store_and_wait(std::uint64_t tag, std::span<const int> fds) {
+  for (std::size_t tried = 0; tried < drawers_.size(); ++tried) {
+    const std::size_t at = (filling_ + tried) % drawers_.size();
     const auto answer = ask(drawers_[at], static_cast<std::uint16_t>(KeeperOp::store), tag, fds);
     if (!answer) return answer.error();
     switch (static_cast<KeeperStatus>(answer.value().reply.status)) {
       case KeeperStatus::ok:
         filling_ = at;
-        where_.emplace(tag, static_cast<std::uint8_t>(at));
+        put(tag, at, fds.size());
         copy(tag, fds);
         return {};
       case KeeperStatus::full:
         continue;
-      case KeeperStatus::exists:
-        return exists;
       default:
         return Error{"the keeper refused tag " + std::to_string(tag)};
     }
   }
-  if (missing) return *missing;
+  return full();
+}
+
+Error Keeper::full() {
   return Error{"the keeper is full; raise the limit of open files (LimitNOFILE), or lower limits.slots"};
 }
 
 Result<void> Keeper::remove(std::uint64_t tag) {
-  const auto found = where_.find(tag);
-  if (found == where_.end()) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
-  const std::uint8_t number = found->second;
-  where_.erase(found);
+  if (!where_.contains(tag)) return Error{"the keeper has nothing under tag " + std::to_string(tag)};
+  const std::uint8_t number = take_place(tag).drawer;
   forget_copy(tag);
   if (number == kLost) {
     --lost_;
@@ -715,12 +857,13 @@ Result<void> Keeper::remove(std::uint64_t tag) {
   }
   Drawer& drawer = drawers_[number];
   if (drawer.to_hand.erase(tag) != 0) return {};
-  if (drawer.asked) {
+  const auto op = static_cast<std::uint16_t>(KeeperOp::remove);
+  if (loop_ != nullptr) {
+    if (drawer.asked.size() < kAhead && drawer.to_remove.empty()) return ask_ahead(drawer, op, tag, {});
     drawer.to_remove.push_back(tag);
     return {};
   }
-  const auto answer = ask(drawer, static_cast<std::uint16_t>(KeeperOp::remove), tag, {});
-  if (drawer.asked) return {};  // it will be
+  const auto answer = ask(drawer, op, tag, {});
   if (!answer) return answer.error();
   if (answer.value().reply.status == static_cast<std::uint16_t>(KeeperStatus::ok)) return {};
   return Error{"the keeper has lost what was under tag " + std::to_string(tag)};
@@ -731,6 +874,7 @@ Result<void> Keeper::quit() {
   Result<void> result;
   on_ready_ = {};
   options_.starts_per_minute = 0;
+  if (silence_timer_) loop_->cancel(*std::exchange(silence_timer_, std::nullopt));
   for (Drawer& drawer : drawers_) {
     if (drawer.timer && loop_ != nullptr) loop_->cancel(*drawer.timer);
     drawer.timer.reset();

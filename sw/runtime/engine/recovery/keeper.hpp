@@ -25,6 +25,8 @@
 
 namespace slotwire::engine {
 
+struct KeeperReply;
+
 /// The first four are for keepers that are started; those that are running keep their own.
 struct KeeperOptions {
   std::chrono::milliseconds keep_for = std::chrono::minutes(10);  ///< how long it waits for a slotwired, then ends
@@ -54,7 +56,8 @@ class NodeInUse : public std::runtime_error {
 
 /// The connection to a node's keeper, and with it the right to be that node: one process has it at a time. It ends with
 /// the object or the process; the keeper then waits for the next one. One thread at a time. Calls wait for the keeper's
-/// answer, some microseconds, at most `timeout`; after serve_in() at most some milliseconds, then it comes later.
+/// answer, some microseconds, at most `timeout`; after serve_in() store() and remove() do not wait for it, unless the
+/// keeper is far behind, and fetch() waits at most some milliseconds.
 /// Only the end of its connection says that a keeper has gone. In the place of a process that has ended after
 /// serve_in() another one is started, and gets what that one had and this process has duplicates of.
 class Keeper final : public DescriptorStore {
@@ -74,12 +77,14 @@ class Keeper final : public DescriptorStore {
 
   Keeper(Keeper&&) = default;
   Keeper& operator=(Keeper&&) = default;
+  ~Keeper();
 
   /// From now on no call blocks for long: answers that are late are taken from the loop. The keeper stays where it is,
   /// and the loop outlives it. Throws std::system_error when its connection cannot be watched.
   /// `news` is called when one of the keeper's processes has ended or its connection is of no use any more, when
-  /// another one is there in its place, and when that has got everything.
-  enum class News : std::uint8_t { gone, not_started, started, complete };
+  /// another one is there in its place, and when that has got everything; when one does not answer, and when one has no
+  /// room for what it was to keep.
+  enum class News : std::uint8_t { gone, not_started, started, complete, silent, lost };
   using OnNews = std::function<void(News news, pid_t pid, const std::string& text)>;
   void serve_in(EventLoop& loop, OnNews news = {});
   bool ready() const override;
@@ -116,19 +121,28 @@ class Keeper final : public DescriptorStore {
 
  private:
   struct Answer;
+  /// Where something is kept.
+  struct Place {
+    std::uint8_t drawer;  ///< kLost: it went with one
+    std::uint8_t fds;
+  };
   /// One of the keeper's processes.
   struct Drawer {
     slot::Fd socket;
     pid_t pid = -1;
-    /// A request whose answer is late, and nobody waits for any more.
+    /// A request whose answer has not come yet.
     struct Asked {
       std::uint16_t op = 0;
       std::uint64_t tag = 0;
-      bool again = false;  ///< it is handed over, and stays whenever the answer comes
+      bool handed = false;  ///< it is part of what a new process gets
       std::uint64_t asked_us = 0;
     };
-    std::optional<Asked> asked{};
-    std::deque<std::uint64_t> to_remove{};  ///< tags, when that answer is there
+    std::deque<Asked> asked{};              ///< in order, at most kAhead
+    std::deque<std::uint64_t> to_remove{};  ///< tags, when there is room in `asked`
+    bool silence_told = false;              ///< that it does not answer
+    bool behind = false;                    ///< somebody was told to come again when all that was asked is answered
+    std::size_t tags = 0, fds = 0;          ///< that it keeps or is to keep
+    bool full = false;                      ///< it has refused to keep something, and removed nothing since
     // After one has ended.
     bool greets = false;                        ///< the process in its place has not said that it is there
     std::set<std::uint64_t> to_hand{};          ///< tags that it is to get
@@ -138,19 +152,39 @@ class Keeper final : public DescriptorStore {
     std::uint64_t starts_at_us = 0;             ///< when another one is started; 0: not planned
     std::optional<EventLoop::TimerId> timer{};  ///< of that, or until it has to have greeted
   };
-  Keeper(std::filesystem::path run_dir, std::string node, const KeeperOptions& options)
-      : run_dir_(std::move(run_dir)), node_(std::move(node)), options_(options), timeout_(options.timeout) {}
+  Keeper(std::filesystem::path run_dir, std::string node, const KeeperOptions& options);
   static Drawer open_drawer(const slot::Fd& dir, const std::filesystem::path& run_dir, const std::string& node,
                             std::size_t number, const KeeperOptions& options);
   Error gone(const Drawer& drawer) const;
+  /// Asks and waits for the answer.
   Result<Answer> ask(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
   Result<Answer> answer_of(Drawer& drawer, std::uint16_t op, std::uint64_t tag);
-  /// Takes an answer that was late, if it is there, and goes on with what waits behind it.
+  /// Asks and does not wait for the answer: what was sent is carried out also when this process ends, and when the
+  /// keeper ends its successor gets it. Waits some milliseconds for room; where there is none nothing was sent.
+  Result<void> ask_ahead(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds,
+                         bool handed = false);
+  Result<void> send(Drawer& drawer, std::uint16_t op, std::uint64_t tag, std::span<const int> fds);
+  /// Takes the answers that are there, until at most `left` are missing; waits `patience_ms` for these.
+  void take_answers(Drawer& drawer, std::size_t left, int patience_ms);
+  void take_answer(Drawer& drawer, const Drawer::Asked& asked, const KeeperReply& reply);
+  /// Takes the answers that are there and goes on with what waits for room.
   void take_late(Drawer& drawer);
   void settle(Drawer& drawer);
+  /// A process has no room for what it was to keep: another one gets it. False: none has room, and it is lost.
+  bool move(Drawer& from, std::uint64_t tag);
+  bool has_room(const Drawer& drawer, std::size_t fds) const;
+  void put(std::uint64_t tag, std::size_t drawer, std::size_t fds);
+  /// The place of a tag, which has none any more.
+  Place take_place(std::uint64_t tag);
+  void lose_place(Place& place);
+  Result<void> store_and_wait(std::uint64_t tag, std::span<const int> fds);
   void lose(Drawer& drawer);
   void plan_another(Drawer& drawer);
-  static Error late(const Drawer& drawer);
+  static Error late(Drawer& drawer);
+  static std::string silence_of(const Drawer& drawer);
+  bool is_silent(const Drawer& drawer) const;
+  void watch_for_silence();
+  static Error full();
   void list(std::uint8_t drawer);
   Result<void> quit(Drawer& drawer);
   void remove_files(std::size_t number) const;
@@ -179,8 +213,9 @@ class Keeper final : public DescriptorStore {
   std::string node_;
   KeeperOptions options_;
   std::chrono::milliseconds timeout_;
+  std::size_t room_;  ///< descriptors that a process keeps
   std::vector<Drawer> drawers_;
-  std::unordered_map<std::uint64_t, std::uint8_t> where_;  ///< drawer, by tag; kLost: it went with one
+  std::unordered_map<std::uint64_t, Place> where_;  ///< by tag
   std::unordered_map<std::uint64_t, std::vector<slot::Fd>> copies_;
   std::size_t copied_ = 0;  ///< descriptors in copies_
   std::size_t lost_ = 0;    ///< tags
@@ -192,6 +227,7 @@ class Keeper final : public DescriptorStore {
   std::size_t filling_ = 0;  ///< the drawer that had room last
   std::vector<std::uint64_t> kept_;
   EventLoop* loop_ = nullptr;  ///< after serve_in()
+  std::optional<EventLoop::TimerId> silence_timer_{};
   std::function<void()> on_ready_{};
   OnNews on_news_{};
 };

@@ -208,8 +208,10 @@ void KeeperProcess::reply(KeeperStatus status, std::uint64_t tag, const std::vec
   KeeperReply answer;
   answer.status = static_cast<std::uint16_t>(status);
   answer.tag = tag;
-  // One request at a time leaves room for its answer; where there is none the other end does not keep to that.
-  if (!send_datagram(attached_.get(), bytes_of(answer), std::span(numbers).first(count), MSG_DONTWAIT)) detach();
+  if (send_datagram(attached_.get(), bytes_of(answer), std::span(numbers).first(count), MSG_DONTWAIT)) return;
+  // One that was killed gets no answers any more, but what it had asked for is carried out all the same: it comes
+  // before its end. One that lives leaves room for answers, or does not keep to the protocol.
+  if (errno != EPIPE && errno != ECONNRESET) detach();
 }
 
 void KeeperProcess::detach() {
