@@ -1,6 +1,7 @@
 """Bodies of 1 GiB: generated at one end, checked at the other, on no disk."""
 import hashlib
 import os
+import socket
 import threading
 import unittest
 
@@ -72,6 +73,23 @@ class Large(WebTest):
 
     def test_download_buffered_without_a_file(self):
         self.download("slotwire_pass web; slotwire_max_temp_file_size 0; slotwire_buffers 16 32k;")
+
+    def test_download_to_a_client_that_stops_now_and_then(self):
+        """What nginx holds of the ring is sent although the server cannot send more before, and little is held."""
+        size = 256 * MEGABYTE
+
+        def send(stream, request):
+            stream.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
+            for piece in self.pattern.pieces(size):
+                stream.send(piece)
+
+        self.backend(each_request(send))
+        nginx = self.nginx("slotwire_pass web; slotwire_max_temp_file_size 0; slotwire_buffers 16 32k; slotwire_busy_buffers_size 256k;")
+        client = self.client(nginx)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        client.send("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n")
+        client.head()
+        self.assertEqual(digest_of(client, size), self.pattern.digest(size))
 
     def test_upload(self):
         def receive(stream):

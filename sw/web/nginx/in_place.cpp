@@ -24,6 +24,7 @@ InPlace* InPlace::of(Peer& peer) {
   ngx_pool_cleanup_t* const cleanup = ngx_pool_cleanup_add(r.pool, sizeof(InPlace));
   if (cleanup == nullptr) return nullptr;
   peer.in_place = new (cleanup->data) InPlace;
+  peer.in_place->upstream_ = r.upstream;
   cleanup->handler = on_request_end;
   return peer.in_place;
 }
@@ -70,6 +71,21 @@ void InPlace::reuse(ngx_buf_t& buf) {
     buf.memory = 0;
     return give_back(piece);
   }
+}
+
+void InPlace::have_sent() const {
+  ngx_event_pipe_t& pipe = *upstream_->pipe;
+  if (out_ == 0 || pipe.in != nullptr || pipe.out != nullptr || pipe.busy == nullptr) return;
+  pipe.busy->buf->recycled = 1;  // only such buffers count, and pieces else do not
+  pipe.busy_size = 1;
+  ngx_event_t* const write = pipe.downstream->write;
+  if (write->ready != 0) {
+    ngx_post_event(write, &ngx_posted_events);
+  }
+}
+
+void InPlace::have_read() const {
+  upstream_->pipe->busy_size = static_cast<ssize_t>(upstream_->conf->busy_buffers_size);
 }
 
 /// As nginx itself finds out that a buffer can be reused: nothing is left of the one that the filters got.

@@ -31,6 +31,11 @@ class InPlace {
   std::size_t point(PooledConnection& connection, ngx_buf_t& buf);
   /// nginx reuses `buf`: what it pointed at is given back, and it has its own memory again.
   void reuse(ngx_buf_t& buf);
+  /// Nothing comes from the server, which may wait for the room of pieces that are out: nginx is to send what it holds
+  /// as soon as the client takes it. By itself it would wait for more, up to slotwire_busy_buffers_size.
+  void have_sent() const;
+  /// Something came: nginx sends as it is configured to.
+  void have_read() const;
   /// Some are still to be sent, or their buffers were not handed out again yet.
   bool any() const { return out_ != 0; }
   /// The request is done with its connection. False: pieces are still to be sent, and the connection is given back to
@@ -49,6 +54,7 @@ class InPlace {
   bool is_sent(const Piece& piece) const;
 
   std::array<Piece, kMost> pieces_{};
+  ngx_http_upstream_t* upstream_ = nullptr;
   std::size_t out_ = 0;
   std::size_t bytes_ = 0;  ///< of the pieces that are out
   PooledConnection* connection_ = nullptr;

@@ -84,12 +84,8 @@ ssize_t receive(ngx_connection_t* c, u_char* buffer, std::size_t size) {
   return end_of_stream(c, peer);
 }
 
-/// nginx reads this way into the buffers of a response that it buffers, and in no other case.
-ssize_t receive_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
-  Peer& peer = *peer_of(c);
-  if (peer.in_place != nullptr) {
-    for (ngx_chain_t* link = in; link != nullptr; link = link->next) peer.in_place->reuse(*link->buf);
-  }
+/// Into the buffers of a response that nginx buffers, or by letting them point at pieces in the ring.
+ssize_t receive_into(ngx_connection_t* c, Peer& peer, ngx_chain_t* in, off_t limit) {
   InPlace* const in_place = limit == 0 && peer.lent != nullptr ? InPlace::of(peer) : nullptr;
   ssize_t total = 0;
   for (; in != nullptr; in = in->next) {
@@ -109,6 +105,17 @@ ssize_t receive_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
     if (static_cast<std::size_t>(n) < size) break;
   }
   return total;
+}
+
+/// nginx reads this way into the buffers of a response that it buffers, and in no other case.
+ssize_t receive_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
+  Peer& peer = *peer_of(c);
+  if (peer.in_place != nullptr) {
+    for (ngx_chain_t* link = in; link != nullptr; link = link->next) peer.in_place->reuse(*link->buf);
+  }
+  const ssize_t received = receive_into(c, peer, in, limit);
+  if (peer.in_place != nullptr) received == NGX_AGAIN ? peer.in_place->have_sent() : peer.in_place->have_read();
+  return received;
 }
 
 /// Bytes that a chain holds.
