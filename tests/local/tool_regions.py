@@ -71,6 +71,64 @@ class Regions(NodeTest):
         self.go(publisher)
         self.assertEqual((publisher.wait(), subscriber.wait()), (0, 0))
 
+    def held(self, *options):
+        """The descriptors that slotwired has of this test's region."""
+        return json.loads(run(["blocks", "--json", "--region", self.region, *options], self.node).stdout)
+
+    def wait_for_list(self, condition):
+        end = time.monotonic() + TIMEOUT
+        while True:
+            shown = self.held("--held", "eur")
+            if len(shown["lists"]) == 1 and condition(shown["lists"][0]):
+                return shown
+            if time.monotonic() > end:
+                self.fail(f"it never came: {shown}\n{self.node.engine.output()}")
+
+    def test_a_view_is_shown_with_who_holds_it_also_when_its_publisher_was_killed(self):
+        self.node.start()
+        holder = self.peer("hold", "eur", "drop", "1")
+        holder.wait_for("subscribed")
+        self.go(holder)
+        waiter = self.peer("hold", "eur", "block", "3")
+        waiter.wait_for("subscribed")
+        self.go(waiter)
+        publisher = self.peer("publish", "eur", "2", "3", "100")
+        publisher.wait_for("has its subscribers")
+        self.go(publisher)
+        holder.wait_for("holds 1 views of 8 bytes")
+        # It has published two messages, of 8 and 27 bytes. One subscriber holds the first, the other waits for the third.
+        shown = self.wait_for_list(lambda one: len(one["blocks"]) == 2 and one["blocks"][0]["state"] == "held")
+        [one] = shown["lists"]
+        self.assertEqual((one["publisher"], one["published"], one["isolation"], one["more"]), (publisher.pid, True, "shared", 0))
+        self.assertEqual([block["bytes"] for block in one["blocks"]], [8, 27])
+        self.assertEqual(len({block["offset"] for block in one["blocks"]}), 2)
+        self.assertIn({"pid": holder.pid, "claim": "held"}, one["blocks"][0]["holders"])
+        self.assertEqual(one["blocks"][1]["holders"], [{"pid": waiter.pid, "claim": "awaited"}])
+        processes = {row["pid"]: row for row in shown["attached"]}
+        self.assertEqual(set(processes), {holder.pid, waiter.pid, publisher.pid})
+        self.assertEqual((processes[publisher.pid]["writes"], processes[publisher.pid]["pidfd"]), (["eur"], True))
+        self.assertEqual(processes[holder.pid]["reads"], ["eur"])
+        self.assertGreater(processes[publisher.pid]["memory"], 4 << 20)
+        text = run(["blocks", "--region", self.region, "--held"], self.node).stdout
+        self.assertRegex(text, rf"eur +{publisher.pid} +0 +\d+ +8 +held .*{holder.pid}")
+        self.assertRegex(text, rf"eur +{publisher.pid} +1 +\d+ +27 +awaited +{waiter.pid}\?")
+        self.assertEqual(self.held("--held", "usd")["lists"], [])
+
+        os.kill(publisher.pid, signal.SIGKILL)
+        publisher.wait()
+        shown = self.wait_for_list(lambda one: not one["published"])
+        [one] = shown["lists"]
+        self.assertEqual((one["publisher"], [block["bytes"] for block in one["blocks"]]), (publisher.pid, [8, 27]))
+        self.assertIn({"pid": holder.pid, "claim": "held"}, one["blocks"][0]["holders"])
+        self.assertEqual({row["pid"] for row in shown["attached"]}, {holder.pid, waiter.pid})
+        self.assertIn(f"{publisher.pid} (gone)", run(["blocks", "--region", self.region, "--held"], self.node).stdout)
+        self.go(holder)
+        holder.wait_for("released")
+        waiter.process.kill()
+        end = time.monotonic() + TIMEOUT
+        while (left := self.held("--held"))["lists"]:
+            self.assertLess(time.monotonic(), end, left)
+
     def test_one_that_was_there_before_is_taken_over_and_goes_with_its_last_process(self):
         subscriber, publisher = self.pair()
         self.node.start()
