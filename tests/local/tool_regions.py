@@ -84,6 +84,15 @@ class Regions(NodeTest):
             if time.monotonic() > end:
                 self.fail(f"it never came: {shown}\n{self.node.engine.output()}")
 
+    def test_a_shared_one_whose_rule_says_strict_is_warned_of(self):
+        subscriber, publisher = self.pair()
+        self.node = self.new_node(f'[[region]]\nname = "{self.region}"\nisolation = "strict"\nusers = ["*"]\n')
+        self.node.start()
+        self.node.engine.wait_for(f"warn.*region '{self.region}' of user {os.geteuid()} is shared, though its \\[\\[region\\]\\] rule says strict")
+        [row] = self.rows()
+        self.assertEqual((row["origin"], row["isolation"]), ("found", "shared"), "it is left as it is")
+        self.finish(subscriber, publisher)
+
     def test_a_view_is_shown_with_who_holds_it_also_when_its_publisher_was_killed(self):
         self.node.start()
         holder = self.peer("hold", "eur", "drop", "1")
@@ -135,6 +144,7 @@ class Regions(NodeTest):
         self.node.engine.wait_for(f"region '{self.region}' of user {os.geteuid()} is taken over: 2 processes")
         [row] = self.rows()
         self.assertEqual((row["origin"], row["isolation"], row["processes"], row["publishers"], row["subscribers"]), ("found", "shared", 2, 1, 1))
+        self.assertNotIn("rule says strict", self.node.engine.output())
         self.assertGreater(row["memory"], 4 << 20, "the publisher's memory counts")
         [user] = [user for user in self.node.status()["users"] if user["uid"] == os.geteuid()]
         self.assertGreaterEqual(user["block_memory"], row["memory"])
