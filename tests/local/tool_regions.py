@@ -84,6 +84,27 @@ class Regions(NodeTest):
             if time.monotonic() > end:
                 self.fail(f"it never came: {shown}\n{self.node.engine.output()}")
 
+    def test_processes_in_cells_have_descriptors(self):
+        self.node = self.new_node(f'[[region]]\nname = "{self.region}"\nisolation = "strict"\nusers = ["*"]\n')
+        self.node.start()
+        subscriber = self.peer("hold", "eur", "block", "3")
+        subscriber.wait_for("subscribed")
+        publisher = self.peer("publish", "eur", "1", "3", "100")
+        publisher.wait_for("has its subscribers")
+        self.go(publisher)  # two messages of 8 and 27 bytes, which slotwired copies for a subscriber that takes nothing
+        end = time.monotonic() + TIMEOUT
+        while True:
+            shown = self.held("--held")
+            lists = {one["publisher"]: one for one in shown["lists"]}
+            processes = {row["pid"]: row for row in shown["attached"] if row["pid"] in (publisher.pid, subscriber.pid)}
+            if publisher.pid in lists and len(processes) == 2 and len(shown["lists"]) == 2:
+                break
+            self.assertLess(time.monotonic(), end, shown)
+        self.assertEqual((processes[publisher.pid]["writes"], processes[publisher.pid]["isolation"]), (["eur"], "strict"))
+        self.assertEqual(processes[subscriber.pid]["reads"], ["eur"])
+        self.assertEqual((lists[publisher.pid]["topic"], "damage" in lists[publisher.pid]), ("eur", False))
+        self.assertGreater(lists[publisher.pid]["memory"], 4 << 20)
+
     def test_a_shared_one_whose_rule_says_strict_is_warned_of(self):
         subscriber, publisher = self.pair()
         self.node = self.new_node(f'[[region]]\nname = "{self.region}"\nisolation = "strict"\nusers = ["*"]\n')
