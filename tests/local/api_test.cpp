@@ -124,6 +124,58 @@ TEST(BlocksApi, OnlyBlocksOnLoanArePublished) {
   sw_region_close(region);
 }
 
+TEST(BlocksApi, AProcessIsToldWhatItHolds) {
+  auto region = Region::open(region_name());
+  auto publisher = region->publish("t", {.entries = 8});
+  auto careful = region->subscribe("t");
+  auto quick = region->subscribe("t", {.overflow = Overflow::drop_oldest});
+  EXPECT_EQ(region->holding()->used_blocks, 0U);
+  EXPECT_EQ(region->holding()->oldest_publisher, 0U);
+  for (const std::size_t bytes : {100U, 200U, 300U}) {
+    auto block = publisher->loan(bytes, 1s);
+    ASSERT_TRUE(block);
+    ASSERT_TRUE(publisher->publish(std::move(*block), 1s));
+  }
+  auto lent = publisher->loan(1000, 1s);
+  ASSERT_TRUE(lent);
+  std::vector<View> views;
+  for (int i = 0; i < 2; ++i) views.push_back(*careful->take(1s));
+  views.push_back(*quick->take(1s));
+  const sw_holding all = *region->holding();
+  EXPECT_EQ(all.publishers, 1U);
+  EXPECT_EQ(all.subscribers, 2U);
+  EXPECT_EQ(all.used_blocks, 4U);
+  EXPECT_EQ(all.loaned_blocks, 1U);
+  EXPECT_GE(all.loaned_bytes, 1000U);
+  EXPECT_EQ(all.views, 3U);
+  EXPECT_EQ(all.view_bytes, 100U + 200U + 100U);
+  EXPECT_EQ(all.oldest_behind, 2U);
+  EXPECT_EQ(all.oldest_publisher, static_cast<std::uint32_t>(::getpid()));
+  views.erase(views.begin());
+  views.pop_back();
+  lent = publisher->loan(10, 1s);  // gives the other one back
+  EXPECT_EQ(region->holding()->view_bytes, 200U);
+  EXPECT_EQ(region->holding()->oldest_behind, 1U);
+  EXPECT_EQ(region->holding()->loaned_blocks, 1U);
+  EXPECT_LT(region->holding()->loaned_bytes, 1000U);
+  views.clear();
+  EXPECT_EQ(region->holding()->views, 0U);
+  EXPECT_EQ(region->holding()->oldest_publisher, 0U);
+
+  sw_region* c = nullptr;
+  ASSERT_EQ(sw_region_open(region_name().c_str(), &c), SW_OK);
+  EXPECT_EQ(sw_region_holding(c, nullptr), SW_INVALID);
+  EXPECT_EQ(sw_region_holding(nullptr, nullptr), SW_INVALID);
+  int status = SW_OK;
+  std::thread([&] {
+    sw_holding holding;
+    SW_INIT(holding);
+    status = sw_region_holding(c, &holding);
+  }).join();
+  EXPECT_EQ(status, SW_WRONG_THREAD);
+  sw_region_close(c);
+}
+
 TEST(BlocksApi, AnotherThreadDoesNotCloseARegion) {
   sw_region* region = nullptr;
   ASSERT_EQ(sw_region_open(region_name().c_str(), &region), SW_OK);

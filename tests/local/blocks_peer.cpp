@@ -1,6 +1,8 @@
 // A publisher or a subscriber for tests of programs: numbers its messages, fills them, and checks what comes.
 //   local_blocks_peer publish REGION TOPIC SUBSCRIBERS COUNT BYTES
 //   local_blocks_peer subscribe REGION TOPIC OVERFLOW COUNT      ends with the message numbered COUNT - 1
+//   local_blocks_peer hold REGION TOPIC OVERFLOW COUNT           takes COUNT messages, and keeps them until the next
+//   line
 // OVERFLOW is block, drop, fail, or again: block, where a message may come twice in a row.
 // Each line of standard input lets a publisher go on: it waits for one before its first message, and before its last.
 // A subscriber waits for one before it takes its first message.
@@ -10,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "slotwire_blocks.hpp"
 
@@ -59,13 +62,40 @@ int publish(slotwire::Region& region, const char* topic, char** arguments) {
   return 0;
 }
 
+slotwire::SubscriberOptions options_of(const std::string& overflow) {
+  if (overflow == "drop") return {.overflow = slotwire::Overflow::drop_oldest};
+  return {.overflow = overflow == "fail" ? slotwire::Overflow::fail : slotwire::Overflow::block};
+}
+
+int hold(slotwire::Region& region, const char* topic, char** arguments) {
+  const std::uint64_t count = std::strtoul(arguments[1], nullptr, 10);
+  auto subscriber = region.subscribe(topic, options_of(arguments[0]));
+  if (!subscriber) return fail(subscriber.error());
+  std::printf("subscribed\n");
+  wait_for_line();
+  std::vector<slotwire::View> views;
+  while (views.size() < count) {
+    auto view = subscriber->take(60s);
+    if (!view) return fail(view.error());
+    views.push_back(std::move(*view));
+  }
+  const auto holding = region.holding();
+  if (!holding) return fail(holding.error());
+  std::printf("holds %lu views of %lu bytes\n", static_cast<unsigned long>(holding->views),
+              static_cast<unsigned long>(holding->view_bytes));
+  wait_for_line();
+  views.clear();
+  while (subscriber->take(slotwire::Deadline::now())) {  // and lets a publisher that has gone go
+  }
+  std::printf("released\n");
+  wait_for_line();
+  return 0;
+}
+
 int subscribe(slotwire::Region& region, const char* topic, char** arguments) {
   const std::string overflow = arguments[0];
   const std::uint64_t count = std::strtoul(arguments[1], nullptr, 10);
-  auto subscriber = region.subscribe(
-      topic,
-      {.overflow = overflow == "drop" ? slotwire::Overflow::drop_oldest
-                                      : (overflow == "fail" ? slotwire::Overflow::fail : slotwire::Overflow::block)});
+  auto subscriber = region.subscribe(topic, options_of(overflow));
   if (!subscriber) return fail(subscriber.error());
   std::printf("subscribed\n");
   wait_for_line();
@@ -103,5 +133,6 @@ int main(int argc, char** argv) {
   if (!region) return fail(region.error());
   if (argc == 7 && std::strcmp(argv[1], "publish") == 0) return publish(*region, argv[3], argv + 4);
   if (argc == 6 && std::strcmp(argv[1], "subscribe") == 0) return subscribe(*region, argv[3], argv + 4);
+  if (argc == 6 && std::strcmp(argv[1], "hold") == 0) return hold(*region, argv[3], argv + 4);
   return 2;
 }

@@ -71,12 +71,101 @@ class Regions(NodeTest):
         self.go(publisher)
         self.assertEqual((publisher.wait(), subscriber.wait()), (0, 0))
 
+    def held(self, *options):
+        """The descriptors that slotwired has of this test's region."""
+        return json.loads(run(["blocks", "--json", "--region", self.region, *options], self.node).stdout)
+
+    def wait_for_list(self, condition):
+        end = time.monotonic() + TIMEOUT
+        while True:
+            shown = self.held("--held", "eur")
+            if len(shown["lists"]) == 1 and condition(shown["lists"][0]):
+                return shown
+            if time.monotonic() > end:
+                self.fail(f"it never came: {shown}\n{self.node.engine.output()}")
+
+    def test_processes_in_cells_have_descriptors(self):
+        self.node = self.new_node(f'[[region]]\nname = "{self.region}"\nisolation = "strict"\nusers = ["*"]\n')
+        self.node.start()
+        subscriber = self.peer("hold", "eur", "block", "3")
+        subscriber.wait_for("subscribed")
+        publisher = self.peer("publish", "eur", "1", "3", "100")
+        publisher.wait_for("has its subscribers")
+        self.go(publisher)  # two messages of 8 and 27 bytes, which slotwired copies for a subscriber that takes nothing
+        end = time.monotonic() + TIMEOUT
+        while True:
+            shown = self.held("--held")
+            lists = {one["publisher"]: one for one in shown["lists"]}
+            processes = {row["pid"]: row for row in shown["attached"] if row["pid"] in (publisher.pid, subscriber.pid)}
+            if publisher.pid in lists and len(processes) == 2 and len(shown["lists"]) == 2:
+                break
+            self.assertLess(time.monotonic(), end, shown)
+        self.assertEqual((processes[publisher.pid]["writes"], processes[publisher.pid]["isolation"]), (["eur"], "strict"))
+        self.assertEqual(processes[subscriber.pid]["reads"], ["eur"])
+        self.assertEqual((lists[publisher.pid]["topic"], "damage" in lists[publisher.pid]), ("eur", False))
+        self.assertGreater(lists[publisher.pid]["memory"], 4 << 20)
+
+    def test_a_shared_one_whose_rule_says_strict_is_warned_of(self):
+        subscriber, publisher = self.pair()
+        self.node = self.new_node(f'[[region]]\nname = "{self.region}"\nisolation = "strict"\nusers = ["*"]\n')
+        self.node.start()
+        self.node.engine.wait_for(f"warn.*region '{self.region}' of user {os.geteuid()} is shared, though its \\[\\[region\\]\\] rule says strict")
+        [row] = self.rows()
+        self.assertEqual((row["origin"], row["isolation"]), ("found", "shared"), "it is left as it is")
+        self.finish(subscriber, publisher)
+
+    def test_a_view_is_shown_with_who_holds_it_also_when_its_publisher_was_killed(self):
+        self.node.start()
+        holder = self.peer("hold", "eur", "drop", "1")
+        holder.wait_for("subscribed")
+        self.go(holder)
+        waiter = self.peer("hold", "eur", "block", "3")
+        waiter.wait_for("subscribed")
+        self.go(waiter)
+        publisher = self.peer("publish", "eur", "2", "3", "100")
+        publisher.wait_for("has its subscribers")
+        self.go(publisher)
+        holder.wait_for("holds 1 views of 8 bytes")
+        # It has published two messages, of 8 and 27 bytes. One subscriber holds the first, the other waits for the third.
+        shown = self.wait_for_list(lambda one: len(one["blocks"]) == 2 and one["blocks"][0]["state"] == "held")
+        [one] = shown["lists"]
+        self.assertEqual((one["publisher"], one["published"], one["isolation"], one["more"]), (publisher.pid, True, "shared", 0))
+        self.assertEqual([block["bytes"] for block in one["blocks"]], [8, 27])
+        self.assertEqual(len({block["offset"] for block in one["blocks"]}), 2)
+        self.assertIn({"pid": holder.pid, "claim": "held"}, one["blocks"][0]["holders"])
+        self.assertEqual(one["blocks"][1]["holders"], [{"pid": waiter.pid, "claim": "awaited"}])
+        processes = {row["pid"]: row for row in shown["attached"]}
+        self.assertEqual(set(processes), {holder.pid, waiter.pid, publisher.pid})
+        self.assertEqual((processes[publisher.pid]["writes"], processes[publisher.pid]["pidfd"]), (["eur"], True))
+        self.assertEqual(processes[holder.pid]["reads"], ["eur"])
+        self.assertGreater(processes[publisher.pid]["memory"], 4 << 20)
+        text = run(["blocks", "--region", self.region, "--held"], self.node).stdout
+        self.assertRegex(text, rf"eur +{publisher.pid} +0 +\d+ +8 +held .*{holder.pid}")
+        self.assertRegex(text, rf"eur +{publisher.pid} +1 +\d+ +27 +awaited +{waiter.pid}\?")
+        self.assertEqual(self.held("--held", "usd")["lists"], [])
+
+        os.kill(publisher.pid, signal.SIGKILL)
+        publisher.wait()
+        shown = self.wait_for_list(lambda one: not one["published"])
+        [one] = shown["lists"]
+        self.assertEqual((one["publisher"], [block["bytes"] for block in one["blocks"]]), (publisher.pid, [8, 27]))
+        self.assertIn({"pid": holder.pid, "claim": "held"}, one["blocks"][0]["holders"])
+        self.assertEqual({row["pid"] for row in shown["attached"]}, {holder.pid, waiter.pid})
+        self.assertIn(f"{publisher.pid} (gone)", run(["blocks", "--region", self.region, "--held"], self.node).stdout)
+        self.go(holder)
+        holder.wait_for("released")
+        waiter.process.kill()
+        end = time.monotonic() + TIMEOUT
+        while (left := self.held("--held"))["lists"]:
+            self.assertLess(time.monotonic(), end, left)
+
     def test_one_that_was_there_before_is_taken_over_and_goes_with_its_last_process(self):
         subscriber, publisher = self.pair()
         self.node.start()
         self.node.engine.wait_for(f"region '{self.region}' of user {os.geteuid()} is taken over: 2 processes")
         [row] = self.rows()
         self.assertEqual((row["origin"], row["isolation"], row["processes"], row["publishers"], row["subscribers"]), ("found", "shared", 2, 1, 1))
+        self.assertNotIn("rule says strict", self.node.engine.output())
         self.assertGreater(row["memory"], 4 << 20, "the publisher's memory counts")
         [user] = [user for user in self.node.status()["users"] if user["uid"] == os.geteuid()]
         self.assertGreaterEqual(user["block_memory"], row["memory"])

@@ -27,6 +27,36 @@ class Cli(NodeTest):
         self.assertNotIn("drop_crc", text, "counters that are 0 are left out")
         self.assertNotIn("\x1b", text, "no colours when it is not a terminal")
 
+    def test_slots_are_those_of_status_and_can_be_chosen(self):
+        self.serve(["echo", "--echo"], self.left)
+        self.serve(["other", "--echo"], self.left)
+        clients = {}
+        for service, count in (("echo", 2), ("other", 1)):
+            clients[service] = self.start(["bench", service, "-p", str(count), "-d", "60s", "-i", "50ms"], self.left)
+            clients[service].wait_for("calls/s")
+
+        def slots(*options):
+            return json.loads(run(["slots", "--json", *options], self.left).stdout)
+
+        everything = slots()
+        self.assertEqual(len(everything), 6)
+        # Counts of lines move between two looks at a node; what stays is the same.
+        for row, same in zip(everything, self.left.status("--slots")["slot_table"], strict=True):
+            self.assertEqual({key: row[key] for key in ("slot", "service", "pid", "peer_pid", "pairing", "state")},
+                             {key: same[key] for key in ("slot", "service", "pid", "peer_pid", "pairing", "state")})
+        self.assertEqual({row["service"] for row in slots("--service", "echo")}, {"echo"})
+        self.assertEqual(len(slots("--service", "echo")), 4)
+        one = everything[0]
+        mine = [row["slot"] for row in everything if row["pid"] == one["pid"]]
+        self.assertEqual([row["slot"] for row in slots("--process", str(one["pid"]))], mine)
+        named = [row["slot"] for row in everything if row["name"] == one["name"]]
+        self.assertEqual([row["slot"] for row in slots("--process", one["name"])], named)
+        self.assertEqual(slots("--process", str(one["pid"]), "--service", "none"), [])
+        text = run(["slots", "--service", "other"], self.left).stdout
+        self.assertRegex(text, r"(?m)^ +\d+ +other +serves +\S+ \(\d+\) .* direct +open ")
+        self.assertNotIn("echo ", text)
+        self.assertIn("no slots", run(["slots", "--service", "none"], self.left).stdout)
+
     def test_status_of_a_node_without_its_peer_says_why(self):
         self.right.stop()
         self.left.engine.wait_for("link to 'right': .*(lost|down|closed|ended)")

@@ -65,6 +65,7 @@ class Full(NodeTest):
         run(["call", "echo", "x"], self.left)
         ended = {
             "status": [["status"], ["status", "--json"], ["status", "--slots", "--sessions"]],
+            "slots": [["slots"], ["slots", "--json"]],
             "top": [["top", "--once", "-i", "10ms"], ["top", "-i", "10ms"], ["top", "-i", "10ms", "--json"]],
             "ping": [["ping", "echo", "-c", "2", "-i", "0"], ["ping", "echo", "-i", "1ms"], ["ping", "echo", "-c", "1", "--json"]],
             "call": [["call", "echo", "x"], ["call", "echo", "x", "--json"]],

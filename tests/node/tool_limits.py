@@ -11,7 +11,7 @@ from nodes import Node, NodeTest
 
 FILES = 2000  # that slotwired, and each process of its keeper, may open
 SLOTS = 1500  # three of four: as 15,000 of 20,000
-LIMITS = f"[limits]\nslots = {SLOTS}\nsessions = 16\nregions = 8\nregion_processes = 16\n[memory]\nring = \"4KiB\"\n"
+LIMITS = f"[limits]\nslots = {SLOTS}\nsessions = 16\nregions = 8\nregion_processes = 16\nregion_lists = 8\n[memory]\nring = \"4KiB\"\n"
 
 
 def open_files(pid):
@@ -93,7 +93,7 @@ class Limits(NodeTest):
         session.close()
 
     def test_says_at_the_start_what_is_missing(self):
-        node = self.limited("[limits]\nslots = 4000\nsessions = 16\n")
+        node = self.limited("[limits]\nslots = 4000\nsessions = 16\nregion_lists = 8\n")
         node.engine.wait_for(r"limits.slots = 4000 and limits.sessions = 16 need \d+ descriptors, and this process may "
                              rf"open {FILES}: raise LimitNOFILE \(or ulimit -Hn\) to \d+, or lower limits.slots to \d+")
 

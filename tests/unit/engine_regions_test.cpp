@@ -111,6 +111,32 @@ TEST_F(Regions, OneIsKeptAsLongAsAProcessHasIt) {
   EXPECT_FALSE(rooms->store.has(KeptTag::of_region(0).number()));
 }
 
+TEST_F(Regions, DescriptorsAreShownToTheirUserAndToRoot) {
+  open();
+  Attached ada(ask(kAda, "prices", true).fds[0], 0, kAda);
+  ada.publish(5 << 20);
+  pass(300'000);
+  pass(5'000'000);
+  for (const uid_t viewer : {1000U, 0U, ::getuid()}) {
+    const control::Json rows = table->attached(viewer, 0, 10)["attached"];
+    ASSERT_EQ(rows.size(), 1U) << viewer;
+    EXPECT_EQ(rows[0]["pid"], kAda);
+    EXPECT_EQ(rows[0]["pidfd"], true);
+    EXPECT_EQ(rows[0]["registered_s"], 5);
+    EXPECT_EQ(rows[0]["memory"], 5 << 20);
+    EXPECT_EQ(table->blocks(viewer, 0, 10)["blocks"].size(), 1U);
+  }
+  EXPECT_TRUE(table->attached(1001, 0, 10)["attached"].empty());
+  EXPECT_TRUE(table->blocks(1001, 0, 10)["blocks"].empty());
+  Attached bob(ask(kBob, "volumes", true).fds[0], 0, kBob);
+  const control::Json first = table->attached(0, 0, 1);
+  ASSERT_EQ(first["next"], 1);
+  EXPECT_EQ(first["attached"][0]["pid"], kAda);
+  const control::Json second = table->attached(0, 1, 1);
+  EXPECT_EQ(second["next"], -1);
+  EXPECT_EQ(second["attached"][0]["pid"], kBob);
+}
+
 TEST_F(Regions, OneThatNobodyAttachesToGoesAfterAWhile) {
   open({}, [](LimitsConfig& limits) { limits.handshake = std::chrono::seconds(2); });
   ask(kAda, "prices", true);

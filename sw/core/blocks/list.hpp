@@ -302,6 +302,17 @@ class ListReader {
     return is_entry_of(word, next_) || marks_->oldest.load(std::memory_order_seq_cst) > next_;
   }
   Position next() const { return next_; }
+  /// The first message that was taken and not released.
+  std::optional<Position> oldest_held() const {
+    std::optional<Position> oldest;
+    if (released_ != next_) oldest = released_;
+    for (std::size_t i = 0; i < Atomics::kHolds; ++i) {
+      if ((held_ & (1U << i)) == 0) continue;
+      const Position held = cursor_->holds[i].load(std::memory_order_relaxed) - 1;
+      if (!oldest || held < *oldest) oldest = held;
+    }
+    return oldest;
+  }
   /// Messages that were overwritten before they were taken; of a subscriber that blocks, such before it was admitted.
   std::uint64_t dropped() const { return dropped_; }
 

@@ -280,13 +280,25 @@ Room Publisher::loan(std::size_t bytes, const Deadline& deadline, Loan& out) {
     if (room != Room::yes) return room;
   }
   on_loan_[*place / kUnitPlaces] = true;
+  ++loans_;
   out = {{blocks_ + (std::size_t{*place} * kPlaceBytes), bytes}, *place};
   return Room::yes;
+}
+
+Publisher::Loans Publisher::loans() const {
+  Loans found;
+  for (std::size_t unit = 0; found.blocks != loans_; ++unit) {
+    if (!on_loan_[unit]) continue;
+    ++found.blocks;
+    found.bytes += pool_.size_of(static_cast<BlockPlace>(unit * kUnitPlaces));
+  }
+  return found;
 }
 
 bool Publisher::abandon(const Loan& loan) {
   if (!is_on_loan(loan.place)) return false;
   on_loan_[loan.place / kUnitPlaces] = false;
+  --loans_;
   pool_.free(loan.place);
   return true;
 }
@@ -301,6 +313,7 @@ Room Publisher::publish(const Loan& loan, std::size_t bytes, const Deadline& dea
     if (room != Room::yes) return room;
   }
   on_loan_[loan.place / kUnitPlaces] = false;
+  --loans_;
   list_.append(loan.place, bytes);
   wake_subscribers();
   if (++since_retired_ >= std::min(kRetireEvery, options_.entries / 4)) {

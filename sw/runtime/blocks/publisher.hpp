@@ -71,6 +71,12 @@ class Publisher {
   /// Blocks that are loaned, in the list, or held by a subscriber.
   std::size_t used_blocks() const { return pool_.allocated_blocks(); }
   std::size_t limbo() const { return list_.limbo(); }
+  struct Loans {
+    std::size_t blocks = 0;
+    std::uint64_t bytes = 0;  ///< of the blocks, which are at least as large as was asked for
+  };
+  /// What is on loan now. While something is, takes time in proportion to the memory for blocks.
+  Loans loans() const;
 
  private:
   static constexpr BlockPlace kUnitPlaces = BlockPool::kUnitBytes / kPlaceBytes;
@@ -117,6 +123,7 @@ class Publisher {
   std::uint32_t wait_number_ = 0;
   std::uint32_t since_retired_ = 0;
   std::vector<bool> on_loan_;  ///< by the unit in which a block starts
+  std::size_t loans_ = 0;      ///< how many are set
 };
 
 }  // namespace slotwire::blocks

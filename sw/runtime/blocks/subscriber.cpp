@@ -223,6 +223,7 @@ Subscriber::Look Subscriber::look(View& out) {
       out.source = &source;
       out.taken = taken;
       ++source.held;
+      held_bytes_ += out.data.size();
       ++taken_;
       return Look::taken;
     }
@@ -287,9 +288,26 @@ std::uint64_t Subscriber::publication_serial(const View& view) {
   return view.source->serial;
 }
 
+Subscriber::Views Subscriber::views() const {
+  Views found;
+  found.bytes = held_bytes_;
+  for (const auto& source : sources_) {
+    found.messages += source->held;
+    const std::optional<Position> oldest = source->reader.oldest_held();
+    if (!oldest) continue;
+    const Position tail = source->marks().tail.load(std::memory_order_relaxed);
+    const std::uint64_t behind = tail - std::min(tail, *oldest + 1);
+    if (found.publisher != 0 && behind <= found.behind) continue;
+    found.behind = behind;
+    found.publisher = source->pid;
+  }
+  return found;
+}
+
 void Subscriber::release(const View& view) {
   Source& source = *view.source;
   --source.held;
+  held_bytes_ -= view.data.size();
   if (!source.reader.release(view.taken) || source.gone) return;
   if (ordered_ && source.marks().barrier.load(std::memory_order_relaxed) == 1) {
     std::atomic_signal_fence(std::memory_order_seq_cst);

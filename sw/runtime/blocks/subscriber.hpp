@@ -51,6 +51,16 @@ class Subscriber {
   /// Names the publisher of a message among all that there ever were in this region.
   static std::uint64_t publication_serial(const View& view);
 
+  struct Views {
+    std::size_t messages = 0;
+    std::uint64_t bytes = 0;
+    /// Of the view whose publisher has published most since: how many messages that was, and the publisher's process.
+    std::uint64_t behind = 0;
+    std::uint32_t publisher = 0;  ///< 0: there are no views
+  };
+  /// What this end has taken and not released.
+  Views views() const;
+
   /// For an event loop: arm(); if that is true, wait until fd() is readable; disarm(); take() until nothing is there.
   /// False: a message is there already.
   bool arm();
@@ -92,6 +102,7 @@ class Subscriber {
   std::uint32_t wait_number_ = 0;
   std::uint32_t idle_looks_ = 0;
   std::uint64_t taken_ = 0;
+  std::uint64_t held_bytes_ = 0;      ///< of the views that are out
   std::uint64_t dropped_before_ = 0;  ///< of publishers that have gone
   std::uint64_t broken_ = 0;
 };

@@ -261,6 +261,7 @@ void sw_subscriber_release(sw_subscriber* subscriber, const sw_view* view) {
     const sw_view given = from_caller(view);
     blocks::Subscriber::View own;
     own.source = static_cast<blocks::Subscriber::Source*>(given.owner);
+    own.data = {static_cast<const std::byte*>(given.data), static_cast<std::size_t>(given.length)};
     own.taken.position = given.position;
     own.taken.place = given.place;
     if (given.hold != kNoHold) own.taken.hold = given.hold;
@@ -298,6 +299,31 @@ int sw_subscriber_arm(sw_subscriber* subscriber) {
 void sw_subscriber_disarm(sw_subscriber* subscriber) {
   guarded(region_of(subscriber), [&]() -> Failure {
     subscriber->subscriber.disarm();
+    return {};
+  });
+}
+
+int sw_region_holding(const sw_region* region, sw_holding* out) {
+  return guarded(region, [&]() -> Failure {
+    if (out == nullptr) return null_pointer();
+    sw_holding holding{};
+    holding.publishers = static_cast<std::uint32_t>(region->publishers.size());
+    holding.subscribers = static_cast<std::uint32_t>(region->subscribers.size());
+    for (const sw_publisher& one : region->publishers) {
+      const blocks::Publisher::Loans loans = one.publisher.loans();
+      holding.used_blocks += one.publisher.used_blocks();
+      holding.loaned_blocks += loans.blocks;
+      holding.loaned_bytes += loans.bytes;
+    }
+    for (const sw_subscriber& one : region->subscribers) {
+      const blocks::Subscriber::Views views = one.subscriber.views();
+      holding.views += views.messages;
+      holding.view_bytes += views.bytes;
+      if (views.publisher == 0 || (holding.oldest_publisher != 0 && views.behind <= holding.oldest_behind)) continue;
+      holding.oldest_behind = views.behind;
+      holding.oldest_publisher = views.publisher;
+    }
+    to_caller(holding, out);
     return {};
   });
 }

@@ -192,8 +192,9 @@ class Connection {
   Failure end_failure();
   Failure broken(const std::string& text);
   Failure wait_failure() const;
-  /// Spins until a mark that `what` depends on moves, for Waiter::kLooks looks.
-  void spin(int what) const;
+  /// Spins until a mark that `what` depends on moves, for Waiter::kLooks looks. False: none did, or the policy does not
+  /// spin.
+  bool spin(int what);
   static void hand_out(const Incoming& incoming, sw_message& out);
   /// Whether a record can be handed out as it lies there, without a look at anything else.
   static bool is_plain(const slot::RecordHeader& header);

@@ -374,9 +374,36 @@ struct RegionsRequest {
   }
 };
 
-using Request = std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest,
-                             SessionsRequest, CaptureRequest, Cut, Report, FiguresRequest, Inspected,
-                             InspectionsRequest, Alive, Drain, RegionRequest, RegionsRequest>;
+/// Descriptors of the processes that are attached to regions.
+struct AttachedRequest {
+  static constexpr std::string_view kName = "attached";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxPage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
+/// Descriptors of lists, with those of their blocks.
+struct BlocksRequest {
+  static constexpr std::string_view kName = "blocks";
+  std::uint64_t from = 0;
+  std::uint64_t max = kMaxPage;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.may("from", m.from);
+    v.may("max", m.max);
+  }
+};
+
+using Request =
+    std::variant<Hello, Resume, Serve, Unserve, Connect, Close, Bye, StatusRequest, SlotsRequest, SessionsRequest,
+                 CaptureRequest, Cut, Report, FiguresRequest, Inspected, InspectionsRequest, Alive, Drain,
+                 RegionRequest, RegionsRequest, AttachedRequest, BlocksRequest>;
 
 // ---- answers of the engine ----
 

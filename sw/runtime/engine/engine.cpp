@@ -42,8 +42,8 @@ Engine::Engine(Config config)
       log_(log_file_.shared(), reactor_),
       notifier_(ServiceNotifier::from_environment()) {
   std::filesystem::create_directories(config_.node.run_dir);
-  const NodeSize size{config_.limits.slots, config_.limits.sessions, config_.links.size(), config_.limits.regions,
-                      config_.limits.region_processes};
+  const NodeSize size{config_.limits.slots,   config_.limits.sessions,         config_.links.size(),
+                      config_.limits.regions, config_.limits.region_processes, config_.limits.region_lists};
   KeeperOptions keeping;
   keeping.descriptors = descriptors_kept(size);
   // What there may be beyond what slotwired needs itself.

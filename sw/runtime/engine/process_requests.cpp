@@ -85,6 +85,12 @@ void ProcessRequests::on_request(Client& client, const control::RequestPacket& p
                  },
                  [&](const control::RegionsRequest& r) {
                    hub_->answer_document(client, id, rooms_.regions.report(r.from, r.max));
+                 },
+                 [&](const control::AttachedRequest& r) {
+                   hub_->answer_document(client, id, rooms_.regions.attached(client.who.uid, r.from, r.max));
+                 },
+                 [&](const control::BlocksRequest& r) {
+                   hub_->answer_document(client, id, rooms_.regions.blocks(client.who.uid, r.from, r.max));
                  }},
       packet.request);
 }

@@ -12,12 +12,11 @@
 #include "runtime/control/tool_client.hpp"
 #include "tools/slotwire/blocks_link/blocks_link.hpp"
 #include "tools/slotwire/common.hpp"
+#include "tools/slotwire/control_client.hpp"
 #include "tools/slotwire/text.hpp"
 
 namespace slotwire::cli {
 namespace {
-
-using Json = nlohmann::json;
 
 /// Marks processes that bring messages from other nodes, or take them there.
 constexpr const char* kLink = " (link)";
@@ -27,6 +26,8 @@ struct BlocksOptions {
   std::string socket;
   bool json = false;
   bool processes = false;
+  bool held = false;
+  std::string held_topic;  ///< of the lists that --held shows; empty: all
 };
 
 Json json_of(const blocks::RegionReport& report) {
@@ -163,7 +164,103 @@ void print_engine(const Json& rows) {
   std::printf("%s", table.text().c_str());
 }
 
+/// Rows of slotwired's that fit --region, and a topic in `key` if one was given.
+Json fitting(const Json& rows, const BlocksOptions& options, const char* key) {
+  Json found = Json::array();
+  for (const Json& row : rows) {
+    if (!options.region.empty() && row.value("region", "") != options.region) continue;
+    if (key != nullptr && !options.held_topic.empty() && row.value(key, "") != options.held_topic) continue;
+    found.push_back(row);
+  }
+  return found;
+}
+
+std::string joined(const Json& texts) {
+  std::string all;
+  for (const Json& text : texts) all += (all.empty() ? "" : " ") + control::printable(text.get<std::string>());
+  return all.empty() ? "-" : all;
+}
+
+void print_attached(const Json& rows) {
+  Table table({{"PROCESS", true},
+               {"USER", true},
+               {"REGION"},
+               {"ISOLATION"},
+               {"UNIT"},
+               {"FOR", true},
+               {"MEMORY", true},
+               {"MOST", true},
+               {"GREW", true},
+               {"ROOM", true},
+               {"WRITES"},
+               {"READS"}});
+  for (const Json& row : rows) {
+    table.add({std::to_string(row.value("pid", 0U)), std::to_string(row.value("uid", 0U)), text_in(row, "region"),
+               text_in(row, "isolation"), row.value("unit", "").empty() ? "-" : text_in(row, "unit"),
+               uptime_text(row.value("registered_s", std::uint64_t{0})), bytes_text(row.value("memory", 0.0)),
+               bytes_text(row.value("most_memory", 0.0)), std::to_string(row.value("growths", 0U)),
+               bytes_text(row.value("user_room", 0.0)), joined(row.value("writes", Json::array())),
+               joined(row.value("reads", Json::array()))});
+  }
+  std::printf("%s", table.empty() ? "  no process is attached to a region\n" : table.text().c_str());
+}
+
+void print_held(const Json& lists) {
+  Table table({{"REGION"},
+               {"TOPIC"},
+               {"PUBLISHER"},
+               {"BLOCK", true},
+               {"OFFSET", true},
+               {"BYTES", true},
+               {"STATE"},
+               {"HOLDERS"}});
+  for (const Json& list : lists) {
+    const std::string publisher =
+        std::to_string(list.value("publisher", 0U)) + (list.value("published", true) ? "" : " (gone)");
+    const auto add = [&](std::vector<std::string> cells) {
+      cells.insert(cells.begin(), {text_in(list, "region"), text_in(list, "topic"), publisher});
+      table.add(std::move(cells));
+    };
+    for (const Json& block : list.value("blocks", Json::array())) {
+      std::string holders;
+      for (const Json& holder : block.value("holders", Json::array())) {
+        holders += (holders.empty() ? "" : " ") + std::to_string(holder.value("pid", 0U)) +
+                   (holder.value("claim", "") == "held" ? "" : "?");
+      }
+      if (const auto more = block.value("more_holders", std::uint64_t{0}); more != 0)
+        holders += " and " + std::to_string(more) + " more";
+      const auto number = [&](const char* key) {
+        return block.contains(key) ? std::to_string(block.value(key, std::uint64_t{0})) : "-";
+      };
+      add({number("position"), number("offset"), number("bytes"), text_in(block, "state"),
+           holders.empty() ? "nobody" : holders});
+    }
+    if (const auto more = list.value("more", std::uint64_t{0}); more != 0)
+      add({"...", "-", "-", "and " + std::to_string(more) + " more", "-"});
+    if (list.contains("damage")) add({"-", "-", "-", "not a list: " + text_in(list, "damage"), "-"});
+  }
+  std::printf("\n%s", table.empty() ? "  no block is in use\n" : table.text().c_str());
+}
+
+/// The descriptors that slotwired has.
+int run_held(const BlocksOptions& options) {
+  Common common;
+  common.socket = options.socket;
+  ControlClient engine(common);
+  const Json attached = fitting(engine.ask_all<control::AttachedRequest>(), options, nullptr);
+  const Json lists = fitting(engine.ask_all<control::BlocksRequest>(), options, "topic");
+  if (options.json) {
+    const Json all{{"attached", attached}, {"lists", lists}};
+    std::printf("%s\n", all.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    print_attached(attached);
+    print_held(lists);
+  }
+  return kExitOk;
+}
+
 int run_blocks(const BlocksOptions& options) {
+  if (options.held) return run_held(options);
   std::vector<std::string> names = blocks::region_names();
   Json kept = regions_of_engine(options);
   if (!options.region.empty()) {
@@ -234,8 +331,20 @@ void add_blocks(CLI::App& app, Command& command) {
   CLI::App* sub =
       app.add_subcommand("blocks", "Show who publishes and subscribes blocks of shared memory on this host");
   sub->add_option("--region", options->region, "this region only");
-  sub->add_flag("--processes", options->processes, "also list by process: each message list that it has a part in");
-  sub->add_flag("--json", options->json, "print one JSON array, an object for each region");
+  CLI::Option* const processes =
+      sub->add_flag("--processes", options->processes, "also list by process: each message list that it has a part in");
+  sub->add_option_function<std::vector<std::string>>(
+         "--held",
+         [options](const std::vector<std::string>& topic) {
+           options->held = true;
+           if (!topic.empty()) options->held_topic = topic.front();
+         },
+         "show what slotwired knows of each process and each block that is in use, of all topics or of one")
+      ->expected(0, 1)
+      ->type_name("[TOPIC]")
+      ->excludes(processes);
+  sub->add_flag("--json", options->json,
+                "print one JSON array, an object for each region; with --held one object with 'attached' and 'lists'");
   sub->add_option("--socket", options->socket,
                   "control socket of slotwired (default: $SLOTWIRE_SOCKET, else /run/slotwire/slotwire.sock)");
   sub->footer(
@@ -247,7 +356,13 @@ regions of all users that it keeps (in JSON: 'node'), with the memory that their
 With --processes each line is a message list as one process has it: DIRECTION out, what it published and still keeps for others, or in,
 what it has not released; BLOCKS are messages, BYTES what is in them, HELD those that it named as held, WITH the other ends.
 
+With --held it shows slotwired's descriptors: each attached process (FOR how long, MEMORY of its lists, the MOST that it had, how
+often it GREW, the ROOM that is left to its user), and each block that is in use, at most 32 of a list, the oldest first. A HOLDER has
+the message as a view; one with '?' must lose nothing and has not released it: it has it as a view, or has yet to take it. A publisher
+that is gone is shown as long as somebody may read its blocks. You see your own regions, root and slotwired's user see all.
+
 Examples: slotwire blocks
+          slotwire blocks --held eur
           slotwire blocks --region prices --json | jq '.[0].publishers[].subscribers')");
   sub->callback([options, sub, &command] {
     if (sub->get_subcommands().empty()) command = [options] { return run_blocks(*options); };

@@ -7,6 +7,7 @@
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/control_client.hpp"
 #include "tools/slotwire/link_text.hpp"
+#include "tools/slotwire/slot_rows.hpp"
 #include "tools/slotwire/text.hpp"
 
 namespace slotwire::cli {
@@ -17,12 +18,6 @@ struct StatusOptions {
   bool slots = false;
   bool sessions = false;
 };
-
-std::string text_of(const Json& row, const char* key) {
-  const auto found = row.find(key);
-  if (found == row.end()) return "-";
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
 
 /// One line about a counter, for those that the pipeline describes.
 std::string describe_counter(std::string_view name) {
@@ -120,41 +115,6 @@ void print_counters(const Json& status) {
                   text_of(carrier, "rx_unknown_peer"), text_of(carrier, "rx_malformed")});
   }
   if (!carriers.empty()) std::printf("\n%s", carriers.text().c_str());
-}
-
-void print_slots(const Json& slots) {
-  Table table({{"SLOT", true},
-               {"SERVICE"},
-               {"ROLE"},
-               {"PROCESS"},
-               {"PEER"},
-               {"PAIRING"},
-               {"STATE"},
-               {"LINES OUT", true},
-               {"AGAIN", true},
-               {"LINES IN", true},
-               {"UNREAD", true},
-               {"UNSENT", true}});
-  for (const Json& slot : slots) {
-    std::string unread = "-";
-    std::string unsent = "-";
-    if (const auto marks = slot.find("marks"); marks != slot.end()) {
-      const auto mark = [&](const char* name) { return marks->at(name).get<std::uint32_t>(); };
-      unread = std::to_string(mark("out_tail") - mark("out_head"));
-      unsent = std::to_string(mark("in_tail") - mark("in_head"));
-    }
-    const bool open = slot.at("state") == "open";
-    const std::string state =
-        slot.value("fault", "none") != "none" ? "fault " + text_of(slot, "fault") : text_of(slot, "state");
-    table.add({text_of(slot, "slot"), text_of(slot, "service"), slot.at("acceptor").get<bool>() ? "serves" : "connects",
-               text_of(slot, "name") + " (" + text_of(slot, "pid") + ")",
-               text_of(slot, "peer_name") + "@" + text_of(slot, "peer_node") + " (" + text_of(slot, "peer_pid") + ")",
-               text_of(slot, "pairing"), state, text_of(slot, "tx_lines"), text_of(slot, "tx_lines_again"),
-               text_of(slot, "rx_lines"), unread, unsent},
-              {Colour::bold, Colour::none, Colour::none, Colour::none, Colour::none, Colour::none,
-               open ? Colour::good : Colour::dim});
-  }
-  std::printf("\n%s", table.empty() ? "  no slots\n" : table.text().c_str());
 }
 
 void print_sessions(const Json& sessions) {
@@ -336,7 +296,7 @@ int run_status(const StatusOptions& options) {
   status.erase("id");
   status.erase("ok");
   status["inspections"] = client.ask_all<control::InspectionsRequest>();
-  if (options.slots) status["slot_table"] = client.ask_all<control::SlotsRequest>();
+  if (options.slots) status["slot_table"] = slots_of(client);
   if (options.sessions) status["session_table"] = client.ask_all<control::SessionsRequest>();
   if (options.common.json) {
     std::printf("%s\n", status.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
@@ -344,7 +304,7 @@ int run_status(const StatusOptions& options) {
   }
   print_status(status);
   if (options.sessions) print_sessions(status.at("session_table"));
-  if (options.slots) print_slots(status.at("slot_table"));
+  if (options.slots) std::printf("\n%s", slot_text(status.at("slot_table")).c_str());
   return kExitOk;
 }
 
@@ -353,21 +313,20 @@ int run_status(const StatusOptions& options) {
 void add_status(CLI::App& app, Command& command) {
   auto options = std::make_shared<StatusOptions>();
   CLI::App* sub = app.add_subcommand("status", "Show the node, its links, memory, services and counters");
-  sub->add_flag("--slots", options->slots, "show every slot: owner, peer, marks, lines moved");
+  sub->add_flag("--slots", options->slots, "add the table of 'slotwire slots'");
   sub->add_flag("--sessions", options->sessions, "show every process that has a session");
   add_common(*sub, options->common,
              "print one JSON object; --slots and --sessions add 'slot_table' and 'session_table'");
   sub->footer(
       R"(A link is up when both its control connection and its carrier are; WHY says what is missing, or why a link that chooses
-its carrier has no better one. Counters that are 0 are left out. In the table of slots UNREAD counts lines that wait for
-this process, UNSENT lines that the peer does not have yet; slots of one node that share a ring (pairing direct) show '-': no proxy moves their lines.
+its carrier has no better one. Counters that are 0 are left out. The table of slots is that of 'slotwire slots'.
 WELL processes answer slotwired; FAILING ones do not, or say that they are not ready; DRAINED ones get nothing new (slotwire
 drain). Nodes are asked about services that several of them serve and that processes here connect to.
 ENCRYPTION is that of a link's frames. What an encrypted link got and did not take is counted by its cause: FORGED (altered, or
 not from the peer), REPLAYED (came before), TOO OLD (far behind), NO KEY (around a restart of either node), CLEAR (not encrypted).
 
 Examples: slotwire status
-          slotwire status --slots --json | jq '.slot_table[] | select(.state != "open")')");
+          slotwire status --sessions)");
   sub->callback([options, &command] { command = [options] { return run_status(*options); }; });
 }
 

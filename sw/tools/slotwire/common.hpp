@@ -50,6 +50,7 @@ using Command = std::function<int()>;
 
 // One function for each subcommand: declares its options on `app`; the chosen one puts itself into `command`.
 void add_status(CLI::App& app, Command& command);
+void add_slots(CLI::App& app, Command& command);
 void add_top(CLI::App& app, Command& command);
 void add_ping(CLI::App& app, Command& command);
 void add_call(CLI::App& app, Command& command);

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   app.footer(kFooter);
   Command command;
   add_status(app, command);
+  add_slots(app, command);
   add_top(app, command);
   add_ping(app, command);
   add_call(app, command);

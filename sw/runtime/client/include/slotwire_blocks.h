@@ -119,6 +119,26 @@ SW_API int sw_subscriber_fd(const sw_subscriber* subscriber); /* owned by the li
 SW_API int sw_subscriber_arm(sw_subscriber* subscriber);      /* SW_OK: sleep; SW_AGAIN: a message may be there */
 SW_API void sw_subscriber_disarm(sw_subscriber* subscriber);
 
+/* ---- what a process holds ---- */
+
+/* What this attachment holds of a region: its publishers' blocks, and the messages that its subscribers have taken. */
+typedef struct sw_holding {
+  uint32_t size;
+  uint32_t publishers, subscribers;
+  uint32_t oldest_publisher; /* number of the process that published the oldest view (see oldest_behind); 0: no view */
+  uint64_t used_blocks;      /* blocks of its publishers that are not free: on loan, in the list, or held by somebody */
+  uint64_t loaned_blocks;    /* those of them that are on loan: they were neither published nor abandoned */
+  uint64_t loaned_bytes;     /* of those blocks, which are at least as large as was asked for */
+  uint64_t views;            /* messages that were taken and not released */
+  uint64_t view_bytes;       /* of those messages */
+  uint64_t oldest_behind;    /* messages that were published after a view by its publisher: the most of all views */
+} sw_holding;
+
+/* Fills *out. Waits for nothing and asks nobody; while blocks are on loan it takes time in proportion to the memory for
+ * blocks. The same thread as every other call with the region. What slotwired knows of all processes: slotwire blocks
+ * --held. */
+SW_API int sw_region_holding(const sw_region* region, sw_holding* out);
+
 /* NOLINTEND(modernize-use-using). */
 
 #ifdef __cplusplus

@@ -219,6 +219,14 @@ class Region {
       return detail::error_of(status);
     return Subscriber(subscriber);
   }
+  /// What this attachment holds: blocks of its publishers, and messages that its subscribers have taken. Waits for
+  /// nothing.
+  Result<sw_holding> holding() const {
+    sw_holding holding;
+    SW_INIT(holding);
+    if (const int status = sw_region_holding(handle_.get(), &holding); status != SW_OK) return detail::error_of(status);
+    return holding;
+  }
 
  private:
   explicit Region(sw_region* region) : handle_(region) {}

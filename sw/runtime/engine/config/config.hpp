@@ -106,6 +106,7 @@ struct LimitsConfig {
   std::uint32_t regions = 0;
   std::uint32_t regions_per_user = 0;
   std::uint32_t region_processes = 0;
+  std::uint32_t region_lists = 0;
   std::uint64_t block_memory = 0;           ///< bytes
   std::uint64_t block_memory_per_user = 0;  ///< bytes
   std::uint64_t cell_memory = 0;            ///< bytes

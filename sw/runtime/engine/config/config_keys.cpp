@@ -237,6 +237,10 @@ const std::array kKeys = std::to_array<Key>({
     {"limits", "region_processes", Kind::count, false, "1024", 1, 65536, "", "",
      "Processes in kept regions whose end wakes slotwired. The end of more of them is looked for about once a second.",
      [](Config& c) -> auto& { return c.limits.region_processes; }},
+    {"limits", "region_lists", Kind::count, false, "256", 0, 65536, "", "",
+     "Lists of messages in kept regions whose files slotwired keeps open, each with a descriptor, so that `slotwire blocks --held` "
+     "shows their blocks, also when the publisher has ended. Of more of them it shows what subscribers say alone.",
+     [](Config& c) -> auto& { return c.limits.region_lists; }},
     {"limits", "block_memory", Kind::size, false, "\"1GiB\"", 1_MiB, 64_GiB, "", "",
      "Memory for blocks that slotwired makes, which is that of regions with `isolation = \"strict\"`. `user_share` and `reserve` hold "
      "for it.",

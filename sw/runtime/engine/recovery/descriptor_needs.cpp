@@ -16,7 +16,7 @@ constexpr std::size_t kKeptOfRegion = 8;  ///< a cell: its directory, its record
 
 std::size_t descriptors_needed(const NodeSize& size) {
   return kOfSlot * size.slots + kOfSession * size.sessions + kOfLink * size.links + kOfRegion * size.regions +
-         size.region_processes + kOfNode;
+         size.region_processes + size.region_lists + kOfNode;
 }
 
 std::size_t descriptors_kept(const NodeSize& size) {

@@ -13,6 +13,7 @@ struct NodeSize {
   std::size_t links = 0;             ///< that are configured
   std::size_t regions = 0;           ///< limits.regions
   std::size_t region_processes = 0;  ///< limits.region_processes
+  std::size_t region_lists = 0;      ///< limits.region_lists
 };
 
 /// Descriptors that slotwired has open when all of it is in use. A slot has its wake-up; its spaces are mapped, and

@@ -45,8 +45,7 @@ class Cell::Side final : public blocks::RegionMeans {
     cell_.channel_->send(blocks::encode({.word = blocks::CellWord::dropped, .number = number}));
   }
   slot::Fd open_list(const blocks::Member& /*member*/, std::uint32_t number) override {
-    const auto found = cell_.lists_.find(number);
-    return found == cell_.lists_.end() ? slot::Fd() : slot::Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
+    return cell_.open_list(number);
   }
   bool waits_for_lock() const override { return false; }
   bool sweeps() const override { return false; }
@@ -322,7 +321,13 @@ void Cell::remove_process() {
 Cell::Topics Cell::topics() {
   blocks::Region& own = region();
   const blocks::Region::Lock lock(own);
+  descriptors_.update(directory(), parts_.loop.now_us());
   return {blocks::publications_of_others(own), blocks::interests_of_others(own)};
+}
+
+slot::Fd Cell::open_list(std::uint32_t number) const {
+  const auto found = lists_.find(number);
+  return found == lists_.end() ? slot::Fd() : slot::Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
 }
 
 RegionFigures Cell::figures() const {

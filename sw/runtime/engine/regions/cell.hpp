@@ -68,6 +68,15 @@ class Cell {
   /// As they are at one moment. Throws RegionBusy.
   Topics topics();
   RegionFigures figures() const;
+  /// The descriptors of its process, its lists and their blocks, as of now. Copies that slotwired makes for the process
+  /// are shown without their places.
+  const RegionDescriptors& descriptors() {
+    descriptors_.update(directory(), parts_.loop.now_us());
+    return descriptors_;
+  }
+  const blocks::RegionMemory& directory() const {
+    return *reinterpret_cast<const blocks::RegionMemory*>(mapping_.data());
+  }
   std::size_t lists() const { return lists_.size(); }
   /// Memory for blocks that the engine has made for it; throws Refusal when there is to be no more.
   void check_memory(std::uint64_t bytes) const;
@@ -112,6 +121,7 @@ class Cell {
   /// Throws Refusal, StoreLate or std::system_error.
   void make(std::uint64_t bytes);
   void drop(std::uint32_t number);
+  slot::Fd open_list(std::uint32_t number) const;
   void end();
 
   const RegionParts& parts_;
@@ -126,6 +136,9 @@ class Cell {
   std::unique_ptr<ProcessWatch> process_;
   std::map<std::uint32_t, List> lists_;  ///< of the process, by number
   std::uint32_t next_list_;              ///< number of the engine's next one
+  RegionDescriptors descriptors_{[this](const RegionDescriptors::Key& /*process*/, std::uint32_t number,
+                                        std::uint64_t /*bytes*/) { return open_list(number); },
+                                 nullptr};
   std::optional<EventLoop::TimerId> pause_;
   std::optional<EventLoop::TimerId> late_make_;  ///< a list that waits for the keeper
   bool watched_ = false;                         ///< the channel is in the loop

@@ -14,4 +14,8 @@ namespace slotwire::engine {
 /// processes have under the numbers that they announce.
 slot::Fd find_directory(uid_t uid, const std::string& name, std::string& why);
 
+/// Descriptor `fd` of process `pid`, opened for reading, if it is `bytes` of sealed shared memory of user `uid`. Empty:
+/// it is not, or this engine may not look. Does not wait for anything.
+slot::Fd open_memory(std::uint32_t pid, std::uint32_t fd, uid_t uid, std::uint64_t bytes);
+
 }  // namespace slotwire::engine

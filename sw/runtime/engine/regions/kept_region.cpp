@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/blocks/meeting.hpp"
+#include "runtime/engine/regions/found_memory.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::uint64_t kMostOfPublisher = std::uint64_t{64} << 30U;
 }  // namespace
 
 KeptRegion::KeptRegion(const RegionParts& parts, std::uint32_t index, std::string name, uid_t uid, slot::Fd file,
-                       Origin origin, std::size_t& watches)
+                       Origin origin, std::size_t& watches, std::size_t& files)
     : parts_(parts),
       index_(index),
       name_(std::move(name)),
@@ -28,6 +29,9 @@ KeptRegion::KeptRegion(const RegionParts& parts, std::uint32_t index, std::strin
       prefix_(blocks::meeting_prefix(uid, name_)),
       origin_(origin),
       watches_(watches),
+      descriptors_([uid](const Key& process, std::uint32_t list_fd,
+                         std::uint64_t bytes) { return open_memory(process.first, list_fd, uid, bytes); },
+                   &files),
       charge_(parts.users, uid, Resource::regions),
       memory_charge_(parts.users, uid, Resource::block_memory, 0) {
   if (const std::string wrong = slot::check_sealed_file(file_.get(), blocks::region_bytes()); !wrong.empty())
@@ -108,6 +112,7 @@ bool KeptRegion::look(bool all) {
   std::erase_if(ended_, [&](const Key& key) { return !there.contains(key); });
   busy_ = !ended_.empty() && !reclaim();
   memory_charge_.set(figures().bytes);
+  descriptors_.update(memory(), parts_.loop.now_us());
   // What a process that died has left is no reason to keep it.
   return expected_until_us_ != 0 ||
          std::any_of(there.begin(), there.end(), [&](const Key& key) { return !ended_.contains(key); });

@@ -17,6 +17,7 @@
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/host/node_log.hpp"
 #include "runtime/engine/recovery/descriptor_store.hpp"
+#include "runtime/engine/regions/region_descriptors.hpp"
 #include "runtime/engine/sessions/session.hpp"
 #include "runtime/engine/sessions/session_table.hpp"
 
@@ -46,9 +47,9 @@ class KeptRegion {
   enum class Origin : std::uint8_t { made, found, kept };
 
   /// Throws std::runtime_error when `file` is no directory of that name. `watches`: how many more processes may be
-  /// watched, shared with others.
+  /// watched, `files`: how many more files of lists may be kept open; both shared with others.
   KeptRegion(const RegionParts& parts, std::uint32_t index, std::string name, uid_t uid, slot::Fd file, Origin origin,
-             std::size_t& watches);
+             std::size_t& watches, std::size_t& files);
   ~KeptRegion();
   KeptRegion(const KeptRegion&) = delete;
   KeptRegion& operator=(const KeptRegion&) = delete;
@@ -69,9 +70,20 @@ class KeptRegion {
   Origin origin() const { return origin_; }
   const slot::Fd& file() const { return file_; }
   RegionFigures figures() const;
+  /// The descriptors of its processes, lists and blocks, as of now.
+  const RegionDescriptors& descriptors() {
+    descriptors_.update(memory(), parts_.loop.now_us());
+    return descriptors_;
+  }
+  using Key = RegionDescriptors::Key;
+  /// The end of the process is seen by its pidfd.
+  bool is_watched(const Key& key) const {
+    const auto found = watched_.find(key);
+    return found != watched_.end() && found->second != nullptr;
+  }
+  const blocks::RegionMemory& directory() const { return memory(); }
 
  private:
-  using Key = std::pair<std::uint32_t, std::uint64_t>;  ///< pid and start time
   blocks::RegionMemory& memory() const { return *reinterpret_cast<blocks::RegionMemory*>(mapping_.data()); }
   std::uint64_t wait_us() const { return static_cast<std::uint64_t>(parts_.config.limits.handshake.count()); }
   std::set<Key> members() const;
@@ -89,6 +101,7 @@ class KeptRegion {
   std::string prefix_;
   Origin origin_;
   std::size_t& watches_;
+  RegionDescriptors descriptors_;
   std::map<Key, std::unique_ptr<ProcessWatch>> watched_;  ///< none: there were too many
   std::set<Key> ended_;
   std::function<void()> on_end_;

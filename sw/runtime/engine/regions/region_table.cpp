@@ -45,7 +45,10 @@ void give_to_user(const slot::Fd& file, uid_t uid) {
 }  // namespace
 
 RegionTable::RegionTable(RegionParts parts, const Policy& policy)
-    : parts_(std::move(parts)), policy_(policy), watches_(parts_.config.limits.region_processes) {}
+    : parts_(std::move(parts)),
+      policy_(policy),
+      watches_(parts_.config.limits.region_processes),
+      list_files_(parts_.config.limits.region_lists) {}
 
 KeptRegion* RegionTable::find(uid_t uid, const std::string& name) {
   for (const auto& [index, region] : regions_) {
@@ -62,7 +65,7 @@ std::uint32_t RegionTable::free_index() const {
 
 KeptRegion& RegionTable::add(const std::string& name, uid_t uid, slot::Fd file, KeptRegion::Origin origin) {
   const std::uint32_t index = free_index();
-  auto region = std::make_unique<KeptRegion>(parts_, index, name, uid, std::move(file), origin, watches_);
+  auto region = std::make_unique<KeptRegion>(parts_, index, name, uid, std::move(file), origin, watches_, list_files_);
   region->on_end([this, index] { look(index, false); });
   KeptRegion& added = *region;
   regions_[index] = std::move(region);
@@ -230,7 +233,7 @@ void RegionTable::recover(const KeptTag& tag, std::vector<slot::Fd> fds) {
   if (fds.size() != 2) throw std::runtime_error("it is no region");
   const RegionRecord record = RegionRecord::read(fds[1]);
   auto region = std::make_unique<KeptRegion>(parts_, tag.index, record.name, record.uid, std::move(fds[0]),
-                                             KeptRegion::Origin::kept, watches_);
+                                             KeptRegion::Origin::kept, watches_, list_files_);
   region->on_end([this, index = tag.index] { look(index, false); });
   region->expect();
   regions_[tag.index] = std::move(region);
@@ -298,6 +301,33 @@ control::Json RegionTable::report(std::uint64_t from, std::uint64_t max) const {
     }
   }
   return control::Json{{"regions", std::move(rows)}, {"next", next}};
+}
+
+std::vector<DescribedRegion> RegionTable::described(uid_t viewer) {
+  std::vector<DescribedRegion> all;
+  const auto may_see = [&](uid_t uid) { return uid == viewer || parts_.users.trusted(viewer); };
+  for (const auto& [index, region] : regions_) {
+    if (!may_see(region->uid())) continue;
+    all.push_back({region->name(), region->uid(), Isolation::shared, &region->descriptors(), &region->directory(),
+                   [one = region.get()](const KeptRegion::Key& key) { return one->is_watched(key); }});
+  }
+  for (const auto& [name, region] : strict_) {
+    region->visit_cells([&, &shown = name](Cell& cell) {
+      if (!may_see(cell.record().uid)) return;
+      const bool there = !cell.ended();
+      all.push_back({shown, cell.record().uid, Isolation::strict, &cell.descriptors(), &cell.directory(),
+                     [there](const KeptRegion::Key& /*key*/) { return there; }});
+    });
+  }
+  return all;
+}
+
+control::Json RegionTable::attached(uid_t viewer, std::uint64_t from, std::uint64_t max) {
+  return attached_rows(described(viewer), parts_.users, parts_.loop.now_us(), from, max);
+}
+
+control::Json RegionTable::blocks(uid_t viewer, std::uint64_t from, std::uint64_t max) {
+  return block_rows(described(viewer), parts_.loop.now_us(), from, max);
 }
 
 }  // namespace slotwire::engine

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/engine/recovery/descriptor_store.hpp"
+#include "runtime/engine/regions/descriptor_rows.hpp"
 #include "runtime/engine/regions/kept_region.hpp"
 #include "runtime/engine/regions/strict_region.hpp"
 #include "runtime/engine/services/policy.hpp"
@@ -44,8 +45,13 @@ class RegionTable {
   std::size_t kept() const;
   /// Rows of the table for the status; at most control::kMaxPage from `from` on.
   control::Json report(std::uint64_t from, std::uint64_t max) const;
+  /// Descriptors of attached processes (`attached`) and of lists with their blocks (`blocks`), for `viewer`: those of
+  /// its own regions and cells, or all of them for root and slotwired's own user.
+  control::Json attached(uid_t viewer, std::uint64_t from, std::uint64_t max);
+  control::Json blocks(uid_t viewer, std::uint64_t from, std::uint64_t max);
 
  private:
+  std::vector<DescribedRegion> described(uid_t viewer);
   KeptRegion* find(uid_t uid, const std::string& name);
   bool try_to_find(uid_t uid, const std::string& name);
   KeptRegion& make(const PeerCredentials& who, const std::string& name);
@@ -60,7 +66,8 @@ class RegionTable {
 
   RegionParts parts_;
   const Policy& policy_;
-  std::size_t watches_;  ///< that are left
+  std::size_t watches_;     ///< that are left
+  std::size_t list_files_;  ///< the same
   std::uint32_t ticks_ = 0;
   std::map<std::uint32_t, std::unique_ptr<KeptRegion>> regions_;  ///< by their place
   std::map<std::uint32_t, std::string> cells_;                    ///< by their place: the region's name

@@ -30,6 +30,10 @@ class StrictRegion {
   void look_soon() { look_after(0); }
 
   control::Json report() const;
+  template <typename Visit>
+  void visit_cells(Visit&& visit) {
+    for (auto& [index, seat] : seats_) visit(*seat.cell);
+  }
   /// Tags that lie in the store for its cells.
   std::size_t kept() const;
 

@@ -30,6 +30,8 @@ std::uint32_t cost_of(const control::Request& request) {
                                [](const control::CaptureRequest&) { return kMappingRequest; },
                                [](const control::RegionRequest&) { return kMappingRequest; },
                                [](const control::RegionsRequest&) { return kReportRequest; },
+                               [](const control::AttachedRequest&) { return kMappingRequest; },
+                               [](const control::BlocksRequest&) { return kMappingRequest; },
                                [](const control::StatusRequest&) { return kReportRequest; },
                                [](const control::SlotsRequest&) { return kReportRequest; },
                                [](const control::SessionsRequest&) { return kReportRequest; },
