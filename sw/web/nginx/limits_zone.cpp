@@ -67,11 +67,14 @@ LimitsZone* LimitsZone::add(ngx_conf_t* cf, ngx_str_t name, ssize_t size) {
       ngx_shared_memory_add(cf, &name, static_cast<std::size_t>(size), &ngx_http_slotwire_module);
   if (zone == nullptr) return nullptr;
   if (zone->data != nullptr) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the zone \"%V\" has another use already", &name);
+    ngx_conf_log_error(
+        NGX_LOG_EMERG, cf, 0,
+        "the zone \"%V\" is used by another directive already: give that of slotwire_limits another name", &name);
     return nullptr;
   }
   auto* const self = allocate<LimitsZone>(cf->pool);
   if (self == nullptr) return nullptr;
+  self->name_ = name;
   zone->data = self;
   zone->init = make;
   return self;
@@ -110,7 +113,9 @@ bool LimitsZone::claim(ngx_log_t* log) {
     claimed_ = true;
     return true;
   }
-  ngx_log_error(NGX_LOG_ALERT, log, 0, "slotwire: more than %uz workers: this one applies slotwire_limits by itself",
+  ngx_log_error(NGX_LOG_ALERT, log, 0,
+                "slotwire: the zone of slotwire_limits counts %uz workers at most: this one applies slotwire_limits by "
+                "itself; lower worker_processes, or set worker_shutdown_timeout so that workers of before a reload end",
                 kMostLanes);
   return false;
 }

@@ -63,6 +63,7 @@ class LimitsZone {
   /// For slotwire_limits zone=NAME:SIZE. Null: it was refused, and nginx has been told why.
   static LimitsZone* add(ngx_conf_t* cf, ngx_str_t name, ssize_t size);
 
+  const ngx_str_t& name() const { return name_; }
   /// A lane for this worker. False: there is none, which the log says.
   bool claim(ngx_log_t* log);
   /// Gives the lane back, with all that was counted in it.
@@ -121,6 +122,7 @@ class LimitsZone {
   void sweep();
   void clear(std::size_t lane);
 
+  ngx_str_t name_;
   ngx_slab_pool_t* slab_;
   Shared* shared_;
   std::size_t lane_;

@@ -126,7 +126,8 @@ ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& 
   }
   ngx_log_error(
       NGX_LOG_ALERT, ngx_cycle->log, 0,
-      "slotwire: the zone of slotwire_limits is full: this worker counts requests to service \"%s\" by itself",
+      "slotwire: the zone of slotwire_limits is full: this worker counts requests to service \"%s\" by itself; give "
+      "\"zone=\" a larger size",
       service_.c_str());
 }
 
@@ -181,7 +182,8 @@ Process& ServicePool::process_of(const sw_peer& peer) {
     if (process->shared == nullptr) {
       ngx_log_error(
           NGX_LOG_ALERT, ngx_cycle->log, 0,
-          "slotwire: the zone of slotwire_limits is full: this worker counts requests to process %uD by itself",
+          "slotwire: the zone of slotwire_limits is full: this worker counts requests to process %uD by itself; give "
+          "\"zone=\" a larger size",
           process->pid);
     }
   }
@@ -347,11 +349,12 @@ void ServicePool::serve_queue() {
 }
 
 void ServicePool::fail_queue(int status) {
+  const std::string why = sw_last_error();  // of the call that gave the status
   while (waiting_ != 0) {
     Peer& peer = *ngx_queue_data(ngx_queue_head(&queue_), Peer, link);
     leave_queue(peer);
-    ngx_log_error(NGX_LOG_ERR, peer.request->connection->log, 0, "no connection to slotwire service \"%s\": %s",
-                  service_.c_str(), sw_status_name(status));
+    ngx_log_error(NGX_LOG_ERR, peer.request->connection->log, 0, "no connection to slotwire service \"%s\": %s: %s",
+                  service_.c_str(), sw_status_name(status), why.c_str());
     peer.failed = true;
     make_ready(peer.connection->write);
   }
@@ -393,7 +396,8 @@ void ServicePool::on_connected(int status, sw_connection* connection) {
   auto made = std::make_unique<PooledConnection>(*this, connection, process, peer.slot);
   if (is_ending()) return;
   if (sw_poller_add(worker_.poller(), connection, SW_READABLE, made.get()) != SW_OK) {
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: %s", sw_last_error());
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot watch a connection to service \"%s\": %s",
+                  service_.c_str(), sw_last_error());
     return;
   }
   ++process.connections;
@@ -424,8 +428,9 @@ void ServicePool::refill() {
     options.out_bytes = static_cast<std::uint32_t>(limits_.response_ring_bytes);
     const int status = sw_start_connect(worker_.context(), service_.c_str(), &options, kOpenMs, this);
     if (status != SW_OK) {
-      // Before slotwired is there nobody need know, unless a request waits.
-      if (status != last_failure_ && (status != SW_ENGINE_GONE || waiting_ != 0)) {
+      if (status == SW_ENGINE_GONE) {
+        worker_.look_at_attachment();  // says it once for all services
+      } else if (status != last_failure_) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot connect to service \"%s\": %s",
                       service_.c_str(), sw_last_error());
       }

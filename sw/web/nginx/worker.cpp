@@ -185,6 +185,22 @@ void Worker::report() {
   sw_report(context_, figures.data(), figures.size());
 }
 
+void Worker::look_at_attachment() {
+  const int status = sw_context_attached(context_);
+  if (status == SW_AGAIN) return;
+  if (status == SW_OK) {
+    if (!unreachable_.empty())
+      ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "slotwire: slotwired of node \"%s\" is reached",
+                    sw_context_node(context_));
+    return unreachable_.clear();
+  }
+  if (unreachable_ == sw_last_error()) return;
+  unreachable_ = sw_last_error();
+  ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                "slotwire: requests wait: %s, or in nginx by slotwire_socket in the block \"http\"",
+                unreachable_.c_str());
+}
+
 void Worker::on_poll(ngx_event_t* event) {
   static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data)->look();
 }
@@ -194,6 +210,7 @@ void Worker::on_tidy(ngx_event_t* event) {
   if (self.zone_ != nullptr) self.zone_->sweep_sometimes();
   self.tidy();
   self.report();
+  self.look_at_attachment();
   ngx_add_timer(event, kTidyMs);
 }
 
