@@ -116,25 +116,14 @@ ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& 
                 .process_requests = limits.process_requests,
                 .waiting = limits.queue,
                 .retries_percent = limits.retries_percent,
-                .least_retries = limits.least_retries}) {
+                .least_retries = limits.least_retries}),
+      zone_(worker.zone()),
+      last_used_(ngx_current_msec) {
   ngx_queue_init(&queue_);
-  if (worker.zone() == nullptr) return;
-  shared_ = worker.zone()->open(service_);
-  if (shared_ != nullptr) {
-    zone_ = worker.zone();
-    return;
-  }
-  ngx_log_error(
-      NGX_LOG_ALERT, ngx_cycle->log, 0,
-      "slotwire: the zone of slotwire_limits is full: this worker counts requests to service \"%s\" by itself; give "
-      "\"zone=\" a larger size",
-      service_.c_str());
 }
 
 ServicePool::~ServicePool() {
-  if (zone_ == nullptr) return;
-  for (const auto& process : processes_) forget(*process);
-  zone_->close(shared_);
+  unshare();
 }
 
 /// The process goes out of this worker's sight.
@@ -142,9 +131,34 @@ void ServicePool::forget(Process& process) {
   if (process.shared != nullptr) zone_->close(*shared_, std::exchange(process.shared, nullptr));
 }
 
+void ServicePool::unshare() {
+  if (shared_ == nullptr) return;
+  for (const auto& process : processes_) forget(*process);
+  zone_->close(std::exchange(shared_, nullptr));
+}
+
+/// Counts where all workers do, if there is room. Only while no request is under way: what was counted here would be
+/// given back there.
+void ServicePool::share() {
+  if (zone_ == nullptr || shared_ != nullptr || breaker_.requests() != 0) return;
+  do shared_ = zone_->open(service_);
+  while (shared_ == nullptr && worker_.make_room_in_zone());
+  worker_.note_zone(shared_ != nullptr);
+}
+
+void ServicePool::share(Process& process) {
+  if (shared_ == nullptr || process.shared != nullptr || limits_.process_requests == 0 || process.outstanding != 0)
+    return;
+  do process.shared = zone_->open(*shared_, process.node, process.pid);
+  while (process.shared == nullptr && worker_.make_room_in_zone());
+  worker_.note_zone(process.shared != nullptr);
+}
+
 Breaker::Limit ServicePool::begin_request(bool retry) {
   Breaker::Limit limit = Breaker::Limit::none;
-  if (zone_ == nullptr) {
+  last_used_ = ngx_current_msec;
+  share();
+  if (shared_ == nullptr) {
     limit = breaker_.may_begin(retry);
   } else {
     zone_->begin(*shared_, retry, [&](std::size_t requests, std::size_t retries) {
@@ -158,7 +172,9 @@ Breaker::Limit ServicePool::begin_request(bool retry) {
 
 void ServicePool::end_request(bool retry) {
   breaker_.end(retry);
-  if (zone_ != nullptr) zone_->end(*shared_, retry);
+  if (shared_ != nullptr) zone_->end(*shared_, retry);
+  // A name that nobody serves, which anybody can make up where slotwire_pass has variables, takes no place any longer.
+  if (processes_.empty() && breaker_.requests() == 0) unshare();
 }
 
 bool ServicePool::may_have_another(const Process& process) const {
@@ -177,16 +193,6 @@ Process& ServicePool::process_of(const sw_peer& peer) {
   process->node = peer.node;
   process->pid = peer.pid;
   process->number = ++processes_named;
-  if (zone_ != nullptr && limits_.process_requests != 0) {
-    process->shared = zone_->open(*shared_, process->node, process->pid);
-    if (process->shared == nullptr) {
-      ngx_log_error(
-          NGX_LOG_ALERT, ngx_cycle->log, 0,
-          "slotwire: the zone of slotwire_limits is full: this worker counts requests to process %uD by itself; give "
-          "\"zone=\" a larger size",
-          process->pid);
-    }
-  }
   processes_.push_back(std::move(process));
   return *processes_.back();
 }
@@ -240,6 +246,7 @@ PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
 
 /// Gives `peer` the connection to the process that was used last. False: the process has as many requests as it may.
 bool ServicePool::lend(Process& process, Peer& peer) {
+  share(process);
   if (process.shared != nullptr && !zone_->begin(*process.shared, limits_.process_requests)) return false;
   PooledConnection& connection = *process.idle.back();
   process.idle.pop_back();
@@ -416,7 +423,9 @@ void ServicePool::on_idle_event(PooledConnection& connection) {
 }
 
 void ServicePool::refill() {
-  const std::size_t wanted = (ngx_exiting != 0 ? 0 : limits_.spare) + waiting_;
+  // Of a service that a variable names nothing is kept ready before somebody serves it.
+  const bool may_spare = ngx_exiting == 0 && (kept_ || !processes_.empty());
+  const std::size_t wanted = (may_spare ? limits_.spare : 0) + waiting_;
   while (ngx_terminate == 0 && idle_ + connecting_ < wanted && connections_.size() + connecting_ < limits_.max &&
          connecting_ < kOpenAtOnce) {
     if (next_try_ != 0 && static_cast<ngx_msec_int_t>(next_try_ - ngx_current_msec) > 0) {

@@ -42,12 +42,18 @@ class Worker {
   /// Looks at the pools again in `ms`, to open connections that could not be.
   void try_again_in(ngx_msec_t ms);
 
+  /// Gives back the entries of the zone of slotwire_limits that this worker has not used for longest. False: it uses
+  /// all.
+  bool make_room_in_zone();
+  /// Whether there was room for an entry; says in the log when that changes.
+  void note_zone(bool room);
   /// Says in the log why slotwired cannot be reached: once, and again when the reason changes.
   void look_at_attachment();
 
  private:
   bool open(ngx_cycle_t* cycle, const ngx_str_t& socket);
   void look();
+  bool end_least_recently_used();
   void take_outcomes();
   void refill();
   void tidy();
@@ -66,6 +72,7 @@ class Worker {
   ngx_event_t tidy_{}, retry_{};
   std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
   std::uint64_t reported_ = 0;  ///< requests of all pools
+  bool zone_full_ = false;      ///< as the log says
   std::string unreachable_;     ///< why slotwired cannot be reached, as the log says; empty: it was not asked to
 };
 
