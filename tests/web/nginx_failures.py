@@ -444,6 +444,7 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; } slotwire_pool spair=4;":
                 'invalid parameter "spair=4" of slotwire_pool: did you mean "spare="? expected spare=N from 0 to 1000000, max=N',
             "upstream u { slotwire_service web; } slotwire_pool sprae=4;": 'did you mean "spare="?',
+            "upstream u { slotwire_service web; } slotwire_pool SPARE=4;": 'did you mean "spare="?',
             "upstream u { slotwire_service web; } slotwire_pool other=4;": 'of slotwire_pool: expected spare=N',
             "upstream u { slotwire_service web; } slotwire_pool idle=4x;": "expected idle=TIME, as 500ms",
             "upstream u { slotwire_service web; } slotwire_limits request=4;": 'did you mean "requests="?',

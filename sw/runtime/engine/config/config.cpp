@@ -1,5 +1,4 @@
 #include "runtime/engine/config/config.hpp"
-#include "runtime/control/suggestion.hpp"
 
 #include <toml++/toml.h>
 
@@ -10,6 +9,7 @@
 #include <sstream>
 
 #include "core/carriers/dpdk/host.hpp"
+#include "core/suggestion.hpp"
 #include "runtime/engine/config/config_check.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
@@ -260,7 +260,7 @@ class Parser {
   }
 
   static std::string meant(std::string_view word, const std::vector<std::string_view>& known) {
-    const std::string_view near = control::suggestion(word, known);
+    const std::string_view near = core::suggestion(word, known);
     return near.empty() ? "" : "did you mean '" + std::string(near) + "'? ";
   }
 
