@@ -1,14 +1,14 @@
 """slotwire_limits with a zone: all workers of one nginx count together, over reloads and deaths of workers."""
 import os
-import re
 import signal
 import threading
+import time
 import unittest
 
 from nodes import TIMEOUT
 from web import WebTest, answer, each_request
 
-SERVER = "server {{ listen %LISTEN% reuseport; server_name shared.test; location / {{ slotwire_pass {}; slotwire_next_upstream off; }} }}"
+SERVER = "server {{ listen %LISTEN% reuseport; server_name shared.test; keepalive_requests 100000; location / {{ slotwire_pass {}; slotwire_next_upstream off; }} location = /pid {{ return 200 $pid; }} }}"
 
 
 class LimitsTest(WebTest):
@@ -198,11 +198,22 @@ class ManyServices(LimitsTest):
     def test_services_that_another_worker_does_not_use_give_way(self):
         self.serve_all()
         nginx = self.limited("requests=4 process=4 zone=limits:32k", service="$arg_service")
-        for service in self.many * 2:
-            self.assertEqual(self.get(nginx, f"/?service={service}", host="shared.test")[0], 200)
-        full, room = (rf'"limits" of slotwire_limits {what}' for what in ("is full", "has room again"))
-        while len(re.findall(full, nginx.log())) > len(re.findall(room, nginx.log())):
-            self.assertEqual(self.get(nginx, f"/?service={self.many[0]}", host="shared.test")[0], 200)
+        clients = {}  # a kept connection to each worker
+        while len(clients) < 2:
+            client = self.client(nginx)
+            clients[client.get("/pid", host="shared.test")[2]] = client
+        one, other = clients.values()
+        for service in self.many:
+            self.assertEqual(one.get(f"/?service={service}", host="shared.test")[0], 200)
+        self.assertNotIn("is full", nginx.log())
+        ask = lambda: self.assertEqual(other.get(f"/?service={self.many[0]}", host="shared.test")[0], 200)
+        ask()
+        nginx.wait_for_log('"limits" of slotwire_limits is full')
+        end = time.monotonic() + TIMEOUT
+        while "has room again" not in nginx.log():
+            self.assertLess(time.monotonic(), end, nginx.log()[-2000:])
+            time.sleep(0.05)
+            ask()
         self.fill_service(nginx, self.many[0], 4)
         self.release.set()
 
