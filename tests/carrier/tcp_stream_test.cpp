@@ -235,7 +235,7 @@ TEST_P(CarrierTcpStream, MessagesOutsideTheLimitsAreNotSent) {
   EXPECT_EQ(client.send("x"), SendResult::closed);
 }
 
-TEST_P(CarrierTcpStream, AHostileLengthClosesTheMessageStream) {
+TEST_P(CarrierTcpStream, AHostileLengthIsRefusedAndThePeerCanBeToldWhy) {
   for (const std::byte first : {std::byte{0x00}, std::byte{0xFF}}) {
     connect();
     const std::array prefix{first, first, first, first, std::byte{'x'}};
@@ -244,9 +244,15 @@ TEST_P(CarrierTcpStream, AHostileLengthClosesTheMessageStream) {
     client_.flush();
     ASSERT_TRUE(drive({&client_, &server.stream()}, [&] {
       EXPECT_FALSE(server.next());
-      return server.stream().is_closed();
+      return !server.refused().empty();
     }));
-    EXPECT_NE(server.stream().reason().find("allowed are 1 to 1000"), std::string::npos) << server.stream().reason();
+    EXPECT_NE(server.refused().find("allowed are 1 to 1000"), std::string::npos) << server.refused();
+    EXPECT_FALSE(server.refused_tls());
+    EXPECT_EQ(server.send("why"), SendResult::sent);
+    std::array<std::byte, 16> got{};
+    std::size_t n = 0;
+    ASSERT_TRUE(drive({&client_, &server.stream()}, [&] { return (n = client_.read(got)) != 0; }));
+    EXPECT_EQ(n, 7U);
   }
 }
 

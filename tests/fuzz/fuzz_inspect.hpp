@@ -30,8 +30,9 @@ class FoundMessages final : public inspect::Listener {
 };
 
 struct Outcome {
-  bool good = true;  ///< valid to the end, and not inside a message there
-  std::string found;
+  bool valid = true;  ///< all of it
+  bool ended = true;  ///< valid, and not inside a message at the end
+  std::string problem, found;
   bool operator==(const Outcome&) const = default;
 };
 
@@ -41,15 +42,15 @@ inline Outcome parse_in_steps(inspect::Language language, inspect::Role role, st
   FoundMessages messages(limits);
   Outcome outcome;
   std::size_t step = steps == 0 ? bytes.size() : steps;
-  while (!bytes.empty() && outcome.good) {
-    outcome.good = parser->feed(bytes.substr(0, step), messages);
+  while (!bytes.empty() && outcome.valid) {
+    outcome.valid = parser->feed(bytes.substr(0, step), messages);
     bytes.remove_prefix(step < bytes.size() ? step : bytes.size());
     if (steps > 1) step = 1 + (step * 7 % steps);
   }
-  require(outcome.good == parser->problem().empty());
-  if (!outcome.good) require(!parser->feed("x", messages) && !parser->end());
-  // Whether a head that is damaged and not complete is refused at once or at its end depends on the pieces.
-  outcome.good = parser->end();
+  require(outcome.valid == parser->problem().empty());
+  if (!outcome.valid) require(!parser->feed("x", messages) && !parser->end());
+  outcome.ended = parser->end();
+  outcome.problem = parser->problem();
   outcome.found = messages.found;
   return outcome;
 }

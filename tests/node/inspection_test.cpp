@@ -73,7 +73,7 @@ TEST_P(Inspected, RequestsAreCountedByMethodAndOutliveTheProcess) {
   {
     Ends e = ends();
     const std::string all = std::string(kGet) + "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n" +
-                            std::string(70000, 'b') + std::string(kGet) + "BREW / HTTP/1.1\r\n\r\n";
+                            std::string(70000, 'b') + std::string(kGet) + "BREW / HTTP/1.1\r\nHost: h\r\n\r\n";
     std::string got;
     std::size_t written = 0;
     while (got.size() < all.size()) {

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "vectors"))
@@ -42,7 +43,10 @@ class Stranger:
         self.connection.sendall(struct.pack(">I", len(text)) + text.encode())
 
     def receive(self):
+        end = time.monotonic() + self.timeout  # pings come all the time
         while True:
+            if time.monotonic() > end:
+                raise TimeoutError("the node has sent nothing but pings")
             if len(self.pending) >= 4:
                 length = struct.unpack(">I", self.pending[:4])[0]
                 if len(self.pending) >= 4 + length:

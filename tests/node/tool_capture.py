@@ -53,7 +53,9 @@ class Capture(NodeTest):
         self.assertRegex(result.stderr.decode(), r"[1-9]\d* frames captured, \d+ dropped")
 
     def test_one_at_a_time_and_unknown_links_are_refused(self):
-        self.assertIn("no link", run(["capture", "-w", "/dev/null", "-l", "nowhere", "-d", "10ms"], self.left, expect=1).stderr)
+        for command in (["capture", "-w", "/dev/null", "-d", "10ms", "-l"], ["cut"]):
+            said = run([*command, "rihgt"], self.left, expect=2).stderr
+            self.assertIn("there is no link to a node 'rihgt'; did you mean 'right'?; there are links to right", said)
         file = os.path.join(self.directory, "first")
         first = self.start(["capture", "-w", file, "--json"], self.left)
         self.serve(["echo", "--echo"], self.right)

@@ -186,7 +186,7 @@ class Cli(NodeTest):
         self.assertIn("--listen", said.stderr + said.stdout)
         said = run(["stream", "connect", "http://127.0.0.1:1/s", "--held", "4", "--max-requests", "4"], expect=2)
         self.assertIn("give at most 3, or raise --max-requests", said.stderr + said.stdout)
-        self.assertIn("no link", run(["cut", "nowhere"], self.left, expect=1).stderr)
+        self.assertIn("no link", run(["cut", "nowhere"], self.left, expect=2).stderr)
         nowhere = os.path.join(self.directory, "none.sock")
         for command in (["status"], ["call", "echo", "x"], ["ping", "echo"], ["serve", "echo", "--echo"], ["bench", "echo"]):
             self.assertIn("start it", run([*command, "--socket", nowhere], expect=69).stderr)

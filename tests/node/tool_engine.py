@@ -1,10 +1,55 @@
 """slotwired as an operator meets it."""
 import os
 import signal
+import subprocess
+import tempfile
 import unittest
 
-from nodes import NodeTest, run
+from nodes import SLOTWIRE, SLOTWIRED, NodeTest, run
 from tool_gate import keepers
+
+
+class WrongUsage(unittest.TestCase):
+    """What is wrong is said with its place and what to do."""
+
+    def said(self, *command, status):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done.stderr
+
+    def directory(self):
+        directory = tempfile.TemporaryDirectory(prefix="slotwire-test-")
+        self.addCleanup(directory.cleanup)
+        return directory.name
+
+    def test_a_configuration_that_is_not_there(self):
+        path = self.directory() + "/nope.toml"
+        said = self.said(SLOTWIRED, "-c", path, status=78)
+        self.assertIn(path + ": cannot be read (No such file or directory); begin with a copy of examples/single-node.toml", said)
+
+    def test_a_directory_above_that_is_mistyped_is_not_made(self):
+        directory = self.directory()
+        os.mkdir(directory + "/run")
+        config = directory + "/slotwired.toml"
+        for key, path in (("run_dir", "/rnu/slotwire"), ("control_socket", "/rnu/sockets/slotwire.sock")):
+            with open(config, "w") as file:
+                file.write(f'[node]\nname = "n"\nrun_dir = "{directory}/run"\n' if key != "run_dir" else '[node]\nname = "n"\n')
+                file.write(f'{key} = "{directory}{path}"\n')
+            said = self.said(SLOTWIRED, "-c", config, status=78)
+            self.assertIn(f"node.{key}: '", said)
+            self.assertIn(f"cannot be made, since '{directory}/rnu' is no directory; did you mean '{directory}/run'?", said)
+        self.assertFalse(os.path.exists(directory + "/rnu"))
+
+    def test_a_relative_path_of_an_application(self):
+        said = self.said(SLOTWIRE, "web", "serve", "x", "--fastcgi", "rel.sock", "--root", "/", status=2)
+        self.assertIn("'rel.sock' is taken for HOST:PORT, since it begins neither with '/' nor with 'unix:'", said)
+        self.assertIn("give its absolute path or unix:PATH", said)
+
+    def test_a_suite_of_benchmarks_that_is_not_known(self):
+        bench = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "bench")
+        said = self.said(bench, "noed", status=2)
+        self.assertIn("there is no suite 'noed'; did you mean 'node'?", said)
+        self.assertIn("Suites: slot pipeline local node card dpdk http web congestion", said)
 
 
 class Engine(NodeTest):

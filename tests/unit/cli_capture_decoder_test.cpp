@@ -105,9 +105,9 @@ TEST_F(Decoder, ShowsWhatIsSentAgainOnce) {
 
 TEST_F(Decoder, FindsTheNextMessageAfterFramesThatWereDropped) {
   make(Language::http);
-  frame(true, 10, stream("GET /a HTTP/1.1\r\n\r\n"));
-  frame(true, 20, part(stream("POST /b HTTP/1.1\r\nContent-Length: 500\r\n\r\n" + std::string(500, 'b')), 3, 2), 7);
-  frame(true, 22, stream("GET /c HTTP/1.1\r\n\r\n"), 7);
+  frame(true, 10, stream("GET /a HTTP/1.0\r\n\r\n"));
+  frame(true, 20, part(stream("POST /b HTTP/1.0\r\nContent-Length: 500\r\n\r\n" + std::string(500, 'b')), 3, 2), 7);
+  frame(true, 22, stream("GET /c HTTP/1.0\r\n\r\n"), 7);
   EXPECT_EQ(shown_, (Shown{"> http GET /a", "> http GET /c"}));
 }
 
@@ -121,10 +121,10 @@ TEST_F(Decoder, JoinsAConnectionInTheMiddle) {
 
 TEST_F(Decoder, KnowsWhichRepliesHaveNoBody) {
   make(std::nullopt);
-  frame(true, 1, stream("HEAD /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n"));
+  frame(true, 1, stream("HEAD /a HTTP/1.0\r\n\r\nGET /b HTTP/1.0\r\n\r\n"));
   frame(false, 1,
         stream("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\nx"));
-  frame(true, 2, stream("HEAD /c HTTP/1.1\r\n\r\n"));
+  frame(true, 2, stream("HEAD /c HTTP/1.0\r\n\r\n"));
   frame(false, 3, stream("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 500 E\r\nContent-Length: 0\r\n\r\n"));
   EXPECT_EQ(shown_, (Shown{"> http HEAD /a", "> http GET /b", "< http 200 OK, 9 bytes", "< http 404 Not Found, 1 bytes",
                            "> http HEAD /c", "< http 200 OK, 9 bytes", "< http 500 E, 0 bytes"}));
@@ -132,12 +132,12 @@ TEST_F(Decoder, KnowsWhichRepliesHaveNoBody) {
 
 TEST_F(Decoder, SaysOnceWhatIsInvalidAndGoesOnWithOthers) {
   make(Language::http);
-  frame(true, 1, stream("GET / HTTP/1.1\r\n\r\n"));
+  frame(true, 1, stream("GET / HTTP/1.0\r\n\r\n"));
   frame(true, 2, stream("rubbish\r\n\r\n"));
-  frame(true, 3, stream("GET / HTTP/1.1\r\n\r\n"));
+  frame(true, 3, stream("GET / HTTP/1.0\r\n\r\n"));
   frame(false, 1, stream("HTTP/1.1 200 OK\r\n\r\n"));
   EXPECT_EQ(shown_, (Shown{"> http GET /", "> http invalid", "< http 200 OK"}));
-  frame(true, 1, stream("GET /new HTTP/1.1\r\n\r\n"), 0, 2);
+  frame(true, 1, stream("GET /new HTTP/1.0\r\n\r\n"), 0, 2);
   EXPECT_EQ(shown_.back(), "> http GET /new") << "the next connection in this slot";
 }
 

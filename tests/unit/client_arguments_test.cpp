@@ -1,8 +1,11 @@
 // What the C ABI says to arguments that cannot be: it says so, and touches nothing.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <functional>
+#include <initializer_list>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -127,6 +130,28 @@ TEST_F(Arguments, ThatDoNotFitAreRefused) {
           {{"poller add", [&] { return sw_poller_add(poller, c, SW_READABLE, nullptr); }}});
   sw_poller_destroy(poller);
   sw_close(other);
+}
+
+TEST_F(Arguments, OfASocketThatIsNotThereAreNamedWhileTheContextAttachesInTheBackground) {
+  const std::string path = testing::TempDir() + "slotwire-nobody-" + std::to_string(::getpid());
+  sw_options options;
+  SW_INIT(options);
+  options.socket = path.c_str();
+  options.background = 1;
+  sw_context* other = nullptr;
+  ASSERT_EQ(sw_open(&options, &other), SW_OK) << sw_last_error();
+  EXPECT_EQ(sw_context_attached(other), SW_AGAIN) << "it has not been tried yet";
+  ASSERT_EQ(sw_context_process(other), SW_OK);
+  for (const auto& ask : std::initializer_list<std::function<int()>>{
+           [&] { return sw_context_attached(other); },
+           [&] { return sw_start_connect(other, "t", nullptr, 1000, nullptr); }}) {
+    EXPECT_EQ(ask(), SW_ENGINE_GONE);
+    EXPECT_NE(std::string(sw_last_error()).find("cannot be reached at " + path + " (No such file or directory)"),
+              std::string::npos)
+        << sw_last_error();
+  }
+  sw_close(other);
+  EXPECT_EQ(sw_context_attached(context_), SW_OK);
 }
 
 TEST_F(Arguments, OfAnotherThreadAreRefused) {

@@ -56,6 +56,107 @@ TEST(InspectHttp, RefusesWhatIsNotHttp) {
   }
 }
 
+/// What two servers read in two ways, as nginx refuses it or stricter: one would take for the next request what the
+/// other takes for a body, or a request for another host.
+TEST(InspectHttp, RefusesWhatCouldBeReadInTwoWays) {
+  const auto problem = [](const std::string& fields, const std::string& rest = "") {
+    const Parsed parsed = requests("POST / HTTP/1.1\r\n" + fields + "\r\n" + rest);
+    EXPECT_FALSE(parsed.valid) << fields << rest;
+    EXPECT_EQ(parsed.labels, Labels{}) << fields;
+    return parsed.problem;
+  };
+  EXPECT_EQ(problem("Host: a\r\nHost: a\r\n"), "more than one Host field");
+  EXPECT_EQ(problem("Accept: a\r\n"), "a request of HTTP/1.1 without a Host field");
+  for (const char* const host : {"", " ", "a b", "a/b", "a@b", "a\tb"})
+    EXPECT_EQ(problem("Host: " + std::string(host) + "\r\n"), "a Host field that is invalid") << host;
+  const std::string h = "Host: h\r\n";
+  EXPECT_EQ(problem(h + "Content-Length: 4\r\ncontent-length: 4\r\n"), "more than one Content-Length field");
+  for (const char* const length : {"4, 4", "4,4", "+4", "-4", "0x4", "4 4", "", "4;", "9223372036854775808"}) {
+    EXPECT_EQ(problem(h + "Content-Length: " + length + "\r\n"), "a Content-Length field that is not one number")
+        << length;
+  }
+  for (const char* const coding : {"gzip, chunked", "chunked, chunked", "chunked,", ", chunked", "chunked, gzip",
+                                   "gzip", "identity", "", "\"chunked\"", "chunked;q=1", "xchunked"}) {
+    EXPECT_EQ(problem(h + "Transfer-Encoding: " + coding + "\r\n"), "a Transfer-Encoding other than 'chunked'")
+        << coding;
+  }
+  const std::string chunked = h + "Transfer-Encoding: chunked\r\n";
+  EXPECT_EQ(problem(chunked + "Transfer-Encoding: chunked\r\n"), "more than one Transfer-Encoding field");
+  EXPECT_EQ(problem(chunked + "Content-Length: 4\r\n"), "both Content-Length and Transfer-Encoding");
+  EXPECT_EQ(problem("Content-Length: 4\r\n" + chunked), "both Content-Length and Transfer-Encoding");
+  EXPECT_EQ(requests("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").problem,
+            "a Transfer-Encoding field in HTTP/1.0");
+  EXPECT_EQ(problem(h + "A: b\r\n c\r\n"), "a folded line in a head");
+  EXPECT_EQ(problem(" Host: h\r\n"), "a folded line in a head");
+  EXPECT_EQ(problem("Host : h\r\n"), "whitespace between a field's name and its colon");
+  EXPECT_EQ(problem("Host\t: h\r\n"), "whitespace between a field's name and its colon");
+  EXPECT_EQ(problem(h + ": a\r\n"), "a field whose name is invalid");
+  EXPECT_EQ(problem(h + "A(: a\r\n"), "a field whose name is invalid");
+  EXPECT_EQ(problem(h + "A\r\n"), "a field without a colon");
+  EXPECT_EQ(problem(h + "A: a\rB: b\r\n"), "a carriage return without a line feed");
+  EXPECT_EQ(problem(h + "A: a\r\rB: b\r\n"), "a carriage return without a line feed");
+  EXPECT_EQ(problem(h + "A: a" + std::string(1, '\0') + "\r\n"), "a control character in a line");
+  EXPECT_EQ(problem(h + "A: a\x7f\r\n"), "a control character in a line");
+}
+
+TEST(InspectHttp, RefusesChunksThatCouldBeReadInTwoWays) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* const rest : {"+3\r\n",
+                                 "0x3\r\n",
+                                 "\r\n",
+                                 " 3\r\n",
+                                 "3 \r\n",
+                                 "3;\r\n",
+                                 "3;a=\r\n",
+                                 "3;a=\"b\r\n",
+                                 "3 a\r\n",
+                                 "-1\r\n",
+                                 "1000000000000000\r\n",
+                                 "fffffffffffffffffff3\r\n",
+                                 "3\r\nabcd\r\n",
+                                 "3\r\nabc\r\r\n",
+                                 "3\ra\n",
+                                 "0\r\nHost: b\r\n",
+                                 "0\r\nContent-Length: 4\r\n",
+                                 "0\r\nTransfer-Encoding: chunked\r\n",
+                                 "0\r\nA : b\r\n",
+                                 "0\r\nA: b\r\n c\r\n"}) {
+    EXPECT_FALSE(requests(head + rest).valid) << rest;
+  }
+  EXPECT_TRUE(requests(head + "003 ; a = \"x\\\"y\" ;b\r\nabc\r\n0\r\nA: b\r\n\r\n").ended);
+}
+
+TEST(InspectHttp, RefusesRequestLinesThatServersReadInTwoWays) {
+  for (const std::string line :
+       {"GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /a b HTTP/1.1",
+        "GET\t/ HTTP/1.1", "GET /", "GET a HTTP/1.1", "GET * HTTP/1.1", "G(T / HTTP/1.1", "GET / http/1.1",
+        "GET / HTTP/1.2", "GET / HTTP/1.10", "GET /\x01 HTTP/1.1"}) {
+    EXPECT_FALSE(requests(line + "\r\nHost: h\r\n\r\n").valid) << line;
+  }
+  for (const std::string line : {"OPTIONS * HTTP/1.1", "GET http://h/a HTTP/1.1", "GET /a?b=\xc3\xa9 HTTP/1.1"})
+    EXPECT_TRUE(requests(line + "\r\nHost: h\r\n\r\n").ended) << line;
+}
+
+/// RFC 9112, 2.2: a server that waits for a request-line ignores an empty line.
+TEST(InspectHttp, IgnoresOneEmptyLineBeforeARequest) {
+  const std::string get(kGet);
+  EXPECT_TRUE(requests(get + "\r\n").ended);
+  EXPECT_EQ(requests("\r\n" + get + "\r\n" + get).labels, (Labels{"GET", "GET"}));
+  EXPECT_FALSE(requests(get + "\r").ended);
+  EXPECT_EQ(requests(get + "\r\n\r\n").problem, "an empty line instead of a message");
+  EXPECT_FALSE(requests(get + "\n").valid);
+  EXPECT_FALSE(replies("HTTP/1.1 204 No Content\r\n\r\n\r\n").valid) << "clients ignore none";
+}
+
+/// Replies are looked at for people who see what went over the wire: what is old but clear is shown.
+TEST(InspectHttp, ReadsRepliesOfOldServers) {
+  EXPECT_EQ(replies("HTTP/1.1 200\r\nA: b\r\n c\r\nContent-Length: 1\r\n\r\nx").labels, Labels{"2xx"});
+  EXPECT_TRUE(replies("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n").ended);
+  EXPECT_TRUE(replies("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nto the end").ended);
+  EXPECT_FALSE(replies("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n").valid);
+  EXPECT_FALSE(replies("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 2\r\n\r\n").valid);
+}
+
 /// Others take an LF alone for the end of a line, so it is refused where it stands, before its message is complete.
 TEST(InspectHttp, RefusesALineThatEndsWithLfAlone) {
   const std::string head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -64,7 +165,6 @@ TEST(InspectHttp, RefusesALineThatEndsWithLfAlone) {
   }
 }
 
-/// Of a last chunk with a trailer Beast wants more bytes than its line has.
 TEST(InspectHttp, ReadsALastChunkInPieces) {
   const Parsed parsed = parse(Language::http, Role::request,
                               "PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: t\r\n\r\n");
@@ -76,7 +176,7 @@ TEST(InspectHttp, SaysWhenAStreamEndsInsideAMessage) {
   EXPECT_TRUE(requests(kGet).ended);
   EXPECT_TRUE(requests("").ended);
   EXPECT_FALSE(requests("GET / HT").ended);
-  EXPECT_FALSE(requests("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab").ended);
+  EXPECT_FALSE(requests("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab").ended);
 }
 
 TEST(InspectHttp, HasLimitsOfHeadsAndFieldsAndChunkLines) {
@@ -89,7 +189,8 @@ TEST(InspectHttp, HasLimitsOfHeadsAndFieldsAndChunkLines) {
   for (int i = 0; i < 11; ++i) fields += "a: b\r\n";
   EXPECT_EQ(requests(fields + "\r\n", limits).problem, "a head with too many fields");
   EXPECT_FALSE(
-      requests("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'x'), limits).valid);
+      requests("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'x'), limits)
+          .valid);
 }
 
 TEST(InspectHttp, LooksAwayAfterAnUpgrade) {
@@ -128,7 +229,7 @@ TEST(InspectHttp, ARequestWithHeadSaysThatItsReplyHasNoBody) {
   EXPECT_EQ(noted.labels, (Labels{"1xx", "2xx", "4xx"}));
   const auto of_requests = inspect::make_http_parser(Role::request, {});
   Noted heads;
-  EXPECT_TRUE(of_requests->feed("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", heads));
+  EXPECT_TRUE(of_requests->feed("HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.0\r\n\r\n", heads));
   EXPECT_EQ(heads.no_body, (std::vector<bool>{true, false}));
 }
 
@@ -152,7 +253,7 @@ TEST(InspectLabels, CountsStopAtTheLargestNumber) {
 }
 
 TEST(InspectHttp, SummariesAreShortAndPrintable) {
-  const Parsed parsed = requests("GET /\xc3\xa9" + std::string(5000, 'x') + " HTTP/1.1\r\n\r\n");
+  const Parsed parsed = requests("GET /\xc3\xa9" + std::string(5000, 'x') + " HTTP/1.1\r\nHost: h\r\n\r\n");
   ASSERT_EQ(parsed.summaries.size(), 1U);
   EXPECT_LE(parsed.summaries[0].size(), Limits{}.summary_bytes);
   EXPECT_EQ(parsed.summaries[0].substr(0, 8), "GET /..x");

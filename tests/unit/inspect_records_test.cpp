@@ -62,7 +62,7 @@ TEST(InspectRecords, RefuseStreamsDamageAndPartsOutOfOrder) {
 TEST(InspectRecords, AStreamThatIsNotTheLanguageIsRefusedAndAMessageToo) {
   Noted noted;
   Inspector http(Language::http, Role::request, Join::beginning);
-  EXPECT_TRUE(stream(http, "GET / HTTP/1.1\r\n", noted));
+  EXPECT_TRUE(stream(http, "GET / HTTP/1.1\r\nHost: h\r\n", noted));
   EXPECT_TRUE(stream(http, "\r\n", noted));
   EXPECT_FALSE(stream(http, "rubbish\r\n\r\n", noted));
   EXPECT_EQ(noted.labels, RecordLabels{"GET"});

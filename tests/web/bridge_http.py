@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -343,6 +344,57 @@ class Ends(BridgeTest):
         load.answered(before + 200)
         load.end()
         self.assertEqual(load.failures, [])
+
+
+class PlayedFastCgi(BridgeTest):
+    """A FastCGI application that sends what the test says, whatever it is asked, and closes."""
+
+    @staticmethod
+    def record(kind, content):
+        return bytes([1, kind, 0, 1]) + len(content).to_bytes(2, "big") + bytes(2) + content
+
+    OUTPUT, ERRORS = 6, 7
+    HEAD = b"Content-Type: text/plain\r\n\r\npong"
+    END = bytes([1, 3, 0, 1, 0, 8, 0, 0]) + bytes(8)
+
+    def play(self, *options):
+        path = f"{self.directory}/fcgi.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(64)
+        self.addCleanup(listener.close)
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(self.answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        self.start_bridge("--fastcgi", path, "--root", self.directory, *options)
+
+    def test_half_an_answer_fails_the_health_check(self):
+        self.answer = self.record(self.OUTPUT, self.HEAD)
+        self.play("--health", "/ping", "--health-interval", "50ms", "--health-fall", "2")
+        self.bridge.wait_for("fails its health check: it closed the connection before the end of its answer")
+        self.answer += self.END
+        self.bridge.wait_for("is well again")
+
+    def test_what_it_prints_is_bounded(self):
+        lines = b"".join(b"line %d \x1b[2J of a script in a loop\n" % number for number in range(1000))
+        self.answer = self.record(self.ERRORS, b"x" * 5000 + b"\n" + lines) + self.record(self.OUTPUT, self.HEAD) + self.END
+        self.play("--error-lines", "5", "--error-line-bytes", "100")
+        self.start_front("-q")
+        self.assertEqual(self.client().get("/a.php")[2], b"pong")
+        self.bridge.wait_for("996 lines with ")
+        printed = [line for line in self.bridge.output().splitlines() if " says: " in line]
+        self.assertEqual(len(printed), 5)
+        self.assertTrue(printed[0].endswith("says: " + 100 * "x" + "... and 4900 bytes more"), printed[0])
+        self.assertTrue(printed[1].endswith("says: line 0 \\x1b[2J of a script in a loop"), printed[1])
 
 
 class Usage(BridgeTest):

@@ -105,6 +105,23 @@ TEST(FastCgiStatus, IsReadInPiecesOfEverySize) {
   }
 }
 
+TEST(FastCgiStatus, HalfAResponseIsNone) {
+  const std::string half = record(Type::standard_output, "Content-type: text/plain\r\n\r\npo");
+  StatusReader reader;
+  EXPECT_EQ(reader.feed(half), StatusReader::State::incomplete);
+  EXPECT_TRUE(reader.has_head());
+  for (int i = 0; i < 20; ++i) {  // a body of any length
+    ASSERT_EQ(reader.feed(record(Type::standard_output, std::string(10000, 'b'))), StatusReader::State::incomplete);
+  }
+  EXPECT_EQ(reader.feed(kEnd.substr(0, kEnd.size() - 1)), StatusReader::State::incomplete);
+  EXPECT_EQ(reader.feed(kEnd.substr(kEnd.size() - 1)), StatusReader::State::complete);
+  EXPECT_EQ(reader.status(), 200U);
+  StatusReader refused;
+  EXPECT_EQ(refused.feed(half + record(Type::end_request, std::string("\0\0\0\0\1\0\0\0", 8), 0)),
+            StatusReader::State::invalid);
+  EXPECT_EQ(refused.problem(), "it refused the request");
+}
+
 TEST(FastCgiStatus, WhatIsNoResponseSaysWhy) {
   const auto problem = [](const std::string& text) {
     StatusReader reader;

@@ -1,5 +1,6 @@
 """slotwire_pass when something goes wrong: which errors a client sees, what is tried again, what the far end learns."""
 import os
+import re
 import signal
 import socket
 import struct
@@ -15,7 +16,34 @@ class Errors(WebTest):
         nginx = self.nginx("slotwire_pass nobody; slotwire_connect_timeout 10s;", server="location /unknown { slotwire_pass not/in/the/directory; }")
         self.assertEqual(self.get(nginx)[0], 502)
         self.assertEqual(self.get(nginx, "/unknown")[0], 502)
-        nginx.wait_for_log('no connection to slotwire service "nobody"')
+        nginx.wait_for_log('no connection to slotwire service "nobody": no such service: [^,]*nobody')
+
+    def test_a_service_that_a_variable_does_not_name(self):
+        nginx = self.nginx("slotwire_pass $arg_service;")
+        for service in ("", "?service=a:b", "?service=" + 64 * "a"):
+            self.assertEqual(self.get(nginx, "/" + service)[0], 500)
+        for name in ("", "a:b", 64 * "a"):
+            nginx.wait_for_log(f'slotwire_pass: its variables give "{name}", which is no name of a service: expected 1 to 63 letters')
+
+    def test_a_wrong_socket_is_named_once_by_each_worker_and_again_when_the_reason_changes(self):
+        self.backend(each_request(lambda stream, request: answer(stream, body="page")))
+        path = os.path.join(self.directory, "typo.sock")
+        nginx = self.nginx("slotwire_pass web; slotwire_connect_timeout 100ms;", workers=2, socket=path)
+        reason = rf"\[error\] .*slotwired cannot be reached at {path} \({{}}\).*slotwire_socket"
+        nginx.wait_for_log(reason.format("No such file or directory"), 2)
+        for _ in range(20):
+            self.assertEqual(self.get(nginx)[0], 504)
+        self.assertEqual(len(re.findall(reason.format(".*"), nginx.log())), 2, "once per worker, not per request")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(path)
+        listener.close()  # what a process that was killed leaves
+        nginx.wait_for_log(reason.format("Connection refused"), 2)
+        os.unlink(path)
+        os.symlink(self.left.socket, path)
+        nginx.wait_for_log(r'slotwired of node "left" is reached', 2)
+        while self.get(nginx)[0] != 200:
+            time.sleep(0.1)
+        self.assertEqual(len(re.findall(reason.format("Connection refused"), nginx.log())), 2)
 
     def test_slotwired_is_not_there_yet(self):
         self.backend(each_request(lambda stream, request: answer(stream, body="page")))
@@ -400,13 +428,14 @@ class Choice(WebTest):
     def test_configurations_that_are_refused(self):
         import subprocess
         wrong = {
-            "upstream u { slotwire_service web; server 127.0.0.1:1; }": "holds both slotwire_service and server",
+            "upstream u { slotwire_service web; server 127.0.0.1:1; }": "slotwire_service and server together: put them into two upstream blocks",
             "upstream u { server 127.0.0.1:1; }": "not made of slotwire_service alone",
             "upstream u { slotwire_service web; keepalive 4; }": "not made of slotwire_service alone",
-            "upstream u { slotwire_service web; zone z 64k; }": "\"zone\" is not possible",
+            "upstream u { slotwire_service web; zone z 64k; }": "remove it (slotwire_limits zone= counts for all workers)",
             "upstream u { least_conn; slotwire_service web; }": "remove the other load balancing method",
             "upstream u { slotwire_service web weight=0; }": "invalid parameter",
-            "upstream u { slotwire_service \"no such\"; }": "is no name of a service",
+            "upstream u { slotwire_service \"no such\"; }": "\"no such\" is no name of a service: expected 1 to 63 letters, digits",
+            "upstream u { " + "slotwire_service web; " * 65 + "}": "more than 64 services in upstream \"u\": make several of it",
             "upstream u { slotwire_service web; } slotwire_set_header Slotwire-Timeout 1;": "use slotwire_deadline",
             "upstream u { slotwire_service web; } slotwire_pool max=0;": "invalid parameter",
             "upstream u { slotwire_service web; } slotwire_pool spare=9 max=8;": "is more than",
@@ -415,6 +444,7 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; } slotwire_pool spair=4;":
                 'invalid parameter "spair=4" of slotwire_pool: did you mean "spare="? expected spare=N from 0 to 1000000, max=N',
             "upstream u { slotwire_service web; } slotwire_pool sprae=4;": 'did you mean "spare="?',
+            "upstream u { slotwire_service web; } slotwire_pool SPARE=4;": 'did you mean "spare="?',
             "upstream u { slotwire_service web; } slotwire_pool other=4;": 'of slotwire_pool: expected spare=N',
             "upstream u { slotwire_service web; } slotwire_pool idle=4x;": "expected idle=TIME, as 500ms",
             "upstream u { slotwire_service web; } slotwire_limits request=4;": 'did you mean "requests="?',
@@ -422,8 +452,8 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; } slotwire_limits zone=small:4k;": "expected zone=NAME:SIZE",
             "upstream u { slotwire_service web; } slotwire_limits zone=limits;": "expected zone=NAME:SIZE",
             "upstream u { slotwire_service web; } slotwire_cache_path %DIR%/cache keys_zone=one:1m; slotwire_limits zone=one:1m;":
-                'the zone "one" has another use already',
-            "upstream u { slotwire_service web; } slotwire_limits zone=one:1m zone=two:1m;": "slotwire_limits has a zone already",
+                'the zone "one" is used by another directive already: give that of slotwire_limits another name',
+            "upstream u { slotwire_service web; } slotwire_limits zone=one:1m zone=two:1m;": 'slotwire_limits has the zone "one" already: leave "zone=two:1m" out',
             "upstream u { slotwire_service web wieght=2; }": 'did you mean "weight="? expected weight=N from 1 on',
             "upstream u { slotwire_service web backup=1; }": 'did you mean "backup"?',
             "upstream u { slotwire_service web; } slotwire_next_upstream eror timeout;":

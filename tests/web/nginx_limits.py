@@ -2,15 +2,16 @@
 import os
 import signal
 import threading
+import time
 import unittest
 
 from nodes import TIMEOUT
 from web import WebTest, answer, each_request
 
-SERVER = "server {{ listen %LISTEN% reuseport; server_name shared.test; location / {{ slotwire_pass {}; slotwire_next_upstream off; }} }}"
+SERVER = "server {{ listen %LISTEN% reuseport; server_name shared.test; keepalive_requests 100000; location / {{ slotwire_pass {}; slotwire_next_upstream off; }} location = /pid {{ return 200 $pid; }} }}"
 
 
-class SharedLimits(WebTest):
+class LimitsTest(WebTest):
     workers = 2
 
     def setUp(self):
@@ -21,7 +22,7 @@ class SharedLimits(WebTest):
 
     def hold(self, stream, request):
         """A request to /held ends when the test says so."""
-        if request.target == "/held":
+        if request.target.split("?")[0] == "/held":
             self.begun.release()
             self.release.wait(TIMEOUT)
         answer(stream, body="done")
@@ -52,6 +53,17 @@ class SharedLimits(WebTest):
             self.assertEqual((status, fields.get("slotwire-limit")), (503, name))
         return clients
 
+    def fill_service(self, nginx, service, limit):
+        for _ in range(limit):
+            self.ask(nginx, f"/held?service={service}")
+        self.wait_for_held(limit)
+        for _ in range(20):
+            self.assertEqual(self.get(nginx, f"/?service={service}", host="shared.test")[0], 503)
+
+    expected_alerts = r"exited on signal 9|of slotwire_limits is full|conflicts with the size"
+
+
+class SharedLimits(LimitsTest):
     def test_requests_of_all_workers_are_counted_together(self):
         self.backend(each_request(self.hold))
         nginx = self.limited("requests=4 zone=limits:64k")
@@ -114,15 +126,96 @@ class SharedLimits(WebTest):
         answered = [client.read_response()[0] for client in clients]
         self.assertEqual(answered.count(200), 4 * self.workers)
 
-    def test_a_zone_that_is_full_is_told_and_does_not_stop_requests(self):
+    def test_names_that_nobody_serves_take_no_place(self):
+        self.backend(each_request(self.hold))
+        nginx = self.limited("requests=4 process=4 zone=limits:32k", service="$arg_service")
+        clients = [self.client(nginx) for _ in range(8)]
+        for number in range(1500):
+            client = clients[number % len(clients)]
+            self.assertEqual(client.get(f"/?service=none{number}", host="shared.test")[0], 502)
+        self.assertNotIn("is full", nginx.log())
+        self.assertNotIn("services already", nginx.log())
+        self.fill_service(nginx, "web", 4)
+        self.release.set()
+
+    def test_a_zone_that_is_full_is_told_once_and_does_not_stop_requests(self):
         self.backend(each_request(self.hold))
         nginx = self.limited("requests=4 zone=limits:32k", service="$arg_service")
-        for number in range(40):
-            self.assertEqual(self.get(nginx, f"/?service=none{number}", host="shared.test")[0], 502)
-        nginx.wait_for_log("the zone of slotwire_limits is full")
+        self.left.stop()  # so that requests wait, each with its place
+        waiting = [self.ask(nginx, f"/?service=none{number}") for number in range(80)]
+        full = 'the zone "limits" of slotwire_limits is full'
+        nginx.wait_for_log(full, self.workers)
+        self.left.start()
+        for client in waiting:
+            self.assertEqual(client.read_response()[0], 502)
+        self.assertEqual(nginx.log().count(full), self.workers)
         self.assertEqual(self.get(nginx, "/?service=web", host="shared.test")[0], 200)
+        self.fill_service(nginx, "web", 4)
+        self.release.set()
 
-    expected_alerts = r"exited on signal 9|the zone of slotwire_limits is full"
+    def test_another_size_of_the_zone_is_refused_at_a_reload(self):
+        """A zone of another size would be new memory, and what workers of before the reload have would be forgotten."""
+        self.backend(each_request(self.hold))
+        nginx = self.limited("requests=4 zone=limits:64k")
+        clients = self.fill(nginx, 4, "requests")
+        with open(nginx.config) as file:
+            config = file.read()
+        with open(nginx.config, "w") as file:
+            file.write(config.replace("limits:64k", "limits:128k"))
+        nginx.signal(signal.SIGHUP)
+        nginx.wait_for_log('the size 131072 of zone "limits" conflicts with the size 65536')
+        for _ in range(10):
+            self.assertEqual(self.get(nginx, "/", host="shared.test")[0], 503)
+        with open(nginx.config, "w") as file:
+            file.write(config)
+        nginx.signal(signal.SIGHUP)
+        nginx.wait_for_log(r"start worker process \d+", 2 * self.workers)
+        self.assertEqual(self.get(nginx, "/", host="shared.test")[0], 503)
+        self.release.set()
+        for client in clients:
+            self.assertEqual(client.read_response()[0], 200)
+
+
+class ManyServices(LimitsTest):
+    """More services than the zone has room for: those that nobody uses give way, the least recently used ones first."""
+    many = [f"many{number}" for number in range(16)]
+    services = {"right": [*WebTest.services["right"], *many], "left": []}
+
+    def serve_all(self):
+        backend = self.backend(each_request(self.hold))
+        for service in self.many:
+            self.tunnel(f"{backend.address}:{backend.port}", service)
+
+    def test_services_that_nobody_uses_give_way(self):
+        self.workers = 1
+        self.serve_all()
+        nginx = self.limited("requests=4 process=4 zone=limits:32k", service="$arg_service")
+        for _ in range(3):
+            for service in self.many:
+                self.assertEqual(self.get(nginx, f"/?service={service}", host="shared.test")[0], 200)
+        self.assertNotIn("is full", nginx.log())
+
+    def test_services_that_another_worker_does_not_use_give_way(self):
+        self.serve_all()
+        nginx = self.limited("requests=4 process=4 zone=limits:32k", service="$arg_service")
+        clients = {}  # a kept connection to each worker
+        while len(clients) < 2:
+            client = self.client(nginx)
+            clients[client.get("/pid", host="shared.test")[2]] = client
+        one, other = clients.values()
+        for service in self.many:
+            self.assertEqual(one.get(f"/?service={service}", host="shared.test")[0], 200)
+        self.assertNotIn("is full", nginx.log())
+        ask = lambda: self.assertEqual(other.get(f"/?service={self.many[0]}", host="shared.test")[0], 200)
+        ask()
+        nginx.wait_for_log('"limits" of slotwire_limits is full')
+        end = time.monotonic() + TIMEOUT
+        while "has room again" not in nginx.log():
+            self.assertLess(time.monotonic(), end, nginx.log()[-2000:])
+            time.sleep(0.05)
+            ask()
+        self.fill_service(nginx, self.many[0], 4)
+        self.release.set()
 
 
 if __name__ == "__main__":

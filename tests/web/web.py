@@ -285,18 +285,18 @@ class WebTest(NodeTest):
         tunnel.wait_for("connections to service")
         return tunnel
 
-    def nginx(self, location, http="", server="", top="", workers=1, pool="", **options):
+    def nginx(self, location, http="", server="", top="", workers=1, pool="", socket="", **options):
         """An nginx whose `location /` is `location`."""
         directory = os.path.join(self.directory, f"nginx{len(self.nginxes)}")
         os.mkdir(directory)
-        nginx = Nginx(directory, self.addresses["left"], self.http(location, http, server, pool), f"load_module {os.path.abspath(MODULE)}; {top}",
+        nginx = Nginx(directory, self.addresses["left"], self.http(location, http, server, pool, socket), f"load_module {os.path.abspath(MODULE)}; {top}",
                       workers=workers, **options)
         nginx.start()
         self.nginxes.append(nginx)
         return nginx
 
-    def http(self, location, http="", server="", pool=""):
-        return f"""slotwire_socket {self.left.socket}; slotwire_temp_path %DIR%/temp/slotwire; {pool} {http}
+    def http(self, location, http="", server="", pool="", socket=""):
+        return f"""slotwire_socket {socket or self.left.socket}; slotwire_temp_path %DIR%/temp/slotwire; {pool} {http}
             server {{ listen %LISTEN%; server_name example.test; {server} location / {{ {location} }} }}"""
 
     def client(self, nginx):

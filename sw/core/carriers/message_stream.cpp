@@ -57,13 +57,11 @@ std::optional<std::string> MessageStream::next() {
   for (;;) {
     begin_ += parser_.feed(std::span<const std::byte>(input_).subspan(begin_, end_ - begin_));
     if (parser_.failed()) {
-      if (looks_like_tls(parser_.refused_length())) {
-        stream_.close("the other node speaks TLS and this one does not: set [tls] on both nodes or on neither");
-        return std::nullopt;
-      }
-      stream_.close("the peer announced a message of " + std::to_string(parser_.refused_length()) +
-                    " bytes, allowed are 1 to " + std::to_string(max_message_) +
-                    "; does the port belong to a node's control connection?");
+      refused_tls_ = looks_like_tls(parser_.refused_length());
+      refused_ = refused_tls_
+                     ? "the other node speaks TLS and this one does not: set [tls] on both nodes or on neither"
+                     : "a message of " + std::to_string(parser_.refused_length()) + " bytes, allowed are 1 to " +
+                           std::to_string(max_message_) + "; does the port belong to a node's control connection?";
       return std::nullopt;
     }
     if (auto message = parser_.next()) return message;

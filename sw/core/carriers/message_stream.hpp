@@ -55,9 +55,13 @@ class MessageStream {
       : stream_(std::move(stream)), max_message_(max_message), parser_(max_message) {}
 
   SendResult send(std::string_view message);
-  /// Reads as far as the next message needs. None: no whole message now, or the stream is closed. A hostile length
-  /// closes it.
+  /// Reads as far as the next message needs. None: no whole message now, or the stream is closed, or it is refused():
+  /// then nothing more is read, and the owner ends it.
   std::optional<std::string> next();
+  /// Why no message can be read any more: the peer announced one beyond the limits. Empty: it has not.
+  const std::string& refused() const noexcept { return refused_; }
+  /// It is refused, and the peer speaks TLS to a node that does not: it would not understand a message either.
+  bool refused_tls() const noexcept { return refused_tls_; }
   void drive(std::uint64_t now_us) { stream_.drive(now_us); }
 
   TcpStream& stream() noexcept { return stream_; }
@@ -67,6 +71,8 @@ class MessageStream {
   TcpStream stream_;
   std::size_t max_message_;
   MessageParser parser_;
+  std::string refused_;
+  bool refused_tls_ = false;
   std::vector<std::byte> input_;  ///< read and not yet parsed: [begin_, end_)
   std::size_t begin_ = 0, end_ = 0;
 };

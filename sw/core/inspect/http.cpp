@@ -2,154 +2,86 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/beast/http/basic_parser.hpp>
+#include <bit>
+#include <cstring>
 #include <deque>
 #include <optional>
+
+#include "core/inspect/http_head.hpp"
 
 namespace slotwire::inspect {
 namespace {
 
-namespace http = boost::beast::http;
-using Text = boost::beast::string_view;
-using Code = boost::beast::error_code;
-
-/// Bytes that are added at a time to what a head is collected in.
-constexpr std::size_t kStep = 4096;
-/// "0", its line's end, and that of the message: nothing that ends a head or a chunk's line is shorter.
-constexpr std::size_t kLeastBytes = 5;
-constexpr std::string_view kBareLf = "a line that ends with LF alone";
 /// Requests whose replies are still to come, at most; beyond that a HEAD is forgotten.
 constexpr std::size_t kMaxExpected = 1024;
 constexpr unsigned kSwitchingProtocols = 101;
 constexpr unsigned kFirstFinal = 200;
+constexpr std::string_view kInsideMessage = "the stream ended inside a message";
 
-constexpr std::array<std::string_view, 9> kMethods{"GET",   "HEAD",    "POST",  "PUT",  "DELETE",
-                                                   "PATCH", "OPTIONS", "TRACE", "QUERY"};
+/// What may stand in a line: everything but control characters, HTAB apart.
+constexpr std::array<bool, 256> kText = [] {
+  std::array<bool, 256> table{};
+  for (std::size_t c = 0x20; c < table.size(); ++c) table.at(c) = c != 0x7f;
+  table['\t'] = true;
+  return table;
+}();
 
-std::string_view label_of_method(std::string_view method) {
-  const auto found = std::find(kMethods.begin(), kMethods.end(), method);
-  return found == kMethods.end() ? "other" : *found;
-}
-
-std::string_view label_of_status(unsigned status) {
-  constexpr std::array<std::string_view, 5> kClasses{"1xx", "2xx", "3xx", "4xx", "5xx"};
-  constexpr unsigned kPerClass = 100;
-  const unsigned kind = status / kPerClass;
-  return kind >= 1 && kind <= kClasses.size() ? kClasses.at(kind - 1) : "other";
-}
-
-/// One message.
-template <bool IsRequest>
-class Reader final : public http::basic_parser<IsRequest> {
- public:
-  explicit Reader(const Limits& limits) : limits_(limits) {
-    this->header_limit(static_cast<std::uint32_t>(limits.head_bytes));
-    this->body_limit(boost::none);
-    this->eager(true);
-  }
-  /// Whom to tell; for the time of a call.
-  void tell(Listener* listener) { listener_ = listener; }
-  std::string_view problem() const { return problem_; }
-  unsigned status() const { return status_; }
-
- private:
-  static constexpr int kVersion10 = 10;
-  static constexpr int kVersion11 = 11;
-
-  void refuse(std::string_view why, Code& error) {
-    problem_ = why;
-    error = http::error::bad_value;
-  }
-  void check(int version, Code& error) {
-    if (version != kVersion10 && version != kVersion11) refuse("a version other than HTTP/1.0 and 1.1", error);
-  }
-  void on_request_impl(http::verb, Text method, Text target, int version, Code& error) override {
-    if (method == "CONNECT") return refuse("the method CONNECT", error);
-    check(version, error);
-    label_ = label_of_method({method.data(), method.size()});
-    head_ = label_ == "HEAD";
-    if (limits_.summary_bytes == 0) return;
-    append_printable(summary_, {method.data(), method.size()}, limits_.summary_bytes / 4);
-    summary_ += ' ';
-    append_printable(summary_, {target.data(), target.size()}, limits_.summary_bytes);
-  }
-  void on_response_impl(int code, Text reason, int version, Code& error) override {
-    check(version, error);
-    status_ = static_cast<unsigned>(code);
-    label_ = label_of_status(status_);
-    if (limits_.summary_bytes == 0) return;
-    summary_ = std::to_string(status_) + ' ';
-    append_printable(summary_, {reason.data(), reason.size()}, limits_.summary_bytes / 2);
-  }
-  void on_field_impl(http::field, Text, Text, Code& error) override {
-    if (++fields_ > limits_.fields) refuse("a head with too many fields", error);
-  }
-  void on_header_impl(Code&) override {
-    if (limits_.summary_bytes != 0) {
-      if (this->chunked()) {
-        summary_ += ", chunked";
-      } else if (const auto length = this->content_length()) {
-        summary_ += ", " + std::to_string(*length) + " bytes";
-      }
+/// How many bytes at the beginning of `bytes` may stand in a line. Looks at eight at a time: most of a head is text.
+std::size_t text_at_front(std::string_view bytes) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHighs = kOnes * 0x80;
+  std::size_t at = 0;
+  // The first byte has to be the lowest one.
+  while (std::endian::native == std::endian::little && bytes.size() - at >= sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    // The highest bit of each byte that is below 0x20 or 0x7f. A borrow can set others, above the first.
+    const std::uint64_t zero_for_delete = word ^ (kOnes * 0x7f);
+    const std::uint64_t controls =
+        (((word - kOnes * 0x20) & ~word) | ((zero_for_delete - kOnes) & ~zero_for_delete)) & kHighs;
+    if (controls == 0) {
+      at += sizeof word;
+      continue;
     }
-    listener_->on_message({label_, std::string_view(summary_).substr(0, limits_.summary_bytes), head_});
+    at += static_cast<std::size_t>(std::countr_zero(controls)) / 8;
+    if (bytes[at] != '\t') return at;
+    ++at;
   }
-  void on_body_init_impl(boost::optional<std::uint64_t> const&, Code&) override {}
-  std::size_t on_body_impl(Text body, Code&) override { return body.size(); }
-  void on_chunk_header_impl(std::uint64_t, Text, Code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, Text body, Code&) override { return body.size(); }
-  void on_finish_impl(Code&) override {}
+  while (at < bytes.size() && kText[static_cast<unsigned char>(bytes[at])]) ++at;
+  return at;
+}
 
-  const Limits& limits_;
-  Listener* listener_ = nullptr;
-  std::string_view label_, problem_;
-  std::string summary_;
-  std::size_t fields_ = 0;
-  unsigned status_ = 0;
-  bool head_ = false;
-};
-
-template <bool IsRequest>
+/// The state changes with each byte and knows nothing of pieces, so that the verdict cannot depend on them.
 class HttpParser final : public Parser {
  public:
-  explicit HttpParser(const Limits& limits) : limits_(limits) {}
+  HttpParser(Role role, const Limits& limits) : role_(role), limits_(limits) {}
 
   bool feed(std::string_view bytes, Listener& listener) override {
     if (!problem().empty()) return false;
-    while (!bytes.empty() && !opaque_) {
-      // What was there of a head that is not complete is continued; otherwise the bytes are read where they are.
-      if (kept_.empty()) {
-        std::string_view rest = bytes;
-        if (!read(rest, listener)) return false;
-        if (rest.size() > limits_.head_bytes) return refuse("a head or a chunk's line that is too large");
-        kept_ = rest;
-        return true;
+    while (!bytes.empty()) {
+      switch (state_) {
+        case State::opaque:
+        case State::body_until_end:
+          return true;
+        case State::body:
+        case State::chunk:
+          skip(bytes);
+          break;
+        case State::after_upgrade:
+          if (!take_after_upgrade(bytes, listener)) return false;
+          break;
+        default:
+          if (!take_line(bytes, listener)) return false;
       }
-      const std::size_t step = std::min(bytes.size(), kStep);
-      kept_ += bytes.substr(0, step);
-      bytes.remove_prefix(step);
-      // Beast counts on it that what follows the line of a last chunk comes with the whole of that line.
-      if (kept_.size() < kLeastBytes && !asked_to_upgrade_) {
-        if (has_bare_lf(kept_)) return refuse(kBareLf);
-        continue;
-      }
-      std::string_view rest = kept_;
-      if (!read(rest, listener)) return false;
-      if (rest.size() > limits_.head_bytes) return refuse("a head or a chunk's line that is too large");
-      kept_.erase(0, kept_.size() - rest.size());
     }
-    if (opaque_) kept_.clear();
     return true;
   }
 
   bool end() override {
     if (!problem().empty()) return false;
-    if (opaque_) return true;
-    if (!kept_.empty()) return refuse("the stream ended inside a message");
-    if (!reader_ || !reader_->got_some()) return true;
-    Code error;
-    reader_->put_eof(error);
-    return error ? refuse("the stream ended inside a message") : true;
+    if ((is_start() && !has_part_of_line()) || state_ == State::opaque || state_ == State::body_until_end) return true;
+    if (state_ == State::after_upgrade && !first_after_upgrade_) return true;
+    return refuse(kInsideMessage);
   }
 
   void expect_reply(bool without_body) override {
@@ -157,88 +89,194 @@ class HttpParser final : public Parser {
   }
 
  private:
-  /// Whether a line of what is not complete yet ends with LF alone. Beast would wait for a CR LF, and others take it
-  /// for the end of the line.
-  static bool has_bare_lf(std::string_view rest) {
-    for (std::size_t at = rest.find('\n'); at != std::string_view::npos; at = rest.find('\n', at + 1)) {
-      if (at == 0 || rest[at - 1] != '\r') return true;
+  enum class State : std::uint8_t {
+    start_line,        ///< where a message may begin
+    after_empty_line,  ///< the same behind the empty line that a request may have before it
+    fields,
+    body,
+    body_until_end,
+    chunk_line,
+    chunk,
+    chunk_end,  ///< the CR LF of a chunk
+    trailer,
+    after_upgrade,  ///< where what follows a request for an upgrade is looked at
+    opaque,         ///< not HTTP any more
+  };
+
+  bool has_part_of_line() const { return !line_.empty() || after_cr_; }
+
+  bool is_start() const { return state_ == State::start_line || state_ == State::after_empty_line; }
+
+  /// Why the byte `c` may not be the first of a line; empty: it may.
+  std::string_view problem_of_first(char c) const {
+    if (is_start() && c != '\r' && c != '\n' && !is_http_token(c)) return "bytes that are not HTTP/1.1";
+    if (state_ == State::chunk_end && c != '\r' && c != '\n') return "a chunk that does not end with its size";
+    return {};
+  }
+
+  void skip(std::string_view& bytes) {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
+    bytes.remove_prefix(n);
+    left_ -= n;
+    if (left_ != 0) return;
+    if (state_ == State::chunk) {
+      state_ = State::chunk_end;
+    } else {
+      finish();
     }
-    return false;
   }
 
-  /// Takes from the front of `bytes` what can be read. False: invalid.
-  bool read(std::string_view& bytes, Listener& listener) {
-    if (!take(bytes, listener)) return false;
-    return opaque_ || !has_bare_lf(bytes) || refuse(kBareLf);
+  /// Takes bytes of a line, at most to its end, and reads it when it is complete.
+  bool take_line(std::string_view& bytes, Listener& listener) {
+    if (!has_part_of_line()) {
+      if (const std::string_view why = problem_of_first(bytes.front()); !why.empty()) return refuse(why);
+    }
+    const std::size_t most = std::min(bytes.size(), limits_.head_bytes - used_);
+    std::size_t at = after_cr_ ? 0 : text_at_front(bytes.substr(0, most));
+    const std::string_view part = bytes.substr(0, at);
+    if (at < most && !after_cr_) {
+      if (bytes[at] != '\r') {
+        return refuse(bytes[at] == '\n' ? "a line that ends with LF alone" : "a control character in a line");
+      }
+      after_cr_ = true;
+      ++at;
+    }
+    const bool complete = after_cr_ && at < most;
+    if (complete && bytes[at++] != '\n') return refuse("a carriage return without a line feed");
+    used_ += at;
+    if (!complete && at < bytes.size()) return refuse("a head or a chunk's line that is too large");
+    bytes.remove_prefix(at);
+    if (!complete) {
+      line_ += part;
+      return true;
+    }
+    after_cr_ = false;
+    if (line_.empty()) return read_line(part, listener);
+    line_ += part;
+    const bool good = read_line(line_, listener);
+    line_.clear();
+    return good;
   }
 
-  bool take(std::string_view& bytes, Listener& listener) {
-    while (!bytes.empty() && !opaque_) {
-      if (asked_to_upgrade_) {
-        if (bytes.size() < 2) return true;
-        asked_to_upgrade_ = false;
-        if (!is_like_http(bytes)) {
-          opaque_ = true;
-          return true;
-        }
-      }
-      if (!reader_) begin();
-      reader_->tell(&listener);
-      Code error;
-      const std::size_t taken = reader_->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
-      bytes.remove_prefix(taken);
-      if (error && error != http::error::need_more) {
-        return refuse(reader_->problem().empty() ? "bytes that are not HTTP/1.1" : reader_->problem());
-      }
-      if (reader_->is_done()) {
-        finish();
-      } else if (error || taken == 0) {
+  bool read_line(std::string_view line, Listener& listener) {
+    switch (state_) {
+      case State::start_line:
+      case State::after_empty_line:
+        return read_start_line(line);
+      case State::fields:
+        return line.empty() ? end_head(listener) : accept(head_->field(line));
+      case State::chunk_line:
+        return read_chunk_line(line);
+      case State::chunk_end:
+        used_ = 0;
+        state_ = State::chunk_line;
         return true;
-      }
+      default:
+        if (!line.empty()) return accept(head_->trailer(line));
+        finish();
+        return true;
+    }
+  }
+
+  bool accept(std::string_view problem) { return problem.empty() || refuse(problem); }
+
+  bool read_start_line(std::string_view line) {
+    if (line.empty()) {
+      // RFC 9112, 2.2: a server ignores at least one empty line before a request-line. Replies have none.
+      if (role_ == Role::reply || state_ == State::after_empty_line)
+        return refuse("an empty line instead of a message");
+      state_ = State::after_empty_line;
+      used_ = 0;
+      return true;
+    }
+    state_ = State::fields;
+    head_.emplace(role_, limits_);
+    return accept(head_->start_line(line));
+  }
+
+  bool read_chunk_line(std::string_view line) {
+    used_ = 0;
+    if (!accept(parse_chunk_line(line, left_))) return false;
+    state_ = left_ == 0 ? State::trailer : State::chunk;
+    return true;
+  }
+
+  bool end_head(Listener& listener) {
+    if (!accept(head_->end(!expected_.empty() && expected_.front()))) return false;
+    listener.on_message(head_->message());
+    used_ = 0;
+    switch (head_->body()) {
+      case HttpBody::none:
+        finish();
+        break;
+      case HttpBody::length:
+        state_ = State::body;
+        left_ = head_->length();
+        break;
+      case HttpBody::chunked:
+        state_ = State::chunk_line;
+        break;
+      case HttpBody::until_end:
+        state_ = State::body_until_end;
+        break;
     }
     return true;
   }
 
-  /// Of what follows a request for an upgrade: a server that does not want it reads on, and a caller must not get a
-  /// request past the inspection in this way. No WebSocket begins with a letter and a second byte below 0x80, since
-  /// what a client sends is masked.
-  static bool is_like_http(std::string_view bytes) {
-    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-    return (is_letter(bytes[0]) || bytes[0] == '\r' || bytes[0] == '\n') && static_cast<unsigned char>(bytes[1]) < 0x80;
-  }
-
-  void begin() {
-    reader_.emplace(limits_);
-    if constexpr (!IsRequest) reader_->skip(!expected_.empty() && expected_.front());
-  }
-
+  /// The message is complete.
   void finish() {
-    if constexpr (IsRequest) {
-      asked_to_upgrade_ = reader_->upgrade();
-    } else {
-      opaque_ = reader_->status() == kSwitchingProtocols;
-      if (reader_->status() >= kFirstFinal && !expected_.empty()) expected_.pop_front();
+    used_ = 0;
+    state_ = State::start_line;
+    if (head_->is_upgrade()) state_ = State::after_upgrade;
+    if (role_ == Role::reply) {
+      if (head_->status() == kSwitchingProtocols) state_ = State::opaque;
+      if (head_->status() >= kFirstFinal && !expected_.empty()) expected_.pop_front();
     }
-    reader_.reset();
+    head_.reset();
   }
 
+  /// Of what follows a request for an upgrade: a server that does not want it reads on, and a caller must not get a
+  /// request past the inspection in this way. No WebSocket begins with a token, an empty line or a space and a second
+  /// byte below 0x80, since what a client sends is masked.
+  bool take_after_upgrade(std::string_view& bytes, Listener& listener) {
+    const char c = bytes.front();
+    if (!first_after_upgrade_) {
+      bytes.remove_prefix(1);
+      if (is_http_token(c) || c == '\r' || c == '\n' || c == ' ' || c == '\t') {
+        first_after_upgrade_ = c;
+      } else {
+        state_ = State::opaque;
+      }
+      return true;
+    }
+    constexpr unsigned char kMasked = 0x80;
+    const char first = *first_after_upgrade_;
+    first_after_upgrade_.reset();
+    state_ = static_cast<unsigned char>(c) < kMasked ? State::start_line : State::opaque;
+    std::string_view again(&first, 1);
+    return state_ == State::opaque || take_line(again, listener);
+  }
+
+  const Role role_;
   const Limits limits_;
-  std::optional<Reader<IsRequest>> reader_;
-  std::string kept_;           ///< the beginning of a head or of a chunk's line
+  State state_ = State::start_line;
+  std::optional<HttpHead> head_;
+  std::string line_;           ///< the beginning of a line that is not complete
+  std::size_t used_ = 0;       ///< bytes of the head, the chunk's line or the trailer so far
+  std::uint64_t left_ = 0;     ///< bytes of the body or the chunk still to come
   std::deque<bool> expected_;  ///< replies without a body or with one, oldest first
-  bool opaque_ = false;        ///< not HTTP any more
-  bool asked_to_upgrade_ = false;
+  std::optional<char> first_after_upgrade_;
+  bool after_cr_ = false;
 };
 
 }  // namespace
 
 bool is_http_method_label(std::string_view label) {
-  return label_of_method(label) == label;
+  return http_method_label(label) == label;
 }
 
 std::unique_ptr<Parser> make_http_parser(Role role, const Limits& limits) {
-  if (role == Role::request) return std::make_unique<HttpParser<true>>(limits);
-  return std::make_unique<HttpParser<false>>(limits);
+  return std::make_unique<HttpParser>(role, limits);
 }
 
 }  // namespace slotwire::inspect

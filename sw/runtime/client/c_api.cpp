@@ -225,6 +225,10 @@ const char* sw_context_node(const sw_context* context) {
   return context == nullptr ? "" : const_cast<sw_context*>(context)->session().node().c_str();
 }
 
+int sw_context_attached(const sw_context* context) {
+  return guarded(context, [&] { return context->session().attachment(); });
+}
+
 int sw_report(sw_context* context, const sw_figures* figures, size_t count) {
   return guarded(
       context,

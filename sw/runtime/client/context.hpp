@@ -60,6 +60,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
                                        const slotwire::client::Deadline& deadline);
 
   slotwire::client::EngineSession& session() { return session_; }
+  const slotwire::client::EngineSession& session() const { return session_; }
   const slotwire::slot::WaitPolicy& policy() const { return policy_; }
   bool here() const { return owner_ == slotwire::client::this_thread(); }
   void adopt() { owner_ = slotwire::client::this_thread(); }

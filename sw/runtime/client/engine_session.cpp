@@ -242,8 +242,15 @@ bool EngineSession::step(const Deadline& deadline) {
   return socket_ != nullptr;
 }
 
+Failure EngineSession::attachment() const {
+  if (attached() && id_ != 0) return {};
+  return last_try_.status == SW_OK ? Failure{SW_AGAIN, {}} : last_try_;
+}
+
 Failure EngineSession::gone_failure() const {
   if (!turned_away_.empty()) return {SW_REFUSED, "slotwired turned this process away: " + turned_away_};
+  if (id_ == 0 && last_try_.status != SW_OK) return {SW_ENGINE_GONE, last_try_.text};
+  if (id_ == 0) return {SW_ENGINE_GONE, "slotwired has not been reached yet (" + path_ + "); new requests wait for it"};
   return {SW_ENGINE_GONE, "slotwired went away (" + path_ + "); connections go on, new requests wait for it"};
 }
 
@@ -329,7 +336,8 @@ bool EngineSession::take_what_came() {
   if (!socket_) {
     try_resume();
   } else if (resuming_ != Resuming::no && monotonic_ns() >= resume_until_ns_) {
-    not_taken_back();
+    not_taken_back({SW_TIMED_OUT, "the program at " + path_ + " did not answer like slotwired in " +
+                                      std::to_string(kHelloMs) + " ms"});
   }
   while (socket_) {
     control::Packet packet;
@@ -358,7 +366,8 @@ void EngineSession::lost_engine() {
   if (!unanswered.empty()) slot::signal_event(pending_.get());
 }
 
-void EngineSession::not_taken_back() {
+void EngineSession::not_taken_back(Failure why) {
+  last_try_ = std::move(why);
   lost_engine();
   next_try_ns_ = monotonic_ns() + kRetryNs;
 }
@@ -375,7 +384,10 @@ void EngineSession::try_resume() {
   if (now < next_try_ns_) return;
   next_try_ns_ = now + kRetryNs;
   arm_timer(kRetryNs);
-  if (connect_socket().status != SW_OK) return;
+  if (Failure failure = connect_socket(); failure.status != SW_OK) {
+    last_try_ = std::move(failure);
+    return;
+  }
   if (id_ == 0) return ask_back(Resuming::hello, hello_message());
   ask_back(Resuming::resume, resume_message(events_.held()));
 }
@@ -385,7 +397,8 @@ void EngineSession::ask_back(Resuming what, const control::Request& request) {
   resume_request_ = ++last_request_;
   resume_until_ns_ = monotonic_ns() + (kHelloMs * 1'000'000);
   arm_timer(kHelloMs * 1'000'000);
-  if (!socket_->send(control::encode_request(resume_request_, request))) not_taken_back();
+  if (!socket_->send(control::encode_request(resume_request_, request)))
+    not_taken_back({SW_ENGINE_GONE, "slotwired went away (" + path_ + ") before it had taken this process back"});
 }
 
 void EngineSession::on_resume_answer(const control::Answer& answer, std::vector<slot::Fd> fds) {
@@ -402,7 +415,8 @@ void EngineSession::on_resume_answer(const control::Answer& answer, std::vector<
     // Told only now: whoever learns that a connection is lost can go on with new ones.
     if (failure.status == SW_OK) events_.on_lost();
   }
-  if (failure.status != SW_OK) return not_taken_back();
+  if (failure.status != SW_OK) return not_taken_back(std::move(failure));
+  last_try_ = {};
   resuming_ = Resuming::no;
   arm_timer(0);
   serve_again();

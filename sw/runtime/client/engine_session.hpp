@@ -107,6 +107,8 @@ class EngineSession {
   /// For poll(2), beside what else is waited for: when process_in_passing() has something to do. Unlike fd() they say
   /// nothing of events that were handled already, which would keep the wait awake.
   std::array<pollfd, 2> sources() const;
+  /// SW_OK: attached. SW_AGAIN: the first try has not ended. Else why the engine could not be reached the last time.
+  Failure attachment() const;
   /// False from the engine's end until it has taken the session back.
   bool attached() const { return socket_ != nullptr && resuming_ == Resuming::no; }
   /// Whether what this process serves can take requests; told to the engine, and to one that comes back.
@@ -136,7 +138,7 @@ class EngineSession {
   Failure gone_failure() const;
   void lost_engine();
   /// lost_engine(), and no further try before kRetryNs are over.
-  void not_taken_back();
+  void not_taken_back(Failure why);
   void try_resume();
   /// Sends a message of coming back; its answer goes to on_resume_answer().
   void ask_back(Resuming what, const control::Request& request);
@@ -153,6 +155,7 @@ class EngineSession {
   void arm_timer(std::int64_t ns);
 
   std::string path_, name_;
+  Failure last_try_;         ///< how the last try to come (back) to the engine ended, as long as none succeeded
   std::string turned_away_;  ///< why the engine is about to close the socket
   SessionEvents& events_;
   slot::Fd epoll_, pending_, timer_;

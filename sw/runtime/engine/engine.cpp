@@ -13,6 +13,7 @@
 #include "core/slot/open_files.hpp"
 #include "driver/sharded/poll_loop.hpp"
 #include "runtime/engine/config/config_changes.hpp"
+#include "runtime/engine/config/directories.hpp"
 #include "runtime/engine/host/control_share.hpp"
 #include "runtime/engine/recovery/descriptor_needs.hpp"
 #include "runtime/engine/transports/tcp/tcp_transport.hpp"
@@ -41,7 +42,7 @@ Engine::Engine(Config config)
       log_file_(config_.log, config_.node.name),
       log_(log_file_.shared(), reactor_),
       notifier_(ServiceNotifier::from_environment()) {
-  std::filesystem::create_directories(config_.node.run_dir);
+  make_directory("node.run_dir", config_.node.run_dir);
   const NodeSize size{config_.limits.slots,   config_.limits.sessions,         config_.links.size(),
                       config_.limits.regions, config_.limits.region_processes, config_.limits.region_lists};
   KeeperOptions keeping;

@@ -9,6 +9,8 @@
 #include <variant>
 
 #include "core/overloaded.hpp"
+#include "core/suggestion.hpp"
+#include "runtime/control/printable.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -140,6 +142,25 @@ void ProcessRequests::close(Client& client, std::uint64_t id, const control::Clo
   hub_->answer(client, id, control::Done{});
 }
 
+/// The peer whose link a person named; the refusal lists those that there are.
+Peer& ProcessRequests::peer_of_link(const std::string& name) {
+  if (Peer* const peer = rooms_.peers.find(name); peer != nullptr) return *peer;
+  constexpr std::size_t kMostNamed = 32;
+  std::vector<std::string_view> known;
+  std::string all;
+  for (const auto& peer : rooms_.peers.all()) {
+    if (!peer) continue;
+    known.push_back(peer->name());
+    if (known.size() <= kMostNamed) all += (all.empty() ? "" : ", ") + peer->name();
+  }
+  if (known.size() > kMostNamed) all += " and " + std::to_string(known.size() - kMostNamed) + " more";
+  std::string text = "there is no link to a node '" + control::printable(name) + "'";
+  if (const std::string_view near = core::suggestion(name, known); !near.empty())
+    text += "; did you mean '" + std::string(near) + "'?";
+  text += all.empty() ? "; node '" + rooms_.config.node.name + "' has no links" : "; there are links to " + all;
+  throw Refusal{"no_link", text};
+}
+
 void ProcessRequests::capture(Client& client, std::uint64_t id, const control::CaptureRequest& request,
                               std::vector<slot::Fd>& fds) {
   check_admin(client, "capture");
@@ -152,9 +173,7 @@ void ProcessRequests::capture(Client& client, std::uint64_t id, const control::C
   }
   std::optional<std::uint16_t> only;
   if (!request.link.empty()) {
-    const Peer* const peer = rooms_.peers.find(request.link);
-    if (peer == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + request.link + "'"};
-    only = peer->link.index;
+    only = peer_of_link(request.link).link.index;
   }
   rooms_.capture.start(std::move(fds[0]), only, request.snaplen, {client.who.uid, client.who.pid});
   control::Json links = control::Json::array();
@@ -167,9 +186,7 @@ void ProcessRequests::capture(Client& client, std::uint64_t id, const control::C
 
 void ProcessRequests::cut(Client& client, std::uint64_t id, const control::Cut& request) {
   check_admin(client, "cut a link");
-  Peer* const peer = rooms_.peers.find(request.link);
-  if (peer == nullptr) throw Refusal{"bad_request", "there is no link to a node '" + request.link + "'"};
-  rooms_.peers.cut(*peer);
+  rooms_.peers.cut(peer_of_link(request.link));
   hub_->answer(client, id, control::Done{});
 }
 

@@ -39,6 +39,7 @@ class ProcessRequests final : public RequestHandler {
   void resume(Client& client, std::uint64_t id, const control::Resume& request);
   void close(Client& client, std::uint64_t id, const control::Close& request);
   void capture(Client& client, std::uint64_t id, const control::CaptureRequest& request, std::vector<slot::Fd>& fds);
+  Peer& peer_of_link(const std::string& name);
   void cut(Client& client, std::uint64_t id, const control::Cut& request);
   /// The client's session. Throws Refusal when it has none.
   Session& session_of(const Client& client, std::string_view request);

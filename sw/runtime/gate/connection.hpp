@@ -68,6 +68,11 @@ class Connection {
   void drive(std::uint64_t now_us);
   /// The next message, if the window and the rate allow one.
   std::optional<std::string> next(std::uint64_t now_us);
+  /// Why next() will have none any more: what the peer sent is beyond the limits of a message. Null: it is not.
+  const carriers::MessageStream* refused() const {
+    return stream_ && !stream_->refused().empty() && (state_ == State::proved || state_ == State::caller) ? &*stream_
+                                                                                                          : nullptr;
+  }
   /// When next() may have something though the descriptor shows nothing; none: only when the descriptor does.
   std::optional<std::uint64_t> paused_us(std::uint64_t now_us);
   /// A message was passed to slotwired, or slotwired gave bytes back.

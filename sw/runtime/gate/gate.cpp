@@ -486,6 +486,7 @@ void Gate::pump(Id id) {
     if (!text) break;
     if (!take_message(id, connection, *text)) return;
   }
+  if (connection.refused() != nullptr && !connection.closed()) return refuse_length(id, connection);
   if (connection.slowed) {
     if (!was_slowed) {
       ++counters_.slowed;
@@ -505,13 +506,7 @@ bool Gate::take_message(Id id, Connection& connection, const std::string& text) 
   }
   const core::Result<control::PeerMessage> message = control::decode_peer(text);
   if (!message.ok()) {
-    ++counters_.invalid;
-    counters_changed_ = true;
-    const std::string why = "a message that cannot be understood: " + message.error().text;
-    connection.say(control::encode_peer(control::PeerError{"you sent " + why}));
-    send(control::gate_packet(GateKind::closed, id, control::GateClosed{"it sent " + why, false}));
-    connection.leave("it sent " + why, now_us() + kLeaveUs);
-    pump(id);
+    refuse_message(id, connection, "a message that cannot be understood: " + message.error().text);
     return false;
   }
   std::string written = text;
@@ -529,6 +524,28 @@ bool Gate::take_message(Id id, Connection& connection, const std::string& text) 
   }
   connection.passed(written.size());
   return true;
+}
+
+/// The peer announced a message that is too long: as one that cannot be understood. It is told, unless it speaks TLS.
+void Gate::refuse_length(Id id, Connection& connection) {
+  const std::string what = connection.refused()->refused();
+  if (connection.refused()->refused_tls()) {
+    connection.close(what);
+    return end(id);
+  }
+  if (connection.state() == Connection::State::caller)
+    return turn_away(id, connection, "it sent " + what, "you sent " + what);
+  refuse_message(id, connection, what);
+}
+
+/// Says why to the peer and to slotwired, and lets the connection go.
+void Gate::refuse_message(Id id, Connection& connection, const std::string& why) {
+  ++counters_.invalid;
+  counters_changed_ = true;
+  connection.say(control::encode_peer(control::PeerError{"you sent " + why}));
+  send(control::gate_packet(GateKind::closed, id, control::GateClosed{"it sent " + why, false}));
+  connection.leave("it sent " + why, now_us() + kLeaveUs);
+  pump(id);
 }
 
 void Gate::hello(Id id, Connection& connection, const std::string& text) {

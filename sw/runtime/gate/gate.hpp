@@ -73,6 +73,8 @@ class Gate final : private FrontHost {
   void reload(control::Packet&& packet);
   /// False: the connection is gone.
   bool take_message(Id id, Connection& connection, const std::string& text);
+  void refuse_length(Id id, Connection& connection);
+  void refuse_message(Id id, Connection& connection, const std::string& why);
   void hello(Id id, Connection& connection, const std::string& text);
   void turn_away(Id id, Connection& connection, const std::string& why, const std::string& told);
   void end(Id id, bool revoked = false);

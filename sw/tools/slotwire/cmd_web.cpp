@@ -38,6 +38,7 @@ struct Options {
   microseconds health_interval{5'000'000}, health_timeout{2'000'000};
   web::bridge::HealthOptions health;
   web::bridge::SpoolOptions spool;
+  web::bridge::ErrorLineOptions errors;
   web::bridge::ScriptOptions script;
   bool quiet = false;
 };
@@ -113,6 +114,7 @@ bridge::BridgeOptions bridge_options(const Options& options) {
       !path.empty() && (path[0] != '/' || !std::all_of(path.begin(), path.end(), is_printable)))
     throw CommandError(kExitUsage, "--health '" + path + "': it begins with '/' and has no spaces");
   given.spool = options.spool;
+  given.errors = options.errors;
   given.managed = !options.start.empty();
   while (given.script.root.size() > 1 && given.script.root.ends_with('/')) given.script.root.pop_back();
   if (given.protocol == bridge::Protocol::fastcgi) check_root(given.script.root);
@@ -351,6 +353,14 @@ void add_serve_options(CLI::App& sub, Options& options) {
                "for a process to end, from SIGTERM to SIGKILL (default 10s)")
       ->needs(start);
   add_spool_options(sub, options.spool, *fastcgi);
+  sub.add_option("--error-lines", options.errors.lines,
+                 "lines a second that applications print and the log takes; more are counted")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{0}, std::size_t{100'000}));
+  add_size(sub, "--error-bytes", options.errors.bytes, 0, std::uint64_t{1} << 30U,
+           "the same of bytes a second (default 64KiB)");
+  add_size(sub, "--error-line-bytes", options.errors.line_bytes, 16, std::uint64_t{64} << 10U,
+           "of one such line that are logged (default 2KiB)");
   add_script_options(sub, options.script, *fastcgi);
 }
 

@@ -21,6 +21,7 @@ int exit_code_of_error(const control::ToolError& error) {
   }
   if (error.code() == "no_service") return kExitNoService;
   if (error.code() == "link_down") return kExitLinkDown;
+  if (error.code() == "no_link") return kExitUsage;
   if (error.code() == "refused" || error.code() == "quota") return kExitRefused;
   return kExitFailed;
 }

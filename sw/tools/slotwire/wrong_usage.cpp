@@ -4,14 +4,14 @@
 #include <string_view>
 #include <vector>
 
+#include "core/suggestion.hpp"
 #include "runtime/control/printable.hpp"
-#include "runtime/control/suggestion.hpp"
 
 namespace slotwire::cli {
 namespace {
 
 std::string question(std::string_view word, const std::vector<std::string>& known) {
-  const std::string_view near = control::suggestion(word, {known.begin(), known.end()});
+  const std::string_view near = core::suggestion(word, {known.begin(), known.end()});
   const std::string unknown = "'" + control::printable(word) + "' is not known";
   return near.empty() ? unknown : unknown + "; did you mean '" + std::string(near) + "'?";
 }

@@ -38,8 +38,12 @@ Address parse_address(const std::string& text) {
   if (text.starts_with(kUnix)) return unix_address(text.substr(kUnix.size()));
   if (text.starts_with('/')) return unix_address(text);
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon + 1 == text.size())
-    throw std::runtime_error("'" + text + "' is no address; expected HOST:PORT, such as 127.0.0.1:8000, or unix:PATH");
+  if (colon == std::string::npos || colon + 1 == text.size()) {
+    throw std::runtime_error(
+        "'" + text + "' is taken for HOST:PORT, since it begins neither with '/' nor with 'unix:', " +
+        "and has no port; for a socket give its absolute path or unix:PATH, for a host a port, such "
+        "as 127.0.0.1:8000");
+  }
   std::string host = text.substr(0, colon);
   const std::string port = text.substr(colon + 1);
   // The library takes larger numbers, too, and cuts them.

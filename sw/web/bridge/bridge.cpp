@@ -43,6 +43,8 @@ Bridge::Bridge(Loop& loop, BridgeOptions options, Note note)
       options_(std::move(options)),
       note_(std::move(note)),
       idle_timer_(loop),
+      error_lines_(options_.errors, note_),
+      error_timer_(loop),
       spools_(loop, options_.spool, note_) {
   for (const std::string& address : options_.addresses) {
     auto application = std::make_unique<Application>();
@@ -162,6 +164,13 @@ std::size_t Bridge::credit() const {
       places += options_.at_once - std::min(options_.at_once, application->under_way);
   }
   return places - std::min(places, queue_.size());
+}
+
+void Bridge::note_printed(const std::string& title, std::string_view text, std::size_t more) {
+  const Clock::time_point now = Clock::now();
+  error_lines_.add(now, title, text, more);
+  if (error_lines_.has_left_out() && !error_timer_.is_set())
+    error_timer_.set(error_lines_.end_of_second() - now, [this] { error_lines_.tick(Clock::now()); });
 }
 
 void Bridge::start_health_checks() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "web/bridge/address.hpp"
+#include "web/bridge/error_lines.hpp"
 #include "web/bridge/health_options.hpp"
 #include "web/bridge/loop.hpp"
 #include "web/bridge/spool.hpp"
@@ -50,6 +51,7 @@ struct BridgeOptions {
   bool managed = false;  ///< applications that are not there are being started
   HealthOptions health;
   SpoolOptions spool;
+  ErrorLineOptions errors;
 };
 
 class HealthCheck;
@@ -125,6 +127,8 @@ class Bridge {
   Loop& loop() { return loop_; }
   const BridgeOptions& options() const { return options_; }
   void note(const std::string& text) { note_(text); }
+  /// What an application printed for people, as ErrorLines::add().
+  void note_printed(const std::string& title, std::string_view text, std::size_t more = 0);
   /// A kept connection; an empty Fd: there is none.
   slot::Fd take_idle(Application& application);
   void keep(Application& application, slot::Fd fd);
@@ -166,6 +170,8 @@ class Bridge {
   std::vector<Relay*> again_;
   bool again_planned_ = false;
   Timer idle_timer_;
+  ErrorLines error_lines_;
+  Timer error_timer_;
   Spools spools_;
   std::vector<std::unique_ptr<HealthCheck>> checks_;
   bool said_ready_ = true;

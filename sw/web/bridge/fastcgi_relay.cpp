@@ -12,7 +12,6 @@ namespace {
 
 using fastcgi::Type;
 
-constexpr std::size_t kMostErrorLine = 2048;
 constexpr std::size_t kEndContent = 8;
 constexpr std::size_t kProtocolStatus = 4;  ///< its place in the last record
 constexpr char kOverloaded = 2;
@@ -165,16 +164,21 @@ void FastCgiRelay::begin_response() {
 
 void FastCgiRelay::read_errors(std::string_view content) {
   for (const char c : content) {
-    if (c != '\n' && errors_.size() < kMostErrorLine) errors_ += c;
-    if (c != '\n' || errors_.empty()) continue;
-    note_errors();
+    if (c == '\n') {
+      note_errors();
+    } else if (errors_.size() < most_of_error_line()) {
+      errors_ += c;
+    } else {
+      ++errors_more_;
+    }
   }
 }
 
 void FastCgiRelay::note_errors() {
   if (errors_.empty()) return;
-  note("application " + address() + " says: " + errors_);
+  note_printed("application " + address() + " says", errors_, errors_more_);
   errors_.clear();
+  errors_more_ = 0;
 }
 
 void FastCgiRelay::request_ended() {

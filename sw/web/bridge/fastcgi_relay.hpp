@@ -37,7 +37,8 @@ class FastCgiRelay final : public Relay {
   std::string header_;                      ///< of a record, as far as it has come
   std::string head_;                        ///< of the output, as far as it has come
   std::string end_;                         ///< the content of the last record
-  std::string errors_;                      ///< a line that is not complete
+  std::string errors_;                      ///< a line that is not complete, as far as it is kept
+  std::size_t errors_more_ = 0;             ///< bytes of it that are not
   std::optional<std::uint64_t> body_left_;  ///< of what its Content-Length says; none: it says nothing
   bool in_body_ = false;
   bool said_excess_ = false;

@@ -35,16 +35,12 @@ StatusReader::State StatusReader::feed(std::string_view bytes) {
       const std::string_view content = bytes.substr(0, content_left_);
       bytes.remove_prefix(content.size());
       content_left_ -= content.size();
-      if (record_.type == Type::standard_output) {
+      if (record_.type == Type::standard_output && !has_head_) {
         if (const State state = take_output(content); state != State::incomplete) return state;
       } else if (record_.type == Type::end_request) {
         end_ += content.substr(0, kEndContent - std::min(end_.size(), kEndContent));
       }
-      if (record_.type == Type::end_request && content_left_ == 0) {
-        return end_.size() == kEndContent && end_[kProtocolStatus] == kOverloaded
-                   ? invalid("it has no child to spare")
-                   : invalid("it ended the request without a response");
-      }
+      if (record_.type == Type::end_request && content_left_ == 0) return take_end();
     } else if (padding_left_ != 0) {
       const std::size_t n = std::min(padding_left_, bytes.size());
       padding_left_ -= n;
@@ -60,7 +56,13 @@ StatusReader::State StatusReader::feed(std::string_view bytes) {
       padding_left_ = record_.padding;
     }
   }
-  return fed_ > kMostBefore ? invalid("no head of a response is in what it sent") : State::incomplete;
+  return !has_head_ && fed_ > kMostBefore ? invalid("no head of a response is in what it sent") : State::incomplete;
+}
+
+StatusReader::State StatusReader::take_end() {
+  if (end_.size() == kEndContent && end_[kProtocolStatus] == kOverloaded) return invalid("it has no child to spare");
+  if (end_.size() != kEndContent || end_[kProtocolStatus] != 0) return invalid("it refused the request");
+  return has_head_ ? State::complete : invalid("it ended the request without a response");
 }
 
 StatusReader::State StatusReader::take_output(std::string_view content) {
@@ -90,7 +92,8 @@ StatusReader::State StatusReader::take_head() {
       status_ = kFound;
     }
   }
-  return State::complete;
+  has_head_ = true;
+  return State::incomplete;
 }
 
 }  // namespace slotwire::web::bridge::fastcgi

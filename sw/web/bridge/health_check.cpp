@@ -99,7 +99,11 @@ void HealthCheck::receive() {
     const ssize_t n = ::recv(fd_.get(), piece.data(), piece.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (n <= 0) return over(false, n == 0 ? "it closed the connection before its answer" : std::strerror(errno));
+    if (n < 0) return over(false, std::strerror(errno));
+    if (n == 0) {
+      return over(false, reader_.has_head() ? "it closed the connection before the end of its answer"
+                                            : "it closed the connection before its answer");
+    }
     const std::string_view bytes(piece.data(), static_cast<std::size_t>(n));
     if (bridge_.options().protocol == Protocol::fastcgi) {
       understand_fastcgi(bytes);

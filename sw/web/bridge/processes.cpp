@@ -259,7 +259,7 @@ void ManagedProcess::read_output() {
     for (const char c : std::string_view(piece.data(), static_cast<std::size_t>(n))) {
       if (c != '\n') output_.line += c;
       if (c != '\n' && output_.line.size() < kMostLine) continue;
-      manager_.bridge().note(title() + ": " + output_.line);
+      manager_.bridge().note_printed(title(), output_.line);
       output_.line.clear();
     }
   }
@@ -267,7 +267,7 @@ void ManagedProcess::read_output() {
 
 void ManagedProcess::close_output() {
   if (!output_.fd) return;
-  if (!output_.line.empty()) manager_.bridge().note(title() + ": " + output_.line);
+  if (!output_.line.empty()) manager_.bridge().note_printed(title(), output_.line);
   output_.line.clear();
   manager_.bridge().loop().remove(output_.fd.get(), output_);
   output_.fd = slot::Fd();

@@ -61,6 +61,11 @@ class Relay : public Source {
   /// An upgraded connection has ended in both directions.
   void end_splice() { end(); }
   void note(const std::string& text) { bridge_.note(text); }
+  /// As Bridge::note_printed().
+  void note_printed(const std::string& title, std::string_view text, std::size_t more) {
+    bridge_.note_printed(title, text, more);
+  }
+  std::size_t most_of_error_line() const { return bridge_.options().errors.line_bytes; }
   bool is_over() const { return over_; }
   int fd() const { return fd_.get(); }
   std::string_view rest() const { return std::string_view(rest_).substr(rest_at_); }

@@ -167,7 +167,9 @@ bool merge_cache(ngx_conf_t* cf, LocConf& location, LocConf& above) {
     conf.cache_value = prev.cache_value;
   }
   if (conf.cache_zone != nullptr && conf.cache_zone->data == nullptr) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"slotwire_cache\" zone \"%V\" is unknown", &conf.cache_zone->shm.name);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"slotwire_cache\" zone \"%V\" is unknown: make it by slotwire_cache_path ... keys_zone=",
+                       &conf.cache_zone->shm.name);
     return false;
   }
   ngx_conf_merge_uint_value(conf.cache_min_uses, prev.cache_min_uses, 1);
@@ -351,8 +353,8 @@ ngx_int_t resolve_passes(ngx_conf_t* cf) {
       if (group_of(block) == nullptr) {
         ngx_log_error(
             NGX_LOG_EMERG, cf->log, 0,
-            "slotwire_pass in %s:%ui names upstream \"%V\", which is not made of slotwire_service alone (a load "
-            "balancing method or \"keepalive\" is not possible with it)",
+            "slotwire_pass in %s:%ui names upstream \"%V\", which is not made of slotwire_service alone: remove "
+            "\"server\", \"keepalive\" and load balancing methods from it, or use proxy_pass",
             pass.file_name, pass.line, &pass.name);
         return NGX_ERROR;
       }
@@ -360,8 +362,8 @@ ngx_int_t resolve_passes(ngx_conf_t* cf) {
       continue;
     }
     if (!is_service_name(view_of(pass.name))) {
-      ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "slotwire_pass in %s:%ui: \"%V\" is no name of a service",
-                    pass.file_name, pass.line, &pass.name);
+      ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "slotwire_pass in %s:%ui: \"%V\" is no name of a service: expected %s",
+                    pass.file_name, pass.line, &pass.name, kServiceName);
       return NGX_ERROR;
     }
     ServiceGroup* const group = group_of_service(cf->pool, view_of(pass.name));

@@ -143,7 +143,9 @@ char* limits_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
     const ssize_t bytes = ngx_parse_size(&size);
     if (bytes == NGX_ERROR || bytes < static_cast<ssize_t>(kLeastZonePages * ngx_pagesize)) return false;
     if (main.limits_zone != nullptr) {
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "slotwire_limits has a zone already");
+      const ngx_str_t again = str_of(text);
+      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "slotwire_limits has the zone \"%V\" already: leave \"zone=%V\" out",
+                         &main.limits_zone->name(), &again);
       return zone_refused = true;
     }
     main.limits_zone = LimitsZone::add(cf, str_of(text.substr(0, colon)), bytes);

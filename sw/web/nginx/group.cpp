@@ -12,7 +12,7 @@ namespace {
 
 /// As many as the bits of Peer::tried_members.
 constexpr ngx_uint_t kMaxMembers = 64;
-constexpr std::size_t kMaxName = 63;
+constexpr std::size_t kMaxName = 63;  // as kServiceName says
 /// Of weights and fails.
 constexpr ngx_int_t kMost = 1'000'000;
 
@@ -20,14 +20,17 @@ constexpr ngx_int_t kMost = 1'000'000;
 ngx_int_t init_group(ngx_conf_t* cf, ngx_http_upstream_srv_conf_t* upstream) {
   ServiceGroup* const group = group_of(upstream);
   if (upstream->servers->nelts != group->members.nelts) {
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "upstream \"%V\" in %s:%ui holds both slotwire_service and server",
-                  &upstream->host, upstream->file_name, upstream->line);
+    ngx_log_error(
+        NGX_LOG_EMERG, cf->log, 0,
+        "upstream \"%V\" in %s:%ui holds slotwire_service and server together: put them into two upstream blocks",
+        &upstream->host, upstream->file_name, upstream->line);
     return NGX_ERROR;
   }
   if (upstream->shm_zone != nullptr) {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "upstream \"%V\" in %s:%ui: \"zone\" is not possible with slotwire_service", &upstream->host,
-                  upstream->file_name, upstream->line);
+                  "upstream \"%V\" in %s:%ui: \"zone\" is not possible with slotwire_service: remove it "
+                  "(slotwire_limits zone= counts for all workers)",
+                  &upstream->host, upstream->file_name, upstream->line);
     return NGX_ERROR;
   }
   return NGX_OK;
@@ -102,11 +105,12 @@ char* service_directive(ngx_conf_t* cf, ngx_command_t*, void* /*conf*/) {
     *place = group;
   }
   if (!is_service_name(view_of(words[1]))) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" is no name of a service", &words[1]);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" is no name of a service: expected %s", &words[1], kServiceName);
     return failed();
   }
   if (group->members.nelts == kMaxMembers) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "more than %ui services in one upstream", kMaxMembers);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "more than %ui services in upstream \"%V\": make several of it",
+                       kMaxMembers, &upstream->host);
     return failed();
   }
   GroupMember* const member = add_member(*group);

@@ -28,6 +28,8 @@ char* service_directive(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 /// The group of one service. Null: no memory.
 ServiceGroup* group_of_service(ngx_pool_t* pool, std::string_view service);
 /// Is this a name that a process can serve?
+/// What is_service_name() takes, for people.
+inline constexpr const char* kServiceName = "1 to 63 letters, digits, \".\", \"_\", \"-\" and \"/\"";
 bool is_service_name(std::string_view name);
 /// The group behind an `upstream` block that holds slotwire_service only; null for others.
 ServiceGroup* group_of(ngx_http_upstream_srv_conf_t* upstream);

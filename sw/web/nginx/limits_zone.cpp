@@ -43,16 +43,6 @@ std::string_view text_behind(const Entry& entry, std::size_t length) {
   return {reinterpret_cast<const char*>(&entry + 1), length};
 }
 
-/// A new entry with a text behind it; null: no memory. The zone's mutex is held.
-template <typename Entry>
-Entry* make_entry(ngx_slab_pool_t* slab, std::string_view text) {
-  void* const memory = ngx_slab_calloc_locked(slab, sizeof(Entry) + text.size());
-  if (memory == nullptr) return nullptr;
-  auto* const entry = new (memory) Entry{};
-  ngx_memcpy(entry + 1, text.data(), text.size());
-  return entry;
-}
-
 template <typename Entry>
 void unlink(Entry*& first, const Entry* entry) {
   Entry** link = &first;
@@ -62,19 +52,54 @@ void unlink(Entry*& first, const Entry* entry) {
 
 }  // namespace
 
+/// A new entry with a text behind it; null: no memory. The zone's mutex is held.
+template <typename Entry>
+Entry* LimitsZone::make_entry(std::string_view text) {
+  void* const memory = ngx_slab_calloc_locked(slab_, sizeof(Entry) + text.size());
+  if (memory == nullptr) {
+    shared_->full_at.store(ngx_time());
+    return nullptr;
+  }
+  auto* const entry = new (memory) Entry{};
+  ngx_memcpy(entry + 1, text.data(), text.size());
+  return entry;
+}
+
 LimitsZone* LimitsZone::add(ngx_conf_t* cf, ngx_str_t name, ssize_t size) {
   ngx_shm_zone_t* const zone =
       ngx_shared_memory_add(cf, &name, static_cast<std::size_t>(size), &ngx_http_slotwire_module);
   if (zone == nullptr) return nullptr;
   if (zone->data != nullptr) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the zone \"%V\" has another use already", &name);
+    ngx_conf_log_error(
+        NGX_LOG_EMERG, cf, 0,
+        "the zone \"%V\" is used by another directive already: give that of slotwire_limits another name", &name);
     return nullptr;
   }
   auto* const self = allocate<LimitsZone>(cf->pool);
   if (self == nullptr) return nullptr;
+  self->name_ = name;
   zone->data = self;
   zone->init = make;
   return self;
+}
+
+bool LimitsZone::conflicts(const ngx_shm_zone_t& zone) {
+  // During a reload this is the configuration that runs. nginx gives a zone of another size new memory.
+  const ngx_list_part_t* part = &const_cast<ngx_cycle_t*>(ngx_cycle)->shared_memory.part;
+  for (; part != nullptr; part = part->next) {
+    const auto* const zones = static_cast<const ngx_shm_zone_t*>(part->elts);
+    for (ngx_uint_t i = 0; i < part->nelts; ++i) {
+      if (zones[i].tag != zone.tag || view_of(zones[i].shm.name) != view_of(zone.shm.name)) continue;
+      if (zones[i].shm.size == zone.shm.size) continue;
+      ngx_log_error(
+          NGX_LOG_EMERG, zone.shm.log, 0,
+          "slotwire_limits: the size %uz of zone \"%V\" conflicts with the size %uz that it has in the running "
+          "nginx, whose counts would be forgotten: keep the size, or give the zone another name",
+          zone.shm.size, &zone.shm.name, zones[i].shm.size);
+      return true;
+    }
+  }
+  return false;
 }
 
 ngx_int_t LimitsZone::make(ngx_shm_zone_t* zone, void* old) {
@@ -84,6 +109,7 @@ ngx_int_t LimitsZone::make(ngx_shm_zone_t* zone, void* old) {
     self.shared_ = static_cast<LimitsZone*>(old)->shared_;
     return NGX_OK;
   }
+  if (conflicts(*zone)) return NGX_ERROR;
   if (zone->shm.exists != 0) {
     self.shared_ = static_cast<Shared*>(self.slab_->data);
     return NGX_OK;
@@ -110,7 +136,9 @@ bool LimitsZone::claim(ngx_log_t* log) {
     claimed_ = true;
     return true;
   }
-  ngx_log_error(NGX_LOG_ALERT, log, 0, "slotwire: more than %uz workers: this one applies slotwire_limits by itself",
+  ngx_log_error(NGX_LOG_ALERT, log, 0,
+                "slotwire: the zone of slotwire_limits counts %uz workers at most: this one applies slotwire_limits by "
+                "itself; lower worker_processes, or set worker_shutdown_timeout so that workers of before a reload end",
                 kMostLanes);
   return false;
 }
@@ -169,7 +197,7 @@ SharedService* LimitsZone::open(std::string_view name) {
   SharedService* found = shared_->services;
   while (found != nullptr && text_behind(*found, found->name_length) != name) found = found->next;
   if (found == nullptr) {
-    found = make_entry<SharedService>(slab_, name);
+    found = make_entry<SharedService>(name);
     if (found == nullptr) return nullptr;
     found->name_length = name.size();
     found->next = shared_->services;
@@ -185,7 +213,7 @@ SharedProcess* LimitsZone::open(SharedService& service, std::string_view node, s
   while (found != nullptr && (found->pid != pid || text_behind(*found, found->node_length) != node))
     found = found->next;
   if (found == nullptr) {
-    found = make_entry<SharedProcess>(slab_, node);
+    found = make_entry<SharedProcess>(node);
     if (found == nullptr) return nullptr;
     found->node_length = node.size();
     found->pid = pid;

@@ -63,6 +63,7 @@ class LimitsZone {
   /// For slotwire_limits zone=NAME:SIZE. Null: it was refused, and nginx has been told why.
   static LimitsZone* add(ngx_conf_t* cf, ngx_str_t name, ssize_t size);
 
+  const ngx_str_t& name() const { return name_; }
   /// A lane for this worker. False: there is none, which the log says.
   bool claim(ngx_log_t* log);
   /// Gives the lane back, with all that was counted in it.
@@ -70,9 +71,13 @@ class LimitsZone {
   /// Gives back what workers that are gone counted; once a second, whichever worker calls it.
   void sweep_sometimes();
 
-  /// The entries, made where they are missing; null: the zone is full. Each is given up once.
+  /// The entries, made where they are missing; null: the zone is full, which is_wanted() tells the other workers. Each
+  /// is given up once.
   SharedService* open(std::string_view name);
   SharedProcess* open(SharedService& service, std::string_view node, std::uint32_t pid);
+  /// Whether a worker has found the zone full in the last two seconds: who has entries that nobody uses gives them
+  /// back.
+  bool is_wanted() const { return ngx_time() - shared_->full_at.load() <= 2; }
   void close(SharedService* service);
   void close(SharedService& service, SharedProcess* process);
 
@@ -103,6 +108,7 @@ class LimitsZone {
     std::array<Lane, kMostLanes> lanes;
     std::atomic<std::size_t> used;  ///< lanes above were never claimed
     std::atomic<time_t> swept;      ///< when
+    std::atomic<time_t> full_at;    ///< when a worker found no room for an entry
     SharedService* services;
   };
   class Lock {
@@ -117,10 +123,15 @@ class LimitsZone {
   };
 
   static ngx_int_t make(ngx_shm_zone_t* zone, void* old);
+  /// Whether the running nginx has this zone with another size.
+  static bool conflicts(const ngx_shm_zone_t& zone);
+  template <typename Entry>
+  Entry* make_entry(std::string_view text);
   std::size_t lanes() const { return shared_->used.load(std::memory_order_relaxed); }
   void sweep();
   void clear(std::size_t lane);
 
+  ngx_str_t name_;
   ngx_slab_pool_t* slab_;
   Shared* shared_;
   std::size_t lane_;

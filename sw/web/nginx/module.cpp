@@ -21,7 +21,9 @@ ngx_http_upstream_srv_conf_t* evaluate_service(ngx_http_request_t* r, LocConf& c
     if (view_of(upstreams[i]->host) == view_of(name) && group_of(upstreams[i]) != nullptr) return upstreams[i];
   }
   if (!is_service_name(view_of(name))) {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "slotwire_pass: \"%V\" is no name of a service", &name);
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "slotwire_pass: its variables give \"%V\", which is no name of a service: expected %s", &name,
+                  kServiceName);
     return nullptr;
   }
   ServiceGroup* const group = group_of_service(r->pool, view_of(name));

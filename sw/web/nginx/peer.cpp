@@ -97,8 +97,11 @@ ngx_int_t get_peer(ngx_peer_connection_t* pc, void* data) {
   peer.tried_members |= std::uint64_t{1} << index;
   peer.pool = worker->pool_of(*peer.member);
   if (peer.pool == nullptr) {
-    ngx_log_error(NGX_LOG_ERR, pc->log, 0, "slotwire: too many services are used at a time, \"%V\" is not",
-                  &peer.member->service);
+    ngx_log_error(
+        NGX_LOG_ERR, pc->log, 0,
+        "slotwire: no connection to service \"%V\": this worker uses %uz services already, the most at a time; "
+        "check what gives slotwire_pass its variables",
+        &peer.member->service, Worker::kMaxServices);
     return NGX_BUSY;
   }
   *peer.name = peer.member->service;

@@ -116,24 +116,14 @@ ServicePool::ServicePool(Worker& worker, std::string service, const PoolLimits& 
                 .process_requests = limits.process_requests,
                 .waiting = limits.queue,
                 .retries_percent = limits.retries_percent,
-                .least_retries = limits.least_retries}) {
+                .least_retries = limits.least_retries}),
+      zone_(worker.zone()),
+      last_used_(ngx_current_msec) {
   ngx_queue_init(&queue_);
-  if (worker.zone() == nullptr) return;
-  shared_ = worker.zone()->open(service_);
-  if (shared_ != nullptr) {
-    zone_ = worker.zone();
-    return;
-  }
-  ngx_log_error(
-      NGX_LOG_ALERT, ngx_cycle->log, 0,
-      "slotwire: the zone of slotwire_limits is full: this worker counts requests to service \"%s\" by itself",
-      service_.c_str());
 }
 
 ServicePool::~ServicePool() {
-  if (zone_ == nullptr) return;
-  for (const auto& process : processes_) forget(*process);
-  zone_->close(shared_);
+  unshare();
 }
 
 /// The process goes out of this worker's sight.
@@ -141,9 +131,34 @@ void ServicePool::forget(Process& process) {
   if (process.shared != nullptr) zone_->close(*shared_, std::exchange(process.shared, nullptr));
 }
 
+void ServicePool::unshare() {
+  if (shared_ == nullptr) return;
+  for (const auto& process : processes_) forget(*process);
+  zone_->close(std::exchange(shared_, nullptr));
+}
+
+/// Counts where all workers do, if there is room. Only while no request is under way: what was counted here would be
+/// given back there.
+void ServicePool::share() {
+  if (zone_ == nullptr || shared_ != nullptr || breaker_.requests() != 0) return;
+  do shared_ = zone_->open(service_);
+  while (shared_ == nullptr && worker_.make_room_in_zone());
+  worker_.note_zone(shared_ != nullptr);
+}
+
+void ServicePool::share(Process& process) {
+  if (shared_ == nullptr || process.shared != nullptr || limits_.process_requests == 0 || process.outstanding != 0)
+    return;
+  do process.shared = zone_->open(*shared_, process.node, process.pid);
+  while (process.shared == nullptr && worker_.make_room_in_zone());
+  worker_.note_zone(process.shared != nullptr);
+}
+
 Breaker::Limit ServicePool::begin_request(bool retry) {
   Breaker::Limit limit = Breaker::Limit::none;
-  if (zone_ == nullptr) {
+  last_used_ = ngx_current_msec;
+  share();
+  if (shared_ == nullptr) {
     limit = breaker_.may_begin(retry);
   } else {
     zone_->begin(*shared_, retry, [&](std::size_t requests, std::size_t retries) {
@@ -157,7 +172,9 @@ Breaker::Limit ServicePool::begin_request(bool retry) {
 
 void ServicePool::end_request(bool retry) {
   breaker_.end(retry);
-  if (zone_ != nullptr) zone_->end(*shared_, retry);
+  if (shared_ != nullptr) zone_->end(*shared_, retry);
+  // A name that nobody serves, which anybody can make up where slotwire_pass has variables, takes no place any longer.
+  if (processes_.empty() && breaker_.requests() == 0) unshare();
 }
 
 bool ServicePool::may_have_another(const Process& process) const {
@@ -176,15 +193,6 @@ Process& ServicePool::process_of(const sw_peer& peer) {
   process->node = peer.node;
   process->pid = peer.pid;
   process->number = ++processes_named;
-  if (zone_ != nullptr && limits_.process_requests != 0) {
-    process->shared = zone_->open(*shared_, process->node, process->pid);
-    if (process->shared == nullptr) {
-      ngx_log_error(
-          NGX_LOG_ALERT, ngx_cycle->log, 0,
-          "slotwire: the zone of slotwire_limits is full: this worker counts requests to process %uD by itself",
-          process->pid);
-    }
-  }
   processes_.push_back(std::move(process));
   return *processes_.back();
 }
@@ -238,6 +246,7 @@ PooledConnection* ServicePool::take(Peer& peer, const GroupMember& rules) {
 
 /// Gives `peer` the connection to the process that was used last. False: the process has as many requests as it may.
 bool ServicePool::lend(Process& process, Peer& peer) {
+  share(process);
   if (process.shared != nullptr && !zone_->begin(*process.shared, limits_.process_requests)) return false;
   PooledConnection& connection = *process.idle.back();
   process.idle.pop_back();
@@ -347,11 +356,12 @@ void ServicePool::serve_queue() {
 }
 
 void ServicePool::fail_queue(int status) {
+  const std::string why = sw_last_error();  // of the call that gave the status
   while (waiting_ != 0) {
     Peer& peer = *ngx_queue_data(ngx_queue_head(&queue_), Peer, link);
     leave_queue(peer);
-    ngx_log_error(NGX_LOG_ERR, peer.request->connection->log, 0, "no connection to slotwire service \"%s\": %s",
-                  service_.c_str(), sw_status_name(status));
+    ngx_log_error(NGX_LOG_ERR, peer.request->connection->log, 0, "no connection to slotwire service \"%s\": %s: %s",
+                  service_.c_str(), sw_status_name(status), why.c_str());
     peer.failed = true;
     make_ready(peer.connection->write);
   }
@@ -393,7 +403,8 @@ void ServicePool::on_connected(int status, sw_connection* connection) {
   auto made = std::make_unique<PooledConnection>(*this, connection, process, peer.slot);
   if (is_ending()) return;
   if (sw_poller_add(worker_.poller(), connection, SW_READABLE, made.get()) != SW_OK) {
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: %s", sw_last_error());
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot watch a connection to service \"%s\": %s",
+                  service_.c_str(), sw_last_error());
     return;
   }
   ++process.connections;
@@ -412,7 +423,9 @@ void ServicePool::on_idle_event(PooledConnection& connection) {
 }
 
 void ServicePool::refill() {
-  const std::size_t wanted = (ngx_exiting != 0 ? 0 : limits_.spare) + waiting_;
+  // Of a service that a variable names nothing is kept ready before somebody serves it.
+  const bool may_spare = ngx_exiting == 0 && (kept_ || !processes_.empty());
+  const std::size_t wanted = (may_spare ? limits_.spare : 0) + waiting_;
   while (ngx_terminate == 0 && idle_ + connecting_ < wanted && connections_.size() + connecting_ < limits_.max &&
          connecting_ < kOpenAtOnce) {
     if (next_try_ != 0 && static_cast<ngx_msec_int_t>(next_try_ - ngx_current_msec) > 0) {
@@ -424,8 +437,9 @@ void ServicePool::refill() {
     options.out_bytes = static_cast<std::uint32_t>(limits_.response_ring_bytes);
     const int status = sw_start_connect(worker_.context(), service_.c_str(), &options, kOpenMs, this);
     if (status != SW_OK) {
-      // Before slotwired is there nobody need know, unless a request waits.
-      if (status != last_failure_ && (status != SW_ENGINE_GONE || waiting_ != 0)) {
+      if (status == SW_ENGINE_GONE) {
+        worker_.look_at_attachment();  // says it once for all services
+      } else if (status != last_failure_) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "slotwire: cannot connect to service \"%s\": %s",
                       service_.c_str(), sw_last_error());
       }

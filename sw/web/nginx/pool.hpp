@@ -145,7 +145,17 @@ class ServicePool {
   Figures& figures() { return figures_; }
   /// Lends idle connections to requests that wait.
   void serve_queue();
-  bool is_unused() const { return !kept_ && idle_ == 0 && connections_.empty() && connecting_ == 0 && waiting_ == 0; }
+  /// Nobody needs it, and it has no connection.
+  bool is_unused() const { return !kept_ && is_idle() && connections_.empty(); }
+  /// Nobody needs it now: it can be ended, with its idle connections.
+  bool may_be_ended() const { return !kept_ && is_idle(); }
+  /// No process has been found that serves it.
+  bool is_unresolved() const { return processes_.empty(); }
+  ngx_msec_t last_used() const { return last_used_; }
+  /// Whether it has entries in the zone of slotwire_limits that nobody uses now.
+  bool may_unshare() const { return shared_ != nullptr && is_idle(); }
+  /// Gives them back; the next request takes them anew.
+  void unshare();
 
  private:
   /// The worker ends, and no request waits for a connection any more.
@@ -157,6 +167,12 @@ class ServicePool {
   Process* choose(const Peer& peer, const GroupMember& rules, time_t now, std::size_t& place) const;
   void fail_queue(int status);
   void forget(Process& process);
+  /// No request is under way, waits, or is being sent from the memory of a connection.
+  bool is_idle() const {
+    return breaker_.requests() == 0 && waiting_ == 0 && connecting_ == 0 && connections_.size() == idle_;
+  }
+  void share();
+  void share(Process& process);
   void close(PooledConnection& connection);
   void close_drained();
 
@@ -165,8 +181,9 @@ class ServicePool {
   const PoolLimits& limits_;
   Figures figures_;
   Breaker breaker_;
-  LimitsZone* zone_ = nullptr;       ///< where all workers count; null: this one by itself
-  SharedService* shared_ = nullptr;  ///< of this service in it
+  LimitsZone* const zone_;           ///< where all workers count; null: each by itself
+  SharedService* shared_ = nullptr;  ///< of this service in it; null: this worker counts by itself
+  ngx_msec_t last_used_;             ///< when a request began
   std::size_t turn_ = 0;             ///< whose turn it is among processes with as few requests
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;

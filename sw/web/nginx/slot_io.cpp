@@ -28,7 +28,8 @@ ssize_t end_of_stream(ngx_connection_t* c, Peer& peer) {
   }
   peer.closed_in_order = status == SW_PEER_CLOSED;
   c->read->error = 1;
-  ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: %s", sw_last_error());
+  ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: cannot read from service \"%V\": %s", &peer.member->service,
+                sw_last_error());
   return NGX_ERROR;
 }
 
@@ -186,7 +187,9 @@ Beginning begin(ngx_connection_t* c, Peer& peer) {
       c->write->ready = 0;
       return Beginning::later;
     }
-    ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: the server closed the connection, and there is no other one");
+    ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                  "slotwire: the process that serves \"%V\" closed the connection, and there is no other one",
+                  &peer.member->service);
   }
   if (peer.lent != nullptr) return Beginning::possible;
   if (peer.queued) return Beginning::later;
@@ -227,7 +230,8 @@ ngx_chain_t* send_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
     if (status != SW_OK) {
       peer.closed_in_order = status == SW_PEER_CLOSED;
       c->write->error = 1;
-      ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: %s", sw_last_error());
+      ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: cannot write to service \"%V\": %s", &peer.member->service,
+                    sw_last_error());
       return NGX_CHAIN_ERROR;
     }
     const ssize_t filled = fill(in, static_cast<u_char*>(loan.data), std::min<std::size_t>(left, loan.length));
@@ -264,7 +268,8 @@ ssize_t send(ngx_connection_t* c, u_char* buffer, std::size_t size) {
     return NGX_AGAIN;
   }
   c->write->error = 1;
-  ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: %s", sw_last_error());
+  ngx_log_error(NGX_LOG_ERR, c->log, 0, "slotwire: cannot write to service \"%V\": %s", &peer.member->service,
+                sw_last_error());
   return NGX_ERROR;
 }
 

@@ -1,37 +1,13 @@
 #include "web/nginx/words.hpp"
 
 #include <algorithm>
-#include <array>
-#include <numeric>
 #include <string>
 #include <vector>
 
+#include "core/suggestion.hpp"
+
 namespace slotwire::nginx {
 namespace {
-
-/// Longer words are not compared.
-constexpr std::size_t kLongest = 64;
-/// A word with more slips than that is another one.
-constexpr std::size_t kFarthest = 3;
-
-/// Letters that have to be inserted, removed, replaced or exchanged with their neighbour to make `b` of `a`.
-std::size_t distance(std::string_view a, std::string_view b) {
-  // Rows of the table for the first i-2, i-1 and i characters of a.
-  std::array<std::array<std::size_t, kLongest + 1>, 3> rows{};
-  std::iota(rows[0].begin(), rows[0].end(), 0U);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto& row = rows[i % 3];
-    const auto& above = rows[(i + 2) % 3];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-      row[j] = std::min({above[j] + 1, row[j - 1] + 1, replaced});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        row[j] = std::min(row[j], rows[(i + 1) % 3][j - 2] + 1);
-    }
-  }
-  return rows[a.size() % 3][b.size()];
-}
 
 char* failed() {
   return static_cast<char*>(NGX_CONF_ERROR);
@@ -43,20 +19,6 @@ std::string question(std::string_view near) {
 }
 
 }  // namespace
-
-std::string_view nearest(std::string_view word, std::span<const std::string_view> known) {
-  std::string_view best;
-  if (word.size() > kLongest) return best;
-  std::size_t least = kFarthest + 1;
-  for (const std::string_view one : known) {
-    if (one.size() > kLongest) continue;
-    const std::size_t far = distance(word, one);
-    if (far >= least || far > std::max<std::size_t>(one.size() / 3, 1)) continue;
-    least = far;
-    best = one;
-  }
-  return best;
-}
 
 bool take_number(std::string_view text, ngx_int_t least, ngx_int_t most, ngx_uint_t& to) {
   const ngx_str_t digits = str_of(text);
@@ -100,7 +62,7 @@ char* take_parameters(ngx_conf_t* cf, ngx_uint_t first, std::span<const Paramete
     if (found == parameters.end()) {
       // nginx adds the place in the configuration.
       ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\" of %V: %sexpected %s", &words[i], &words[0],
-                         question(nearest(name, names)).c_str(), all.c_str());
+                         question(core::suggestion(name, names)).c_str(), all.c_str());
       return failed();
     }
     if (found->take(word.substr(name.size()))) continue;
@@ -127,7 +89,7 @@ char* take_mask(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
     });
     if (is_known) continue;
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\" of %V: %sexpected %s", &words[i], &words[0],
-                       question(nearest(word, names)).c_str(), all.c_str());
+                       question(core::suggestion(word, names)).c_str(), all.c_str());
     return failed();
   }
   return ngx_conf_set_bitmask_slot(cf, command, conf);

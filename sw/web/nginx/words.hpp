@@ -8,9 +8,6 @@
 
 namespace slotwire::nginx {
 
-/// The word of `known` that is nearest to `word`, if one is near enough to be a slip of the fingers; else empty.
-std::string_view nearest(std::string_view word, std::span<const std::string_view> known);
-
 /// A parameter that a directive takes: "max=" with a value behind it, or a word of its own.
 struct Parameter {
   std::string_view name;                       ///< with its "=", if it has one

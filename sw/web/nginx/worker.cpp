@@ -13,8 +13,14 @@ namespace {
 /// Connections that are ready, taken in one turn of the event loop.
 constexpr std::size_t kReadyAtOnce = 256;
 constexpr ngx_msec_t kTidyMs = 1000;
+/// Services whose entries in the zone of slotwire_limits are given back each kTidyMs to workers that find it full.
+constexpr std::size_t kGivenBackAtOnce = 16;
 
 std::unique_ptr<Worker> worker;
+
+bool was_used_before(const ServicePool& a, const ServicePool& b) {
+  return static_cast<ngx_msec_int_t>(a.last_used() - b.last_used()) < 0;
+}
 
 }  // namespace
 
@@ -116,9 +122,44 @@ Worker::~Worker() {
 ServicePool* Worker::pool_of(std::string_view service) {
   std::string name(service);
   if (const auto found = pools_.find(name); found != pools_.end()) return found->second.get();
-  if (pools_.size() >= kMaxServices) return nullptr;
+  if (pools_.size() >= kMaxServices && !end_least_recently_used()) return nullptr;
   auto pool = std::make_unique<ServicePool>(*this, name, limits_);
   return pools_.emplace(std::move(name), std::move(pool)).first->second.get();
+}
+
+bool Worker::end_least_recently_used() {
+  auto last = pools_.end();
+  for (auto entry = pools_.begin(); entry != pools_.end(); ++entry) {
+    if (entry->second->may_be_ended() && (last == pools_.end() || was_used_before(*entry->second, *last->second)))
+      last = entry;
+  }
+  if (last == pools_.end()) return false;
+  pools_.erase(last);
+  return true;
+}
+
+bool Worker::make_room_in_zone() {
+  ServicePool* last = nullptr;
+  for (const auto& [name, pool] : pools_) {
+    if (pool->may_unshare() && (last == nullptr || was_used_before(*pool, *last))) last = pool.get();
+  }
+  if (last == nullptr) return false;
+  last->unshare();
+  return true;
+}
+
+void Worker::note_zone(bool room) {
+  if (zone_full_ != room) return;
+  zone_full_ = !room;
+  if (room) {
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "slotwire: the zone \"%V\" of slotwire_limits has room again",
+                  &zone_->name());
+  } else {
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "slotwire: the zone \"%V\" of slotwire_limits is full: this worker counts by itself the requests to "
+                  "services that have no place in it; give \"zone=\" a larger size",
+                  &zone_->name());
+  }
 }
 
 ServicePool* Worker::pool_of(const GroupMember& member) {
@@ -168,7 +209,13 @@ void Worker::refill() {
 void Worker::tidy() {
   for (auto entry = pools_.begin(); entry != pools_.end();) {
     entry->second->tidy();
-    entry = pools_.size() > kMaxServices / 2 && entry->second->is_unused() ? pools_.erase(entry) : std::next(entry);
+    const bool ends =
+        entry->second->is_unused() && (entry->second->is_unresolved() || pools_.size() > kMaxServices / 2);
+    entry = ends ? pools_.erase(entry) : std::next(entry);
+  }
+  // Another worker has found no room: what is not used here is its to take.
+  if (zone_ == nullptr || !zone_->is_wanted()) return;
+  for (std::size_t i = 0; i < kGivenBackAtOnce && make_room_in_zone(); ++i) {
   }
 }
 
@@ -185,6 +232,22 @@ void Worker::report() {
   sw_report(context_, figures.data(), figures.size());
 }
 
+void Worker::look_at_attachment() {
+  const int status = sw_context_attached(context_);
+  if (status == SW_AGAIN) return;
+  if (status == SW_OK) {
+    if (!unreachable_.empty())
+      ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "slotwire: slotwired of node \"%s\" is reached",
+                    sw_context_node(context_));
+    return unreachable_.clear();
+  }
+  if (unreachable_ == sw_last_error()) return;
+  unreachable_ = sw_last_error();
+  ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                "slotwire: requests wait: %s, or in nginx by slotwire_socket in the block \"http\"",
+                unreachable_.c_str());
+}
+
 void Worker::on_poll(ngx_event_t* event) {
   static_cast<Worker*>(static_cast<ngx_connection_t*>(event->data)->data)->look();
 }
@@ -194,6 +257,7 @@ void Worker::on_tidy(ngx_event_t* event) {
   if (self.zone_ != nullptr) self.zone_->sweep_sometimes();
   self.tidy();
   self.report();
+  self.look_at_attachment();
   ngx_add_timer(event, kTidyMs);
 }
 

@@ -3,6 +3,7 @@
 #include <slotwire.h>
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
@@ -13,6 +14,9 @@ namespace slotwire::nginx {
 /// Attaches, waits on one descriptor in nginx's event loop, and owns the pools. Never waits.
 class Worker {
  public:
+  /// Services that a worker uses at a time.
+  static constexpr std::size_t kMaxServices = 1024;
+
   /// The one of this process; null where requests are not handled.
   static Worker* here();
   static ngx_int_t start(ngx_cycle_t* cycle);
@@ -38,11 +42,18 @@ class Worker {
   /// Looks at the pools again in `ms`, to open connections that could not be.
   void try_again_in(ngx_msec_t ms);
 
- private:
-  static constexpr std::size_t kMaxServices = 1024;
+  /// Gives back the entries of the zone of slotwire_limits that this worker has not used for longest. False: it uses
+  /// all.
+  bool make_room_in_zone();
+  /// Whether there was room for an entry; says in the log when that changes.
+  void note_zone(bool room);
+  /// Says in the log why slotwired cannot be reached: once, and again when the reason changes.
+  void look_at_attachment();
 
+ private:
   bool open(ngx_cycle_t* cycle, const ngx_str_t& socket);
   void look();
+  bool end_least_recently_used();
   void take_outcomes();
   void refill();
   void tidy();
@@ -61,6 +72,8 @@ class Worker {
   ngx_event_t tidy_{}, retry_{};
   std::unordered_map<std::string, std::unique_ptr<ServicePool>> pools_;
   std::uint64_t reported_ = 0;  ///< requests of all pools
+  bool zone_full_ = false;      ///< as the log says
+  std::string unreachable_;     ///< why slotwired cannot be reached, as the log says; empty: it was not asked to
 };
 
 }  // namespace slotwire::nginx

@@ -132,6 +132,11 @@ SW_API int sw_context_process(sw_context* context);
  * attaches to another slotwired. */
 SW_API const char* sw_context_node(const sw_context* context);
 
+/* Whether the context is attached to its slotwired. SW_AGAIN: the first try has not ended. Any other status but SW_OK:
+ * how the last try ended; sw_last_error() names the socket, the reason and what to do. sw_context_process() goes on
+ * trying. Never waits. */
+SW_API int sw_context_attached(const sw_context* context);
+
 /* ---- figures ---- */
 
 enum { SW_CLIENT = 1, SW_SERVER = 2, SW_MAX_FIGURES = 16, SW_FIGURE_BUCKETS = 18, SW_FIGURE_LIMITS = 4 };

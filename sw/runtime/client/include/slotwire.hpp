@@ -774,6 +774,8 @@ class Context {
   /// Takes what slotwired has sent: new connections, peers that closed or died, links that went up or down. Resumes the
   /// session after a restart of slotwired, one step a call.
   Result<void> process() { return detail::result_of(sw_context_process(handle_.get())); }
+  /// Whether this context is attached to slotwired; else why the last try failed. `again`: it has not ended.
+  Result<void> attached() const { return detail::result_of(sw_context_attached(handle_.get())); }
   /// Name of this node.
   std::string_view node() const { return sw_context_node(handle_.get()); }
   /// As the destructor.

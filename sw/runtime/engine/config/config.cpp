@@ -1,5 +1,4 @@
 #include "runtime/engine/config/config.hpp"
-#include "runtime/control/suggestion.hpp"
 
 #include <toml++/toml.h>
 
@@ -10,6 +9,7 @@
 #include <sstream>
 
 #include "core/carriers/dpdk/host.hpp"
+#include "core/suggestion.hpp"
 #include "runtime/engine/config/config_check.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
@@ -260,7 +260,7 @@ class Parser {
   }
 
   static std::string meant(std::string_view word, const std::vector<std::string_view>& known) {
-    const std::string_view near = control::suggestion(word, known);
+    const std::string_view near = core::suggestion(word, known);
     return near.empty() ? "" : "did you mean '" + std::string(near) + "'? ";
   }
 
@@ -395,11 +395,18 @@ std::string read_file(const std::filesystem::path& path) {
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
     throw ConfigError({path.string() + ": is not a regular file; give a file"});
   }
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
+  const int open_error = errno;
   std::string text(kMaxConfigBytes + 1, '\0');
   // A directory opens but does not read; both are the same to whoever gave the path.
   if (!file || (!file.read(text.data(), static_cast<std::streamsize>(text.size())) && !file.eof())) {
-    throw ConfigError({path.string() + ": cannot be read; give a file that slotwired's user may read"});
+    const int read_error = file.is_open() ? errno : open_error;
+    throw ConfigError({path.string() + ": cannot be read" +
+                       (read_error != 0 ? std::string(" (") + std::strerror(read_error) + ")" : "") +
+                       (read_error == ENOENT ? "; begin with a copy of examples/single-node.toml (installed in "
+                                               "share/doc/slotwire/examples), or name another file"
+                                             : "; give a file that slotwired's user may read")});
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.size() > kMaxConfigBytes) {

@@ -358,11 +358,21 @@ void Connector::refuse(const PendingOpen& open, const Refusal& refusal) {
   parts_.sessions.send(parts_.sessions.at(open.session), control::encode_refusal(open.request_id, refusal));
 }
 
+/// The peer may have answered before it learns that nobody waits any more. Its answers come in their connection's
+/// order, and each open is answered once, so nothing else comes late.
+void Connector::remember_given_up(std::uint64_t id, std::uint16_t link) {
+  given_up_[id] = link;
+  if (given_up_.size() <= parts_.config.limits.pending_opens) return;
+  forgotten_id_ = std::max(forgotten_id_, given_up_.begin()->first);
+  given_up_.erase(given_up_.begin());
+}
+
 void Connector::late(std::uint64_t id) {
   const auto found = opens_.find(id);
   if (found == opens_.end()) return;
   const PendingOpen open = std::move(found->second);
   opens_.erase(found);
+  remember_given_up(id, open.link);
   tell_peer_closed(open, End::closed);
   const Peer* const peer = parts_.peers.at(open.link);
   refuse(open, {"timed_out", "node '" + (peer == nullptr ? std::string() : peer->name()) + "' did not open '" +
@@ -374,12 +384,15 @@ void Connector::abandoned(std::uint16_t slot, End end) {
       std::find_if(opens_.begin(), opens_.end(), [&](const auto& entry) { return entry.second.slot == slot; });
   if (found == opens_.end()) return;
   const PendingOpen open = std::move(found->second);
+  remember_given_up(found->first, open.link);
   opens_.erase(found);
   parts_.loop.cancel(open.timer);
   tell_peer_closed(open, end);
 }
 
 void Connector::on_peer_lost(const Peer& peer, const std::string& text) {
+  parts_.node_health.on_peer_lost(peer);
+  std::erase_if(given_up_, [&](const auto& entry) { return entry.second == peer.link.index; });
   std::vector<std::uint64_t> failed;
   for (const auto& [id, open] : opens_) {
     if (open.link == peer.link.index) failed.push_back(id);
@@ -535,11 +548,14 @@ void Connector::on_slot_health(const Peer& peer, const control::SlotHealth& mess
 /// The connect that an answer is for; none when it was given up meanwhile, and the peer told.
 std::optional<Connector::PendingOpen> Connector::take_pending(const Peer& peer, std::uint64_t id) {
   const auto found = opens_.find(id);
-  // One that was given up has a number that was given out; any other is made up.
-  if (id == 0 || id > last_id_ || (found != opens_.end() && found->second.link != peer.link.index)) {
-    throw Refusal{"bad_request", "an answer to an open that was not sent to it"};
+  if (found == opens_.end()) {
+    const auto given_up = given_up_.find(id);
+    const bool late = given_up != given_up_.end() && given_up->second == peer.link.index;
+    if (late) given_up_.erase(given_up);
+    if (late || (id != 0 && id <= forgotten_id_)) return std::nullopt;
   }
-  if (found == opens_.end()) return std::nullopt;
+  if (found == opens_.end() || found->second.link != peer.link.index)
+    throw Refusal{"bad_request", "an answer to an open that was not sent to it, or that it has answered"};
   PendingOpen open = std::move(found->second);
   opens_.erase(found);
   parts_.loop.cancel(open.timer);

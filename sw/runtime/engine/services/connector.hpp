@@ -143,12 +143,17 @@ class Connector final : public OpenHandler {
   Refusal all_are_pending() const;
   void refuse_open(const Peer& peer, const control::Open& message, const Refusal& refusal);
 
+  void remember_given_up(std::uint64_t id, std::uint16_t link);
+
   ConnectorParts parts_;
   Inspections inspections_;
   std::map<std::string, std::size_t> turns_;  ///< connects to services of the directory that are spread
   std::uint64_t started_us_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, PendingOpen> opens_;
+  /// Links of opens that were given up, whose answers may be on their way yet; at most limits.pending_opens.
+  std::map<std::uint64_t, std::uint16_t> given_up_;
+  std::uint64_t forgotten_id_ = 0;  ///< up to this one it is not known any more which were given up
   std::vector<LateOpen> late_opens_;
 };
 

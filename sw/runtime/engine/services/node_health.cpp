@@ -52,13 +52,21 @@ void NodeHealth::ask(const Peer& peer, const std::vector<std::string>& services)
   for (const std::string& service : services) {
     message.services.push_back({service});
     if (message.services.size() < control::kMaxHealthServices) continue;
-    peers_.send(peer.link.index, message);
+    send(peer, message);
     message.services.clear();
   }
-  if (!message.services.empty()) peers_.send(peer.link.index, message);
+  if (!message.services.empty()) send(peer, message);
+}
+
+void NodeHealth::send(const Peer& peer, const control::AskHealth& message) {
+  ++owed_[peer.link.index];  // before it is sent: that may find the connection lost
+  peers_.send(peer.link.index, message);
 }
 
 void NodeHealth::on_health(const Peer& peer, const control::HealthAnswer& answer) {
+  const auto owed = owed_.find(peer.link.index);
+  if (owed == owed_.end()) throw Refusal{"bad_request", "an answer about health that nobody asked for"};
+  if (--owed->second == 0) owed_.erase(owed);
   for (const control::ServiceHealth& said : answer.services) {
     const auto service = services_.find(said.service);
     if (service == services_.end()) continue;  // it made room meanwhile

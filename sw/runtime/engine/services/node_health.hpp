@@ -37,7 +37,10 @@ class NodeHealth {
   void use(const std::string& service, std::span<const std::string> nodes);
   /// Asks; about four times a second.
   void tick();
+  /// Throws Refusal when the peer owes no answer on this control connection.
   void on_health(const Peer& peer, const control::HealthAnswer& answer);
+  /// Its control connection ended, and what was asked over it.
+  void on_peer_lost(const Peer& peer) { owed_.erase(peer.link.index); }
 
   /// Whether no new connection should go there while another node is well.
   bool is_failing(const std::string& service, const std::string& node) const;
@@ -53,12 +56,14 @@ class NodeHealth {
 
   void note(const std::string& service, const std::string& node, RemoteHealth& health, bool good);
   void ask(const Peer& peer, const std::vector<std::string>& services);
+  void send(const Peer& peer, const control::AskHealth& message);
 
   const Config& config_;
   EventLoop& loop_;
   NodeLog& log_;
   PeerTable& peers_;
   std::map<std::string, Service, std::less<>> services_;
+  std::map<std::uint16_t, std::uint64_t> owed_;  ///< answers to come, by link; one to each question, in order
   std::uint64_t uses_ = 0;
   std::uint64_t next_us_ = 0;
 };

@@ -15,6 +15,7 @@
 
 #include "core/slot/open_files.hpp"
 #include "runtime/control/codec.hpp"
+#include "runtime/engine/config/directories.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -63,7 +64,7 @@ void ControlSocket::listen() {
     throw std::runtime_error("node.control_socket: the path is too long: " + path);
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  fs::create_directories(fs::path(path).parent_path());
+  make_directory("node.control_socket", fs::path(path).parent_path().string());
   ::unlink(path.c_str());
   const mode_t mask = ::umask(0777 & ~config_.node.control_socket_mode);
   const int bound = ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);

@@ -1,0 +1,13 @@
+// Directories that the configuration names and slotwired makes.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace slotwire::engine {
+
+/// Makes the directory `path`, the value of `key`, if it is missing: that one alone, and nothing above it, so that a
+/// mistyped path is said instead of made. Throws ConfigError with the key, the path, what is missing and, where one is
+/// near, what was probably meant.
+void make_directory(std::string_view key, const std::string& path);
+
+}  // namespace slotwire::engine
