@@ -528,9 +528,20 @@ module slotwire_rows #(
   assign writes_row = slow_valid_q && slow_kind_q == slotwire_pkg::OpWrite;
   `SW_ASSERT(NothingBeginsBeforeAWrite, !writes_row || (grant & ~(Sources'(1) << FromSlow)) == '0)
   `SW_ASSERT(NothingIsHeldAtAWrite, !(writes_row && grant[FromSlow]) || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i))
+  // That holds while a write waits for its turn, since whoever takes frames and verdicts begins with one of these.
+  logic tx_idle_q, writer_idle_q;
+  always_ff @(posedge clk_i) begin
+    tx_idle_q <= rst_ni && tx_idle_i;
+    writer_idle_q <= rst_ni && writer_idle_i;
+  end
+  `SW_ASSUME(ReadsAreIdleWithoutAFrame, !tx_idle_i || !tx_valid_o)
+  `SW_ASSUME(ReadsBeginWithAFrame, !tx_idle_q || tx_valid_o || tx_idle_i)
+  `SW_ASSUME(WriterIsIdleWithoutAVerdict, !writer_idle_i || !verdict_valid_o)
+  `SW_ASSUME(WritesBeginWithAVerdict, !writer_idle_q || verdict_valid_o || writer_idle_i)
 
   logic unused;
-  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0], writes_row};
+  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0], writes_row,
+                    tx_idle_q, writer_idle_q};
 
 `ifdef FV_SLOTWIRE_ROWS
 `include "fv_slotwire_rows_inner.svh"

@@ -34,7 +34,7 @@ struct KeeperOptions {
   std::size_t max_descriptors = 262144;  ///< of each process; never more than its limit of open files leaves
   /// That are going to be kept: there are as many processes as it takes, up to kMaxKeeperProcesses.
   std::size_t descriptors = 0;
-  std::chrono::milliseconds timeout = std::chrono::seconds(5);  ///< for each answer of the keeper, and for the lock
+  std::chrono::milliseconds timeout = std::chrono::seconds(15);  ///< for each answer of the keeper, and for the lock
   /// Descriptors that this process may have duplicates of, to hand them to a new process when one of the keeper's ends.
   std::size_t copies = 0;
   /// Processes that are started in a minute in the place of those that have ended; 0: none. Counts after serve_in().
