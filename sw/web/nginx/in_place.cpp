@@ -80,7 +80,7 @@ void InPlace::have_sent() const {
   pipe.busy_size = 1;
   ngx_event_t* const write = pipe.downstream->write;
   if (write->ready != 0) {
-    ngx_post_event(write, &ngx_posted_events);
+    ngx_post_event(write, &ngx_posted_next_events);
   }
 }
 
