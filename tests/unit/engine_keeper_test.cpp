@@ -675,6 +675,19 @@ TEST_F(SlowKeeper, IsWaitedForBeforeItQuits) {
   EXPECT_FALSE(std::filesystem::exists(socket_path()));
 }
 
+TEST_F(SlowKeeper, QuitsWithMoreToRemoveThanItIsAskedAhead) {
+  constexpr std::uint64_t kTags = 200;
+  Keeper keeper = attach();
+  keeper.serve_in(loop_);
+  for (std::uint64_t tag = 0; tag < kTags; ++tag) store_in_the_end(keeper, tag, memory_with("x"));
+  run_until([&] { return keeper.ready(); });
+  {
+    const Stopped stopped(keeper.pid());
+    for (std::uint64_t tag = 0; tag < kTags; ++tag) EXPECT_TRUE(keeper.remove(tag).ok());
+  }
+  EXPECT_TRUE(keeper.quit().ok());
+}
+
 TEST_F(EngineKeeper, ManyThatStartAtOnceGetOneKeeper) {
   constexpr int kStarters = 8;
   std::array<int, 2> ends{};

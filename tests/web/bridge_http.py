@@ -417,7 +417,7 @@ class Usage(BridgeTest):
 
     def test_values_that_cannot_be_right(self):
         for options, said in ((("--http", "127.0.0.1:1", "--start", ""), "--start"),
-                              (("--http", "127.0.0.1:1", "--start", "app 8000", "--processes", "2"), "write {port}, {socket} or {n}"),
+                              (("--http", "127.0.0.1:1", "--start", "app 8000", "--processes", "2"), "write {address}, {port}, {socket} or {n}"),
                               (("--http", "127.0.0.1:1", "--start", "app {prot}"), "{prot}"),
                               (("--http", "http://127.0.0.1:1/"), "HOST:PORT"),
                               (("--http", "127.0.0.1"), "HOST:PORT"),

@@ -79,6 +79,18 @@ class PhpTest(WebTest):
 
 
 class Scripts(PhpTest):
+    def test_the_front_script_answers_what_names_no_script(self):
+        self.start_php(2, "--front", "/params.php")
+        client = self.client()
+        for target, body in (("/", b"index"), ("/sub/", b"sub")):
+            self.assertEqual(client.get(target)[2], body, target)
+        for target in ("/blog/post", "/blog/post/", "/sub/none/"):
+            status, _, body = client.get(target)
+            self.assertEqual(status, 200, target)
+            got = dict(line.split("=", 1) for line in body.decode().splitlines())
+            self.assertEqual((got["SCRIPT_NAME"], got["REQUEST_URI"]), ("/params.php", target))
+        self.assertEqual(client.get("/none.php")[0], 404)
+
     def test_paths_and_parameters(self):
         self.start_php(2, "--remote-address", "X-Real-IP", "--scheme", "X-Forwarded-Proto")
         client = self.client()

@@ -126,10 +126,10 @@ std::optional<bridge::ProcessOptions> process_options(const Options& options) {
   if (options.start.empty()) return std::nullopt;
   bridge::ProcessOptions given;
   const auto has = [&](const char* place) { return options.start.find(place) != std::string::npos; };
-  if (options.processes > 1 && !has("{n}") && !has("{port}") && !has("{socket}")) {
+  if (options.processes > 1 && !has("{n}") && !has("{port}") && !has("{socket}") && !has("{address}")) {
     throw std::runtime_error(
         "--processes " + std::to_string(options.processes) +
-        ": the command of --start is the same for each of them; write {port}, {socket} or {n} where "
+        ": the command of --start is the same for each of them; write {address}, {port}, {socket} or {n} where "
         "its address belongs");
   }
   given.command = bridge::split_command(options.start);

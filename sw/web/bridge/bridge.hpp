@@ -26,7 +26,7 @@ enum class Protocol : std::uint8_t { http, fastcgi };
 /// How requests become what PHP-FPM wants to know.
 struct ScriptOptions {
   std::string root;                  ///< of the scripts, as the FastCGI server sees them
-  std::string index = "index.php";   ///< for a path that ends with a slash
+  std::string index = "index.php";   ///< for a path that ends with a slash, where it is or there is no `front`
   std::string suffix = ".php";       ///< paths with a script of another name are not found
   std::string front;                 ///< "/index.php": answers every path that names no script; empty: 404
   std::string remote_address_field;  ///< whose value is REMOTE_ADDR; empty: REMOTE_ADDR is 127.0.0.1

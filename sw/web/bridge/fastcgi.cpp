@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <system_error>
 #include <vector>
 
 #include "web/http/text.hpp"
@@ -177,7 +179,12 @@ Script find_script(std::string_view target, const ScriptOptions& options) {
     return script;
   }
   script.document_uri = path;
-  if (path.ends_with('/')) path += options.index;
+  if (path.ends_with('/')) {
+    std::error_code unknown;
+    path += options.index;
+    // Applications with one script for everything have paths like "/blog/post/".
+    if (!options.front.empty() && !std::filesystem::is_regular_file(options.root + path, unknown)) path = options.front;
+  }
   // "/a.php/b/c" is the script "/a.php" with the path "/b/c".
   const std::size_t at = path.find(options.suffix + "/");
   if (at != std::string::npos) {

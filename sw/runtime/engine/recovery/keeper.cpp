@@ -194,7 +194,13 @@ Keeper::Keeper(std::filesystem::path run_dir, std::string node, const KeeperOpti
       room_(keeper_room(options)) {}
 
 Keeper::~Keeper() {
-  if (silence_timer_) loop_->cancel(*silence_timer_);
+  leave_loop();
+}
+
+void Keeper::leave_loop() {
+  if (loop_ != nullptr && silence_timer_) loop_->cancel(*silence_timer_);
+  silence_timer_.reset();
+  loop_ = nullptr;
 }
 
 Keeper Keeper::attach(const std::filesystem::path& run_dir, const std::string& node, const KeeperOptions& options) {
@@ -692,7 +698,6 @@ Result<void> Keeper::quit() {
   Result<void> result;
   on_ready_ = {};
   options_.starts_per_minute = 0;
-  if (silence_timer_) loop_->cancel(*std::exchange(silence_timer_, std::nullopt));
   for (Drawer& drawer : drawers_) {
     if (drawer.timer && loop_ != nullptr) loop_->cancel(*drawer.timer);
     drawer.timer.reset();
@@ -708,7 +713,7 @@ Result<void> Keeper::quit() {
     settle(drawer);
     if (loop_ != nullptr && drawer.socket) loop_->remove(drawer.socket.get());
   }
-  loop_ = nullptr;
+  leave_loop();
   for (std::size_t i = drawers_.size(); i-- != 0;) {
     const bool ended = !drawers_[i].socket;
     if (Result<void> one = quit(drawers_[i]); !one) result = std::move(one);

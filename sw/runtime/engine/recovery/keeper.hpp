@@ -184,6 +184,7 @@ class Keeper final : public DescriptorStore {
   static std::string silence_of(const Drawer& drawer);
   bool is_silent(const Drawer& drawer) const;
   void watch_for_silence();
+  void leave_loop();
   static Error full();
   void list(std::uint8_t drawer);
   Result<void> quit(Drawer& drawer);
