@@ -1,8 +1,11 @@
 """Bodies of 1 GiB: generated at one end, checked at the other, on no disk."""
+import concurrent.futures
 import hashlib
 import os
+import random
 import socket
 import threading
+import time
 import unittest
 
 from web import MEGABYTE, WebTest, answer, each_request
@@ -90,6 +93,47 @@ class Large(WebTest):
         client.send("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n")
         client.head()
         self.assertEqual(digest_of(client, size), self.pattern.digest(size))
+
+    def test_buffers_of_every_size_and_clients_of_every_pace(self):
+        """nginx counts what is busy in whole buffers and relies on it, whatever lies in the ring instead of them."""
+        seed = random.Random(7)
+        size, clients = 400_000, 6
+        block = seed.randbytes(size)
+        buffers = [(2, 4096), (8, 4096), (2, 65536), (4, 16384), (2, MEGABYTE)]
+        places = [(number, each, busy, temp) for number, each in buffers for busy in sorted({each, each * (number - 1)}) for temp in ("0", "2m")]
+
+        def send(stream, request):
+            stream.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
+            at = 0
+            while at < size:  # pieces as they come from an application
+                end = min(size, at + seed.randint(1, 60_000))
+                stream.send(block[at:end])
+                at = end
+
+        def read(nginx, place, pace):
+            client = nginx.connect()
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, pace.choice((65536, 262144)))
+            client.send(f"GET /{place}/ HTTP/1.1\r\nHost: paces.test\r\nConnection: close\r\n\r\n")
+            client.head()
+            body = bytearray(client.buffered)
+            while piece := client.socket.recv(pace.choice((4096, 16384, 65536))):
+                body += piece
+                if pace.random() < 0.1:
+                    time.sleep(pace.uniform(0, 0.02))  # a client that is away for a moment
+            client.close()
+            return bytes(body) == block
+
+        self.backend(each_request(send))
+        locations = "".join(
+            f"location /{at}/ {{ slotwire_buffer_size 4k; slotwire_buffers {number} {each}; slotwire_busy_buffers_size {busy}; "
+            f"slotwire_max_temp_file_size {temp}; slotwire_temp_file_write_size {busy}; slotwire_pass web; }} "
+            for at, (number, each, busy, temp) in enumerate(places))
+        nginx = self.nginx("return 404;", http=f"server {{ listen %LISTEN% sndbuf=16k; server_name paces.test; {locations} }}")
+        for at, place in enumerate(places):
+            with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+                results = [pool.submit(read, nginx, at, random.Random(at * clients + number)) for number in range(clients)]
+                self.assertEqual([one.result() for one in results], [True] * clients, place)
+        self.assertNotIn("exited on signal", nginx.log())
 
     def test_upload(self):
         def receive(stream):

@@ -47,9 +47,7 @@ ngx_int_t pipe_counted(ngx_event_pipe_t* pipe, ngx_buf_t* buf) {
   part->shadow = buf;
   part->tag = pipe->tag;
   part->last_shadow = 1;
-  // A buffer of nginx's own that waits for its reuse is to be sent soon; a piece of the ring need not be, and its size
-  // is not bounded by slotwire_busy_buffers_size.
-  part->recycled = buf->temporary;
+  part->recycled = 1;
   buf->shadow = part;
   append(*pipe, link);
   if (pipe->length == -1) return NGX_OK;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "web/nginx/context.hpp"
-#include "web/nginx/in_place.hpp"
 #include "web/nginx/worker.hpp"
 
 namespace slotwire::nginx {
@@ -156,8 +155,7 @@ void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
           std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - peer.begun), failed,
           trace_id(context));
       peer.lent = nullptr;
-      if (peer.in_place == nullptr || peer.in_place->release(connection, reusable))
-        connection.pool().give_back(connection, reusable);
+      connection.pool().give_back(connection, reusable);
     }
     peer.connection->pool->log = ngx_cycle->log;
     peer.connection->pool = nullptr;  // the pool is the worker's

@@ -17,10 +17,9 @@ struct Peer {
   ngx_http_request_t* request;
   RequestContext* context;  ///< that it is a part of; a redirect inside nginx makes the request forget it
   ServiceGroup* group;
-  GroupMember* member;      ///< that the current try goes to
-  ServicePool* pool;        ///< the same, as connections
-  PooledConnection* lent;   ///< null while the request waits for one
-  class InPlace* in_place;  ///< what nginx sends of the response from where it lies; null: nothing was yet
+  GroupMember* member;     ///< that the current try goes to
+  ServicePool* pool;       ///< the same, as connections
+  PooledConnection* lent;  ///< null while the request waits for one
   ngx_connection_t* connection;
   ngx_queue_t link;                               ///< in the pool's queue
   std::chrono::steady_clock::time_point begun{};  ///< when it was given the connection

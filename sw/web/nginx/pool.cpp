@@ -89,7 +89,6 @@ void PooledConnection::want(int what) {
 }
 
 void PooledConnection::on_ready(std::uint32_t what) {
-  if (sending) return;
   if (peer == nullptr) return pool_.on_idle_event(*this);
   ngx_connection_t& c = *peer->connection;
   int watched = watched_;
@@ -259,20 +258,10 @@ bool ServicePool::lend(Process& process, Peer& peer) {
 }
 
 void ServicePool::give_back(PooledConnection& connection, bool reusable) {
-  keep_for_response(connection);
-  take_back(connection, reusable);
-}
-
-void ServicePool::keep_for_response(PooledConnection& connection) {
   Process& process = connection.process();
   --process.outstanding;
   if (process.shared != nullptr) zone_->end(*process.shared);
   connection.peer = nullptr;
-  connection.sending = true;
-}
-
-void ServicePool::take_back(PooledConnection& connection, bool reusable) {
-  connection.sending = false;
   if (!reusable || is_ending() || sw_connection_health(connection.get()) == SW_HEALTH_DRAINED ||
       !connection.is_fresh()) {
     close(connection);

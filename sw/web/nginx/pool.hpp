@@ -66,13 +66,10 @@ class PooledConnection {
   void on_ready(std::uint32_t what);
   /// Asks to be told (again) when it becomes readable or writable.
   void want(int what);
-  /// Asks to be told of nothing.
-  void want_nothing() { watch(0); }
 
   Peer* peer = nullptr;     ///< the request that it is lent to
   ngx_uint_t requests = 0;  ///< that it was lent to
   ngx_msec_t idle_since = 0;
-  bool sending = false;  ///< its request is answered, and nginx still sends lines of it
 
  private:
   void watch(int what);
@@ -106,18 +103,6 @@ class ServicePool {
   void end_request(bool retry);
   /// Ends a loan: the connection carries the next request, or is closed.
   void give_back(PooledConnection& connection, bool reusable);
-  /// Whether nginx may send another response from where it lies. Each keeps its connection until the client has taken
-  /// it, so clients that are slow have a quarter of the connections in this way at most.
-  bool may_send_in_place() const { return sent_in_place_ < limits_.max / 4; }
-  /// Bytes of one response that may lie in the ring until they are sent: the other half is for what follows them.
-  std::size_t most_in_place() const { return limits_.response_ring_bytes / 2; }
-  void count_in_place(int by) {
-    sent_in_place_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(sent_in_place_) + by);
-  }
-  /// As the two halves of give_back(): the request is answered, and nginx still sends lines of the connection; it has
-  /// sent them.
-  void keep_for_response(PooledConnection& connection);
-  void take_back(PooledConnection& connection, bool reusable);
   /// Lets `peer` wait for a connection. False: too many wait already.
   bool enqueue(Peer& peer);
   void leave_queue(Peer& peer);
@@ -189,8 +174,7 @@ class ServicePool {
   std::vector<std::unique_ptr<PooledConnection>> connections_;
   ngx_queue_t queue_;  ///< of Peer::link
   std::size_t waiting_ = 0, idle_ = 0, connecting_ = 0;
-  std::size_t sent_in_place_ = 0;  ///< responses of which pieces are out
-  ngx_msec_t next_try_ = 0;        ///< no connection is opened before, after one could not be
+  ngx_msec_t next_try_ = 0;  ///< no connection is opened before, after one could not be
   ngx_msec_t backoff_ = 0;
   bool kept_ = false;
   int last_failure_ = SW_OK;  ///< that was logged

@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "web/nginx/context.hpp"
-#include "web/nginx/in_place.hpp"
 #include "web/nginx/peer.hpp"
 #include "web/nginx/worker.hpp"
 
@@ -76,27 +75,17 @@ ssize_t receive(ngx_connection_t* c, u_char* buffer, std::size_t size) {
     return static_cast<ssize_t>(done);
   }
   if (status == SW_AGAIN) {
-    // While pieces are out nginx is to read again whenever it has sent something, since they are given back then; and
-    // the server may wait for their room.
-    c->read->ready = peer.in_place != nullptr && peer.in_place->any() ? 1 : 0;
+    c->read->ready = 0;
     peer.lent->want(SW_READABLE);
     return NGX_AGAIN;
   }
   return end_of_stream(c, peer);
 }
 
-/// Into the buffers of a response that nginx buffers, or by letting them point at pieces in the ring.
-ssize_t receive_into(ngx_connection_t* c, Peer& peer, ngx_chain_t* in, off_t limit) {
-  InPlace* const in_place = limit == 0 && peer.lent != nullptr ? InPlace::of(peer) : nullptr;
+/// nginx reads this way into the buffers of a response that it buffers.
+ssize_t receive_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
   ssize_t total = 0;
   for (; in != nullptr; in = in->next) {
-    if (in_place != nullptr) {
-      if (const std::size_t pointed = in_place->point(*peer.lent, *in->buf); pointed != 0) {
-        peer.received = true;
-        total += static_cast<ssize_t>(pointed);
-        continue;
-      }
-    }
     auto size = static_cast<std::size_t>(in->buf->end - in->buf->last);
     if (limit != 0) size = std::min(size, static_cast<std::size_t>(limit - total));
     if (size == 0) break;
@@ -106,17 +95,6 @@ ssize_t receive_into(ngx_connection_t* c, Peer& peer, ngx_chain_t* in, off_t lim
     if (static_cast<std::size_t>(n) < size) break;
   }
   return total;
-}
-
-/// nginx reads this way into the buffers of a response that it buffers, and in no other case.
-ssize_t receive_chain(ngx_connection_t* c, ngx_chain_t* in, off_t limit) {
-  Peer& peer = *peer_of(c);
-  if (peer.in_place != nullptr) {
-    for (ngx_chain_t* link = in; link != nullptr; link = link->next) peer.in_place->reuse(*link->buf);
-  }
-  const ssize_t received = receive_into(c, peer, in, limit);
-  if (peer.in_place != nullptr) received == NGX_AGAIN ? peer.in_place->have_sent() : peer.in_place->have_read();
-  return received;
 }
 
 /// Bytes that a chain holds.
