@@ -68,8 +68,11 @@ class Limits(NodeTest):
         self.serve(["echo", "--echo"], node)
         session = raw_process.Session(node.socket, "many")
         first = waking(session.connect("echo"))
-        for _ in range(SLOTS // 2 - 2):
-            session.connect("echo").close()  # the connection stays, its other end has it
+        for number in range(SLOTS // 2 - 2):
+            slot = waking(session.connect("echo"))
+            if number % 32 == 0:
+                slot.call(b"there")  # the server has accepted all up to this one; what exceeds its backlog is closed
+            slot.close()  # the connection stays, its other end has it
         last = waking(session.connect("echo"))
         self.assertEqual(node.status()["slots"]["used"], SLOTS)
         self.assertLess(open_files(node.engine.pid), FILES)
