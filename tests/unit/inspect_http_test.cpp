@@ -130,11 +130,51 @@ TEST(InspectHttp, RefusesRequestLinesThatServersReadInTwoWays) {
   for (const std::string line :
        {"GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /a b HTTP/1.1",
         "GET\t/ HTTP/1.1", "GET /", "GET a HTTP/1.1", "GET * HTTP/1.1", "G(T / HTTP/1.1", "GET / http/1.1",
-        "GET / HTTP/1.2", "GET / HTTP/1.10", "GET /\x01 HTTP/1.1"}) {
+        "GET / HTTP/1.2", "GET / HTTP/1.10", "GET /\x01 HTTP/1.1", "get / HTTP/1.1", "G!T / HTTP/1.1"}) {
     EXPECT_FALSE(requests(line + "\r\nHost: h\r\n\r\n").valid) << line;
   }
   for (const std::string line : {"OPTIONS * HTTP/1.1", "GET http://h/a HTTP/1.1", "GET /a?b=\xc3\xa9 HTTP/1.1"})
     EXPECT_TRUE(requests(line + "\r\nHost: h\r\n\r\n").ended) << line;
+}
+
+bool takes_target(const std::string& target) {
+  return requests("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n").ended;
+}
+
+TEST(InspectHttp, RefusesTargetsThatServersReadInTwoWays) {
+  for (const char* const target :
+       {"/#a", "/a\\b", "/%", "/%2", "/%zz", "/%2z", "/%00", "/?a=%0", "/?a=%00", "/..", "/../x", "/../../x",
+        "/a/../../x", "/a/./../../x", "/a//../../x", "/%2e%2e/x", "/.%2E/x", "/a/..%2f..%2Fx", "/a/%2e/../../x"}) {
+    EXPECT_FALSE(takes_target(target)) << target;
+  }
+  for (const char* const target : {"/", "/%2f", "/a/..", "/a/../x", "/a/b/../../x", "/a/%2e%2e/x", "/...", "/..a/b",
+                                   "/a/.../x", "/?../../x", "/a?b=%7e&c=../../..", "/{}|^`\"<>", "//a/../b"}) {
+    EXPECT_TRUE(takes_target(target)) << target;
+  }
+}
+
+TEST(InspectHttp, RefusesAuthoritiesThatServersReadInTwoWays) {
+  for (const std::string host : {"",       ":",     ":80",  "b@a",  "@",      "a:1:2",   "a:8x", "a: 8",     "a:65536",
+                                 "a:-1",   "a\\b",  "a#b",  "[::1", "[::1]a", "[::1]:x", "[]",   "[:]",      "[g::1]",
+                                 "a[::1]", "a%00b", "a%62", "a..b", ".a",     ".",       "a\"b", "a\xc3\xa9"}) {
+    EXPECT_FALSE(requests("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n").valid) << host;
+    EXPECT_FALSE(requests("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n").valid) << host;
+  }
+  for (const std::string host :
+       {"a", "a.", "a.b-c_d", "a:80", "a:", "a:65535", "127.0.0.1:8080", "[::1]", "[::1]:80"}) {
+    EXPECT_TRUE(requests("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n").ended) << host;
+    EXPECT_TRUE(requests("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n").ended) << host;
+  }
+  for (const char* const target :
+       {"http:///", "http://", "http://?a", "https:///a", "http:/h/", "http://h?a", "ftp://h/"})
+    EXPECT_FALSE(takes_target(target)) << target;
+  for (const char* const target : {"http://h", "http://H:80/a", "https://h:443/", "http://h:/", "HTTP://h/"})
+    EXPECT_TRUE(takes_target(target)) << target;
+  const Parsed other = requests("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(other.problem, "a Host field that is not the target's host");
+  EXPECT_FALSE(takes_target("http://h:81/"));
+  EXPECT_FALSE(takes_target("https://h:80/"));
+  EXPECT_FALSE(takes_target("http://h.other/"));
 }
 
 /// RFC 9112, 2.2: a server that waits for a request-line ignores an empty line.

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <limits>
 
+#include "core/inspect/http_target.hpp"
+
 namespace slotwire::inspect {
 namespace {
 
@@ -27,15 +29,12 @@ constexpr std::string_view kBothFramings = "both Content-Length and Transfer-Enc
 constexpr std::string_view kTokenCharacters =
     "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-constexpr std::array<bool, 256> table_of(std::string_view characters, std::string_view more = {}) {
+constexpr std::array<bool, 256> table_of(std::string_view characters) {
   std::array<bool, 256> table{};
   for (const char c : characters) table.at(static_cast<unsigned char>(c)) = true;
-  for (const char c : more) table.at(static_cast<unsigned char>(c)) = true;
   return table;
 }
 constexpr std::array<bool, 256> kTokens = table_of(kTokenCharacters);
-/// Of an address or a name (RFC 3986, 3.2.2), and the colon before a port.
-constexpr std::array<bool, 256> kHosts = table_of(kTokenCharacters, ":[]()=,;");
 
 bool are_all(std::string_view text, const std::array<bool, 256>& table) {
   return std::all_of(text.begin(), text.end(), [&](char c) { return table[static_cast<unsigned char>(c)]; });
@@ -83,14 +82,6 @@ std::string_view label_of_status(unsigned status) {
   constexpr unsigned kPerClass = 100;
   const unsigned kind = status / kPerClass;
   return kind >= 1 && kind <= kClasses.size() ? kClasses.at(kind - 1) : "other";
-}
-
-bool is_target(std::string_view target, std::string_view method) {
-  // Control characters do not come here, and a space would have ended the target.
-  if (target.find('\t') != std::string_view::npos) return false;
-  if (target == "*") return method == "OPTIONS";
-  return target.substr(0, 1) == "/" || equals(target.substr(0, 7), "http://") ||
-         equals(target.substr(0, 8), "https://");
 }
 
 /// A quoted string, from its first quote on.
@@ -168,11 +159,14 @@ std::string_view HttpHead::request_line(std::string_view line) {
   if (second == std::string_view::npos) return kNotARequestLine;
   const std::string_view method = line.substr(0, first);
   const std::string_view target = line.substr(first + 1, second - first - 1);
-  if (!is_token(method)) return kNotARequestLine;
+  if (!is_http_method(method)) return kNotARequestLine;
   if (line.substr(second + 1, 5) != "HTTP/") return kNotARequestLine;
   if (const std::string_view problem = version(line.substr(second + 1)); !problem.empty()) return problem;
   if (method == "CONNECT") return "the method CONNECT";
-  if (!is_target(target, method)) return "a request whose target is invalid";
+  HttpTarget parts;
+  if (!is_http_target(target, method, parts)) return "a request whose target is invalid";
+  authority_ = parts.authority;
+  default_port_ = parts.default_port;
   label_ = http_method_label(method);
   is_head_ = method == "HEAD";
   if (limits_.summary_bytes == 0) return {};
@@ -285,7 +279,8 @@ std::string_view HttpHead::host(std::string_view value) {
   if (role_ == Role::reply) return {};
   if (has_host_) return "more than one Host field";
   has_host_ = true;
-  if (value.empty() || !are_all(value, kHosts)) return "a Host field that is invalid";
+  if (!is_http_authority(value)) return "a Host field that is invalid";
+  if (!is_authority_of({authority_, default_port_}, value)) return "a Host field that is not the target's host";
   return {};
 }
 

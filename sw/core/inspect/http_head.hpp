@@ -51,6 +51,8 @@ class HttpHead {
   const Limits& limits_;
   std::string_view label_;
   std::string summary_;
+  std::string authority_;  ///< of the target in absolute-form, otherwise empty
+  std::string_view default_port_;
   std::size_t fields_ = 0;
   std::uint64_t length_ = 0;
   unsigned status_ = 0;
