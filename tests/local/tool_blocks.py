@@ -73,6 +73,29 @@ class Blocks(unittest.TestCase):
         self.assertIn([str(idle.pid), "usd", "in", "0", "0", "0", "nobody"], rows)
         self.assertEqual(rows, sorted(rows, key=lambda row: int(row[0])))
 
+    def test_a_damaged_region_does_not_hide_the_others(self):
+        peers = {}
+        for name in ("damaged", "whole"):
+            region = f"{name}-{os.getpid()}"
+            peers[region] = process = subprocess.Popen([os.path.join(BIN, "local_blocks_peer"), "subscribe", region, "eur", "block", "3"],
+                                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.kill)
+            self.assertIn("subscribed", process.stdout.readline())
+        [damaged, whole] = peers
+        descriptors = f"/proc/{peers[damaged].pid}/fd"
+        [directory] = [one for one in os.listdir(descriptors) if "slotwire-region" in os.readlink(f"{descriptors}/{one}")]
+        with open(f"{descriptors}/{directory}", "r+b") as file:
+            file.write(b"damaged!")  # where its magic number was
+        shown = run(["blocks", "--json"], expect=1)
+        rows = {row["region"]: row for row in json.loads(shown.stdout)}
+        self.assertEqual(len(rows[whole]["idle"]), 1)
+        self.assertIn(f"process {peers[damaged].pid} has region", rows[damaged]["problem"])
+        self.assertIn(f"slotwire blocks: region '{damaged}': process", shown.stderr)
+        shown = run(["blocks"], expect=1)
+        self.assertIn(f"Region {whole}: ", shown.stdout)
+        self.assertIn(damaged, shown.stderr)
+
     def wait_for_report(self, condition):
         while True:
             for region in json.loads(run(["blocks", "--region", self.region, "--json"]).stdout):

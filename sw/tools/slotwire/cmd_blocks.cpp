@@ -259,6 +259,25 @@ int run_held(const BlocksOptions& options) {
   return kExitOk;
 }
 
+/// What the processes of this user share in a region: printed, or with --json returned; null if nobody is attached.
+/// With --json a region that slotwired has, too, takes its row out of `kept`.
+Json show_region(const std::string& name, const BlocksOptions& options, Json& kept) {
+  blocks::Region region(name, std::chrono::seconds(10), blocks::Region::Engine::left_out);
+  const blocks::RegionReport report = blocks::report_on(region);
+  if (report.processes == 0) return nullptr;  // the last one left just now
+  if (!options.json) {
+    print(report);
+    if (options.processes) print_processes(report);
+    return nullptr;
+  }
+  Json shown = json_of(report);
+  for (Json& row : kept) {
+    const bool own = row.value("uid", 0U) == ::geteuid() && row.value("isolation", "") == "shared";
+    if (own && row.value("region", "") == name) shown["node"] = std::exchange(row, Json::object());
+  }
+  return shown;
+}
+
 int run_blocks(const BlocksOptions& options) {
   if (options.held) return run_held(options);
   std::vector<std::string> names = blocks::region_names();
@@ -274,19 +293,15 @@ int run_blocks(const BlocksOptions& options) {
     std::erase_if(names, [&](const std::string& name) { return name != options.region; });
   }
   Json all = Json::array();
+  bool failed = false;
   for (const std::string& name : names) {
-    blocks::Region region(name, std::chrono::seconds(10), blocks::Region::Engine::left_out);
-    const blocks::RegionReport report = blocks::report_on(region);
-    if (report.processes == 0) continue;  // the last one left just now
-    if (options.json) {
-      all.push_back(json_of(report));
-      for (Json& row : kept) {
-        const bool own = row.value("uid", 0U) == ::geteuid() && row.value("isolation", "") == "shared";
-        if (own && row.value("region", "") == name) all.back()["node"] = std::exchange(row, Json::object());
-      }
-    } else {
-      print(report);
-      if (options.processes) print_processes(report);
+    try {
+      Json region = show_region(name, options, kept);
+      if (!region.is_null()) all.push_back(std::move(region));
+    } catch (const std::exception& problem) {  // one that is damaged does not hide the others
+      failed = true;
+      std::fprintf(stderr, "slotwire blocks: region '%s': %s\n", control::printable(name).c_str(), problem.what());
+      all.push_back({{"region", name}, {"problem", problem.what()}});
     }
   }
   if (options.json) {
@@ -299,7 +314,7 @@ int run_blocks(const BlocksOptions& options) {
   } else {
     print_engine(kept);
   }
-  return kExitOk;
+  return failed ? kExitFailed : kExitOk;
 }
 
 void add_link(CLI::App& blocks, Command& command) {
@@ -351,7 +366,8 @@ void add_blocks(CLI::App& app, Command& command) {
       R"(KEPT counts the messages that a publisher still has, BEHIND those that a subscriber has not released yet. A subscriber with
 overflow 'block' makes its publisher wait when all blocks or entries are behind it; 'drop-oldest' loses messages instead, and 'fail'
 makes the publisher's call fail. Needs no slotwired, and shows what processes of the same user share; where a slotwired runs, also the
-regions of all users that it keeps (in JSON: 'node'), with the memory that their publishers have.
+regions of all users that it keeps (in JSON: 'node'), with the memory that their publishers have. A region that cannot be read is
+named on standard error (in JSON: 'problem'), the others are shown, and the exit status is 1.
 
 With --processes each line is a message list as one process has it: DIRECTION out, what it published and still keeps for others, or in,
 what it has not released; BLOCKS are messages, BYTES what is in them, HELD those that it named as held, WITH the other ends.
