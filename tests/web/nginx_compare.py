@@ -136,8 +136,9 @@ def requests():
     return cases
 
 
-# What the backend answers to /answer/NAME. It ends the connection then, but after answers that say their length: a request that
-# crossed with the end would fail, as with any server that ends connections without Connection: close.
+# What the backend answers to /answer/NAME. It ends the connection then, but after answers that say their length (KEPT): a request
+# that crossed with the end would fail, as with any server that ends connections without Connection: close. So an answer that is
+# complete for slotwire_pass and is none of KEPT says Connection: close.
 KEPT = (r"status.*|none|not-modified|.*location|no-reason.*|chunked.*|keep-alive|cookies|same-fields|cache-fields|type|auth|refresh|empty-value|high-bytes|underscore|spaces|accel.*|server"
         r"|large|large-chunked")
 ANSWERS = {
@@ -174,7 +175,7 @@ ANSWERS = {
     "large chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + ("1000\r\n" + "y" * 4096 + "\r\n") * 50 + "0\r\n\r\n",
     "short": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
     "long": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody and more",
-    "after chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "after chunks": "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "bad chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "cut chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nbody",
     "large head": "HTTP/1.1 200 OK\r\nX-A: " + "b" * 9000 + "\r\nContent-Length: 4\r\n\r\nbody",
@@ -202,8 +203,8 @@ ANSWERS = {
     "many fields": "HTTP/1.1 200 OK\r\n" + "X: y\r\n" * 300 + "Content-Length: 4\r\n\r\nbody",
     "0.9": "body without a head",
     "http 2": "HTTP/2.0 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-    "continue": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-    "early hints": "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+    "continue": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+    "early hints": "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
     "switching": "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nbody",
 }
 
