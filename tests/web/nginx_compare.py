@@ -7,9 +7,10 @@ without a difference.
 import itertools
 import re
 import socket
+import threading
 import unittest
 
-from nodes import free_port
+from nodes import TIMEOUT, free_port
 from web import WebTest
 
 # The requests ask for the end of the connection, so that both answers are read to their ends.
@@ -136,9 +137,7 @@ def requests():
     return cases
 
 
-# What the backend answers to /answer/NAME. It ends the connection then, but after answers that say their length (KEPT): a request
-# that crossed with the end would fail, as with any server that ends connections without Connection: close. So an answer that is
-# complete for slotwire_pass and is none of KEPT says Connection: close.
+# What the backend answers to /answer/NAME. It ends the connection then, but after answers that say their length (KEPT).
 KEPT = (r"status.*|none|not-modified|.*location|no-reason.*|chunked.*|keep-alive|cookies|same-fields|cache-fields|type|auth|refresh|empty-value|high-bytes|underscore|spaces|accel.*|server"
         r"|large|large-chunked")
 ANSWERS = {
@@ -175,7 +174,7 @@ ANSWERS = {
     "large chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + ("1000\r\n" + "y" * 4096 + "\r\n") * 50 + "0\r\n\r\n",
     "short": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
     "long": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody and more",
-    "after chunks": "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "after chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "bad chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "cut chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nbody",
     "large head": "HTTP/1.1 200 OK\r\nX-A: " + "b" * 9000 + "\r\nContent-Length: 4\r\n\r\nbody",
@@ -203,8 +202,8 @@ ANSWERS = {
     "many fields": "HTTP/1.1 200 OK\r\n" + "X: y\r\n" * 300 + "Content-Length: 4\r\n\r\nbody",
     "0.9": "body without a head",
     "http 2": "HTTP/2.0 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-    "continue": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
-    "early hints": "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+    "continue": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+    "early hints": "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
     "switching": "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nbody",
 }
 
@@ -248,11 +247,11 @@ class Compare(WebTest):
             request = stream.read_request()
             if request.target.startswith("/answer/"):
                 name = request.target.removeprefix("/answer/")
-                stream.send(next(text for key, text in ANSWERS.items() if key.replace(" ", "-") == name))
+                answer = next(text for key, text in ANSWERS.items() if key.replace(" ", "-") == name)
                 if not re.fullmatch(KEPT, name):
-                    stream.socket.shutdown(socket.SHUT_WR)
-                    stream.to_end()
+                    self.send_and_end(stream, answer)
                     raise EOFError
+                stream.send(answer)
                 continue
             fields = sorted(f"{key}: {value}" for key, value in request.fields)
             body = "\n".join([request.line, *fields, ""]).encode("latin-1") + request.body
@@ -260,8 +259,28 @@ class Compare(WebTest):
                 stream.backend.seen.append(body)
             stream.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (len(body), b"" if request.method == "HEAD" else body))
 
+    def send_and_end(self, stream, answer):
+        """Ends the connection, and tells ask() when nginx has ended it, too."""
+        with self.ending:
+            self.open_ends += 1
+        try:
+            stream.send(answer)
+            stream.socket.shutdown(socket.SHUT_WR)
+            stream.to_end()
+        finally:
+            with self.ending:
+                self.open_ends -= 1
+                self.ending.notify_all()
+
     def ask(self, address, data):
-        """All that comes back, to the end of the connection."""
+        """All that comes back, to the end of the connection. Then no connection is left to which the backend's end is under way:
+        the next request could cross with it."""
+        answer = self.exchange(address, data)
+        with self.ending:
+            self.assertTrue(self.ending.wait_for(lambda: self.open_ends == 0, TIMEOUT))
+        return answer
+
+    def exchange(self, address, data):
         with socket.create_connection(address, timeout=20) as connection:
             try:
                 connection.sendall(data)
@@ -274,6 +293,8 @@ class Compare(WebTest):
             return without_chunks(re.sub(rb"(?m)^Date: .*\r\n", b"", answer))
 
     def test_the_same_bytes_come_back(self):
+        self.ending = threading.Condition()
+        self.open_ends = 0  # connections that the backend ends and nginx has not ended yet
         backend = self.backend(self.echo)
         backend.seen = []
         self.proxied = (self.addresses["left"], free_port(self.addresses["left"]))
