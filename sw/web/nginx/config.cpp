@@ -123,7 +123,8 @@ bool make_headers(ngx_conf_t* cf, LocConf& conf, RequestHeaders& headers, bool c
 
 bool merge_buffers(ngx_conf_t* cf, ngx_http_upstream_conf_t& conf, const ngx_http_upstream_conf_t& prev) {
   ngx_conf_merge_size_value(conf.buffer_size, prev.buffer_size, ngx_pagesize);
-  ngx_conf_merge_bufs_value(conf.bufs, prev.bufs, 8, ngx_pagesize);
+  // Larger than proxy_pass' pages: nginx writes to its client once for each two of them.
+  ngx_conf_merge_bufs_value(conf.bufs, prev.bufs, 8, 4 * ngx_pagesize);
   const auto wrong = [&](const char* text) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text);
     return false;
