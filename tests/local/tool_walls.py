@@ -68,7 +68,8 @@ class Walls(NodeTest):
         end = time.monotonic() + TIMEOUT
         while not condition(rows := self.rows()):
             if time.monotonic() > end:
-                self.fail(f"it never came: {rows}\n{self.node.engine.output()}")
+                outputs = "\n".join(f"{process.arguments[1:]}: {process.output()}" for process in self.processes)
+                self.fail(f"it never came: {rows}\n{self.node.engine.output()}\n{outputs}")
         return rows
 
     def pair(self, publisher, subscriber, count, overflow="block", bytes="100"):
@@ -216,6 +217,15 @@ s.send(json.dumps({{"op": "region", "id": 1, "region": {self.region!r}, "pid_nam
 text, fds, _, _ = socket.recv_fds(s, 65536, 4)
 assert json.loads(text)["isolation"] == "strict", text
 """
+
+    def test_a_publisher_is_told_at_once_that_slotwired_has_stopped(self):
+        node = self.strict()
+        by, to = self.pair(ADA, BOB, "3")
+        self.assertEqual(node.stop(), 0)
+        to.wait_for("is gone: its slotwired has stopped")
+        self.go(by, 2)  # there is room for its messages, and nobody who takes them
+        by.wait_for("is gone: its slotwired has stopped|published 3")
+        self.assertEqual(by.count("published"), 0, by.output())
 
     def test_a_process_that_damages_its_directory_is_shut_out_by_the_next_slotwired(self):
         self.strict()

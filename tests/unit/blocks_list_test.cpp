@@ -94,7 +94,80 @@ TEST(BlockList, TheSlowestSubscriberThatBlocksCounts) {
   slow.release(must_take(slow));
   EXPECT_EQ(w.writer.needed(false), 1U);
   w.cursors[1].overflow.store(static_cast<std::uint32_t>(Overflow::none));  // it died
+  w.writer.admit({&w.cursors[0]}, ++w.generation);
   EXPECT_EQ(w.writer.needed(false), 2U);
+}
+
+/// Another reader has come for it, as a slotwired that was restarted does, and the publisher has not looked yet.
+TEST(BlockList, WhoHasLeftCountsUntilThePublisherHasLookedAgain) {
+  World w;
+  auto reader = w.join(0, Overflow::block);
+  w.publish(4);
+  EXPECT_TRUE(reader.release(must_take(reader)));
+  auto next = ListReader<>(w.marks, w.entries, w.cursors[1], Overflow::block, 0, ++w.generation, reader.next());
+  w.cursors[0].overflow.store(static_cast<std::uint32_t>(Overflow::none));
+  EXPECT_EQ(w.writer.needed(true), 1U);
+  w.retire(w.writer.needed(true));
+  w.writer.admit({&w.cursors[1]}, w.generation);
+  EXPECT_EQ(must_take(next).position, 1U);
+  w.cursors[1].overflow.store(static_cast<std::uint32_t>(Overflow::none));
+  w.writer.admit({}, ++w.generation);
+  EXPECT_EQ(w.writer.needed(true), 4U);
+}
+
+/// So whoever comes for it, should it die, finds the message in the list.
+TEST(BlockList, WhoBlocksNeedsWhatItHoldsBeforeItIsAdmitted) {
+  World w;
+  auto reader = w.join(0, Overflow::block, 0, false);
+  w.publish(3);
+  std::vector<Taken> taken(2);
+  for (Taken& one : taken) one = must_take(reader);
+  EXPECT_EQ(w.cursors[0].released.load(), 0U);
+  w.writer.admit(w.joined, w.generation);
+  EXPECT_EQ(w.writer.needed(true), 0U);
+  EXPECT_TRUE(reader.is_waited_for());
+  EXPECT_EQ(w.writer.needed(true), 0U);
+  reader.release(taken[1]);
+  EXPECT_EQ(w.writer.needed(true), 0U);
+  reader.release(taken[0]);
+  EXPECT_EQ(w.writer.needed(true), 2U);
+  EXPECT_EQ(reader.oldest_held(), std::nullopt);
+}
+
+TEST(BlockList, WhoHoldsOneMessageForLongBeforeItIsAdmittedReleasesTheOthers) {
+  World w;
+  auto reader = w.join(0, Overflow::block, 0, false);
+  w.publish(1);
+  const Taken first = must_take(reader);
+  for (Position i = 1; i != 3 * kEntries; ++i) {
+    w.retire(w.writer.tail());
+    w.publish(1);
+    reader.release(must_take(reader));
+  }
+  w.writer.admit(w.joined, w.generation);
+  EXPECT_TRUE(reader.is_waited_for());
+  EXPECT_EQ(w.writer.needed(true), 3 * kEntries);
+  reader.release(first);
+  w.publish(1);
+  reader.release(must_take(reader));
+  EXPECT_EQ(w.writer.needed(true), (3 * kEntries) + 1);
+}
+
+TEST(BlockList, WhoIsOvertakenBeforeItIsAdmittedGoesOnWithTheOldest) {
+  World w;
+  auto reader = w.join(0, Overflow::block, 0, false);
+  w.publish(kEntries);
+  const Taken first = must_take(reader);
+  w.writer.retire(
+      4, [&] { w.writer.admit(w.joined, w.generation); }, [](BlockPlace) {});
+  const Taken second = must_take(reader);
+  EXPECT_EQ(second.position, 4U);
+  EXPECT_EQ(reader.dropped(), 3U);
+  EXPECT_EQ(reader.oldest_held(), 0U);
+  EXPECT_TRUE(reader.release(first));
+  EXPECT_EQ(w.writer.needed(true), 4U);
+  reader.release(second);
+  EXPECT_EQ(w.writer.needed(true), 5U);
 }
 
 TEST(BlockList, ASubscriberThatDropsIsOvertakenButKeepsWhatItHolds) {

@@ -124,12 +124,13 @@ class ListWriter {
     marks_->tail.store(tail_, std::memory_order_release);
   }
 
-  /// The first position that some subscriber still needs, those that drop not counted unless `all`.
+  /// The first position that some subscriber still needs, those that drop not counted unless `all`. One that has left
+  /// counts until the next admit(): another reader may have come for it, which is not known yet, and begins there.
   Position needed(bool all) const {
     Position first = tail_;
     for (const CursorOf* cursor : cursors_) {
       const auto overflow = static_cast<Overflow>(cursor->overflow.load(std::memory_order_acquire));
-      if (overflow == Overflow::none || (overflow == Overflow::drop_oldest && !all)) continue;
+      if (overflow == Overflow::drop_oldest && !all) continue;
       // A subscriber writes what it likes; behind the list or beyond its tail it only fools itself.
       const Position released = cursor->released.load(std::memory_order_acquire);
       first = std::min(first, std::clamp(released, oldest_, tail_));
@@ -198,7 +199,7 @@ struct Taken {
   Position position = 0;
   BlockPlace place = 0;
   std::uint64_t length = 0;
-  /// Index in Cursor::holds; none: `released` holds it.
+  /// Index in Cursor::holds; none: `released` alone holds it.
   std::optional<std::size_t> hold;
 };
 
@@ -266,7 +267,7 @@ class ListReader {
         held_ |= 1U << *out.hold;
       }
       ++next_;
-      if (!waited_for) move_released(next_);
+      if (!blocks_) move_released(next_);
       return Look::taken;
     }
   }
@@ -276,15 +277,12 @@ class ListReader {
     if (taken.hold) {
       cursor_->holds[*taken.hold].store(0, std::memory_order_release);
       held_ &= ~(1U << *taken.hold);
-      return true;
+      if (!blocks_ || taken.position < released_) return true;
     }
-    const std::size_t mask = entries_.size() - 1;
-    given_back_[taken.position & mask] = true;
-    Position to = released_;
-    for (; to != next_ && given_back_[to & mask]; ++to) given_back_[to & mask] = false;
-    if (to == released_) return false;
-    move_released(to);
-    return true;
+    given_back_[taken.position & (entries_.size() - 1)] = true;
+    const Position before = released_;
+    if (taken.position == before) pass(before);
+    return released_ != before;
   }
 
   /// Does the publisher wait for this subscriber.
@@ -292,8 +290,8 @@ class ListReader {
     if (admitted_ || !blocks_) return admitted_;
     if (marks_->admitted.load(std::memory_order_acquire) < generation_) return false;
     // What the publisher took off the list before it knew of this subscriber is gone; from now on it takes no more.
+    // What was taken and not released is still needed: whoever comes for this subscriber, should it die, begins there.
     catch_up();
-    move_released(next_);
     return admitted_ = true;
   }
   /// Would take() find a message.
@@ -320,10 +318,19 @@ class ListReader {
   /// Goes on with the oldest message if the publisher has overtaken. False: it has not.
   bool catch_up() {
     const Position oldest = marks_->oldest.load(std::memory_order_seq_cst);
+    if (blocks_ && oldest > released_) pass(std::min(oldest, next_));  // what it holds of that is out of the list
     if (oldest <= next_) return false;
     dropped_ += oldest - next_;
     next_ = oldest;
+    if (blocks_) move_released(next_);
     return true;
+  }
+  /// Needs nothing before `position`, and nothing that was given back behind it.
+  void pass(Position position) {
+    const std::size_t mask = entries_.size() - 1;
+    for (Position at = released_; at != position; ++at) given_back_[at & mask] = false;
+    for (; position != next_ && given_back_[position & mask]; ++position) given_back_[position & mask] = false;
+    move_released(position);
   }
   std::optional<std::size_t> free_hold() const {
     const auto first = static_cast<std::size_t>(std::countr_one(held_));
