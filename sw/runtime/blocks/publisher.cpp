@@ -144,6 +144,7 @@ Publisher::~Publisher() {
 
 void Publisher::refresh() {
   sleeper_.sweep_if_ended();
+  region_.means().drain();  // the last change that it makes may be that it goes
   const Region::Lock lock(region_);
   generation_ = region_.generation();
   known_.clear();
@@ -306,8 +307,8 @@ bool Publisher::abandon(const Loan& loan) {
 Room Publisher::publish(const Loan& loan, std::size_t bytes, const Deadline& deadline) {
   if (!is_on_loan(loan.place)) return Room::no_loan;
   if (bytes > loan.data.size() || bytes > pool_.size_of(loan.place)) return Room::too_large;
-  region_.means().check();
   look_for_subscribers();
+  region_.means().check();
   if (list_.full()) {
     const Room room = wait_for_room(deadline, [&] { return !list_.full(); });
     if (room != Room::yes) return room;
@@ -317,6 +318,7 @@ Room Publisher::publish(const Loan& loan, std::size_t bytes, const Deadline& dea
   list_.append(loan.place, bytes);
   wake_subscribers();
   if (++since_retired_ >= std::min(kRetireEvery, options_.entries / 4)) {
+    region_.means().drain();  // a slotwired that was killed has changed nothing
     const Position kept = list_.tail() - std::min<Position>(list_.tail(), options_.history);
     retire(std::max(list_.oldest(), std::min(list_.needed(true), kept)));
   }

@@ -261,6 +261,10 @@ void Cell::drop(std::uint32_t number) {
       KeptTag::of_list(static_cast<std::uint16_t>(index_), static_cast<std::uint16_t>(number)).number()));
 }
 
+void Cell::cut() {
+  ::shutdown(channel_->fd(), SHUT_RDWR);
+}
+
 void Cell::forget_kept() {
   while (!lists_.empty()) drop(lists_.begin()->first);
   parts_.log.note(parts_.store.remove(KeptTag::of_cell(index_).number()));

@@ -52,6 +52,9 @@ class Cell {
   void forget_earlier_lives();
   /// The process has gone: nothing comes any more but what it had published. Throws RegionBusy.
   void remove_process();
+  /// Ends the channel for all who have it, the keeper too: called before the directory is cleared, so that the process
+  /// learns that its region is gone before it sees that nobody subscribes any more.
+  void cut();
   /// Forgets in the keeper what lies under its tags; when it goes for good.
   void forget_kept();
 

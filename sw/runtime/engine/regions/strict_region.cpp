@@ -39,6 +39,7 @@ StrictRegion::StrictRegion(const RegionParts& parts, std::string name, std::func
 
 StrictRegion::~StrictRegion() {
   if (look_) parts_.loop.cancel(*look_);
+  for (auto& [index, seat] : seats_) seat.cell->cut();
   for (auto& [index, seat] : seats_) {
     while (!seat.inlets.empty()) close_inlet(seat, seat.inlets.begin()->first);
   }
@@ -413,6 +414,7 @@ void StrictRegion::remove_ended() {
   }
   for (const std::uint32_t index : gone) {
     Seat& seat = seats_.at(index);
+    seat.cell->cut();
     while (!seat.inlets.empty()) close_inlet(seat, seat.inlets.begin()->first);
     while (!seat.outlets.empty()) close_outlet(seat, seat.outlets.begin()->first);
     seat.cell->forget_kept();
