@@ -18,6 +18,8 @@ constexpr ngx_msec_t kIdleMs = 60000, kTimeoutMs = 60000, kLockMs = 5000;
 /// Room for a page of 64 KiB with its head, so that its server is done at once.
 constexpr std::size_t kResponseRing = std::size_t{128} << 10;
 constexpr std::size_t kMaxTempFile = std::size_t{1} << 30;
+/// Of an element of nginx's arrays that refers to something.
+constexpr std::size_t kPointerBytes = sizeof(void*);
 
 struct DefaultHeader {
   std::string_view name, value;
@@ -211,9 +213,9 @@ void* create_main_conf(ngx_conf_t* cf) {
                 .process_requests = 0,
                 .retries_percent = 0,
                 .least_retries = kLeastRetries};
-  if (ngx_array_init(&conf->caches, cf->pool, 4, sizeof(ngx_http_file_cache_t*)) != NGX_OK ||
+  if (ngx_array_init(&conf->caches, cf->pool, 4, kPointerBytes) != NGX_OK ||
       ngx_array_init(&conf->passes, cf->pool, 4, sizeof(PendingPass)) != NGX_OK ||
-      ngx_array_init(&conf->groups, cf->pool, 4, sizeof(ServiceGroup*)) != NGX_OK) {
+      ngx_array_init(&conf->groups, cf->pool, 4, kPointerBytes) != NGX_OK) {
     return nullptr;
   }
   return conf;

@@ -67,7 +67,7 @@ struct LocConf {
 };
 
 void* create_main_conf(ngx_conf_t* cf);
-char* init_main_conf(ngx_conf_t* cf, void* conf);
+char* init_main_conf(ngx_conf_t* cf, void* given);
 void* create_loc_conf(ngx_conf_t* cf);
 char* merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 /// Looks up what slotwire_pass names.
