@@ -199,9 +199,9 @@ const std::array kKeys = std::to_array<Key>({
      "ever. A start of slotwired begins anew.",
      [](Config& c) -> auto& { return c.limits.link_down; }},
     {"limits", "requests_per_user", Kind::count, false, "8000", 16, 10'000'000, "", "",
-     "Requests on the control socket that one user, root too, gets served in a second, and as many at once after a pause. A "
-     "`connect` or `hello` counts 4, `status` and lists 8, and any that takes longer one for each 25 us of processor time; what is "
-     "more waits.",
+     "Requests on the control socket that one user, root too, gets served in a second before those of users who ask for more, and "
+     "as many at once after a pause. A `connect` or `hello` counts 4, `status` and lists 8, and any that takes longer one for each "
+     "25 us of processor time; what is more is served while nobody else asks.",
      [](Config& c) -> auto& { return c.limits.requests_per_user; }},
     {"limits", "unread_per_client", Kind::size, false, "", 4_KiB, 1_GiB, "", "256KiB, or 4 times `control_message` if larger",
      "Answers and events that wait for one client, beyond what its socket holds. One that does not read more is cut off.",

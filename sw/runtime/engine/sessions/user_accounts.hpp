@@ -91,7 +91,7 @@ class UserAccounts {
     std::uint64_t refused = 0;      ///< requests that a quota of a user forbade
     std::uint64_t turned_away = 0;  ///< connections that were closed at once
     std::uint64_t cut_off = 0;      ///< clients that did not read, or said nothing
-    std::uint64_t delayed = 0;      ///< times that a client had to wait for its user's tokens
+    std::uint64_t delayed = 0;      ///< times that a client without tokens had to wait for others
   };
 
   /// `own`: the user that slotwired runs as.
