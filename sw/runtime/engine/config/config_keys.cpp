@@ -139,6 +139,12 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.limits.slots_per_session; }},
     {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "512MiB, or `slot_memory` if smaller",
      "Slot memory of one process.", [](Config& c) -> auto& { return c.limits.memory_per_session; }},
+    {"limits", "spare_slots", Kind::count, false, "64", 0, kMaxSlotsPerSession, "", "",
+     "Closed slots of one process whose memory it keeps, and uses again for its next connections; 0: none. They count for the user "
+     "as slots and slot memory in use, and are given up when these are wanted for new connections.",
+     [](Config& c) -> auto& { return c.limits.spare_slots; }},
+    {"limits", "spare_time", Kind::duration, false, "\"10s\"", 0_us, 3600_s, "", "",
+     "How long such memory is kept without use.", [](Config& c) -> auto& { return c.limits.spare_time; }},
     {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "",
      "Services that processes of the node serve.", [](Config& c) -> auto& { return c.limits.services; }},
     {"limits", "services_per_session", Kind::count, false, "", 1, 65535, "", "64, or `services` if smaller",

@@ -366,12 +366,14 @@ void ProcessHub::hello(Client& client, std::uint64_t request_id, const control::
     const slot::Fd polled = slot::read_only_copy(session.polled_file);
     join(client, session);
     session.answers_probes = request.probes;
+    session.keeps_spares = request.spares;
     control::HelloAnswer said;
     said.session = sessions_.record(session.index).id;
     said.token = sessions_.token_text(session);
     said.node = config_.node.name;
     said.spin_us = static_cast<std::uint32_t>(config_.wait.spin.count());
     said.yield_us = static_cast<std::uint32_t>(config_.wait.yield.count());
+    if (request.spares) said.spare_slots = config_.limits.spare_slots;
     answer(client, request_id, said, {session.bell_file.get(), polled.get(), session.kick.get()});
   } catch (const std::exception&) {
     if (client.session == kNoSession) sessions_.end(session.index, "it could not be watched");
@@ -386,6 +388,7 @@ Session& ProcessHub::resume(Client& client, const control::Resume& request) {
   try {
     join(client, session);
     session.answers_probes = request.probes;
+    session.keeps_spares = request.spares;
   } catch (const std::exception&) {
     sessions_.end(session.index, "it could not be watched");  // nobody would see its end
     throw;

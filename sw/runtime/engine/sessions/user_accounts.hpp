@@ -100,6 +100,8 @@ class UserAccounts {
   bool trusted(uid_t uid) const { return uid == 0 || uid == own_; }
   /// Why the user may not take so much more; nothing when it may.
   std::optional<control::Refusal> forbids(uid_t uid, Resource resource, std::uint64_t amount = 1) const;
+  /// Whether it is the user's own quota that forbids so much more, however much others give up.
+  bool is_over_quota(uid_t uid, Resource resource, std::uint64_t amount = 1) const;
   /// How much more of it the user may take now.
   std::uint64_t room(uid_t uid, Resource resource) const;
   /// The same as forbids() as an exception; counted.
