@@ -41,6 +41,7 @@ class Look {
   void look_at(std::uint16_t slot) {
     const SlotDescriptor& d = slots_.descriptor(slot);
     if (d.pairing == Pairing::none) return;
+    if (d.pairing == Pairing::spare) return look_at_spare(slot);
     ++used_;
     ++slots_of_user_[d.account == 0 ? 0 : d.account - 1];
     if (d.acceptor != 0 && d.pairing == Pairing::remote) ++slots_of_peer_[std::string(engine::get_name(d.peer_node))];
@@ -67,6 +68,16 @@ class Look {
     }
   }
 
+  void look_at_spare(std::uint16_t slot) {
+    const SlotDescriptor& d = slots_.descriptor(slot);
+    ++spares_;
+    ++slots_of_user_[d.account == 0 ? 0 : d.account - 1];
+    const std::string at = "spare slot " + std::to_string(slot);
+    if (!store_.has(engine::KeptTag::of_slot(slot).number())) wrong(at + " is not kept");
+    if (sessions_.find(d.session) == nullptr) wrong(at + " has no session");
+    if (static_cast<regs::SlotState>(node_.card().row(slot).state) != regs::SlotState::free) wrong(at + " is paired");
+  }
+
   void look_at_sessions() {
     std::size_t count = 0;
     for (std::uint32_t i = 0; i < sessions_.limit(); ++i) {
@@ -76,7 +87,8 @@ class Look {
       if (session->slot_count != slots_of_session_[i]) wrong("a session counts slots that are not its own");
     }
     if (count != sessions_.used()) wrong("sessions are counted wrong");
-    if (store_.size() != 1 + count + used_ + node_.regions().kept()) {
+    if (spares_ != slots_.spares()) wrong("spare slots are counted wrong");
+    if (store_.size() != 1 + count + used_ + spares_ + node_.regions().kept()) {
       wrong("the keeper has " + std::to_string(store_.size()) + " entries for " + std::to_string(count) +
             " sessions, " + std::to_string(used_) + " slots and " + std::to_string(node_.regions().kept()) +
             " of regions");
@@ -86,7 +98,7 @@ class Look {
   void look_at_users() {
     const engine::UserAccounts& users = node_.users();
     if (users.total(Resource::sessions) != sessions_.used()) wrong("users hold other sessions than there are");
-    if (users.total(Resource::slots) != used_) wrong("users hold other slots than there are");
+    if (users.total(Resource::slots) != used_ + spares_) wrong("users hold other slots than there are");
     if (users.total(Resource::pending_opens) != node_.connector().pending()) {
       wrong("users hold other pending opens than there are");
     }
@@ -113,7 +125,7 @@ class Look {
   engine::SlotTable& slots_;
   engine::SessionTable& sessions_;
   const SimStore& store_;
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, spares_ = 0;
   std::vector<std::uint32_t> slots_of_session_;
   std::map<uid_t, std::uint64_t> slots_of_user_;
   std::map<std::string, std::uint64_t> slots_of_peer_;

@@ -52,7 +52,8 @@ engine::EventLoop::TimerId SimLoop::after(std::uint64_t delay_us, std::function<
 
 bool SimLoop::run() {
   bool any = false;
-  while (!timers_.empty() && timers_.begin()->first.first <= now_us()) {
+  const std::uint64_t last = last_id_;
+  while (!timers_.empty() && timers_.begin()->first.second <= last && timers_.begin()->first.first <= now_us()) {
     const std::function<void()> action = std::move(timers_.begin()->second);
     timers_.erase(timers_.begin());
     action();

@@ -122,6 +122,12 @@ class Card {
   virtual SlotFiles take_space_files(std::uint16_t slot) = 0;
   /// Unpairs the slot and gives its memory back. What processes have mapped stays theirs until they unmap it.
   virtual void close_slot(std::uint16_t slot) = 0;
+  /// Unpairs the slot and keeps its memory, mappings and `wake` for reuse_slot(), until close_slot(). False: nothing
+  /// was done, since the memory cannot be used again.
+  virtual bool make_spare(std::uint16_t /*slot*/) { return false; }
+  /// Opens a spare slot again, as open_slot() does a new one: with empty rings and cleared marks in both pages. Lines
+  /// of the last pairing lie behind the marks still. Throws std::runtime_error as open_slot(); the slot is spare then.
+  virtual void reuse_slot(std::uint16_t /*slot*/, unsigned /*in_order*/, unsigned /*out_order*/) {}
 
   // --- pairing ---
 

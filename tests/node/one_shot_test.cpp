@@ -26,6 +26,8 @@ std::size_t mapped_slot_memory() {
 
 class OneShot : public EveryTopology {
  protected:
+  /// The other ends close as usual, and would leave spare slots.
+  OneShot() : EveryTopology({.toml = "[limits]\nspare_slots = 0\n"}) {}
   /// Nothing of a connection is left on either node, nor mapped in this process.
   void expect_all_back() {
     for (Node* node : {&client_node(), &server_node()}) {

@@ -102,6 +102,8 @@ class SlowKeeper(NodeTest):
     """A keeper that is stopped for a moment: it is asked ahead, and when it is too far behind requests wait for it."""
 
     CALLS = 40  # more than it is asked ahead
+    # Connections over spare slots do not need it.
+    extra_config = {"left": "[limits]\nspare_slots = 0\n", "right": "[limits]\nspare_slots = 0\n"}
 
     def stop_keeper(self, node):
         stopped = keepers(node)

@@ -9,7 +9,7 @@ foreach(part keeper keeper_restart)
 endforeach()
 # Rooms with the fakes of the engines' simulation.
 foreach(part capture gate_network node peer_accounts peers process_health process_hub regions service_table session_table
-             slot_table strict_regions user_accounts)
+             slot_table spare_slots strict_regions user_accounts)
   slotwire_test(engine_${part}_test LABEL unit SOURCES engine_${part}_test.cpp DEPENDS slotwire_sim_engine)
   target_include_directories(engine_${part}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 endforeach()

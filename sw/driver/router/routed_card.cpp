@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -153,6 +154,32 @@ void RoutedCard::close_slot(std::uint16_t slot) {
   mover_of(slot).close(slot);
   give(slot, kNoMover);
   tables_.slots[slot] = {};
+}
+
+/// Memory that a card of metal or of a simulation has is the card's to give away.
+bool RoutedCard::make_spare(std::uint16_t slot) {
+  if (hardware_ != kNoMover || &mover_of(slot) != movers_[kSoft]) return false;
+  mover_of(slot).close(slot);
+  give(slot, kNoMover);
+  return true;
+}
+
+void RoutedCard::reuse_slot(std::uint16_t slot, unsigned in_order, unsigned out_order) {
+  SlotMapping& memory = tables_.slots[slot];
+  memory.signalled = 0;  // the process counts its sleeps anew
+  // The whole pages: what a process wrote beside the marks is not read, but is not to be taken for marks of a later
+  // release either.
+  for (const slot::Space* space : {&memory.own, &memory.other}) {
+    if (*space) std::memset(static_cast<void*>(&space->marks()), 0, regs::kPageBytes);
+  }
+  const MoverNumber to = slot_movers_[slot] == kNoMover || !memory.other ? kSoft : slot_movers_[slot];
+  try {
+    movers_[to]->open(slot, in_order, out_order);
+  } catch (...) {
+    give(slot, kNoMover);
+    throw;
+  }
+  give(slot, to);
 }
 
 /// Gives an open slot to another mover. A mover without a place for it faults it when it is bound.

@@ -60,6 +60,8 @@ class RoutedCard final : public Card {
   const SlotFiles& files(std::uint16_t slot) const override { return tables_.slots[slot].files; }
   SlotFiles take_space_files(std::uint16_t slot) override;
   void close_slot(std::uint16_t slot) override;
+  bool make_spare(std::uint16_t slot) override;
+  void reuse_slot(std::uint16_t slot, unsigned in_order, unsigned out_order) override;
   void bind(std::uint16_t slot, const pipeline::Binding& binding) override;
   void recover(std::uint16_t slot) override { mover_of(slot).recover(slot); }
   void unbind(std::uint16_t slot) override { mover_of(slot).unbind(slot); }

@@ -332,7 +332,7 @@ sw_context* sw_connection_context(const sw_connection* connection) {
   return connection == nullptr ? nullptr : connection->context;
 }
 int sw_connection_fd(const sw_connection* connection) {
-  return connection == nullptr ? -1 : connection->end->wake_fd();
+  return connection == nullptr ? -1 : connection->end->shown_fd();
 }
 
 int sw_arm(sw_connection* connection, int what) {

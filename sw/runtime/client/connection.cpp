@@ -26,6 +26,7 @@ ConnectionInfo info_of(const control::SlotInfo& slot) {
   info.out_order = slot.out_order;
   info.direct = slot.direct;
   info.link_up = slot.link_up;
+  info.again = slot.again;
   info.service = slot.service;
   info.node = slot.peer.node;
   info.name = slot.peer.name;
@@ -36,27 +37,38 @@ ConnectionInfo info_of(const control::SlotInfo& slot) {
   return info;
 }
 
-Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
+SlotMemory SlotMemory::map(const ConnectionInfo& info, std::vector<slot::Fd> fds) {
+  if (fds.size() != (info.direct ? 4U : 3U))
+    throw std::invalid_argument("slotwired sent the wrong number of descriptors for a slot");
+  for (std::size_t i = 2; i < fds.size(); ++i) {
+    if (!slot::is_event(fds[i].get())) throw std::invalid_argument("slotwired sent a wake-up that is no timerfd");
+  }
+  SlotMemory memory;
+  memory.own = slot::Space(fds[0].get(), info.in_order, slot::Access::read_write);
+  memory.other = slot::Space(fds[1].get(), info.out_order, slot::Access::read_only);
+  memory.wake = std::move(fds[2]);
+  if (info.direct) memory.peer_wake = std::move(fds[3]);
+  return memory;
+}
+
+Connection::Connection(EngineSession& session, ConnectionInfo info, SlotMemory memory, slot::WaitPolicy policy,
                        ReceiveLimits& limits, CacheUse& cache_use)
     : session_(session),
       info_(std::move(info)),
       policy_(policy),
       limits_(limits),
       cache_use_(cache_use),
+      own_(std::move(memory.own)),
+      other_(std::move(memory.other)),
+      wake_(std::move(memory.wake)),
+      peer_wake_(std::move(memory.peer_wake)),
       link_up_(info_.link_up) {
-  if (fds.size() != (info_.direct ? 4U : 3U))
-    throw std::invalid_argument("slotwired sent the wrong number of descriptors for a slot");
   if (info_.local >= slot::kMaxSessionSlots) throw std::invalid_argument("slotwired sent a bell that does not exist");
-  own_ = slot::Space(fds[0].get(), info_.in_order, slot::Access::read_write);
-  other_ = slot::Space(fds[1].get(), info_.out_order, slot::Access::read_only);
+  if (own_.order() != info_.in_order || other_.order() != info_.out_order || info_.direct != bool{peer_wake_})
+    throw std::invalid_argument("slotwired sent a slot that does not fit its memory");
   if (!own_.mirrored() || !other_.mirrored())
     throw std::invalid_argument("slotwired sent a ring that is smaller than a page");
-  for (std::size_t i = 2; i < fds.size(); ++i) {
-    if (!slot::is_event(fds[i].get())) throw std::invalid_argument("slotwired sent a wake-up that is no timerfd");
-  }
-  wake_ = std::move(fds[2]);
   if (info_.direct) {
-    peer_wake_ = std::move(fds[3]);
     ordered_ = slot::can_be_ordered();
     heavy_barrier_ = slot::heavy_barrier();
     own_.marks().barrier.store(heavy_barrier_ ? 1 : 0, std::memory_order_relaxed);
@@ -64,6 +76,11 @@ Connection::Connection(EngineSession& session, ConnectionInfo info, std::vector<
   writer_ = slot::RecordWriter(slot::Producer(view_of(own_), own_.marks().tail, other_.marks().head));
   reader_ = slot::RecordReader(slot::Consumer(view_of(other_), own_.marks().head, other_.marks().tail));
   scanned_ = reader_.consumer().head();
+}
+
+std::optional<SlotMemory> Connection::take_memory() {
+  if (detached_ || shown_ || loaned_ || held_.lines() != 0 || end_.status == SW_FAULTED) return std::nullopt;
+  return SlotMemory{std::move(own_), std::move(other_), std::move(wake_), std::move(peer_wake_)};
 }
 
 // --- what the session tells ---

@@ -31,13 +31,23 @@ inline constexpr std::size_t kMaxInbox = 4096;
 struct ConnectionInfo {
   std::uint32_t slot = 0, local = 0;
   unsigned in_order = 0, out_order = 0;
-  bool direct = false, link_up = true;
+  bool direct = false, link_up = true, again = false;
   std::string service, node, name;
   std::uint32_t pid = 0, uid = 0;
   std::string inspect;  ///< the language that the peer is to speak; empty: it is not looked at
   bool inspect_refuses = false;
 };
 ConnectionInfo info_of(const control::SlotInfo& slot);
+
+/// What a process has of a slot: mapped, with the descriptors that it needs as long as the slot is open.
+struct SlotMemory {
+  slot::Space own, other;
+  slot::Fd wake;
+  slot::Fd peer_wake;  ///< of a direct pair
+
+  /// Maps what slotwired sent: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
+  static SlotMemory map(const ConnectionInfo& info, std::vector<slot::Fd> fds);
+};
 
 /// What all connections of a context may keep of messages that come in parts.
 struct ReceiveLimits {
@@ -49,8 +59,8 @@ struct ReceiveLimits {
 /// One thread.
 class Connection {
  public:
-  /// Maps the slot. `fds`: own, other, wake, and for a direct pair the peer's wake. Throws std::exception.
-  Connection(EngineSession& session, ConnectionInfo info, std::vector<slot::Fd> fds, slot::WaitPolicy policy,
+  /// Throws std::exception when `info` and `memory` do not fit together.
+  Connection(EngineSession& session, ConnectionInfo info, SlotMemory memory, slot::WaitPolicy policy,
              ReceiveLimits& limits, CacheUse& cache_use);
   ~Connection() { limits_.unfinished -= assembly_.counted; }
   Connection(const Connection&) = delete;
@@ -64,6 +74,14 @@ class Connection {
   /// It has given its slot back to the engine, which may have given its local index away.
   bool is_detached() const { return detached_; }
   int wake_fd() const { return wake_.get(); }
+  /// The descriptor for the program's own event loop, where it may stay when the connection is closed.
+  int shown_fd() {
+    shown_ = true;
+    return wake_.get();
+  }
+  /// The memory, for another connection; this one can only be destroyed afterwards. None: the program may still use
+  /// something of it.
+  std::optional<SlotMemory> take_memory();
 
   // What the session tells.
   void ended(int status, std::string text);
@@ -240,6 +258,7 @@ class Connection {
   std::uint64_t inbox_bytes_ = 0;  ///< of their data
   Assembly assembly_;
   bool one_shot_ = false, detached_ = false;
+  bool shown_ = false;             ///< the program has the descriptor
   bool own_stream_ended_ = false;  ///< by end_stream()
   std::optional<Inspection> inspection_;
   slot::Position inspected_ = 0;   ///< records before it have been looked at

@@ -192,9 +192,14 @@ void sw_context::unserve(sw_service* service) {
 
 sw_connection* sw_context::make(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds) {
   const slotwire::client::ConnectionInfo info = slotwire::client::info_of(slot);
+  auto spare = spares_.extract(info.slot);
+  if (info.again && spare.empty()) throw std::invalid_argument("slotwired names a spare slot that there is not");
+  slotwire::client::SlotMemory memory =
+      info.again ? std::move(spare.mapped()) : slotwire::client::SlotMemory::map(info, std::move(fds));
   auto connection = std::make_unique<sw_connection>();
   connection->context = this;
-  connection->end = std::make_unique<Connection>(session_, info, std::move(fds), policy_, receive_limits_, cache_use_);
+  connection->end =
+      std::make_unique<Connection>(session_, info, std::move(memory), policy_, receive_limits_, cache_use_);
   sw_connection* const raw = connection.get();
   if (const auto old = connections_.find(info.local); old != connections_.end()) {
     // The engine gave the place away, so it has forgotten the old one.
@@ -322,8 +327,23 @@ void sw_context::tell_inspected() {
   }
 }
 
-void sw_context::tell_closed(std::uint32_t local) {
-  session_.post(slotwire::control::Close{local});
+void sw_context::tell_closed(std::uint32_t local, bool spare) {
+  session_.post(slotwire::control::Close{.local = local, .spare = spare});
+}
+
+bool sw_context::keep_spare(Connection& closed) {
+  const slotwire::client::ConnectionInfo& info = closed.info();
+  const bool is_strict = !info.direct && info.node == session_.node();  // the engine does not use those again
+  if (is_strict || !session_.attached() || spares_.size() >= session_.spare_slots()) return false;
+  std::optional<slotwire::client::SlotMemory> memory = closed.take_memory();
+  if (!memory) return false;
+  // A wake that was not taken belongs to the last connection.
+  slotwire::slot::drain_event(memory->wake.get());
+  return spares_.emplace(info.slot, *std::move(memory)).second;
+}
+
+void sw_context::on_forget(const std::vector<std::uint32_t>& slots) {
+  for (const std::uint32_t slot : slots) spares_.erase(slot);
 }
 
 void sw_context::close(sw_connection* connection) {
@@ -334,8 +354,9 @@ void sw_context::close(sw_connection* connection) {
   if (found != connections_.end() && found->second.get() == connection) {
     if (!connection->end->info().inspect.empty()) tell_inspected();
     const bool given_back = connection->end->is_detached();
+    const bool spare = !given_back && keep_spare(*connection->end);
     connections_.erase(found);
-    if (!given_back) tell_closed(local);
+    if (!given_back) tell_closed(local, spare);
     return;
   }
   std::erase_if(lost_, [&](const auto& entry) { return entry.get() == connection; });
@@ -396,12 +417,14 @@ void sw_context::on_health(std::uint32_t local, slotwire::control::Health health
 }
 
 void sw_context::on_resumed() {
+  spares_.clear();  // a restarted engine knows of none
   for (auto& [local, connection] : connections_) connection->health = slotwire::control::Health::well;
   tell_inspected();
 }
 
 void sw_context::on_lost() {
   set_policy();
+  spares_.clear();
   for (auto& [local, connection] : connections_) {
     connection->end->ended(SW_LOST, slotwire::client::end_text(connection->end->info(), SW_LOST, {}));
     lost_.push_back(std::move(connection));

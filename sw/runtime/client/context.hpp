@@ -70,6 +70,7 @@ struct sw_context final : private slotwire::client::SessionEvents {
   void on_closed(std::uint32_t local, slotwire::control::End reason, const std::string& text) override;
   void on_link(const std::string& node, bool up, const std::string& text) override;
   void on_health(std::uint32_t local, slotwire::control::Health health) override;
+  void on_forget(const std::vector<std::uint32_t>& slots) override;
   void on_resumed() override;
   void on_lost() override;
   void on_answer(std::uint64_t id, slotwire::client::Failure failure, const slotwire::control::Answer& answer,
@@ -79,7 +80,9 @@ struct sw_context final : private slotwire::client::SessionEvents {
   sw_connection* make(const slotwire::control::SlotInfo& slot, std::vector<slotwire::slot::Fd> fds);
   slotwire::client::Failure take_slot(const slotwire::control::Answer& answer, std::vector<slotwire::slot::Fd> fds,
                                       sw_connection*& out);
-  void tell_closed(std::uint32_t local);
+  void tell_closed(std::uint32_t local, bool spare = false);
+  /// Keeps the memory of a connection that is being closed, if the engine may want it. False: it does not.
+  bool keep_spare(slotwire::client::Connection& closed);
   /// Tells the engine what was found in the connections of services, if something was.
   void tell_inspected();
   void inspect(slotwire::client::Connection& connection);
@@ -104,6 +107,8 @@ struct sw_context final : private slotwire::client::SessionEvents {
   std::map<std::string, slotwire::client::InspectedService> inspected_;  ///< by service
   std::map<std::uint32_t, std::unique_ptr<sw_connection>> connections_;  ///< by local index
   std::vector<std::unique_ptr<sw_connection>> lost_;                     ///< of an engine that is no more
+  /// Of connections that were closed, by slot: the engine may use them for the next ones.
+  std::unordered_map<std::uint32_t, slotwire::client::SlotMemory> spares_;
   std::map<std::string, std::unique_ptr<sw_service>> services_;
   struct Started {
     void* token = nullptr;

@@ -166,6 +166,7 @@ Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slo
     node_ = hello.value().node;
     policy_.spin = std::chrono::microseconds(hello.value().spin_us);
     policy_.yield = std::chrono::microseconds(hello.value().yield_us);
+    spare_slots_ = hello.value().spare_slots;
   } catch (const std::exception& error) {
     return {SW_VERSION, "the program at " + path_ + " does not answer like slotwired: " + error.what()};
   }
@@ -173,12 +174,16 @@ Failure EngineSession::take_hello(const control::Answer& answer, std::vector<slo
 }
 
 control::Hello EngineSession::hello_message() const {
-  return {.version = control::kProcessVersion, .name = name_, .probes = true};
+  return {.version = control::kProcessVersion, .name = name_, .probes = true, .spares = true};
 }
 
 control::Resume EngineSession::resume_message(std::vector<std::uint32_t> slots) const {
-  return {
-      .version = control::kProcessVersion, .session = id_, .token = token_, .slots = std::move(slots), .probes = true};
+  return {.version = control::kProcessVersion,
+          .session = id_,
+          .token = token_,
+          .slots = std::move(slots),
+          .probes = true,
+          .spares = true};
 }
 
 void EngineSession::set_ready(bool ready) {
@@ -309,6 +314,8 @@ void EngineSession::handle_event(const control::Event& event, std::vector<slot::
     post(control::Alive{.probe = probe->probe, .ready = ready_});
   } else if (const auto* health = std::get_if<control::HealthEvent>(&event)) {
     events_.on_health(health->local, health->health);
+  } else if (const auto* forget = std::get_if<control::Forget>(&event)) {
+    events_.on_forget(forget->slots);
   }
 }
 

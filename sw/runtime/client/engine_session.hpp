@@ -64,6 +64,8 @@ class SessionEvents {
   virtual void on_link(const std::string& node, bool up, const std::string& text) = 0;
   /// What the other end's engine thinks of the process there.
   virtual void on_health(std::uint32_t /*local*/, control::Health /*health*/) {}
+  /// The engine has given the spare slots with these numbers up.
+  virtual void on_forget(const std::vector<std::uint32_t>& /*slots*/) {}
   /// The engine was restarted and took the session back: what it thinks of other ends is told anew.
   virtual void on_resumed() {}
   /// The engine kept nothing: every connection is lost; the session is a new one.
@@ -114,6 +116,8 @@ class EngineSession {
   /// Whether what this process serves can take requests; told to the engine, and to one that comes back.
   void set_ready(bool ready);
   const std::string& node() const { return node_; }
+  /// How many spare slots the engine lets this process keep.
+  std::uint32_t spare_slots() const { return spare_slots_; }
   slot::WaitPolicy wait_policy() const { return policy_; }
 
   /// Rings the bell of slot `local`; kicks the engine if it sleeps.
@@ -166,6 +170,7 @@ class EngineSession {
   std::uint64_t id_ = 0;
   std::uint64_t last_request_ = 0;
   slot::WaitPolicy policy_;
+  std::uint32_t spare_slots_ = 0;
   std::map<std::string, std::uint32_t> services_;
   bool ready_ = true;  ///< as set_ready() said
   std::int64_t next_try_ns_ = 0;

@@ -85,6 +85,9 @@ class FieldWriter {
     object_[key] = value;
     return true;
   }
+  void if_true(const char* key, bool value) {
+    if (value) must(key, value);
+  }
   void unless_empty(const char* key, const std::string& value, TextLimit limit) {
     if (!value.empty()) must(key, value, limit);
   }
@@ -137,6 +140,7 @@ class FieldReader {
     must(key, value);
     return problem_.empty() && value == own;
   }
+  void if_true(const char* key, bool& value) { may(key, value); }
   void unless_empty(const char* key, std::string& value, TextLimit limit) { may(key, value, limit); }
   template <Whole T>
   void list_unless_empty(const char* key, std::vector<T>& values, std::size_t most) {

@@ -89,12 +89,14 @@ struct Hello {
   std::int64_t version = kProcessVersion;
   std::string name = "unnamed";
   bool probes = false;  ///< the process answers the event `probe`
+  bool spares = false;  ///< the process knows spare slots: Close::spare, SlotInfo::again and the event `forget`
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
     if (!v.version("version", m.version, kProcessVersion)) return;
     v.may("name", m.name, cut(kMaxName));
     v.may("probes", m.probes);
+    v.may("spares", m.spares);
   }
 };
 
@@ -105,6 +107,7 @@ struct Resume {
   std::string token;                 ///< hexadecimal; a wrong one is another session's, not an invalid message
   std::vector<std::uint32_t> slots;  ///< local indices that the process still holds
   bool probes = false;               ///< as in Hello
+  bool spares = false;               ///< as in Hello
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
@@ -113,6 +116,7 @@ struct Resume {
     v.must("token", m.token, cut(2 * kTokenBytes + 1));
     v.must("slots", m.slots, kMaxHeldSlots);
     v.may("probes", m.probes);
+    v.may("spares", m.spares);
   }
 };
 
@@ -158,10 +162,12 @@ struct Connect {
 struct Close {
   static constexpr std::string_view kName = "close";
   std::uint32_t local = 0;
+  bool spare = false;  ///< the process keeps the slot's memory for its next connection
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
     v.must("local", m.local);
+    v.if_true("spare", m.spare);
   }
 };
 
@@ -412,6 +418,7 @@ struct HelloAnswer {
   std::string token;
   std::string node;
   std::uint32_t spin_us = 2, yield_us = 50;
+  std::uint32_t spare_slots = 0;  ///< how many spare slots the process may keep
 
   template <class Self, class V>
   static void fields(Self& m, V& v) {
@@ -420,6 +427,7 @@ struct HelloAnswer {
     v.must("node", m.node, at_most(kMaxName));
     v.may("spin_us", m.spin_us);
     v.may("yield_us", m.yield_us);
+    v.may("spare_slots", m.spare_slots);
   }
 };
 
@@ -487,6 +495,7 @@ struct SlotInfo {
   std::string service;
   bool direct = false;
   bool link_up = true;
+  bool again = false;            ///< its memory is that of the process's spare slot of this number; no descriptors
   std::string inspect;           ///< of the service's end: the language that its process is to look for; empty: none
   bool inspect_refuses = false;  ///< what is not that language ends the connection
   PeerInfo peer;
@@ -500,6 +509,7 @@ struct SlotInfo {
     v.must("service", m.service, at_most(kMaxName));
     v.must("direct", m.direct);
     v.may("link_up", m.link_up);
+    v.if_true("again", m.again);
     v.unless_empty("inspect", m.inspect, at_most(kMaxCode));
     if (!m.inspect.empty()) v.may("inspect_refuses", m.inspect_refuses);
     v.must("peer", m.peer);
@@ -576,7 +586,18 @@ struct HealthEvent {
   }
 };
 
-using Event = std::variant<Accepted, Closed, LinkEvent, Probe, HealthEvent>;
+/// Spare slots that the process has no longer: it unmaps their memory. Those that it has not are no error.
+struct Forget {
+  static constexpr std::string_view kName = "forget";
+  std::vector<std::uint32_t> slots;
+
+  template <class Self, class V>
+  static void fields(Self& m, V& v) {
+    v.must("slots", m.slots, kMaxHeldSlots);
+  }
+};
+
+using Event = std::variant<Accepted, Closed, LinkEvent, Probe, HealthEvent, Forget>;
 
 // ---- between two engines ----
 

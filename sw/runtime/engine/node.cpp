@@ -73,6 +73,7 @@ void Node::on_session_end(Session& session, End end) {
   for (const std::uint32_t slot : held) {
     if (slot != kNoSlotIndex) slots_->begin_close(static_cast<std::uint16_t>(slot), end);
   }
+  slots_->drop_spares_of(session.index);
   if (hub_) hub_->forget_session(session.index);
 }
 
@@ -92,6 +93,7 @@ bool Node::step(std::uint64_t now_us) {
 void Node::tick() {
   capture_->tick(loop_.now_us());
   hub_->tick();
+  slots_->drop_old_spares(loop_.now_us());
   connector_->tick();
   health_->tick();
   node_health_->tick();

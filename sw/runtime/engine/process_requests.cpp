@@ -138,7 +138,9 @@ void ProcessRequests::close(Client& client, std::uint64_t id, const control::Clo
   if (request.local >= session.slots.size() || session.slots[request.local] == kNoSlotIndex) {
     throw Refusal{"bad_request", "there is no slot with local index " + std::to_string(request.local)};
   }
-  rooms_.slots.begin_close(static_cast<std::uint16_t>(session.slots[request.local]), End::closed);
+  const auto slot = static_cast<std::uint16_t>(session.slots[request.local]);
+  const bool spare = request.spare && session.keeps_spares;
+  rooms_.slots.begin_close(slot, End::closed, spare ? SlotMemory::spare : SlotMemory::given_back);
   hub_->answer(client, id, control::Done{});
 }
 

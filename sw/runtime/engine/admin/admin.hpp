@@ -28,6 +28,7 @@ enum class Pairing : std::uint8_t {
   remote,    ///< over a link
   direct,    ///< with a slot of this node, one ring shared
   strict,    ///< with a slot of this node, the engine copies
+  spare,     ///< with none: closed, its memory kept for the next connection of its process
 };
 
 /// Where a slot is in its life.

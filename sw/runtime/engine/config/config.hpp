@@ -70,6 +70,8 @@ struct LimitsConfig {
   std::uint32_t sessions = 0;
   std::uint32_t slots_per_session = 0;
   std::uint64_t memory_per_session = 0;  ///< bytes
+  std::uint32_t spare_slots = 0;         ///< of a session
+  std::chrono::microseconds spare_time{};
   std::uint32_t services = 0;
   std::uint32_t services_per_session = 0;
   std::uint32_t pending_opens = 0;

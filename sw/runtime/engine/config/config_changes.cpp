@@ -15,6 +15,8 @@ constexpr std::string_view kReloaded[] = {"service", "allow", "region"};
 /// others are sizes of tables, or were handed to somebody at the start.
 constexpr std::string_view kLiveLimits[] = {"slots_per_session",
                                             "memory_per_session",
+                                            "spare_slots",
+                                            "spare_time",
                                             "services_per_session",
                                             "sessions_per_user",
                                             "slots_per_user",

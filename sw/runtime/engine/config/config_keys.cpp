@@ -139,6 +139,12 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.limits.slots_per_session; }},
     {"limits", "memory_per_session", Kind::size, false, "", 4_KiB, 64_GiB, "", "512MiB, or `slot_memory` if smaller",
      "Slot memory of one process.", [](Config& c) -> auto& { return c.limits.memory_per_session; }},
+    {"limits", "spare_slots", Kind::count, false, "64", 0, kMaxSlotsPerSession, "", "",
+     "Closed slots of one process whose memory it keeps, and uses again for its next connections; 0: none. They count for the user "
+     "as slots and slot memory in use, and are given up when these are wanted for new connections.",
+     [](Config& c) -> auto& { return c.limits.spare_slots; }},
+    {"limits", "spare_time", Kind::duration, false, "\"10s\"", 0_us, 3600_s, "", "",
+     "How long such memory is kept without use.", [](Config& c) -> auto& { return c.limits.spare_time; }},
     {"limits", "services", Kind::count, false, "1024", 1, 65535, "", "",
      "Services that processes of the node serve.", [](Config& c) -> auto& { return c.limits.services; }},
     {"limits", "services_per_session", Kind::count, false, "", 1, 65535, "", "64, or `services` if smaller",
@@ -199,9 +205,9 @@ const std::array kKeys = std::to_array<Key>({
      "ever. A start of slotwired begins anew.",
      [](Config& c) -> auto& { return c.limits.link_down; }},
     {"limits", "requests_per_user", Kind::count, false, "8000", 16, 10'000'000, "", "",
-     "Requests on the control socket that one user, root too, gets served in a second, and as many at once after a pause. A "
-     "`connect` or `hello` counts 4, `status` and lists 8, and any that takes longer one for each 25 us of processor time; what is "
-     "more waits.",
+     "Requests on the control socket that one user, root too, gets served in a second before those of users who ask for more, and "
+     "as many at once after a pause. A `connect` or `hello` counts 4, `status` and lists 8, and any that takes longer one for each "
+     "25 us of processor time; what is more is served while nobody else asks.",
      [](Config& c) -> auto& { return c.limits.requests_per_user; }},
     {"limits", "unread_per_client", Kind::size, false, "", 4_KiB, 1_GiB, "", "256KiB, or 4 times `control_message` if larger",
      "Answers and events that wait for one client, beyond what its socket holds. One that does not read more is cut off.",

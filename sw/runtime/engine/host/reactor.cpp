@@ -99,9 +99,11 @@ void Reactor::cancel(TimerId timer) {
   timers_.erase(timer);
 }
 
+/// Timers that these start wait for the next turn, after the descriptors that are ready by then.
 bool Reactor::run_timers() {
   bool any = false;
-  while (!timers_.empty() && timers_.begin()->first.first <= monotonic_us()) {
+  const std::uint64_t last = last_id_;
+  while (!timers_.empty() && timers_.begin()->first.second <= last && timers_.begin()->first.first <= monotonic_us()) {
     const auto node = timers_.extract(timers_.begin());
     node.mapped()();
     any = true;

@@ -191,27 +191,21 @@ void Connector::connect(Session& session, std::uint64_t request_id, const contro
 void Connector::connect_here(Session& from, Session& to, std::uint64_t request_id, const std::string& service,
                              const Rings& rings, Isolation isolation) {
   const Pairing pairing = isolation == Isolation::strict ? Pairing::strict : Pairing::direct;
-  const std::uint16_t a = parts_.slots.open({.session = from.index,
-                                             .link = std::nullopt,
-                                             .in_order = rings.in,
-                                             .out_order = rings.out,
-                                             .pairing = pairing,
-                                             .service = service,
-                                             .acceptor = false});
-  std::uint16_t b = 0;
-  try {
-    b = parts_.slots.open({.session = to.index,
-                           .link = std::nullopt,
-                           .in_order = rings.out,
-                           .out_order = rings.in,
-                           .pairing = pairing,
-                           .service = service,
-                           .acceptor = true,
-                           .payer = parts_.sessions.record(from.index).uid});
-  } catch (const Refusal&) {
-    parts_.slots.discard(a);
-    throw;
-  }
+  const auto [a, b] = parts_.slots.open_pair({.session = from.index,
+                                              .link = std::nullopt,
+                                              .in_order = rings.in,
+                                              .out_order = rings.out,
+                                              .pairing = pairing,
+                                              .service = service,
+                                              .acceptor = false},
+                                             {.session = to.index,
+                                              .link = std::nullopt,
+                                              .in_order = rings.out,
+                                              .out_order = rings.in,
+                                              .pairing = pairing,
+                                              .service = service,
+                                              .acceptor = true,
+                                              .payer = parts_.sessions.record(from.index).uid});
   parts_.slots.pair_here(a, b, pairing);
   // Both before anybody is told: what is to be fetched from the keeper may be late.
   std::optional<Parcel> for_to;

@@ -142,19 +142,17 @@ void ProcessHub::serve(std::uint64_t id, std::uint32_t events) {
   } else if (channel->waiting() && (events & (EPOLLHUP | EPOLLERR)) != 0) {
     return drop(id, "it ended");
   }
-  take_packets(id, kTurn, false);
+  if (!client->put_off) take_packets(id, kTurn, Turn::paid);
 }
 
-void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words) {
+void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, Turn turn) {
   for (std::uint32_t spent = 0; spent < tokens;) {
     Client* const client = find(id);
     control::PacketChannel* const channel = client == nullptr ? nullptr : channel_of(*client);
     if (channel == nullptr) return;
     const uid_t uid = client->who.uid;
-    if (!last_words) {
-      if (channel->waiting()) return;  // first its answers
-      if (const std::uint64_t wait = users().wait_us(uid, loop_.now_us()); wait != 0) return pause(*client, wait);
-    }
+    if (turn != Turn::last_words && channel->waiting()) return;  // first its answers
+    if (turn == Turn::paid && users().wait_us(uid, loop_.now_us()) != 0) return put_off(*client);
     control::Packet packet;
     const std::optional<Client::Waiting> waited = std::exchange(client->waiting, std::nullopt);
     if (waited) packet = {waited->text, {}};
@@ -172,6 +170,7 @@ void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_
         return drop(id, "it sent a descriptor with a message that takes none");
       case control::PacketChannel::Got::packet: {
         client->asked = true;
+        paid_turn_ = paid_turn_ || turn == Turn::paid;
         const std::uint64_t begin_us = loop_.used_us();
         const auto size = static_cast<std::uint32_t>(packet.text.size() / kBytesForAToken);
         const std::uint32_t nominal = handle(*client, packet.text, packet.fds, waited ? waited->since_us : 0) + size;
@@ -186,19 +185,42 @@ void ProcessHub::take_packets(std::uint64_t id, std::uint32_t tokens, bool last_
   }
 }
 
-/// Its requests stay in its socket until its user has tokens again.
-void ProcessHub::pause(Client& client, std::uint64_t wait_us) {
-  if (client.paused) return;
-  client.paused = true;
-  ++users().counters().delayed;
-  loop_.remove(channel_of(client)->fd());
-  paused_.push_back(client.id);
-  if (!pause_) pause_ = loop_.after(wait_us, [this] { go_on(); });
+/// Its requests stay in its socket until all clients that are ready and whose users have tokens were served. It stays
+/// watched, which costs less than to watch it anew.
+void ProcessHub::put_off(Client& client) {
+  if (client.put_off) return;
+  client.put_off = true;
+  put_off_.push_back(client.id);
+  if (put_off_.size() == 1) loop_.after(0, [this] { serve_put_off(); });
 }
 
-void ProcessHub::go_on() {
-  pause_.reset();
-  for (const std::uint64_t id : std::exchange(paused_, {})) go_on(id);
+/// One client of each user has a turn, if nobody with tokens asked for anything since the last time; the others wait
+/// for the next turn of the loop. Everybody has tokens for limits.requests_per_user, so nobody waits for ever.
+void ProcessHub::serve_put_off() {
+  if (std::exchange(paid_turn_, false)) {
+    ++users().counters().delayed;
+    loop_.after(0, [this] { serve_put_off(); });
+    return;
+  }
+  std::vector<uid_t> had_turn;
+  for (const std::uint64_t id : std::exchange(put_off_, {})) {
+    Client* const client = find(id);
+    if (client == nullptr) continue;
+    const uid_t uid = client->who.uid;
+    if (std::find(had_turn.begin(), had_turn.end(), uid) != had_turn.end()) {
+      ++users().counters().delayed;
+      put_off_.push_back(id);
+      continue;
+    }
+    had_turn.push_back(uid);
+    client->put_off = false;
+    try {
+      take_packets(id, kTurn, Turn::put_off);
+    } catch (const std::exception& error) {
+      drop(id, std::string("it cannot be served: ") + error.what());
+    }
+  }
+  if (!put_off_.empty()) loop_.after(0, [this] { serve_put_off(); });
 }
 
 void ProcessHub::go_on(std::uint64_t id) {
@@ -323,7 +345,7 @@ void ProcessHub::join(Client& client, Session& session) {
   const std::uint64_t id = client.id;
   loop_.add(session.process->fd(), EPOLLIN, [this, id](std::uint32_t) {
     try {
-      take_packets(id, kLastWords, true);
+      take_packets(id, kLastWords, Turn::last_words);
     } catch (const std::exception& error) {
       log_.limited("request", spdlog::level::err, std::string("the last of a process failed: ") + error.what());
     }
@@ -344,12 +366,14 @@ void ProcessHub::hello(Client& client, std::uint64_t request_id, const control::
     const slot::Fd polled = slot::read_only_copy(session.polled_file);
     join(client, session);
     session.answers_probes = request.probes;
+    session.keeps_spares = request.spares;
     control::HelloAnswer said;
     said.session = sessions_.record(session.index).id;
     said.token = sessions_.token_text(session);
     said.node = config_.node.name;
     said.spin_us = static_cast<std::uint32_t>(config_.wait.spin.count());
     said.yield_us = static_cast<std::uint32_t>(config_.wait.yield.count());
+    if (request.spares) said.spare_slots = config_.limits.spare_slots;
     answer(client, request_id, said, {session.bell_file.get(), polled.get(), session.kick.get()});
   } catch (const std::exception&) {
     if (client.session == kNoSession) sessions_.end(session.index, "it could not be watched");
@@ -364,6 +388,7 @@ Session& ProcessHub::resume(Client& client, const control::Resume& request) {
   try {
     join(client, session);
     session.answers_probes = request.probes;
+    session.keeps_spares = request.spares;
   } catch (const std::exception&) {
     sessions_.end(session.index, "it could not be watched");  // nobody would see its end
     throw;

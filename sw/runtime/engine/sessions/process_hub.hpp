@@ -26,7 +26,8 @@ struct Client {
   UserAccounts::Charge charge{};      ///< a tool connection, until there is a session
   std::uint64_t silent_since_us = 0;  ///< when it connected or last took an answer that had to wait
   bool asked = false;                 ///< it has sent a request
-  bool paused = false;                ///< its user has no tokens left, or it has a request that waits
+  bool paused = false;                ///< it has a request that waits for the keeper
+  bool put_off = false;               ///< its user has no tokens left: it waits for a turn of that user
   /// A request that waits for the keeper, and since when.
   struct Waiting {
     std::string text;
@@ -89,12 +90,18 @@ class ProcessHub {
   UserAccounts& users() { return sessions_.users(); }
   void on_ready(std::uint64_t id, std::uint32_t events);
   void serve(std::uint64_t id, std::uint32_t events);
+  /// When requests of a client are served.
+  enum class Turn : std::uint8_t {
+    paid,        ///< while its user has tokens
+    put_off,     ///< though its user has none: everybody who has some was served before
+    last_words,  ///< its process has ended
+  };
   /// Serves requests that have come until they have cost `tokens`.
-  void take_packets(std::uint64_t id, std::uint32_t tokens, bool last_words);
+  void take_packets(std::uint64_t id, std::uint32_t tokens, Turn turn);
   /// Returns what requests of its kind cost.
   std::uint32_t handle(Client& client, const std::string& text, std::vector<slot::Fd>& fds, std::uint64_t since_us);
-  void pause(Client& client, std::uint64_t wait_us);
-  void go_on();
+  void put_off(Client& client);
+  void serve_put_off();
   void go_on(std::uint64_t id);
   void wait_for_store(std::uint64_t id, Client::Waiting request);
   void refuse_late();
@@ -113,9 +120,9 @@ class ProcessHub {
   RequestHandler& handler_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, Client> clients_;
-  std::vector<std::uint64_t> paused_;     ///< in the order in which they go on
+  std::vector<std::uint64_t> put_off_;    ///< in the order of their turns
+  bool paid_turn_ = false;                ///< a client whose user had tokens was served since the last such turns
   std::vector<std::uint64_t> for_store_;  ///< have a request that waits for the keeper, in the order in which it came
-  std::optional<EventLoop::TimerId> pause_;
 };
 
 }  // namespace slotwire::engine

@@ -48,6 +48,7 @@ struct Session {
   UserAccounts::Charge charge;
   std::vector<control::Figures> figures;  ///< as the process reported them last
   bool answers_probes = false;            ///< the process said so
+  bool keeps_spares = false;              ///< the process said so
   bool said_bye = false;
 };
 

@@ -153,6 +153,10 @@ std::optional<control::Refusal> UserAccounts::forbids(uid_t uid, Resource resour
   return std::nullopt;
 }
 
+bool UserAccounts::is_over_quota(uid_t uid, Resource resource, std::uint64_t amount) const {
+  return !trusted(uid) && held(uid, resource) + amount > rule_of(resource).quota;
+}
+
 std::uint64_t UserAccounts::room(uid_t uid, Resource resource) const {
   const Rule rule = rule_of(resource);
   const std::uint64_t used = total(resource);

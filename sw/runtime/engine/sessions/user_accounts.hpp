@@ -91,7 +91,7 @@ class UserAccounts {
     std::uint64_t refused = 0;      ///< requests that a quota of a user forbade
     std::uint64_t turned_away = 0;  ///< connections that were closed at once
     std::uint64_t cut_off = 0;      ///< clients that did not read, or said nothing
-    std::uint64_t delayed = 0;      ///< times that a client had to wait for its user's tokens
+    std::uint64_t delayed = 0;      ///< times that a client without tokens had to wait for others
   };
 
   /// `own`: the user that slotwired runs as.
@@ -100,6 +100,8 @@ class UserAccounts {
   bool trusted(uid_t uid) const { return uid == 0 || uid == own_; }
   /// Why the user may not take so much more; nothing when it may.
   std::optional<control::Refusal> forbids(uid_t uid, Resource resource, std::uint64_t amount = 1) const;
+  /// Whether it is the user's own quota that forbids so much more, however much others give up.
+  bool is_over_quota(uid_t uid, Resource resource, std::uint64_t amount = 1) const;
   /// How much more of it the user may take now.
   std::uint64_t room(uid_t uid, Resource resource) const;
   /// The same as forbids() as an exception; counted.

@@ -74,20 +74,29 @@ std::uint16_t SlotTable::next_free() {
   return slot;
 }
 
-std::uint16_t SlotTable::open(const SlotWish& wish) {
-  Session& owner = parts_.sessions.at(wish.session);
-  const bool with_output = wish.pairing != Pairing::direct;
-  const std::uint64_t bytes = ring_bytes(wish.in_order) + (with_output ? ring_bytes(wish.out_order) : 0);
-  parts_.sessions.check_quota(owner, bytes);
+std::uint64_t SlotTable::bytes_of(const SlotWish& wish) {
+  return ring_bytes(wish.in_order) + (wish.pairing != Pairing::direct ? ring_bytes(wish.out_order) : 0);
+}
+
+uid_t SlotTable::payer_of(const SlotWish& wish) const {
+  return wish.payer.value_or(parts_.sessions.record(wish.session).uid);
+}
+
+/// `count` slots with `bytes` of memory altogether. Throws Refusal.
+void SlotTable::check_accounts(const SlotWish& wish, std::uint64_t count, std::uint64_t bytes) {
+  make_room(wish, count, bytes);
   UserAccounts& users = parts_.sessions.users();
-  const uid_t payer = wish.payer.value_or(parts_.sessions.record(wish.session).uid);
-  users.check(payer, Resource::slots);
-  users.check(payer, Resource::memory, bytes);
-  if (!wish.opened_by.empty()) {
-    parts_.accounts.check(wish.opened_by, PeerResource::slots);
-    parts_.accounts.check(wish.opened_by, PeerResource::memory, bytes);
-  }
-  if (used_ >= parts_.config.limits.slots) {
+  users.check(payer_of(wish), Resource::slots, count);
+  users.check(payer_of(wish), Resource::memory, bytes);
+  if (wish.opened_by.empty()) return;
+  parts_.accounts.check(wish.opened_by, PeerResource::slots);
+  parts_.accounts.check(wish.opened_by, PeerResource::memory, bytes);
+}
+
+std::uint16_t SlotTable::open_new(const SlotWish& wish) {
+  const bool with_output = wish.pairing != Pairing::direct;
+  const std::uint64_t bytes = bytes_of(wish);
+  if (used_ + spares_.size() >= parts_.config.limits.slots) {
     throw Refusal{"no_memory", "all " + std::to_string(parts_.config.limits.slots) + " slots of node '" +
                                    parts_.config.node.name + "' are in use (limits.slots)"};
   }
@@ -123,23 +132,27 @@ std::uint16_t SlotTable::open(const SlotWish& wish) {
     undo();
     throw Refusal{"no_memory", error.what()};
   }
+  enroll(slot, wish, *in_offset, out_offset.value_or(kNoOffset));
+  return slot;
+}
+
+void SlotTable::enroll(std::uint16_t slot, const SlotWish& wish, std::uint64_t in_offset, std::uint64_t out_offset) {
   SlotDescriptor& d = at(slot);
   d = {};
   d.in_order = static_cast<std::uint8_t>(wish.in_order);
   d.out_order = static_cast<std::uint8_t>(wish.out_order);
   d.acceptor = wish.acceptor ? 1 : 0;
   d.session = wish.session;
-  d.in_offset = *in_offset;
-  d.out_offset = out_offset.value_or(kNoOffset);
+  d.in_offset = in_offset;
+  d.out_offset = out_offset;
   d.opened_us = parts_.clock.now_us();
   set_name(d.service, wish.service);
   set_name(d.peer_node, wish.opened_by);
   d.pairing = Pairing::opening;
-  d.local = parts_.sessions.take_slot(owner, slot, bytes);
-  charge(slot, payer);
+  d.local = parts_.sessions.take_slot(parts_.sessions.at(wish.session), slot, bytes_of(d));
+  charge(slot, payer_of(wish));
   charge_opener(slot);
   ++used_;
-  return slot;
 }
 
 /// A slot whose user is not known was made by a slotwired that counted none, and its process has ended: root's.
@@ -255,21 +268,26 @@ void SlotTable::disown(std::uint16_t slot) {
 }
 
 void SlotTable::free(std::uint16_t slot) {
-  SlotDescriptor& d = at(slot);
   disown(slot);
   uncharge(slot);
   if (const std::string_view peer = opener_of(slot); !peer.empty()) {
     parts_.accounts.give(peer, PeerResource::slots);
-    parts_.accounts.give(peer, PeerResource::memory, bytes_of(d));
+    parts_.accounts.give(peer, PeerResource::memory, bytes_of(descriptor(slot)));
   }
   by_link_.remove(slot);
+  std::erase_if(draining_, [&](const Draining& entry) { return entry.slot == slot; });
+  --used_;
+  if (!make_spare(slot)) give_back(slot);
+}
+
+/// The memory of a slot that nobody is charged for any more.
+void SlotTable::give_back(std::uint16_t slot) {
+  SlotDescriptor& d = at(slot);
   parts_.card.close_slot(slot);
   release_memory(d.in_offset);
   release_memory(d.out_offset);
   d = {};
   parts_.log.note(parts_.store.remove(KeptTag::of_slot(slot).number()));
-  std::erase_if(draining_, [&](const Draining& entry) { return entry.slot == slot; });
-  --used_;
 }
 
 void SlotTable::drain(std::uint16_t slot) {
@@ -277,9 +295,10 @@ void SlotTable::drain(std::uint16_t slot) {
   draining_.push_back({slot, parts_.clock.now_us() + static_cast<std::uint64_t>(parts_.config.limits.linger.count())});
 }
 
-void SlotTable::begin_close(std::uint16_t slot, End end) {
+void SlotTable::begin_close(std::uint16_t slot, End end, SlotMemory memory) {
   SlotDescriptor& d = at(slot);
   if (d.phase == Phase::draining) return;
+  if (memory == SlotMemory::spare) offered_[slot] = owner_of(slot);
   disown(slot);
   if (d.pairing == Pairing::opening) {
     if (abandoned_) abandoned_(slot, end);
@@ -500,6 +519,7 @@ control::SlotInfo SlotTable::info(std::uint16_t slot) const {
   info.out_order = d.out_order;
   info.service = get_name(d.service);
   info.direct = d.pairing == Pairing::direct;
+  info.again = reused_.contains(slot);
   info.link_up = !is_remote(slot) || parts_.peers.usable(parts_.card.row(slot).link);
   info.peer = {std::string(get_name(d.peer_node)), std::string(get_name(d.peer_name)), d.peer_pid, d.peer_uid};
   return info;
@@ -525,6 +545,7 @@ const slot::Fd& SlotTable::own_file(std::uint16_t slot, std::vector<slot::Fd>& t
 }
 
 std::vector<int> SlotTable::descriptors(std::uint16_t slot, std::vector<slot::Fd>& temporary) {
+  if (reused_.contains(slot)) return {};  // its process has them
   const SlotDescriptor& d = descriptor(slot);
   const int wake = parts_.card.files(slot).wake.get();
   if (d.pairing != Pairing::direct) {

@@ -2,6 +2,9 @@
 //
 //   open() -> opening -> pair_remote() or pair_here() -> paired -> begin_close() -> draining -> free
 //                 \-> free                                     \-> peer_ended() -> peer_gone -> begin_close() -> free
+//
+// In the place of free, a slot may become spare: its memory stays with its process, for the next connection
+// (slot_reuse.cpp).
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -9,6 +12,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/blocks/buddy.hpp"
@@ -21,6 +26,7 @@
 #include "runtime/engine/sessions/session_table.hpp"
 #include "runtime/engine/slots/link_slots.hpp"
 #include "runtime/engine/slots/peer_accounts.hpp"
+#include "runtime/engine/slots/spare_slots.hpp"
 
 namespace slotwire::engine {
 
@@ -63,6 +69,12 @@ struct SlotWish {
   std::string_view opened_by{};  ///< the peer that it is counted for as well; empty: none
 };
 
+/// What the process that closes a slot does with its memory.
+enum class SlotMemory : std::uint8_t {
+  given_back,  ///< unmaps it
+  spare,       ///< keeps it mapped for its next connection, until it is told to forget it
+};
+
 /// Where the positions of a pairing's rings begin, as one end sees them (docs/protocol.md, R1).
 struct FirstPositions {
   slot::Position in = 0, out = 0;
@@ -101,6 +113,9 @@ class SlotTable {
   /// Makes a slot with its memory. It is `opening` until it is paired; discard() gives it back. Throws Refusal (quota,
   /// no_memory).
   std::uint16_t open(const SlotWish& wish);
+  /// open() for both ends of a pair of this node: both or none. They may have the memory of an earlier direct pair of
+  /// the same two sessions.
+  std::pair<std::uint16_t, std::uint16_t> open_pair(const SlotWish& first, const SlotWish& second);
   /// Pairs with a slot of another node.
   void pair_remote(std::uint16_t slot, const RemoteEnd& peer);
   /// Pairs two slots of this node, which were opened for `pairing` (direct or strict).
@@ -115,13 +130,21 @@ class SlotTable {
   // --- closing ---
 
   /// The slot's process gives it up: what it wrote is delivered first (for limits.linger at most), then its peer told.
-  void begin_close(std::uint16_t slot, End end);
+  /// `memory`: spare slots may be refused; the process is told.
+  void begin_close(std::uint16_t slot, End end, SlotMemory memory = SlotMemory::given_back);
   /// Finishes slots that are drained, or for whom it has taken too long.
   void check_draining(std::uint64_t now_us);
   /// The peer has ended: the process is told, and may read what has arrived.
   void peer_ended(std::uint16_t slot, End end, const std::string& text = {});
   /// The card faulted the slot.
   void faulted(std::uint16_t slot, regs::Fault fault);
+
+  // --- spare slots ---
+
+  /// The session has ended: nobody has its spare slots mapped.
+  void drop_spares_of(std::uint32_t session);
+  /// Frees those that were not used for limits.spare_time.
+  void drop_old_spares(std::uint64_t now_us);
 
   // --- what the peer of a link says ---
 
@@ -157,8 +180,11 @@ class SlotTable {
   bool is_opening(std::uint16_t slot) const { return descriptor(slot).pairing == Pairing::opening; }
   std::size_t count() const { return parts_.admin.slots().size(); }
   std::size_t used() const { return used_; }
+  /// Spare slots, which used() leaves out.
+  std::size_t spares() const { return spares_.size(); }
   std::size_t draining() const { return draining_.size(); }
-  blocks::BuddyStats memory() const { return memory_.stats(); }
+  /// What spare slots have counts as free, since it is given up when it is wanted.
+  blocks::BuddyStats memory() const;
   /// Lines of draining slots that were not delivered yet.
   std::uint64_t undelivered_lines() const;
   /// A slot as its process is told of it.
@@ -200,6 +226,28 @@ class SlotTable {
   void charge_to_owner(std::uint16_t slot);
   bool nobody_reads(const SlotDescriptor& d) const;
   void free(std::uint16_t slot);
+  void give_back(std::uint16_t slot);
+  std::uint16_t open_new(const SlotWish& wish);
+  void enroll(std::uint16_t slot, const SlotWish& wish, std::uint64_t in_offset, std::uint64_t out_offset);
+  static std::uint64_t bytes_of(const SlotWish& wish);
+  uid_t payer_of(const SlotWish& wish) const;
+  void check_accounts(const SlotWish& wish, std::uint64_t count, std::uint64_t bytes);
+  // slot_reuse.cpp
+  struct Owner {
+    std::uint32_t session = 0;
+    std::uint64_t id = 0;  ///< of the session, whose index may be another one's by now
+  };
+  bool is_attached(const Owner& owner) const;
+  /// The session that the slot belongs to.
+  Owner owner_of(std::uint16_t slot) const;
+  bool make_spare(std::uint16_t slot);
+  bool may_be_spare(std::uint16_t slot, const Owner& owner) const;
+  void reuse(const SpareSlot& spare, const SlotWish& wish);
+  void make_room(const SlotWish& wish, std::uint64_t count, std::uint64_t bytes);
+  void drop_spares(const std::vector<std::uint16_t>& slots);
+  void drop_all_spares();
+  void drop_taken(const SpareSlot& spare);
+  void tell_forget(const Owner& owner, std::uint16_t slot);
   void drain(std::uint16_t slot);
   void finish_close(std::uint16_t slot);
   void stop(std::uint16_t slot, End end, const std::string& text);
@@ -212,6 +260,11 @@ class SlotTable {
   blocks::BuddyAllocator memory_;
   LinkSlots by_link_;
   std::vector<Draining> draining_;
+  SpareSlots spares_;
+  std::unordered_map<std::uint16_t, Owner> offered_;  ///< slots that close, whose process keeps their memory
+  std::unordered_map<std::uint16_t, Owner> reused_;   ///< slots that are open with memory of spare ones
+  std::unordered_map<std::uint16_t, std::uint16_t>
+      awaited_;  ///< open slots of direct pairs: the partner, spare already
   std::uint32_t next_slot_ = 0;
   std::size_t used_ = 0;
 };

@@ -23,6 +23,8 @@ std::string_view pairing_name(Pairing pairing) {
       return "direct";
     case Pairing::strict:
       return "strict";
+    case Pairing::spare:
+      return "spare";
   }
   return "unknown";
 }
@@ -224,7 +226,10 @@ Json StatusReport::node() {
       {"sleeps", parts_.sleeps},
       {"workers", workers()},
       {"slots",
-       {{"used", parts_.slots.used()}, {"limit", parts_.config.limits.slots}, {"draining", parts_.slots.draining()}}},
+       {{"used", parts_.slots.used()},
+        {"limit", parts_.config.limits.slots},
+        {"draining", parts_.slots.draining()},
+        {"spare", parts_.slots.spares()}}},
       {"users", users()},
       {"user_count", parts_.users.users()},
       {"clients",
@@ -279,7 +284,8 @@ Json StatusReport::slot_row(std::uint16_t slot) {
 
 Json StatusReport::slots(std::uint64_t from, std::uint64_t max) {
   const auto has = [&](std::size_t i) {
-    return parts_.slots.descriptor(static_cast<std::uint16_t>(i)).pairing != Pairing::none;
+    const Pairing pairing = parts_.slots.descriptor(static_cast<std::uint16_t>(i)).pairing;
+    return pairing != Pairing::none && pairing != Pairing::spare;
   };
   std::vector<std::uint16_t> shown;
   for (std::size_t i = from; i < parts_.slots.count() && shown.size() < std::min<std::uint64_t>(max, control::kMaxPage);
