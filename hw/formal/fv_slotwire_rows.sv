@@ -24,16 +24,19 @@ module fv_slotwire_rows #(
   input logic        walk_up_i,
   input logic        error_valid_i,
   input logic [SlotW-1:0] error_slot_i,
+  input logic        refused_valid_i,
+  input logic [SlotW-1:0] refused_slot_i,
   input logic        tx_ready_i,
   input logic        tx_idle_i,
   input logic        verdict_ready_i,
   input logic        writer_idle_i,
+  input logic        refused_idle_i,
   input logic        pub_room_i
 );
 
   `FV_RESET
 
-  logic rx_ready, db_ready, ctl_done, error_ready;
+  logic rx_ready, db_ready, ctl_done, error_ready, refused_ready;
   slotwire_pkg::rx_head_t rx;
   always_comb begin
     rx = '0;
@@ -79,6 +82,11 @@ module fv_slotwire_rows #(
     .error_valid_i,
     .error_ready_o(error_ready),
     .error_slot_i(16'(error_slot_i)),
+    .refused_valid_i,
+    .refused_ready_o(refused_ready),
+    .refused_slot_i,
+    .refused_from_i('0),
+    .row_written_o(),
     .tx_valid_o(),
     .tx_ready_i,
     .tx_job_o(),
@@ -89,6 +97,7 @@ module fv_slotwire_rows #(
     .verdict_o(),
     .received_o(),
     .writer_idle_i,
+    .refused_idle_i,
     .pub_valid_o(),
     .pub_tail_valid_o(),
     .pub_slot_o(),
@@ -114,5 +123,7 @@ module fv_slotwire_rows #(
     .clk_i, .rst_ni, .valid_i(ctl_valid_i), .ready_i(ctl_done), .data_i({ctl_write_i, ctl_fault_i, ctl_slot_i}));
   fv_stable #(.Width(SlotW), .Assume(1)) u_error (
     .clk_i, .rst_ni, .valid_i(error_valid_i), .ready_i(error_ready), .data_i(error_slot_i));
+  fv_stable #(.Width(SlotW), .Assume(1)) u_refused (
+    .clk_i, .rst_ni, .valid_i(refused_valid_i), .ready_i(refused_ready), .data_i(refused_slot_i));
 
 endmodule

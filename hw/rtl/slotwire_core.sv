@@ -53,6 +53,7 @@ module slotwire_core #(
   output logic [511:0]           mem_wr_data_o,
   output logic [63:0]            mem_wr_strb_o,
   input  logic                   mem_wr_done_i,
+  input  logic                   mem_wr_err_i,  // With mem_wr_done_i: the write was refused.
 
   // The wire: whole Ethernet frames without their check sequence, byte 0 in tdata[7:0].
   input  logic         rx_tvalid_i,
@@ -135,10 +136,12 @@ module slotwire_core #(
     .clk_i, .rst_ni, .wvalid_i(mem_rd_valid_o && mem_rd_ready_i), .wready_o(owner_room), .wdata_i(rd_host),
     .rvalid_o(owner_valid), .rready_i(mem_rsp_valid_i), .rdata_o(owner_host), .count_o(owner_count));
 
-  logic       wr_host, wr_hold_q, wr_hold_host_q, wr_room, wr_taken;
+  logic       wr_host, wr_hold_q, wr_hold_host_q, wr_count_room, wr_room, wr_taken, refused_hold;
   logic [1:0] wr_turns_q;
   logic [WriteCountW-1:0] issued_q, done_q, issued_now;
-  assign wr_room = WriteCountW'(issued_q - done_q) < WriteCountW'(WritesMax);
+  assign wr_count_room = WriteCountW'(issued_q - done_q) < WriteCountW'(WritesMax);
+  // What waits at memory's port stays there.
+  assign wr_room = wr_count_room && (!refused_hold || wr_hold_q);
   assign wr_host = wr_hold_q ? wr_hold_host_q : host_wr_valid && (!rx_wr_valid || wr_turns_q == 2'd3);
   assign mem_wr_valid_o = (rx_wr_valid || host_wr_valid) && wr_room;
   assign mem_wr_addr_o = wr_host ? host_mem_addr : rx_wr_addr;
@@ -172,6 +175,11 @@ module slotwire_core #(
   // A choice that waits for memory is not changed, or a taken request would be the wrong one's.
   `SW_ASSERT(ReadWaitsUnchanged, !rd_hold_q || rd_host == rd_hold_host_q)
   `SW_ASSERT(WriteWaitsUnchanged, !wr_hold_q || wr_host == wr_hold_host_q)
+
+  logic             refused_valid, refused_ready, refused_any, refusing, refused_waits_q, shown_refused, sent_refused, row_written;
+  logic [SlotW-1:0] refused_slot;
+  logic [31:0]      refused_from, rx_wr_from;
+  logic [15:0]      rx_wr_slot, sent_slot;
 
   // ---- the host -----------------------------------------------------------------------------------------------------------
 
@@ -252,10 +260,11 @@ module slotwire_core #(
     .ctl_row_o(ctl_row_read), .ctl_link_o(ctl_link_read), .link_we_i(link_we), .link_waddr_i(link_waddr),
     .link_wdata_i(link_wdata), .walk_valid_i(walk_valid), .walk_up_i(walk_up), .walk_link_i(walk_link),
     .walk_busy_o(walk_busy), .init_o(init), .init_slot_o(init_slot), .error_valid_i(error_valid), .error_ready_o(error_ready),
-    .error_slot_i(error_slot), .tx_valid_o(send_valid), .tx_ready_i(send_ready), .tx_job_o(send), .tx_decided_o(decided),
-    .tx_idle_i(reads_idle), .received_o(received), .verdict_valid_o(verdict_valid), .verdict_ready_i(verdict_ready),
-    .verdict_o(verdict), .writer_idle_i(writer_idle), .pub_valid_o(pub_valid), .pub_tail_valid_o(pub_tail_valid),
-    .pub_slot_o(pub_slot), .pub_head_o(pub_head), .pub_tail_o(pub_tail), .pub_room_i(pub_room), .event_o(event_now),
+    .error_slot_i(error_slot), .refused_valid_i(refused_valid), .refused_ready_o(refused_ready), .refused_slot_i(refused_slot),
+    .refused_from_i(refused_from), .row_written_o(row_written), .tx_valid_o(send_valid), .tx_ready_i(send_ready),
+    .tx_job_o(send), .tx_decided_o(decided), .tx_idle_i(reads_idle), .received_o(received), .verdict_valid_o(verdict_valid),
+    .verdict_ready_i(verdict_ready), .verdict_o(verdict), .writer_idle_i(writer_idle), .refused_idle_i(!refused_waits_q),
+    .pub_valid_o(pub_valid), .pub_tail_valid_o(pub_tail_valid), .pub_slot_o(pub_slot), .pub_head_o(pub_head), .pub_tail_o(pub_tail), .pub_room_i(pub_room), .event_o(event_now),
     .event_slot_o(event_slot), .event_fault_o(event_fault), .count_o(count), .count_tx_lines_o(count_tx_lines),
     .count_again_o(count_again), .count_rx_lines_o(count_rx_lines), .idle_o(rows_idle), .sweep_o(sweep_o));
 
@@ -269,7 +278,7 @@ module slotwire_core #(
     .decided_i(decided), .received_i(received), .written_i(written),
     .mem_valid_o(tx_rd_valid), .mem_ready_i(tx_rd_ready), .mem_addr_o(tx_rd_addr),
     .mem_rsp_valid_i(mem_rsp_valid_i && !owner_host), .mem_rsp_data_i, .mem_rsp_err_i, .tx_tvalid_o(ours_tvalid),
-    .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .error_valid_o(error_valid),
+    .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .sent_slot_o(sent_slot), .refused_any_i(refused_any), .refusing_i(refusing), .refused_i(sent_refused), .error_valid_o(error_valid),
     .error_ready_i(error_ready), .error_slot_o(error_slot), .reads_idle_o(reads_idle), .idle_o(tx_idle));
 
   logic         theirs_tvalid, theirs_tready, theirs_tlast, from_dropped, unused_side;
@@ -322,9 +331,19 @@ module slotwire_core #(
     .clk_i, .rst_ni, .verdict_valid_i(verdict_valid), .verdict_ready_o(verdict_ready), .verdict_i(verdict),
     .stored_valid_i(stored_valid), .stored_pop_o(stored_pop), .stored_lines_i(stored_lines),
     .payload_valid_i(payload_valid), .payload_ready_o(payload_ready), .payload_i(payload), .mem_valid_o(rx_wr_valid),
-    .mem_ready_i(rx_wr_ready), .mem_addr_o(rx_wr_addr), .mem_data_o(rx_wr_data), .issued_i(issued_now), .done_i(done_q),
-    .one_done_i(mem_wr_done_i), .pub_valid_o(tail_valid), .pub_ready_i(tail_ready), .pub_slot_o(tail_slot), .pub_tail_o(tail),
+    .mem_ready_i(rx_wr_ready), .mem_addr_o(rx_wr_addr), .mem_data_o(rx_wr_data), .mem_slot_o(rx_wr_slot), .mem_from_o(rx_wr_from), .issued_i(issued_now), .done_i(done_q),
+    .one_done_i(mem_wr_done_i && !mem_wr_err_i), .refused_any_i(refused_any), .refusing_i(refusing), .refused_i(shown_refused), .pub_valid_o(tail_valid), .pub_ready_i(tail_ready), .pub_slot_o(tail_slot), .pub_tail_o(tail),
     .written_o(written), .idle_o(writer_idle));
+
+  slotwire_refused #(.Slots(Slots), .WritesMax(WritesMax)) u_refused (
+    .clk_i, .rst_ni, .init_i(init), .init_slot_i(init_slot), .written_i(row_written), .written_slot_i(pub_slot[SlotW-1:0]),
+    .taken_i(wr_taken), .line_i(!wr_host), .slot_i(rx_wr_slot[SlotW-1:0]), .from_i(rx_wr_from), .done_i(mem_wr_done_i),
+    .err_i(mem_wr_err_i), .hold_o(refused_hold), .any_o(refused_any), .refuses_o(refusing), .shown_slot_i(tail_slot[SlotW-1:0]),
+    .shown_refused_o(shown_refused), .sent_slot_i(sent_slot[SlotW-1:0]), .sent_refused_o(sent_refused),
+    .valid_o(refused_valid), .ready_i(refused_ready), .slot_o(refused_slot), .from_o(refused_from));
+  // No row is written meanwhile. A clock late: nothing is refused any more when the writer is idle.
+  always_ff @(posedge clk_i) refused_waits_q <= rst_ni && (refused_valid || (refused_any && !tx_idle));
+  `SW_ASSERT(NoFrameOfRefusedLinesWhenARowIsWritten, !(row_written && refused_any) || (tx_idle && !refused_valid))
 
   logic marks_idle;
   slotwire_marks #(.Slots(Slots), .Vectors(Vectors)) u_marks (
@@ -348,7 +367,10 @@ module slotwire_core #(
     .leaves_i(u_tx.header_pop), .carried_i(u_writer.step && u_writer.last), .told_i(u_writer.done_pop),
     .told_slot_i(tail_slot[SlotW-1:0]), .binding_i(pub_valid && pub_tail_valid), .binding_slot_i(pub_slot[SlotW-1:0]),
     .bound_i(u_marks.queue_valid && u_marks.queue_pop && u_marks.queue_with_tail), .bound_slot_i(u_marks.queue_slot),
-    .tail_i(tail_valid && tail_ready), .tail_slot_i(tail_slot[SlotW-1:0]), .looks_i(mark_read), .looks_slot_i(mark_slot));
+    .tail_i(tail_valid && tail_ready), .tail_slot_i(tail_slot[SlotW-1:0]), .looks_i(mark_read), .looks_slot_i(mark_slot),
+    .refused_i(u_refused.refuses), .refused_slot_i(u_refused.slot), .refused_from_i(u_refused.from), .init_i(init), .init_slot_i(init_slot),
+    .sends_i(u_tx.header_pop && !u_tx.header_drop && u_tx.header.head.frame_type != slotwire_pkg::FrameTypeReset),
+    .sends_slot_i(sent_slot[SlotW-1:0]), .sends_ack_i(u_tx.header.head.ack));
 `endif
 
   // ---- what is counted ----------------------------------------------------------------------------------------------------
@@ -368,6 +390,7 @@ module slotwire_core #(
     card[4'(slotwire_pkg::CardCounterDropFromHost)] = from_dropped;
     card[4'(slotwire_pkg::CardCounterDropDamaged)] = count_damaged || pass_damaged_q;
     card[4'(slotwire_pkg::CardCounterMemoryErrors)] = mem_rsp_valid_i && mem_rsp_err_i;
+    card[4'(slotwire_pkg::CardCounterMemoryRefused)] = mem_wr_done_i && mem_wr_err_i;
     card[4'(slotwire_pkg::CardCounterHostWrites)] = count_write;
     card[4'(slotwire_pkg::CardCounterHostRefused)] = count_refused;
     card[4'(slotwire_pkg::CardCounterDoorbells)] = count_doorbell;
@@ -383,6 +406,6 @@ module slotwire_core #(
                   !to_host_tvalid_o && owner_count == '0 && issued_q == done_q;
 
   logic unused;
-  assign unused = &{1'b0, owner_valid, pass_ready, tail_slot, pub_slot, init_slot, unused_side};
+  assign unused = &{1'b0, owner_valid, pass_ready, tail_slot, pub_slot, init_slot, rx_wr_slot, sent_slot, unused_side};
 
 endmodule

@@ -65,6 +65,12 @@ module slotwire_rows #(
   output logic        error_ready_o,
   input  logic [15:0] error_slot_i,
 
+  // Slot memory refused lines of this slot's output ring; all before this position are in memory.
+  input  logic             refused_valid_i,
+  output logic             refused_ready_o,
+  input  logic [SlotW-1:0] refused_slot_i,
+  input  logic [31:0]      refused_from_i,
+
   // Frames to send, in order.
   output logic                    tx_valid_o,
   input  logic                    tx_ready_i,
@@ -78,6 +84,8 @@ module slotwire_rows #(
   output slotwire_pkg::verdict_t verdict_o,
   output logic [7:0]  received_o,  // Verdicts that were given, mod 256.
   input  logic        writer_idle_i,  // All verdicts were carried out and published.
+  input  logic        refused_idle_i,  // No slot is left to be told that its lines were refused, nor a frame that acknowledges such.
+  output logic        row_written_o,  // The row of pub_slot_o is written by the host.
 
   // Proxy marks to publish.
   output logic        pub_valid_o,
@@ -150,11 +158,17 @@ module slotwire_rows #(
   logic ctl_wanted;
   assign ctl_wanted = ctl_valid_i && !ctl_busy_q;
 
+  // What stops a slot, kept until it is the slow one that waits: a step of its own before a choice that is late in its clock.
+  logic        stop_valid_q, stop_refused_q;
+  logic [15:0] stop_slot_q;
+  logic [31:0] stop_from_q;
+
   // The operation of the slow ones that waits for its turn.
   logic        slow_valid_q, slow_ctl_q, slow_free, slow_walks;
   slotwire_pkg::op_e slow_kind, slow_kind_q;
   logic [15:0] slow_slot_q;
   logic [7:0]  slow_cause_q;
+  logic [31:0] slow_value_q;
   logic        takes_error, takes_ctl, takes_walk, takes_timer;
 
   // Credits: how many operations that may send, and frames that wait, there are.
@@ -207,9 +221,9 @@ module slotwire_rows #(
 
   // Which slow one waits next. A row is written when nothing of the slot's last pairing is under way, and then nothing new is.
   assign slow_free = !slow_valid_q || grant[FromSlow];
-  assign takes_error = slow_free && error_valid_i && !init_q;
+  assign takes_error = slow_free && stop_valid_q && !init_q;
   assign takes_ctl = slow_free && !takes_error && ctl_wanted && !init_q &&
-                     (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i));
+                     (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i));
   assign takes_walk = slow_free && !takes_error && !takes_ctl && walk_q;
   assign takes_timer = slow_free && !takes_error && !takes_ctl && !walk_q && !init_q && timer_q;
   assign slow_walks = slow_valid_q && (slow_kind_q == slotwire_pkg::OpInit || slow_kind_q == slotwire_pkg::OpLinkUp ||
@@ -217,7 +231,7 @@ module slotwire_rows #(
   always_comb begin
     slow_kind = slotwire_pkg::OpTimer;
     if (takes_error) begin
-      slow_kind = slotwire_pkg::OpFault;
+      slow_kind = stop_refused_q ? slotwire_pkg::OpRefused : slotwire_pkg::OpFault;
     end else if (takes_ctl) begin
       slow_kind = ctl_write_i ? slotwire_pkg::OpWrite : ctl_fault_i ? slotwire_pkg::OpFault : slotwire_pkg::OpRead;
     end else if (takes_walk) begin
@@ -229,8 +243,9 @@ module slotwire_rows #(
     else if (slow_free) slow_valid_q <= takes_error || takes_ctl || takes_walk || takes_timer;
     if (slow_free) begin
       slow_kind_q <= slow_kind;
-      slow_slot_q <= takes_error ? error_slot_i : takes_ctl ? ctl_slot_i : takes_walk ? 16'(walk_slot_q) : 16'(timer_slot_q);
-      slow_cause_q <= takes_error ? 8'(slotwire_pkg::FaultMemory) : ctl_cause_i;
+      slow_slot_q <= takes_error ? stop_slot_q : takes_ctl ? ctl_slot_i : takes_walk ? 16'(walk_slot_q) : 16'(timer_slot_q);
+      slow_cause_q <= !takes_error ? ctl_cause_i : stop_refused_q ? 8'(slotwire_pkg::FaultMemoryRefused) : 8'(slotwire_pkg::FaultMemory);
+      slow_value_q <= stop_from_q;
       slow_ctl_q <= takes_ctl;
     end
   end
@@ -283,6 +298,7 @@ module slotwire_rows #(
     if (grant[FromSlow]) begin
       c0.kind = slow_kind_q;
       c0.slot = slow_slot_q;
+      c0.value = slow_value_q;
       c0.cause = slow_cause_q;
       c0.ctl = slow_ctl_q;
     end
@@ -291,7 +307,17 @@ module slotwire_rows #(
   assign rx_ready_o = grant[FromRx];
   assign db_ready_o = grant[FromDoorbell];
   assign ready_pop = grant[FromTx];
-  assign error_ready_o = takes_error;
+  assign refused_ready_o = refused_valid_i && pub_room_i && !stop_valid_q && !init_q;
+  assign error_ready_o = error_valid_i && !refused_ready_o && !stop_valid_q && !init_q;
+  always_ff @(posedge clk_i) begin
+    stop_valid_q <= rst_ni && (refused_ready_o || error_ready_o || (stop_valid_q && !takes_error));
+    if (!stop_valid_q) begin
+      stop_refused_q <= refused_ready_o;
+      stop_slot_q <= refused_ready_o ? 16'(refused_slot_i) : error_slot_i;
+      stop_from_q <= refused_from_i;
+    end
+  end
+  assign row_written_o = writes && rule_kind == slotwire_pkg::OpWrite;
   assign walk_busy_o = walk_q || slow_walks;
   assign init_o = init_q;
   assign init_slot_o = walk_slot_q;
@@ -509,8 +535,8 @@ module slotwire_rows #(
     end
   end
 
-  assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_busy_o && !init_q && !ctl_valid_i && !error_valid_i &&
-                  !(slow_valid_q && slow_kind_q != slotwire_pkg::OpTimer) &&
+  assign idle_o = !rx_valid_i && !db_valid_i && !ready_valid && ready_count == '0 && !walk_busy_o && !init_q && !ctl_valid_i &&
+                  !error_valid_i && !refused_valid_i && !stop_valid_q && !(slow_valid_q && slow_kind_q != slotwire_pkg::OpTimer) &&
                   tx_held_q == '0 && rx_held_q == '0 && busy_q == '0 && !push;
 
   // Credits.
@@ -540,8 +566,8 @@ module slotwire_rows #(
   `SW_ASSUME(WritesBeginWithAVerdict, !writer_idle_q || verdict_valid_o || writer_idle_i)
 
   logic unused;
-  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, rule_kind, FrameLines[0], writes_row,
-                    tx_idle_q, writer_idle_q};
+  assign unused = &{1'b0, ready_room, frame_room, verdict_room, frame_count, verdict_count, FrameLines[0], writes_row, tx_idle_q,
+                    writer_idle_q};
 
 `ifdef FV_SLOTWIRE_ROWS
 `include "fv_slotwire_rows_inner.svh"

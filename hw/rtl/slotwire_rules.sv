@@ -42,7 +42,7 @@ module slotwire_rules #(
   output slotwire_pkg::rx_lines_t    rx_lines_o,
   // Proxy marks to publish.
   output logic                       pub_head_o,
-  output logic                       pub_tail_o,  // Only when a slot is bound; else the writer of the lines publishes.
+  output logic                       pub_tail_o,  // Only when a slot is bound or its lines were refused; else the writer of the lines publishes.
   // The slot stopped.
   output logic                       event_o,
   // What is counted, a bit for each counter; lines beside it.
@@ -527,6 +527,15 @@ module slotwire_rules #(
     if (kind3 == slotwire_pkg::OpFault && bound3) begin
       write = 1'b1;
       stop = 1'b1;
+    end
+
+    // R8: nobody was told of the lines that memory refused, nor of those behind them.
+    if (kind3 == slotwire_pkg::OpRefused && row3.state != Free) begin
+      write = 1'b1;
+      row.out_tail = value3;
+      head = 1'b1;
+      tail = 1'b1;
+      stop = bound3;
     end
 
     if (kind3 == slotwire_pkg::OpInit) begin

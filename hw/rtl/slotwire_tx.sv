@@ -5,7 +5,7 @@
 //   + 1      the header goes out, the lines behind it
 //
 // A frame without lines takes part as one with a line that is not used, so that everything stays in order. A line with wrong
-// parity makes the frame vanish and its slot fault.
+// parity makes the frame vanish and its slot fault. So do received lines that memory refused: a frame could acknowledge them.
 `include "sw_assert.svh"
 
 module slotwire_tx #(
@@ -42,6 +42,13 @@ module slotwire_tx #(
   input  logic         tx_tready_i,
   output logic [511:0] tx_tdata_o,
   output logic         tx_tlast_o,  // Every beat is full.
+
+  // The slot of the frame that is next; lines of it were refused by memory: what it acknowledges may not be there.
+  // Looked at only while refused_any_i, and then a clock before.
+  output logic [15:0] sent_slot_o,
+  input  logic        refused_any_i,
+  input  logic        refusing_i,  // One more is refused in this clock.
+  input  logic        refused_i,
 
   output logic        error_valid_o,
   input  logic        error_ready_i,
@@ -187,15 +194,25 @@ module slotwire_tx #(
   logic [9:0] send_left_q;  // Lines of the frame that are still to be sent after the header; 0: a header is next.
   logic       drop_q;  // They are not sent.
   logic       lines_turn, held, may_start, error_room;
+  logic       header_drop, offered_q, looked_q, refused_q, may_go;
   logic [2:0] error_count;
   assign lines_turn = send_left_q != '0;
   logic       may_leave;
   sw_fence #(.Depth(Decided), .Pending(64)) u_acknowledged (
     .clk_i, .rst_ni, .enter_i(decided_i), .begun_i(received_i), .ended_i(written_i), .one_ended_i(1'b0),
     .may_leave_o(may_leave), .leave_i(header_pop));
+  // A slot whose lines were refused sends its reset alone. What was offered already stays: it acknowledges lines that were done before.
+  assign sent_slot_o = header.slot;
+  assign may_go = !refused_any_i || looked_q || offered_q;
+  assign header_drop = header_bad || (refused_any_i && refused_q && !offered_q && header.head.frame_type != slotwire_pkg::FrameTypeReset);
+  always_ff @(posedge clk_i) begin
+    offered_q <= rst_ni && tx_tvalid_o && !tx_tready_i && !lines_turn;
+    looked_q <= rst_ni && header_valid && !header_pop && refused_any_i && !refusing_i;
+    refused_q <= refused_i;
+  end
   assign held = !may_leave;  // What the frame acknowledges is not in memory yet.
-  assign may_start = header_valid && !lines_turn && !held && (!header_bad || error_room);
-  assign header_pop = may_start && (header_bad || tx_tready_i);
+  assign may_start = header_valid && !lines_turn && !held && (!header_bad || error_room) && may_go;
+  assign header_pop = may_start && (header_drop || tx_tready_i);
   sw_fifo #(.Width(16), .Depth(4)) u_errors (
     .clk_i, .rst_ni, .wvalid_i(header_pop && header_bad), .wready_o(error_room), .wdata_i(header.slot),
     .rvalid_o(error_valid_o), .rready_i(error_ready_i), .rdata_o(error_slot_o), .count_o(error_count));
@@ -205,7 +222,7 @@ module slotwire_tx #(
     if (!rst_ni) send_left_q <= '0;
     else if (header_pop) send_left_q <= header.head.lines;
     else if (payload_pop) send_left_q <= send_left_q - 10'd1;
-    if (header_pop) drop_q <= header_bad;
+    if (header_pop) drop_q <= header_drop;
   end
 
   logic [15:0] checksum;
@@ -224,7 +241,7 @@ module slotwire_tx #(
     assign first_beat[i*8+:8] = first[(63-i)*8+:8];
   end
 
-  assign tx_tvalid_o = lines_turn ? payload_valid && !drop_q : header_valid && !held && !header_bad;
+  assign tx_tvalid_o = lines_turn ? payload_valid && !drop_q : header_valid && !held && may_go && !header_drop;
   assign tx_tdata_o = lines_turn ? payload : first_beat;
   assign tx_tlast_o = lines_turn ? send_left_q == 10'd1 : header.head.lines == '0;
 

@@ -14,7 +14,8 @@
     OpWrite = 4'd8,  // The host writes the row: binds or frees the slot.
     OpRead = 4'd9,
     OpFault = 4'd10,
-    OpInit = 4'd11  // After a reset: the slot is free, its marks can still be read.
+    OpInit = 4'd11,  // After a reset: the slot is free, its marks can still be read.
+    OpRefused = 4'd15  // Slot memory refused received lines. 12 to 14 are those of a proof (fv_link.sv).
   } op_e;
 
   // A received frame without its lines.
@@ -38,7 +39,7 @@
   typedef struct packed {
     op_e         kind;
     logic [15:0] slot;
-    logic [31:0] value;  // OpInTail, OpOutHead: the mark. OpRx: seq.
+    logic [31:0] value;  // OpInTail, OpOutHead: the mark. OpRx: seq. OpRefused: where the lines end that are in memory.
     logic [31:0] ack;  // From here on: OpRx, of the frame.
     logic [15:0] credit;
     logic [15:0] src_slot;
@@ -47,7 +48,7 @@
     logic [3:0]  frame_type;
     logic [31:0] src_ip;
     logic [15:0] src_port;
-    logic [7:0]  cause;  // OpFault: the cause. OpRx: counter of the reason to drop the frame, if `drop`.
+    logic [7:0]  cause;  // OpFault, OpRefused: the cause. OpRx: counter of the reason to drop the frame, if `drop`.
     logic        drop;
     logic        damaged;
     logic        beyond;  // Its slot is beyond the table.

@@ -1,5 +1,6 @@
 // Carries out the verdicts on received frames: drops lines or writes them into the output ring, a line a clock, and then, when
-// memory has them, has OUT_TAIL published and lets the acknowledgements go that tell of them.
+// memory has them, has OUT_TAIL published and lets the acknowledgements go that tell of them. Nothing is published of a slot whose
+// lines memory refused, and slotwire_tx sends none of its frames.
 
 `include "sw_assert.svh"
 
@@ -26,14 +27,21 @@ module slotwire_writer #(
   input  logic                   mem_ready_i,
   output logic [MemLineBits-1:0] mem_addr_o,
   output logic [511:0]           mem_data_o,
+  output logic [15:0]            mem_slot_o,
+  output logic [31:0]            mem_from_o,  // The first position of the frame that is written.
   input  logic [WriteCountW-1:0] issued_i,  // Writes that memory took, this clock's included, mod 2^WriteCountW.
   input  logic [WriteCountW-1:0] done_i,  // Writes that could be seen before this clock, mod 2^WriteCountW.
-  input  logic                   one_done_i,  // And one more in this clock.
+  input  logic                   one_done_i,  // And one more in this clock, which was not refused.
 
   output logic        pub_valid_o,
   input  logic        pub_ready_i,
   output logic [15:0] pub_slot_o,
   output logic [31:0] pub_tail_o,
+  // Lines of pub_slot_o were refused: nothing is published. Looked at only while refused_any_i, and then a clock before, so that what
+  // is published does not wait for a look at a table.
+  input  logic        refused_any_i,
+  input  logic        refusing_i,  // One more is refused in this clock.
+  input  logic        refused_i,
 
   output logic [7:0]  written_o,  // Frames carried out, mod 256.
   output logic        idle_o
@@ -44,7 +52,7 @@ module slotwire_writer #(
   // The frame under way, beyond its first line.
   logic        active_q;
   logic [9:0]  skip_q, take_q, left_q;
-  logic [31:0] at_q, base_q;
+  logic [31:0] at_q, base_q, from_q;
   logic [3:0]  order_q;
   logic [15:0] slot_q;
 
@@ -73,6 +81,8 @@ module slotwire_writer #(
   assign mem_valid_o = able && writes;
   assign mem_addr_o = index[MemLineBits-1:0];
   assign mem_data_o = payload_i;
+  assign mem_slot_o = slot;
+  assign mem_from_o = active_q ? from_q : verdict_i.lines.at;
   assign step = able && (!writes || mem_ready_i);
   assign payload_ready_o = step && left != '0;
   assign verdict_ready_o = begins && step;
@@ -87,6 +97,7 @@ module slotwire_writer #(
       take_q <= writes ? take - 10'd1 : take;
       at_q <= writes ? at + 32'd1 : at;
       base_q <= base;
+      from_q <= mem_from_o;
       order_q <= order;
       slot_q <= slot;
       moves_q <= take != '0 && (!active_q || moves_q);
@@ -108,8 +119,15 @@ module slotwire_writer #(
   sw_fence #(.Depth(Frames), .Pending(WritesMax), .CountW(WriteCountW)) u_in_memory (
     .clk_i, .rst_ni, .enter_i(step && last), .begun_i(issued_i), .ended_i(done_i), .one_ended_i(one_done_i),
     .may_leave_o(reached), .leave_i(done_pop));
-  assign pub_valid_o = done_valid && reached && done_moves;
-  assign done_pop = done_valid && reached && (!done_moves || pub_ready_i);
+  logic looked_q, refused_q, may_tell, gone;
+  assign may_tell = !refused_any_i || looked_q;
+  assign gone = refused_any_i && refused_q;
+  always_ff @(posedge clk_i) begin
+    looked_q <= rst_ni && done_valid && !done_pop && refused_any_i && !refusing_i;
+    refused_q <= refused_i;
+  end
+  assign pub_valid_o = done_valid && reached && done_moves && may_tell && !gone;
+  assign done_pop = done_valid && reached && may_tell && (!done_moves || gone || pub_ready_i);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) written_q <= '0;

@@ -16,7 +16,7 @@ struct CardPorts {
   std::uint32_t *host_req_addr_i, *host_req_wdata_i, *host_rsp_rdata_o, *irq_o;
   std::uint64_t* host_req_wstrb_i;
   std::uint8_t *mem_rd_valid_o, *mem_rd_ready_i, *mem_rsp_valid_i, *mem_rsp_err_i, *mem_wr_valid_o, *mem_wr_ready_i,
-      *mem_wr_done_i, *mem_rd_taken_o, *mem_wr_taken_o;
+      *mem_wr_done_i, *mem_wr_err_i, *mem_rd_taken_o, *mem_wr_taken_o;
   std::uint32_t *mem_rd_addr_o, *mem_rsp_data_i, *mem_wr_addr_o, *mem_wr_data_o;
   std::uint64_t* mem_wr_strb_o;
   std::uint8_t *rx_tvalid_i, *rx_tready_o, *rx_tlast_i, *rx_tuser_i;

@@ -71,12 +71,8 @@ void SimCore::reset(unsigned clocks) {
   host_head_ = host_count_ = answer_head_ = answer_count_ = reads_under_way_ = 0;
   read_head_ = read_count_ = 0;
   // Memory is not reset: what it has taken it writes.
-  for (; write_count_ != 0; --write_count_, write_head_ = (write_head_ + 1) % kMemoryWrites) {
-    const Write& write = writes_[write_head_];
-    for (std::size_t i = 0; i < write.data.size(); ++i) {
-      if (((write.strobes >> i) & 1) != 0) memory_[write.line][i] = write.data[i];
-    }
-  }
+  for (; write_count_ != 0; --write_count_, write_head_ = (write_head_ + 1) % kMemoryWrites)
+    store(writes_[write_head_]);
   for (FrameQueue* queue : {wire_in_.get(), wire_out_.get(), from_host_.get(), to_host_.get()}) {
     while (!queue->empty()) queue->pop();
   }
@@ -142,19 +138,31 @@ void SimCore::drive() {
   const bool done = write_count_ != 0 && writes_[write_head_].due <= clock_ && !in_reset_;
   *p_.mem_wr_done_i = done ? 1 : 0;
   if (done) {
-    const Write& write = writes_[write_head_];
-    Line& line = memory_[write.line];
-    if (write.strobes == ~std::uint64_t{0}) {
-      line = write.data;
-    } else {
-      for (std::size_t i = 0; i < line.size(); ++i) {
-        if (((write.strobes >> i) & 1) != 0) line[i] = write.data[i];
-      }
-    }
+    store(writes_[write_head_]);
+    *p_.mem_wr_err_i = writes_[write_head_].refused ? 1 : 0;
     write_head_ = (write_head_ + 1) % kMemoryWrites;
     --write_count_;
     if (watcher_ != nullptr) watcher_->memory_done(clock_);
   }
+}
+
+void SimCore::store(const Write& write) {
+  if (write.refused) return;
+  Line& line = memory_[write.line];
+  if (write.strobes == ~std::uint64_t{0}) {
+    line = write.data;
+    return;
+  }
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (((write.strobes >> i) & 1) != 0) line[i] = write.data[i];
+  }
+}
+
+bool SimCore::refuses(std::uint32_t line) {
+  const bool chosen = refused_.nth != 0 && line - refused_.first < refused_.lines && --refused_.nth == 0;
+  if (!chosen && !all_refused_) return false;
+  ++writes_refused_;
+  return true;
 }
 
 void SimCore::drive_source(FrameQueue& queue, Source& source, const SourcePorts& port, unsigned permille) {
@@ -248,6 +256,7 @@ void SimCore::sample_memory() {
       slot.line = wr_waiting_;
       slot.strobes = *p_.mem_wr_strb_o;
       slot.data = get(p_.mem_wr_data_o);
+      slot.refused = refuses(wr_waiting_);
       ++write_count_;
     }
   }

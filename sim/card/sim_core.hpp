@@ -121,6 +121,13 @@ class SimCore {
   void break_line(std::optional<std::uint32_t> line) { broken_line_ = line; }
   /// The same for every line, until it is ended.
   void break_all(bool broken) { all_broken_ = broken; }
+  /// Write number `nth`, from 1, of the lines `first` to `first + lines - 1` from now on is refused, as AXI's SLVERR:
+  /// it has no effect, and its answer says so. 0: none. Only with memory of its own.
+  void refuse_write(std::uint32_t first, std::uint32_t lines, std::uint32_t nth) { refused_ = {first, lines, nth}; }
+  /// The same for every write, until it is ended.
+  void refuse_all(bool refused) { all_refused_ = refused; }
+  /// Writes that were refused since the start.
+  std::uint64_t writes_refused() const { return writes_refused_; }
   /// Lines that the core wrote since they were last cleared, and whether there were more than kWrittenLines.
   const std::vector<std::uint32_t>& written_lines() const { return written_; }
   bool written_overflow() const { return written_overflow_; }
@@ -150,6 +157,10 @@ class SimCore {
     std::uint32_t line = 0;
     std::uint64_t strobes = 0;
     Line data{};
+    bool refused = false;
+  };
+  struct Refused {
+    std::uint32_t first = 0, lines = 0, nth = 0;
   };
   /// Where a frame stands that goes into a port.
   struct Source {
@@ -187,6 +198,8 @@ class SimCore {
   void sample_host();
   void sample_memory();
   void violated(const std::string& what);
+  bool refuses(std::uint32_t line);
+  void store(const Write& write);
   bool stalls(unsigned permille) { return permille != 0 && random_.chance(permille); }
   std::uint64_t due(std::uint64_t last);
 
@@ -219,6 +232,8 @@ class SimCore {
   std::uint64_t last_read_due_ = 0, last_write_due_ = 0;
   std::vector<std::uint32_t> written_;
   std::optional<std::uint32_t> broken_line_;
+  Refused refused_;
+  std::uint64_t writes_refused_ = 0;
   std::uint32_t rd_waiting_ = 0, wr_waiting_ = 0;
 
   std::uint64_t sweeps_ = 0, last_activity_ = 0;
@@ -226,7 +241,7 @@ class SimCore {
   std::string violation_;
   bool tracing_ = false, in_reset_ = true, idle_ = false;
   bool host_offered_ = false, rd_waited_ = false, wr_waited_ = false;  ///< something waits at the port
-  bool written_overflow_ = false, all_broken_ = false;
+  bool written_overflow_ = false, all_broken_ = false, all_refused_ = false;
 };
 
 }  // namespace slotwire::sim

@@ -29,8 +29,8 @@ void TwinCard::eval() {
   for (const auto port :
        {&CardPorts::clk_i, &CardPorts::rst_ni, &CardPorts::host_req_valid_i, &CardPorts::host_req_write_i,
         &CardPorts::mem_rd_ready_i, &CardPorts::mem_rsp_valid_i, &CardPorts::mem_rsp_err_i, &CardPorts::mem_wr_ready_i,
-        &CardPorts::mem_wr_done_i, &CardPorts::rx_tvalid_i, &CardPorts::rx_tlast_i, &CardPorts::rx_tuser_i,
-        &CardPorts::tx_tready_i, &CardPorts::to_host_tready_i, &CardPorts::from_host_tvalid_i,
+        &CardPorts::mem_wr_done_i, &CardPorts::mem_wr_err_i, &CardPorts::rx_tvalid_i, &CardPorts::rx_tlast_i,
+        &CardPorts::rx_tuser_i, &CardPorts::tx_tready_i, &CardPorts::to_host_tready_i, &CardPorts::from_host_tvalid_i,
         &CardPorts::from_host_tlast_i}) {
     copy(port, ports_, to);
   }

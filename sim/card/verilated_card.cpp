@@ -48,7 +48,8 @@ class VerilatedCard final : public CardModel {
     SLOTWIRE_PORT(host_req_wstrb_i);
     SLOTWIRE_PORT(mem_rd_valid_o), SLOTWIRE_PORT(mem_rd_ready_i), SLOTWIRE_PORT(mem_rsp_valid_i);
     SLOTWIRE_PORT(mem_rsp_err_i), SLOTWIRE_PORT(mem_wr_valid_o), SLOTWIRE_PORT(mem_wr_ready_i);
-    SLOTWIRE_PORT(mem_wr_done_i), SLOTWIRE_PORT(mem_rd_taken_o), SLOTWIRE_PORT(mem_wr_taken_o);
+    SLOTWIRE_PORT(mem_wr_done_i), SLOTWIRE_PORT(mem_wr_err_i), SLOTWIRE_PORT(mem_rd_taken_o),
+        SLOTWIRE_PORT(mem_wr_taken_o);
     SLOTWIRE_PORT(mem_rd_addr_o), SLOTWIRE_PORT(mem_rsp_data_i), SLOTWIRE_PORT(mem_wr_addr_o);
     SLOTWIRE_PORT(mem_wr_data_o), SLOTWIRE_PORT(mem_wr_strb_o);
     SLOTWIRE_PORT(rx_tvalid_i), SLOTWIRE_PORT(rx_tready_o), SLOTWIRE_PORT(rx_tlast_i), SLOTWIRE_PORT(rx_tuser_i);

@@ -33,11 +33,11 @@ bool run(const Arguments& arguments, std::uint64_t seed) {
   std::printf("seed %" PRIu64 ": %" PRIu64
               " clocks, memory of %s%u clocks, beats in %.2f %%, out %.2f %%, longest stall %" PRIu64
               "; frames with lines in %" PRIu64 ", out %" PRIu64 "; lines in %" PRIu64 ", out %" PRIu64 "; %" PRIu64
-              " bindings, %" PRIu64 " other rows, %" PRIu64 " events, %" PRIu64 " passed; at rest after %" PRIu64
-              " clocks; %.1f s\n",
+              " bindings, %" PRIu64 " other rows, %" PRIu64 " refused, %" PRIu64 " events, %" PRIu64
+              " passed; at rest after %" PRIu64 " clocks; %.1f s\n",
               seed, r.clocks, options.memory_jumps ? "1 to " : "", options.memory_latency, percent(r, r.beats_in),
               percent(r, r.beats_out), r.longest_stall, r.frames_in, r.frames_out, r.lines_in, r.lines_out, r.bindings,
-              r.rows_written, r.events, r.passed, r.settled_clocks, seconds);
+              r.rows_written, r.refused, r.events, r.passed, r.settled_clocks, seconds);
   if (!r.failure.empty()) {
     std::printf("seed %" PRIu64 ", %s\n", seed, r.failure.c_str());
     return false;
@@ -80,6 +80,9 @@ int main(int argc, char** argv) try {
   app.add_option("--churn", options.churn_clocks, "Clocks from one binding to the next, 0: none")
       ->capture_default_str();
   app.add_option("--rows", options.row_clocks, "Clocks from one row that is written beside them to the next, 0: none")
+      ->capture_default_str();
+  app.add_option("--refuse", options.refuse_clocks,
+                 "Clocks from one line that slot memory refuses to the next, 0: none; its slot has to stop")
       ->capture_default_str();
   app.add_option("--hang-clocks", options.hang_clocks,
                  "The card hangs if nothing moves for so many clocks while something is due")

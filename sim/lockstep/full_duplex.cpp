@@ -44,6 +44,7 @@ void FullDuplex::build() {
   const auto card = driver_->probe();
   if (!card) throw Failure{driver_->error()};
   slots_.resize(card->slots);
+  ever_refused_.resize(card->slots);
   for (const std::uint16_t link : numbers(kLinks)) {
     const auto lines = static_cast<std::uint16_t>(link == 0 ? kLongFrameLines : 1);
     const std::uint32_t ack_delay = options_.stress ? random_.below(3) : 1;
@@ -77,6 +78,7 @@ void FullDuplex::build() {
   core_->set_stalls(stalls());
   start_ = last_progress_ = core_->now();
   next_churn_ = start_ + kWarmUp;
+  next_refusal_ = start_ + kWarmUp;
 }
 
 /// Those that the run is to have all the time.
@@ -108,6 +110,7 @@ void FullDuplex::bind(std::uint16_t number) {
   progress(life);
   slot.life = std::move(life);
   slot.stage = SlotStage::binding;
+  slot.refused = false;
   slot.since = core_->now();
   const Life& l = slot.life;
   regs::SlotRow row{};
@@ -153,6 +156,7 @@ void FullDuplex::tick() {
   feed();
   if (!closing_) churn();
   if (!closing_ && !options_.stress) write_rows();
+  refuse();
   host_turn();
   if (options_.hang_at != 0 && core_->now() >= start_ + options_.hang_at) hang();
   core_->clock();
@@ -225,10 +229,11 @@ void FullDuplex::churn() {
       next_churn_ = core_->now() + options_.churn_clocks;
       return;
     }
-    if (slot.stage != SlotStage::live && slot.since != 0) return;  // one at a time
+    if ((slot.stage != SlotStage::live || slot.refused) && slot.since != 0) return;  // one at a time
   }
   Slot& slot = slots_[random_.below(static_cast<std::uint32_t>(slots_.size() - kHostileSlots))];
-  if (slot.stage == SlotStage::live && core_->now() - slot.since > options_.churn_clocks / 2) free_slot(slot);
+  if (slot.stage == SlotStage::live && !slot.refused && core_->now() - slot.since > options_.churn_clocks / 2)
+    free_slot(slot);
 }
 
 /// Its process is gone in the middle of everything.
@@ -239,6 +244,60 @@ void FullDuplex::free_slot(Slot& slot) {
   slot.since = core_->now();
   core_->host_write(SimCardDriver::row_address(slot.life.slot), {});
   ask({Asked::What::freed_row, slot.life.slot, slot.life.epoch, 0}, SimCardDriver::row_address(slot.life.slot));
+}
+
+/// Slot memory refuses a line of a slot in the middle of its traffic. The slot has to stop by that name, and nothing
+/// from the line's frame on may be shown to the process or acknowledged to the peer.
+void FullDuplex::refuse() {
+  if (!refused_slot_) {
+    if (closing_ || options_.refuse_clocks == 0 || core_->now() < next_refusal_) return;
+    const auto number =
+        static_cast<std::uint16_t>(random_.below(static_cast<std::uint32_t>(slots_.size() - kHostileSlots)));
+    Slot& slot = slots_[number];
+    const bool calm = std::all_of(slots_.begin(), slots_.end(),
+                                  [](const Slot& s) { return s.stage == SlotStage::live || s.since == 0; });
+    if (slot.stage != SlotStage::live || !calm) return;
+    slot.refused = true;
+    slot.since = core_->now();
+    refused_slot_ = number;
+    ever_refused_[number] = true;
+    refusals_ = core_->writes_refused();
+    core_->refuse_write(slot.life.out_base, slot.life.size(), random_.between(1, 40));
+    return;
+  }
+  Slot& slot = slots_[*refused_slot_];
+  if (core_->writes_refused() == refusals_) {
+    if (!closing_) return;
+    // Nothing comes any more that could be refused.
+    core_->refuse_write(0, 0, 0);
+    slot.refused = false;
+    refused_slot_.reset();
+    return;
+  }
+  if (core_->now() % 64 == 0 && core_->host_room())
+    ask({Asked::What::refused_row, slot.life.slot, slot.life.epoch, 0}, SimCardDriver::row_address(slot.life.slot));
+}
+
+/// The row of the slot whose line was refused, as the host reads it.
+void FullDuplex::stopped(const regs::SlotRow& row, Slot& slot) {
+  if (!refused_slot_ || slot.stage != SlotStage::live || !slot.refused || slot.life.epoch != row.epoch) return;
+  if (row.state != static_cast<std::uint8_t>(regs::SlotState::faulted)) return;  // not yet
+  if (core_->host_waiting() > sim::SimCore::kHostRequests - 4) return;           // later
+  const Life& life = slot.life;
+  if (row.fault != static_cast<std::uint8_t>(regs::Fault::memory_refused))
+    fail(life, "memory refused a line, and it stopped with fault " + std::to_string(row.fault));
+  const regs::SlotRow& far = far_rows_[life.link][life.slot];
+  if (row.out_tail - life.out_tail > life.size()) fail(life, "OUT_TAIL went back behind what was shown");
+  if (row.out_tail - far.in_head > life.size())
+    fail(life, "its peer was told that it has line " + std::to_string(far.in_head - 1) + ", and it has those before " +
+                   std::to_string(row.out_tail));
+  ends_[{life.slot, life.epoch}] = row.out_tail;
+  ++result_.refused;
+  ++hostile_events_;
+  something_moved();
+  refused_slot_.reset();
+  next_refusal_ = core_->now() + options_.refuse_clocks;
+  free_slot(slot);
 }
 
 void FullDuplex::check_guards() {
@@ -263,7 +322,10 @@ void FullDuplex::watch_progress() {
     if (slot.since == 0) continue;
     if ((slot.stage == SlotStage::freeing || slot.stage == SlotStage::binding) && now - slot.since > patience)
       fail(slot.life, "hang: its row is not written");
-    if (slot.stage == SlotStage::live && !closing_ && now - slot.life.last_progress > patience) {
+    if (slot.stage == SlotStage::live && slot.refused && core_->writes_refused() != refusals_ &&
+        now - slot.since > patience)
+      fail(slot.life, "hang: memory refused a line, and the slot does not stop");
+    if (slot.stage == SlotStage::live && !slot.refused && !closing_ && now - slot.life.last_progress > patience) {
       fail(slot.life, "hang: nothing moves: IN " + std::to_string(slot.life.in_head) + " of " +
                           std::to_string(slot.life.in_tail) + ", OUT " + std::to_string(slot.life.out_tail) + " of " +
                           std::to_string(slot.life.far_in_tail));
@@ -294,7 +356,7 @@ std::string FullDuplex::what_is_due() const {
 // --- the end ---
 
 bool FullDuplex::settled() const {
-  return strays_in_.empty() && strays_out_.empty() &&
+  return strays_in_.empty() && strays_out_.empty() && !refused_slot_ &&
          std::all_of(slots_.begin(), slots_.end(), [this](const Slot& slot) {
            if (slot.stage == SlotStage::freeing || slot.stage == SlotStage::binding) return false;
            if (slot.stage == SlotStage::freed) return true;
@@ -328,7 +390,7 @@ void FullDuplex::end() {
       throw Failure{"hang: the host's reads are not answered at the end"};
   }
   driver_->each_clock([this] { take_frames(); });
-  if (options_.stress) take_all_events();
+  take_all_events();
   rest();
   check_counters();
 }

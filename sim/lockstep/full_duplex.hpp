@@ -23,6 +23,7 @@ struct FullDuplexOptions {
   unsigned mac_stalls = 0;            ///< the same for the wire, each direction by itself
   std::uint64_t churn_clocks = 20'000;  ///< from one binding to the next; 0: none
   std::uint64_t row_clocks = 10'000;    ///< from one row that is written beside them to the next; 0: none
+  std::uint64_t refuse_clocks = 0;      ///< from one line that slot memory refuses to the next; 0: none
   std::uint64_t hang_clocks = 20'000;   ///< so long may nothing move while something is due
   std::uint64_t hang_at = 0;            ///< from this clock on the MAC takes nothing, to see that reported; 0: never
   bool stress = false;
@@ -36,7 +37,7 @@ struct FullDuplexResult {
   std::uint64_t longest_stall = 0;              ///< most clocks in a row in which the card took no beat
   std::uint64_t frames_in = 0, frames_out = 0;  ///< with lines
   std::uint64_t lines_in = 0, lines_out = 0;    ///< that were told of, and that arrived at the far ends
-  std::uint64_t bindings = 0, rows_written = 0, events = 0, passed = 0;
+  std::uint64_t bindings = 0, rows_written = 0, refused = 0, events = 0, passed = 0;
 };
 
 FullDuplexResult full_duplex(const FullDuplexOptions& options);

@@ -35,11 +35,22 @@ struct Slot {
   SlotStage stage = SlotStage::freed;
   Life life;
   std::uint64_t since = 0;  ///< of the stage
+  bool refused = false;     ///< slot memory refuses a line of it, or did: its slot has to stop
 };
 
 /// What an answer of the host's port is for.
 struct Asked {
-  enum class What { out_tail, in_head, bound_marks, bound_row, freed_row, line, event, moved } what = What::out_tail;
+  enum class What {
+    out_tail,
+    in_head,
+    bound_marks,
+    bound_row,
+    freed_row,
+    refused_row,
+    line,
+    event,
+    moved
+  } what = What::out_tail;
   std::uint16_t slot = 0, epoch = 0;
   Position at = 0;
 };

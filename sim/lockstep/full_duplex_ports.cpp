@@ -43,6 +43,12 @@ void FullDuplex::take_frames() {
 
 /// Whatever is sent has the lines of its own binding, even when the slot's memory is another's by now.
 void FullDuplex::check_frame(std::uint16_t link, const pipeline::Header& header, std::span<const std::byte> lines) {
+  const auto end = ends_.find({header.src_slot, header.epoch});
+  if (end != ends_.end() && header.type != regs::FrameType::reset &&
+      header.ack - end->second - 1 < (1U << kLongOrder)) {
+    throw Failure{"a frame of slot " + std::to_string(header.src_slot) + ", epoch " + std::to_string(header.epoch) +
+                  " acknowledges lines that memory refused"};
+  }
   if (header.type != regs::FrameType::data) return;
   ++result_.frames_out;
   const std::uint16_t slot = header.src_slot;
@@ -87,7 +93,7 @@ void FullDuplex::far_processes() {
     while (far.take_marks(marks) == std::size(marks)) {
     }
     pipeline::SlotEvent event;
-    if (far.take_events({&event, 1}) != 0) {
+    if (far.take_events({&event, 1}) != 0 && !ever_refused_[event.slot]) {
       // A slot that was freed is told to its peer by what it does not answer; a reset comes only from a slot that
       // stopped.
       throw Failure{"the far end of slot " + std::to_string(event.slot) +
@@ -173,6 +179,12 @@ bool FullDuplex::ask(Asked asked, std::uint32_t address) {
   return true;
 }
 
+/// One at a time: an event stands there until it is taken, and would be taken twice.
+void FullDuplex::ask_event() {
+  if (event_asked_) return;
+  event_asked_ = ask({Asked::What::event, 0, 0, 0}, static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlEvent));
+}
+
 void FullDuplex::answers() {
   while (core_->host_answered()) {
     const auto answer = core_->take_answer();
@@ -220,6 +232,12 @@ void FullDuplex::answered(const Asked& asked, const sim::Line& line) {
       guards_.push_back({slot.life.out_base, slot.life.size(), core_->now() + kGuardClocks});
       break;
     }
+    case Asked::What::refused_row: {
+      regs::SlotRow row;
+      std::memcpy(&row, line.data(), sizeof row);
+      if (slots_[asked.slot].life.epoch == asked.epoch) stopped(row, slots_[asked.slot]);
+      break;
+    }
     case Asked::What::line:
       if (const Life* life = live(asked)) {
         if (line != line_of(life->in_fill, asked.at))
@@ -227,10 +245,13 @@ void FullDuplex::answered(const Asked& asked, const sim::Line& line) {
       }
       break;
     case Asked::What::event: {
+      event_asked_ = false;
       const bool valid = (word >> 31) != 0, lost = (word >> 30 & 1) != 0;
       flag_seen_ = flag_seen_ || lost;
       if (!valid) break;
-      if ((word & 0xffff) < slots_.size() - kHostileSlots) {
+      const bool refused = ever_refused_[word & 0xffff] &&
+                           (word >> 16 & 0xff) == static_cast<std::uint32_t>(regs::Fault::memory_refused);
+      if ((word & 0xffff) < slots_.size() - kHostileSlots && !refused) {
         throw Failure{"slot " + std::to_string(word & 0xffff) + " stopped with fault " +
                       std::to_string(word >> 16 & 0xff)};
       }
@@ -367,7 +388,7 @@ void FullDuplex::read_lines() {
 void FullDuplex::hostile_turn() {
   if (closing_) return;
   if (takes_events_ && random_.chance(700)) {
-    ask({Asked::What::event, 0, 0, 0}, static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlEvent));
+    ask_event();
     return;
   }
   if (random_.chance(500)) {
@@ -389,7 +410,7 @@ void FullDuplex::write_rows() {
   if (options_.row_clocks == 0 || core_->now() < next_row_ || !core_->host_room()) return;
   if (!write_refused_row()) return;
   next_row_ = core_->now() + options_.row_clocks;
-  ask({Asked::What::event, 0, 0, 0}, static_cast<std::uint32_t>(regs::kCardControl + regs::kCtlEvent));
+  ask_event();
 }
 
 bool FullDuplex::write_refused_row() {

@@ -79,6 +79,7 @@ class FullDuplex {
   void make_storm();
   // The host.
   bool ask(Asked asked, std::uint32_t address);
+  void ask_event();
   void answers();
   void answered(const Asked& asked, const sim::Line& line);
   void host_turn();
@@ -90,6 +91,9 @@ class FullDuplex {
   void hostile_turn();
   bool write_refused_row();
   void write_rows();
+  // A line that slot memory refuses.
+  void refuse();
+  void stopped(const regs::SlotRow& row, Slot& slot);
   // Slots.
   void churn();
   void free_slot(Slot& slot);
@@ -114,6 +118,7 @@ class FullDuplex {
   std::unique_ptr<SimCardDriver> driver_;
   Watcher watcher_;
   std::vector<Slot> slots_;
+  std::vector<bool> ever_refused_;  ///< slots of which memory refused a line at some time
   std::array<std::vector<regs::SlotRow>, kLinks> far_rows_;
   std::array<std::unique_ptr<Pipeline>, kLinks> far_;
   /// Every life that was, by slot and epoch: what is still on its way of it must be right.
@@ -128,12 +133,16 @@ class FullDuplex {
   std::optional<std::uint16_t> only_link_;  ///< that is fed
   std::uint64_t held_until_ = 0;            ///< nothing comes in before, so that there is much to acknowledge
   Bytes frame_;
-  std::uint64_t start_ = 0, next_churn_ = 0, next_phase_ = 0, next_check_ = 0, next_row_ = 0, hostile_events_ = 0,
-                popped_ = 0, refused_ = 0;
+  std::uint64_t start_ = 0, next_churn_ = 0, next_phase_ = 0, next_check_ = 0, next_row_ = 0, next_refusal_ = 0,
+                hostile_events_ = 0, popped_ = 0, refused_ = 0;
   std::uint64_t last_progress_ = 0;  ///< of anything
+  /// OUT_TAIL of each life that ended so: no frame of it may acknowledge more, however late it is sent.
+  std::map<std::pair<std::uint16_t, std::uint16_t>, Position> ends_;
+  std::optional<std::uint16_t> refused_slot_;  ///< that memory refuses a line of; one at a time
+  std::uint64_t refusals_ = 0;                 ///< that there were before it
   std::uint16_t turn_slot_ = 0, feed_link_ = 0, next_epoch_ = 1;
   bool storms_ = false, turn_head_ = false, closing_ = false, feeding_ = true, eager_ = false, takes_events_ = true,
-       flag_seen_ = false;
+       flag_seen_ = false, event_asked_ = false;
   unsigned feed_permille_ = 1000, stray_permille_ = 0, hostile_permille_ = 0;
 };
 

@@ -20,6 +20,8 @@ struct Profile {
   std::uint32_t used_slots = 8;
 };
 
+constexpr unsigned kRefusedPermille = 6;  ///< of the steps: slot memory refuses a line
+
 /// How a forged frame is wrong, or what it probes.
 enum class Forgery : std::uint8_t {
   cut,
@@ -68,6 +70,7 @@ class Generator {
   void advance();
   void storm();
   void bad_frame();
+  void refused_frame();
   void hostile_mark();
   void stray();
   void control();
@@ -185,6 +188,7 @@ void Generator::step() {
   };
   if (is(profile_.bad)) return bad_frame();
   if (is(profile_.hostile)) return hostile_mark();
+  if (options_.refusals && is(kRefusedPermille)) return refused_frame();
   if (is(profile_.control)) return control();
   if (is(profile_.stray)) return stray();
   if (is(110)) return advance();
@@ -472,6 +476,31 @@ void Generator::bad_frame() {
   }
   forge(f, *slot, static_cast<Forgery>(random_.below(static_cast<std::uint32_t>(Forgery::count))));
   emit(f);
+}
+
+/// Nothing may follow from the frame before memory has answered, or it depended on the memory's latency what was sent
+/// meanwhile: no acknowledgement is due at once, none moves, and no window opens. That is tried elsewhere
+/// (tests/lockstep/card_test.cpp, card-duplex --refuse).
+void Generator::refused_frame() {
+  const auto slot = any_slot(SlotState::bound);
+  if (!slot) return;
+  const SlotRow& r = row(*slot);
+  const std::uint32_t size = 1U << r.out_order, room = size - (r.out_tail - r.out_head);
+  const std::uint32_t untold = r.out_tail - r.told_ack;
+  if (size / 4 <= untold + 1 || room == 0 || card_.figures(r.link).ack_delay_us == 0) return;
+  const std::uint32_t most = std::min({size / 4 - untold - 1, room, std::uint32_t{8}});
+  RefusedFrame f;
+  f.link = r.link;
+  f.dst_slot = *slot;
+  f.src_slot = r.peer_slot;
+  f.epoch = r.epoch;
+  f.seq = r.out_tail;
+  f.ack = r.in_head;
+  f.lines = static_cast<std::uint16_t>(random_.between(1, most));
+  f.nth = static_cast<std::uint16_t>(random_.between(1, f.lines));
+  f.fill = random_.bits32();
+  if (!program_.steps.empty()) program_.steps.back().together = false;
+  emit(f, false);
 }
 
 void Generator::hostile_mark() {

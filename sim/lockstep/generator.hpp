@@ -18,6 +18,7 @@ struct GeneratorOptions {
   unsigned max_order = 10;   ///< of a ring
   std::uint32_t frame_lines = 32;
   std::uint32_t memory_lines = 1U << 16;
+  bool refusals = true;  ///< slot memory may refuse lines; not with memory in RTL
 };
 
 /// The program of a seed: the same on every machine. Any thread.

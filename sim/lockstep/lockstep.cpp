@@ -232,6 +232,7 @@ int main(int argc, char** argv) try {
   if (const sim::CardKind* kind = sim::find_card(options.program.slots, false, false)) {
     options.program.max_order = kind->max_order;
     options.program.memory_lines = 1U << kind->memory_bits;
+    options.program.refusals = !kind->rtl_memory;
   }
 #endif
   return run(arguments);

@@ -22,7 +22,7 @@ CLASH = """(c1_valid_q && c1_q.slot[SlotW-1:0] == slot_of[i]) || (c2_valid_q && 
                       (c5_valid && c5_slot[SlotW-1:0] == slot_of[i])"""
 
 ROW_MAY_BE_WRITTEN = """
-                     (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i))"""
+                     (!ctl_write_i || (tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i))"""
 
 TO_CARD = """in.dst_ip == own_ip_i &&
                       in.dst_port == own_port_i && own_port_i != '0 && in.udp_length >= 16'd8 &&
@@ -85,10 +85,10 @@ MUTANTS = [
     ("a register of the sweep goes on through a reset", "slotwire_rows", "      timer_clocks_q <= '0;\n      timer_slot_q <= '0;", "      timer_clocks_q <= timer_clocks_q;\n      timer_slot_q <= '0;"),
     # Flow control and order in the core.
     ("an acknowledgement leaves before its lines are in memory", "slotwire_tx", ".begun_i(received_i)", ".begun_i(written_i)"),
-    ("a row is rewritten while its lines are written", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i)", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && 1'b1 && pub_room_i)"),
-    ("a row is rewritten while its lines are read", "slotwire_rows", "tx_idle_i && writer_idle_i && pub_room_i", "1'b1 && writer_idle_i && pub_room_i"),
-    ("a row is rewritten while its frames wait to be sent", "slotwire_rows", "(tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i", "(1'b1 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i"),
-    ("a row is rewritten while verdicts wait", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i", "tx_held_q == '0 && 1'b1 && tx_idle_i && writer_idle_i && pub_room_i"),
+    ("a row is rewritten while its lines are written", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i)", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && 1'b1 && refused_idle_i && pub_room_i)"),
+    ("a row is rewritten while its lines are read", "slotwire_rows", "tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i", "1'b1 && writer_idle_i && refused_idle_i && pub_room_i"),
+    ("a row is rewritten while its frames wait to be sent", "slotwire_rows", "(tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i", "(1'b1 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i"),
+    ("a row is rewritten while verdicts wait", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i", "tx_held_q == '0 && 1'b1 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i"),
     ("the room of the mark queue is ignored", "slotwire_rows", "assign rx_room = rx_held_q != 5'(VerdictDepth) && pub_room_i;", "assign rx_room = rx_held_q != 5'(VerdictDepth) && 1'b1;"),
     ("the room for verdicts is ignored", "slotwire_rows", "rx_held_q != 5'(VerdictDepth) && pub_room_i", "1'b1 && pub_room_i"),
     ("the room for frames is ignored", "slotwire_rows", "assign tx_room = tx_held_q != 4'(TxDepth);", "assign tx_room = 1'b1;"),
@@ -149,7 +149,7 @@ MUTANTS = [
     ("the CRC's verdict is taken a clock early", "slotwire_rows", "assign crc_pop_o = c2_valid_q && c2_q.kind == slotwire_pkg::OpRx;", "assign crc_pop_o = c1_valid_q && c1_q.kind == slotwire_pkg::OpRx;"),
     ("a link's row from before the reset counts", "slotwire_rows", "assign link = link_known_q[link_addr] ? links[link_addr] : '0;", "assign link = links[link_addr];"),
     ("the driver's access of a row is done twice", "slotwire_rows", "assign ctl_wanted = ctl_valid_i && !ctl_busy_q;", "assign ctl_wanted = ctl_valid_i;"),
-    ("a row is written without room for its marks", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && pub_room_i)", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && 1'b1)"),
+    ("a row is written without room for its marks", "slotwire_rows", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && pub_room_i)", "tx_held_q == '0 && rx_held_q == '0 && tx_idle_i && writer_idle_i && refused_idle_i && 1'b1)"),
     ("a row is written in the middle of a walk after a reset", "slotwire_rows", f"ctl_wanted && !init_q &&{ROW_MAY_BE_WRITTEN}", f"ctl_wanted && 1'b1 &&{ROW_MAY_BE_WRITTEN}"),
     ("a line too few is read of a frame", "slotwire_tx", "more_q <= more_q ? left_q != 10'd1 :", "more_q <= more_q ? left_q > 10'd2 :"),
     ("the unused line of a frame without lines is kept", "slotwire_tx", ".wvalid_i(mem_rsp_valid_i && !rsp_empty)", ".wvalid_i(mem_rsp_valid_i)"),
@@ -181,6 +181,22 @@ MUTANTS = [
     ("a FIFO that is full takes a word", "sw_fifo", "assign wready_o = !count_q[PtrW];", "assign wready_o = 1'b1;"),
     ("a word goes past one that was fetched", "sw_fifo_ram", "in_ram_q == '0 && !fetched_q && ahead_count", "in_ram_q == '0 && 1'b1 && ahead_count"),
     ("a word is fetched without room", "sw_fifo_ram", "assign fetch = in_ram_q != '0 && ahead_count + AheadW'(fetched_q) < AheadW'(AheadDepth);", "assign fetch = in_ram_q != '0 && ahead_count < AheadW'(AheadDepth);"),
+    # Writes that memory refuses.
+    ("a refused write counts as a good one", "slotwire_refused", "assign refuses = done_i && err_i && valid && of_line;", "assign refuses = 1'b0;"),
+    ("a mark of refused lines is shown", "slotwire_writer", "assign gone = refused_any_i && refused_q;", "assign gone = 1'b0;"),
+    ("a frame that acknowledges refused lines is sent", "slotwire_tx", "header_bad || (refused_any_i && refused_q && !offered_q && header.head.frame_type != slotwire_pkg::FrameTypeReset)", "header_bad || (1'b0)"),
+    ("a slot whose lines were refused sends no reset", "slotwire_tx", "(refused_any_i && refused_q && !offered_q && header.head.frame_type != slotwire_pkg::FrameTypeReset)", "(refused_any_i && refused_q && !offered_q)"),
+    ("a frame vanishes that was offered", "slotwire_tx", "refused_q && !offered_q && header.head.frame_type", "refused_q && 1'b1 && header.head.frame_type"),
+    ("a refusal is seen a clock after its mark", "slotwire_core", ".one_done_i(mem_wr_done_i && !mem_wr_err_i)", ".one_done_i(mem_wr_done_i)"),
+    ("lines of the refused frame count as there", "slotwire_writer", "assign mem_from_o = active_q ? from_q : verdict_i.lines.at;", "assign mem_from_o = at;"),
+    ("OUT_TAIL stays behind refused lines", "slotwire_rules", "row.out_tail = value3;", "row.out_tail = row3.out_tail;"),
+    ("a row is written while frames of refused lines wait", "slotwire_core", "(refused_valid || (refused_any && !tx_idle))", "(refused_valid || (1'b0))"),
+    ("a row is written before its slot was told of", "slotwire_core", "(refused_valid || (refused_any && !tx_idle))", "(1'b0 || (refused_any && !tx_idle))"),
+    ("a slot that was refused stays so", "slotwire_refused", "assign clears = init_i || written_i;", "assign clears = init_i;"),
+    ("a mark is shown without a look at what was refused", "slotwire_writer", "assign may_tell = !refused_any_i || looked_q;", "assign may_tell = 1'b1;"),
+    ("a frame goes without a look at what was refused", "slotwire_tx", "assign may_go = !refused_any_i || looked_q || offered_q;", "assign may_go = 1'b1;"),
+    ("a look before the refusal counts", "slotwire_writer", "looked_q <= rst_ni && done_valid && !done_pop && refused_any_i && !refusing_i;", "looked_q <= rst_ni && done_valid && !done_pop && refused_any_i;"),
+    ("the limit of what is told does not hold writes", "slotwire_refused", "hold_o <= rst_ni && told_count != '0;", "hold_o <= 1'b0;"),
     # Streams of frames: rtl_mutants_frame.
     ("the first beats of a dropped frame stay", "sw_frame_fifo", "wptr_q <= bad ? commit_q : wptr_next;", "wptr_q <= bad ? wptr_q : wptr_next;"),
     ("the rest of a dropped frame is stored", "sw_frame_fifo", "dropping_q <= bad && !s_tlast_i;", "dropping_q <= 1'b0;"),
@@ -238,6 +254,38 @@ MUTANTS = [
     ("a write is done when it is sent", "sw_axi_master", "wr_done_o <= write_back;", "wr_done_o <= m_axi_wvalid_o && m_axi_wready_i;"),
     ("reads are never given back", "sw_axi_master", "ReadsW'(read) - ReadsW'(read_back);", "ReadsW'(read);"),
     ("a write goes whose data finds no room", "sw_axi_master", "aw_ready && w_ready && !writes_q[WritesW-1]", "aw_ready && 1'b1 && !writes_q[WritesW-1]"),
+    # The PCIe card's shell: rtl_mutants_pcie.
+    ("half of a row is a row", "slotwire_pcie_host", "assign whole = &strb;", "assign whole = &strb[31:0];"),
+    ("a row that is given up is written as far as it came", "slotwire_pcie_host", "gives_up ? '0 : table_write ? strb", "gives_up ? kept_strb : table_write ? strb"),
+    ("slots and rules share their pieces", "slotwire_pcie_host", "assign is_rule = to_rules;", "assign is_rule = 1'b0;"),
+    ("pieces of two rows become one", "slotwire_pcie_host", "assign same = kept_valid && kept_line == card_addr[28:6];", "assign same = kept_valid && 1'b1;"),
+    ("pieces are forgotten", "slotwire_pcie_host", "assign strb = req_wstrb | (same ? kept_strb : '0);", "assign strb = req_wstrb | (1'b0 ? kept_strb : '0);"),
+    ("bytes of a piece overwrite those that are kept", "slotwire_pcie_host", "req_wstrb[i] ? req_wdata[i*8+:8] : kept_data[i*8+:8]", "1'b1 ? req_wdata[i*8+:8] : kept_data[i*8+:8]"),
+    ("what is behind the doorbells is the first of them", "slotwire_pcie_host", "(beyond) card_addr = Nowhere;", "(1'b0) card_addr = Nowhere;"),
+    ("proxy pages are process pages", "slotwire_pcie_host", "(proxy ? 29'(slotwire_pkg::CardProxyPages)", "(1'b0 ? 29'(slotwire_pkg::CardProxyPages)"),
+    ("a reset of the function does not wait for what is under way", "slotwire_pcie_host", "quiet_q == QuietW'(QuietClocks)) ||", "1'b1) ||"),
+    ("a reset of the function does not wait for answers", "slotwire_pcie_host", "(asked_q == '0 && !host_req_valid_o && quiet_q", "(1'b1 && !host_req_valid_o && quiet_q"),
+    ("a reset of the function leaves the core as it is", "slotwire_pcie_host", "assign core_rst_no = rst_ni && !resets;", "assign core_rst_no = rst_ni && 1'b1;"),
+    ("pieces from before a reset count after it", "slotwire_pcie_host", "(!rst_ni || !runs) begin\n      piece_valid_q[0]", "(!rst_ni) begin\n      piece_valid_q[0]"),
+    ("reads during a reset of the function get no answer", "slotwire_pcie_host", "assign refuses = !runs && req_valid && !req_write && asked_q == '0;", "assign refuses = 1'b0 && req_valid && !req_write && asked_q == '0;"),
+    ("an error of the core is a good read", "slotwire_pcie_host", "assign rsp_err = !answers || host_rsp_err_i;", "assign rsp_err = !answers;"),
+    ("a request that the bridge gives up is lost", "slotwire_pcie_irq", "| returned | irq_i;", "| irq_i;"),
+    ("a request that the bridge gives up is tried at once", "slotwire_pcie_irq", "(valid_o && fail_i) wait_q <=", "(1'b0) wait_q <="),
+    ("a request is not held until it is answered", "slotwire_pcie_irq", "else if (ack_i || fail_i) valid_o", "else if (1'b1) valid_o"),
+    ("an interrupt asks for the first vector", "slotwire_pcie_irq", "assign next = any_high ? high : low;", "assign next = '0;"),
+    ("the rest of a cut frame is a frame", "sw_frame_guard", "skip_q <= skips && src_open;", "skip_q <= 1'b0;"),
+    ("a cut frame has no end", "sw_frame_guard", "assign ends = dst_open_q && (src_gone_i || end_q);", "assign ends = 1'b0;"),
+    ("a cut frame ends as a good one", "sw_frame_guard", "assign m_tuser_o = ends || s_tuser_i;", "assign m_tuser_o = s_tuser_i;"),
+    ("an end that finds no room is forgotten", "sw_frame_guard", "end_q <= dst_open && (src_gone_i || end_q);", "end_q <= 1'b0;"),
+    ("short frames are not padded", "sw_frame_pad", "assign keep_o[i] = keep_i[i] || (first_q && last_i && i < Bytes);", "assign keep_o[i] = keep_i[i] || 1'b0;"),
+    ("short ends of long frames are padded", "sw_frame_pad", "(first_q && last_i && i < Bytes)", "(1'b1 && last_i && i < Bytes)"),
+    ("padding is what stood there", "sw_frame_pad", "keep_i[i] ? data_i[i*8+:8] : 8'd0", "1'b1 ? data_i[i*8+:8] : 8'd0"),
+    ("frames that the MAC found damaged are taken", "slotwire_pcie", ".s_tlast_i(wire_tlast), .s_tuser_i(wire_tuser)", ".s_tlast_i(wire_tlast), .s_tuser_i(1'b0)"),
+    ("frames that a reset cut go to the MAC", "slotwire_pcie", ".s_tkeep_i(out_tkeep), .s_tlast_i(out_tlast), .s_tuser_i(out_tuser)", ".s_tkeep_i(out_tkeep), .s_tlast_i(out_tlast), .s_tuser_i(1'b0)"),
+    ("what the MAC begins during the reset behind it is taken", "slotwire_pcie", ".dst_gone_i(!mac_rst), .s_tvalid_i(rx_axis_tvalid)", ".dst_gone_i(!mac_rst_n), .s_tvalid_i(rx_axis_tvalid)"),
+    ("the MAC's reset does not reach the guard of what goes out", "slotwire_pcie", ".dst_gone_i(!mac_rst_here), .s_tvalid_i(tx_tvalid)", ".dst_gone_i(1'b0), .s_tvalid_i(tx_tvalid)"),
+    ("the core's reset does not reach the guard of what comes in", "slotwire_pcie", ".dst_gone_i(!core_rst_n), .s_tvalid_i(came_tvalid)", ".dst_gone_i(!rst_n), .s_tvalid_i(came_tvalid)"),
+    ("the core's reset does not reach the guard of the host's frames", "slotwire_pcie", ".dst_gone_i(!core_rst_n), .s_tvalid_i(from_host_tvalid)", ".dst_gone_i(!rst_n), .s_tvalid_i(from_host_tvalid)"),
 ]
 
 NUMBERS = {mutant[0]: number for number, mutant in enumerate(MUTANTS, 1)}
@@ -247,6 +295,8 @@ EQUIVALENT = {NUMBERS[what]: why for what, why in {
     "the room for received headers is ignored": "equivalent: a header is taken before its frame's line count, of which there are as many at most",
     "a row is written without room for its marks": "equivalent: room is kept for eight operations, and a row needs one",
     "beats of a burst keep its first byte's place": "equivalent: only the line of a beat leaves the block, and it is the same one",
+    "a reset of the function does not wait for answers": "equivalent: the bridge has answered its host, and reads that the core does not answer get an error",
+    "a frame vanishes that was offered": "equivalent: the merge had taken nothing of it; only AXI-Stream's rule inside the core is broken",
 }.items()}
 
 

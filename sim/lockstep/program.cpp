@@ -86,6 +86,10 @@ void check_limits(const Program& p, const Action& action) {
           "the frame is out of range");
     check(f->link < p.links || f->link == kStranger, "there is no such link");
   }
+  if (const auto* f = std::get_if<RefusedFrame>(&action)) {
+    check(f->link < p.links && f->dst_slot < p.slots, "there is no such link or slot");
+    check(f->lines >= 1 && f->lines <= kMaxStepLines && f->nth >= 1, "the frame is out of range");
+  }
   if (const auto* s = std::get_if<Stray>(&action)) {
     check(s->bytes >= sim::kMinEthernetBytes && s->bytes <= kMaxStrayBytes && s->likeness < kLikenesses,
           "the frame is out of range");

@@ -94,6 +94,30 @@ struct FrameIn {
     v("pad", pad), v("missing", missing);
   }
 };
+/// A data frame of the slot's peer that brings lines and no other news, and slot memory refuses one of them.
+struct RefusedFrame {
+  static constexpr std::string_view kName = "refused_frame";
+  std::uint16_t link = 0, dst_slot = 0, src_slot = 0, epoch = 0;
+  std::uint32_t seq = 0, ack = 0;
+  std::uint16_t lines = 1;
+  std::uint16_t nth = 1;  ///< which of the lines that are written
+  std::uint32_t fill = 0;
+  FrameIn frame() const {
+    return {.link = link,
+            .dst_slot = dst_slot,
+            .src_slot = src_slot,
+            .epoch = epoch,
+            .seq = seq,
+            .ack = ack,
+            .lines = lines,
+            .fill = fill};
+  }
+  template <typename V>
+  void fields(V&& v) {
+    v("link", link), v("dst", dst_slot), v("src", src_slot), v("epoch", epoch), v("seq", seq), v("ack", ack);
+    v("lines", lines), v("nth", nth), v("fill", fill);
+  }
+};
 /// In what a frame that is not ours differs from one that is.
 enum class Likeness : std::uint8_t {
   none,
@@ -187,7 +211,7 @@ struct Reset {
 };
 
 using Action = std::variant<Advance, Write, InTail, OutHead, FrameIn, Stray, Bind, Unbind, Figures, LinkUp, LinkDown,
-                            FaultSlot, Reset>;
+                            FaultSlot, Reset, RefusedFrame>;
 inline constexpr std::size_t kActionKinds = std::variant_size_v<Action>;
 
 struct Step {

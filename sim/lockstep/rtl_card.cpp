@@ -81,6 +81,7 @@ void RtlCard::apply(const Action& action, Microseconds now) {
 std::string RtlCard::settle(Microseconds /*now*/) {
   frames_ = 0;
   if (!driver_->rest()) problem(driver_->error());
+  core_->refuse_write(0, 0, 0);
   return problem_;
 }
 
@@ -134,6 +135,12 @@ void RtlCard::push(sim::FrameQueue& queue, const Bytes& frame, bool damaged) {
 void RtlCard::on(const FrameIn& a) {
   build_frame(a, frame_);
   push(core_->wire_in(), frame_, a.damaged != 0);
+}
+
+void RtlCard::on(const RefusedFrame& a) {
+  const regs::SlotRow& row = places_[a.dst_slot];
+  if (!is_free(row)) core_->refuse_write(row.out_base, 1U << row.out_order, a.nth);
+  on(a.frame());
 }
 
 void RtlCard::on(const Stray& a) {

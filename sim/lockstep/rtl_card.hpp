@@ -42,6 +42,7 @@ class RtlCard final : public Implementation {
   void on(const InTail& a) { driver_->doorbell(a.slot, false, a.value); }
   void on(const OutHead& a) { driver_->doorbell(a.slot, true, a.value); }
   void on(const FrameIn& a);
+  void on(const RefusedFrame& a);
   void on(const Stray& a);
   void on(const Bind& a);
   void on(const Unbind& a);

@@ -3,7 +3,7 @@
 
     run_mutants.py BIN [--only N[,N...]] [--first N] [--last N] [--first-finder] [--quick] [--doc] [--jobs N]
 
-BIN is the directory with the mutated programs (target rtl_mutants). A bug of a card runs against full duplex, calm and
+BIN is the directory with the mutated programs (target rtl_mutants). A bug of a card runs against full duplex, calm, with refusals and
 with stress, and against lockstep, whatever finds it; and if none of these does, against longer runs one after the other. A bug of a
 block that has a bench runs against that first. --first-finder: stops at the first that finds it. --quick:
 without the longer runs. Bug 0, none, must pass every test.
@@ -28,7 +28,9 @@ LIMIT_S = 120
 # Every bug of a card runs against these: (name, command).
 ALWAYS = [
     ("duplex", ["card_duplex_mutated", "--clocks", "20000", "--churn", "3000", "--rows", "1500", "--hang-clocks", "10000"]),
-    ("stress", ["card_duplex_mutated", "--stress", "--seeds", "6", "--clocks", "60000"]),
+    ("refusals", ["card_duplex_mutated", "--clocks", "30000", "--memory-clocks", "60", "--memory-jumps", "--refuse", "1500", "--churn", "2500", "--mac-stalls", "500",
+                  "--hang-clocks", "10000"]),
+    ("stress", ["card_duplex_mutated", "--stress", "--refuse", "8000", "--seeds", "6", "--clocks", "60000"]),
     ("lockstep", ["lockstep_mutated", "--seeds", "8", "--steps", "500", "--no-shrink"]),
 ]
 # And against these, one after the other, if none of them finds it.
@@ -49,6 +51,8 @@ BENCHES = {
     "sw_skid": (["rtl_mutants_fifo"], True),
     "sw_frame_fifo": (["rtl_mutants_frame"], True),
     "sw_frame_merge": (["rtl_mutants_frame"], True),
+    **{name: (["rtl_mutants_pcie"], False) for name in ("slotwire_pcie", "slotwire_pcie_host", "slotwire_pcie_irq", "sw_frame_pad")},
+    "sw_frame_guard": (["rtl_mutants_frame", "rtl_mutants_pcie"], False),
 }
 
 

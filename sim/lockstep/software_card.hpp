@@ -106,6 +106,17 @@ class SoftwareCard final : public Implementation {
     build_frame(a, frame_);
     arrive(a.link, a.damaged != 0, now);
   }
+  void on(const RefusedFrame& a, Microseconds now) {
+    const regs::SlotRow& row = rows_[a.dst_slot];
+    const Position before = row.out_tail;
+    const Bytes lines = rings_[a.dst_slot].out;
+    on(a.frame(), now);
+    if (row.out_tail - before < a.nth) return;
+    const std::size_t at = (std::size_t{before + a.nth - 1U} & ((1U << row.out_order) - 1)) * regs::kLineBytes;
+    std::memcpy(rings_[a.dst_slot].out.data() + at, lines.data() + at, regs::kLineBytes);
+    count(regs::CardCounter::memory_refused);
+    pipe_->lines_refused(a.dst_slot, before);
+  }
   void on(const Stray& a, Microseconds now) {
     build_frame(a, frame_);
     if (a.from_host == 0) return arrive(kStranger, a.damaged != 0, now);

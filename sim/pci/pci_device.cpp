@@ -142,15 +142,6 @@ bool PciDevice::is_msix(unsigned bar, std::uint64_t offset) const {
   return bar == regs::kPciRegistersBar && offset >= regs::kPciMsixTable;
 }
 
-bool PciDevice::is_table(std::uint32_t address) const {
-  const std::size_t slots_end = regs::kCardSlotRows + geometry_.slots * regs::kSlotRowBytes;
-  const std::size_t links_end = regs::kCardLinkRows + geometry_.links * kLine;
-  const std::size_t rules_end = regs::kCardClassifier + regs::kClassifierDefault;
-  return (address >= regs::kCardSlotRows && address < slots_end) ||
-         (address >= regs::kCardClassifier && address < rules_end) ||
-         (address >= regs::kCardLinkRows && address < links_end);
-}
-
 std::uint32_t PciDevice::card_address(unsigned bar, std::uint64_t offset) const {
   const auto at = static_cast<std::uint32_t>(offset);
   if (bar == regs::kPciMemoryBar) return static_cast<std::uint32_t>(regs::kCardMemory) + at;
@@ -231,22 +222,6 @@ void PciDevice::write(unsigned bar, std::uint64_t offset, std::span<const std::b
   move_write();
 }
 
-/// Takes a piece of a row.
-void PciDevice::gather(std::uint32_t address, std::span<const std::byte> data) {
-  const std::uint32_t line = address & ~static_cast<std::uint32_t>(kLine - 1);
-  if (gathered_bytes_ != 0 && gathered_at_ != line) drop_gathered();
-  gathered_at_ = line;
-  gathered_bytes_ |= strobes_of(address % kLine, data.size());
-  std::memcpy(gathered_.data() + address % kLine, data.data(), data.size());
-}
-
-/// Another row came before this one was whole.
-void PciDevice::drop_gathered() {
-  log_.add({PciOp::refused, regs::kPciRegistersBar, gathered_at_,
-            static_cast<std::size_t>(std::popcount(gathered_bytes_)), pci_value(gathered_)});
-  gathered_bytes_ = 0;
-}
-
 bool PciDevice::move_write() {
   const std::size_t first = at_ / kLine, last = (at_ + data_.size() - 1) / kLine;
   bool moved = false;
@@ -257,16 +232,7 @@ bool PciDevice::move_write() {
     const std::span<const std::byte> piece = std::span(data_).subspan(from - at_, to - from);
     AccessPort::Bytes bytes{};
     std::memcpy(bytes.data() + from % kLine, piece.data(), piece.size());
-    std::uint64_t strobes = strobes_of(from % kLine, piece.size());
-    if (is_table(static_cast<std::uint32_t>(line))) {
-      gather(static_cast<std::uint32_t>(from), piece);
-      bytes = gathered_;
-      strobes = gathered_bytes_ == kAllBytes ? kAllBytes : 0;
-    }
-    if (strobes != 0) {
-      if (!card_.write(static_cast<std::uint32_t>(line), bytes, strobes)) return moved;
-      if (gathered_at_ == line) gathered_bytes_ = 0;
-    }
+    if (!card_.write(static_cast<std::uint32_t>(line), bytes, strobes_of(from % kLine, piece.size()))) return moved;
     ++lines_done_;
     moved = true;
   }
@@ -340,7 +306,6 @@ bool PciDevice::poll() {
 void PciDevice::function_reset() {
   log_.add({PciOp::reset, PciTransaction::kNoBar, 0, 0, 0});
   power_up();
-  gathered_bytes_ = 0;
   writing_ = false;
   if (reading_) {
     // Whoever waits gets what a function in reset answers.

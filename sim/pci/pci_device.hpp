@@ -1,12 +1,9 @@
 // A simulated card as a PCI function: configuration space, BARs, function reset, MSI-X, in front of the card's host
 // port. Front ends (vfio-user, the PCI proxy of QEMU) bring accesses to it one at a time.
 //
-// What a shell does between a PCIe core and the card's host port is done here:
-//   - accesses are cut into lines with byte strobes;
-//   - a row of a table is one write of a whole line, and a CPU may store it in pieces: they are gathered, and the row
-//   is
-//     written when it is whole;
-//   - what the card would not take is refused here: a write is dropped, a read answered with all ones.
+// It does what the hard block does, and MSI-X. What a shell does behind that is the shell's RTL (PcieHostPort). Two
+// things are here for those who look on: accesses are cut into lines with byte strobes, and an access that no driver
+// should make is refused and logged instead of handed on: a write is dropped, a read answered with all ones.
 //
 // Thread rules: one thread.
 #pragma once
@@ -105,12 +102,9 @@ class PciDevice {
   std::uint32_t writable(std::size_t offset) const;
   bool allowed(unsigned bar, std::uint64_t offset, std::size_t bytes, bool write) const;
   std::uint32_t card_address(unsigned bar, std::uint64_t offset) const;
-  bool is_table(std::uint32_t address) const;
   bool is_msix(unsigned bar, std::uint64_t offset) const;
   std::uint32_t read_msix(std::uint64_t offset) const;
   void write_msix(std::uint64_t offset, std::uint32_t value);
-  void gather(std::uint32_t address, std::span<const std::byte> data);
-  void drop_gathered();
   bool move_write();
   bool move_read();
   void deliver();
@@ -133,11 +127,6 @@ class PciDevice {
   std::size_t answered_ = 0;     ///< lines
   std::vector<std::byte> data_;  ///< of a write; of a read, the lines that came
   std::optional<std::vector<std::byte>> answer_;
-
-  // A row that is not whole yet.
-  std::uint32_t gathered_at_ = 0;
-  std::uint64_t gathered_bytes_ = 0;  ///< a bit for each byte that is there; 0: no row
-  AccessPort::Bytes gathered_{};
 };
 
 }  // namespace slotwire::sim

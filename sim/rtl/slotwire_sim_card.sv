@@ -39,6 +39,7 @@ module slotwire_sim_card #(
   output logic [511:0] mem_wr_data_o,
   output logic [63:0]  mem_wr_strb_o,
   input  logic         mem_wr_done_i,
+  input  logic         mem_wr_err_i,
   output logic         mem_rd_taken_o,
   output logic         mem_wr_taken_o,
 
@@ -72,7 +73,7 @@ module slotwire_sim_card #(
   output logic        rtl_memory_o
 );
 
-  logic rd_ready, rsp_valid, rsp_err, wr_ready, wr_done;
+  logic rd_ready, rsp_valid, rsp_err, wr_ready, wr_done, wr_err;
   logic [511:0] rsp_data;
   logic [MemLineBits-1:0] rd_addr, wr_addr;
   logic [Vectors-1:0] irq;
@@ -94,7 +95,7 @@ module slotwire_sim_card #(
     .host_req_addr_i(host_req_addr_i[28:0]), .host_req_wdata_i, .host_req_wstrb_i, .host_rsp_valid_o, .host_rsp_rdata_o,
     .host_rsp_err_o, .irq_o(irq), .mem_rd_valid_o, .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr),
     .mem_rsp_valid_i(rsp_valid), .mem_rsp_data_i(rsp_data), .mem_rsp_err_i(rsp_err), .mem_wr_valid_o,
-    .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(wr_done), .rx_tvalid_i,
+    .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err), .rx_tvalid_i,
     .rx_tready_o, .rx_tdata_i, .rx_tkeep_i, .rx_tlast_i, .rx_tuser_i, .tx_tvalid_o, .tx_tready_i, .tx_tdata_o, .tx_tkeep_o,
     .tx_tlast_o, .to_host_tvalid_o, .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .to_host_tuser_o,
     .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o, .sweep_o);
@@ -105,7 +106,8 @@ module slotwire_sim_card #(
       .rsp_data_o(rsp_data), .rsp_err_o(rsp_err), .wr_valid_i(mem_wr_valid_o), .wr_ready_o(wr_ready), .wr_addr_i(wr_addr),
       .wr_data_i(mem_wr_data_o), .wr_strb_i(mem_wr_strb_o), .wr_done_o(wr_done), .inject_err_i(1'b0));
     logic unused_port;
-    assign unused_port = &{1'b0, mem_rd_ready_i, mem_rsp_valid_i, mem_rsp_data_i, mem_rsp_err_i, mem_wr_ready_i, mem_wr_done_i};
+    assign unused_port = &{1'b0, mem_rd_ready_i, mem_rsp_valid_i, mem_rsp_data_i, mem_rsp_err_i, mem_wr_ready_i, mem_wr_done_i, mem_wr_err_i};
+    assign wr_err = 1'b0;
   end else begin : gen_port
     assign rd_ready = mem_rd_ready_i;
     assign rsp_valid = mem_rsp_valid_i;
@@ -113,6 +115,7 @@ module slotwire_sim_card #(
     assign rsp_err = mem_rsp_err_i;
     assign wr_ready = mem_wr_ready_i;
     assign wr_done = mem_wr_done_i;
+    assign wr_err = mem_wr_err_i;
   end
 
   logic unused;

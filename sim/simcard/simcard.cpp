@@ -18,6 +18,7 @@
 #include "sim/card/card_driver.hpp"
 #include "sim/card/sim_core.hpp"
 #include "sim/pci/pci_proxy_server.hpp"
+#include "sim/pci/pcie_host_port.hpp"
 #include "sim/pci/vfio_user_server.hpp"
 #include "sim/simcard/core_port.hpp"
 #include "sim/simcard/queue_server.hpp"
@@ -114,6 +115,8 @@ class SimCard {
   static constexpr std::uint64_t kBurst = 32;
   /// An idle card sleeps for so long between two sweeps over its timers; whatever comes in wakes it.
   static constexpr int kIdleMs = 1;
+  /// Most clocks that posted accesses of the host take to reach the core.
+  static constexpr std::uint64_t kSettleClocks = 100'000;
   /// How --host names the queues of net_slotwire.
   static constexpr std::string_view kQueues = "queues:";
 
@@ -149,8 +152,8 @@ class SimCard {
       any |= poll_driver();
       any |= poll_shares();
       tell_time(start);
-      if (any || !core_.idle() || driver_busy()) {
-        core_.clock(kBurst);
+      if (any || !core_.idle() || driver_busy() || (host_port_ && !host_port_->idle())) {
+        clock(kBurst);
       } else if (core_.sweeps() < swept) {
         // In bursts as well: an access that comes in meanwhile does not wait for the end of the sweep.
         for (std::uint64_t i = 0; i < kBurst && core_.idle(); ++i) core_.clock();
@@ -163,9 +166,13 @@ class SimCard {
       }
       const std::uint32_t raised = watcher_.take();
       if (bus_) bus_->interrupt(raised);
-      if (pci_) pci_->raise(raised);
+      if (pci_) raise(raised);
       if (!core_.violation().empty()) {
         std::fprintf(stderr, "simulated card: %s\n", core_.violation().c_str());
+        return 1;
+      }
+      if (host_port_ && !host_port_->violation().empty()) {
+        std::fprintf(stderr, "simulated card: %s\n", host_port_->violation().c_str());
         return 1;
       }
       if (shares_ && !shares_->broken().empty()) {
@@ -218,20 +225,28 @@ class SimCard {
     const auto info = driver.probe();
     if (!info) throw std::runtime_error("the card does not answer: " + driver.error());
     const PciGeometry geometry{info->slots, info->links, info->vectors, info->memory_lines, options_.pci_proxy < 0};
-    pci_ = std::make_unique<PciDevice>(port_, geometry, [this] { reset_card(); });
+    if (info->slots != PcieHostPort::kSlots || info->links != PcieHostPort::kLinks ||
+        info->vectors != PcieHostPort::kVectors) {
+      throw std::runtime_error("the card is of another size than its PCIe shell");
+    }
+    host_port_ = std::make_unique<PcieHostPort>(port_, options_.seed, [this] { core_.reset(); });
+    pci_ = std::make_unique<PciDevice>(*host_port_, geometry, [this] { reset_card(); });
     if (!options_.pci_log.empty()) pci_->log().write_to(options_.pci_log);
     if (options_.pci_proxy >= 0) {
       proxy_ = std::make_unique<PciProxyServer>(options_.pci_proxy, options_.qtest, *pci_);
     } else {
       if (!options_.relayed) shares_ = std::make_unique<SlotShares>(core_, info->slots);
-      vfio_ = std::make_unique<VfioUserServer>(options_.vfio_user, *pci_, shares_.get());
+      if (shares_) ordered_shares_.emplace(*this);
+      vfio_ =
+          std::make_unique<VfioUserServer>(options_.vfio_user, *pci_, ordered_shares_ ? &*ordered_shares_ : nullptr);
     }
   }
 
   /// Rows are free after a reset: whoever shared slots binds them anew.
   void reset_card() {
     if (shares_) shares_->unshare_all();
-    core_.reset();
+    host_port_->function_reset();
+    while (host_port_->resetting()) clock(1);  // bounded by PcieBridge::kFlrClocks
     if (queues_) queues_->card_was_reset();
   }
 
@@ -239,11 +254,47 @@ class SimCard {
   bool poll_shares() {
     if (!shares_) return false;
     if (watcher_.take_moved()) shares_->look();
-    return pci_->ready() && shares_->poll();
+    return pci_->ready() && host_port_->idle() && shares_->poll();
   }
 
+  /// Clocks of the core, and of the shell in front of it while something is under way there.
+  void clock(std::uint64_t n) {
+    if (!host_port_ || host_port_->idle()) return core_.clock(n);
+    for (; n != 0; --n) {
+      host_port_->clock();
+      core_.clock();
+    }
+  }
+  /// Interrupts go through the shell, which asks the function for their messages.
+  void raise(std::uint32_t vectors) {
+    if (vectors != 0) host_port_->interrupt(vectors);
+    pci_->raise(host_port_->take_messages());
+  }
+  /// Waits until all that the host posted has reached the core; bounded, as what does not arrive is a violation or a
+  /// hang.
+  void settle() {
+    for (std::uint64_t i = 0; !host_port_->idle() && i < kSettleClocks; ++i) clock(1);
+  }
+
+  /// Whoever shares a slot has written its row before.
+  class OrderedShares final : public SlotServer {
+   public:
+    explicit OrderedShares(SimCard& card) : card_(card) {}
+    std::string share(const driver::vfio_user::ShareSlot& asked, ShareFds fds) override {
+      card_.settle();
+      return card_.shares_->share(asked, std::move(fds));
+    }
+    void unshare(std::uint32_t slot) override { card_.shares_->unshare(slot); }
+    void unshare_all() override { card_.shares_->unshare_all(); }
+
+   private:
+    SimCard& card_;
+  };
+
   /// Nobody's access of the core's host port is under way.
-  bool port_free() const { return !driver_busy() && core_.host_idle() && !core_.host_answered(); }
+  bool port_free() const {
+    return !driver_busy() && (!host_port_ || host_port_->idle()) && core_.host_idle() && !core_.host_answered();
+  }
 
   bool poll_driver() {
     bool any = bus_ && bus_->poll();
@@ -272,8 +323,10 @@ class SimCard {
   CorePort port_{core_};
   CoreBus core_bus_{core_};
   std::unique_ptr<QueueServer> queues_;
+  std::unique_ptr<PcieHostPort> host_port_;  ///< of a PCI function
   std::unique_ptr<PciDevice> pci_;
   std::unique_ptr<SlotShares> shares_;
+  std::optional<OrderedShares> ordered_shares_;
   std::unique_ptr<VfioUserServer> vfio_;
   std::unique_ptr<PciProxyServer> proxy_;
   std::unique_ptr<driver::BusServer> bus_;

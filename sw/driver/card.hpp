@@ -205,6 +205,8 @@ class Card {
   // --- what it counts ---
 
   virtual std::uint64_t counter(regs::Counter counter) const = 0;
+  /// What only the card of info() counts, since its reset; 0 without one.
+  virtual std::uint64_t counter(regs::CardCounter counter) const = 0;
   /// Shows every frame that passes through this process to `tap` from now on; null: to nobody. Frames of a card of
   /// metal or of a simulation do not pass through here.
   virtual void set_tap(FrameTap* tap) = 0;

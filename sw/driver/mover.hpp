@@ -101,6 +101,8 @@ class Mover {
   // --- what it counts ---
 
   virtual std::uint64_t counter(regs::Counter counter) const = 0;
+  /// What only a card of metal or of a simulation counts, since its reset; 0 without one.
+  virtual std::uint64_t counter(regs::CardCounter /*counter*/) const { return 0; }
   /// A mover whose frames do not pass through this process shows none.
   virtual void set_tap(FrameTap* /*tap*/) {}
 };

@@ -337,6 +337,83 @@ TEST_F(Card, ARowThatIsWrittenRightAfterAResetStays) {
   EXPECT_EQ(driver->read_row(15)->state, static_cast<std::uint8_t>(regs::SlotState::bound));
 }
 
+// A line that memory does not take: its slot stops by that name, OUT_TAIL ends where its frame begins, and nothing from
+// there on is acknowledged, not even by an acknowledgement that is due at once. Memory is slow, so that there is time
+// to decide on one.
+TEST_F(Card, ALineThatMemoryRefusesIsNeitherShownNorAcknowledged) {
+  power_on({.memory_latency = 60});
+  bind(5);
+  bind(6);
+  const auto data = [](std::uint16_t slot, std::uint32_t seq, std::uint16_t lines) {
+    lockstep::Bytes bytes;
+    build_frame(lockstep::FrameIn{.dst_slot = slot, .src_slot = 2, .seq = seq, .credit = 16, .lines = lines}, bytes);
+    return bytes;
+  };
+  core->wire_in().push(data(5, 0, 4));
+  core->wire_in().push(data(6, 0, 4));
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  const auto sent = [this](std::uint16_t slot) {
+    std::vector<pipeline::Header> headers;
+    for (; !core->wire_out().empty(); core->wire_out().pop()) {
+      const auto datagram = sim::unwrap(lockstep::peer_endpoint(0), core->wire_out().front().bytes);
+      const pipeline::Header h = pipeline::decode(datagram->link_frame.first<regs::kHeaderBytes>());
+      if (h.src_slot == slot) headers.push_back(h);
+    }
+    return headers;
+  };
+  sent(5);
+  core->refuse_write(2048U * 5 + 1024, 16, 2);
+  core->wire_in().push(data(5, 4, 4));  // its second line is refused
+  core->wire_in().push(data(5, 8, 4));
+  core->wire_in().push(data(6, 4, 4));
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  EXPECT_TRUE(core->violation().empty()) << core->violation();
+  EXPECT_EQ(core->writes_refused(), 1U);
+  EXPECT_EQ(driver->read_row(5)->state, static_cast<std::uint8_t>(regs::SlotState::faulted));
+  EXPECT_EQ(driver->read_row(5)->fault, static_cast<std::uint8_t>(regs::Fault::memory_refused));
+  EXPECT_EQ(driver->read_row(5)->out_tail, 4U);
+  EXPECT_EQ(driver->read_word(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail)), 4U);
+  EXPECT_EQ(driver->read_word(SimCardDriver::proxy_page(6) + static_cast<std::uint32_t>(regs::kOutTail)), 8U);
+  EXPECT_EQ(driver->read_row(6)->state, static_cast<std::uint8_t>(regs::SlotState::bound));
+  const auto event = driver->pop_event();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->slot, 5);
+  EXPECT_EQ(event->fault, regs::Fault::memory_refused);
+  EXPECT_FALSE(driver->pop_event());
+  EXPECT_EQ(counter(regs::CardCounter::memory_refused), 1U);
+  const auto frames = sent(5);
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(frames[0].type, regs::FrameType::reset);
+  EXPECT_EQ(frames[0].ack, 4U);
+  // Bound anew, it is a slot as any other.
+  ASSERT_TRUE(driver->write_row(5, {}));
+  bind(5);
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  core->wire_in().push(data(5, 0, 4));
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  EXPECT_EQ(driver->read_word(SimCardDriver::proxy_page(5) + static_cast<std::uint32_t>(regs::kOutTail)), 4U);
+  const auto again = sent(5);
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].type, regs::FrameType::ack);
+}
+
+// All of memory refuses: every slot stops, each is told of once, and the card comes to rest.
+TEST_F(Card, AMemoryThatRefusesEverythingStopsEverySlot) {
+  power_on({.memory_latency = 200});
+  for (const std::uint16_t slot : lockstep::numbers(16)) bind(slot);
+  core->refuse_all(true);
+  for (std::uint32_t seq = 0; seq < 4; ++seq) {
+    for (const std::uint16_t slot : lockstep::numbers(16)) core->wire_in().push(one_line(slot, seq));
+  }
+  ASSERT_TRUE(driver->rest()) << driver->error();
+  unsigned events = 0;
+  for (auto event = driver->pop_event(); event; event = driver->pop_event(), ++events) {
+    EXPECT_EQ(event->fault, regs::Fault::memory_refused);
+  }
+  EXPECT_EQ(events, 16U);
+  for (const std::uint16_t slot : lockstep::numbers(16)) EXPECT_EQ(driver->read_row(slot)->out_tail, 0U);
+}
+
 // A line that memory cannot give stops its slot, is never sent, and touches no other slot.
 TEST_F(Card, ALineWithWrongParityFaultsItsSlotAlone) {
   bind(5);

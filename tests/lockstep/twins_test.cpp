@@ -25,7 +25,8 @@ class NoCard final : public CardModel {
     SLOTWIRE_BYTE(host_req_write_i), SLOTWIRE_BYTE(host_rsp_valid_o), SLOTWIRE_BYTE(host_rsp_err_o);
     SLOTWIRE_BYTE(mem_rd_valid_o), SLOTWIRE_BYTE(mem_rd_ready_i), SLOTWIRE_BYTE(mem_rsp_valid_i);
     SLOTWIRE_BYTE(mem_rsp_err_i), SLOTWIRE_BYTE(mem_wr_valid_o), SLOTWIRE_BYTE(mem_wr_ready_i);
-    SLOTWIRE_BYTE(mem_wr_done_i), SLOTWIRE_BYTE(mem_rd_taken_o), SLOTWIRE_BYTE(mem_wr_taken_o);
+    SLOTWIRE_BYTE(mem_wr_done_i), SLOTWIRE_BYTE(mem_wr_err_i), SLOTWIRE_BYTE(mem_rd_taken_o),
+        SLOTWIRE_BYTE(mem_wr_taken_o);
     SLOTWIRE_BYTE(rx_tvalid_i), SLOTWIRE_BYTE(rx_tready_o), SLOTWIRE_BYTE(rx_tlast_i), SLOTWIRE_BYTE(rx_tuser_i);
     SLOTWIRE_BYTE(tx_tvalid_o), SLOTWIRE_BYTE(tx_tready_i), SLOTWIRE_BYTE(tx_tlast_o);
     SLOTWIRE_BYTE(to_host_tvalid_o), SLOTWIRE_BYTE(to_host_tready_i), SLOTWIRE_BYTE(to_host_tlast_o);

@@ -134,6 +134,14 @@ class Card(CardTest):
     def test_messages_both_ways(self):
         self.both_ways(200)
 
+    def test_status_shows_what_only_the_card_counts(self):
+        self.both_ways(20)
+        self.assertEqual(self.left.status()["card_counters"], {})
+        counters = self.right.status()["card_counters"]
+        self.assertEqual((counters["memory_refused"], counters["memory_errors"]), (0, 0))
+        self.assertGreater(counters["doorbells"], 0)
+        self.assertRegex(run(["status"], self.right).stdout, r"CARD COUNTER[\s\S]*\n *doorbells +\d+ +Process marks written")
+
     def test_a_killed_engine_takes_up_where_the_card_is(self):
         self.serve(["echo", "--echo"], self.right)
         calls = self.start(["bench", "echo", "-n", "600"], self.left)

@@ -1,4 +1,4 @@
-// sw_frame_fifo and sw_frame_merge: whole frames, in order, dropped whole or not at all.
+// sw_frame_fifo, sw_frame_merge and sw_frame_guard: whole frames, in order, dropped whole or not at all.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "Vrtl_frame_drop.h"
+#include "Vrtl_frame_guard.h"
 #include "Vrtl_frame_hold.h"
 #include "Vrtl_frame_merge.h"
 #include "bench.hpp"
@@ -225,6 +226,93 @@ TEST(FrameMerge, TwoBusyInputsGetHalfEachWithoutPause) {
   }
   EXPECT_EQ(taken[0], kClocks / 2);
   EXPECT_EQ(taken[1], kClocks / 2);
+}
+
+/// One side of sw_frame_guard is gone now and then, for some clocks.
+class Gone {
+ public:
+  bool operator()(sim::Random& random) {
+    if (left_ != 0) return --left_ != 0;
+    if (random.chance(15)) left_ = 1 + random.below(8);
+    return left_ != 0;
+  }
+
+ private:
+  unsigned left_ = 4;  // Both are at first.
+};
+
+TEST(FrameGuard, GivesWholeFramesWhicheverSideIsReset) {
+  unsigned ended = 0, skipped = 0, whole = 0;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    VerilatedContext context;
+    context.randReset(2);
+    context.randSeed(static_cast<int>(seed));
+    Vrtl_frame_guard dut{&context};
+    sim::Random random(seed);
+    Gone source_gone, sink_gone;
+    Eagerness writer, reader;
+    Frame frame = random_frame(random, 6, 100);
+    std::size_t place = 0, given = 0;  // Beats of the frame that were taken; of a frame that the sink has of it.
+    bool missed = false;               // The sink missed a part of the frame.
+    const auto next_frame = [&] {
+      frame = random_frame(random, 6, 100);
+      place = 0;
+      missed = false;
+    };
+    dut.clk_i = dut.s_tvalid_i = 0;
+    for (int clock = 0; clock < 6000; ++clock) {
+      const bool no_source = source_gone(random), no_sink = sink_gone(random);
+      if (no_source) {
+        next_frame();
+        dut.s_tvalid_i = 0;
+      } else if (!dut.s_tvalid_i && writer(random)) {
+        dut.s_tvalid_i = 1;
+      }
+      if (no_sink) {
+        given = 0;
+        missed = missed || place != 0;
+      }
+      const Beat& beat = frame[place];
+      put(dut.s_tdata_i, beat.data);
+      dut.s_tkeep_i = beat.keep;
+      dut.s_tlast_i = beat.last;
+      dut.s_tuser_i = beat.bad;
+      dut.src_gone_i = no_source;
+      dut.dst_gone_i = no_sink;
+      dut.m_tready_i = reader(random);
+      dut.eval();
+      const bool takes = dut.s_tvalid_i && dut.s_tready_o, gives = dut.m_tvalid_o && dut.m_tready_i;
+      ASSERT_FALSE(no_sink && dut.m_tvalid_o);
+      ASSERT_FALSE(no_source && takes);
+      if (gives && !takes) {  // The end of a frame whose source went.
+        ASSERT_TRUE(dut.m_tlast_o && dut.m_tuser_o && dut.m_tkeep_o != 0);
+        ASSERT_NE(given, 0U) << "an end without a frame";
+        given = 0;
+        ++ended;
+      } else if (gives) {
+        ASSERT_EQ(given, place) << "beats of two frames, or the rest of one";
+        ASSERT_EQ((Beat{get(dut.m_tdata_o), dut.m_tkeep_o, dut.m_tlast_o != 0, dut.m_tuser_o != 0}), beat);
+        given = beat.last ? 0 : given + 1;
+        whole += beat.last;
+      } else if (takes) {
+        ASSERT_TRUE(no_sink || missed) << "a beat was lost";
+        missed = true;
+        ++skipped;
+      }
+      dut.clk_i = 1;
+      dut.eval();
+      dut.clk_i = 0;
+      dut.eval();
+      if (!takes) continue;
+      dut.s_tvalid_i = 0;
+      if (++place == frame.size()) next_frame();
+    }
+    dut.final();
+  }
+  EXPECT_GT(ended, 100U);
+  EXPECT_GT(skipped, 100U);
+  EXPECT_GT(whole, 1000U);
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ struct AxiLoop {
   static constexpr bool kFixed = false;
   static void seed(Model& dut, std::uint64_t seed) {
     dut.seed_i = static_cast<std::uint32_t>(seed);
-    dut.stall_data_i = 0;
+    dut.refuse_i = dut.stall_data_i = 0;
   }
   static void stall(Model& dut, sim::Random& random) { dut.stall_data_i = random.chance(500); }
 };
@@ -192,6 +192,34 @@ Answer read_line(B& bench, std::uint8_t addr) {
     if (taken) dut.rd_valid_i = 0;
   }
   return answer;
+}
+
+/// Every answer of memory that refuses a write comes with wr_done_o, and no other.
+TEST(AxiMaster, SaysWhichWritesWereRefused) {
+  Bench<Vrtl_axi_loop> bench(5);
+  auto& dut = *bench.dut;
+  dut.seed_i = 5;
+  dut.rd_valid_i = dut.wr_valid_i = dut.inject_err_i = dut.refuse_i = dut.stall_data_i = 0;
+  bench.reset();
+  for (const bool refused : {false, true, true, false, true}) {
+    dut.refuse_i = refused;
+    dut.wr_valid_i = 1;
+    dut.wr_addr_i = 3;
+    put(dut.wr_data_i, random_line(bench.random));
+    dut.wr_strb_i = ~0ULL;
+    bool done = false;
+    for (int i = 0; i < kWait && !done; ++i) {
+      bench.settle();
+      const bool taken = dut.wr_valid_i && dut.wr_ready_o;
+      done = dut.wr_done_o;
+      if (done) {
+        EXPECT_EQ(dut.wr_err_o != 0, refused);
+      }
+      bench.tick();
+      if (taken) dut.wr_valid_i = 0;
+    }
+    ASSERT_TRUE(done);
+  }
 }
 
 TYPED_TEST(SlotMemory, WrongParityIsSeenUntilItIsOverwritten) {

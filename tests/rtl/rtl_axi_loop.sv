@@ -20,6 +20,7 @@ module rtl_axi_loop #(
   output logic             wr_done_o,
   output logic             wr_err_o,
   input  logic             stall_data_i,  // No data of writes passes in this clock.
+  input  logic             refuse_i,  // What memory answers in this clock it refuses.
   input  logic             inject_err_i
 );
 
@@ -68,7 +69,7 @@ module rtl_axi_loop #(
     .m_axi_wlast_o  (wlast),
     .m_axi_wvalid_o (wvalid),
     .m_axi_wready_i (wready && !stall_data_i),
-    .m_axi_bresp_i  (bresp),
+    .m_axi_bresp_i  (refuse_i ? 2'b10 : bresp),
     .m_axi_bvalid_i (bvalid),
     .m_axi_bready_o (bready),
     .m_axi_arid_o   (arid),

@@ -1,8 +1,10 @@
-// What the tests of the shells share: a driver of a card behind a window, with one slot over one link, and lines that
-// both ends know.
+// What the tests of the shells share: a driver of a card behind a window or another port, with one slot over one link,
+// and lines that both ends know.
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "driver/bus/window_port.hpp"
 
@@ -16,7 +18,9 @@ class CardHost {
   static constexpr std::uint16_t kSlot = 5, kLink = 2;
 
   CardHost(unsigned number, driver::WindowDevice& window, std::uint32_t memory_lines)
-      : number_(number), port_(window, memory_lines) {}
+      : CardHost(number, std::make_unique<driver::WindowPort>(window, memory_lines)) {}
+  CardHost(unsigned number, std::unique_ptr<driver::AccessPort> port)
+      : number_(number), owned_(std::move(port)), port_(*owned_) {}
 
   void write32(std::size_t address, std::uint32_t value) {
     driver::AccessPort::Bytes line{};
@@ -104,7 +108,8 @@ class CardHost {
 
  private:
   unsigned number_;
-  driver::WindowPort port_;
+  std::unique_ptr<driver::AccessPort> owned_;
+  driver::AccessPort& port_;
 };
 
 }  // namespace slotwire::sim

@@ -314,11 +314,11 @@ TEST_F(Relay, WhatWasDeliveredBeforeTheEndStaysReadable) {
   bound(1);
   card_.deliver(1, std::vector<Line>{line_of(5), line_of(6)});
   card_.moved.clear();  // the mark moved just after the queue was looked at
-  card_.stop(1, SlotState::reset, Fault::peer_reset);
+  card_.stop(1, SlotState::faulted, Fault::memory_refused);
   poll();
   ASSERT_EQ(listener_.faults.size(), 1U);
-  EXPECT_EQ(listener_.faults[0].second, Fault::peer_reset);
-  EXPECT_EQ(static_cast<SlotState>(relay_->row(1).state), SlotState::reset);
+  EXPECT_EQ(listener_.faults[0].second, Fault::memory_refused);
+  EXPECT_EQ(static_cast<SlotState>(relay_->row(1).state), SlotState::faulted);
   EXPECT_EQ(shown_tail(), 2U);
   EXPECT_EQ(delivered(1), line_of(6));
 }
@@ -411,6 +411,7 @@ TEST_F(Relay, LostEventsAreFoundInTheRows) {
   poll();
   ASSERT_EQ(listener_.faults.size(), 1U);
   EXPECT_EQ(listener_.faults[0], std::pair(std::uint16_t{1}, Fault::peer_reset));
+  EXPECT_EQ(static_cast<SlotState>(relay_->row(1).state), SlotState::reset);
 }
 
 // ---- an engine that comes after another, a card that was reset

@@ -25,6 +25,8 @@ using Line = std::array<std::byte, regs::kLineBytes>;
 class ModelCard {
  public:
   std::uint32_t slots = 8, links = 4, max_order = 10, memory_lines = 1024, frame_lines = 22, vectors = 1;
+  std::array<std::uint64_t, regs::kCounterCount> counters{};
+  std::array<std::uint64_t, regs::kCardCounterCount> card_counters{};
   std::uint32_t magic = regs::kCapMagicValue, version = regs::kCapVersionValue;
   std::vector<regs::SlotRow> rows = std::vector<regs::SlotRow>(8);
   std::map<std::size_t, Line> memory;  ///< by line
@@ -124,6 +126,10 @@ class ModelCard {
       put(data, regs::kCapMemoryLines, memory_lines);
       put(data, regs::kCapMaxFrameLines, frame_lines);
       put(data, regs::kCapVectors, vectors);
+    } else if (address == regs::kCardCapabilities + regs::kCapCounters) {
+      for (std::size_t i = 0; i < counters.size(); ++i) std::memcpy(data.data() + 8 * i, &counters[i], 8);
+    } else if (address == regs::kCardCapabilities + regs::kCapCardCounters) {
+      for (std::size_t i = 0; i < card_counters.size(); ++i) std::memcpy(data.data() + 8 * i, &card_counters[i], 8);
     }
   }
 

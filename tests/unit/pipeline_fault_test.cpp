@@ -72,6 +72,39 @@ TEST(PipelineR8, AResetEndIsSilentAndKeepsWhatWasDelivered) {
   EXPECT_EQ(mark.out_tail, start + 3);
 }
 
+TEST(PipelineR8, LinesThatMemoryRefusedAreNotAcknowledged) {
+  Pair pair;
+  const Position start = pair.b.row(kB).out_tail;
+  pair.a.write(kA, 2);
+  pair.b.receive(pair.a.frames());
+  pair.a.write(kA, 3);
+  pair.b.receive(pair.a.frames());
+  ASSERT_EQ(pair.b.row(kB).out_tail, start + 5);
+  pair.b.pipe.lines_refused(kB, start + 2);
+  EXPECT_EQ(pair.b.state(kB), SlotState::faulted);
+  const auto event = only_event(pair.b);
+  EXPECT_EQ(event.slot, kB);
+  EXPECT_EQ(event.fault, Fault::memory_refused);
+  pipeline::MarkUpdate mark;
+  ASSERT_EQ(pair.b.pipe.take_marks({&mark, 1}), 1U);
+  EXPECT_EQ(mark.out_tail, start + 2);
+  const Bytes reset = pair.b.only_frame();
+  EXPECT_EQ(header_of(reset).type, FrameType::reset);
+  EXPECT_EQ(header_of(reset).ack, start + 2);
+  pair.a.receive(reset);
+  EXPECT_EQ(pair.a.state(kA), SlotState::reset);
+  EXPECT_EQ(pair.a.row(kA).in_head, start);
+}
+
+TEST(PipelineR8, RefusedLinesOfASlotThatIsFreeChangeNothing) {
+  Pair pair;
+  pair.b.pipe.unbind(kB);
+  pair.b.pipe.lines_refused(kB, 7);
+  EXPECT_EQ(pair.b.row(kB).out_tail, 0U);
+  pipeline::SlotEvent event;
+  EXPECT_EQ(pair.b.pipe.take_events({&event, 1}), 0U);
+}
+
 TEST(PipelineR8, AResetGoesOutWhenTheLinkComesBack) {
   Pair pair;
   pair.a.pipe.link_down(0);

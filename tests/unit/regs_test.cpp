@@ -46,7 +46,7 @@ TEST(Regs, EverySlotStateHasItsOwnName) {
   expect_names<regs::SlotState>(0, 4);
 }
 TEST(Regs, EveryFaultHasItsOwnName) {
-  expect_names<regs::Fault>(0, 6);
+  expect_names<regs::Fault>(0, 7);
 }
 TEST(Regs, EveryRecordKindHasItsOwnName) {
   expect_names<regs::RecordKind>(1, 7);
@@ -63,7 +63,7 @@ TEST(Regs, NamesStandBesideTheirOwnNumbers) {
 
 TEST(Regs, FaultsSayWhatToDo) {
   for (const auto fault : {regs::Fault::in_tail, regs::Fault::out_head, regs::Fault::peer_reset, regs::Fault::memory,
-                           regs::Fault::admin}) {
+                           regs::Fault::admin, regs::Fault::memory_refused}) {
     EXPECT_NE(regs::describe(fault).find("open the connection"), std::string_view::npos) << regs::name(fault);
   }
 }

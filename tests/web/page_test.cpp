@@ -29,6 +29,7 @@ Snapshot example() {
                 {"lost_nak", 44},
                 {"limited_by", "window"}}}}}},
            {"counters", {{"tx_frames", 1234567890123}}},
+           {"card_counters", {{"memory_refused", 7}}},
            {"services", {{{"service", "echo"}, {"processes", 2}, {"well", 1}, {"failing", 1}, {"drained", 0}}}},
            {"remote_services",
             {{{"service", "shop"}, {"node", "right"}, {"failing", true}, {"processes", 3}, {"well", 0}}}}};
@@ -81,6 +82,9 @@ TEST(PageMetrics, AreWhatTheNodeSays) {
   EXPECT_TRUE(has(text, "slotwire_build_info{version=\"1.2.3\",node=\"left\",card=\"soft\"} 1"));
   EXPECT_TRUE(has(text, "# TYPE slotwire_pipeline_tx_frames_total counter"));
   EXPECT_TRUE(has(text, "slotwire_pipeline_tx_frames_total 1234567890123"));
+  EXPECT_TRUE(has(text, "# TYPE slotwire_card_memory_refused_total counter"));
+  EXPECT_TRUE(has(text, "slotwire_card_memory_refused_total 7"));
+  EXPECT_TRUE(has(text, "slotwire_card_interrupts_total 0"));
   EXPECT_TRUE(has(text, "slotwire_link_up{peer=\"right\",carrier=\"udp\"} 1"));
   EXPECT_TRUE(has(text, "slotwire_link_control_connects_total{peer=\"right\"} 3"));
   EXPECT_TRUE(has(text, "slotwire_link_window_lines{peer=\"right\"} 220"));

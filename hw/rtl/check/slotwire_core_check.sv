@@ -44,7 +44,17 @@ module slotwire_core_check #(
   input logic             tail_i,  // OUT_TAIL is shown after lines came.
   input logic [SlotW-1:0] tail_slot_i,
   input logic             looks_i,  // The host reads marks.
-  input logic [SlotW-1:0] looks_slot_i
+  input logic [SlotW-1:0] looks_slot_i,
+
+  // Lines that memory refused.
+  input logic             refused_i,
+  input logic [SlotW-1:0] refused_slot_i,
+  input logic [31:0]      refused_from_i,  // Where their frame begins.
+  input logic             init_i,
+  input logic [SlotW-1:0] init_slot_i,
+  input logic             sends_i,  // A frame goes to the wire that is no reset.
+  input logic [SlotW-1:0] sends_slot_i,
+  input logic [31:0]      sends_ack_i
 );
 
   localparam int unsigned Depth = 64;  // More than any queue in the core that is followed here.
@@ -57,6 +67,11 @@ module slotwire_core_check #(
   logic [PtrW-1:0] bells_in_q, bells_out_q, frames_in_q, frames_out_q, verdicts_in_q, verdicts_out_q;
   // For each slot, what is under way.
   logic [7:0] operations_q[Slots], reading_q[Slots], writing_q[Slots], bindings_q[Slots];
+
+  // What of each slot was refused since its row was written.
+  logic        refused_q[Slots];
+  logic [31:0] from_q[Slots], acked_too_far;
+  assign acked_too_far = sends_ack_i - from_q[sends_slot_i];
 
   // Several things of one slot may begin and end in one clock, so these are counted one after the other.
   // verilator lint_off BLKSEQ
@@ -78,6 +93,7 @@ module slotwire_core_check #(
         reading_q[s] = '0;
         writing_q[s] = '0;
         bindings_q[s] = '0;
+        refused_q[s] = 1'b0;
       end
     end else begin
       NoDoorbellBeforeItsLines: assert (!rung_i || bells_q[bells_out_q] <= done_q);
@@ -90,6 +106,13 @@ module slotwire_core_check #(
       NothingIsToldThatWasNotGiven: assert (!told_i || writing_q[told_slot_i] != '0);
       NothingIsReadThatWasNotDecided: assert (!read_i || reading_q[read_slot_i] != '0);
 
+      NoMarkAfterARefusal: assert (!tail_i || !refused_q[tail_slot_i]);
+      NoAcknowledgementOfRefusedLines: assert (!(sends_i && refused_q[sends_slot_i]) || acked_too_far == '0 || acked_too_far[31]);
+
+      if (refused_i && !refused_q[refused_slot_i]) from_q[refused_slot_i] = refused_from_i;
+      if (refused_i) refused_q[refused_slot_i] = 1'b1;
+      if (row_written_i) refused_q[ends_slot_i] = 1'b0;
+      if (init_i) refused_q[init_slot_i] = 1'b0;
       if (rings_i) begin
         bells_q[bells_in_q] = taken_q;
         bells_in_q = bells_in_q + PtrW'(1);

@@ -329,8 +329,9 @@ package slotwire_pkg;
     FaultInTail = 8'd1,  // The process moved IN_TAIL back or more than one ring ahead of IN_HEAD.
     FaultOutHead = 8'd2,  // The process moved OUT_HEAD back or past OUT_TAIL.
     FaultPeerReset = 8'd3,  // The peer gave the pairing up: its process closed or faulted, or its engine lost the slot.
-    FaultMemory = 8'd4,  // The slot's row or memory was not sound when it was taken over.
-    FaultAdmin = 8'd5  // The engine stopped the slot on an operator's order.
+    FaultMemory = 8'd4,  // The slot's row was not sound when it was taken over, or the card read a line with wrong parity.
+    FaultAdmin = 8'd5,  // The engine stopped the slot on an operator's order.
+    FaultMemoryRefused = 8'd6  // Slot memory refused lines that the peer sent. They were neither delivered nor acknowledged.
   } fault_e;
 
   // What a rule of the classifier does with a frame.
@@ -397,9 +398,10 @@ package slotwire_pkg;
     CardCounterDoorbells = 8'd8,  // Process marks written.
     CardCounterInterrupts = 8'd9,  // Interrupts raised.
     CardCounterEventsLost = 8'd10,  // Slots that stopped while there was no room to tell; their rows show it.
-    CardCounterDropByRule = 8'd11  // Frames for the host dropped because a rule of the classifier says so.
+    CardCounterDropByRule = 8'd11,  // Frames for the host dropped because a rule of the classifier says so.
+    CardCounterMemoryRefused = 8'd12  // Writes of slot memory that the memory refused, the host's included.
   } card_counter_e;
-  localparam int unsigned CardCounterCount = 12;
+  localparam int unsigned CardCounterCount = 13;
 
   // What a record is.
   typedef enum logic [7:0] {

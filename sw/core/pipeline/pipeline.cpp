@@ -242,6 +242,14 @@ void Pipeline::fault(std::uint16_t slot, Fault cause) {
   if (state_of(rows_[slot]) == SlotState::bound) stop(slot, SlotState::faulted, cause);
 }
 
+void Pipeline::lines_refused(std::uint16_t slot, Position from) {
+  SlotRow& row = rows_[slot];
+  if (state_of(row) == SlotState::free) return;
+  row.out_tail = from;
+  moved_.set(slot);
+  fault(slot, Fault::memory_refused);
+}
+
 void Pipeline::stop(std::uint16_t slot, SlotState state, Fault cause) {
   SlotRow& row = rows_[slot];
   leave_flight(slot);

@@ -132,6 +132,9 @@ class Pipeline {
   void unbind(std::uint16_t slot);
   /// Stops a slot and tells its peer by a reset frame.
   void fault(std::uint16_t slot, regs::Fault cause);
+  /// Slot memory refused received lines of this slot, and nobody was told of any line from position `from` on: OUT_TAIL
+  /// goes back to `from`, which is at most a ring ago, and the slot stops (R8). No effect on a slot that is free.
+  void lines_refused(std::uint16_t slot, Position from);
 
   // --- data ---
 

@@ -150,7 +150,7 @@ inline constexpr std::size_t kCapVectors = 0x024;
 inline constexpr std::size_t kCapClassifierRules = 0x028;
 /// Counts since reset, in the order of the counter table; they wrap. (64 bits, 31 of them; written by the card)
 inline constexpr std::size_t kCapCounters = 0x400;
-/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 12 of them; written by
+/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 13 of them; written by
 /// the card)
 inline constexpr std::size_t kCapCardCounters = 0x800;
 
@@ -502,28 +502,33 @@ enum class Fault : std::uint8_t {
   /// The peer gave the pairing up: its process closed or faulted, or its engine lost the slot. Look at the fault of the
   /// peer's slot, then open the connection again.
   peer_reset = 3,
-  /// The slot's row or memory was not sound when it was taken over. Look at the card's and the engine's log for the
-  /// cause, then close and open the connection.
+  /// The slot's row was not sound when it was taken over, or the card read a line with wrong parity. Look at the card's
+  /// and the engine's log for the cause, then close and open the connection.
   memory = 4,
   /// The engine stopped the slot on an operator's order. Ask who stopped it and why; then open the connection again.
   admin = 5,
+  /// Slot memory refused lines that the peer sent. They were neither delivered nor acknowledged. Look at the card's
+  /// memory and at where its slot memory is said to be, then close and open the connection.
+  memory_refused = 6,
 };
 namespace detail {
-inline constexpr std::array<std::string_view, 6> kFaultNames{
+inline constexpr std::array<std::string_view, 7> kFaultNames{
     "none",
     "in_tail",
     "out_head",
     "peer_reset",
     "memory",
     "admin",
+    "memory_refused",
 };
-inline constexpr std::array<std::string_view, 6> kFaultTexts{
+inline constexpr std::array<std::string_view, 7> kFaultTexts{
     "The slot has no fault.",
     "The process moved IN_TAIL back or more than one ring ahead of IN_HEAD. Look for a process that writes its mark page without the library, then close and open the connection.",
     "The process moved OUT_HEAD back or past OUT_TAIL. Look for a process that writes its mark page without the library, then close and open the connection.",
     "The peer gave the pairing up: its process closed or faulted, or its engine lost the slot. Look at the fault of the peer's slot, then open the connection again.",
-    "The slot's row or memory was not sound when it was taken over. Look at the card's and the engine's log for the cause, then close and open the connection.",
+    "The slot's row was not sound when it was taken over, or the card read a line with wrong parity. Look at the card's and the engine's log for the cause, then close and open the connection.",
     "The engine stopped the slot on an operator's order. Ask who stopped it and why; then open the connection again.",
+    "Slot memory refused lines that the peer sent. They were neither delivered nor acknowledged. Look at the card's memory and at where its slot memory is said to be, then close and open the connection.",
 };
 }  // namespace detail
 /// The name that commands and metrics use, "unknown" for any other number.
@@ -730,11 +735,12 @@ enum class CardCounter : std::uint8_t {
   interrupts = 9,  ///< Interrupts raised.
   events_lost = 10,  ///< Slots that stopped while there was no room to tell; their rows show it.
   drop_by_rule = 11,  ///< Frames for the host dropped because a rule of the classifier says so.
+  memory_refused = 12,  ///< Writes of slot memory that the memory refused, the host's included.
 };
 /// How many there are; they are numbered from 0 without a hole.
-inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::drop_by_rule) + 1;
+inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::memory_refused) + 1;
 namespace detail {
-inline constexpr std::array<std::string_view, 12> kCardCounterNames{
+inline constexpr std::array<std::string_view, 13> kCardCounterNames{
     "pass_to_host",
     "pass_from_host",
     "drop_to_host",
@@ -747,8 +753,9 @@ inline constexpr std::array<std::string_view, 12> kCardCounterNames{
     "interrupts",
     "events_lost",
     "drop_by_rule",
+    "memory_refused",
 };
-inline constexpr std::array<std::string_view, 12> kCardCounterTexts{
+inline constexpr std::array<std::string_view, 13> kCardCounterTexts{
     "Frames that are not ours, passed from the wire to the host.",
     "Frames that the host sent, passed to the wire.",
     "Frames for the host dropped: it took them too slowly.",
@@ -761,6 +768,7 @@ inline constexpr std::array<std::string_view, 12> kCardCounterTexts{
     "Interrupts raised.",
     "Slots that stopped while there was no room to tell; their rows show it.",
     "Frames for the host dropped because a rule of the classifier says so.",
+    "Writes of slot memory that the memory refused, the host's included.",
 };
 static_assert(kCardCounterNames.size() == kCardCounterCount && kCardCounterTexts.size() == kCardCounterCount);
 }  // namespace detail

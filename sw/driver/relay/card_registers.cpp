@@ -145,12 +145,17 @@ std::optional<CardRegisters::Event> CardRegisters::take_event() {
 }
 
 std::optional<CardRegisters::Counters> CardRegisters::read_counters() {
-  std::array<std::uint64_t, (regs::kCounterCount + 7) / 8 * 8> read{};
-  if (!bus_.read(regs::kCardCapabilities + regs::kCapCounters, std::as_writable_bytes(std::span(read)))) {
+  constexpr std::size_t kPerLine = regs::kLineBytes / sizeof(std::uint64_t);
+  constexpr auto whole_lines = [](std::size_t counters) { return (counters + kPerLine - 1) / kPerLine * kPerLine; };
+  std::array<std::uint64_t, whole_lines(regs::kCounterCount)> pipeline{};
+  std::array<std::uint64_t, whole_lines(regs::kCardCounterCount)> card{};
+  if (!bus_.read(regs::kCardCapabilities + regs::kCapCounters, std::as_writable_bytes(std::span(pipeline))) ||
+      !bus_.read(regs::kCardCapabilities + regs::kCapCardCounters, std::as_writable_bytes(std::span(card)))) {
     return std::nullopt;
   }
-  Counters counters{};
-  std::copy_n(read.begin(), counters.size(), counters.begin());
+  Counters counters;
+  std::copy_n(pipeline.begin(), counters.pipeline.size(), counters.pipeline.begin());
+  std::copy_n(card.begin(), counters.card.size(), counters.card.begin());
   return counters;
 }
 

@@ -19,7 +19,10 @@ class CardRegisters {
   /// The first line of slot memory names the life of the rows that its contents belong to; no slot has it.
   static constexpr std::uint32_t kReservedLines = 1;
 
-  using Counters = std::array<std::uint64_t, regs::kCounterCount>;
+  struct Counters {
+    std::array<std::uint64_t, regs::kCounterCount> pipeline{};
+    std::array<std::uint64_t, regs::kCardCounterCount> card{};  ///< what only a card counts
+  };
 
   explicit CardRegisters(HostBus& bus) : bus_(bus) {}
 

@@ -423,14 +423,23 @@ std::uint32_t HardwareMover::timer_us(std::uint64_t now_us) const {
   return now_us >= next_try_us_ ? 0 : static_cast<std::uint32_t>(next_try_us_ - now_us);
 }
 
-std::uint64_t HardwareMover::counter(regs::Counter counter) const {
+/// Not older than kCountersUs while the card answers.
+const CardRegisters::Counters& HardwareMover::counters() const {
   if (reached_ && (counters_at_us_ == 0 || now_us_ - counters_at_us_ > kCountersUs)) {
     if (const auto read = card_.read_counters()) {
       counters_ = *read;
       counters_at_us_ = now_us_;
     }
   }
-  return counters_[static_cast<std::size_t>(counter)];
+  return counters_;
+}
+
+std::uint64_t HardwareMover::counter(regs::Counter counter) const {
+  return counters().pipeline[static_cast<std::size_t>(counter)];
+}
+
+std::uint64_t HardwareMover::counter(regs::CardCounter counter) const {
+  return counters().card[static_cast<std::size_t>(counter)];
 }
 
 }  // namespace slotwire::driver

@@ -71,6 +71,7 @@ class HardwareMover final : public Mover, private NeighbourListener {
   bool prepare_sleep() override;
   std::uint32_t timer_us(std::uint64_t now_us) const override;
   std::uint64_t counter(regs::Counter counter) const override;
+  std::uint64_t counter(regs::CardCounter counter) const override;
 
  private:
   struct Place {
@@ -97,6 +98,7 @@ class HardwareMover final : public Mover, private NeighbourListener {
 
   // hardware_mover.cpp
   void on_neighbour(std::uint16_t link, bool known, std::string_view why) override;
+  const CardRegisters::Counters& counters() const;
   bool carried(std::uint16_t slot) const { return places_[slot].carried; }
   bool fits(std::uint16_t slot) const;
   void place(std::uint16_t slot, unsigned in_order, unsigned out_order);

@@ -343,6 +343,12 @@ std::uint64_t RoutedCard::counter(regs::Counter counter) const {
   return sum;
 }
 
+std::uint64_t RoutedCard::counter(regs::CardCounter counter) const {
+  std::uint64_t sum = 0;
+  for (const Mover* const mover : movers_) sum += mover->counter(counter);
+  return sum;
+}
+
 void RoutedCard::set_tap(FrameTap* tap) {
   if (parts_.workers.empty()) return parts_.soft->set_tap(tap);
   tap_.set(tap);

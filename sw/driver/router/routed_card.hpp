@@ -98,6 +98,7 @@ class RoutedCard final : public Card {
   std::uint32_t timer_us(std::uint64_t now_us) const override;
 
   std::uint64_t counter(regs::Counter counter) const override;
+  std::uint64_t counter(regs::CardCounter counter) const override;
   void set_tap(FrameTap* tap) override;
   const CardInfo* info() const override { return parts_.info ? &*parts_.info : nullptr; }
   std::size_t workers() const override { return parts_.workers.size(); }

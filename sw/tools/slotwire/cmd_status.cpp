@@ -19,10 +19,11 @@ struct StatusOptions {
   bool sessions = false;
 };
 
-/// One line about a counter, for those that the pipeline describes.
-std::string describe_counter(std::string_view name) {
-  for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
-    const auto counter = static_cast<regs::Counter>(i);
+/// One line about a counter, for those that the registers describe; `count` is how many there are.
+template <typename Counter>
+std::string describe_counter(std::string_view name, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto counter = static_cast<Counter>(i);
     if (regs::name(counter) == name) return std::string(regs::describe(counter));
   }
   return {};
@@ -96,9 +97,15 @@ void print_encryption(const Json& links) {
 void print_counters(const Json& status) {
   Table table({{"COUNTER"}, {"COUNT", true}, {"MEANING"}});
   for (const auto& [name, value] : status.at("counters").items()) {
-    if (value != 0) table.add({name, value.dump(), describe_counter(name)});
+    if (value != 0) table.add({name, value.dump(), describe_counter<regs::Counter>(name, regs::kCounterCount)});
   }
   std::printf("\n%s", table.empty() ? "  no frames yet: all counters are 0\n" : table.text().c_str());
+  Table card({{"CARD COUNTER"}, {"COUNT", true}, {"MEANING"}});
+  const Json of_card = status.value("card_counters", Json::object());
+  for (const auto& [name, value] : of_card.items()) {
+    if (value != 0) card.add({name, value.dump(), describe_counter<regs::CardCounter>(name, regs::kCardCounterCount)});
+  }
+  if (!card.empty()) std::printf("\n%s", card.text().c_str());
   Table carriers({{"CARRIER"},
                   {"FRAMES OUT", true},
                   {"BYTES OUT", true},

@@ -167,6 +167,17 @@ void write_pipeline(Writer& out, const Json& node) {
   }
 }
 
+/// Of a node with a card.
+void write_card(Writer& out, const Json& node) {
+  const Json& counters = member(node, "card_counters");
+  if (!counters.is_object() || counters.empty()) return;
+  for (std::size_t i = 0; i < regs::kCardCounterCount; ++i) {
+    const std::string name(regs::name(static_cast<regs::CardCounter>(i)));
+    out.counter("card_" + name, "Counter " + name + " of the card (docs/registers.md).");
+    out.value(number(counters, name.c_str()));
+  }
+}
+
 /// Of links under congestion control.
 void write_congestion(Writer& out, const Json& links) {
   struct Family {
@@ -440,6 +451,7 @@ std::string metrics_text(const Snapshot& snapshot, MetricsFormat format) {
   if (snapshot.node.is_object()) {
     write_node(out, snapshot.node);
     write_pipeline(out, snapshot.node);
+    write_card(out, snapshot.node);
     write_links(out, snapshot.node);
     write_carriers(out, snapshot.node);
     write_users(out, snapshot.node);

@@ -403,7 +403,9 @@ void SlotTable::faulted(std::uint16_t slot, regs::Fault fault) {
   const regs::SlotRow& row = parts_.card.row(slot);
   const std::string what = fault == regs::Fault::in_tail    ? "IN_TAIL was moved to where it cannot be"
                            : fault == regs::Fault::out_head ? "OUT_HEAD was moved to where it cannot be"
-                                                            : std::string(regs::name(fault));
+                           : fault == regs::Fault::memory_refused
+                               ? std::string(regs::name(fault)) + ": " + std::string(regs::describe(fault))
+                               : std::string(regs::name(fault));
   const std::string owner = d.session != kNoSession && parts_.sessions.find(d.session) != nullptr
                                 ? parts_.sessions.who(d.session)
                                 : "a process that ended";

@@ -165,6 +165,17 @@ Json StatusReport::counters() {
   return counters;
 }
 
+/// What only a card counts; nothing where there is none.
+Json StatusReport::card_counters() {
+  Json counters = Json::object();
+  if (parts_.card.card().info() == nullptr) return counters;
+  for (std::size_t i = 0; i < regs::kCardCounterCount; ++i) {
+    const auto counter = static_cast<regs::CardCounter>(i);
+    counters[std::string(regs::name(counter))] = parts_.card.card().counter(counter);
+  }
+  return counters;
+}
+
 /// The threads that move slots of some links; none: the main thread moves all.
 Json StatusReport::workers() {
   Json workers = Json::array();
@@ -248,6 +259,7 @@ Json StatusReport::node() {
       {"service_count", parts_.services.size()},
       {"regions", {{"used", parts_.regions.size()}, {"limit", parts_.config.limits.regions}}},
       {"counters", counters()},
+      {"card_counters", card_counters()},
       {"carriers", parts_.transports.report()}};
 }
 

@@ -58,6 +58,7 @@ class StatusReport {
   control::Json services();
   control::Json remote_services();
   control::Json counters();
+  control::Json card_counters();
   control::Json workers();
   control::Json users();
   control::Json keeper();
