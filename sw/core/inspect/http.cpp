@@ -236,13 +236,17 @@ class HttpParser final : public Parser {
   }
 
   /// Of what follows a request for an upgrade: a server that does not want it reads on, and a caller must not get a
-  /// request past the inspection in this way. No WebSocket begins with a token, an empty line or a space and a second
-  /// byte below 0x80, since what a client sends is masked.
+  /// request past the inspection in this way. A WebSocket begins with no byte that servers skip before a request, and
+  /// what its client sends is masked: of its second byte the first bit is set.
   bool take_after_upgrade(std::string_view& bytes, Listener& listener) {
     const char c = bytes.front();
     if (!first_after_upgrade_) {
+      if (is_skipped(c)) {
+        state_ = State::start_line;
+        return true;
+      }
       bytes.remove_prefix(1);
-      if (is_http_token(c) || c == '\r' || c == '\n' || c == ' ' || c == '\t') {
+      if (is_http_token(c) || is_control(c)) {
         first_after_upgrade_ = c;
       } else {
         state_ = State::opaque;
@@ -256,6 +260,13 @@ class HttpParser final : public Parser {
     std::string_view again(&first, 1);
     return state_ == State::opaque || take_line(again, listener);
   }
+
+  /// White space for somebody: Python takes lines for Latin-1.
+  static bool is_skipped(char c) {
+    constexpr std::string_view kSpaces = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0";
+    return kSpaces.find(c) != std::string_view::npos;
+  }
+  static bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
   const Role role_;
   const Limits limits_;

@@ -83,20 +83,26 @@ bool stays_below_root(std::string_view path) {
   return true;
 }
 
-/// path [ "?" query ], beginning with its slash.
+/// path [ "?" query ], beginning with its slash. Nobody reads a query before it has found the path and the host, so
+/// only what may end the target for somebody is invalid there; the rest is sent by browsers as it is.
 bool is_path(std::string_view text) {
+  constexpr unsigned char kAscii = 0x80;
+  const std::size_t end = std::min(text.find('?'), text.size());
+  for (const char c : text) {
+    if (c == '#' || c == '\t' || static_cast<unsigned char>(c) >= kAscii) return false;
+  }
   bool has_dots = false;
-  for (std::size_t at = 0; at < text.size(); ++at) {
+  for (std::size_t at = 0; at < end; ++at) {
     const char c = text[at];
-    if (c == '#' || c == '\\' || c == '\t') return false;
+    if (c == '\\') return false;
     if (c == '.') has_dots = true;
     if (c != '%') continue;
-    if (text.size() - at < 3 || !digit_of(text[at + 1]) || !digit_of(text[at + 2])) return false;
+    if (end - at < 3 || !digit_of(text[at + 1]) || !digit_of(text[at + 2])) return false;
     if (text[at + 1] == '0' && text[at + 2] == '0') return false;
     has_dots = has_dots || (text[at + 1] == '2' && lower(text[at + 2]) == 'e');
     at += 2;
   }
-  return !has_dots || stays_below_root(text.substr(1, text.find('?') - 1));
+  return !has_dots || stays_below_root(text.substr(1, end - 1));
 }
 
 }  // namespace

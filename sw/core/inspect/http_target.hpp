@@ -18,8 +18,9 @@ struct HttpTarget {
   std::string_view default_port;  ///< ":80" or ":443"
 };
 
-/// origin-form ("/path?query"), absolute-form ("http://host/path") or, of OPTIONS, "*". Invalid are a fragment, a
-/// backslash, a tab, '%' without two hexadecimal digits, "%00", and a path that leads above its root.
+/// origin-form ("/path?query"), absolute-form ("http://host/path") or, of OPTIONS, "*". Invalid are a fragment, a tab
+/// and bytes above 0x7f; in the path also a backslash, '%' without two hexadecimal digits, "%00", and ".." above the
+/// root.
 bool is_http_target(std::string_view target, std::string_view method, HttpTarget& parts);
 
 /// Whether a Host field says what the target's authority says; true if it has none.
