@@ -205,10 +205,10 @@ class Lab:
             self.missing["haproxy"] = "haproxy is not installed"
 
     def start_fcgi(self, application):
-        """The kernel spreads connections over the processes, which share one listening socket."""
-        script = f"import os, socket\ns = socket.socket()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n" \
+        """The kernel spreads connections over the processes, which share one listening socket. They end with the first of them."""
+        script = f"import ctypes, os, signal, socket\ns = socket.socket()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n" \
                  f"s.bind(('{self.address['right']}', 9000))\ns.listen(4096)\nos.dup2(s.fileno(), 0)\n" \
-                 f"for _ in range({2 * WORKERS - 1}):\n  if os.fork() == 0: break\nos.execv('{application}', ['{application}'])\n"
+                 f"for _ in range({2 * WORKERS - 1}):\n  if os.fork() == 0:\n    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG\n    break\nos.execv('{application}', ['{application}'])\n"
         self.run("right", [sys.executable, "-c", script])
         wait_for(self.prefix("right"), self.address["right"], 9000)
 

@@ -51,7 +51,9 @@ int main(int argc, char** argv) {
     if (check) {
       // What a start would refuse beyond the file itself.
       slotwire::engine::Policy(config, ::getuid());
-      slotwire::engine::StaticDirectory(config.services, config.directory);
+      const slotwire::engine::StaticDirectory directory(config.services, config.directory);
+      for (const std::string& line : directory.nodes_without_link(config))
+        std::fprintf(stderr, "%s: warning: %s\n", path.c_str(), line.c_str());
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
       return end_of_output(kEndDone, kProgram);
     }

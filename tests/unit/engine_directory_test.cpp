@@ -133,5 +133,18 @@ TEST_F(EngineDirectory, ReplaceTakesNewServicesAndFile) {
   EXPECT_TRUE(ask(directory, "web").spread);
 }
 
+TEST_F(EngineDirectory, SaysWhichNodesHaveNoLink) {
+  Config config;
+  config.node.name = "web1";
+  config.links.emplace_back().peer = "app1";
+  const StaticDirectory directory({{"shop", {"app1", "ap1", "web1", "elsewhere"}, false, {}}}, {"", 10, 10});
+  EXPECT_EQ(
+      directory.nodes_without_link(config),
+      (std::vector<std::string>{
+          "service 'shop' names node 'ap1', which is the peer of no [[link]], so it is not found there; did you mean "
+          "'app1'?",
+          "service 'shop' names node 'elsewhere', which is the peer of no [[link]], so it is not found there"}));
+}
+
 }  // namespace
 }  // namespace slotwire::engine

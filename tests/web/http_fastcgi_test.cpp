@@ -72,6 +72,18 @@ TEST(FastCgi, AFrontScriptAnswersWhatNamesNone) {
   EXPECT_EQ(script.query, "do=edit");
 }
 
+TEST(FastCgi, OneScriptAnswersWhateverThePathNames) {
+  ScriptOptions options;
+  options.only = "/index.php";
+  for (const char* const target : {"/", "/blog/", "/other.php", "/other.php/x", "/other.php%2fx", "/sub/", "/a.txt"}) {
+    const Script script = find_script(target, options);
+    EXPECT_EQ(script.status, 0) << target;
+    EXPECT_EQ(script.name, "/index.php") << target;
+    EXPECT_EQ(script.path_info, "") << target;
+  }
+  EXPECT_EQ(find_script("/../a", options).status, 400);
+}
+
 /// A record of request 1 with padding, which PHP-FPM sends.
 std::string record(Type type, const std::string& content, char padding = 3) {
   std::string text;

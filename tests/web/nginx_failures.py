@@ -285,6 +285,7 @@ class Retries(WebTest):
         status, fields, body = self.get(nginx, "/off", method="POST", body=b"x")
         self.assertEqual((status, body), (503, b"busy"))
         self.assertNotIn("slotwire-unprocessed", fields)
+        nginx.wait_for_log('the process that serves "[a-z]+" began nothing of the request')
         self.assertEqual(self.get(nginx, "/streamed", method="POST", body=bytes(100000))[0], 503)
 
     def test_a_503_without_the_mark_is_an_answer(self):
@@ -459,13 +460,20 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; } slotwire_next_upstream eror timeout;":
                 'invalid value "eror" of slotwire_next_upstream: did you mean "error"? expected error, timeout',
             "upstream u { slotwire_service web; } slotwire_read_timeout 5x;": "has an invalid value: expected TIME",
+            "upstream u { slotwire_service web; } slotwire_buffer_size 0;": '"slotwire_buffer_size" must be at least 1k',
+            "upstream u { slotwire_service web; } slotwire_buffer_size 1;": '"slotwire_buffer_size" must be at least 1k',
             "upstream u { slotwire_service web; } slotwire_buffer_size x;": "has an invalid value: expected SIZE",
             "upstream u { slotwire_service web; } slotwire_next_upstream_tries x;": "has an invalid value: expected a number",
         }
+        passes = {"slotwire_pass http://u;": 'no "http://"', "slotwire_pass u/;": "no slash at its end"}
+        cases = [("slotwire_pass u;", *case) for case in wrong.items()]
+        cases += [(location, "upstream u { slotwire_service web; }", expected) for location, expected in passes.items()]
+        long_socket = "/run/" + "x" * 103
+        cases.append(("return 200;", "", "the path has 108 bytes, and a socket's has 107 at most"))
         nginx = self.nginx("return 200;")
-        for http, expected in wrong.items():
-            with self.subTest(http):
-                nginx.write(self.http("slotwire_pass u;", http, "", ""))
+        for location, http, expected in cases:
+            with self.subTest(location + http):
+                nginx.write(self.http(location, http, "", "", socket=long_socket if location == "return 200;" else ""))
                 got = subprocess.run(["nginx", "-t", "-e", "stderr", "-c", nginx.config], capture_output=True, text=True, timeout=30,
                                      env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"))
                 self.assertNotEqual(got.returncode, 0, got.stderr)

@@ -58,6 +58,9 @@ class Publisher {
   bool wait_for_subscribers(std::size_t count, const Deadline& deadline);
   /// Number of the process with the slowest subscriber that is waited for; 0: none.
   std::uint32_t slow_subscriber() const;
+  /// Whether slotwired copies what is published to the subscribers (a strict region): it is the only one then that this
+  /// end waits for.
+  bool is_copied() const { return !region_.means().sweeps(); }
   /// For an event loop, after a loan or publish with a deadline of now did not find room: arm(); if that is true, wait
   /// until fd() is readable; disarm(); try again. False: try again now.
   bool arm();

@@ -88,6 +88,12 @@ Failure failure_of(blocks::Room room, const blocks::Publisher& publisher, sw_tim
       if (timeout == 0) return {SW_AGAIN, {}};
       if (publisher.slow_subscriber() == 0)
         return {SW_TIMED_OUT, "no block became free in time: all are on loan, or held by subscribers that drop"};
+      if (publisher.is_copied()) {
+        return {
+            SW_TIMED_OUT,
+            "no block became free in time: slotwired, which copies the messages of this region to the others, has not "
+            "released them; one of the subscribers is behind, or slotwired is away (slotwire blocks, slotwire status)"};
+      }
       return {SW_TIMED_OUT, "no block became free in time: process " + std::to_string(publisher.slow_subscriber()) +
                                 " has not released its messages"};
     case blocks::Room::too_large:

@@ -73,6 +73,7 @@ void Engine::open(const NodeSize& size) {
   }
   catch_signals();  // after the keeper was started, which has signals of its own
   directory_ = std::make_unique<StaticDirectory>(config_.services, config_.directory);
+  for (const std::string& line : directory_->nodes_without_link(config_)) log_->warn("{}", line);
   sandbox::gain_nothing();
   sandbox::refuse(sandbox::refused_calls());
   // Before anything else, so that the gate is as small as it will ever be.
@@ -177,6 +178,7 @@ void Engine::reload() {
       throw std::runtime_error(replaced.error().text);
     node_->use_rules(std::move(rules));
     log_->info("[[service]] tables, the directory and [[allow]] rules reloaded: {} services", directory_->size());
+    for (const std::string& line : directory_->nodes_without_link(config_)) log_->warn("{}", line);
     for (const std::string& key : take_live_keys(config_, read)) log_->info("{} changed: it holds from now on", key);
     for (const std::string& change : changes_for_a_restart(config_, read))
       log_->warn("{} in {}: that counts from the next start of slotwired on", change, config_.source);

@@ -239,6 +239,13 @@ Examples: slotwire web serve shop --http 127.0.0.1:8000
           slotwire web serve shop --http unix:/run/shop-{n}.sock --processes 4 --start 'gunicorn --bind unix:{socket} shop:app'
           slotwire web serve wiki --fastcgi /run/php/php8.2-fpm.sock --root /srv/wiki)";
 
+const CLI::Validator root_based(
+    [](const std::string& text) {
+      return text.starts_with('/') ? ""
+                                   : "'" + text + "' must begin with a slash, which stands for --root: '/" + text + "'";
+    },
+    "");
+
 const CLI::Validator filled([](const std::string& text) { return text.empty() ? "must not be empty" : ""; }, "");
 
 void add_spool_options(CLI::App& sub, web::bridge::SpoolOptions& spool, CLI::Option& fastcgi) {
@@ -265,8 +272,14 @@ void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::
   sub.add_option("--suffix", script.suffix, "FastCGI: how names of scripts end")
       ->capture_default_str()
       ->needs(&fastcgi);
-  sub.add_option("--front", script.front, "FastCGI: /SCRIPT that answers paths which name none (default: 404)")
-      ->needs(&fastcgi);
+  CLI::Option* const front =
+      sub.add_option("--front", script.front, "FastCGI: /SCRIPT that answers paths which name none (default: 404)")
+          ->check(root_based)
+          ->needs(&fastcgi);
+  sub.add_option("--script", script.only, "FastCGI: /SCRIPT that answers every path, whatever it names")
+      ->check(root_based)
+      ->needs(&fastcgi)
+      ->excludes(front);
   const auto add_field = [&](const char* name, std::string& field, const char* text) {
     sub.add_option(name, field, text)->type_name("FIELD")->needs(&fastcgi);
   };

@@ -29,6 +29,7 @@ struct ScriptOptions {
   std::string index = "index.php";   ///< for a path that ends with a slash, where it is or there is no `front`
   std::string suffix = ".php";       ///< paths with a script of another name are not found
   std::string front;                 ///< "/index.php": answers every path that names no script; empty: 404
+  std::string only;                  ///< "/index.php": answers every path, whatever it names; empty: none does
   std::string remote_address_field;  ///< whose value is REMOTE_ADDR; empty: REMOTE_ADDR is 127.0.0.1
   std::string https_field;           ///< "https" in this field sets HTTPS; empty: not known
   /// Whose values are REMOTE_PORT, REMOTE_USER and SERVER_ADDR; empty: there is no such parameter.

@@ -179,6 +179,10 @@ Script find_script(std::string_view target, const ScriptOptions& options) {
     return script;
   }
   script.document_uri = path;
+  if (!options.only.empty()) {
+    script.name = options.only;
+    return script;
+  }
   if (path.ends_with('/')) {
     std::error_code unknown;
     path += options.index;

@@ -1,6 +1,8 @@
 // The configuration: its defaults (those of proxy_pass), inheritance, and the names that it uses.
 #include "web/nginx/config.hpp"
 
+#include <sys/un.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -18,6 +20,7 @@ constexpr ngx_msec_t kIdleMs = 60000, kTimeoutMs = 60000, kLockMs = 5000;
 /// Room for a page of 64 KiB with its head, so that its server is done at once.
 constexpr std::size_t kResponseRing = std::size_t{128} << 10;
 constexpr std::size_t kMaxTempFile = std::size_t{1} << 30;
+constexpr std::size_t kLeastHead = 1024;
 /// Of an element of nginx's arrays that refers to something.
 constexpr std::size_t kPointerBytes = sizeof(void*);
 
@@ -131,6 +134,7 @@ bool merge_buffers(ngx_conf_t* cf, ngx_http_upstream_conf_t& conf, const ngx_htt
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text);
     return false;
   };
+  if (conf.buffer_size < kLeastHead) return wrong("\"slotwire_buffer_size\" must be at least 1k: it holds the head");
   if (conf.bufs.num < 2) return wrong("there must be at least 2 \"slotwire_buffers\"");
   const std::size_t size = std::max(conf.buffer_size, conf.bufs.size);
   const auto merge_size = [](std::size_t& value, std::size_t& own, std::size_t inherited, std::size_t by_default) {
@@ -226,6 +230,13 @@ char* init_main_conf(ngx_conf_t* cf, void* given) {
   if (conf.pool.spare > conf.pool.max) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "slotwire_pool: spare=%ui is more than max=%ui", conf.pool.spare,
                        conf.pool.max);
+    return failed();
+  }
+  constexpr std::size_t kLongestSocket = sizeof(sockaddr_un::sun_path) - 1;
+  if (conf.socket.len > kLongestSocket) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "slotwire_socket: the path has %uz bytes, and a socket's has %uz at most: \"%V\"",
+                       conf.socket.len, kLongestSocket, &conf.socket);
     return failed();
   }
   return NGX_CONF_OK;

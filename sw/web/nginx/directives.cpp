@@ -52,6 +52,9 @@ char* pass_directive(ngx_conf_t* cf, ngx_command_t*, void* given) {
   core->handler = handle;
   if (core->name.len != 0 && core->name.data[core->name.len - 1] == '/') core->auto_redirect = 1;
   ngx_str_t& name = words_of(cf)[1];
+  const std::string_view text = view_of(name);
+  if (text.find("://") != std::string_view::npos || text.ends_with('/'))
+    return because("takes the name of a service or of an upstream block: no \"http://\", and no slash at its end");
   auto& main = *static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_slotwire_module));
   if (ngx_http_script_variables_count(&name) != 0) {
     conf.service = allocate<ngx_http_complex_value_t>(cf->pool);

@@ -137,7 +137,12 @@ ngx_int_t end_of_head(ngx_http_request_t* r, RequestContext& context) {
       (u.headers_in.chunked == 0 && u.headers_in.content_length_n == 0)) {
     u.keepalive = context.ends ? 0 : 1;
   }
-  if (context.unprocessed) allow_another_try(r, context);
+  if (context.unprocessed) {
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "slotwire: the process that serves \"%V\" began nothing of the request (its log says why)",
+                  &context.peer.member->service);
+    allow_another_try(r, context);
+  }
   return NGX_OK;
 }
 

@@ -243,9 +243,10 @@ void Worker::look_at_attachment() {
   }
   if (unreachable_ == sw_last_error()) return;
   unreachable_ = sw_last_error();
-  ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                "slotwire: requests wait: %s, or in nginx by slotwire_socket in the block \"http\"",
-                unreachable_.c_str());
+  ngx_log_error(
+      NGX_LOG_ERR, ngx_cycle->log, 0,
+      "slotwire: requests wait: %s (nginx takes the socket that \"slotwire_socket\" in the block \"http\" names)",
+      unreachable_.c_str());
 }
 
 void Worker::on_poll(ngx_event_t* event) {

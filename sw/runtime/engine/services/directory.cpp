@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "core/suggestion.hpp"
+
 namespace slotwire::engine {
 
 StaticDirectory::StaticDirectory(std::vector<ServiceConfig> services, DirectoryConfig limits)
@@ -86,6 +88,24 @@ Result<void> StaticDirectory::replace(std::vector<ServiceConfig> services, Direc
   // A copy, so that whoever is called may set another.
   if (const Changed changed = changed_) changed(version_);
   return {};
+}
+
+std::vector<std::string> StaticDirectory::nodes_without_link(const Config& config) const {
+  constexpr std::size_t kMostLines = 100;
+  std::vector<std::string_view> known{config.node.name};
+  for (const LinkConfig& link : config.links) known.emplace_back(link.peer);
+  std::vector<std::string> lines;
+  for (const auto& [service, entry] : table_) {
+    for (const std::string& node : entry.nodes) {
+      if (std::find(known.begin(), known.end(), node) != known.end()) continue;
+      if (lines.size() == kMostLines) return lines;
+      const std::string_view meant = core::suggestion(node, known);
+      lines.push_back("service '" + service + "' names node '" + node +
+                      "', which is the peer of no [[link]], so it is " + "not found there" +
+                      (meant.empty() ? "" : "; did you mean '" + std::string(meant) + "'?"));
+    }
+  }
+  return lines;
 }
 
 }  // namespace slotwire::engine

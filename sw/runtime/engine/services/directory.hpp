@@ -71,6 +71,10 @@ class StaticDirectory : public Directory {
 
   std::size_t size() const { return table_.size(); }
 
+  /// A line for each node that a service names and that is neither `config`'s own nor the peer of a [[link]] of it: the
+  /// service is not found there. At most a hundred.
+  std::vector<std::string> nodes_without_link(const Config& config) const;
+
  private:
   struct Entry {
     std::vector<std::string> nodes;

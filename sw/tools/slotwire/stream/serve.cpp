@@ -51,6 +51,10 @@ Target parse_target(const std::string& text) {
 
 /// ":8080" is every address of the host, "10.0.0.1" takes the default port.
 std::vector<carriers::Address> parse_listen(const std::string& text) {
+  if (!text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+    throw CommandError(kExitUsage, "--http: '" + text + "' is a port alone; write :" + text +
+                                       " for every address of this host, or 127.0.0.1:" + text);
+  }
   std::string whole = text;
   const bool has_port = text.rfind(':') != std::string::npos && !text.ends_with(']');
   if (!has_port) whole += std::string(":") + kDefaultPort;
