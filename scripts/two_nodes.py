@@ -57,7 +57,7 @@ class Program:
         self.lines = []
         self.changed = threading.Condition()
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, env=dict(os.environ, **(env or {})), start_new_session=True, text=True, errors="replace")
+                                        stderr=subprocess.STDOUT, env=dict(os.environ, **(env or {})), process_group=0, text=True, errors="replace")
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 

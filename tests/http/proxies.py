@@ -74,7 +74,7 @@ class Proxy:
 
     def start(self):
         # A session of its own: workers that it leaves behind are ended with it.
-        self.process = Process([*self.prefix, *self.arguments], env=self.env, start_new_session=True)
+        self.process = Process([*self.prefix, *self.arguments], env=self.env, process_group=0)
         end = time.monotonic() + TIMEOUT
         while not listens(self.process.pid, self.port):
             if self.process.process.poll() is not None or time.monotonic() > end:

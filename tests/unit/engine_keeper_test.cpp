@@ -248,8 +248,8 @@ TEST_F(EngineKeeper, IsAProcessOfItsOwn) {
   std::string command_line;
   std::getline(std::ifstream(proc / "cmdline"), command_line, '\0');
   EXPECT_EQ(command_line.substr(0, 22), "slotwire-keeper: node ") << "what ps shows";
-  EXPECT_NE(getsid(keeper.pid()), getsid(0)) << "a session of its own";
-  EXPECT_NE(getsid(keeper.pid()), keeper.pid()) << "but it does not lead it, so it gets no terminal";
+  EXPECT_NE(getpgid(keeper.pid()), getpgid(0)) << "signals of a terminal do not reach it";
+  EXPECT_EQ(getsid(keeper.pid()), getsid(0)) << "it would be scheduled apart from all others";
   EXPECT_EQ(std::filesystem::read_symlink(proc / "cwd"), "/");
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ASSERT_EQ(kill(keeper.pid(), number), 0);
   EXPECT_TRUE(store(keeper, 1, memory_with("x")).ok()) << "it ignores these signals";

@@ -60,7 +60,7 @@ class Setting:
 
     def host(self, xclbin, bus, *more):
         return HostProcess(["timeout", "--foreground", "-k", "5", str(MOST_SECONDS), HOST, "--xclbin", xclbin, "--bus", bus, *(more if "--memory" in more else ("--memory", "copied", *more))],
-                       env=self.environment, cwd=self.directory, start_new_session=True)
+                       env=self.environment, cwd=self.directory, process_group=0)
 
     def remove(self):
         shutil.rmtree(self.sockets, True)

@@ -105,7 +105,9 @@ pid_t start_keeper_program(const slot::Fd& listener, const slot::Fd& dir, const 
   sigset_t none;
   ::sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&spawn.attributes, &none);
-  ::posix_spawnattr_setflags(&spawn.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
+  // A process group of its own: signals of a terminal are slotwired's. No session of its own: Linux schedules sessions
+  // as groups, and one that sleeps most of the time may get nothing for seconds beside a busy one.
+  ::posix_spawnattr_setflags(&spawn.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
   std::string title = title_of(dir, start.socket_name);
   std::array<char*, 2> argv{title.data(), nullptr};
   std::vector<std::string> values = environment_of(start);

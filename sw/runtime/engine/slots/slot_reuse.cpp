@@ -70,8 +70,18 @@ std::pair<std::uint16_t, std::uint16_t> SlotTable::open_pair(const SlotWish& fir
         drop_taken(partner);
         throw;
       }
-      reuse(*spare, first);
-      reuse(partner, second);
+      try {
+        reuse(*spare, first);
+      } catch (const Refusal&) {
+        drop_taken(partner);
+        throw;
+      }
+      try {
+        reuse(partner, second);
+      } catch (const Refusal&) {
+        discard(spare->slot);
+        throw;
+      }
       return {spare->slot, partner.slot};
     }
   }
