@@ -60,7 +60,8 @@ GateProcess::GateProcess(const std::filesystem::path& program, const std::string
   sigset_t none;
   ::sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes.attributes, &none);
-  // A process group of its own: signals of a terminal are slotwired's. No session of its own: see start_keeper_program().
+  // A process group of its own: signals of a terminal are slotwired's. No session of its own: see
+  // start_keeper_program().
   ::posix_spawnattr_setflags(&attributes.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
   std::string shown = title;
   std::array<char*, 2> argv{shown.data(), nullptr};
