@@ -25,6 +25,7 @@ using control::GateKind;
 constexpr int kPacketsFd = 3;
 constexpr std::size_t kQueuedPackets = 65'536;  // what may wait is bounded by the windows of the channels
 constexpr std::size_t kResolverThreads = 4;
+constexpr int kGateNice = 5;  // a third of the weight of a process at 0
 
 int fail(control::PacketSocket& packets, const std::string& why) {
   packets.send(control::encode_gate(control::gate_packet(GateKind::failed, 0, control::GateText{why})));
@@ -75,6 +76,8 @@ int print_sandbox() {
 int serve() {
   ::prctl(PR_SET_NAME, "slotwire-gate");
   // Ended by slotwired alone: by its end, or by closing the socket.
+  // What strangers ask of it must not take the processor away from those who have connections.
+  (void)::setpriority(PRIO_PROCESS, 0, kGateNice);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM}) {
     ::signal(number, SIG_IGN);
   }
