@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/inspect/http_target.hpp"
+#include "core/inspect/http_text.hpp"
 
 namespace slotwire::inspect {
 namespace {
@@ -29,34 +30,16 @@ constexpr std::string_view kBothFramings = "both Content-Length and Transfer-Enc
 constexpr std::string_view kTokenCharacters =
     "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-constexpr std::array<bool, 256> table_of(std::string_view characters) {
-  std::array<bool, 256> table{};
-  for (const char c : characters) table.at(static_cast<unsigned char>(c)) = true;
-  return table;
-}
-constexpr std::array<bool, 256> kTokens = table_of(kTokenCharacters);
-
-bool are_all(std::string_view text, const std::array<bool, 256>& table) {
-  return std::all_of(text.begin(), text.end(), [&](char c) { return table[static_cast<unsigned char>(c)]; });
-}
+constexpr CharacterTable kTokens = table_of(kTokenCharacters);
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
-}
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 bool is_blank(char c) {
   return c == ' ' || c == '\t';
 }
 bool is_token(std::string_view text) {
   return !text.empty() && are_all(text, kTokens);
-}
-
-/// `small` is in small letters.
-bool equals(std::string_view text, std::string_view small) {
-  return text.size() == small.size() &&
-         std::equal(text.begin(), text.end(), small.begin(), [](char a, char b) { return lower(a) == b; });
 }
 
 std::string_view trimmed(std::string_view text) {

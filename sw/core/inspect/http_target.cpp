@@ -1,10 +1,11 @@
 #include "core/inspect/http_target.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
+
+#include "core/inspect/http_text.hpp"
 
 namespace slotwire::inspect {
 namespace {
@@ -15,26 +16,9 @@ constexpr std::string_view kNameCharacters =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=";
 constexpr std::string_view kAddressCharacters = "0123456789abcdefABCDEF:.";
 
-constexpr std::array<bool, 256> table_of(std::string_view characters) {
-  std::array<bool, 256> table{};
-  for (const char c : characters) table.at(static_cast<unsigned char>(c)) = true;
-  return table;
-}
-constexpr std::array<bool, 256> kInMethods = table_of(kCapitals);
-constexpr std::array<bool, 256> kInNames = table_of(kNameCharacters);
-constexpr std::array<bool, 256> kInAddresses = table_of(kAddressCharacters);
-
-bool are_all(std::string_view text, const std::array<bool, 256>& table) {
-  return std::all_of(text.begin(), text.end(), [&](char c) { return table[static_cast<unsigned char>(c)]; });
-}
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool equals(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
+constexpr CharacterTable kInMethods = table_of(kCapitals);
+constexpr CharacterTable kInNames = table_of(kNameCharacters);
+constexpr CharacterTable kInAddresses = table_of(kAddressCharacters);
 
 bool is_port(std::string_view digits) {
   if (digits.empty()) return true;  // RFC 3986: as if there were no colon
