@@ -79,10 +79,7 @@ void publisher(World& w, const Fault& fault, int count, std::vector<Cursor<Sched
       if (limit == writer.oldest()) {  // every block is held
         Scheduler::wait([&w] { return w.cursors[0].holds[0].value() == 0 || w.cursors[0].holds[1].value() == 0; });
       }
-      if (fault.holds_unseen) {
-        Writer::CursorOf none[1]{};
-        writer.admit({&none[0]}, 1);
-      }
+      if (fault.holds_unseen) writer.admit({}, 1);
       writer.retire(limit, look_for_readers, [&](BlockPlace place) { free.push_back(place); });
     }
     const BlockPlace place = free.front();
