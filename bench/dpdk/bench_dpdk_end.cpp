@@ -133,7 +133,10 @@ class CarrierEnd final : public End, carriers::FrameSink {
   }
 
  private:
-  void on_frame(std::uint16_t, std::span<const std::byte>) override { ++taken_; }
+  bool on_frame(std::uint16_t, std::span<const std::byte>) override {
+    ++taken_;
+    return true;
+  }
   void on_link(std::uint16_t, bool up, std::string_view) override { up_ = up; }
 
   std::vector<std::byte> line_;

@@ -52,7 +52,10 @@ void set_mac(const std::string& interface) {
 }
 
 struct Count final : carriers::FrameSink {
-  void on_frame(std::uint16_t, std::span<const std::byte>) override { ++frames; }
+  bool on_frame(std::uint16_t, std::span<const std::byte>) override {
+    ++frames;
+    return true;
+  }
   void on_link(std::uint16_t, bool is_up, std::string_view) override { up = is_up; }
   std::size_t frames = 0;
   bool up = false;

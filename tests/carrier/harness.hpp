@@ -33,9 +33,10 @@ class Recorder final : public carriers::FrameSink {
     bool up;
     std::string reason;
   };
-  void on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
+  bool on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
     frames[link].emplace_back(frame.begin(), frame.end());
     ++count;
+    return !useless || !useless(link);
   }
   void on_link(std::uint16_t link, bool is_up, std::string_view reason) override {
     events.push_back({link, is_up, std::string(reason)});
@@ -51,6 +52,7 @@ class Recorder final : public carriers::FrameSink {
     count = 0;
   }
 
+  std::function<bool(std::uint16_t)> useless;  ///< links whose frames nobody has use for; none if empty
   std::map<std::uint16_t, std::vector<Bytes>> frames;  ///< by link, in the order of arrival
   std::size_t count = 0;
   std::vector<Event> events;

@@ -11,7 +11,7 @@ namespace slotwire::carriers {
 namespace {
 
 struct NoSink final : FrameSink {
-  void on_frame(std::uint16_t, std::span<const std::byte>) override {}
+  bool on_frame(std::uint16_t, std::span<const std::byte>) override { return true; }
   void on_link(std::uint16_t, bool, std::string_view) override {}
 };
 

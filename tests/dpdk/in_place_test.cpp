@@ -136,7 +136,11 @@ TEST_P(LinesInPlace, WhoWritesToHisLinesWhileTheyAreSentHarmsHimselfAlone) {
   const std::vector<std::byte> honest(kBytes, std::byte{0x5a});
   // Each takes only what is its own to judge, as a pipeline does: by the CRC.
   struct Judge final : carriers::FrameSink {
-    void on_frame(std::uint16_t, std::span<const std::byte> frame) override {
+    bool on_frame(std::uint16_t, std::span<const std::byte> frame) override {
+      take(frame);
+      return true;
+    }
+    void take(std::span<const std::byte> frame) {
       ASSERT_EQ(frame.size(), regs::kHeaderBytes + kBytes);
       const auto bytes = frame.first<regs::kHeaderBytes>();
       const pipeline::Header header = pipeline::decode(bytes);

@@ -41,7 +41,11 @@ class QueueStress {
     std::uint32_t queue = 0, number = 0;
   };
   struct Sink final : carriers::FrameSink {
-    void on_frame(std::uint16_t, std::span<const std::byte> frame) override {
+    bool on_frame(std::uint16_t, std::span<const std::byte> frame) override {
+      take(frame);
+      return true;
+    }
+    void take(std::span<const std::byte> frame) {
       ASSERT_EQ(frame.size(), regs::kHeaderBytes + regs::kLineBytes);
       const std::uint16_t slot = pipeline::destination_slot(frame.first<regs::kHeaderBytes>());
       EXPECT_EQ(slot % queues, queue);

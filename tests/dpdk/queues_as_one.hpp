@@ -51,7 +51,10 @@ class QueuesAsOne final : public carriers::Carrier {
   /// Has every queue look at what the first one told it; there is nothing for a sink in it.
   void hear() {
     class Nothing final : public carriers::FrameSink {
-      void on_frame(std::uint16_t, std::span<const std::byte>) override { ADD_FAILURE() << "a frame"; }
+      bool on_frame(std::uint16_t, std::span<const std::byte>) override {
+        ADD_FAILURE() << "a frame";
+        return false;
+      }
       void on_link(std::uint16_t, bool, std::string_view reason) override { ADD_FAILURE() << reason; }
     } sink;
     for (std::size_t i = 0; i < port_.queues(); ++i) port_.queue(i).poll(now_us(), 1, sink);
@@ -81,12 +84,12 @@ class QueuesAsOne final : public carriers::Carrier {
   class Merge final : public carriers::FrameSink {
    public:
     Merge(QueuesAsOne& all, std::size_t queue, carriers::FrameSink& sink) : all_(all), queue_(queue), sink_(sink) {}
-    void on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
+    bool on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
       if (frame.size() >= regs::kHeaderBytes) {
         EXPECT_EQ(pipeline::destination_slot(frame.first<regs::kHeaderBytes>()) % all_.port_.queues(), queue_)
             << "a frame of another queue's slots";
       }
-      sink_.on_frame(link, frame);
+      return sink_.on_frame(link, frame);
     }
     void on_link(std::uint16_t link, bool up, std::string_view reason) override {
       auto& ups = all_.ups_[link];

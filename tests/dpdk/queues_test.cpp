@@ -39,7 +39,10 @@ class Runner {
  private:
   struct Sink final : carriers::FrameSink {
     explicit Sink(Runner& owner) : runner(owner) {}
-    void on_frame(std::uint16_t, std::span<const std::byte>) override { ++runner.frames; }
+    bool on_frame(std::uint16_t, std::span<const std::byte>) override {
+      ++runner.frames;
+      return true;
+    }
     void on_link(std::uint16_t, bool up, std::string_view) override { ++(up ? runner.ups : runner.downs); }
     Runner& runner;
   };

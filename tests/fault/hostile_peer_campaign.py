@@ -138,9 +138,16 @@ class Attacker:
             self.as_evil().close()
 
     def forged(self):
-        """Frames with every field at random, from the address of the link and from others."""
+        """Frames with every field at random, from the address of the link."""
+        self.frames(7401)
+
+    def strangers(self):
+        """The same from an address that belongs to no link."""
+        self.frames(0)
+
+    def frames(self, port):
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sender.bind((self.own, 7401 if self.random.random() < 0.5 else 0))
+        sender.bind((self.own, port))
         while True:
             head = bytearray(self.random.randbytes(22))
             head[0] = 0x10 | self.random.randrange(6)
@@ -148,7 +155,7 @@ class Attacker:
             sender.sendto(bytes(head) + bytes(64 * self.random.choice((0, 1, 20))), (self.target[0], 7401))
 
 
-KINDS = ("silent", "garbage", "pongs", "pings", "deaf", "opens", "nonsense", "reconnects", "forged")
+KINDS = ("silent", "garbage", "pongs", "pings", "deaf", "opens", "nonsense", "reconnects", "forged", "strangers")
 
 
 def attack(kind, own, target, seed):

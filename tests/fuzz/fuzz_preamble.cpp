@@ -114,8 +114,9 @@ class Acceptor final : FrameSink {
       carrier_.poll(++now_us_, kFrames, *this);
     }
   }
-  void on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
+  bool on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
     require(link == 0 && came_up_ && frame.size() <= FrameReader::kMaxFrame);
+    return true;
   }
   void on_link(std::uint16_t link, bool up, std::string_view /*reason*/) override {
     require(link == 0);

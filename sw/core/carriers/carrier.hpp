@@ -18,7 +18,9 @@ namespace slotwire::carriers {
 class FrameSink {
  public:
   virtual ~FrameSink() = default;
-  virtual void on_frame(std::uint16_t link, std::span<const std::byte> frame) = 0;
+  /// False if nobody has use for the frame: it is damaged or not authentic, or nothing here waits for it. A carrier may
+  /// serve a source of such frames less than others.
+  virtual bool on_frame(std::uint16_t link, std::span<const std::byte> frame) = 0;
   /// The carrier of `link` came up (frames may flow) or went down (frames in flight may be lost). `reason` is for
   /// people. A link starts down. One that cannot be brought up may be reported down again, when the reason is a new
   /// one. One that is up is reported up again when it takes another path: frames in flight may be lost, and
@@ -35,6 +37,8 @@ struct CarrierCounters {
   std::uint64_t rx_frames = 0, rx_bytes = 0, rx_calls = 0, rx_unknown_peer = 0, rx_malformed = 0;
   std::uint64_t rx_other_port = 0;  ///< of rx_unknown_peer: from the host of a peer, but another port than the peer's
   std::uint64_t rx_too_large = 0;   ///< of rx_malformed: from a peer, but larger than a frame may be here
+  std::uint64_t rx_useless = 0;     ///< frames of rx_frames that the sink had no use for
+  std::uint64_t rx_floods = 0;      ///< times that useless frames and strangers' came so often that they were put off
   std::uint64_t connects = 0, disconnects = 0;
 };
 

@@ -145,12 +145,13 @@ void LadderCarrier::send(std::span<const pipeline::TxFrame> frames) {
 
 // ---- what rungs report ----
 
-void LadderCarrier::on_frame(std::size_t rung, std::uint16_t link, std::span<const std::byte> frame) {
-  if (!known(link) || !links_[link].paths[rung].allowed) return;
+bool LadderCarrier::on_frame(std::size_t rung, std::uint16_t link, std::span<const std::byte> frame) {
+  if (!known(link) || !links_[link].paths[rung].allowed) return false;
   links_[link].paths[rung].heard_us = now_us_;
   if (const std::optional<PathFrame> path_frame = PathFrame::decode(frame)) {
     ++path_rx_;
-    return take_path_frame(rung, link, *path_frame);
+    take_path_frame(rung, link, *path_frame);
+    return true;
   }
   ++delivered_;
   // The peer sends over a worse one than this end: it may know why.
@@ -159,7 +160,7 @@ void LadderCarrier::on_frame(std::size_t rung, std::uint16_t link, std::span<con
     Path& path = links_[link].paths[in_use];
     ask_by(path, std::max(now_us_, path.asked_us + options_.busy_ask_us));
   }
-  sink_->on_frame(link, frame);
+  return sink_->on_frame(link, frame);
 }
 
 void LadderCarrier::on_link(std::size_t rung, std::uint16_t link, bool up, std::string_view reason) {

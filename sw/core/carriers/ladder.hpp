@@ -155,8 +155,8 @@ class LadderCarrier final : public Carrier {
       ladder_ = &ladder;
       rung_ = rung;
     }
-    void on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
-      ladder_->on_frame(rung_, link, frame);
+    bool on_frame(std::uint16_t link, std::span<const std::byte> frame) override {
+      return ladder_->on_frame(rung_, link, frame);
     }
     void on_link(std::uint16_t link, bool up, std::string_view reason) override {
       ladder_->on_link(rung_, link, up, reason);
@@ -171,7 +171,7 @@ class LadderCarrier final : public Carrier {
   };
 
   bool known(std::uint16_t link) const noexcept { return link < links_.size() && links_[link].known; }
-  void on_frame(std::size_t rung, std::uint16_t link, std::span<const std::byte> frame);
+  bool on_frame(std::size_t rung, std::uint16_t link, std::span<const std::byte> frame);
   void on_link(std::size_t rung, std::uint16_t link, bool up, std::string_view reason);
   void take_path_frame(std::size_t rung, std::uint16_t link, const PathFrame& frame);
   bool send_path_frame(std::size_t rung, std::uint16_t link, const PathFrame& frame);

@@ -114,21 +114,21 @@ void SealedCarrier::send(std::span<const pipeline::TxFrame> frames) {
   }
 }
 
-void SealedCarrier::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
+bool SealedCarrier::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
   const std::uint32_t marked = std::exchange(marked_, 0);
   const Link* const found = find(link);
-  if (found == nullptr) return;
+  if (found == nullptr) return false;
   std::span<const std::byte> clear = frame;
   if (found->keys) {
     const Opened result = found->keys->open(frame, opened_, clear);
     look_ |= found->keys->look();
-    if (result != Opened::opened) return;
+    if (result != Opened::opened) return false;
   }
   ++rx_frames_;
   ++delivered_;
   rx_bytes_ += clear.size();
   if (marked != 0) sink_->on_marked(link, marked);
-  sink_->on_frame(link, clear);
+  return sink_->on_frame(link, clear);
 }
 
 void SealedCarrier::on_link(std::uint16_t link, bool up, std::string_view reason) {

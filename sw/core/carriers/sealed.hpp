@@ -56,7 +56,7 @@ class SealedCarrier final : public Carrier, private FrameSink {
   /// Frames handed down at once.
   static constexpr std::size_t kBatch = 64;
 
-  void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
+  bool on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
   /// Of the frame that comes next: who cannot seal one cannot slow the link by marks.
   void on_marked(std::uint16_t /*link*/, std::uint32_t frames) override { marked_ = frames; }

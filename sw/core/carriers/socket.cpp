@@ -199,6 +199,24 @@ Fd bound_socket(const Address& address, int type) {
   return fd;
 }
 
+Fd connected_beside(int first, const Address& peer) noexcept {
+  sockaddr_in6 own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(first, reinterpret_cast<sockaddr*>(&own), &size) != 0) return Fd();
+  Fd second(::socket(own.sin6_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!second || (own.sin6_family == AF_INET6 && !set_option(second.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1)) ||
+      !set_option(second.get(), SOL_SOCKET, SO_REUSEADDR, 1) || !set_option(first, SOL_SOCKET, SO_REUSEADDR, 1)) {
+    return Fd();
+  }
+  const bool bound = ::bind(second.get(), reinterpret_cast<const sockaddr*>(&own), size) == 0;
+  const int error = errno;
+  // The second one keeps the option, for the next such socket; what keeps the port from others is that the first has not.
+  set_option(first, SOL_SOCKET, SO_REUSEADDR, 0);
+  errno = error;
+  if (!bound || ::connect(second.get(), peer.data(), peer.size()) != 0) return Fd();
+  return second;
+}
+
 bool set_option(int fd, int level, int option, int value) noexcept {
   return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
 }

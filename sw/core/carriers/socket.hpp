@@ -61,6 +61,11 @@ std::string errno_text(int error);
 /// SO_REUSEADDR (a restarted node takes its port back); an IPv6 socket takes IPv6 only. Throws std::system_error.
 Fd bound_socket(const Address& address, int type);
 
+/// A second datagram socket at the address of `first`, connected to `peer`: the kernel gives it what comes from there,
+/// and `first` all else. None with errno set when the kernel refuses. Nobody else can bind to the address meanwhile but
+/// a process of the same user that asks for SO_REUSEADDR in that instant.
+Fd connected_beside(int first, const Address& peer) noexcept;
+
 /// Sets an integer socket option; false with errno set when the kernel refuses.
 bool set_option(int fd, int level, int option, int value) noexcept;
 

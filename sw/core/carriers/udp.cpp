@@ -27,6 +27,8 @@ constexpr std::size_t kGsoBytes = 65000;
 constexpr std::size_t kTxFrames = 512;
 /// Errors that may stand on the socket one after another before a receive gives up until the next poll().
 constexpr int kMaxErrors = 16;
+/// The first socket's tag in the poller; that of a link is its number plus 1.
+constexpr std::uint64_t kFirstSocket = 0;
 
 // SOL_UDP is not in the C++ library's netinet headers under strict standards mode.
 constexpr int kSolUdp = IPPROTO_UDP;
@@ -154,8 +156,6 @@ UdpCarrier::~UdpCarrier() = default;
 void UdpCarrier::open_socket(const UdpOptions& options) {
   socket_ = bound_socket(options.bind, SOCK_DGRAM);
   const int fd = socket_.get();
-  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.socket_buffer);
-  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.socket_buffer);
   gso_ = options.gso && set_option(fd, kSolUdp, UDP_SEGMENT, 0);
   gro_ = options.gro && set_option(fd, kSolUdp, UDP_GRO, 1);
   if (options.ecn) {
@@ -164,10 +164,22 @@ void UdpCarrier::open_socket(const UdpOptions& options) {
     ecn_ = set_option(fd, level, four ? IP_RECVTOS : IPV6_RECVTCLASS, 1) &&
            set_option(fd, level, four ? IP_TOS : IPV6_TCLASS, IPTOS_ECN_ECT0);
   }
+  set_up(fd, options);
   // The frame's own CRC covers it end to end. But the kernel cuts runs only with checksums on, and joins only what has
   // one.
   zero_checksum_ = options.bind.family() == AF_INET && !gso_ && set_option(fd, SOL_SOCKET, SO_NO_CHECK, 1);
-  if (!poller_.add(fd, EPOLLIN, 0)) throw_errno("watching the UDP socket");
+  if (!poller_.add(fd, EPOLLIN, kFirstSocket)) throw_errno("watching the UDP socket");
+}
+
+/// What every socket that receives is told, the first one and those of links.
+void UdpCarrier::set_up(int fd, const UdpOptions& options) {
+  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.socket_buffer);
+  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.socket_buffer);
+  if (gro_) set_option(fd, kSolUdp, UDP_GRO, 1);
+  if (ecn_) {
+    const bool four = options.bind.family() == AF_INET;
+    set_option(fd, four ? IPPROTO_IP : IPPROTO_IPV6, four ? IP_RECVTOS : IPV6_RECVTCLASS, 1);
+  }
 }
 
 std::string UdpCarrier::features() const {
@@ -196,7 +208,10 @@ void UdpCarrier::add_link(std::uint16_t link, const Address& peer) {
   }
   if (!by_address_.emplace(peer, link).second) throw std::invalid_argument(who + "another link has this address");
   by_host_.emplace(peer.with_port(0), link);
-  links_[link] = {State::added, gso_, peer, {}};
+  links_[link].state = State::added;
+  links_[link].gso = gso_;
+  links_[link].peer = peer;
+  if (crowded_) give_own_socket(link);
   added_.push_back(link);
   poller_.wake();
 }
@@ -206,6 +221,7 @@ void UdpCarrier::remove_link(std::uint16_t link) {
   by_address_.erase(links_[link].peer);
   const auto host = by_host_.find(links_[link].peer.with_port(0));
   if (host != by_host_.end() && host->second == link) by_host_.erase(host);
+  if (links_[link].own) --own_sockets_;
   links_[link] = {};
   std::size_t from = 0, to = 0, entries = 0;
   for (const Kept& kept : kept_) {
@@ -379,9 +395,15 @@ void UdpCarrier::flush_kept() {
 
 void UdpCarrier::set_blocked(bool blocked) noexcept {
   if (blocked == blocked_) return;
-  const auto out = static_cast<std::uint32_t>(EPOLLOUT);
-  poller_.change(socket_.get(), static_cast<std::uint32_t>(EPOLLIN) | (blocked ? out : 0U), 0);
   blocked_ = blocked;
+  watch_first_socket();
+}
+
+/// In a flood there is always something to read, which is read when its time has come.
+void UdpCarrier::watch_first_socket() noexcept {
+  const std::uint32_t in = crowded_ ? 0U : static_cast<std::uint32_t>(EPOLLIN);
+  const std::uint32_t out = blocked_ ? static_cast<std::uint32_t>(EPOLLOUT) : 0U;
+  poller_.change(socket_.get(), in | out, kFirstSocket);
 }
 
 const std::uint16_t* UdpCarrier::link_of(const Address& peer) const {
@@ -389,8 +411,8 @@ const std::uint16_t* UdpCarrier::link_of(const Address& peer) const {
   return found == by_address_.end() ? nullptr : &found->second;
 }
 
-/// Fills the receive buffers. Returns whether more may wait in the socket.
-bool UdpCarrier::receive(std::size_t max_messages) {
+/// Fills the receive buffers from `fd`. Returns whether more may wait in the socket.
+bool UdpCarrier::receive(int fd, std::size_t max_messages) {
   Receive& in = *receive_;
   in.next = in.count = in.offset = 0;
   // With GRO a message may hold many frames; what is above poll()'s limit waits here for the next poll().
@@ -403,7 +425,7 @@ bool UdpCarrier::receive(std::size_t max_messages) {
   }
   for (int errors = 0; errors < kMaxErrors; ++errors) {
     ++counters_.rx_calls;
-    const int got = ::recvmmsg(socket_.get(), in.headers.data(), static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
+    const int got = ::recvmmsg(fd, in.headers.data(), static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
     if (got > 0) {
       in.count = static_cast<std::size_t>(got);
       return in.count == wanted;
@@ -446,6 +468,7 @@ std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
       more = in.offset < bytes.size();
       if (found == nullptr) {
         count_stranger(peer);
+        flood_.useless();
       } else if (truncated || frame.size() > frame_bytes_) {
         ++counters_.rx_malformed;
         ++counters_.rx_too_large;
@@ -456,7 +479,13 @@ std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
         counters_.rx_bytes += frame.size();
         // Before the frame: what it makes the sink send may tell of the mark already.
         if (known.marked) sink.on_marked(*found, 1);
-        sink.on_frame(*found, frame);
+        if (sink.on_frame(*found, frame)) {
+          ++links_[*found].useful;
+        } else {
+          ++links_[*found].useless;
+          ++counters_.rx_useless;
+          flood_.useless();
+        }
       }
     }
     if (more) break;
@@ -466,8 +495,8 @@ std::size_t UdpCarrier::deliver(std::size_t& budget, FrameSink& sink) {
   return delivered;
 }
 
-std::size_t UdpCarrier::poll(std::uint64_t, std::size_t max_frames, FrameSink& sink) {
-  poller_.clear_wake();
+std::size_t UdpCarrier::poll(std::uint64_t now_us, std::size_t max_frames, FrameSink& sink) {
+  if (!crowded_) poller_.clear_wake();
   for (const std::uint16_t link : std::exchange(added_, {})) {
     if (links_[link].state != State::added) continue;
     links_[link].state = State::up;
@@ -476,14 +505,98 @@ std::size_t UdpCarrier::poll(std::uint64_t, std::size_t max_frames, FrameSink& s
   }
   if (blocked_) flush_kept();
   std::size_t delivered = 0, budget = max_frames;
-  bool waiting = true;
-  while (budget != 0 && (waiting || receive_->next < receive_->count)) {
-    if (receive_->next == receive_->count) waiting = receive(budget);
-    delivered += deliver(budget, sink);
+  if (crowded_) {
+    delivered += serve_own(budget, sink);
+    delivered += serve_crowd(now_us, budget, sink);
+  } else {
+    bool waiting = true;
+    while (budget != 0 && (waiting || receive_->next < receive_->count)) {
+      if (receive_->next == receive_->count) waiting = receive(socket_.get(), budget);
+      delivered += deliver(budget, sink);
+    }
   }
+  look_for_flood(now_us);
   // The descriptor does not show what was taken out of the socket already.
   if (receive_->next < receive_->count) poller_.wake();
+  if (crowded_) poller_.arm(now_us, crowd_us_);
   return delivered;
+}
+
+/// Takes from the sockets of links, a batch of each in turn.
+std::size_t UdpCarrier::serve_own(std::size_t& budget, FrameSink& sink) {
+  std::size_t delivered = deliver(budget, sink);  // what is left of the last batch
+  ready_.resize(own_sockets_ + 1);
+  const std::span<const epoll_event> ready = poller_.wait(ready_);
+  ++turn_;
+  for (bool waiting = true; waiting && budget != 0;) {
+    waiting = false;
+    for (std::size_t i = 0; i < ready.size() && budget != 0; ++i) {
+      const std::uint64_t tag = ready[(turn_ + i) % ready.size()].data.u64;
+      if (tag == kFirstSocket) continue;
+      waiting |= receive(links_[tag - 1].own.get(), budget);
+      delivered += deliver(budget, sink);
+    }
+  }
+  return delivered;
+}
+
+/// Takes what the crowd may have of this millisecond from the first socket.
+std::size_t UdpCarrier::serve_crowd(std::uint64_t now_us, std::size_t& budget, FrameSink& sink) {
+  if (now_us < crowd_us_ || budget == 0) return 0;
+  crowd_us_ = now_us + kCrowdUs;
+  std::size_t delivered = 0, left = kCrowdFrames;
+  bool waiting = true;
+  while (waiting && left != 0 && budget != 0) {
+    // One message may hold many frames, and who floods can see to it that each does.
+    waiting = receive(socket_.get(), std::max<std::size_t>(1, std::min(left, budget) / crowd_run_));
+    const std::size_t messages = receive_->count, before = budget;
+    if (messages == 0) break;
+    delivered += deliver(budget, sink);
+    const std::size_t frames = before - budget;
+    crowd_run_ = std::max<std::size_t>(1, frames / messages);
+    left -= std::min(left, frames);
+  }
+  return delivered;
+}
+
+/// Gives links sockets of their own when a flood begins, takes them from those that only flood, and at its end from
+/// all.
+void UdpCarrier::look_for_flood(std::uint64_t now_us) {
+  if (!flood_.look(now_us)) return;
+  const bool began = flood_.on() && !crowded_;
+  if (began) {
+    ++counters_.rx_floods;
+    crowded_ = true;
+    crowd_us_ = now_us;
+    watch_first_socket();
+  }
+  if (!crowded_) return;
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    Link& link = links_[i];
+    const std::uint32_t useful = std::exchange(link.useful, 0), useless = std::exchange(link.useless, 0);
+    if (link.state == State::none) continue;
+    // What its socket still holds is lost, as datagrams may be: it was served a moment ago.
+    if (link.own && (!flood_.on() || (useful == 0 && useless >= kCrowdFrames))) {
+      link.own = Fd();
+      --own_sockets_;
+    } else if (flood_.on() && !link.own && (useful != 0 || (began && useless < kCrowdFrames))) {
+      give_own_socket(static_cast<std::uint16_t>(i));
+    }
+  }
+  if (flood_.on()) return;
+  crowded_ = false;
+  poller_.arm(now_us, std::nullopt);
+  watch_first_socket();
+}
+
+void UdpCarrier::give_own_socket(std::uint16_t link) {
+  if (own_sockets_ == kMaxOwnSockets) return;
+  Fd own = connected_beside(socket_.get(), links_[link].peer);
+  if (!own) return;  // no descriptor left, no route: it stays in the crowd
+  set_up(own.get(), options_);
+  if (!poller_.add(own.get(), EPOLLIN, std::uint64_t{link} + 1)) return;
+  links_[link].own = std::move(own);
+  ++own_sockets_;
 }
 
 }  // namespace slotwire::carriers

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/carriers/carrier.hpp"
+#include "core/carriers/flood_watch.hpp"
 #include "core/carriers/poller.hpp"
 #include "core/carriers/socket.hpp"
 
@@ -30,8 +31,18 @@ struct UdpOptions {
 
 /// A link is up as soon as it is added: whether the peer is there only frames can tell. Errors that the network reports
 /// (connection refused, no route) cost the frame and nothing else. Frames are lost, doubled and reordered as UDP does.
+///
+/// A flood of datagrams that are of no use (FloodWatch) costs who sends it: while it lasts each link has a socket of
+/// its own at the same address, connected to its peer, and is served first; what everybody else sends, and links from
+/// which nothing useful comes, share the first socket, from which kCrowdFrames are taken each kCrowdUs. The kernel
+/// drops what is above that.
 class UdpCarrier final : public Carrier {
  public:
+  static constexpr std::size_t kCrowdFrames = 64;
+  static constexpr std::uint64_t kCrowdUs = 1000;
+  /// Links that get sockets of their own in a flood, at most; the others stay in the crowd.
+  static constexpr std::size_t kMaxOwnSockets = 256;
+
   /// Throws std::invalid_argument (an option out of range) or std::system_error (socket; the text says what to do).
   explicit UdpCarrier(const UdpOptions& options);
   ~UdpCarrier() override;
@@ -72,6 +83,8 @@ class UdpCarrier final : public Carrier {
     bool gso = false;  ///< off for good once the kernel refused a run on this link's route
     Address peer;
     Misfits misfits;
+    Fd own;                                 ///< in a flood: takes what comes from the peer
+    std::uint32_t useful = 0, useless = 0;  ///< frames of this window of flood_
   };
   struct Transmit;
   struct Receive;
@@ -85,7 +98,13 @@ class UdpCarrier final : public Carrier {
   void keep(std::span<const pipeline::TxFrame> frames);
   void flush_kept();
   void set_blocked(bool blocked) noexcept;
-  bool receive(std::size_t max_messages);
+  void set_up(int fd, const UdpOptions& options);
+  void watch_first_socket() noexcept;
+  bool receive(int fd, std::size_t max_messages);
+  std::size_t serve_own(std::size_t& budget, FrameSink& sink);
+  std::size_t serve_crowd(std::uint64_t now_us, std::size_t& budget, FrameSink& sink);
+  void look_for_flood(std::uint64_t now_us);
+  void give_own_socket(std::uint16_t link);
   std::size_t deliver(std::size_t& budget, FrameSink& sink);
   const std::uint16_t* link_of(const Address& peer) const;
   void count_stranger(const std::optional<Address>& from);
@@ -107,6 +126,13 @@ class UdpCarrier final : public Carrier {
   };
   std::vector<std::byte> kept_bytes_;  ///< frames that the kernel had no room for, oldest first
   std::vector<Kept> kept_;
+  FloodWatch flood_;
+  bool crowded_ = false;        ///< links have sockets of their own
+  std::uint64_t crowd_us_ = 0;  ///< when the first socket is looked at next while that is so
+  std::size_t crowd_run_ = 1;   ///< frames in the largest message that came from it last
+  std::size_t own_sockets_ = 0;
+  std::vector<epoll_event> ready_;
+  std::size_t turn_ = 0;  ///< which of the ready sockets is served first
   CarrierCounters counters_;
 };
 

@@ -452,44 +452,44 @@ bool Pipeline::next_frame(std::uint16_t slot, TxFrame& out, Microseconds now) {
   return true;
 }
 
-void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Microseconds now) {
+bool Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Microseconds now) {
   // R2: the order of these checks decides which cause is counted; the card has the same order.
-  if (frame.size() < regs::kHeaderBytes) return count(Counter::drop_short);
+  if (frame.size() < regs::kHeaderBytes) return discard(Counter::drop_short);
   const ConstHeaderBytes header_bytes = frame.first<regs::kHeaderBytes>();
   const std::span<const std::byte> payload = frame.subspan(regs::kHeaderBytes);
   const Header header = decode(header_bytes);
-  if (header.version != regs::kVersion) return count(Counter::drop_version);
-  if (header.type > FrameType::reset) return count(Counter::drop_type);
+  if (header.version != regs::kVersion) return discard(Counter::drop_version);
+  if (header.type > FrameType::reset) return discard(Counter::drop_type);
   if (payload.size() % regs::kLineBytes != 0 || payload.empty() != (header.type != FrameType::data)) {
-    return count(Counter::drop_length);
+    return discard(Counter::drop_length);
   }
-  if (header.crc != frame_crc(header_bytes, payload)) return count(Counter::drop_crc);
+  if (header.crc != frame_crc(header_bytes, payload)) return discard(Counter::drop_crc);
   const std::uint16_t slot = header.dst_slot;
-  if (slot >= rows_.size()) return count(Counter::drop_slot);
+  if (slot >= rows_.size()) return discard(Counter::drop_slot);
   SlotRow& row = rows_[slot];
-  if (state_of(row) == SlotState::free) return count(Counter::drop_unbound);
-  if (row.link != link) return count(Counter::drop_link);
-  if (row.peer_slot != header.src_slot) return count(Counter::drop_peer_slot);
-  if (row.epoch != header.epoch) return count(Counter::drop_epoch);
+  if (state_of(row) == SlotState::free) return discard(Counter::drop_unbound);
+  if (row.link != link) return discard(Counter::drop_link);
+  if (row.peer_slot != header.src_slot) return discard(Counter::drop_peer_slot);
+  if (row.epoch != header.epoch) return discard(Counter::drop_epoch);
   if (state_of(row) != SlotState::bound) {
     // R8: who still talks to a faulted slot is told again.
     if (state_of(row) == SlotState::faulted && header.type != FrameType::reset) {
       raise(row, regs::kRowResetNow);
       make_ready(slot);
     }
-    return count(Counter::drop_faulted);
+    return discard(Counter::drop_faulted);
   }
   // Where the peer can be, and where it was a ring ago: all else is not from our peer, whose first positions nobody can
   // guess.
   const bool in_range = header.ack - row.in_head <= row.in_tail - row.in_head;
-  if (!in_range && row.in_head - header.ack > in_size(row)) return count(Counter::drop_position);
+  if (!in_range && row.in_head - header.ack > in_size(row)) return discard(Counter::drop_position);
   if (header.seq - row.out_tail > out_size(row) && row.out_tail - header.seq > out_size(row)) {
-    return count(Counter::drop_position);
+    return discard(Counter::drop_position);
   }
   if (header.type == FrameType::reset) {
     count(Counter::rx_resets);
     stop(slot, SlotState::reset, Fault::peer_reset);
-    return;
+    return true;
   }
   count(Counter::rx_frames);
   ++stats_[slot].rx_frames;
@@ -517,6 +517,7 @@ void Pipeline::receive(std::uint16_t link, std::span<const std::byte> frame, Mic
     case FrameType::reset:
       break;  // taken above
   }
+  return true;
 }
 
 /// R5: lines up to header.ack are released, the window opens.

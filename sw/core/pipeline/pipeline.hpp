@@ -140,8 +140,8 @@ class Pipeline {
 
   /// The process's marks as read once from its page. Out-of-range marks fault the slot (R10) and no other.
   void doorbell(std::uint16_t slot, Position in_tail, Position out_head, Microseconds now);
-  /// A frame that came from `link`'s peer, as it came. Everything in it is checked.
-  void receive(std::uint16_t link, std::span<const std::byte> frame, Microseconds now);
+  /// A frame that came from `link`'s peer, as it came. Everything in it is checked. False if it was discarded (R2).
+  bool receive(std::uint16_t link, std::span<const std::byte> frame, Microseconds now);
   /// Fills `out` with frames that are due, one per ready slot in turn. Returns how many; fewer than out.size() means
   /// that nothing more is ready. Payloads point into the rings.
   std::size_t transmit(std::span<TxFrame> out, Microseconds now);
@@ -190,6 +190,10 @@ class Pipeline {
   };
 
   void count(regs::Counter counter, std::uint64_t n = 1) { counters_[static_cast<std::size_t>(counter)] += n; }
+  bool discard(regs::Counter cause) {
+    count(cause);
+    return false;
+  }
   void install(std::uint16_t slot, const SlotMemory& memory, Microseconds now);
   void stop(std::uint16_t slot, regs::SlotState state, regs::Fault cause);
   void quiet(std::uint16_t slot);

@@ -110,7 +110,7 @@ void SoftMover::poll_always(carriers::Carrier& carrier) {
 }
 
 /// A frame names its slot itself, and may name one whose row another thread is writing.
-void SoftMover::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
+bool SoftMover::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
   if (frame.size() >= regs::kHeaderBytes) {
     if (tap_ != nullptr) {
       tap_->on_frame(false, link, frame.first(regs::kHeaderBytes), frame.subspan(regs::kHeaderBytes));
@@ -119,7 +119,7 @@ void SoftMover::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
       const std::uint16_t slot = pipeline::decode(frame.first<regs::kHeaderBytes>()).dst_slot;
       if (slot < open_.size() && !open_[slot]) {
         ++strange_frames_;
-        return;
+        return false;
       }
     }
   }
@@ -127,7 +127,7 @@ void SoftMover::on_frame(std::uint16_t link, std::span<const std::byte> frame) {
   const bool answers =
       frame.size() >= regs::kHeaderBytes && (std::to_integer<unsigned>(frame[regs::kHdrFlags]) & regs::kHdrAnswer) != 0;
   if (answers && options_.clock != nullptr) now_us_ = std::max(now_us_, options_.clock());
-  pipeline_.receive(link, frame, now());
+  return pipeline_.receive(link, frame, now());
 }
 
 void SoftMover::on_link(std::uint16_t link, bool up, std::string_view reason) {

@@ -72,7 +72,7 @@ class SoftMover final : public Mover, private carriers::FrameSink {
     pipeline::LinkParameters fitted;
   };
 
-  void on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
+  bool on_frame(std::uint16_t link, std::span<const std::byte> frame) override;
   void on_link(std::uint16_t link, bool up, std::string_view reason) override;
   void on_marked(std::uint16_t link, std::uint32_t frames) override { pipeline_.on_marked(link, frames); }
   void unblock(std::uint16_t link);

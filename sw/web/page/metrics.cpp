@@ -274,7 +274,7 @@ void write_carriers(Writer& out, const Json& node) {
     const char* name;
     const char* help;
   };
-  static constexpr std::array<Family, 8> kFamilies{{
+  static constexpr std::array<Family, 10> kFamilies{{
       {"rx_frames", "carrier_received_frames", "Frames that a carrier received."},
       {"rx_bytes", "carrier_received_bytes", "Bytes that a carrier received."},
       {"tx_frames", "carrier_sent_frames", "Frames that a carrier sent."},
@@ -282,6 +282,8 @@ void write_carriers(Writer& out, const Json& node) {
       {"tx_dropped", "carrier_send_drops", "Frames that a carrier could not send; the link sends them again."},
       {"rx_malformed", "carrier_malformed_frames", "Frames that were none of a link's."},
       {"rx_unknown_peer", "carrier_unknown_peer_frames", "Frames from an address that belongs to no link."},
+      {"rx_useless", "carrier_useless_frames", "Frames of a link that were damaged, not authentic, or for no slot."},
+      {"rx_floods", "carrier_floods", "Times that useless frames came so often that they were put off."},
       {"disconnects", "carrier_disconnects", "Times that a carrier lost its connection."},
   }};
   for (const Family& family : kFamilies) {

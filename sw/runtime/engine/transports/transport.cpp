@@ -76,6 +76,8 @@ nlohmann::json carrier_report(std::string_view name, const carriers::CarrierCoun
           {"rx_malformed", c.rx_malformed},
           {"rx_other_port", c.rx_other_port},
           {"rx_too_large", c.rx_too_large},
+          {"rx_useless", c.rx_useless},
+          {"rx_floods", c.rx_floods},
           {"connects", c.connects},
           {"disconnects", c.disconnects}};
 }
