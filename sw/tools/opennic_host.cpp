@@ -12,6 +12,7 @@
 #include "driver/bus/window_check.hpp"
 #include "driver/bus/window_host.hpp"
 #include "runtime/control/program_end.hpp"
+#include "tools/usage/wrong_usage.hpp"
 
 namespace {
 
@@ -37,7 +38,8 @@ int serve(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     using namespace slotwire::control;
-    return end_of_output(app.exit(error) == 0 ? kEndDone : kEndUsage, "slotwire-opennic-host");
+    return end_of_output(slotwire::cli::wrong_usage(app, error, argc, argv) ? kEndUsage : kEndDone,
+                         "slotwire-opennic-host");
   }
   if (device.empty() && bar.empty()) throw std::runtime_error("which card? Give --device, as lspci -D shows it");
   if (bar.empty()) bar = "/sys/bus/pci/devices/" + device + "/resource2";

@@ -13,6 +13,7 @@
 #include "runtime/engine/engine.hpp"
 #include "runtime/engine/services/directory.hpp"
 #include "runtime/engine/services/policy.hpp"
+#include "tools/usage/wrong_usage.hpp"
 
 namespace {
 
@@ -38,7 +39,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return end_of_output(app.exit(error) == 0 ? kEndDone : slotwire::control::kEndUsage, kProgram);
+    const bool wrong = slotwire::cli::wrong_usage(app, error, argc, argv);
+    return end_of_output(wrong ? slotwire::control::kEndUsage : kEndDone, kProgram);
   }
   try {
     if (reference) {

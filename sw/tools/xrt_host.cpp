@@ -15,6 +15,7 @@
 #include "driver/bus/xrt/watchdog.hpp"
 #include "driver/bus/xrt/xrt_window.hpp"
 #include "runtime/control/program_end.hpp"
+#include "tools/usage/wrong_usage.hpp"
 
 namespace {
 
@@ -79,7 +80,8 @@ int serve(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     using namespace slotwire::control;
-    return end_of_output(app.exit(error) == 0 ? kEndDone : kEndUsage, "slotwire-xrt-host");
+    return end_of_output(slotwire::cli::wrong_usage(app, error, argc, argv) ? kEndUsage : kEndDone,
+                         "slotwire-xrt-host");
   }
   if (options.network == "none") options.network.clear();
   std::signal(SIGINT, stop);

@@ -52,7 +52,7 @@ class Recorder final : public carriers::FrameSink {
     count = 0;
   }
 
-  std::function<bool(std::uint16_t)> useless;  ///< links whose frames nobody has use for; none if empty
+  std::function<bool(std::uint16_t)> useless;          ///< links whose frames nobody has use for; none if empty
   std::map<std::uint16_t, std::vector<Bytes>> frames;  ///< by link, in the order of arrival
   std::size_t count = 0;
   std::vector<Event> events;

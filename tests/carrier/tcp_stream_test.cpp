@@ -290,6 +290,22 @@ TEST_P(CarrierTls, AnotherAuthorityIsRefused) {
   EXPECT_FALSE(server_.is_open());
 }
 
+TEST_P(CarrierTls, ARefusalSaysWhatToDoAboutTheCertificate) {
+  using Flaw = TestCertificates::Flaw;
+  for (const auto& [flaw, advice] :
+       {std::pair{Flaw::expired, "that is valid today"}, std::pair{Flaw::not_yet_valid, "set the clock"},
+        std::pair{Flaw::for_servers_alone, "extended key usage"}}) {
+    connect(options(certificates_->context("node-a", flaw), "node-b"), options(server_tls_));
+    std::vector<std::byte> none;
+    ASSERT_TRUE(drive({&client_, &server_}, [&] {
+      take(client_, none);  // the server's refusal comes after the client's part of the handshake
+      return client_.is_closed() && server_.is_closed();
+    }));
+    EXPECT_NE(server_.reason().find(advice), std::string::npos) << server_.reason();
+    EXPECT_NE(client_.reason().find("the peer's log says why"), std::string::npos) << client_.reason();
+  }
+}
+
 TEST_P(CarrierTls, AClientWithoutTlsIsRefused) {
   connect(options(nullptr), options(server_tls_));
   const auto bytes = random_bytes(200);

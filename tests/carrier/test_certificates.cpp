@@ -49,13 +49,16 @@ void extend(X509* certificate, X509* issuer, int kind, const std::string& value)
   check(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1, "add an extension");
 }
 
-Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key, long serial) {
+Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key, long serial,
+                             TestCertificates::Flaw flaw = TestCertificates::Flaw::none) {
+  using Flaw = TestCertificates::Flaw;
   Certificate certificate(X509_new());
   check(certificate != nullptr, "make a certificate");
   X509_set_version(certificate.get(), X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), serial);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDaySeconds);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kDaySeconds);
+  const long late = flaw == Flaw::expired ? -2 * kDaySeconds : flaw == Flaw::not_yet_valid ? 2 * kDaySeconds : 0;
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), late - kDaySeconds);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), late + kDaySeconds);
   X509_set_pubkey(certificate.get(), key);
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   const auto* text = reinterpret_cast<const unsigned char*>(name.c_str());
@@ -66,6 +69,7 @@ Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issue
     extend(certificate.get(), signer, NID_basic_constraints, "critical,CA:TRUE");
   } else {
     extend(certificate.get(), signer, NID_subject_alt_name, "DNS:" + name);
+    if (flaw == Flaw::for_servers_alone) extend(certificate.get(), signer, NID_ext_key_usage, "serverAuth");
   }
   check(X509_sign(certificate.get(), issuer_key, EVP_sha256()) > 0, "sign a certificate");
   return certificate;
@@ -98,10 +102,10 @@ TestCertificates::~TestCertificates() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-carriers::TlsFiles TestCertificates::make(const std::string& node) {
+carriers::TlsFiles TestCertificates::make(const std::string& node, Flaw flaw) {
   const Key key = make_key();
-  const Certificate certificate =
-      make_certificate(node, key.get(), authority_->certificate.get(), authority_->key.get(), ++authority_->serial);
+  const Certificate certificate = make_certificate(node, key.get(), authority_->certificate.get(),
+                                                   authority_->key.get(), ++authority_->serial, flaw);
   const carriers::TlsFiles files{directory_ + "/" + node + ".pem", directory_ + "/" + node + ".key", ca(), {}};
   write(files.certificate, certificate.get());
   check(PEM_write_PrivateKey(create(files.key).get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1,
@@ -109,8 +113,8 @@ carriers::TlsFiles TestCertificates::make(const std::string& node) {
   return files;
 }
 
-std::shared_ptr<const carriers::TlsContext> TestCertificates::context(const std::string& node) {
-  return std::make_shared<const carriers::TlsContext>(make(node));
+std::shared_ptr<const carriers::TlsContext> TestCertificates::context(const std::string& node, Flaw flaw) {
+  return std::make_shared<const carriers::TlsContext>(make(node, flaw));
 }
 
 }  // namespace slotwire::test

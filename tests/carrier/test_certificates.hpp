@@ -15,11 +15,13 @@ class TestCertificates {
   TestCertificates(const TestCertificates&) = delete;
   TestCertificates& operator=(const TestCertificates&) = delete;
 
+  enum class Flaw { none, expired, not_yet_valid, for_servers_alone };
+
   /// A key and a certificate that names `node` (subjectAltName), signed by this authority, and this authority as the
   /// CA.
-  carriers::TlsFiles make(const std::string& node);
+  carriers::TlsFiles make(const std::string& node, Flaw flaw = Flaw::none);
   /// The same as a context.
-  std::shared_ptr<const carriers::TlsContext> context(const std::string& node);
+  std::shared_ptr<const carriers::TlsContext> context(const std::string& node, Flaw flaw = Flaw::none);
   /// The authority's certificate file.
   std::string ca() const { return directory_ + "/ca.pem"; }
   const std::string& directory() const { return directory_; }

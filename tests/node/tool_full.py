@@ -38,12 +38,20 @@ class Full(NodeTest):
         for arguments, said in ((["statsu"], "'statsu' is not known; did you mean 'status'?"), (["zzzzzzzz"], "'zzzzzzzz' is not known"),
                                 (["web", "srve"], "'srve' is not known; did you mean 'serve'?"),
                                 (["bench", "echo", "--sise=3"], "'--sise' is not known; did you mean '--size'?"),
+                                (["--socket", "/x", "status"], "'--socket' is an option of 'status' and stands behind it: slotwire status --socket ..."),
+                                (["--socket=/x", "--json", "top"], "'--socket' is an option of 'top' and stands behind it: slotwire top --socket ..."),
                                 (["drain", "abc"], "PID: Value abc not in range 1 to 4194304")):
             with self.subTest(arguments=arguments):
                 result = subprocess.run([SLOTWIRE, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         text=True, timeout=TIMEOUT)
                 self.assertEqual(result.returncode, 2, result.stderr)
                 self.assertIn(said, result.stderr.splitlines())
+        for program, word, meant in (("slotwired", "--chekc", "--check"), ("slotwire-opennic-host", "--ofset", "--offset")):
+            with self.subTest(program=program):
+                result = subprocess.run([os.path.join(os.path.dirname(SLOTWIRE), program), word], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertIn(f"'{word}' is not known; did you mean '{meant}'?", result.stderr.splitlines())
 
     def serving_into_full(self, *arguments):
         env = {"SLOTWIRE_SOCKET": self.left.socket}

@@ -759,6 +759,14 @@ TEST_F(EngineConfigFiles, EachThatIsMissingIsReportedWithItsPlace) {
   }
 }
 
+TEST_F(EngineConfigFiles, AUserThatThereIsNotIsReported) {
+  const std::vector<std::string> problems = found("[gate]\nuser = \"no-such-user\"");
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].find(place(4, "gate.user") + "there is no user 'no-such-user' on this host"), 0U)
+      << problems[0];
+  EXPECT_TRUE(found("[gate]\nuser = \"root\"").empty());
+}
+
 TEST_F(EngineConfigFiles, EveryKeyWithAFileIsLookedAt) {
   // These are directories and sockets, which are made or waited for when slotwired starts.
   const std::set<std::string> others{"node.run_dir", "node.control_socket", "card.xrt", "card.socket",

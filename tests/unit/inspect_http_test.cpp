@@ -160,14 +160,15 @@ TEST(InspectHttp, RefusesTargetsThatServersReadInTwoWays) {
 }
 
 TEST(InspectHttp, RefusesAuthoritiesThatServersReadInTwoWays) {
-  for (const std::string host : {"",       ":",     ":80",  "b@a",  "@",      "a:1:2",   "a:8x", "a: 8",     "a:65536",
-                                 "a:-1",   "a\\b",  "a#b",  "[::1", "[::1]a", "[::1]:x", "[]",   "[:]",      "[g::1]",
-                                 "a[::1]", "a%00b", "a%62", "a..b", ".a",     ".",       "a\"b", "a\xc3\xa9"}) {
+  for (const std::string host : {"",        ":",      ":80",    "b@a",   "@",     "a:1:2",     "a:8x",      "a: 8",
+                                 "a:65536", "a:-1",   "a\\b",   "a#b",   "[::1",  "[::1]a",    "[::1]:x",   "[]",
+                                 "[:]",     "[g::1]", "a[::1]", "[:::]", "[1:2]", "[::1%25a]", "[1.2.3.4]", "a:000080",
+                                 "a%00b",   "a%62",   "a..b",   ".a",    ".",     "a\"b",      "a\xc3\xa9"}) {
     EXPECT_FALSE(requests("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n").valid) << host;
     EXPECT_FALSE(requests("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n").valid) << host;
   }
-  for (const std::string host :
-       {"a", "a.", "a.b-c_d", "a:80", "a:", "a:65535", "127.0.0.1:8080", "[::1]", "[::1]:80"}) {
+  for (const std::string host : {"a", "a.", "a.b-c_d", "a:80", "a:", "a:65535", "127.0.0.1:8080", "[::1]", "[::1]:80",
+                                 "[::ffff:1.2.3.4]", "a:00080"}) {
     EXPECT_TRUE(requests("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n").ended) << host;
     EXPECT_TRUE(requests("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n").ended) << host;
   }

@@ -210,7 +210,8 @@ Fd connected_beside(int first, const Address& peer) noexcept {
   }
   const bool bound = ::bind(second.get(), reinterpret_cast<const sockaddr*>(&own), size) == 0;
   const int error = errno;
-  // The second one keeps the option, for the next such socket; what keeps the port from others is that the first has not.
+  // The second one keeps the option, for the next such socket; what keeps the port from others is that the first has
+  // not.
   set_option(first, SOL_SOCKET, SO_REUSEADDR, 0);
   errno = error;
   if (!bound || ::connect(second.get(), peer.data(), peer.size()) != 0) return Fd();

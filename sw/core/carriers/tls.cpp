@@ -195,6 +195,28 @@ struct Wiped {
   std::string text;
 };
 
+/// What to do about a peer's certificate that does not hold, by OpenSSL's verdict.
+std::string advice(long verdict, const std::string& peer_name) {
+  switch (verdict) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return "; give the peer a certificate that is valid today, or set the clock of this host";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "; set the clock of this host, or that of the host where the certificate was made";
+    case X509_V_ERR_CERT_REVOKED:
+      return "; the CRL of this node (tls.crl) names it: give the peer a new certificate";
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+      return "; give this node a current CRL of its CA (tls.crl), and reload slotwired";
+    case X509_V_ERR_INVALID_PURPOSE:
+      return "; the extended key usage of a node's certificate, where it has one, must allow TLS servers and clients";
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+      return "; the peer's certificate must name '" + peer_name + "' (subjectAltName)";
+    default:
+      return "; the peer's certificate must be signed by the CA of this node (tls.ca)";
+  }
+}
+
 }  // namespace
 
 TlsContext::TlsContext(const TlsFiles& files) : TlsContext(read_texts(files), files) {}
@@ -281,13 +303,15 @@ TlsResult TlsSession::result(int returned) {
     error_ = "the peer closed the connection without saying so";
     return TlsResult::closed;
   }
+  // What an alert of the peer says has a reason of its own, above all others.
+  const bool refused = ERR_GET_REASON(ERR_peek_last_error()) > SSL_AD_REASON_OFFSET;
   error_ = "TLS: " + openssl_text();
   const long verdict = SSL_get_verify_result(ssl_.get());
   if (verdict != X509_V_OK) {
     error_ += std::string(" (") + X509_verify_cert_error_string(verdict) + ")";
-    error_ += peer_name_.empty()
-                  ? "; the peer's certificate must be signed by the CA of this node"
-                  : "; the peer's certificate must be signed by the CA of this node and name '" + peer_name_ + "'";
+    error_ += advice(verdict, peer_name_);
+  } else if (refused) {
+    error_ += "; the peer refused this node, or the kind of TLS that it offers: the peer's log says why";
   }
   return TlsResult::failed;
 }

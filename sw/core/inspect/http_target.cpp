@@ -1,6 +1,9 @@
 #include "core/inspect/http_target.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -14,17 +17,26 @@ constexpr std::string_view kCapitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 /// unreserved and sub-delims of RFC 3986.
 constexpr std::string_view kNameCharacters =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=";
-constexpr std::string_view kAddressCharacters = "0123456789abcdefABCDEF:.";
+/// More digits than a port needs: some servers would read another number.
+constexpr std::size_t kMostPortDigits = 5;
 
 constexpr CharacterTable kInMethods = table_of(kCapitals);
 constexpr CharacterTable kInNames = table_of(kNameCharacters);
-constexpr CharacterTable kInAddresses = table_of(kAddressCharacters);
 
 bool is_port(std::string_view digits) {
   if (digits.empty()) return true;  // RFC 3986: as if there were no colon
+  if (digits.size() > kMostPortDigits) return false;
   std::uint16_t port = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   return error == std::errc{} && end == digits.data() + digits.size();
+}
+
+bool is_ipv6(std::string_view text) {
+  std::array<char, INET6_ADDRSTRLEN> address{};
+  if (text.empty() || text.size() >= address.size()) return false;
+  std::copy(text.begin(), text.end(), address.begin());
+  in6_addr value{};
+  return text.find('\0') == std::string_view::npos && ::inet_pton(AF_INET6, address.data(), &value) == 1;
 }
 
 bool is_name(std::string_view name) {
@@ -98,7 +110,7 @@ bool is_http_method(std::string_view text) {
 bool is_http_authority(std::string_view text) {
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
-    if (end == std::string_view::npos || end < 3 || !are_all(text.substr(1, end - 1), kInAddresses)) return false;
+    if (end == std::string_view::npos || !is_ipv6(text.substr(1, end - 1))) return false;
     const std::string_view rest = text.substr(end + 1);
     return rest.empty() || (rest.front() == ':' && is_port(rest.substr(1)));
   }

@@ -8,7 +8,6 @@
 
 namespace slotwire::driver {
 
-using regs::SlotRow;
 using regs::SlotState;
 
 HardwareMover::HardwareMover(const SlotTables& tables, const HardwareOptions& options, CardListener& listener,

@@ -103,6 +103,10 @@ void refuse(std::span<const Call> calls) {
   install(calls, SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
 }
 
+bool user_exists(const std::string& user) {
+  return ::getpwnam(user.c_str()) != nullptr;
+}
+
 void become(const std::string& user) {
   if (::geteuid() != 0) return;
   std::vector<std::string> names{user};

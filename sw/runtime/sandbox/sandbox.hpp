@@ -33,6 +33,9 @@ void allow_only(std::span<const Call> calls, Otherwise otherwise);
 /// All threads of the process, and programs that it starts, get EPERM for these. The same.
 void refuse(std::span<const Call> calls);
 
+/// Whether the system knows a user of that name.
+bool user_exists(const std::string& user);
+
 /// Becomes `user` with no other groups, when this process is root; empty: "slotwire-gate" if there is such a user, else
 /// "nobody". Does nothing when it is not root. Throws std::runtime_error.
 void become(const std::string& user);

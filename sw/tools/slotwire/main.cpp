@@ -8,7 +8,7 @@
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
 #include "tools/slotwire/web/web.hpp"
-#include "tools/slotwire/wrong_usage.hpp"
+#include "tools/usage/wrong_usage.hpp"
 
 namespace {
 
@@ -46,10 +46,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const bool wrong = app.exit(error) != 0;
-    const std::string word = wrong ? meant(app, argc, argv) : std::string();
-    if (!word.empty()) std::fprintf(stderr, "%s\n", word.c_str());
-    return finish_output(wrong ? kExitUsage : kExitOk);
+    return finish_output(wrong_usage(app, error, argc, argv) ? kExitUsage : kExitOk);
   }
   try {
     return finish_output(command());

@@ -22,7 +22,7 @@ std::filesystem::path module_path() {
   const fs::path places[] = {bin / ".." / "lib", bin / ".." / SLOTWIRE_LIBDIR / "slotwire"};
   for (const fs::path& place : places) {
     std::error_code none;
-    const fs::path file = fs::canonical(place / kDpdkModuleFile, none);
+    fs::path file = fs::canonical(place / kDpdkModuleFile, none);
     if (!none) return file;
   }
   throw std::runtime_error(std::string("dpdk: the module ") + kDpdkModuleFile + " is neither in " +

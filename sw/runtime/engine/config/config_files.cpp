@@ -14,6 +14,7 @@
 #include "core/carriers/tls.hpp"
 #include "core/slot/memory.hpp"
 #include "runtime/control/gate_protocol.hpp"
+#include "runtime/sandbox/sandbox.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -164,6 +165,11 @@ void check_files(const Config& config, const Positions& positions, FileCheck how
     if (file.path->empty()) continue;
     const std::string problem = file.problem(*file.path);
     if (!problem.empty()) problems.add(at(file.key), std::string(file.key), problem);
+  }
+  if (!config.gate.user.empty() && !sandbox::user_exists(config.gate.user)) {
+    problems.add(at("gate.user"), "gate.user",
+                 "there is no user '" + printable(config.gate.user) +
+                     "' on this host; name one that owns nothing, or leave the key out");
   }
   if (how != FileCheck::complete || !config.tls.enabled() || !before || !problems.empty()) return;
   try {

@@ -1,4 +1,5 @@
-// The files that a configuration names: whether they are there and hold what they should, before anything is started.
+// The files and the user that a configuration names: whether they are there and hold what they should, before anything
+// is started.
 #pragma once
 #include <string>
 #include <string_view>
@@ -15,10 +16,10 @@ enum class FileCheck : std::uint8_t {
   complete  ///< and their certificates and key are read
 };
 
-/// As load_config(), and every file that it names was looked at. Throws ConfigError with every problem found.
+/// As load_config(), and every file and user that it names was looked at. Throws ConfigError with every problem found.
 Config load_config_and_files(const std::filesystem::path& path, FileCheck how);
 
-/// Adds a problem for each file that cannot be used.
+/// Adds a problem for each file that cannot be used, and for a user that there is not.
 void check_files(const Config& config, const Positions& positions, FileCheck how, Problems& problems);
 /// The keys that check_files() looks at.
 std::vector<std::string_view> checked_file_keys();

@@ -1,6 +1,8 @@
-#include "tools/slotwire/wrong_usage.hpp"
+#include "tools/usage/wrong_usage.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
 #include <string_view>
 #include <vector>
 
@@ -24,7 +26,30 @@ std::string meant_option(const CLI::App& command, std::string_view word) {
   return question(word.substr(0, word.find('=')), known);
 }
 
+/// An option that stands before the command that it belongs to. Empty: it belongs to none that is named behind it.
+std::string too_early(const CLI::App& app, int count, const char* const* arguments, int at) {
+  const std::string_view word = arguments[at];
+  const std::string option(word.substr(0, word.find('=')));
+  for (int i = at + 1; i < count; ++i) {
+    const auto named = app.get_subcommands([&](const CLI::App* one) { return one->get_name() == arguments[i]; });
+    if (named.empty()) continue;
+    if (named.front()->get_option_no_throw(option) == nullptr) return {};
+    const std::string name = named.front()->get_name();
+    return "'" + option + "' is an option of '" + name +
+           "' and stands behind it: " + std::filesystem::path(arguments[0]).filename().string() + " " + name + " " +
+           option + " ...";
+  }
+  return {};
+}
+
 }  // namespace
+
+bool wrong_usage(const CLI::App& app, const CLI::ParseError& error, int count, const char* const* arguments) {
+  if (app.exit(error) == 0) return false;
+  const std::string line = meant(app, count, arguments);
+  if (!line.empty()) std::fprintf(stderr, "%s\n", line.c_str());
+  return true;
+}
 
 std::string meant(const CLI::App& app, int count, const char* const* arguments) {
   const CLI::App* command = &app;
@@ -34,6 +59,7 @@ std::string meant(const CLI::App& app, int count, const char* const* arguments) 
     if (word.substr(0, 2) == "--") {
       const std::string name(word.substr(0, word.find('=')));
       if (command->get_option_no_throw(name) != nullptr) continue;
+      if (const std::string early = too_early(*command, count, arguments, i); !early.empty()) return early;
       return meant_option(*command, word);
     }
     const auto subcommands = command->get_subcommands([](const CLI::App*) { return true; });
