@@ -438,6 +438,15 @@ class Revoked(NodeTest):
         shutil.move(key + ".good", key)
         self.assertEqual(run(["call", "echo", "still"], self.left).stdout.strip(), "still")
         self.assertEqual(self.right.status()["links"][0]["control_connects"], 1)
+        # One that would hold up its reader does not, and changes nothing either.
+        crl = os.path.join(self.certificates, "crl.pem")
+        os.rename(crl, crl + ".good")
+        os.mkfifo(crl)
+        after = len(self.right.engine.lines)
+        self.right.engine.process.send_signal(signal.SIGHUP)
+        self.right.engine.wait_for("not reloaded, the old ones stay: .*no regular file|not reloaded.*no regular file", after)
+        self.assertEqual(run(["call", "echo", "still"], self.left).stdout.strip(), "still")
+        os.rename(crl + ".good", crl)
         # The peer's certificate is revoked.
         self.openssl("ca", "-config", "ca.cnf", "-revoke", "left.pem")
         self.write_list()

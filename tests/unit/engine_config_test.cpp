@@ -2,6 +2,7 @@
 #include "runtime/engine/config/config.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -12,6 +13,8 @@
 
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
+#include "runtime/engine/config/deep_key.hpp"
+#include "runtime/engine/host/log.hpp"
 #include "temporary_directory.hpp"
 
 namespace slotwire::engine {
@@ -757,6 +760,46 @@ TEST_F(EngineConfigFiles, EachThatIsMissingIsReportedWithItsPlace) {
     EXPECT_EQ(problems[0].find(place(4, key) + "cannot "), 0U) << problems[0];
     EXPECT_NE(problems[0].find("missing/file': No such file or directory"), std::string::npos) << problems[0];
   }
+}
+
+TEST_F(EngineConfigFiles, WhatWouldHoldUpItsReaderIsReported) {
+  const std::string fifo = (directory.path() / "fifo").string();
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  directory.write("there", "x");
+  EXPECT_NE(found("[tls]\ncertificate = \"there\"\nkey = \"there\"\nca = \"there\"\ncrl = \"fifo\"")
+                .at(0)
+                .find("no regular file"),
+            std::string::npos);
+  EXPECT_NE(found("[http]\nca = \"fifo\"").at(0).find("no regular file"), std::string::npos);
+  EXPECT_NE(found("[log]\nfile = \"fifo\"").at(0).find("neither a file nor a device"), std::string::npos);
+  EXPECT_TRUE(found("[log]\nfile = \"/dev/null\"").empty());
+  LogConfig log;
+  log.file = fifo;
+  EXPECT_THROW(Log(log, "a"), std::runtime_error) << "it does not wait for a reader";
+}
+
+// Each part is a table within a table for the parser, which ends the process when there are 50,000.
+TEST_F(EngineConfigFiles, AKeyWithTooManyPartsIsRefused) {
+  std::string parts = "a", quoted = "\"a\"";
+  for (int i = 0; i < 50'000; ++i) {
+    parts += ".a";
+    quoted += " . 'a'";
+  }
+  for (const std::string& text :
+       {parts + " = 1", quoted + " = 1", "[" + parts + "]", "[[" + quoted + "]]", "x = {y = 1, " + parts + " = 1}",
+        "x = [{" + quoted + " = 1}]", "x = \"\"\"\n\"\" \\\"\"\"\"\"\n" + parts + " = 1",
+        "x = '' # '\n" + parts + " = 1"}) {
+    const std::vector<std::string> problems = found(text);
+    ASSERT_EQ(problems.size(), 1U);
+    EXPECT_NE(problems[0].find("more than 16 parts"), std::string::npos) << problems[0].substr(0, 300);
+  }
+  EXPECT_EQ(found("\n" + parts + " = 1").at(0).find((directory.path() / "a.toml").string() + ":4:32: "), 0U);
+  // Dots that are none of a key's.
+  EXPECT_FALSE(deep_key("# " + parts));
+  EXPECT_FALSE(deep_key("a = \"" + parts + "\"\nb = '" + parts + "'\nc = \"\"\"\n" + parts + "\n\"\"\"\nd = \"\\\"" +
+                        parts + "\""));
+  EXPECT_FALSE(deep_key("a = [" + std::string(100, ' ') +
+                        "1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5]"));
 }
 
 TEST_F(EngineConfigFiles, AUserThatThereIsNotIsReported) {

@@ -12,12 +12,11 @@
 #include <cerrno>
 #include <climits>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <utility>
 
 #include "core/carriers/socket.hpp"
+#include "core/slot/open_files.hpp"
 
 namespace slotwire::carriers {
 namespace {
@@ -109,12 +108,9 @@ using Certificate = std::unique_ptr<X509, FreeBy<X509, X509_free>>;
 constexpr std::size_t kMaxPemBytes = std::size_t{4} << 20U;
 
 std::string read_pem(const std::string& what, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file || text.size() > kMaxPemBytes) {
-    throw std::runtime_error("TLS: " + what + " '" + path + "' cannot be used; give a readable PEM file");
-  }
-  return text;
+  core::Result<std::string> text = slot::read_regular(path, kMaxPemBytes);
+  if (!text.ok()) throw std::runtime_error("TLS: " + what + ": " + text.error().text + "; give a readable PEM file");
+  return std::move(text).value();
 }
 
 TlsTexts read_texts(const TlsFiles& files) {

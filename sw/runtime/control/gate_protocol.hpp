@@ -26,6 +26,9 @@ inline constexpr std::size_t kGatePacket = kGateHeader + kGateBody;
 inline constexpr std::size_t kGateWindowIn = 2 * kMaxPeerMessage;
 inline constexpr std::size_t kGateWindowOut = 4 * kMaxPeerMessage;
 
+/// A file of certificates, a key or a list of revoked ones is smaller.
+inline constexpr std::size_t kMaxPemFile = std::size_t{4} << 20U;
+
 enum class GateKind : std::uint8_t {
   setup = 1,  ///< to the gate, first and once: GateSetup; descriptors: see there
   known,      ///< to the gate: GateHosts, of peers; their callers have places of their own

@@ -30,7 +30,6 @@ constexpr std::uint64_t kLeaveUs = 1'000'000;
 constexpr std::uint64_t kListenPauseUs = 100'000;
 /// Of a peer's own address, before a session over HTTP is taken for a control connection.
 constexpr std::uint64_t kDirectUs = 1'000'000;
-constexpr off_t kMaxPemBytes = off_t{4} << 20U;
 
 std::uint64_t now_us() {
   timespec now{};
@@ -41,7 +40,7 @@ std::uint64_t now_us() {
 /// A file that slotwired has opened: its place in it is shared, so it is read from its beginning by place.
 core::Result<std::string> read_file(int fd, const std::string& what) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > kMaxPemBytes) {
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > off_t{control::kMaxPemFile}) {
     return core::Error{what + " is no file of at most 4 MiB"};
   }
   std::string text(static_cast<std::size_t>(info.st_size), '\0');

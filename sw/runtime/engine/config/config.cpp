@@ -13,6 +13,7 @@
 #include "runtime/engine/config/config_check.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/config/config_keys.hpp"
+#include "runtime/engine/config/deep_key.hpp"
 #include "runtime/engine/config/transport_kind.hpp"
 
 namespace slotwire::engine {
@@ -243,6 +244,12 @@ class Parser {
 
  private:
   toml::table parse(std::string_view text) {
+    if (const std::optional<Position> deep = deep_key(text)) {
+      problems_.add(*deep, "",
+                    "this key has more than " + std::to_string(kMaxKeyParts) +
+                        " parts with dots between them; no key has; correct the line");
+      throw ConfigError(problems_.take());
+    }
     try {
       return toml::parse(text, config_.source);
     } catch (const toml::parse_error& error) {

@@ -12,48 +12,29 @@
 
 #include "core/carriers/socket.hpp"
 #include "core/carriers/tls.hpp"
-#include "core/slot/memory.hpp"
+#include "core/slot/open_files.hpp"
 #include "runtime/control/gate_protocol.hpp"
 #include "runtime/sandbox/sandbox.hpp"
 
 namespace slotwire::engine {
 namespace {
 
-constexpr std::size_t kMaxPem = std::size_t{4} << 20U;
 constexpr std::size_t kMaxPasswordFile = std::size_t{64} << 10U;
 constexpr std::string_view kToDo = "; give a file that slotwired's user may read";
 
-core::Error unreadable(const std::string& path, const std::string& reason) {
-  return {"cannot read '" + printable(path) + "': " + reason + std::string(kToDo)};
+/// With what to do, for people.
+core::Error advised(const core::Error& error) {
+  return {printable(error.text) + std::string(kToDo)};
 }
 
 core::Result<slot::Fd> open_file(const std::string& path, std::size_t most) {
-  // Opening a FIFO would wait for whoever writes into it.
-  slot::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return unreadable(path, carriers::errno_text(errno));
-  if (!S_ISREG(info.st_mode)) return unreadable(path, "it is no regular file");
-  if (static_cast<std::uint64_t>(info.st_size) > most) {
-    return unreadable(path, "it is larger than " + format_size(most));
-  }
-  return fd;
+  core::Result<slot::Fd> fd = slot::open_regular(path, most);
+  return fd.ok() ? std::move(fd) : advised(fd.error());
 }
 
 core::Result<std::string> read_file(const std::string& path, std::size_t most) {
-  const core::Result<slot::Fd> fd = open_file(path, most);
-  if (!fd.ok()) return fd.error();
-  std::string text(most + 1, '\0');
-  std::size_t have = 0;
-  while (have < text.size()) {
-    const ssize_t n = ::read(fd.value().get(), text.data() + have, text.size() - have);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return unreadable(path, carriers::errno_text(errno));
-    if (n == 0) break;
-    have += static_cast<std::size_t>(n);
-  }
-  if (have > most) return unreadable(path, "it is larger than " + format_size(most));
-  text.resize(have);
-  return text;
+  core::Result<std::string> text = slot::read_regular(path, most);
+  return text.ok() ? std::move(text) : advised(text.error());
 }
 
 std::string problem_of(const core::Result<slot::Fd>& result) {
@@ -61,7 +42,7 @@ std::string problem_of(const core::Result<slot::Fd>& result) {
 }
 
 std::string check_pem(const std::string& path) {
-  return problem_of(open_file(path, kMaxPem));
+  return problem_of(open_file(path, control::kMaxPemFile));
 }
 std::string check_certificates(const std::string& path) {
   const auto read = read_certificates(path);
@@ -80,8 +61,9 @@ std::string check_log(const std::string& path) {
   const bool there = ::stat(path.c_str(), &info) == 0;
   const std::string folder = std::filesystem::path(path).parent_path().string();
   std::string reason;
-  if (there && S_ISDIR(info.st_mode)) {
-    reason = carriers::errno_text(EISDIR);
+  if (there && !S_ISREG(info.st_mode) && !S_ISCHR(info.st_mode)) {
+    // A FIFO would hold up who opens it.
+    reason = S_ISDIR(info.st_mode) ? carriers::errno_text(EISDIR) : "it is neither a file nor a device";
   } else if (there ? ::access(path.c_str(), W_OK) != 0
                    : ::access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0) {
     reason = carriers::errno_text(errno);
@@ -118,7 +100,7 @@ std::vector<std::string_view> checked_file_keys() {
 }
 
 core::Result<std::vector<std::string>> read_certificates(const std::string& path) {
-  const core::Result<std::string> read = read_file(path, kMaxPem);
+  const core::Result<std::string> read = read_file(path, control::kMaxPemFile);
   if (!read.ok()) return read.error();
   std::istringstream text(read.value());
   std::vector<std::string> lines;

@@ -4,6 +4,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -104,6 +105,11 @@ class Log::FileSink : public spdlog::sinks::base_sink<std::mutex> {
 
  private:
   static std::unique_ptr<spdlog::details::file_helper> open(const std::string& name) {
+    // Opening a FIFO would wait for whoever reads from it.
+    struct stat info {};
+    if (::stat(name.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISCHR(info.st_mode)) {
+      throw spdlog::spdlog_ex("'" + name + "' is neither a file nor a device");
+    }
     auto file = std::make_unique<spdlog::details::file_helper>();
     file->open(name);
     return file;

@@ -16,6 +16,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/slot/open_files.hpp"
+
 namespace slotwire::engine {
 namespace {
 
@@ -51,9 +53,9 @@ carriers::Listener listen_at(const HostPort& at) {
 }
 
 slot::Fd open_file(const std::string& key, const std::string& path) {
-  slot::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) throw std::system_error(errno, std::generic_category(), key + " '" + path + "' cannot be opened");
-  return fd;
+  core::Result<slot::Fd> fd = slot::open_regular(path, control::kMaxPemFile);
+  if (!fd.ok()) throw std::runtime_error(key + ": " + fd.error().text);
+  return std::move(fd).value();
 }
 
 }  // namespace
