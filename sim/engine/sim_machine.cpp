@@ -68,6 +68,7 @@ class Watch final : public engine::ProcessWatch {
 
 core::Result<std::unique_ptr<engine::ProcessWatch>> SimProcesses::watch(const engine::PeerCredentials& who) {
   const pid_t pid = who.pid;
+  ++sought_;
   if (!alive_[pid]) return core::Error{"process " + std::to_string(pid) + " has ended"};
   return std::unique_ptr<engine::ProcessWatch>(
       std::make_unique<Watch>(timeline_, [this, pid] { return !alive_[pid]; }));

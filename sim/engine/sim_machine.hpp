@@ -52,10 +52,13 @@ class SimProcesses final : public engine::Processes {
   void born(pid_t pid) { alive_[pid] = true; }
   void died(pid_t pid) { alive_[pid] = false; }
   core::Result<std::unique_ptr<engine::ProcessWatch>> watch(const engine::PeerCredentials& who) override;
+  /// How often a process was to be watched, successful or not.
+  std::size_t sought() const { return sought_; }
 
  private:
   Timeline& timeline_;
   std::map<pid_t, bool> alive_;
+  std::size_t sought_ = 0;
 };
 
 /// A control socket in memory: packets in order, and an end that the other side sees.

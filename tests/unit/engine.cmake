@@ -1,4 +1,4 @@
-foreach(part buddy config config_changes control_share credentials directory health keeper log notify policy reactor region_descriptors)
+foreach(part buddy config config_changes config_files control_share credentials directory health keeper log notify policy reactor region_descriptors)
   slotwire_test(engine_${part}_test LABEL unit SOURCES engine_${part}_test.cpp DEPENDS slotwire_engine)
   target_compile_definitions(engine_${part}_test PRIVATE SLOTWIRE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endforeach()

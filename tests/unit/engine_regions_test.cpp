@@ -206,6 +206,40 @@ TEST_F(Regions, TheNextLifeTakesThemOver) {
   EXPECT_FALSE(rooms->store.has(KeptTag::of_region(0).number()));
 }
 
+// What a user writes into its directories is looked at, which may not take the time of all others.
+TEST_F(Regions, GarbageOfAUserCostsEachTickALittle) {
+  constexpr std::size_t kRegions = 40;
+  open({}, [](LimitsConfig& limits) {
+    limits.regions = limits.regions_per_user = 100;
+    limits.reserve = 0;
+    limits.user_share = 1000;
+  });
+  std::vector<Attached> garbage;
+  for (std::size_t i = 0; i < kRegions; ++i) {
+    garbage.emplace_back(ask(kAda, "r" + std::to_string(i), true).fds[0], 0, 4'000'000);
+    for (std::uint32_t n = 0; n < blocks::kMaxMembers; ++n) {
+      blocks::Member& member = garbage.back().memory().members.at(n);
+      member.pid = 4'000'000 + n;
+      member.start_time = n;
+      member.state.store(7);
+      blocks::Publication& publication = garbage.back().memory().publications.at(n);
+      publication.member = n;
+      publication.state.store(7);
+    }
+  }
+  Attached bob(ask(kBob, "prices", true, 1001).fds[0], 0, kBob);
+  std::size_t ticks = 0, most = 0;
+  for (std::size_t before = rooms->processes.sought(); table->size() != 1; before = rooms->processes.sought()) {
+    bob.publish(++ticks << 20U);
+    pass(250'000);
+    EXPECT_EQ(held(Resource::block_memory, 1001), blocks::region_bytes() + (ticks << 20U)) << "seen at once";
+    most = std::max(most, rooms->processes.sought() - before);
+    ASSERT_LT(ticks, 200U) << table->size() << " regions are left";
+  }
+  EXPECT_LE(most, RegionTable::kCostPerUser / 2 + KeptRegion::kNewAtOnce + 1);
+  EXPECT_EQ(held(Resource::regions), 0U);
+}
+
 TEST_F(Regions, LimitsAreThoseOfTheUserAndOfTheNode) {
   open({}, [](LimitsConfig& limits) {
     limits.regions = 3;

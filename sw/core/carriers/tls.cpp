@@ -108,9 +108,10 @@ using Certificate = std::unique_ptr<X509, FreeBy<X509, X509_free>>;
 constexpr std::size_t kMaxPemBytes = std::size_t{4} << 20U;
 
 std::string read_pem(const std::string& what, const std::string& path) {
-  core::Result<std::string> text = slot::read_regular(path, kMaxPemBytes);
-  if (!text.ok()) throw std::runtime_error("TLS: " + what + ": " + text.error().text + "; give a readable PEM file");
-  return std::move(text).value();
+  std::string text;
+  const std::string problem = slot::read_regular(path, kMaxPemBytes, text);
+  if (!problem.empty()) throw std::runtime_error("TLS: " + what + ": " + problem + "; give a readable PEM file");
+  return text;
 }
 
 TlsTexts read_texts(const TlsFiles& files) {

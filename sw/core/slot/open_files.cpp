@@ -19,34 +19,41 @@ constexpr int kPassRights = SO_PASSRIGHTS;
 constexpr int kPassRights = 83;  // <asm-generic/socket.h> of Linux 6.16
 #endif
 
-core::Error unusable(const std::string& path, const std::string& reason) {
-  return {"cannot read '" + path + "': " + reason};
+std::string unusable(const std::string& path, const std::string& reason) {
+  return "cannot read '" + path + "': " + reason;
 }
-core::Error unreadable(const std::string& path, int error) {
+std::string unreadable(const std::string& path, int error) {
   return unusable(path, std::system_category().message(error));
 }
-core::Error too_large(const std::string& path, std::size_t most) {
+std::string too_large(const std::string& path, std::size_t most) {
   return unusable(path, "it is larger than " + std::to_string(most) + " bytes");
 }
 
 }  // namespace
 
-core::Result<Fd> open_regular(const std::string& path, std::size_t most) {
+Fd open_regular(const std::string& path, std::size_t most, std::string& problem) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return unreadable(path, errno);
-  if (!S_ISREG(info.st_mode)) return unusable(path, "it is no regular file");
-  if (static_cast<std::uint64_t>(info.st_size) > most) return too_large(path, most);
-  return fd;
+  if (!fd || ::fstat(fd.get(), &info) != 0) {
+    problem = unreadable(path, errno);
+  } else if (!S_ISREG(info.st_mode)) {
+    problem = unusable(path, "it is no regular file");
+  } else if (static_cast<std::uint64_t>(info.st_size) > most) {
+    problem = too_large(path, most);
+  } else {
+    return fd;
+  }
+  return Fd();
 }
 
-core::Result<std::string> read_regular(const std::string& path, std::size_t most) {
-  const core::Result<Fd> fd = open_regular(path, most);
-  if (!fd.ok()) return fd.error();
-  std::string text(most + 1, '\0');
+std::string read_regular(const std::string& path, std::size_t most, std::string& text) {
+  std::string problem;
+  const Fd fd = open_regular(path, most, problem);
+  if (!fd) return problem;
+  text.assign(most + 1, '\0');
   std::size_t have = 0;
   while (have < text.size()) {
-    const ssize_t n = ::read(fd.value().get(), text.data() + have, text.size() - have);
+    const ssize_t n = ::read(fd.get(), text.data() + have, text.size() - have);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return unreadable(path, errno);
     if (n == 0) break;
@@ -54,7 +61,7 @@ core::Result<std::string> read_regular(const std::string& path, std::size_t most
   }
   if (have > most) return too_large(path, most);
   text.resize(have);
-  return text;
+  return {};
 }
 
 std::uint64_t raise_open_files_limit() {

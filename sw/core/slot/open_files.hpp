@@ -1,10 +1,8 @@
 // Descriptors of this process: how many there may be, and who may add to them.
 #pragma once
-#include <cstddef>
 #include <cstdint>
 #include <string>
 
-#include "core/result.hpp"
 #include "core/slot/memory.hpp"
 
 namespace slotwire::slot {
@@ -13,11 +11,11 @@ namespace slotwire::slot {
 std::uint64_t raise_open_files_limit();
 
 /// Opens a file that somebody has named, for reading, and does not wait for what may stand in its place: a FIFO or a
-/// device would hold up who opens it or reads it. The Error names the file and says why: it cannot be opened, is no
-/// regular file, or has more than `most` bytes.
-core::Result<Fd> open_regular(const std::string& path, std::size_t most);
-/// All of it, as it is while it is read.
-core::Result<std::string> read_regular(const std::string& path, std::size_t most);
+/// device would hold up who opens it or reads it. None with `problem` set, which names the file and says why: it cannot
+/// be opened, is no regular file, or has more than `most` bytes.
+Fd open_regular(const std::string& path, std::size_t most, std::string& problem);
+/// All of it, as it is while it is read, into `text`. Returns the problem; empty: there is none.
+std::string read_regular(const std::string& path, std::size_t most, std::string& text);
 
 /// Opens /dev/null in the place of each standard descriptor that is closed, so that no other file gets its number:
 /// standard input is at its end, and writing to standard output or error fails. To be called first in main().

@@ -110,17 +110,23 @@ SocketAddress waker_address(const std::string& prefix, std::uint32_t pid, std::u
   return SocketAddress::abstract(prefix + "~." + std::to_string(pid) + "." + std::to_string(waker));
 }
 
-void wake_members(const RegionMemory& region, const std::string& prefix, const slot::Fd& socket, std::uint32_t self) {
+std::size_t wake_members(const RegionMemory& region, const std::string& prefix, const slot::Fd& socket,
+                         std::uint32_t self) {
+  std::size_t woken = 0;
   const auto wake_each = [&](const auto& entries) {
     for (const auto& entry : entries) {
       const std::uint32_t member = entry.member;
-      if (entry.state.load() == 0 || member == self) continue;
-      const SocketAddress to = waker_address(prefix, region.members.at(member % kMaxMembers).pid, entry.waker);
+      if (entry.state.load() == 0 || member == self || member >= kMaxMembers) continue;
+      const Member& whose = region.members[member];
+      if (whose.state.load() == 0) continue;
+      const SocketAddress to = waker_address(prefix, whose.pid, entry.waker);
       ::sendto(socket.get(), "", 0, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length);
+      ++woken;
     }
   };
   wake_each(region.publications);
   wake_each(region.subscriptions);
+  return woken;
 }
 
 void remove_publication(RegionMemory& region, std::uint32_t publication) {

@@ -46,7 +46,9 @@ std::string region_name_of(const RegionMemory& region);
 /// Where `waker` of process `pid` is woken.
 SocketAddress waker_address(const std::string& prefix, std::uint32_t pid, std::uint32_t waker);
 /// Wakes all publishers and subscribers of members other than `self` by way of `socket`. Never blocks. Under the lock.
-void wake_members(const RegionMemory& region, const std::string& prefix, const slot::Fd& socket, std::uint32_t self);
+/// Entries of members that are not there are left out. Returns how many were woken.
+std::size_t wake_members(const RegionMemory& region, const std::string& prefix, const slot::Fd& socket,
+                         std::uint32_t self);
 
 /// What an attachment is made of that somebody else has found or made.
 struct RegionParts {

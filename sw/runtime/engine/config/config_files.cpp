@@ -23,18 +23,22 @@ constexpr std::size_t kMaxPasswordFile = std::size_t{64} << 10U;
 constexpr std::string_view kToDo = "; give a file that slotwired's user may read";
 
 /// With what to do, for people.
-core::Error advised(const core::Error& error) {
-  return {printable(error.text) + std::string(kToDo)};
+core::Error advised(const std::string& problem) {
+  return {printable(problem) + std::string(kToDo)};
 }
 
 core::Result<slot::Fd> open_file(const std::string& path, std::size_t most) {
-  core::Result<slot::Fd> fd = slot::open_regular(path, most);
-  return fd.ok() ? std::move(fd) : advised(fd.error());
+  std::string problem;
+  slot::Fd fd = slot::open_regular(path, most, problem);
+  if (!fd) return advised(problem);
+  return fd;
 }
 
 core::Result<std::string> read_file(const std::string& path, std::size_t most) {
-  core::Result<std::string> text = slot::read_regular(path, most);
-  return text.ok() ? std::move(text) : advised(text.error());
+  std::string text;
+  const std::string problem = slot::read_regular(path, most, text);
+  if (!problem.empty()) return advised(problem);
+  return text;
 }
 
 std::string problem_of(const core::Result<slot::Fd>& result) {

@@ -53,9 +53,10 @@ carriers::Listener listen_at(const HostPort& at) {
 }
 
 slot::Fd open_file(const std::string& key, const std::string& path) {
-  core::Result<slot::Fd> fd = slot::open_regular(path, control::kMaxPemFile);
-  if (!fd.ok()) throw std::runtime_error(key + ": " + fd.error().text);
-  return std::move(fd).value();
+  std::string problem;
+  slot::Fd fd = slot::open_regular(path, control::kMaxPemFile, problem);
+  if (!fd) throw std::runtime_error(key + ": " + problem);
+  return fd;
 }
 
 }  // namespace

@@ -91,11 +91,12 @@ void KeptRegion::unwatch(const Key& key) {
 }
 
 bool KeptRegion::has_news() const {
-  return busy_ || !ended_.empty() || memory().generation.load(std::memory_order_acquire) != generation_ ||
+  return busy_ || unknown_ || !ended_.empty() || memory().generation.load(std::memory_order_acquire) != generation_ ||
          (expected_until_us_ != 0 && expected_until_us_ <= parts_.loop.now_us());
 }
 
 bool KeptRegion::look(bool all) {
+  cost_ += kLookCost;
   generation_ = memory().generation.load(std::memory_order_acquire);
   std::set<Key> there = members();
   // A process that is in the directory is no longer expected, and one that left it need not have it any more.
@@ -103,18 +104,29 @@ bool KeptRegion::look(bool all) {
   std::vector<Key> left;
   for (const auto& [key, process] : watched_) {
     if (!there.contains(key)) left.push_back(key);
-    if (all && process == nullptr && !blocks::is_alive(key.first, key.second)) ended_.insert(key);
+    if (!all || process != nullptr) continue;
+    ++cost_;
+    if (!blocks::is_alive(key.first, key.second)) ended_.insert(key);
   }
   for (const Key& key : left) unwatch(key);
+  std::size_t looked_at = 0;
+  unknown_ = false;
   for (const Key& key : there) {
-    if (!watched_.contains(key) && !ended_.contains(key) && !watch(key)) ended_.insert(key);
+    if (watched_.contains(key) || ended_.contains(key)) continue;
+    unknown_ = looked_at == kNewAtOnce;
+    if (unknown_) break;
+    ++looked_at;
+    cost_ += 2;
+    if (!watch(key)) ended_.insert(key);
   }
   std::erase_if(ended_, [&](const Key& key) { return !there.contains(key); });
+  // Nobody is there any more, so nobody needs what is left to be in order.
+  if (!unknown_ && expected_until_us_ == 0 && ended_.size() == there.size()) return false;
   busy_ = !ended_.empty() && !reclaim();
   memory_charge_.set(figures().bytes);
   descriptors_.update(memory(), parts_.loop.now_us());
   // What a process that died has left is no reason to keep it.
-  return expected_until_us_ != 0 ||
+  return expected_until_us_ != 0 || unknown_ ||
          std::any_of(there.begin(), there.end(), [&](const Key& key) { return !ended_.contains(key); });
 }
 
@@ -124,7 +136,7 @@ bool KeptRegion::reclaim() {
   const bool removed = blocks::remove_members(memory(), [&](const blocks::Member& member) {
     return ended_.contains({member.pid, member.start_time});
   });
-  if (removed) blocks::wake_members(memory(), prefix_, waker_, blocks::kMaxMembers);
+  if (removed) cost_ += blocks::wake_members(memory(), prefix_, waker_, blocks::kMaxMembers);
   blocks::unlock_directory(file_.get());
   generation_ = memory().generation.load(std::memory_order_acquire);
   for (const Key& key : ended_) unwatch(key);

@@ -57,8 +57,13 @@ class KeptRegion {
   /// The region has been handed to somebody who will attach: it is kept until then, for limits.handshake.
   void expect() { expected_until_us_ = parts_.loop.now_us() + wait_us(); }
   /// Brings watches and accounts up to date, and removes what processes left that have died. False: nobody has it any
-  /// more. `all`: looks also for the end of processes that are not watched.
+  /// more. `all`: looks also for the end of processes that are not watched. A directory may say anything: of members
+  /// that were not known, kNewAtOnce are looked at, and the rest is news for the next time.
   bool look(bool all);
+  static constexpr std::size_t kNewAtOnce = 32;
+  /// What looks have cost since the last call, in system calls, and kLookCost for each look.
+  std::size_t take_cost() { return std::exchange(cost_, 0); }
+  static constexpr std::size_t kLookCost = 4;
   /// Whether look() would find anything new, but for processes that are not watched.
   bool has_news() const;
   /// Called when a process has ended; look() is to be called then.
@@ -107,7 +112,9 @@ class KeptRegion {
   std::function<void()> on_end_;
   std::uint64_t generation_ = ~std::uint64_t{0};  ///< of the directory, as it was looked at
   std::uint64_t expected_until_us_ = 0;
-  bool busy_ = false;  ///< somebody had the lock when there was something to remove
+  bool busy_ = false;     ///< somebody had the lock when there was something to remove
+  bool unknown_ = false;  ///< members wait to be looked at
+  std::size_t cost_ = 0;
   UserAccounts::Charge charge_, memory_charge_;
 };
 

@@ -66,7 +66,7 @@ std::uint32_t RegionTable::free_index() const {
 KeptRegion& RegionTable::add(const std::string& name, uid_t uid, slot::Fd file, KeptRegion::Origin origin) {
   const std::uint32_t index = free_index();
   auto region = std::make_unique<KeptRegion>(parts_, index, name, uid, std::move(file), origin, watches_, list_files_);
-  region->on_end([this, index] { look(index, false); });
+  region->on_end([this, index] { look_if_due(index, false); });
   KeptRegion& added = *region;
   regions_[index] = std::move(region);
   return added;
@@ -234,7 +234,7 @@ void RegionTable::recover(const KeptTag& tag, std::vector<slot::Fd> fds) {
   const RegionRecord record = RegionRecord::read(fds[1]);
   auto region = std::make_unique<KeptRegion>(parts_, tag.index, record.name, record.uid, std::move(fds[0]),
                                              KeptRegion::Origin::kept, watches_, list_files_);
-  region->on_end([this, index = tag.index] { look(index, false); });
+  region->on_end([this, index = tag.index] { look_if_due(index, false); });
   region->expect();
   regions_[tag.index] = std::move(region);
   look(tag.index, true);
@@ -242,7 +242,10 @@ void RegionTable::recover(const KeptTag& tag, std::vector<slot::Fd> fds) {
 
 void RegionTable::look(std::uint32_t index, bool all) {
   const auto found = regions_.find(index);
-  if (found == regions_.end() || found->second->look(all)) return;
+  if (found == regions_.end()) return;
+  const bool stays = found->second->look(all);
+  spent_[found->second->uid()] += found->second->take_cost();
+  if (stays) return;
   parts_.log->debug("region '{}' of user {} has no process any more", found->second->name(), found->second->uid());
   // What was found is in no store.
   if (found->second->origin() != KeptRegion::Origin::found)
@@ -250,13 +253,33 @@ void RegionTable::look(std::uint32_t index, bool all) {
   regions_.erase(found);
 }
 
+void RegionTable::look_if_due(std::uint32_t index, bool all) {
+  const auto found = regions_.find(index);
+  if (found == regions_.end()) return;
+  if (const auto spent = spent_.find(found->second->uid()); spent != spent_.end() && spent->second >= kCostPerUser) {
+    put_off_[index] = put_off_[index] || all;
+    return;
+  }
+  look(index, all);
+}
+
+/// Begins with another region each time, so that each has its turn however much the others of its user cost.
 void RegionTable::tick() {
   const bool all = ++ticks_ % kTicksPerLook == 0;
-  std::vector<std::uint32_t> due;
+  std::map<std::uint32_t, bool> due = std::exchange(put_off_, {});
   for (const auto& [index, region] : regions_) {
-    if (all || region->has_news()) due.push_back(index);
+    if (all || region->has_news()) due[index] = due[index] || all;
   }
-  for (const std::uint32_t index : due) look(index, all);
+  spent_.clear();
+  const auto begin = due.lower_bound(first_);
+  const auto look_at = [this](auto from, auto to) {
+    for (auto one = from; one != to; ++one) look_if_due(one->first, one->second);
+  };
+  look_at(begin, due.end());
+  look_at(due.begin(), begin);
+  // Those that were put off come first, from the first of them on behind which others were looked at.
+  const auto next = put_off_.lower_bound(first_);
+  first_ = next != put_off_.end() ? next->first : put_off_.empty() ? 0 : put_off_.begin()->first;
 }
 
 std::size_t RegionTable::kept() const {

@@ -20,6 +20,10 @@ namespace slotwire::engine {
 /// One thread.
 class RegionTable {
  public:
+  /// What looking at the regions of one user may cost in a tick, in system calls; one look may go beyond it. A few
+  /// milliseconds.
+  static constexpr std::size_t kCostPerUser = 512;
+
   RegionTable(RegionParts parts, const Policy& policy);
 
   struct Opened {
@@ -58,6 +62,8 @@ class RegionTable {
   KeptRegion& add(const std::string& name, uid_t uid, slot::Fd file, KeptRegion::Origin origin);
   std::uint32_t free_index() const;
   void look(std::uint32_t index, bool all);
+  /// As look(), unless the regions of its user have had their share of this tick: then it is news for the next one.
+  void look_if_due(std::uint32_t index, bool all);
   void check_room(uid_t uid);
   void open_cell(const PeerCredentials& who, const std::string& name, Opened& opened);
   StrictRegion& strict(const std::string& name);
@@ -69,6 +75,9 @@ class RegionTable {
   std::size_t watches_;     ///< that are left
   std::size_t list_files_;  ///< the same
   std::uint32_t ticks_ = 0;
+  std::map<uid_t, std::size_t> spent_;     ///< on regions of each user since the last tick (take_cost())
+  std::map<std::uint32_t, bool> put_off_;  ///< regions that are to be looked at in the next one; true: `all`
+  std::uint32_t first_ = 0;                ///< the region that a tick begins with
   std::map<std::uint32_t, std::unique_ptr<KeptRegion>> regions_;  ///< by their place
   std::map<std::uint32_t, std::string> cells_;                    ///< by their place: the region's name
   std::uint64_t made_bytes_ = 0;                                  ///< memory for blocks of all cells
