@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <sstream>
 #include <vector>
 
+#include "core/slot/open_files.hpp"
 #include "runtime/control/hex.hpp"
 #include "runtime/control/packet_socket.hpp"
 #include "sim/engine/sim_loop.hpp"
@@ -97,6 +101,32 @@ TEST_F(HostileGate, AnswersAReloadThatNobodyAskedForAndIsEnded) {
   pass(1);
   EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
   EXPECT_EQ(said.str().find("reloaded\n"), std::string::npos);
+}
+
+TEST_F(HostileGate, PassesNoDescriptorToSlotwired) {
+  const std::string bytes = control::encode_gate(control::gate_packet(GateKind::counters, 0, control::GateCounters{}));
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int passed = STDERR_FILENO;
+  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  const bool refused = ::sendmsg(gate.get(), &message, MSG_NOSIGNAL) < 0;
+  const int error = errno;
+  std::array<int, 2> other{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, other.data()), 0);
+  const slot::Fd first(other[0]), second(other[1]);
+  EXPECT_EQ(refused, slot::accept_descriptors(first.get(), false)) << "the kernel refuses it where it can";
+  EXPECT_TRUE(!refused || error == EPERM);
+  pass(1);
+  EXPECT_EQ(said.str().find("was ended") == std::string::npos, refused) << said.str();
 }
 
 class Messages : public HostileGate {

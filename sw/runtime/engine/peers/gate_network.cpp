@@ -16,6 +16,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/slot/open_files.hpp"
+
 namespace slotwire::engine {
 namespace {
 
@@ -163,7 +165,10 @@ void GateNetwork::start(bool first) {
   retry_.reset();
   life_ =
       std::make_unique<Life>(start_gate_("slotwire-gate: node " + config_.node.name + " in " + config_.node.run_dir));
-  life_->packets.distrust([](std::string_view) { return false; });
+  // Where the kernel passes no descriptors here, there is no need to look for them before each packet is received. The
+  // gate has nothing to say before it is set up.
+  if (!slot::accept_descriptors(life_->packets.fd(), false))
+    life_->packets.distrust([](std::string_view) { return false; });
   ++starts_;
   counters_ = {};
   reloads_ = 0;
