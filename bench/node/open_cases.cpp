@@ -1,6 +1,12 @@
-// Connections opened and closed a second: between two nodes, and on one.
+// Connections opened and closed a second: between two nodes, and on one. What each costs, by process.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <map>
 
 #include "cases.hpp"
 #include "contenders/bare.hpp"
@@ -15,12 +21,52 @@ constexpr std::size_t kAtOnce = 64;
 /// Opens and closes so many connections.
 using Opener = std::function<void(std::size_t count)>;
 
-/// Connections a second of a process that does nothing else. The opener is made in that process.
-double measure_opens(const std::string& what, std::size_t count, const std::function<Opener()>& make) {
+/// Processes whose cost is stated together, by what they are called in the rows.
+using Costs = std::map<std::string, std::vector<pid_t>>;
+
+/// A slotwired, its gate, and its keeper, which is nobody's child: its title names the node and the directory.
+void add_node(Costs& costs, const fault::Cluster& nodes, std::size_t node) {
+  const pid_t slotwired = nodes.pid(node);
+  costs["slotwired"].push_back(slotwired);
+  const std::string self = "/proc/" + std::to_string(slotwired);
+  std::ifstream children(self + "/task/" + std::to_string(slotwired) + "/children");
+  for (pid_t child = 0; children >> child;) costs["gates"].push_back(child);
+  const std::string title = "slotwire-keeper: node " + fault::Cluster::name(node) + " in " + nodes.directory().string();
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::string line;
+    std::ifstream file(entry.path() / "cmdline");
+    if (std::getline(file, line, '\0') && line == title)
+      costs["keepers"].push_back(static_cast<pid_t>(std::stol(entry.path().filename().string())));
+  }
+}
+
+/// Times that processes have slept, that is that they had to be woken.
+double sleeps_of(const std::vector<pid_t>& pids) {
+  double sum = 0;
+  for (const pid_t pid : pids) {
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(status, line);) {
+      constexpr std::string_view kField = "voluntary_ctxt_switches:";
+      if (line.starts_with(kField)) sum += std::stod(line.substr(kField.size()));
+    }
+  }
+  return sum;
+}
+
+/// What a process does that opens connections and does nothing else, and what that costs. The opener is made in that
+/// process.
+std::vector<Value> measure_opens(const std::string& what, std::size_t count, Costs costs,
+                                 const std::function<Opener()>& make) {
   SharedArray<double> elapsed(1);
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("no pipe for the opener");
+  const slot::Fd wait(ends[0]), go(ends[1]);
   Part part(what, [&](const Ready& ready) {
     const Opener open = make();
     open(kWarm);
+    ready("warm");
+    char none = 0;
+    if (::read(wait.get(), &none, 1) != 1) throw std::runtime_error("the opener's pipe has ended");
     const double begin = clock_us(CLOCK_MONOTONIC);
     open(count);
     elapsed[0] = clock_us(CLOCK_MONOTONIC) - begin;
@@ -28,7 +74,26 @@ double measure_opens(const std::string& what, std::size_t count, const std::func
     while (true) ::pause();
   });
   part.wait();
-  return static_cast<double>(count) * 1e6 / elapsed[0];
+  costs["opener"].push_back(part.pid());
+  std::map<std::string, double> used, slept;
+  for (const auto& [name, pids] : costs) {
+    used[name] = -cpu_us_of(pids);
+    slept[name] = -sleeps_of(pids);
+  }
+  if (::write(go.get(), "g", 1) != 1) throw std::runtime_error("the opener cannot be started");
+  part.wait();
+  const auto all = static_cast<double>(count);
+  std::vector<Value> values{{"connections", "connections/s", all * 1e6 / elapsed[0]}};
+  double used_by_all = 0, slept_by_all = 0;
+  for (const auto& [name, pids] : costs) {
+    used_by_all += used[name] += cpu_us_of(pids);
+    slept_by_all += slept[name] += sleeps_of(pids);
+    values.push_back({"processor time per connection, " + name, "us", used[name] / all});
+    values.push_back({"sleeps per connection, " + name, "", slept[name] / all});
+  }
+  values.push_back({"processor time per connection", "us", used_by_all / all});
+  values.push_back({"sleeps per connection", "", slept_by_all / all});
+  return values;
 }
 
 }  // namespace
@@ -38,18 +103,23 @@ void run_opens(Stage& stage, const std::string& name) {
   const fault::Cluster& nodes = stage.pair();
   // The same server in both cases: on node 1, called from node 0 or from its own.
   const std::string socket = nodes.socket(name == "open-local" ? 1 : 0), service = fault::Cluster::service(1);
-  const auto add = [&](const std::string& contender, double rate) {
-    stage.figures().add(name, contender, {"connections", "connections/s", rate});
+  const auto add = [&](const std::string& contender, const std::vector<Value>& values) {
+    for (const Value& value : values) stage.figures().add(name, contender, value);
   };
+  Costs proxies;
+  add_node(proxies, nodes, 1);
+  if (name != "open-local") add_node(proxies, nodes, 0);
   stage.figures().set_floor(name, "bare tcp");
   for (int run = 0; run < stage.scale().runs; ++run) {
     {
       Part server("a server of connections",
                   [&](const Ready& ready) { serve_echo(nodes.socket(1), service, [&] { ready(service); }); });
       server.wait();
+      Costs costs = proxies;
+      costs["server"].push_back(server.pid());
       for (const std::size_t at_once : {std::size_t{1}, kAtOnce}) {
         add(at_once == 1 ? kSlotwire : std::string(kSlotwire) + ", 64 at once",
-            measure_opens("an opener of connections", count, [&] {
+            measure_opens("an opener of connections", count, costs, [&] {
               const auto context = std::make_shared<SlotContext>(socket);
               sw_connection_close(context->connect(service));
               return [context, service, at_once](std::size_t opens) {
@@ -70,7 +140,7 @@ void run_opens(Stage& stage, const std::string& name) {
     const Contender tcp = bare_tcp();
     Part server("a bare server of connections", [&](const Ready& ready) { tcp.echo(ready, 0); });
     const std::string port = server.wait();
-    add(tcp.name, measure_opens("a bare opener of connections", count, [&] {
+    add(tcp.name, measure_opens("a bare opener of connections", count, {{"server", {server.pid()}}}, [&] {
           return [port](std::size_t opens) {
             for (std::size_t i = 0; i < opens; ++i) bare_connection(SOCK_STREAM, port);
           };

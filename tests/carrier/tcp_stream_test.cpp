@@ -222,6 +222,22 @@ TEST_P(CarrierTcpStream, MessagesGoBothWays) {
   EXPECT_EQ(answer, "answer");
 }
 
+TEST_P(CarrierTcpStream, QueuedMessagesGoOutTogether) {
+  connect();
+  MessageStream client(std::move(client_), 1000), server(std::move(server_), 1000);
+  ASSERT_EQ(client.queue("one"), SendResult::sent);
+  ASSERT_EQ(client.queue("two"), SendResult::sent);
+  EXPECT_EQ(client.stream().unsent(), 2 * (4 + 3U));
+  client.flush();
+  EXPECT_EQ(client.stream().unsent(), 0U);
+  std::vector<std::string> got;
+  ASSERT_TRUE(drive({&client.stream(), &server.stream()}, [&] {
+    while (auto message = server.next()) got.push_back(*message);
+    return got.size() == 2;
+  }));
+  EXPECT_EQ(got, (std::vector<std::string>{"one", "two"}));
+}
+
 TEST_P(CarrierTcpStream, MessagesOutsideTheLimitsAreNotSent) {
   TcpStreamOptions small = options(client_tls_);
   small.output_limit = 300;

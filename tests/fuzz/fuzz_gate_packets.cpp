@@ -84,6 +84,14 @@ std::string body_of(GateKind kind, Input& input) {
       break;
     case GateKind::message:
       return input.below(2) == 0 ? control::encode_peer(control::Ping{}) : std::string(input.text(control::kGateBody));
+    case GateKind::messages: {
+      control::GateBatch batch;
+      for (std::size_t i = input.below(5); i > 0; --i) {
+        const auto channel = static_cast<std::uint32_t>(input.below(10));
+        batch.add(channel, input.below(2) == 0 ? control::encode_peer(control::Ping{}) : text());
+      }
+      return batch.take().body;
+    }
     case GateKind::credit:
     case GateKind::take:
     case GateKind::close:
@@ -142,7 +150,10 @@ class AttackOnNetwork {
   void run(Input& input) {
     for (std::size_t step = 0; step < kMaxSteps && !input.empty(); ++step) {
       act(input);
-      for (int turn = 0; turn < 3; ++turn) loop_.run();
+      for (int turn = 0; turn < 3; ++turn) {
+        loop_.run();
+        network_->flush();
+      }
       require(network_->report().is_object());
     }
     channels_.clear();
@@ -286,8 +297,13 @@ void check_said(const slot::Fd& slotwired) {
     if (n <= 0) return;
     const core::Result<GatePacket> read = control::decode_gate({buffer.data(), static_cast<std::size_t>(n)});
     require(read.ok());
-    if (read.value().kind != GateKind::message) continue;
-    require((bytes[read.value().channel] += read.value().body.size()) <= control::kGateWindowIn);
+    if (read.value().kind == GateKind::message)
+      require((bytes[read.value().channel] += read.value().body.size()) <= control::kGateWindowIn);
+    if (read.value().kind != GateKind::messages) continue;
+    const auto messages = control::read_batch(read.value());
+    require(messages.ok());
+    for (const control::GateMessage& message : messages.value())
+      require((bytes[message.channel] += message.text.size()) <= control::kGateWindowIn);
   }
 }
 

@@ -107,6 +107,16 @@ TEST_F(Composition, EachMoverHasTheSlotsOfItsLinks) {
   EXPECT_EQ(card().info()->slots, kSlots);
 }
 
+// Who opens connections must not be taken for somebody who moves lines: these come before everything else.
+TEST_F(Composition, BindingASlotIsNoWorkForTheNextPoll) {
+  start();
+  ASSERT_TRUE(engine->until([&] { return !card().poll(0); }));
+  slot(20, 21, kHomeLink, 128);
+  slot(21, 20, kHomeLink, 129);
+  EXPECT_FALSE(card().poll(0));
+  ASSERT_TRUE(moved(*ends[20], *ends[21], 50)) << "its marks are shown all the same";
+}
+
 // As after a restart: the bell of a slot of the card stands in a worker's word, and the other way round.
 TEST_F(Composition, BellsReachTheCardsSlotsThroughAWorkersWord) {
   start();

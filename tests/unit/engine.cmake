@@ -14,4 +14,5 @@ foreach(part capture gate_network node peer_accounts peers process_health proces
   target_include_directories(engine_${part}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 endforeach()
 slotwire_test(control_codec_test LABEL unit SOURCES control_codec_test.cpp DEPENDS slotwire_control)
+slotwire_test(control_plain_json_test LABEL unit SOURCES control_plain_json_test.cpp DEPENDS slotwire_control)
 slotwire_test(control_packet_socket_test LABEL unit SOURCES control_packet_socket_test.cpp DEPENDS slotwire_control)

@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <sstream>
 #include <vector>
 
+#include "core/slot/open_files.hpp"
 #include "runtime/control/hex.hpp"
 #include "runtime/control/packet_socket.hpp"
 #include "sim/engine/sim_loop.hpp"
@@ -97,6 +101,113 @@ TEST_F(HostileGate, AnswersAReloadThatNobodyAskedForAndIsEnded) {
   pass(1);
   EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
   EXPECT_EQ(said.str().find("reloaded\n"), std::string::npos);
+}
+
+TEST_F(HostileGate, PassesNoDescriptorToSlotwired) {
+  const std::string bytes = control::encode_gate(control::gate_packet(GateKind::counters, 0, control::GateCounters{}));
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int passed = STDERR_FILENO;
+  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  const bool refused = ::sendmsg(gate.get(), &message, MSG_NOSIGNAL) < 0;
+  const int error = errno;
+  std::array<int, 2> other{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, other.data()), 0);
+  const slot::Fd first(other[0]), second(other[1]);
+  EXPECT_EQ(refused, slot::accept_descriptors(first.get(), false)) << "the kernel refuses it where it can";
+  EXPECT_TRUE(!refused || error == EPERM);
+  pass(1);
+  EXPECT_EQ(said.str().find("was ended") == std::string::npos, refused) << said.str();
+}
+
+class Messages : public HostileGate {
+ protected:
+  Messages() {
+    channel = network.dial(parsed.links[0], 1'000'000);
+    heard();
+  }
+  std::vector<GatePacket> heard() {
+    std::vector<GatePacket> packets;
+    std::vector<char> bytes(control::kGatePacket);
+    for (ssize_t n = 0; (n = ::recv(gate.get(), bytes.data(), bytes.size(), MSG_DONTWAIT)) > 0;)
+      packets.push_back(control::decode_gate({bytes.data(), static_cast<std::size_t>(n)}).value());
+    return packets;
+  }
+  static constexpr std::uint32_t kFirstDialled = 3;
+  std::unique_ptr<ControlChannel> channel;
+};
+
+TEST_F(Messages, WhatATurnOfTheLoopSendsGoesInOnePacket) {
+  ASSERT_EQ(channel->send("open"), ControlChannel::Sent::sent);
+  ASSERT_EQ(channel->send("close"), ControlChannel::Sent::sent);
+  EXPECT_TRUE(heard().empty()) << "the gate is not woken for each";
+  network.flush();
+  const std::vector<GatePacket> packets = heard();
+  ASSERT_EQ(packets.size(), 1U);
+  const auto messages = control::read_batch(packets[0]);
+  ASSERT_TRUE(messages.ok());
+  ASSERT_EQ(messages.value().size(), 2U);
+  EXPECT_EQ(messages.value()[0].channel, kFirstDialled);
+  EXPECT_EQ(messages.value()[0].text, "open");
+  EXPECT_EQ(messages.value()[1].text, "close");
+}
+
+TEST_F(Messages, OneThatIsLongGoesInPiecesAfterThoseBeforeIt) {
+  ASSERT_EQ(channel->send("short"), ControlChannel::Sent::sent);
+  ASSERT_EQ(channel->send(std::string(control::kGateBody + 1, 'x')), ControlChannel::Sent::sent);
+  ASSERT_EQ(channel->send("after"), ControlChannel::Sent::sent);
+  channel.reset();
+  std::vector<GateKind> kinds;
+  for (const GatePacket& packet : heard()) kinds.push_back(packet.kind);
+  EXPECT_EQ(kinds, (std::vector{GateKind::messages, GateKind::message, GateKind::message, GateKind::messages,
+                                GateKind::close}));
+}
+
+TEST_F(Messages, BytesAreGivenBackWhenTheyAreMany) {
+  constexpr std::size_t kBytes = 1000;
+  std::size_t taken = 0, given_back = 0, packets = 0;
+  while (taken < 2 * control::kGateWindowIn) {
+    say({GateKind::message, true, kFirstDialled, 0, std::string(kBytes, 'x')});
+    pass(1);
+    ASSERT_TRUE(channel->next().has_value());
+    taken += kBytes;
+    for (const GatePacket& packet : heard()) {
+      ASSERT_EQ(packet.kind, GateKind::credit);
+      given_back += packet.value;
+      ++packets;
+    }
+    ASSERT_LT(taken - given_back, control::kGateGiveBack) << "less than a whole message fits into the window";
+  }
+  EXPECT_LE(packets, taken / control::kGateGiveBack);
+}
+
+TEST_F(Messages, ABatchIsReadMessageByMessage) {
+  control::GateBatch batch;
+  ASSERT_TRUE(batch.add(kFirstDialled, "opened"));
+  ASSERT_TRUE(batch.add(kFirstDialled + 2, "of nobody"));
+  ASSERT_TRUE(batch.add(kFirstDialled, "close"));
+  say(batch.take());
+  pass(1);
+  EXPECT_EQ(channel->next(), "opened");
+  EXPECT_EQ(channel->next(), "close");
+  EXPECT_EQ(channel->next(), std::nullopt);
+  EXPECT_EQ(starts, 1);
+}
+
+TEST_F(Messages, AGateThatSendsABrokenBatchIsEnded) {
+  say({GateKind::messages, true, 0, 0, std::string(9, '\1')});
+  pass(1);
+  EXPECT_NE(said.str().find("broke its protocol"), std::string::npos) << said.str();
+  EXPECT_TRUE(channel->closed());
 }
 
 /// A node whose link can go over HTTP.

@@ -90,6 +90,43 @@ TEST(GatePackets, AreReadAsTheyWereWritten) {
   EXPECT_EQ(read.value().body, "text");
 }
 
+TEST(GatePackets, ShortMessagesOfSeveralChannelsGoInOne) {
+  control::GateBatch batch;
+  EXPECT_TRUE(batch.empty());
+  ASSERT_TRUE(batch.add(7, "first"));
+  ASSERT_TRUE(batch.add(0xfffffffeU, std::string(1000, 'x')));
+  EXPECT_FALSE(batch.add(7, std::string(control::kGateBody - 1000, 'x'))) << "more than a packet has room for";
+  ASSERT_TRUE(batch.add(7, "last"));
+  const auto read = control::decode_gate(control::encode_gate(batch.take()));
+  EXPECT_TRUE(batch.empty());
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read.value().kind, control::GateKind::messages);
+  const auto messages = control::read_batch(read.value());
+  ASSERT_TRUE(messages.ok());
+  ASSERT_EQ(messages.value().size(), 3U);
+  EXPECT_EQ(messages.value()[0].channel, 7U);
+  EXPECT_EQ(messages.value()[0].text, "first");
+  EXPECT_EQ(messages.value()[1].channel, 0xfffffffeU);
+  EXPECT_EQ(messages.value()[1].text.size(), 1000U);
+  EXPECT_EQ(messages.value()[2].text, "last");
+}
+
+TEST(GatePackets, ABatchThatIsNotWhatItsLengthsSayIsRefused) {
+  control::GatePacket packet{control::GateKind::messages, true, 0, 0, {}};
+  const auto good = [&](const std::string& body) {
+    packet.body = body;
+    return control::read_batch(packet).ok();
+  };
+  const std::string channel(4, '\1');
+  EXPECT_TRUE(good(channel + std::string("\1\0\0\0x", 5)));
+  EXPECT_FALSE(good(""));
+  EXPECT_FALSE(good(channel + std::string("\1\0\0", 3))) << "it ends within a length";
+  EXPECT_FALSE(good(channel + std::string("\0\0\0\0", 4))) << "no message is empty";
+  EXPECT_FALSE(good(channel + std::string("\2\0\0\0x", 5))) << "longer than what there is";
+  EXPECT_FALSE(good(channel + std::string("\xff\xff\xff\xffx", 5)));
+  EXPECT_FALSE(good(channel + std::string("\1\0\0\0xy", 6))) << "bytes are left over";
+}
+
 TEST(GatePackets, ThatAreInvalidAreRefused) {
   EXPECT_FALSE(control::decode_gate("").ok());
   EXPECT_FALSE(control::decode_gate(std::string(control::kGateHeader - 1, '\1')).ok());

@@ -76,13 +76,18 @@ void serve_echo(const std::string& socket, const std::string& name, const std::f
   sw_poller* poller = nullptr;
   check(sw_poller_create(context.get(), &poller), "no poller");
   ready();
+  bool more = false;
   while (true) {
     std::array<sw_ready, 64> events{};
     std::size_t count = 0;
-    check(sw_poller_wait(poller, events.data(), events.size(), SW_FOREVER, &count), "cannot wait");
+    const int waited = sw_poller_wait(poller, events.data(), events.size(), more ? 0 : SW_FOREVER, &count);
+    if (waited != SW_AGAIN && waited != SW_TIMED_OUT) check(waited, "cannot wait");
+    // So many in one turn: who accepts for as long as somebody connects never gets to closing.
     sw_connection* connection = nullptr;
-    while (sw_accept(service, 0, &connection) == SW_OK)
+    std::size_t accepted = 0;
+    for (; accepted < events.size() && sw_accept(service, 0, &connection) == SW_OK; ++accepted)
       check(sw_poller_add(poller, connection, SW_READABLE, connection), "cannot watch a connection");
+    more = accepted == events.size();
     for (std::size_t i = 0; i < count; ++i) {
       connection = static_cast<sw_connection*>(events[i].token);
       for (int budget = 0; budget < 256; ++budget) {

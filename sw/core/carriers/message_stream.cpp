@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace slotwire::carriers {
 namespace {
@@ -42,6 +43,12 @@ std::optional<std::string> MessageParser::next() {
 }
 
 SendResult MessageStream::send(std::string_view message) {
+  const SendResult result = queue(message);
+  if (result == SendResult::sent) stream_.flush();
+  return result;
+}
+
+SendResult MessageStream::queue(std::string_view message) {
   if (message.empty() || message.size() > max_message_) return SendResult::too_long;
   const auto state = stream_.state();
   if (state == TcpStreamState::finishing || state == TcpStreamState::closed) return SendResult::closed;
@@ -49,7 +56,6 @@ SendResult MessageStream::send(std::string_view message) {
   std::array<std::byte, 4> prefix{};
   for (std::size_t i = 0; i < prefix.size(); ++i) prefix[i] = static_cast<std::byte>(length >> (24 - 8 * i));
   if (!stream_.write({prefix, std::as_bytes(std::span(message))})) return SendResult::no_room;
-  stream_.flush();
   return SendResult::sent;
 }
 
@@ -67,8 +73,14 @@ std::optional<std::string> MessageStream::next() {
     if (auto message = parser_.next()) return message;
     if (input_.empty()) input_.resize(kReadBytes);
     begin_ = 0;
+    // What comes after a read that left room shows at the descriptor.
+    if (std::exchange(read_all_, false)) {
+      end_ = 0;
+      return std::nullopt;
+    }
     end_ = stream_.read(input_);
     if (end_ == 0) return std::nullopt;
+    read_all_ = end_ < input_.size() && !stream_.may_hold_bytes();
   }
 }
 

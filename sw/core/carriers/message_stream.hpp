@@ -46,8 +46,8 @@ enum class SendResult : std::uint8_t {
   closed     ///< see stream().reason()
 };
 
-/// One thread. Drive it like a TcpStream: watch stream().fd() for stream().events(), call drive(), then next() until
-/// none (or until enough, and then again without waiting for the descriptor).
+/// One thread. Drive it like a TcpStream: watch stream().fd() for stream().events() (level-triggered), call drive(),
+/// then next() until none (or until enough, and then again without waiting for the descriptor).
 class MessageStream {
  public:
   /// Messages of 1..max_message bytes both ways. `stream`'s output_limit should hold at least one of them and 4 bytes.
@@ -55,6 +55,10 @@ class MessageStream {
       : stream_(std::move(stream)), max_message_(max_message), parser_(max_message) {}
 
   SendResult send(std::string_view message);
+  /// As send(), but it goes out with the next flush(), send() or drive(), so that messages that follow one another
+  /// leave together.
+  SendResult queue(std::string_view message);
+  void flush() { stream_.flush(); }
   /// Reads as far as the next message needs. None: no whole message now, or the stream is closed, or it is refused():
   /// then nothing more is read, and the owner ends it.
   std::optional<std::string> next();
@@ -75,6 +79,7 @@ class MessageStream {
   bool refused_tls_ = false;
   std::vector<std::byte> input_;  ///< read and not yet parsed: [begin_, end_)
   std::size_t begin_ = 0, end_ = 0;
+  bool read_all_ = false;  ///< the last read took everything that the socket had
 };
 
 }  // namespace slotwire::carriers

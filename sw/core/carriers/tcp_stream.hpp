@@ -81,6 +81,8 @@ class TcpStream {
   /// Bytes read, 0 when there are none now or the stream is not open (see state()). Read until 0, or come back without
   /// waiting for the descriptor: TLS may hold bytes that the descriptor does not show.
   std::size_t read(std::span<std::byte> into);
+  /// Whether there may be bytes to read that the descriptor does not show.
+  bool may_hold_bytes() const noexcept { return tls_ != nullptr; }
 
   /// Whether the peer's certificate names `node`; false without TLS.
   bool peer_is(const std::string& node) const { return tls_ && tls_->peer_is(node); }

@@ -41,6 +41,9 @@ pipeline::SlotMemory SoftMover::memory_of(std::uint16_t slot) const {
 
 void SoftMover::bind(std::uint16_t slot, const pipeline::Binding& binding) {
   pipeline_.bind(slot, binding, memory_of(slot), now());
+  // Its first marks are shown at once: poll() would take them for lines that moved, and while lines move the thread
+  // makes those wait who open and close connections.
+  publish();
 }
 
 void SoftMover::recover(std::uint16_t slot) {

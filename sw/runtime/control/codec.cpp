@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "runtime/control/plain_json.hpp"
 #include "runtime/control/printable.hpp"
 
 namespace slotwire::control {
@@ -32,20 +33,38 @@ bool too_deep(std::string_view text) {
   return false;
 }
 
+static_assert(PlainJson::kMaxDepth == kMaxDepth);
+
 /// The text under `key`; nothing when there is none.
 const std::string* text_at(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? &found->get_ref<const std::string&>() : nullptr;
 }
+template <class Value>
+std::optional<std::string_view> text_in(const Value& object, const char* key) {
+  const Value found = object.find(key);
+  if (!found || !found.is_text()) return std::nullopt;
+  return found.text();
+}
+
+/// The fields of `object` as an M.
+template <class M, class Value>
+core::Result<M> read_fields(const Value& object) {
+  M message;
+  FieldReader<Value> reader(object);
+  M::fields(message, reader);
+  if (!reader.problem().empty()) return core::Error{reader.problem()};
+  return message;
+}
 
 /// Reads `json` as the alternative of V that has this name. Nothing: there is none; an Error: a field is wrong.
-template <class V, std::size_t I = 0>
-std::optional<core::Result<V>> read_named(std::string_view name, const Json& json) {
+template <class V, std::size_t I = 0, class Value>
+std::optional<core::Result<V>> read_named(std::string_view name, const Value& json) {
   if constexpr (I < std::variant_size_v<V>) {
     using M = std::variant_alternative_t<I, V>;
     if constexpr (requires { M::kName; }) {
       if (M::kName == name) {
-        core::Result<M> read = detail::from_json<M>(json);
+        core::Result<M> read = read_fields<M>(json);
         if (!read.ok()) return core::Result<V>(read.error());
         return core::Result<V>(V(std::move(read).value()));
       }
@@ -57,19 +76,82 @@ std::optional<core::Result<V>> read_named(std::string_view name, const Json& jso
 }
 
 template <class V>
-Json write_named(const char* key, const V& message) {
+std::string write_named(const char* key, const V& message, std::optional<std::uint64_t> id = {}) {
   return std::visit(
       [&](const auto& m) {
         using M = std::decay_t<decltype(m)>;
         if constexpr (requires { M::kName; }) {
-          Json json = detail::to_json(m);
-          json[key] = M::kName;
-          return json;
+          return detail::named_text(key, M::kName, m, id);
         } else {
-          return Json::object();  // an unknown message is only ever received
+          return std::string("{}");  // an unknown message is only ever received
         }
       },
       message);
+}
+
+template <class Value>
+std::variant<RequestPacket, InvalidRequest> read_request(const Value& json) {
+  InvalidRequest invalid;
+  RequestPacket packet;
+  bool has_id = false;
+  if (const Value id = json.find("id")) {
+    if (!id.is_unsigned()) {
+      invalid.text = "'id' is a number from 1 on";
+      return invalid;
+    }
+    id.whole(packet.id);
+    invalid.id = packet.id;
+    has_id = true;
+  }
+  const std::optional<std::string_view> op = text_in(json, "op");
+  if (!op) {
+    invalid.text = "a packet holds one JSON object with an 'op'";
+    return invalid;
+  }
+  std::string name(*op);
+  std::optional<core::Result<Request>> request = read_named<Request>(name, json);
+  if (!request) {
+    cut_text(name, kMaxCode);
+    invalid.unknown = true;
+    invalid.text = "there is no request '" + name + "'";
+    return invalid;
+  }
+  if (!request->ok()) {
+    invalid.text = "in '" + name + "': " + request->error().text;
+    return invalid;
+  }
+  packet.request = std::move(*request).value();
+  // An answer without an id would be anybody's. Four requests have none.
+  const bool answered =
+      !std::holds_alternative<Bye>(packet.request) && !std::holds_alternative<Report>(packet.request) &&
+      !std::holds_alternative<Inspected>(packet.request) && !std::holds_alternative<Alive>(packet.request);
+  if (!has_id && answered) {
+    invalid.text = "in '" + name + "': 'id' is missing; give each request a number from 1 on";
+    return invalid;
+  }
+  return packet;
+}
+
+template <class Value>
+core::Result<PeerMessage> read_peer(const Value& json) {
+  const std::optional<std::string_view> type = text_in(json, "type");
+  if (!type) return core::Error{"it has no 'type'"};
+  std::optional<core::Result<PeerMessage>> message = read_named<PeerMessage>(*type, json);
+  if (!message) {
+    UnknownMessage unknown{std::string(*type)};
+    cut_text(unknown.type, kMaxCode);
+    return PeerMessage(std::move(unknown));
+  }
+  if (!message->ok()) return core::Error{"in '" + std::string(*type) + "': " + message->error().text};
+  return std::move(*message).value();
+}
+
+template <class Value>
+core::Result<FromEngine> read_event(std::string_view name, const Value& json) {
+  std::optional<core::Result<Event>> event = read_named<Event>(name, json);
+  if (!event) return FromEngine(UnknownEvent{});
+  if (!event->ok()) return event->error();
+  return FromEngine(std::move(*event).value());
 }
 
 }  // namespace
@@ -123,57 +205,17 @@ std::string detail::answer(std::uint64_t id, Json json) {
 }
 
 std::variant<RequestPacket, InvalidRequest> decode_request(std::string_view text) {
-  InvalidRequest invalid;
+  if (PlainJson plain; plain.parse(text) && plain.root().is_object()) return read_request(plain.root());
   const core::Result<Json> parsed = parse_json(text);
-  if (!parsed.ok() || !parsed.value().is_object()) {
-    invalid.text =
-        "a packet holds one JSON object with an 'op'" + (parsed.ok() ? std::string() : ": " + parsed.error().text);
-    return invalid;
-  }
-  const Json& json = parsed.value();
-  RequestPacket packet;
-  bool has_id = false;
-  if (const auto id = json.find("id"); id != json.end()) {
-    if (!id->is_number_unsigned()) {
-      invalid.text = "'id' is a number from 1 on";
-      return invalid;
-    }
-    packet.id = invalid.id = id->get<std::uint64_t>();
-    has_id = true;
-  }
-  const std::string* op = text_at(json, "op");
-  if (op == nullptr) {
-    invalid.text = "a packet holds one JSON object with an 'op'";
-    return invalid;
-  }
-  std::optional<core::Result<Request>> request = read_named<Request>(*op, json);
-  if (!request) {
-    std::string name = *op;
-    cut_text(name, kMaxCode);
-    invalid.unknown = true;
-    invalid.text = "there is no request '" + name + "'";
-    return invalid;
-  }
-  if (!request->ok()) {
-    invalid.text = "in '" + *op + "': " + request->error().text;
-    return invalid;
-  }
-  packet.request = std::move(*request).value();
-  // An answer without an id would be anybody's. Four requests have none.
-  const bool answered =
-      !std::holds_alternative<Bye>(packet.request) && !std::holds_alternative<Report>(packet.request) &&
-      !std::holds_alternative<Inspected>(packet.request) && !std::holds_alternative<Alive>(packet.request);
-  if (!has_id && answered) {
-    invalid.text = "in '" + *op + "': 'id' is missing; give each request a number from 1 on";
-    return invalid;
-  }
-  return packet;
+  if (parsed.ok() && parsed.value().is_object()) return read_request(JsonValue(parsed.value()));
+  InvalidRequest invalid;
+  invalid.text =
+      "a packet holds one JSON object with an 'op'" + (parsed.ok() ? std::string() : ": " + parsed.error().text);
+  return invalid;
 }
 
 std::string encode_request(std::uint64_t id, const Request& request) {
-  Json json = write_named("op", request);
-  json["id"] = id;
-  return detail::dump(json);
+  return write_named("op", request, id);
 }
 
 std::string encode_refusal(std::uint64_t id, const Refusal& refusal) {
@@ -181,20 +223,18 @@ std::string encode_refusal(std::uint64_t id, const Refusal& refusal) {
 }
 
 std::string encode_event(const Event& event) {
-  return detail::dump(write_named("ev", event));
+  return write_named("ev", event);
 }
 
 core::Result<FromEngine> decode_from_engine(std::string_view text) {
+  if (PlainJson plain; plain.parse(text) && plain.root().is_object()) {
+    if (const auto name = text_in(plain.root(), "ev")) return read_event(*name, plain.root());
+  }
   core::Result<Json> parsed = parse_json(text);
   if (!parsed.ok()) return parsed.error();
   Json& json = parsed.value();
   if (!json.is_object()) return core::Error{"it is not a JSON object"};
-  if (const std::string* name = text_at(json, "ev")) {
-    std::optional<core::Result<Event>> event = read_named<Event>(*name, json);
-    if (!event) return FromEngine(UnknownEvent{});
-    if (!event->ok()) return event->error();
-    return FromEngine(std::move(*event).value());
-  }
+  if (const std::string* name = text_at(json, "ev")) return read_event(*name, JsonValue(json));
   Answer answer;
   if (const auto id = json.find("id"); id != json.end() && id->is_number_unsigned())
     answer.id = id->get<std::uint64_t>();
@@ -213,23 +253,15 @@ core::Result<FromEngine> decode_from_engine(std::string_view text) {
 }
 
 std::string encode_peer(const PeerMessage& message) {
-  return detail::dump(write_named("type", message));
+  return write_named("type", message);
 }
 
 core::Result<PeerMessage> decode_peer(std::string_view text) {
+  if (PlainJson plain; plain.parse(text) && plain.root().is_object()) return read_peer(plain.root());
   const core::Result<Json> parsed = parse_json(text);
   if (!parsed.ok()) return parsed.error();
   if (!parsed.value().is_object()) return core::Error{"it is not a JSON object"};
-  const std::string* type = text_at(parsed.value(), "type");
-  if (type == nullptr) return core::Error{"it has no 'type'"};
-  std::optional<core::Result<PeerMessage>> message = read_named<PeerMessage>(*type, parsed.value());
-  if (!message) {
-    UnknownMessage unknown{*type};
-    cut_text(unknown.type, kMaxCode);
-    return PeerMessage(std::move(unknown));
-  }
-  if (!message->ok()) return core::Error{"in '" + *type + "': " + message->error().text};
-  return std::move(*message).value();
+  return read_peer(JsonValue(parsed.value()));
 }
 
 }  // namespace slotwire::control

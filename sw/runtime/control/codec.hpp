@@ -1,7 +1,8 @@
 // The one codec of the control messages: every side writes and reads them through it.
 //
-// Reading is safe for text of any origin: its depth is bounded before it is parsed, nothing throws, and what is wrong
-// is said by name. Written text is always valid UTF-8.
+// Reading is safe for text of any origin: its depth is bounded, nothing throws, and what is wrong is said by name.
+// Written text is always valid UTF-8. Messages that come often are written into a text directly, and read by PlainJson
+// where it can; every other text is read by a full parser, to the same end.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -51,18 +52,37 @@ Json to_json(const M& message) {
 template <class M>
 core::Result<M> from_json(const Json& json) {
   M message;
-  FieldReader reader(json);
+  FieldReader reader{JsonValue(json)};
   M::fields(message, reader);
   if (!reader.problem().empty()) return core::Error{reader.problem()};
   return message;
 }
 std::string answer(std::uint64_t id, Json json);
+/// The text of a message whose `name` stands under `key`, before its fields.
+template <class M>
+std::string named_text(const char* key, std::string_view name, const M& message, std::optional<std::uint64_t> id = {}) {
+  std::string text;
+  text.reserve(256);
+  TextWriter writer(text);
+  writer.must(key, name);
+  if (id) writer.must("id", *id);
+  M::fields(message, writer);
+  writer.finish();
+  return text;
+}
 }  // namespace detail
 
 /// An answer with the fields of `message`.
 template <class M>
 std::string encode_answer(std::uint64_t id, const M& message) {
-  return detail::answer(id, detail::to_json(message));
+  std::string text;
+  text.reserve(256);
+  TextWriter writer(text);
+  writer.must("id", id);
+  writer.must("ok", true);
+  M::fields(message, writer);
+  writer.finish();
+  return text;
 }
 /// An answer that is a document for people and scripts (status, slots, sessions, links of a capture).
 inline std::string encode_document(std::uint64_t id, Json document) {

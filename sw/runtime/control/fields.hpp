@@ -1,6 +1,8 @@
 // Writing and reading the fields of control messages, as JSON. What the listings in messages.hpp are written with;
 // nothing else needs it but codec.cpp.
 #pragma once
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <concepts>
 #include <cstddef>
@@ -117,11 +119,183 @@ class FieldWriter {
   Json& object_;
 };
 
+/// Writes fields as the text of a JSON object, for messages that come often.
+class TextWriter {
+ public:
+  /// What an object begins and ends with is written here and by finish().
+  explicit TextWriter(std::string& out) : out_(out) { out_ += '{'; }
+  void finish() { out_ += '}'; }
+
+  template <Whole T>
+  void must(const char* key, T value) {
+    begin(key);
+    number(value);
+  }
+  void must(const char* key, bool value) {
+    begin(key);
+    out_ += value ? "true" : "false";
+  }
+  void must(const char* key, std::string_view value) {
+    begin(key);
+    text(value);
+  }
+  void must(const char* key, const std::string& value, TextLimit limit) {
+    if (value.size() <= limit.bytes) return must(key, std::string_view(value));
+    std::string shorter = value;
+    cut_text(shorter, limit.bytes);
+    must(key, std::string_view(shorter));
+  }
+  template <Whole T>
+  void must(const char* key, const std::vector<T>& values, std::size_t /*most*/) {
+    list(key, values, [&](T value) { number(value); });
+  }
+  template <class M>
+  requires std::is_class_v<M>
+  void must(const char* key, const std::vector<M>& values, std::size_t /*most*/) {
+    list(key, values, [&](const M& value) { object(value); });
+  }
+  template <class M>
+  requires(std::is_class_v<M> && !std::convertible_to<M, std::string_view>) void must(const char* key, const M& value) {
+    begin(key);
+    object(value);
+  }
+  template <class... Arguments>
+  void may(const char* key, Arguments&&... arguments) {
+    must(key, std::forward<Arguments>(arguments)...);
+  }
+
+  bool version(const char* key, std::int64_t value, std::int64_t /*own*/) {
+    must(key, value);
+    return true;
+  }
+  void if_true(const char* key, bool value) {
+    if (value) must(key, value);
+  }
+  void unless_empty(const char* key, const std::string& value, TextLimit limit) {
+    if (!value.empty()) must(key, value, limit);
+  }
+  template <Whole T>
+  void list_unless_empty(const char* key, const std::vector<T>& values, std::size_t most) {
+    if (!values.empty()) must(key, values, most);
+  }
+  void hex_unless_empty(const char* key, const std::vector<std::byte>& value, std::size_t /*bytes*/) {
+    if (!value.empty()) must(key, std::string_view(hex_text(value)));
+  }
+  void hex64(const char* key, std::uint64_t value) {
+    char digits[16];
+    const char* const end = std::to_chars(digits, digits + sizeof digits, value, 16).ptr;
+    must(key, std::string_view(digits, static_cast<std::size_t>(end - digits)));
+  }
+  template <class E, class Name, class FromName>
+  void named(const char* key, E value, Name name, FromName /*from*/) {
+    must(key, std::string_view(name(value)));
+  }
+  template <class Pair>
+  void triples(const char* key, const std::vector<Pair>& pairs, std::size_t /*most*/) {
+    list(key, pairs, [&](const Pair& pair) {
+      const auto& [a, b, c] = pair;
+      out_ += '[';
+      number(a);
+      out_ += ',';
+      number(b);
+      out_ += ',';
+      number(c);
+      out_ += ']';
+    });
+  }
+
+ private:
+  void begin(std::string_view key) {
+    if (!std::exchange(first_, false)) out_ += ',';
+    out_ += '"';
+    out_ += key;
+    out_ += "\":";
+  }
+  template <Whole T>
+  void number(T value) {
+    char digits[24];
+    out_.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  }
+  /// Valid UTF-8 in any case, as all that is written.
+  void text(std::string_view value) {
+    const bool plain =
+        std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+    if (!plain) {
+      out_ += Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
+      return;
+    }
+    out_ += '"';
+    out_ += value;
+    out_ += '"';
+  }
+  template <class M>
+  void object(const M& value) {
+    TextWriter writer(out_);
+    M::fields(value, writer);
+    writer.finish();
+  }
+  template <class List, class Each>
+  void list(const char* key, const List& values, const Each& each) {
+    begin(key);
+    out_ += '[';
+    bool first = true;
+    for (const auto& value : values) {
+      if (!std::exchange(first, false)) out_ += ',';
+      each(value);
+    }
+    out_ += ']';
+  }
+
+  std::string& out_;
+  bool first_ = true;
+};
+
+/// A value of a Json, or none, as FieldReader wants it; PlainJson::Value is the same for a PlainJson.
+class JsonValue {
+ public:
+  JsonValue() = default;
+  explicit JsonValue(const Json& json) : json_(&json) {}
+  explicit operator bool() const { return json_ != nullptr; }
+  bool is_object() const { return json_->is_object(); }
+  bool is_list() const { return json_->is_array(); }
+  bool is_text() const { return json_->is_string(); }
+  bool is_flag() const { return json_->is_boolean(); }
+  bool is_unsigned() const { return json_->is_number_unsigned(); }
+  std::string_view text() const { return json_->get_ref<const std::string&>(); }
+  bool flag() const { return json_->get<bool>(); }
+  std::size_t size() const { return json_->is_structured() ? json_->size() : 0; }
+  template <Whole T>
+  bool whole(T& number) const {
+    if (json_->is_number_unsigned()) return fit(json_->get<std::uint64_t>(), number);
+    return json_->is_number_integer() && fit(json_->get<std::int64_t>(), number);
+  }
+  JsonValue find(const char* key) const {
+    const auto found = json_->find(key);
+    return found == json_->end() ? JsonValue() : JsonValue(*found);
+  }
+  template <class Each>
+  void for_each(Each&& each) const {
+    for (const Json& entry : *json_) {
+      if (!each(JsonValue(entry))) return;
+    }
+  }
+
+ private:
+  template <class From, Whole T>
+  static bool fit(From given, T& number) {
+    if (!std::in_range<T>(given)) return false;
+    number = static_cast<T>(given);
+    return true;
+  }
+  const Json* json_ = nullptr;
+};
+
 /// Reads fields out of a JSON object that another process or machine wrote. The first field that is wrong is named in
-/// problem(), and no further one is read.
+/// problem(), and no further one is read. `Value`: JsonValue or PlainJson::Value.
+template <class Value>
 class FieldReader {
  public:
-  explicit FieldReader(const Json& object, std::string path = {}) : object_(object), path_(std::move(path)) {
+  explicit FieldReader(const Value& object, std::string path = {}) : object_(object), path_(std::move(path)) {
     if (!object.is_object()) problem_ = "it is not a JSON object";
   }
 
@@ -130,11 +304,11 @@ class FieldReader {
 
   template <class... Arguments>
   void must(const char* key, Arguments&&... arguments) {
-    if (const Json* found = find(key, true)) read(key, *found, std::forward<Arguments>(arguments)...);
+    if (const Value found = find(key, true)) read(key, found, std::forward<Arguments>(arguments)...);
   }
   template <class... Arguments>
   void may(const char* key, Arguments&&... arguments) {
-    if (const Json* found = find(key, false)) read(key, *found, std::forward<Arguments>(arguments)...);
+    if (const Value found = find(key, false)) read(key, found, std::forward<Arguments>(arguments)...);
   }
   bool version(const char* key, std::int64_t& value, std::int64_t own) {
     must(key, value);
@@ -145,25 +319,25 @@ class FieldReader {
   template <Whole T>
   void list_unless_empty(const char* key, std::vector<T>& values, std::size_t most) {
     may(key, values, most);
-    if (const Json* found = find(key, false); found != nullptr && found->empty())
+    if (const Value found = find(key, false); found && found.size() == 0)
       wrong(key, "is an empty list; leave it out instead");
   }
   void hex_unless_empty(const char* key, std::vector<std::byte>& value, std::size_t bytes) {
-    const Json* found = find(key, false);
-    if (found == nullptr) return;
+    const Value found = find(key, false);
+    if (!found) return;
     value.clear();
-    if (found->is_string() && found->get_ref<const std::string&>().empty()) return;
+    if (found.is_text() && found.text().empty()) return;
     value.resize(bytes);
-    if (!found->is_string() || !parse_hex(found->get_ref<const std::string&>(), value)) {
+    if (!found.is_text() || !parse_hex(found.text(), value)) {
       value.clear();
       wrong(key, "is not a text of " + std::to_string(2 * bytes) + " hexadecimal digits");
     }
   }
   void hex64(const char* key, std::uint64_t& value) {
-    const Json* found = find(key, true);
-    if (found == nullptr) return;
-    if (found->is_string()) {
-      const std::string& text = found->get_ref<const std::string&>();
+    const Value found = find(key, true);
+    if (!found) return;
+    if (found.is_text()) {
+      const std::string_view text = found.text();
       const char* const end = text.data() + text.size();
       const auto [stopped, error] = std::from_chars(text.data(), end, value, 16);
       if (error == std::errc{} && stopped == end) return;
@@ -178,65 +352,64 @@ class FieldReader {
   }
   template <class Pair>
   void triples(const char* key, std::vector<Pair>& pairs, std::size_t most) {
-    const Json* found = find(key, true);
-    if (found == nullptr || !list(key, *found, most)) return;
-    pairs.reserve(found->size());
-    for (const Json& entry : *found) {
+    const Value found = find(key, true);
+    if (!found || !list(key, found, most)) return;
+    pairs.reserve(found.size());
+    found.for_each([&](const Value& entry) {
       Pair pair;
       auto& [a, b, c] = pair;
-      if (!entry.is_array() || entry.size() != 3 || !whole(entry[0], a) || !whole(entry[1], b) || !whole(entry[2], c)) {
-        return wrong(key, "has an entry that is not three whole numbers from 0 to 65535");
+      if (!entry.is_list() || entry.size() != 3 || !numbers(entry, a, b, c)) {
+        wrong(key, "has an entry that is not three whole numbers from 0 to 65535");
+        return false;
       }
       pairs.push_back(pair);
-    }
+      return true;
+    });
   }
 
  private:
-  const Json* find(const char* key, bool needed) {
-    if (!problem_.empty()) return nullptr;
-    const auto found = object_.find(key);
-    if (found != object_.end()) return &*found;
-    if (needed) wrong(key, "is missing");
-    return nullptr;
+  Value find(const char* key, bool needed) {
+    if (!problem_.empty()) return {};
+    const Value found = object_.find(key);
+    if (!found && needed) wrong(key, "is missing");
+    return found;
   }
   void wrong(const char* key, const std::string& what) { problem_ = "'" + path_ + key + "' " + what; }
 
-  template <Whole T>
-  static bool whole(const Json& value, T& number) {
-    if (value.is_number_unsigned()) {
-      const auto given = value.get<std::uint64_t>();
-      if (!std::in_range<T>(given)) return false;
-      number = static_cast<T>(given);
-      return true;
-    }
-    if (!value.is_number_integer()) return false;
-    const auto given = value.get<std::int64_t>();
-    if (!std::in_range<T>(given)) return false;
-    number = static_cast<T>(given);
-    return true;
+  /// The first entries of a list.
+  template <Whole... T>
+  static bool numbers(const Value& list, T&... number) {
+    std::array<Value, sizeof...(T)> entries;
+    std::size_t count = 0;
+    list.for_each([&](const Value& entry) {
+      entries[count] = entry;
+      return ++count < entries.size();
+    });
+    std::size_t at = 0;
+    return count == entries.size() && (... && entries[at++].whole(number));
   }
   template <Whole T>
   static std::string range() {
     return "is not a whole number from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
            std::to_string(std::numeric_limits<T>::max());
   }
-  bool list(const char* key, const Json& value, std::size_t most) {
-    if (!value.is_array()) return wrong(key, "is not a list"), false;
+  bool list(const char* key, const Value& value, std::size_t most) {
+    if (!value.is_list()) return wrong(key, "is not a list"), false;
     if (value.size() > most) return wrong(key, "has more than " + std::to_string(most) + " entries"), false;
     return true;
   }
 
   template <Whole T>
-  void read(const char* key, const Json& value, T& number) {
-    if (!whole(value, number)) wrong(key, range<T>());
+  void read(const char* key, const Value& value, T& number) {
+    if (!value.whole(number)) wrong(key, range<T>());
   }
-  void read(const char* key, const Json& value, bool& flag) {
-    if (!value.is_boolean()) return wrong(key, "is neither true nor false");
-    flag = value.get<bool>();
+  void read(const char* key, const Value& value, bool& flag) {
+    if (!value.is_flag()) return wrong(key, "is neither true nor false");
+    flag = value.flag();
   }
-  void read(const char* key, const Json& value, std::string& text, TextLimit limit) {
-    if (!value.is_string()) return wrong(key, "is not a text");
-    const std::string& given = value.get_ref<const std::string&>();
+  void read(const char* key, const Value& value, std::string& text, TextLimit limit) {
+    if (!value.is_text()) return wrong(key, "is not a text");
+    const std::string_view given = value.text();
     if (!limit.cuts && given.size() > limit.bytes) {
       return wrong(key, "is longer than " + std::to_string(limit.bytes) + " bytes");
     }
@@ -244,30 +417,32 @@ class FieldReader {
     cut_text(text, limit.bytes);
   }
   template <Whole T>
-  void read(const char* key, const Json& value, std::vector<T>& numbers, std::size_t most) {
+  void read(const char* key, const Value& value, std::vector<T>& numbers, std::size_t most) {
     if (!list(key, value, most)) return;
     numbers.clear();
     numbers.reserve(value.size());
-    for (const Json& entry : value) {
+    value.for_each([&](const Value& entry) {
       T number{};
-      if (!whole(entry, number)) return wrong(key, "has an entry that " + range<T>());
+      if (!entry.whole(number)) return wrong(key, "has an entry that " + range<T>()), false;
       numbers.push_back(number);
-    }
+      return true;
+    });
   }
   template <class M>
   requires std::is_class_v<M>
-  void read(const char* key, const Json& value, std::vector<M>& messages, std::size_t most) {
+  void read(const char* key, const Value& value, std::vector<M>& messages, std::size_t most) {
     if (!list(key, value, most)) return;
     messages.clear();
-    for (const Json& entry : value) {
+    value.for_each([&](const Value& entry) {
       FieldReader reader(entry, path_ + key + "[].");
       M::fields(messages.emplace_back(), reader);
-      if (!reader.problem().empty()) return take(reader, key);
-    }
+      if (!reader.problem().empty()) take(reader, key);
+      return problem_.empty();
+    });
   }
   template <class M>
   requires std::is_class_v<M>
-  void read(const char* key, const Json& value, M& message) {
+  void read(const char* key, const Value& value, M& message) {
     FieldReader reader(value, path_ + key + ".");
     M::fields(message, reader);
     if (!reader.problem().empty()) take(reader, key);
@@ -276,7 +451,7 @@ class FieldReader {
     problem_ = inner.object_.is_object() ? inner.problem_ : "'" + path_ + key + "' is not a JSON object";
   }
 
-  const Json& object_;
+  const Value object_;
   std::string path_;
   std::string problem_;
 };

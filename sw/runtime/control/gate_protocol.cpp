@@ -1,5 +1,7 @@
 #include "runtime/control/gate_protocol.hpp"
 
+#include <utility>
+
 namespace slotwire::control {
 namespace {
 
@@ -13,7 +15,37 @@ std::uint32_t get(std::string_view bytes, std::size_t at) {
   return value;
 }
 
+/// Before each message of a batch: its channel and its length.
+constexpr std::size_t kBatchHeader = 8;
+
 }  // namespace
+
+bool GateBatch::add(std::uint32_t channel, std::string_view message) {
+  if (body_.size() + kBatchHeader + message.size() > kGateBody) return false;
+  put(body_, channel);
+  put(body_, static_cast<std::uint32_t>(message.size()));
+  body_ += message;
+  return true;
+}
+
+GatePacket GateBatch::take() {
+  return {GateKind::messages, true, 0, 0, std::exchange(body_, {})};
+}
+
+core::Result<std::vector<GateMessage>> read_batch(const GatePacket& packet) {
+  std::vector<GateMessage> messages;
+  for (std::string_view left = packet.body; !left.empty();) {
+    if (left.size() < kBatchHeader) return core::Error{"a batch that ends within a length"};
+    const std::uint32_t channel = get(left, 0), size = get(left, 4);
+    left.remove_prefix(kBatchHeader);
+    if (size == 0 || size > left.size())
+      return core::Error{"a message of " + std::to_string(size) + " bytes in a batch"};
+    messages.push_back({channel, left.substr(0, size)});
+    left.remove_prefix(size);
+  }
+  if (messages.empty()) return core::Error{"an empty batch"};
+  return messages;
+}
 
 std::string encode_gate(const GatePacket& packet) {
   std::string bytes;

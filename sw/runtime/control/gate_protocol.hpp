@@ -1,8 +1,8 @@
 // What slotwired and its gate (sw/runtime/gate/) say to each other, over one SOCK_SEQPACKET pair.
 //
-// A packet is a header of 12 bytes and a body of at most kGateBody bytes. The body of `message` is a piece of a control
-// message between engines; all others that have one are a JSON object, written and read by the fields below. Both sides
-// may be hostile to each other: who receives checks every packet.
+// A packet is a header of 12 bytes and a body of at most kGateBody bytes. The body of `message` is a control message
+// between engines or a piece of one, that of `messages` several of them; all others that have one are a JSON object,
+// written and read by the fields below. Both sides may be hostile to each other: who receives checks every packet.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -25,6 +25,9 @@ inline constexpr std::size_t kGatePacket = kGateHeader + kGateBody;
 /// from the gate, four to it. A peer that does not read its connection uses them up.
 inline constexpr std::size_t kGateWindowIn = 2 * kMaxPeerMessage;
 inline constexpr std::size_t kGateWindowOut = 4 * kMaxPeerMessage;
+/// Fewer bytes are not given back: what a window lacks by that is less than the message that it must have room for.
+inline constexpr std::size_t kGateGiveBack = std::size_t{256} << 10U;
+static_assert(kGateGiveBack + kMaxPeerMessage <= kGateWindowIn && kGateGiveBack + kMaxPeerMessage <= kGateWindowOut);
 
 /// A file of certificates, a key or a list of revoked ones is smaller.
 inline constexpr std::size_t kMaxPemFile = std::size_t{4} << 20U;
@@ -38,7 +41,7 @@ enum class GateKind : std::uint8_t {
   caller,     ///< from the gate: GateCaller, a new channel (an even number) that said hello
   take,       ///< to the gate: the caller is a peer
   message,    ///< both ways: a piece of a message
-  credit,     ///< both ways: `value` bytes of messages were taken
+  credit,     ///< both ways: `value` bytes of messages were taken, at least kGateGiveBack
   close,      ///< to the gate: nothing more comes for the channel, and nothing more is to come
   closed,     ///< from the gate: GateClosed
   resolve,    ///< to the gate: GateHost; `channel` numbers the question
@@ -54,8 +57,9 @@ enum class GateKind : std::uint8_t {
   refuse_session,   ///< to the gate: it is no link's
   session_trouble,  ///< from the gate: GateText, why a session that is to be kept is not up
   session_way,      ///< from the gate: GateSessionWay, of a session that is kept, or is up
+  messages,         ///< both ways: whole messages, of any channels, as GateBatch writes them
 };
-inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::session_way);
+inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::messages);
 
 /// What a notice is about: lines of one subject share an allowance in the log.
 enum class GateNotice : std::uint8_t { caller, late, turned_away, full, names, files };
@@ -72,6 +76,27 @@ struct GatePacket {
 std::string encode_gate(const GatePacket& packet);
 /// An Error: too short, too long, or of no known kind.
 core::Result<GatePacket> decode_gate(std::string_view bytes);
+
+/// One whole message of a channel.
+struct GateMessage {
+  std::uint32_t channel = 0;
+  std::string_view text;  ///< never empty
+};
+
+/// Short messages that wait to go in one packet, since each packet may wake whoever reads it. One thread.
+class GateBatch {
+ public:
+  /// False: it does not fit into what is left of the packet, or into none at all.
+  bool add(std::uint32_t channel, std::string_view message);
+  bool empty() const noexcept { return body_.empty(); }
+  /// What was added since the last time, which is not empty.
+  GatePacket take();
+
+ private:
+  std::string body_;
+};
+/// The messages of a packet of the kind `messages`, which refer to its body. An Error: they do not fill it as they say.
+core::Result<std::vector<GateMessage>> read_batch(const GatePacket& packet);
 
 /// A packet whose body is `message`.
 template <class M>

@@ -208,6 +208,7 @@ struct Engine::Loop {
   bool step() {
     now = monotonic_us();
     busy = engine.node_->step(now);
+    engine.network_->flush();
     return busy;
   }
   bool look_around() {
@@ -266,6 +267,7 @@ void Engine::shut_down() {
   const std::uint64_t deadline = monotonic_us() + kStopUs;
   while (!node_->drained() && monotonic_us() < deadline) {
     node_->step(monotonic_us());
+    network_->flush();
     reactor_.run(kStopPauseUs);
   }
   if (const std::uint64_t left = node_->slots().undelivered_lines(); left != 0) {

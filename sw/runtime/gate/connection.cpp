@@ -142,7 +142,7 @@ bool Connection::send_piece(std::string_view piece, bool last) {
     early_bytes_ += message.size();
     early_.push_back(message);
   } else if (!closed()) {
-    stream_->send(message);
+    stream_->queue(message);
   }
   return true;
 }
@@ -155,6 +155,7 @@ std::size_t Connection::take_sent() {
   const std::size_t unsent = stream_ ? stream_->stream().unsent() : 0;
   const std::size_t waits = std::min(owed_, piece_.size() + early_bytes_ + unsent);
   const std::size_t sent = owed_ - waits;
+  if (sent < control::kGateGiveBack) return 0;
   owed_ = waits;
   return sent;
 }

@@ -79,11 +79,14 @@ class Connection {
   void passed(std::size_t bytes) { in_flight_ += bytes; }
   void gave_back(std::size_t bytes) { in_flight_ -= std::min(bytes, in_flight_); }
 
-  /// A piece of a message of slotwired. False: slotwired breaks the protocol.
+  /// A piece of a message of slotwired, which goes out with flush(). False: slotwired breaks the protocol.
   bool send_piece(std::string_view piece, bool last);
+  void flush() {
+    if (stream_) stream_->flush();
+  }
   /// Sends a whole message of the gate's own.
   void say(const std::string& message);
-  /// Bytes of slotwired's messages that have gone out since the last call.
+  /// Bytes of slotwired's messages that have gone out and are to be given back: none while they are few.
   std::size_t take_sent();
 
   void asked() { state_ = State::asked; }

@@ -133,11 +133,12 @@ HttpFront& Gate::front() {
 
 int Gate::run() {
   send({GateKind::ready, true, 0, 0, {}});
-  http::Watch watch(loop_, epoll_.get(), [this](http::Readiness) { turn(); });
+  run_alone();
+  http::Watch watch(loop_, epoll_.get(), [this](http::Readiness) { turn_in_loop(); });
   watch.want({true, false});
-  again_later_ = std::make_unique<http::Timer>(loop_, [this] { turn(); });
-  loop_.post([this] { turn(); });
-  if (!lost_) loop_.run();
+  again_later_ = std::make_unique<http::Timer>(loop_, [this] { turn_in_loop(); });
+  loop_.post([this] { turn_in_loop(); });
+  if (!lost_ && !ended_) loop_.run();
   again_later_.reset();
   front_.reset();
   // What slotwired has said to peers goes out as far as their connections take it.
@@ -148,9 +149,25 @@ int Gate::run() {
   return lost_ ? 1 : 0;
 }
 
-void Gate::turn() {
+void Gate::run_alone() {
+  turn(0);
+  while (!lost_ && !ended_ && !front_) turn(wait_ms());
+}
+
+void Gate::turn_in_loop() {
+  turn(0);
+  if (lost_ || ended_) return loop_.stop();
+  const int wait = wait_ms();
+  if (wait >= 0) {
+    again_later_->after(std::chrono::milliseconds(wait));
+  } else {
+    again_later_->cancel();
+  }
+}
+
+void Gate::turn(int wait_ms) {
   std::array<epoll_event, kEventsAtOnce> events;
-  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms);
   std::vector<Id> ready(again_.begin(), again_.end());
   again_.clear();
   bool packets = false;
@@ -161,16 +178,12 @@ void Gate::turn() {
     if (tag == kResolverTag) resolver_.take();
     if (tag >= kFirstConnectionTag) ready.push_back(static_cast<Id>(tag - kFirstConnectionTag));
   }
-  if (packets && !take_packets()) return loop_.stop();
+  if (packets && !take_packets()) ended_ = true;
+  flush_connections();
+  if (lost_ || ended_) return;
   for (const Id id : ready) pump(id);
   sweep();
-  if (lost_) return loop_.stop();
-  const int wait = wait_ms();
-  if (wait >= 0) {
-    again_later_->after(std::chrono::milliseconds(wait));
-  } else {
-    again_later_->cancel();
-  }
+  flush();
 }
 
 int Gate::wait_ms() const {
@@ -182,7 +195,9 @@ int Gate::wait_ms() const {
   return transient || counters_changed_ || (listener_ && !listening_) ? static_cast<int>(kSweepUs / 1000) : -1;
 }
 
+/// What was sent before goes before it.
 void Gate::send(const GatePacket& packet) {
+  if (packet.kind != GateKind::messages) flush();
   if (!packets_.send(control::encode_gate(packet))) {
     lost_ = true;
     loop_.stop();
@@ -194,6 +209,21 @@ void Gate::send(const GatePacket& packet) {
   event.events = static_cast<std::uint32_t>(EPOLLIN) | (waiting ? static_cast<std::uint32_t>(EPOLLOUT) : 0U);
   event.data.u64 = kPacketsTag;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, packets_.fd(), &event);
+}
+
+/// Short ones wait for the end of the turn; longer ones go at once, in pieces.
+void Gate::send_message(Id id, std::string_view text) {
+  if (batch_.add(id, text)) return;
+  flush();
+  if (batch_.add(id, text)) return;
+  for (std::size_t at = 0; at < text.size(); at += control::kGateBody) {
+    const std::size_t piece = std::min(control::kGateBody, text.size() - at);
+    send({GateKind::message, at + piece == text.size(), id, 0, std::string(text.substr(at, piece))});
+  }
+}
+
+void Gate::flush() {
+  if (!batch_.empty()) send(batch_.take());
 }
 
 void Gate::notice(GateNotice about, const std::string& text) {
@@ -286,11 +316,14 @@ bool Gate::take_packet(control::Packet&& packet) {
       pump(p.channel);
       return true;
     case GateKind::message:
-      if (connection == nullptr || connection->state() == Connection::State::leaving) return true;
-      if (!connection->send_piece(p.body, p.last)) return false;
-      give_back(p.channel, *connection);
-      watch(p.channel, *connection);
-      return true;
+      return pass_on(p.channel, p.body, p.last);
+    case GateKind::messages: {
+      const auto messages = control::read_batch(p);
+      if (!messages.ok()) return false;
+      return std::all_of(messages.value().begin(), messages.value().end(), [&](const control::GateMessage& message) {
+        return pass_on(message.channel, message.text, true);
+      });
+    }
     case GateKind::credit:
       if (connection == nullptr) return true;
       connection->gave_back(p.value);
@@ -307,6 +340,26 @@ bool Gate::take_packet(control::Packet&& packet) {
       return true;
     default:
       return false;
+  }
+}
+
+bool Gate::pass_on(Id id, std::string_view text, bool last) {
+  const auto found = connections_.find(id);
+  // What is not there has ended meanwhile, and slotwired is told already.
+  if (found == connections_.end() || found->second->state() == Connection::State::leaving) return true;
+  if (!found->second->send_piece(text, last)) return false;
+  written_.insert(id);
+  return true;
+}
+
+/// What slotwired has said in a turn leaves together.
+void Gate::flush_connections() {
+  for (const Id id : std::exchange(written_, {})) {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) continue;
+    found->second->flush();
+    give_back(id, *found->second);
+    watch(id, *found->second);
   }
 }
 
@@ -517,10 +570,7 @@ bool Gate::take_message(Id id, Connection& connection, const std::string& text) 
   }
   // The codec writes no more than it reads, but for the escapes of a text.
   if (written.size() > control::kMaxPeerMessage) written = text;
-  for (std::size_t at = 0; at < written.size(); at += control::kGateBody) {
-    const std::size_t piece = std::min(control::kGateBody, written.size() - at);
-    send({GateKind::message, at + piece == written.size(), id, 0, written.substr(at, piece)});
-  }
+  send_message(id, written);
   connection.passed(written.size());
   return true;
 }

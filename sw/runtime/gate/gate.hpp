@@ -54,14 +54,21 @@ class Gate final : private FrontHost {
   void session_trouble(std::uint32_t session, const std::string& why) override;
   void session_way(std::uint32_t session, const control::GateSessionWay& way) override;
 
-  /// Everything that is ready, once.
-  void turn();
+  /// Turns until slotwired closes its end, or there is HTTP to be served, which has a loop of its own.
+  void run_alone();
+  /// Everything that is ready, once; waits for it for at most `wait_ms` (-1: as long as it takes).
+  void turn(int wait_ms);
+  /// The same in the loop of HTTP.
+  void turn_in_loop();
   HttpFront& front();
   void look_soon();
   void admit(slot::Fd fd, const carriers::Address& from, std::optional<http_stream::SessionNumber> session);
   // Each handles what one kind of thing brings.
   bool take_packets();
   bool take_packet(control::Packet&& packet);
+  /// False: the message breaks the protocol.
+  bool pass_on(Id id, std::string_view text, bool last);
+  void flush_connections();
   void accept();
   void pump(Id id);
   void sweep();
@@ -81,6 +88,9 @@ class Gate final : private FrontHost {
   void watch(Id id, Connection& connection);
   void give_back(Id id, Connection& connection);
   void send(const control::GatePacket& packet);
+  void send_message(Id id, std::string_view text);
+  /// To slotwired, what send_message() left.
+  void flush();
   void notice(control::GateNotice about, const std::string& text);
   void tell_counters();
   int wait_ms() const;
@@ -96,14 +106,18 @@ class Gate final : private FrontHost {
   std::unique_ptr<http::Timer> again_later_;
   Admission admission_;
   std::map<Id, std::unique_ptr<Connection>> connections_;
-  std::set<Id> again_;   ///< may have more though their descriptors show nothing
-  std::set<Id> slowed_;  ///< wait for their rate
+  std::set<Id> again_;        ///< may have more though their descriptors show nothing
+  std::set<Id> slowed_;       ///< wait for their rate
+  std::set<Id> written_;      ///< have messages of slotwired that have not gone out yet
+  control::GateBatch batch_;  ///< for slotwired, and waits for the end of the turn
   std::set<std::string> known_names_;
   Id last_caller_ = 0;
   control::GateCounters counters_;
   bool counters_changed_ = true;
   std::uint64_t sweep_us_ = 0, counters_us_ = 0, listen_again_us_ = 0;
-  bool listening_ = false, packets_waiting_ = false, lost_ = false;
+  bool listening_ = false, packets_waiting_ = false;
+  bool ended_ = false;  ///< slotwired has closed its end
+  bool lost_ = false;   ///< slotwired breaks the protocol, or cannot be reached
 };
 
 }  // namespace slotwire::gate

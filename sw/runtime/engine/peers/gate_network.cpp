@@ -86,10 +86,7 @@ class GateNetwork::Channel final : public ControlChannel {
     if (closed_) return Sent::closed;
     if (unsent_ + message.size() > control::kGateWindowOut) return Sent::no_room;
     unsent_ += message.size();
-    for (std::size_t at = 0; at < message.size(); at += control::kGateBody) {
-      const std::size_t piece = std::min(control::kGateBody, message.size() - at);
-      network_.send({GateKind::message, at + piece == message.size(), id_, 0, std::string(message.substr(at, piece))});
-    }
+    network_.send_message(id_, message);
     return closed_ ? Sent::closed : Sent::sent;
   }
   std::optional<std::string> next() override {
@@ -97,9 +94,9 @@ class GateNetwork::Channel final : public ControlChannel {
     std::string message = std::move(messages_.front());
     messages_.pop_front();
     held_ -= message.size();
-    if (!closed_) {
-      network_.send({GateKind::credit, true, id_, static_cast<std::uint32_t>(message.size()), {}});
-    }
+    taken_ += message.size();
+    if (!closed_ && taken_ >= control::kGateGiveBack)
+      network_.send({GateKind::credit, true, id_, static_cast<std::uint32_t>(std::exchange(taken_, 0)), {}});
     return message;
   }
   bool closed() const override { return closed_ && messages_.empty(); }
@@ -109,11 +106,11 @@ class GateNetwork::Channel final : public ControlChannel {
 
   // What the gate says of it.
   /// False: it says more than it may.
-  bool take_piece(const GatePacket& packet) {
-    held_ += packet.body.size();
-    if (held_ > control::kGateWindowIn || piece_.size() + packet.body.size() > control::kMaxPeerMessage) return false;
-    piece_ += packet.body;
-    if (packet.last) messages_.push_back(std::exchange(piece_, {}));
+  bool take_piece(std::string_view piece, bool last) {
+    held_ += piece.size();
+    if (held_ > control::kGateWindowIn || piece_.size() + piece.size() > control::kMaxPeerMessage) return false;
+    piece_ += piece;
+    if (last) messages_.push_back(std::exchange(piece_, {}));
     return true;
   }
   bool gave_back(std::uint32_t bytes) {
@@ -135,6 +132,7 @@ class GateNetwork::Channel final : public ControlChannel {
   std::deque<std::string> messages_;
   std::string piece_;
   std::size_t held_ = 0;    ///< bytes from the gate that were not taken yet
+  std::size_t taken_ = 0;   ///< bytes that were taken and not given back to the gate
   std::size_t unsent_ = 0;  ///< bytes that the gate has not given back
   bool closed_ = false, revoked_ = false;
   std::string reason_;
@@ -168,7 +166,10 @@ void GateNetwork::start(bool first) {
   retry_.reset();
   life_ =
       std::make_unique<Life>(start_gate_("slotwire-gate: node " + config_.node.name + " in " + config_.node.run_dir));
-  life_->packets.distrust([](std::string_view) { return false; });
+  // Where the kernel passes no descriptors here, there is no need to look for them before each packet is received. The
+  // gate has nothing to say before it is set up.
+  if (!slot::accept_descriptors(life_->packets.fd(), false))
+    life_->packets.distrust([](std::string_view) { return false; });
   ++starts_;
   counters_ = {};
   reloads_ = 0;
@@ -256,7 +257,24 @@ void GateNetwork::await_ready() {
   throw std::runtime_error("the gate cannot serve: " + why);
 }
 
+/// Short messages wait for flush(); longer ones go at once, in pieces.
+void GateNetwork::send_message(std::uint32_t channel, std::string_view message) {
+  if (batch_.add(channel, message)) return;
+  flush();
+  if (batch_.add(channel, message)) return;
+  for (std::size_t at = 0; at < message.size(); at += control::kGateBody) {
+    const std::size_t piece = std::min(control::kGateBody, message.size() - at);
+    send({GateKind::message, at + piece == message.size(), channel, 0, std::string(message.substr(at, piece))});
+  }
+}
+
+void GateNetwork::flush() {
+  if (!batch_.empty()) send(batch_.take());
+}
+
+/// What was sent before goes before it.
 void GateNetwork::send(const GatePacket& packet, int descriptor) {
+  if (packet.kind != GateKind::messages) flush();
   // A gate that is gone is found out where its packets are read.
   if (!life_) return;
   std::vector<int> descriptors;
@@ -342,7 +360,9 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
     case GateKind::caller:
       return take_caller(p, broken);
     case GateKind::message:
-      return take_message(std::move(p), broken);
+      return take_message(p, broken);
+    case GateKind::messages:
+      return take_messages(p, broken);
     case GateKind::credit: {
       const auto found = channels_.find(p.channel);
       if (found != channels_.end() && !found->second->gave_back(p.value)) return broken = "too much credit", false;
@@ -396,11 +416,24 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
   }
 }
 
-bool GateNetwork::take_message(GatePacket&& packet, std::string& broken) {
+bool GateNetwork::take_message(const GatePacket& packet, std::string& broken) {
   const auto found = channels_.find(packet.channel);
   if (found == channels_.end()) return true;  // closed here, which the gate did not know yet
-  if (packet.body.empty() || !found->second->take_piece(packet)) return broken = "more than the window", false;
+  if (packet.body.empty() || !found->second->take_piece(packet.body, packet.last))
+    return broken = "more than the window", false;
   if (packet.last) woken_.insert(packet.channel);
+  return true;
+}
+
+bool GateNetwork::take_messages(const GatePacket& packet, std::string& broken) {
+  const auto messages = control::read_batch(packet);
+  if (!messages.ok()) return broken = messages.error().text, false;
+  for (const control::GateMessage& message : messages.value()) {
+    const auto found = channels_.find(message.channel);
+    if (found == channels_.end()) continue;
+    if (!found->second->take_piece(message.text, true)) return broken = "more than the window", false;
+    woken_.insert(message.channel);
+  }
   return true;
 }
 
@@ -450,6 +483,7 @@ void GateNetwork::take_addresses(const GatePacket& packet) {
 }
 
 void GateNetwork::lost(const std::string& why) {
+  batch_ = {};  // its channels end with the gate
   loop_.remove(life_->packets.fd());
   life_.reset();
   // One that says that it serves and ends at once is started at growing intervals, too.
@@ -493,6 +527,7 @@ void GateNetwork::stop() {
   stopped_ = true;
   if (retry_) loop_.cancel(*retry_);
   retry_.reset();
+  flush();
   if (!life_) return;
   const auto until = std::chrono::steady_clock::now() + kEnd;
   while (life_->packets.waiting() && life_->packets.flush() && std::chrono::steady_clock::now() < until) {

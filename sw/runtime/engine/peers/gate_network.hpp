@@ -38,6 +38,9 @@ class GateNetwork final : public ControlNetwork {
   /// The files of [tls] have changed: the gate reads them again, and ends connections of peers whose certificates do
   /// not hold any more. What comes of it is in the log.
   void reload();
+  /// Passes on what was sent to peers since the last time. The owner calls it before its thread sleeps: what one turn
+  /// of the loop sends goes to the gate together, and wakes it once.
+  void flush();
   /// Ends the gate after what was sent has gone out. Nothing works after this.
   void stop();
   control::Json report() const override;
@@ -54,7 +57,9 @@ class GateNetwork final : public ControlNetwork {
   void watch();
   void on_ready(std::uint32_t events);
   bool take_packet(const control::Packet& packet, std::string& broken);
-  bool take_message(control::GatePacket&& packet, std::string& broken);
+  bool take_message(const control::GatePacket& packet, std::string& broken);
+  bool take_messages(const control::GatePacket& packet, std::string& broken);
+  void send_message(std::uint32_t channel, std::string_view message);
   bool take_caller(const control::GatePacket& packet, std::string& broken);
   void take_addresses(const control::GatePacket& packet);
   void wake_channels();
@@ -72,6 +77,7 @@ class GateNetwork final : public ControlNetwork {
   std::uint64_t starts_ = 0;
   std::size_t reloads_ = 0;                ///< that this life of the gate has not answered
   std::optional<std::uint64_t> ready_us_;  ///< since when this life of the gate serves
+  control::GateBatch batch_;               ///< for the gate, and waits for flush()
   control::GateCounters counters_;
   GateSessions sessions_;
   carriers::Backoff backoff_;

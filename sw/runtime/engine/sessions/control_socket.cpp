@@ -57,7 +57,7 @@ void ControlSocket::listen() {
   const std::string& path = config_.node.control_socket;
   listener_ = slot::Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // Where the kernel can, it refuses to send descriptors here; operators may once they are accepted.
-  slot::accept_descriptors(listener_.get(), false);
+  passes_none_ = slot::accept_descriptors(listener_.get(), false);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -108,7 +108,7 @@ void ControlSocket::accept() {
       return;
     }
     auto socket = std::make_unique<control::PacketSocket>(std::move(fd), config_.limits.control_message, kPacketQueue);
-    socket->distrust([](std::string_view) { return false; });
+    if (!passes_none_) socket->distrust([](std::string_view) { return false; });
     Result<PeerCredentials> who = peer_credentials(socket->fd());
     if (!who.ok()) {  // it has ended already, or there are no descriptors left to look at it
       log_.limited("not identified", spdlog::level::info, "a process was turned away: " + who.error().text);

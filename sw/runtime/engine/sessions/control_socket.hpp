@@ -35,6 +35,7 @@ class ControlSocket {
   NodeLog& log_;
   ProcessHub& hub_;
   slot::Fd listener_;
+  bool passes_none_ = false;  ///< the kernel passes no descriptors over its connections
   std::optional<EventLoop::TimerId> pause_;
 };
 
