@@ -16,7 +16,7 @@ MUTANTS = [
     ("cubic-never-leaves-the-valley", "cubic", "state.window = std::max({state.window, <<cubic, state.w_est >> kEstimateBits@@0U, 0U>>});"),
     ("delay-has-no-target", "delay", "if (<<queue > target@@false>>) {"),
     ("delay-shrinks-at-any-delay", "delay", "const Microseconds target = <<state.settings.target_delay_us@@0>>;"),
-    ("fixed-counts-bytes-for-bits", "fixed", "constexpr std::uint64_t kLineBits = <<64 * 8@@64>>;"),
+    ("fixed-counts-bytes-for-bits", "fixed", "constexpr std::uint64_t kLineBits = <<512@@64>>;"),
     ("fixed-window-of-no-time", "fixed", "(std::uint64_t{pace(state, round)} * <<(2 * round.srtt_us + kSpareUs)@@0>>)"),
 ]
 

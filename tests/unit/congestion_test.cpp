@@ -279,12 +279,32 @@ TEST(congestionDelay, GrowsBelowTheTargetAndShrinksAboveIt) {
   Path path(Kind::delay, settings);
   EXPECT_EQ(path.grow(20'000), 440U);
   EXPECT_EQ(path.grow(20'400), 880U);
-  EXPECT_EQ(path.grow(20'600), 902U);  // above half of the target: slow start is over
-  EXPECT_EQ(path.grow(20'100), 924U);
+  // A frame takes half a millisecond at this pace: what is above that is queue.
+  EXPECT_EQ(path.grow(21'000), 880U * 2);
+  EXPECT_EQ(path.grow(20'800), 880U * 2 + 22);  // above half of the target: slow start is over
+  EXPECT_EQ(path.grow(20'100), 880U * 2 + 22 + 22 * 2);
   const std::uint32_t before = path.window;
   path.grow(24'000);
-  // 1 - 0.8 * (4 ms - 1 ms) / 24 ms.
-  EXPECT_NEAR(path.window, before * 0.9, 5);
+  // 1 - 0.8 * (4 ms - 0.3 ms - 1 ms) / 24 ms.
+  EXPECT_NEAR(path.window, before * 0.91, 10);
+}
+
+TEST(congestionDelay, StepsGrowWhileThereIsNoQueue) {
+  congestion::Settings settings;
+  settings.target_delay_us = 1'000;
+  Path path(Kind::delay, settings);
+  path.state.window = path.state.threshold = path.window = 10'000;
+  for (std::uint32_t round = 1, expected = 10'000; round < 100; ++round) {
+    expected += 22 * std::min(round, 64U);
+    EXPECT_EQ(path.grow(20'000), expected);
+  }
+  const std::uint32_t before = path.window;
+  path.grow(20'900);
+  EXPECT_EQ(path.window, before + 22) << "near the target one step is enough";
+  path.grow(24'000);
+  EXPECT_LT(path.window, before);
+  const std::uint32_t after = path.window;
+  EXPECT_EQ(path.grow(20'000), after + 22) << "and it begins anew";
 }
 
 TEST(congestionDelay, NeverShrinksByMoreThanHalf) {
@@ -300,11 +320,11 @@ TEST(congestionDelay, AQueueSettlesAtTheTarget) {
   congestion::Settings settings;
   settings.target_delay_us = 1'000;
   Path path(Kind::delay, settings);
-  // 24 lines a millisecond (100 Mb/s), 20 ms.
-  constexpr std::uint32_t kPipe = 24 * 20;
+  // 195 lines a millisecond (100 Mb/s), 20 ms.
+  constexpr std::uint32_t kPipe = 195 * 20;
   std::uint64_t sum = 0;
   for (int i = 0; i < 2'000; ++i) {
-    const std::uint32_t queue = path.window > kPipe ? (path.window - kPipe) * 1'000 / 24 : 0;
+    const std::uint32_t queue = path.window > kPipe ? (path.window - kPipe) * 1'000 / 195 : 0;
     path.grow(20'000 + queue);
     if (i >= 1'000) sum += queue;
   }

@@ -78,8 +78,8 @@ struct State {
   std::uint64_t grown_us = 0;  ///< since the decrease, in rounds that the window limited
   // Marks: their share, smoothed, with 10 fraction bits.
   std::uint32_t alpha = 1024;
-  // delay
-  std::uint32_t fraction = 0;
+  // delay: rounds in a row without a queue to speak of.
+  std::uint8_t calm_rounds = 0;
 };
 
 /// The least and the first window of a link with frames of so many lines: two frames, and ten of ordinary size.

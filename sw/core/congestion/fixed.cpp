@@ -6,7 +6,7 @@
 namespace slotwire::congestion {
 namespace {
 
-constexpr std::uint64_t kLineBits = std::uint64_t{64} * 8;
+constexpr std::uint64_t kLineBits = 512;
 /// The window lets the rate flow for this much longer than a round trip, so that the pace alone limits it.
 constexpr Microseconds kSpareUs = 10'000;
 
