@@ -113,6 +113,16 @@ class Scripts(PhpTest):
         for name in ("HTTP_X_UNDER", "HTTP_PROXY", "HTTP_SLOTWIRE_TIMEOUT"):
             self.assertNotIn(name, got)
 
+    def test_a_path_behind_a_script_has_no_index(self):
+        with_path = os.path.join("sub", "path.php")
+        self.start_php()
+        with open(os.path.join(self.root, with_path), "w") as file:
+            file.write("<?php echo $_SERVER['SCRIPT_NAME'], ' ', $_SERVER['PATH_INFO'];")
+        client = self.client()
+        for path in ("/foo/", "/", "/blog/post/", "/foo"):
+            self.assertEqual(client.get("/sub/path.php" + path)[2].decode(), "/sub/path.php " + path)
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+
     def test_what_only_the_web_server_knows(self):
         names = {"REMOTE_ADDR": ("--remote-address", "X-Real-IP", "192.0.2.7"), "REMOTE_PORT": ("--remote-port", "X-Real-Port", "4711"),
                  "REMOTE_USER": ("--remote-user", "X-Remote-User", "ann"),

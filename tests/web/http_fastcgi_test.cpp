@@ -54,6 +54,27 @@ TEST(FastCgi, PathsMeanScripts) {
   EXPECT_EQ(find("/a.phpx").status, 404);
 }
 
+TEST(FastCgi, APathBehindAScriptHasNoIndex) {
+  struct Case {
+    std::string target, name, path_info;
+  };
+  ScriptOptions options;
+  for (const std::string& front : {std::string(), std::string("/front.php")}) {
+    options.front = front;
+    for (const Case& one :
+         {Case{"/index.php/foo/", "/index.php", "/foo/"}, Case{"/index.php/", "/index.php", "/"},
+          Case{"/sub/a.php/foo/", "/sub/a.php", "/foo/"}, Case{"/index.php/foo/?a=b/", "/index.php", "/foo/"},
+          Case{"/index.php//foo//", "/index.php", "/foo/"}, Case{"/index.php/a/.", "/index.php", "/a/"},
+          Case{"/index.php/blog/2024.php/post/", "/index.php", "/blog/2024.php/post/"}}) {
+      const Script script = find_script(one.target, options);
+      EXPECT_EQ(script.status, 0) << one.target;
+      EXPECT_EQ(script.name, one.name) << one.target;
+      EXPECT_EQ(script.path_info, one.path_info) << one.target;
+      EXPECT_TRUE(script.document_uri.ends_with('/')) << one.target;
+    }
+  }
+}
+
 TEST(FastCgi, PathsThatLeadElsewhereAreRefused) {
   const ScriptOptions options;
   for (const char* const target : {"/../a.php", "/a/../../a.php", "/%2e%2e/a.php", "/..%2fa.php", "/a%00.php",

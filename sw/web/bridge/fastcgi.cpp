@@ -183,18 +183,19 @@ Script find_script(std::string_view target, const ScriptOptions& options) {
     script.name = options.only;
     return script;
   }
+  // "/a.php/b/" is the script "/a.php" with the path "/b/": only a path without a script has an index.
+  if (const std::size_t at = path.find(options.suffix + "/"); at != std::string::npos) {
+    script.name = path.substr(0, at + options.suffix.size());
+    script.path_info = path.substr(at + options.suffix.size());
+    return script;
+  }
   if (path.ends_with('/')) {
     std::error_code unknown;
     path += options.index;
     // Applications with one script for everything have paths like "/blog/post/".
     if (!options.front.empty() && !std::filesystem::is_regular_file(options.root + path, unknown)) path = options.front;
   }
-  // "/a.php/b/c" is the script "/a.php" with the path "/b/c".
-  const std::size_t at = path.find(options.suffix + "/");
-  if (at != std::string::npos) {
-    script.name = path.substr(0, at + options.suffix.size());
-    script.path_info = path.substr(at + options.suffix.size());
-  } else if (path.ends_with(options.suffix)) {
+  if (path.ends_with(options.suffix)) {
     script.name = path;
   } else if (!options.front.empty()) {
     script.name = options.front;
