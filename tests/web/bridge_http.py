@@ -387,6 +387,8 @@ class PlayedFastCgi(BridgeTest):
     def test_what_it_prints_is_bounded(self):
         lines = b"".join(b"line %d \x1b[2J of a script in a loop\n" % number for number in range(1000))
         self.answer = self.record(self.ERRORS, b"x" * 5000 + b"\n" + lines) + self.record(self.OUTPUT, self.HEAD) + self.END
+        with open(f"{self.directory}/a.php", "w"):
+            pass
         self.play("--error-lines", "5", "--error-line-bytes", "100")
         self.start_front("-q")
         self.assertEqual(self.client().get("/a.php")[2], b"pong")
@@ -421,7 +423,10 @@ class Usage(BridgeTest):
                               (("--http", "127.0.0.1:1", "--start", "app {prot}"), "{prot}"),
                               (("--http", "http://127.0.0.1:1/"), "HOST:PORT"),
                               (("--http", "127.0.0.1"), "HOST:PORT"),
-                              (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "absent"),
+                              (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "--local-root"),
+                              (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", self.directory + "/absent"), "absent"),
+                              (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", "x"), "must be an absolute path"),
+                              (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", "/tmp", "--no-local-root"), "excludes"),
                               (("--fastcgi", "/run/php.sock", "--root", __file__), "not a directory")):
             with self.subTest(options=options):
                 self.assertIn(said, self.refused(*options))

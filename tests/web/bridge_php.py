@@ -123,6 +123,47 @@ class Scripts(PhpTest):
             self.assertEqual(client.get("/sub/path.php" + path)[2].decode(), "/sub/path.php " + path)
         self.assertEqual(client.get("/sub/")[2], b"sub")
 
+    def test_a_file_that_is_no_script_is_never_run(self):
+        """Not even by a PHP that runs files of every name, and looks for the script itself when it is given none."""
+        self.command = self.make()
+        with open(os.path.join(self.directory, "fpm.conf"), "a") as file:
+            file.write("security.limit_extensions =\n")
+        self.php = self.start([*self.command, "-d", "cgi.fix_pathinfo=1"])
+        self.php.wait_for("ready to handle connections")
+        self.start_bridge()
+        os.mkdir(os.path.join(self.root, "dir.php"))
+        for name in ("data.txt", "sub/upload.png", "dir.php/own.php"):
+            with open(os.path.join(self.root, name), "w") as file:
+                file.write("<?php echo 'run';")
+        client = self.client()
+        for target in ("/data.txt/x.php", "/sub/upload.png/a/b.php/c", "/data.txt/", "/none.php", "/dir.php"):
+            self.assertEqual(client.get(target)[::2], (404, b"Not Found\n"), target)
+        self.assertEqual(client.get("/dir.php/own.php/x")[2], b"run")
+
+    def test_a_root_that_php_sees_elsewhere(self):
+        """PHP in a chroot: its root is not the bridge's, which looks where it sees the files, or not at all."""
+        if os.geteuid() != 0:
+            self.skipTest("chroot needs root")
+        self.command = self.make()
+        with open(os.path.join(self.directory, "fpm.conf"), "a") as file:
+            file.write(f"chroot = {self.root}\n")
+        self.php = self.start(self.command)
+        self.php.wait_for("ready to handle connections")
+        with open(os.path.join(self.root, "data.txt"), "w") as file:
+            file.write("<?php echo 'run';")
+        local, self.root = self.root, "/"
+        self.start_bridge("--local-root", local)
+        client = self.client()
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+        self.assertEqual(client.get("/data.txt/x.php")[0], 404)
+        client.close()
+        self.front_process.stop()
+        self.bridge.stop()
+        self.start_bridge("--no-local-root")
+        client = self.client()
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+        self.assertEqual(client.get("/none.php")[::2], (404, b"File not found.\n"), "PHP's own answer")
+
     def test_what_only_the_web_server_knows(self):
         names = {"REMOTE_ADDR": ("--remote-address", "X-Real-IP", "192.0.2.7"), "REMOTE_PORT": ("--remote-port", "X-Real-Port", "4711"),
                  "REMOTE_USER": ("--remote-user", "X-Remote-User", "ann"),
