@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -512,6 +514,70 @@ class Managed(BridgeTest):
         self.bridge.wait_for("process 0 .* ended with status 127")
         self.start_front("-q")
         self.assertEqual(self.client().get("/bytes/3", "Slotwire-Timeout: 300")[0], 504)
+
+    def test_a_process_is_not_started_at_an_address_that_is_taken(self):
+        host = self.addresses["right"]
+        tcp = f"{host}:{free_port(host)}"
+        for address in (tcp, f"unix:{self.directory}/taken.sock"):
+            with self.subTest(address=address):
+                other = self.start_application(address)
+                self.start_bridge("--http", address, "--start", f"{sys.executable} {APPLICATION} {{address}}")
+                line, _ = self.bridge.wait_for("process 0 is not started: .* accepts connections at " + re.escape(address))
+                self.assertIn(f"(pid {other.pid}, ", line.string)
+                self.assertEqual(self.bridge.count(r"process 0 \(pid|process 0 accepts"), 0)
+                self.start_front("-q")
+                self.assertEqual(self.client().get("/", "Authorization: Basic c2VjcmV0", "Slotwire-Timeout: 100")[0], 504)
+                self.assertNotIn("Authorization", other.output())
+                other.stop()
+                self.bridge.wait_for("process 0 accepts connections")
+                self.assertEqual(self.client().get("/bytes/3")[0], 200)
+                self.front_process.stop()
+                self.bridge.stop(signal.SIGKILL)
+
+    NOBODY = 65534
+
+    def of_nobody(self, address):
+        """The command of an application that another user runs, and may find, wherever these tests are."""
+        os.chmod(self.directory, 0o755)
+        os.makedirs(f"{self.directory}/open", exist_ok=True)
+        os.chmod(f"{self.directory}/open", 0o777)
+        program = shutil.copy(APPLICATION, f"{self.directory}/open")
+        os.chmod(program, 0o755)
+        return [self.need("setpriv"), f"--reuid={self.NOBODY}", f"--regid={self.NOBODY}", "--clear-groups",
+                shutil.which("python3", path="/usr/bin"), program, address]
+
+    def addresses_of_two_kinds(self):
+        if os.geteuid() != 0:
+            self.skipTest("two users need root")
+        host = self.addresses["right"]
+        return f"{host}:{free_port(host)}", f"unix:{self.directory}/open/s"
+
+    def test_another_user_who_is_quicker_gets_no_requests(self):
+        for address in self.addresses_of_two_kinds():
+            with self.subTest(address=address):
+                self.start_bridge("--http", address, "--start", "sleep 100", "-q")
+                self.bridge.wait_for(r"process 0 \(pid \d+\) started")
+                quick = self.start(self.of_nobody(address))
+                quick.wait_for("listening")
+                line, _ = self.bridge.wait_for(r"process 0 \(pid \d+\) gets no requests: a process of the user 'nobody'")
+                self.assertIn(f"(pid {quick.pid}, ", line.string)
+                self.assertEqual(self.bridge.count("process 0 accepts"), 0)
+                quick.stop()
+                self.bridge.stop()
+
+    def test_an_application_may_have_another_user_than_the_bridge(self):
+        for address in self.addresses_of_two_kinds():
+            with self.subTest(address=address):
+                # Below a shell, in a group of its own.
+                self.start_bridge("--http", address, "--start", f'sh -c "setsid {" ".join(self.of_nobody(address))} & wait"', "-q")
+                self.bridge.wait_for("process 0 accepts connections")
+                self.start_front("-q")
+                self.assertEqual(self.client().get("/bytes/3")[0], 200)
+                self.front_process.stop()
+                pid = re.search(r"process 0 \(pid (\d+)\) started", self.bridge.output()).group(1)
+                child = int(subprocess.run(["pgrep", "-P", pid], capture_output=True, check=True).stdout)
+                self.bridge.stop()
+                os.kill(child, signal.SIGKILL)
 
     def test_what_processes_print_is_noted(self):
         self.start_managed(1)
