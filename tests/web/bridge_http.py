@@ -72,6 +72,19 @@ class Pages(BridgeTest):
             self.assertEqual(client.get(f"/status/{wanted}")[0], wanted)
         self.assertEqual(client.get("/raw/early-hints")[2], b"ok")
 
+    def test_a_client_cannot_have_the_fields_of_the_web_server_removed(self):
+        self.start_all()
+        client = self.client()
+        fields = ["X-Real-IP: 192.0.2.7", "X-Forwarded-Proto: https", "Cookie: a=b"]
+        named = "Connection: Host, Content-Length, Transfer-Encoding, X-Two, x-real-ip, X-Forwarded-Proto, Cookie"
+        status, _, body = client.get("/", *fields, "X-Two: 2", named)
+        self.assertEqual(status, 200)
+        self.assertEqual([line for line in body.decode().split("\n")[2:] if line], ["Host: test", *fields])
+        client.send(f"POST /sum HTTP/1.1\r\nHost: t\r\n{named}\r\nContent-Length: 3\r\n\r\nabc")
+        self.assertEqual(client.response()[2], f"3 {hashlib.sha256(b'abc').hexdigest()}".encode())
+        client.send(f"POST /sum HTTP/1.1\r\nHost: t\r\n{named}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        self.assertEqual(client.response()[2], f"3 {hashlib.sha256(b'abc').hexdigest()}".encode())
+
     def test_bodies_up_and_down_at_a_gigabyte(self):
         self.need("curl")
         self.start_all("-q")

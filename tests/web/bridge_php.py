@@ -175,9 +175,12 @@ class Scripts(PhpTest):
         def asked(*fields):
             return dict(line.split("=", 1) for line in client.get("/params.php", *fields)[2].decode().splitlines())
 
-        got = asked(*[f"{field}: {value}" for _, field, value in names.values()])
-        for name, (_, _, value) in names.items():
-            self.assertEqual(got.get(name), value, name)
+        named = "Connection: Host, " + ", ".join(field for _, field, _ in names.values())
+        for more in ((), (named,)):  # which a client may send, and which removes nothing
+            got = asked(*[f"{field}: {value}" for _, field, value in names.values()], *more)
+            for name, (_, _, value) in names.items():
+                self.assertEqual(got.get(name), value, name)
+            self.assertEqual(got.get("HTTP_HOST"), "test")
         client.send("GET /params.php HTTP/1.1\r\nHost: shop:8080\r\n\r\n")
         got = dict(line.split("=", 1) for line in client.response()[2].decode().splitlines())
         self.assertEqual((got["REMOTE_ADDR"], got["SERVER_PORT"], got["SERVER_NAME"]), ("127.0.0.1", "8080", "shop"))
