@@ -432,12 +432,42 @@ class Usage(BridgeTest):
             with self.subTest(options=options):
                 self.assertIn(needs, self.refused(*options))
 
+    def test_scripts_and_fields_that_are_none(self):
+        root = f"{self.directory}/www"
+        os.makedirs(f"{root}/sub.php")
+        os.makedirs(f"{self.directory}/outside")
+        for name in ("www/index.php", "www/data.txt", "outside/x.php"):
+            with open(f"{self.directory}/{name}", "w"):
+                pass
+        cases = []
+        for option in ("--script", "--front"):
+            for value, said in (("/nosuch.php", f"'{root}/nosuch.php' is not there"), ("/sub.php", "is no regular file"), ("/", "no"),
+                                ("/index.php?x", "has a query"), ("/../outside/x.php", "'..'"), ("/data.txt", "'.php' (--suffix)"),
+                                ("//index.php", "slash too many"), ("/index.php/", "does not end with"), ("", "")):
+                cases.append((option, value, said))
+        for value in ("../x.php", "/x.php", "data.txt", ""):
+            cases.append(("--index", value, "without slashes"))
+        cases += [("--suffix", "", "every file would be a script"), ("--suffix", "/.php", "has a slash")]
+        for option in ("--remote-address", "--remote-port", "--remote-user", "--server-address", "--server-port", "--scheme"):
+            cases += [(option, "$remote_addr", "X-My-Field $remote_addr;'"), (option, "X Real", "no name of a field"),
+                      (option, "", "must not be empty")]
+        for option, value, said in cases:
+            with self.subTest(option=option, value=value):
+                text = self.refused("--fastcgi", "/run/php.sock", "--root", root, option, value)
+                self.assertIn(option, text)
+                self.assertIn(said, text)
+        # Where the files are not seen, only the names are looked at.
+        self.start_bridge("--fastcgi", "/run/php.sock", "--root", root, "--no-local-root", "--front", "/nosuch.php")
+
     def test_values_that_cannot_be_right(self):
         for options, said in ((("--http", "127.0.0.1:1", "--start", ""), "--start"),
                               (("--http", "127.0.0.1:1", "--start", "app 8000", "--processes", "2"), "write {address}, {port}, {socket} or {n}"),
                               (("--http", "127.0.0.1:1", "--start", "app {prot}"), "{prot}"),
                               (("--http", "http://127.0.0.1:1/"), "HOST:PORT"),
                               (("--http", "127.0.0.1"), "HOST:PORT"),
+                              (("--http", "127.0.0.1:0"), "'0' is no port from 1 to 65535"),
+                              (("--fastcgi", "127.0.0.1:0", "--root", self.directory), "'0' is no port from 1 to 65535"),
+                              (("--http", "unix:"), "has no path; expected unix:PATH"),
                               (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "--local-root"),
                               (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", self.directory + "/absent"), "absent"),
                               (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", "x"), "must be an absolute path"),

@@ -164,6 +164,17 @@ class Scripts(PhpTest):
         self.assertEqual(client.get("/sub/")[2], b"sub")
         self.assertEqual(client.get("/none.php")[::2], (404, b"File not found.\n"), "PHP's own answer")
 
+    def test_long_queries_and_fields(self):
+        self.start_php(2, "--max-head", "256KiB")
+        client = self.client()
+        status, _, body = client.get("/params.php?" + 60_000 * "q")
+        self.assertEqual(status, 200)
+        got = dict(line.split("=", 1) for line in body.decode().splitlines())
+        self.assertEqual((len(got["QUERY_STRING"]), len(got["REQUEST_URI"])), (60_000, 60_012))
+        self.assertEqual(client.get("/params.php?" + 70_000 * "q")[0], 414)
+        self.assertEqual(client.get("/params.php", "X-Long: " + 70_000 * "f")[0], 431)
+        self.assertEqual(client.get("/")[2], b"index")
+
     def test_what_only_the_web_server_knows(self):
         names = {"REMOTE_ADDR": ("--remote-address", "X-Real-IP", "192.0.2.7"), "REMOTE_PORT": ("--remote-port", "X-Real-Port", "4711"),
                  "REMOTE_USER": ("--remote-user", "X-Remote-User", "ann"),

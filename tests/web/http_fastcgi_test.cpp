@@ -5,12 +5,20 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "web/bridge/fastcgi.hpp"
 #include "web/bridge/fastcgi_status.hpp"
 
 namespace slotwire::web::bridge::fastcgi {
 namespace {
+
+/// Where only the names of scripts are known.
+ScriptOptions unseen() {
+  ScriptOptions options;
+  options.sees_root = false;
+  return options;
+}
 
 TEST(FastCgi, RecordsAreReadAsTheyAreWritten) {
   std::string text;
@@ -37,16 +45,38 @@ TEST(FastCgi, ParametersHaveShortAndLongLengths) {
   append_param(params, "A", std::string(300, 'x'));
   EXPECT_EQ(params.substr(0, 5), std::string("\x01\x80\x00\x01\x2c", 5));
   EXPECT_EQ(params.size(), 1 + 4 + 1 + 300U);
-  std::string records;
-  append_params(records, std::string(kMostContent + 10, 'p'));
-  EXPECT_EQ(records.size(), 3 * kHeaderBytes + kMostContent + 10);
 }
 
-/// Where only the names of scripts are known.
-ScriptOptions unseen() {
-  ScriptOptions options;
-  options.sees_root = false;
-  return options;
+TEST(FastCgi, AParameterIsInOneRecordAsAWhole) {
+  std::string params;
+  for (const std::size_t size : {60'000, 60'000, 100, 5'000}) append_param(params, "NAME", std::string(size, 'v'));
+  std::string records;
+  ASSERT_TRUE(append_params(records, params));
+  std::vector<std::size_t> sizes;
+  for (std::string_view rest = records; !rest.empty();) {
+    Record record;
+    ASSERT_TRUE(decode_header(rest, record));
+    sizes.push_back(record.content);
+    rest.remove_prefix(kHeaderBytes + record.content);
+  }
+  constexpr std::size_t kLong = 1 + 4 + 4;  // two lengths and the name
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{60'000 + kLong, 60'000 + kLong + 100 + kLong - 3 + 5'000 + kLong, 0}));
+  params.clear();
+  append_param(params, "A", "b");
+  append_param(params, "NAME", std::string(kMostContent - kLong, 'v'));
+  EXPECT_TRUE(append_params(records, params));
+  append_param(params, "NAME", std::string(kMostContent - kLong + 1, 'v'));
+  records = "before";
+  EXPECT_FALSE(append_params(records, params));
+  EXPECT_EQ(records, "before");
+}
+
+TEST(FastCgi, ATargetThatNoRecordHolds) {
+  ScriptOptions options = unseen();
+  options.root = "/srv";
+  EXPECT_EQ(find_script("/a.php?" + std::string(60'000, 'q'), options).status, 0);
+  EXPECT_EQ(find_script("/a.php?" + std::string(kMostContent, 'q'), options).status, 414);
+  EXPECT_EQ(find_script("/" + std::string(kMostContent, 'q') + ".php", options).status, 414);
 }
 
 /// A root with files.

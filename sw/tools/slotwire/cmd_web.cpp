@@ -127,7 +127,10 @@ bridge::BridgeOptions bridge_options(const Options& options) {
   given.managed = !options.start.empty();
   trim(given.script.root);
   trim(given.script.local_root);
-  if (given.protocol == bridge::Protocol::fastcgi) check_root(given.script);
+  if (given.protocol == bridge::Protocol::fastcgi) {
+    check_root(given.script);
+    bridge::check_script_options(given.script);
+  }
   return given;
 }
 
@@ -306,7 +309,7 @@ void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::
       ->needs(&fastcgi)
       ->excludes(front);
   const auto add_field = [&](const char* name, std::string& field, const char* text) {
-    sub.add_option(name, field, text)->type_name("FIELD")->needs(&fastcgi);
+    sub.add_option(name, field, text)->type_name("FIELD")->check(filled)->needs(&fastcgi);
   };
   add_field("--remote-address", script.remote_address_field,
             "FastCGI: the field whose value is REMOTE_ADDR; the web server must set it, as all of these (X-Real-IP)");

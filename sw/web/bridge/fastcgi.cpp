@@ -28,6 +28,28 @@ void append_length(std::string& out, std::size_t length) {
   out += byte_of(length, 0);
 }
 
+/// Takes a length as append_length() writes it.
+std::size_t take_length(std::string_view& params) {
+  const auto take = [&params] {
+    const auto byte = static_cast<unsigned char>(params.front());
+    params.remove_prefix(1);
+    return static_cast<std::size_t>(byte);
+  };
+  std::size_t length = take();
+  if (length <= kMostShort) return length;
+  length -= kMostShort + 1;
+  for (int i = 0; i < 3; ++i) length = (length << 8U) + take();
+  return length;
+}
+
+/// Bytes of the first parameter, with its lengths.
+std::size_t size_of_first(std::string_view params) {
+  std::string_view rest = params;
+  const std::size_t name = take_length(rest);
+  const std::size_t value = take_length(rest);
+  return params.size() - rest.size() + name + value;
+}
+
 bool equal_prefix(std::string_view name, std::string_view prefix) {
   return name.size() >= prefix.size() && equal_names(name.substr(0, prefix.size()), prefix);
 }
@@ -96,14 +118,25 @@ void append_param(std::string& params, std::string_view name, std::string_view v
   params += value;
 }
 
-void append_params(std::string& out, std::string_view params) {
+bool append_params(std::string& out, std::string_view params) {
+  const std::size_t before = out.size();
   while (!params.empty()) {
-    const std::size_t n = std::min(params.size(), kMostContent);
+    std::size_t n = 0;
+    while (n < params.size()) {
+      const std::size_t next = size_of_first(params.substr(n));
+      if (n + next > kMostContent) break;
+      n += next;
+    }
+    if (n == 0) {
+      out.resize(before);
+      return false;
+    }
     append_header(out, Type::params, n);
     out += params.substr(0, n);
     params.remove_prefix(n);
   }
   append_header(out, Type::params, 0);
+  return true;
 }
 
 bool decode_header(std::string_view bytes, Record& out) {

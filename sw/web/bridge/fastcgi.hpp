@@ -30,8 +30,9 @@ void append_header(std::string& out, Type type, std::size_t content);
 void append_begin(std::string& out);
 /// One parameter within a params record.
 void append_param(std::string& params, std::string_view name, std::string_view value);
-/// The parameters in as many records as it takes, and their end.
-void append_params(std::string& out, std::string_view params);
+/// The parameters in as many records as it takes, and their end. PHP reads each record by itself, so a parameter is in
+/// one record as a whole. False: one is longer than a record, and nothing was appended.
+bool append_params(std::string& out, std::string_view params);
 
 struct Record {
   Type type{};

@@ -31,7 +31,8 @@ void FastCgiRelay::begin() {
                 script.problem.empty() ? std::string("the script is not there any more") : script.problem);
   }
   fastcgi::append_begin(text_);
-  fastcgi::append_params(text_, fastcgi::make_params(exchange(), script, script_, body_length()));
+  if (!fastcgi::append_params(text_, fastcgi::make_params(exchange(), script, script_, body_length())))
+    fail(http::kHeadTooLarge, "a field of the request is longer than FastCGI can say");
 }
 
 void FastCgiRelay::frame_piece(std::size_t bytes) {

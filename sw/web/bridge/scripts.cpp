@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
+#include "web/bridge/fastcgi.hpp"
 #include "web/http/head.hpp"
+#include "web/http/text.hpp"
 
 namespace slotwire::web::bridge::fastcgi {
 namespace {
@@ -57,6 +60,9 @@ bool normalise(const std::string& path, std::string& out) {
   if (ends_with_slash || parts.empty()) out += '/';
   return true;
 }
+
+/// A parameter's name and lengths: more than any of those that have the path or the target in them.
+constexpr std::size_t kParamOverhead = 32;
 
 /// What is at a path of the root.
 enum class Found : std::uint8_t {
@@ -160,6 +166,10 @@ Script find_script(std::string_view target, const ScriptOptions& options) {
     script.status = http::kBadRequest;
     return script;
   }
+  if (target.size() + options.root.size() + kParamOverhead > kMostContent) {
+    script.status = http::kTargetTooLong;
+    return script;
+  }
   const std::size_t question = target.find('?');
   if (question != std::string_view::npos) script.query = target.substr(question + 1);
   std::string decoded;
@@ -180,3 +190,67 @@ Script find_script(std::string_view target, const ScriptOptions& options) {
 }
 
 }  // namespace slotwire::web::bridge::fastcgi
+
+namespace slotwire::web::bridge {
+namespace {
+
+void check_script(const char* option, const std::string& name, const ScriptOptions& options) {
+  if (name.empty()) return;
+  const auto wrong = [&](const std::string& why) {
+    throw std::runtime_error(std::string(option) + " '" + name + "' " + why +
+                             "; give the path of a script below --root, such as /index.php");
+  };
+  std::string clean;
+  if (!fastcgi::normalise(name, clean) || clean != name)
+    wrong("is no plain path: it has '..', '.' or a slash too many");
+  if (name.find('?') != std::string::npos) wrong("has a query; requests bring their own");
+  if (!name.ends_with(options.suffix)) wrong("does not end with '" + options.suffix + "' (--suffix)");
+  if (!options.sees_root) return;
+  fastcgi::Script script;
+  const fastcgi::Found found = fastcgi::look(options, name, script);
+  if (found == fastcgi::Found::unseen) wrong("cannot be used: " + script.problem);
+  if (found != fastcgi::Found::regular)
+    wrong("is no file: '" + options.seen_root() + name + "' is not there, or is no regular file");
+}
+
+void check_field(const char* option, const std::string& name) {
+  if (name.empty()) return;
+  const std::string given = std::string(option) + " '" + name + "' ";
+  // A dollar sign may be in a name, but no field begins with one.
+  if (name.starts_with('$')) {
+    throw std::runtime_error(given +
+                             "is a variable of the web server, not a field; have it set in a field there, as by "
+                             "'slotwire_set_header X-My-Field " +
+                             name + ";' of nginx, and give the name of that field");
+  }
+  if (!http::is_valid_name(name)) {
+    throw std::runtime_error(given +
+                             "is no name of a field; give that of a field which the web server sets, such as "
+                             "X-Real-IP: letters, digits and hyphens");
+  }
+}
+
+}  // namespace
+
+void check_script_options(const ScriptOptions& options) {
+  if (options.suffix.empty() || options.suffix.find('/') != std::string::npos) {
+    throw std::runtime_error("--suffix '" + options.suffix + "' " +
+                             (options.suffix.empty() ? "is empty, and every file would be a script" : "has a slash") +
+                             "; give what the names of scripts end with, such as .php");
+  }
+  if (options.index.find('/') != std::string::npos || !options.index.ends_with(options.suffix)) {
+    throw std::runtime_error("--index '" + options.index +
+                             "' must be the name of a script in each directory, without " +
+                             "slashes, which ends with '" + options.suffix + "' (--suffix), such as index.php");
+  }
+  check_script("--front", options.front, options);
+  check_script("--script", options.only, options);
+  check_field("--remote-address", options.remote_address_field);
+  check_field("--remote-port", options.remote_port_field);
+  check_field("--remote-user", options.remote_user_field);
+  check_field("--server-address", options.server_address_field);
+  check_field("--server-port", options.server_port_field);
+  check_field("--scheme", options.https_field);
+}
+
+}  // namespace slotwire::web::bridge

@@ -24,10 +24,14 @@ struct ScriptOptions {
   const std::string& seen_root() const { return local_root.empty() ? root : local_root; }
 };
 
+/// Throws std::runtime_error when the options cannot be meant: names that are none, scripts that are not there (unless
+/// ScriptOptions::sees_root is false). What belongs to `root` itself is not checked.
+void check_script_options(const ScriptOptions& options);
+
 namespace fastcgi {
 
 /// What a request asks for. `status` is not 0 when no script answers it: 400 for a path that is invalid or leads out of
-/// the root, 404 for one that names no script.
+/// the root, 404 for one that names no script, 414 for one that is too long for FastCGI.
 struct Script {
   std::uint16_t status = 0;
   std::string name, path_info, document_uri, query;

@@ -23,6 +23,7 @@ enum StatusCode : std::uint16_t {
   kRequestTimeout = 408,
   kLengthRequired = 411,
   kContentTooLarge = 413,
+  kTargetTooLong = 414,
   kHeadTooLarge = 431,
   kInternalError = 500,
   kNotImplemented = 501,
