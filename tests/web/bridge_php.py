@@ -390,6 +390,24 @@ class Ends(PhpTest):
             if client is not refused:
                 self.assertEqual(client.response()[2], b"held")
 
+    def test_a_script_that_is_removed_while_its_request_waits_is_not_sent(self):
+        self.start_php(1, "--max-queue", "1")
+        gone, started = os.path.join(self.root, "gone.php"), os.path.join(self.directory, "started")
+        with open(gone, "w") as file:
+            file.write("<?php echo 'there';")
+        busy, one, other = self.client(), self.client(), self.client()
+        busy.send(f"GET /wait.php?file={started} HTTP/1.1\r\nHost: t\r\n\r\n")
+        eventually(lambda: os.path.exists(started), "the only child is busy")
+        for client in (one, other):
+            client.send("GET /gone.php HTTP/1.1\r\nHost: t\r\n\r\n")
+        refused = first_answered([one, other])
+        self.assertEqual(refused.response()[0], 503, "so the other one waits")
+        os.remove(gone)
+        busy.break_off()
+        waited = other if refused is one else one
+        self.assertEqual(waited.response()[::2], (404, b"Not Found\n"))
+        self.bridge.wait_for("the script is not there any more")
+
     def test_a_child_that_dies_fails_its_request_alone(self):
         self.start_php()
         client = self.client()

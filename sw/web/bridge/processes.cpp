@@ -177,6 +177,7 @@ void ManagedProcess::is_taken() {
 void ManagedProcess::run() {
   std::vector<std::string> command = manager_.command(number_);
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   std::array<int, 2> ends{};
