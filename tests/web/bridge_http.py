@@ -608,6 +608,22 @@ class Managed(BridgeTest):
                 quick.stop()
                 self.bridge.stop()
 
+    def test_another_user_cannot_hide_behind_many_sockets(self):
+        address, _ = self.addresses_of_two_kinds()
+        host, _, port = address.rpartition(":")
+        text = ("import signal, socket\nsockets = []\nfor _ in range(200):\n    s = socket.socket()\n"
+                "    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+                f"    s.bind(('{host}', {port}))\n    s.listen()\n    sockets.append(s)\n"
+                "print('listening', flush=True)\nsignal.pause()")
+        self.start_bridge("--http", address, "--start", "sleep 100", "-q")
+        self.bridge.wait_for(r"process 0 \(pid \d+\) started")
+        quick = self.start([*self.of_nobody(address)[:-2], "-c", text])
+        quick.wait_for("listening")
+        self.bridge.wait_for(r"process 0 \(pid \d+\) gets no requests: a process of the user 'nobody'")
+        self.assertEqual(self.bridge.count("process 0 accepts"), 0)
+        quick.stop()
+        self.bridge.stop()
+
     def test_an_application_may_have_another_user_than_the_bridge(self):
         for address in self.addresses_of_two_kinds():
             with self.subTest(address=address):

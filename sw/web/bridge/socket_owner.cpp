@@ -24,7 +24,7 @@
 namespace slotwire::web::bridge {
 namespace {
 
-/// Read from the kernel for one question: listening sockets of one port.
+/// Kept of an answer of the kernel: listening sockets of one port.
 constexpr std::size_t kMostOwners = 64;
 constexpr std::size_t kDiagBytes = std::size_t{16} << 10U;
 /// Parents of a process that are looked at.
@@ -128,8 +128,8 @@ bool add_listening(int diag, std::uint8_t family, const SocketPlace& place, std:
       const auto* const data = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
       std::memcpy(&socket, data, sizeof socket);
       if (socket.id.idiag_sport != place.port || !gets(socket, is_only_ipv6(*header, *data), place)) continue;
-      if (owners.size() == kMostOwners) return false;
-      owners.push_back({socket.idiag_uid, 0, socket.idiag_inode});
+      // Sockets that share a port are of one user, so those beyond the limit say nothing new.
+      if (owners.size() < kMostOwners) owners.push_back({socket.idiag_uid, 0, socket.idiag_inode});
     }
   }
 }
