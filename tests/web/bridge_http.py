@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -69,6 +71,19 @@ class Pages(BridgeTest):
         for wanted in (204, 304, 404, 500):
             self.assertEqual(client.get(f"/status/{wanted}")[0], wanted)
         self.assertEqual(client.get("/raw/early-hints")[2], b"ok")
+
+    def test_a_client_cannot_have_the_fields_of_the_web_server_removed(self):
+        self.start_all()
+        client = self.client()
+        fields = ["X-Real-IP: 192.0.2.7", "X-Forwarded-Proto: https", "Cookie: a=b"]
+        named = "Connection: Host, Content-Length, Transfer-Encoding, X-Two, x-real-ip, X-Forwarded-Proto, Cookie"
+        status, _, body = client.get("/", *fields, "X-Two: 2", named)
+        self.assertEqual(status, 200)
+        self.assertEqual([line for line in body.decode().split("\n")[2:] if line], ["Host: test", *fields])
+        client.send(f"POST /sum HTTP/1.1\r\nHost: t\r\n{named}\r\nContent-Length: 3\r\n\r\nabc")
+        self.assertEqual(client.response()[2], f"3 {hashlib.sha256(b'abc').hexdigest()}".encode())
+        client.send(f"POST /sum HTTP/1.1\r\nHost: t\r\n{named}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        self.assertEqual(client.response()[2], f"3 {hashlib.sha256(b'abc').hexdigest()}".encode())
 
     def test_bodies_up_and_down_at_a_gigabyte(self):
         self.need("curl")
@@ -387,6 +402,8 @@ class PlayedFastCgi(BridgeTest):
     def test_what_it_prints_is_bounded(self):
         lines = b"".join(b"line %d \x1b[2J of a script in a loop\n" % number for number in range(1000))
         self.answer = self.record(self.ERRORS, b"x" * 5000 + b"\n" + lines) + self.record(self.OUTPUT, self.HEAD) + self.END
+        with open(f"{self.directory}/a.php", "w"):
+            pass
         self.play("--error-lines", "5", "--error-line-bytes", "100")
         self.start_front("-q")
         self.assertEqual(self.client().get("/a.php")[2], b"pong")
@@ -415,13 +432,46 @@ class Usage(BridgeTest):
             with self.subTest(options=options):
                 self.assertIn(needs, self.refused(*options))
 
+    def test_scripts_and_fields_that_are_none(self):
+        root = f"{self.directory}/www"
+        os.makedirs(f"{root}/sub.php")
+        os.makedirs(f"{self.directory}/outside")
+        for name in ("www/index.php", "www/data.txt", "outside/x.php"):
+            with open(f"{self.directory}/{name}", "w"):
+                pass
+        cases = []
+        for option in ("--script", "--front"):
+            for value, said in (("/nosuch.php", f"'{root}/nosuch.php' is not there"), ("/sub.php", "is no regular file"), ("/", "no"),
+                                ("/index.php?x", "has a query"), ("/../outside/x.php", "'..'"), ("/data.txt", "'.php' (--suffix)"),
+                                ("//index.php", "slash too many"), ("/index.php/", "does not end with"), ("", "")):
+                cases.append((option, value, said))
+        for value in ("../x.php", "/x.php", "data.txt", ""):
+            cases.append(("--index", value, "without slashes"))
+        cases += [("--suffix", "", "every file would be a script"), ("--suffix", "/.php", "has a slash")]
+        for option in ("--remote-address", "--remote-port", "--remote-user", "--server-address", "--server-port", "--scheme"):
+            cases += [(option, "$remote_addr", "X-My-Field $remote_addr;'"), (option, "X Real", "no name of a field"),
+                      (option, "", "must not be empty")]
+        for option, value, said in cases:
+            with self.subTest(option=option, value=value):
+                text = self.refused("--fastcgi", "/run/php.sock", "--root", root, option, value)
+                self.assertIn(option, text)
+                self.assertIn(said, text)
+        # Where the files are not seen, only the names are looked at.
+        self.start_bridge("--fastcgi", "/run/php.sock", "--root", root, "--no-local-root", "--front", "/nosuch.php")
+
     def test_values_that_cannot_be_right(self):
         for options, said in ((("--http", "127.0.0.1:1", "--start", ""), "--start"),
                               (("--http", "127.0.0.1:1", "--start", "app 8000", "--processes", "2"), "write {address}, {port}, {socket} or {n}"),
                               (("--http", "127.0.0.1:1", "--start", "app {prot}"), "{prot}"),
                               (("--http", "http://127.0.0.1:1/"), "HOST:PORT"),
                               (("--http", "127.0.0.1"), "HOST:PORT"),
-                              (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "absent"),
+                              (("--http", "127.0.0.1:0"), "'0' is no port from 1 to 65535"),
+                              (("--fastcgi", "127.0.0.1:0", "--root", self.directory), "'0' is no port from 1 to 65535"),
+                              (("--http", "unix:"), "has no path; expected unix:PATH"),
+                              (("--fastcgi", "/run/php.sock", "--root", self.directory + "/absent"), "--local-root"),
+                              (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", self.directory + "/absent"), "absent"),
+                              (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", "x"), "must be an absolute path"),
+                              (("--fastcgi", "/run/php.sock", "--root", "/x", "--local-root", "/tmp", "--no-local-root"), "excludes"),
                               (("--fastcgi", "/run/php.sock", "--root", __file__), "not a directory")):
             with self.subTest(options=options):
                 self.assertIn(said, self.refused(*options))
@@ -507,6 +557,86 @@ class Managed(BridgeTest):
         self.bridge.wait_for("process 0 .* ended with status 127")
         self.start_front("-q")
         self.assertEqual(self.client().get("/bytes/3", "Slotwire-Timeout: 300")[0], 504)
+
+    def test_a_process_is_not_started_at_an_address_that_is_taken(self):
+        host = self.addresses["right"]
+        tcp = f"{host}:{free_port(host)}"
+        for address in (tcp, f"unix:{self.directory}/taken.sock"):
+            with self.subTest(address=address):
+                other = self.start_application(address)
+                self.start_bridge("--http", address, "--start", f"{sys.executable} {APPLICATION} {{address}}")
+                line, _ = self.bridge.wait_for("process 0 is not started: .* accepts connections at " + re.escape(address))
+                self.assertIn(f"(pid {other.pid}, ", line.string)
+                self.assertEqual(self.bridge.count(r"process 0 \(pid|process 0 accepts"), 0)
+                self.start_front("-q")
+                self.assertEqual(self.client().get("/", "Authorization: Basic c2VjcmV0", "Slotwire-Timeout: 100")[0], 504)
+                self.assertNotIn("Authorization", other.output())
+                other.stop()
+                self.bridge.wait_for("process 0 accepts connections")
+                self.assertEqual(self.client().get("/bytes/3")[0], 200)
+                self.front_process.stop()
+                self.bridge.stop(signal.SIGKILL)
+
+    NOBODY = 65534
+
+    def of_nobody(self, address):
+        """The command of an application that another user runs, and may find, wherever these tests are."""
+        os.chmod(self.directory, 0o755)
+        os.makedirs(f"{self.directory}/open", exist_ok=True)
+        os.chmod(f"{self.directory}/open", 0o777)
+        program = shutil.copy(APPLICATION, f"{self.directory}/open")
+        os.chmod(program, 0o755)
+        return [self.need("setpriv"), f"--reuid={self.NOBODY}", f"--regid={self.NOBODY}", "--clear-groups",
+                shutil.which("python3", path="/usr/bin"), program, address]
+
+    def addresses_of_two_kinds(self):
+        if os.geteuid() != 0:
+            self.skipTest("two users need root")
+        host = self.addresses["right"]
+        return f"{host}:{free_port(host)}", f"unix:{self.directory}/open/s"
+
+    def test_another_user_who_is_quicker_gets_no_requests(self):
+        for address in self.addresses_of_two_kinds():
+            with self.subTest(address=address):
+                self.start_bridge("--http", address, "--start", "sleep 100", "-q")
+                self.bridge.wait_for(r"process 0 \(pid \d+\) started")
+                quick = self.start(self.of_nobody(address))
+                quick.wait_for("listening")
+                line, _ = self.bridge.wait_for(r"process 0 \(pid \d+\) gets no requests: a process of the user 'nobody'")
+                self.assertIn(f"(pid {quick.pid}, ", line.string)
+                self.assertEqual(self.bridge.count("process 0 accepts"), 0)
+                quick.stop()
+                self.bridge.stop()
+
+    def test_another_user_cannot_hide_behind_many_sockets(self):
+        address, _ = self.addresses_of_two_kinds()
+        host, _, port = address.rpartition(":")
+        text = ("import signal, socket\nsockets = []\nfor _ in range(200):\n    s = socket.socket()\n"
+                "    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+                f"    s.bind(('{host}', {port}))\n    s.listen()\n    sockets.append(s)\n"
+                "print('listening', flush=True)\nsignal.pause()")
+        self.start_bridge("--http", address, "--start", "sleep 100", "-q")
+        self.bridge.wait_for(r"process 0 \(pid \d+\) started")
+        quick = self.start([*self.of_nobody(address)[:-2], "-c", text])
+        quick.wait_for("listening")
+        self.bridge.wait_for(r"process 0 \(pid \d+\) gets no requests: a process of the user 'nobody'")
+        self.assertEqual(self.bridge.count("process 0 accepts"), 0)
+        quick.stop()
+        self.bridge.stop()
+
+    def test_an_application_may_have_another_user_than_the_bridge(self):
+        for address in self.addresses_of_two_kinds():
+            with self.subTest(address=address):
+                # Below a shell, in a group of its own.
+                self.start_bridge("--http", address, "--start", f'sh -c "setsid {" ".join(self.of_nobody(address))} & wait"', "-q")
+                self.bridge.wait_for("process 0 accepts connections")
+                self.start_front("-q")
+                self.assertEqual(self.client().get("/bytes/3")[0], 200)
+                self.front_process.stop()
+                pid = re.search(r"process 0 \(pid (\d+)\) started", self.bridge.output()).group(1)
+                child = int(subprocess.run(["pgrep", "-P", pid], capture_output=True, check=True).stdout)
+                self.bridge.stop()
+                os.kill(child, signal.SIGKILL)
 
     def test_what_processes_print_is_noted(self):
         self.start_managed(1)

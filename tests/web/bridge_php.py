@@ -113,6 +113,68 @@ class Scripts(PhpTest):
         for name in ("HTTP_X_UNDER", "HTTP_PROXY", "HTTP_SLOTWIRE_TIMEOUT"):
             self.assertNotIn(name, got)
 
+    def test_a_path_behind_a_script_has_no_index(self):
+        with_path = os.path.join("sub", "path.php")
+        self.start_php()
+        with open(os.path.join(self.root, with_path), "w") as file:
+            file.write("<?php echo $_SERVER['SCRIPT_NAME'], ' ', $_SERVER['PATH_INFO'];")
+        client = self.client()
+        for path in ("/foo/", "/", "/blog/post/", "/foo"):
+            self.assertEqual(client.get("/sub/path.php" + path)[2].decode(), "/sub/path.php " + path)
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+
+    def test_a_file_that_is_no_script_is_never_run(self):
+        """Not even by a PHP that runs files of every name, and looks for the script itself when it is given none."""
+        self.command = self.make()
+        with open(os.path.join(self.directory, "fpm.conf"), "a") as file:
+            file.write("security.limit_extensions =\n")
+        self.php = self.start([*self.command, "-d", "cgi.fix_pathinfo=1"])
+        self.php.wait_for("ready to handle connections")
+        self.start_bridge()
+        os.mkdir(os.path.join(self.root, "dir.php"))
+        for name in ("data.txt", "sub/upload.png", "dir.php/own.php"):
+            with open(os.path.join(self.root, name), "w") as file:
+                file.write("<?php echo 'run';")
+        client = self.client()
+        for target in ("/data.txt/x.php", "/sub/upload.png/a/b.php/c", "/data.txt/", "/none.php", "/dir.php"):
+            self.assertEqual(client.get(target)[::2], (404, b"Not Found\n"), target)
+        self.assertEqual(client.get("/dir.php/own.php/x")[2], b"run")
+
+    def test_a_root_that_php_sees_elsewhere(self):
+        """PHP in a chroot: its root is not the bridge's, which looks where it sees the files, or not at all."""
+        if os.geteuid() != 0:
+            self.skipTest("chroot needs root")
+        self.command = self.make()
+        with open(os.path.join(self.directory, "fpm.conf"), "a") as file:
+            file.write(f"chroot = {self.root}\n")
+        self.php = self.start(self.command)
+        self.php.wait_for("ready to handle connections")
+        with open(os.path.join(self.root, "data.txt"), "w") as file:
+            file.write("<?php echo 'run';")
+        local, self.root = self.root, "/"
+        self.start_bridge("--local-root", local)
+        client = self.client()
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+        self.assertEqual(client.get("/data.txt/x.php")[0], 404)
+        client.close()
+        self.front_process.stop()
+        self.bridge.stop()
+        self.start_bridge("--no-local-root")
+        client = self.client()
+        self.assertEqual(client.get("/sub/")[2], b"sub")
+        self.assertEqual(client.get("/none.php")[::2], (404, b"File not found.\n"), "PHP's own answer")
+
+    def test_long_queries_and_fields(self):
+        self.start_php(2, "--max-head", "256KiB")
+        client = self.client()
+        status, _, body = client.get("/params.php?" + 60_000 * "q")
+        self.assertEqual(status, 200)
+        got = dict(line.split("=", 1) for line in body.decode().splitlines())
+        self.assertEqual((len(got["QUERY_STRING"]), len(got["REQUEST_URI"])), (60_000, 60_012))
+        self.assertEqual(client.get("/params.php?" + 70_000 * "q")[0], 414)
+        self.assertEqual(client.get("/params.php", "X-Long: " + 70_000 * "f")[0], 431)
+        self.assertEqual(client.get("/")[2], b"index")
+
     def test_what_only_the_web_server_knows(self):
         names = {"REMOTE_ADDR": ("--remote-address", "X-Real-IP", "192.0.2.7"), "REMOTE_PORT": ("--remote-port", "X-Real-Port", "4711"),
                  "REMOTE_USER": ("--remote-user", "X-Remote-User", "ann"),
@@ -124,9 +186,12 @@ class Scripts(PhpTest):
         def asked(*fields):
             return dict(line.split("=", 1) for line in client.get("/params.php", *fields)[2].decode().splitlines())
 
-        got = asked(*[f"{field}: {value}" for _, field, value in names.values()])
-        for name, (_, _, value) in names.items():
-            self.assertEqual(got.get(name), value, name)
+        named = "Connection: Host, " + ", ".join(field for _, field, _ in names.values())
+        for more in ((), (named,)):  # which a client may send, and which removes nothing
+            got = asked(*[f"{field}: {value}" for _, field, value in names.values()], *more)
+            for name, (_, _, value) in names.items():
+                self.assertEqual(got.get(name), value, name)
+            self.assertEqual(got.get("HTTP_HOST"), "test")
         client.send("GET /params.php HTTP/1.1\r\nHost: shop:8080\r\n\r\n")
         got = dict(line.split("=", 1) for line in client.response()[2].decode().splitlines())
         self.assertEqual((got["REMOTE_ADDR"], got["SERVER_PORT"], got["SERVER_NAME"]), ("127.0.0.1", "8080", "shop"))
@@ -219,13 +284,19 @@ class Scripts(PhpTest):
         client.send(self.chunked("/sum.php", bytes(102_400), end=False))
 
         def kept():
-            # Files without a name, which go with whoever has them open.
-            links = [os.readlink(f"/proc/{self.bridge.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{self.bridge.pid}/fd")]
-            return [link for link in links if link.startswith(spool)]
+            """The sizes of files without a name, which go with whoever has them open; the bridge may close one meanwhile."""
+            sizes = []
+            for fd in os.listdir(f"/proc/{self.bridge.pid}/fd"):
+                path = f"/proc/{self.bridge.pid}/fd/{fd}"
+                try:
+                    if os.readlink(path).startswith(spool):
+                        sizes.append(os.stat(path).st_size)
+                except FileNotFoundError:
+                    pass
+            return sizes
 
         def size():
-            paths = [f"/proc/{self.bridge.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{self.bridge.pid}/fd")]
-            return sum(os.stat(path).st_size for path in paths if os.readlink(path).startswith(spool))
+            return sum(kept())
 
         eventually(lambda: size() == 102_400, "the first body is kept")
         self.assertEqual(os.listdir(spool), [])
@@ -324,6 +395,24 @@ class Ends(PhpTest):
         for client in clients:
             if client is not refused:
                 self.assertEqual(client.response()[2], b"held")
+
+    def test_a_script_that_is_removed_while_its_request_waits_is_not_sent(self):
+        self.start_php(1, "--max-queue", "1")
+        gone, started = os.path.join(self.root, "gone.php"), os.path.join(self.directory, "started")
+        with open(gone, "w") as file:
+            file.write("<?php echo 'there';")
+        busy, one, other = self.client(), self.client(), self.client()
+        busy.send(f"GET /wait.php?file={started} HTTP/1.1\r\nHost: t\r\n\r\n")
+        eventually(lambda: os.path.exists(started), "the only child is busy")
+        for client in (one, other):
+            client.send("GET /gone.php HTTP/1.1\r\nHost: t\r\n\r\n")
+        refused = first_answered([one, other])
+        self.assertEqual(refused.response()[0], 503, "so the other one waits")
+        os.remove(gone)
+        busy.break_off()
+        waited = other if refused is one else one
+        self.assertEqual(waited.response()[::2], (404, b"Not Found\n"))
+        self.bridge.wait_for("the script is not there any more")
 
     def test_a_child_that_dies_fails_its_request_alone(self):
         self.start_php()

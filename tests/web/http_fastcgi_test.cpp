@@ -1,13 +1,24 @@
 // FastCGI as the bridge speaks it: records, which script a path means, and the status of a response.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <vector>
 
 #include "web/bridge/fastcgi.hpp"
 #include "web/bridge/fastcgi_status.hpp"
 
 namespace slotwire::web::bridge::fastcgi {
 namespace {
+
+/// Where only the names of scripts are known.
+ScriptOptions unseen() {
+  ScriptOptions options;
+  options.sees_root = false;
+  return options;
+}
 
 TEST(FastCgi, RecordsAreReadAsTheyAreWritten) {
   std::string text;
@@ -34,13 +45,127 @@ TEST(FastCgi, ParametersHaveShortAndLongLengths) {
   append_param(params, "A", std::string(300, 'x'));
   EXPECT_EQ(params.substr(0, 5), std::string("\x01\x80\x00\x01\x2c", 5));
   EXPECT_EQ(params.size(), 1 + 4 + 1 + 300U);
+}
+
+TEST(FastCgi, AParameterIsInOneRecordAsAWhole) {
+  std::string params;
+  for (const std::size_t size : {60'000, 60'000, 100, 5'000}) append_param(params, "NAME", std::string(size, 'v'));
   std::string records;
-  append_params(records, std::string(kMostContent + 10, 'p'));
-  EXPECT_EQ(records.size(), 3 * kHeaderBytes + kMostContent + 10);
+  ASSERT_TRUE(append_params(records, params));
+  std::vector<std::size_t> sizes;
+  for (std::string_view rest = records; !rest.empty();) {
+    Record record;
+    ASSERT_TRUE(decode_header(rest, record));
+    sizes.push_back(record.content);
+    rest.remove_prefix(kHeaderBytes + record.content);
+  }
+  constexpr std::size_t kLong = 1 + 4 + 4;  // two lengths and the name
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{60'000 + kLong, 60'000 + kLong + 100 + kLong - 3 + 5'000 + kLong, 0}));
+  params.clear();
+  append_param(params, "A", "b");
+  append_param(params, "NAME", std::string(kMostContent - kLong, 'v'));
+  EXPECT_TRUE(append_params(records, params));
+  append_param(params, "NAME", std::string(kMostContent - kLong + 1, 'v'));
+  records = "before";
+  EXPECT_FALSE(append_params(records, params));
+  EXPECT_EQ(records, "before");
+}
+
+TEST(FastCgi, ATargetThatNoRecordHolds) {
+  ScriptOptions options = unseen();
+  options.root = "/srv";
+  EXPECT_EQ(find_script("/a.php?" + std::string(60'000, 'q'), options).status, 0);
+  EXPECT_EQ(find_script("/a.php?" + std::string(kMostContent, 'q'), options).status, 414);
+  EXPECT_EQ(find_script("/" + std::string(kMostContent, 'q') + ".php", options).status, 414);
+}
+
+/// A root with files.
+class FastCgiFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "slotwire-scripts-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    options.root = name;
+    for (const char* const directory : {"/sub", "/dir.php", "/empty"})
+      std::filesystem::create_directory(options.root + directory);
+    for (const char* const file : {"/index.php", "/a.php", "/sub/index.php", "/sub/a.php", "/data.txt",
+                                   "/dir.php/b.php", "/dir.php/index.php", "/sub/upload.png"})
+      std::ofstream(options.root + file) << "x";
+    std::filesystem::create_symlink("a.php", options.root + "/link.php");
+    std::filesystem::create_symlink("nowhere", options.root + "/dangling.php");
+    std::filesystem::create_symlink("loop.php", options.root + "/loop.php");
+    std::filesystem::create_directory_symlink("sub", options.root + "/linked");
+  }
+  void TearDown() override { std::filesystem::remove_all(options.root); }
+
+  /// "name path_info", or the status.
+  std::string find(std::string_view target) const {
+    const Script script = find_script(target, options);
+    return script.status != 0 ? std::to_string(script.status) : script.name + " " + script.path_info;
+  }
+
+  ScriptOptions options;
+};
+
+TEST_F(FastCgiFiles, ThePathIsSplitAtTheScriptThatExists) {
+  EXPECT_EQ(find("/"), "/index.php ");
+  EXPECT_EQ(find("/sub/"), "/sub/index.php ");
+  EXPECT_EQ(find("/a.php"), "/a.php ");
+  EXPECT_EQ(find("/sub/a.php/b/c.php/"), "/sub/a.php /b/c.php/");
+  EXPECT_EQ(find("/dir.php/b.php/x"), "/dir.php/b.php /x") << "a directory is no script";
+  EXPECT_EQ(find("/dir.php/"), "/dir.php/index.php ");
+  EXPECT_EQ(find("/link.php/x"), "/link.php /x");
+  EXPECT_EQ(find("/linked/a.php"), "/linked/a.php ");
+  EXPECT_EQ(find("/linked/"), "/linked/index.php ");
+}
+
+TEST_F(FastCgiFiles, WhatIsNoFileIsNeverAScript) {
+  for (const std::string& front : {std::string(), std::string("/index.php")}) {
+    options.front = front;
+    for (const char* const target :
+         {"/data.txt/x.php", "/data.txt/x.php/y", "/data.txt/", "/data.txt/x", "/sub/upload.png/.php",
+          "/sub/upload.png/a/b.php", "/none.php", "/none.php/", "/none.php/a.php", "/none/x.php", "/dangling.php",
+          "/dangling.php/x", "/loop.php", "/dir.php/none.php", "/data.txt%2fx.php"}) {
+      EXPECT_EQ(find(target), "404") << target << " " << front;
+    }
+    const std::string otherwise = front.empty() ? "404" : "/index.php ";
+    for (const char* const target : {"/data.txt", "/sub", "/dir.php", "/empty/", "/blog/post/", "/blog/post"})
+      EXPECT_EQ(find(target), otherwise) << target;
+  }
+  EXPECT_EQ(find("/" + std::string(5000, 'a') + ".php"), "404");
+}
+
+TEST_F(FastCgiFiles, TheScriptsOfOptionsAreFilesToo) {
+  options.front = "/none.php";
+  EXPECT_EQ(find("/blog/post"), "404");
+  EXPECT_NE(find_script("/blog/post", options).problem.find("--front '/none.php'"), std::string::npos);
+  options.only = "/data.txt/x.php";
+  EXPECT_EQ(find("/a.php"), "404");
+  options.only = "/a.php";
+  EXPECT_EQ(find("/data.txt/x.php"), "/a.php ");
+  std::filesystem::remove(options.root + "/a.php");
+  EXPECT_EQ(find("/index.php"), "404") << "it was there before";
+  options.only.clear();
+  options.suffix = ".txt";
+  EXPECT_EQ(find("/data.txt/x.txt"), "/data.txt /x.txt");
+}
+
+TEST_F(FastCgiFiles, AServerMaySeeTheRootElsewhere) {
+  options.local_root = options.root;
+  options.root = "/var/www/html";
+  EXPECT_EQ(find("/a.php/x"), "/a.php /x");
+  EXPECT_EQ(find("/data.txt/x.php"), "404");
+  std::filesystem::remove_all(options.local_root + "/sub");
+  options.sees_root = false;
+  EXPECT_EQ(find("/sub/a.php/x/"), "/sub/a.php /x/") << "by the name alone";
+  EXPECT_EQ(find("/sub/"), "/sub/index.php ");
+  options.front = "/f.php";
+  EXPECT_EQ(find("/sub/"), "/f.php ");
+  options.root = options.local_root;
 }
 
 TEST(FastCgi, PathsMeanScripts) {
-  const ScriptOptions options;
+  const ScriptOptions options = unseen();
   const auto find = [&](std::string_view target) { return find_script(target, options); };
   EXPECT_EQ(find("/").name, "/index.php");
   EXPECT_EQ(find("/a/").name, "/a/index.php");
@@ -54,8 +179,29 @@ TEST(FastCgi, PathsMeanScripts) {
   EXPECT_EQ(find("/a.phpx").status, 404);
 }
 
+TEST(FastCgi, APathBehindAScriptHasNoIndex) {
+  struct Case {
+    std::string target, name, path_info;
+  };
+  ScriptOptions options = unseen();
+  for (const std::string& front : {std::string(), std::string("/front.php")}) {
+    options.front = front;
+    for (const Case& one :
+         {Case{"/index.php/foo/", "/index.php", "/foo/"}, Case{"/index.php/", "/index.php", "/"},
+          Case{"/sub/a.php/foo/", "/sub/a.php", "/foo/"}, Case{"/index.php/foo/?a=b/", "/index.php", "/foo/"},
+          Case{"/index.php//foo//", "/index.php", "/foo/"}, Case{"/index.php/a/.", "/index.php", "/a/"},
+          Case{"/index.php/blog/2024.php/post/", "/index.php", "/blog/2024.php/post/"}}) {
+      const Script script = find_script(one.target, options);
+      EXPECT_EQ(script.status, 0) << one.target;
+      EXPECT_EQ(script.name, one.name) << one.target;
+      EXPECT_EQ(script.path_info, one.path_info) << one.target;
+      EXPECT_TRUE(script.document_uri.ends_with('/')) << one.target;
+    }
+  }
+}
+
 TEST(FastCgi, PathsThatLeadElsewhereAreRefused) {
-  const ScriptOptions options;
+  const ScriptOptions options = unseen();
   for (const char* const target : {"/../a.php", "/a/../../a.php", "/%2e%2e/a.php", "/..%2fa.php", "/a%00.php",
                                    "/a%0.php", "/a%zz.php", "/a%", "http://x/a.php", "*"}) {
     EXPECT_EQ(find_script(target, options).status, 400) << target;
@@ -63,7 +209,7 @@ TEST(FastCgi, PathsThatLeadElsewhereAreRefused) {
 }
 
 TEST(FastCgi, AFrontScriptAnswersWhatNamesNone) {
-  ScriptOptions options;
+  ScriptOptions options = unseen();
   options.front = "/index.php";
   const Script script = find_script("/wiki/start?do=edit", options);
   EXPECT_EQ(script.status, 0);
@@ -73,7 +219,7 @@ TEST(FastCgi, AFrontScriptAnswersWhatNamesNone) {
 }
 
 TEST(FastCgi, OneScriptAnswersWhateverThePathNames) {
-  ScriptOptions options;
+  ScriptOptions options = unseen();
   options.only = "/index.php";
   for (const char* const target : {"/", "/blog/", "/other.php", "/other.php/x", "/other.php%2fx", "/sub/", "/a.txt"}) {
     const Script script = find_script(target, options);

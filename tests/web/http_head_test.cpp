@@ -192,6 +192,17 @@ TEST(HttpHead, FieldsOfOneConnectionAreKnown) {
     EXPECT_FALSE(is_hop_by_hop(*head, name)) << name;
 }
 
+TEST(HttpHead, AConnectionFieldCannotRemoveWhatIsForWhoeverAnswers) {
+  const Result<Head> head = parse(
+      "GET / HTTP/1.1\r\nHost: x\r\nConnection: Host, content-length, X-Private\r\n"
+      "Connection: Cookie, x-forwarded-for, X-Real-IP, Authorization, X-Forwarded-\r\n\r\n",
+      1000, true);
+  ASSERT_TRUE(head);
+  for (const char* const name : {"Host", "Content-Length", "cookie", "X-Forwarded-For", "X-Real-IP", "authorization"})
+    EXPECT_FALSE(is_hop_by_hop(*head, name)) << name;
+  for (const char* const name : {"X-Private", "Transfer-Encoding"}) EXPECT_TRUE(is_hop_by_hop(*head, name)) << name;
+}
+
 TEST(HttpText, NamesAndValuesThatWouldInjectAreInvalid) {
   for (const char* const name : {"", "a b", "a:", "a\r\n", "a\n", "\xc3\xa9"})
     EXPECT_FALSE(is_valid_name(name)) << name;

@@ -77,14 +77,23 @@ class Signals final : public bridge::Source {
   slot::Fd fd_;
 };
 
-void check_root(const std::string& root) {
-  if (!root.starts_with('/'))
+/// Without slashes at the end.
+void trim(std::string& directory) {
+  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+}
+
+void check_root(const bridge::ScriptOptions& script) {
+  if (!script.root.starts_with('/'))
     throw CommandError(kExitUsage, "--fastcgi needs --root, the directory of the scripts as an absolute path");
+  if (!script.local_root.empty() && !script.local_root.starts_with('/'))
+    throw CommandError(kExitUsage, "--local-root '" + script.local_root + "' must be an absolute path");
   std::error_code error;
-  if (!std::filesystem::is_directory(root, error)) {
-    throw CommandError(kExitUsage, "--root '" + root + "': " + (error ? error.message() : "is not a directory") +
-                                       "; the directory of the scripts must be there, and readable");
-  }
+  if (!script.sees_root || std::filesystem::is_directory(script.seen_root(), error)) return;
+  throw CommandError(kExitUsage, std::string(script.local_root.empty() ? "--root '" : "--local-root '") +
+                                     script.seen_root() + "': " + (error ? error.message() : "is not a directory") +
+                                     "; the directory of the scripts must be there, and readable. If the FastCGI "
+                                     "server sees it elsewhere (in a container, a chroot), --local-root says where it "
+                                     "is for this command, and --no-local-root that it cannot be seen from here");
 }
 
 bridge::BridgeOptions bridge_options(const Options& options) {
@@ -116,8 +125,12 @@ bridge::BridgeOptions bridge_options(const Options& options) {
   given.spool = options.spool;
   given.errors = options.errors;
   given.managed = !options.start.empty();
-  while (given.script.root.size() > 1 && given.script.root.ends_with('/')) given.script.root.pop_back();
-  if (given.protocol == bridge::Protocol::fastcgi) check_root(given.script.root);
+  trim(given.script.root);
+  trim(given.script.local_root);
+  if (given.protocol == bridge::Protocol::fastcgi) {
+    check_root(given.script);
+    bridge::check_script_options(given.script);
+  }
   return given;
 }
 
@@ -265,7 +278,22 @@ void add_spool_options(CLI::App& sub, web::bridge::SpoolOptions& spool, CLI::Opt
 }
 
 void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::Option& fastcgi) {
-  sub.add_option("--root", script.root, "FastCGI: the directory of the scripts")->type_name("DIR")->needs(&fastcgi);
+  sub.add_option("--root", script.root, "FastCGI: the directory of the scripts, as the FastCGI server sees it")
+      ->type_name("DIR")
+      ->needs(&fastcgi);
+  CLI::Option* const local =
+      sub.add_option("--local-root", script.local_root,
+                     "FastCGI: the same directory as this command sees it (default: --root), for a server in a "
+                     "container or a chroot")
+          ->type_name("DIR")
+          ->check(filled)
+          ->needs(&fastcgi);
+  sub.add_flag_callback(
+         "--no-local-root", [&script] { script.sees_root = false; },
+         "FastCGI: this command does not see --root: names alone decide what is a script, and the server must refuse "
+         "what is none")
+      ->needs(&fastcgi)
+      ->excludes(local);
   sub.add_option("--index", script.index, "FastCGI: the script for a path that ends with a slash")
       ->capture_default_str()
       ->needs(&fastcgi);
@@ -281,7 +309,7 @@ void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::
       ->needs(&fastcgi)
       ->excludes(front);
   const auto add_field = [&](const char* name, std::string& field, const char* text) {
-    sub.add_option(name, field, text)->type_name("FIELD")->needs(&fastcgi);
+    sub.add_option(name, field, text)->type_name("FIELD")->check(filled)->needs(&fastcgi);
   };
   add_field("--remote-address", script.remote_address_field,
             "FastCGI: the field whose value is REMOTE_ADDR; the web server must set it, as all of these (X-Real-IP)");

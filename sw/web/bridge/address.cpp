@@ -22,7 +22,10 @@ Address unix_address(const std::string& path) {
   Address address;
   sockaddr_un un{};
   un.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof un.sun_path)
+  if (path.empty())
+    throw std::runtime_error("'" + std::string(kUnix) +
+                             "' has no path; expected unix:PATH, such as unix:/run/app.sock");
+  if (path.size() >= sizeof un.sun_path)
     throw std::runtime_error("'" + path + "' is too long for a socket; at most " +
                              std::to_string(sizeof un.sun_path - 1) + " bytes");
   std::memcpy(un.sun_path, path.c_str(), path.size() + 1);
@@ -49,9 +52,9 @@ Address parse_address(const std::string& text) {
   // The library takes larger numbers, too, and cuts them.
   constexpr std::uint64_t kMost = 65535;
   std::uint64_t number = 0;
-  if (!http::parse_number(port, kMost, number)) {
+  if (!http::parse_number(port, kMost, number) || number == 0) {
     throw std::runtime_error("'" + text + "' is no address: '" + port +
-                             "' is no port from 0 to 65535; expected HOST:PORT, "
+                             "' is no port from 1 to 65535; expected HOST:PORT, "
                              "such as 127.0.0.1:8000, or unix:PATH");
   }
   if (text.find("//") != std::string::npos)

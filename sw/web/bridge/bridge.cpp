@@ -60,8 +60,11 @@ Bridge::~Bridge() = default;
 void Bridge::take(const ExchangePtr& exchange) {
   const Clock::time_point now = Clock::now();
   if (options_.protocol == Protocol::fastcgi) {
-    if (const unsigned status = FastCgiRelay::refusal(*exchange, options_.script); status != 0) {
-      exchange->respond(status, {{"content-type", "text/plain"}}, std::string(http::reason_of(status)) + "\n");
+    if (const fastcgi::Script script = fastcgi::find_script(exchange->target(), options_.script); script.status != 0) {
+      if (!script.problem.empty())
+        note(script.problem + " (" + std::string(exchange->method()) + " " + std::string(exchange->target()) + ")");
+      exchange->respond(script.status, {{"content-type", "text/plain"}},
+                        std::string(http::reason_of(script.status)) + "\n");
       return;
     }
     if (!exchange->content_length()) {

@@ -13,6 +13,7 @@
 #include "web/bridge/error_lines.hpp"
 #include "web/bridge/health_options.hpp"
 #include "web/bridge/loop.hpp"
+#include "web/bridge/scripts.hpp"
 #include "web/bridge/spool.hpp"
 #include "web/http/head.hpp"
 
@@ -22,20 +23,6 @@ class Relay;
 class Bridge;
 
 enum class Protocol : std::uint8_t { http, fastcgi };
-
-/// How requests become what PHP-FPM wants to know.
-struct ScriptOptions {
-  std::string root;                  ///< of the scripts, as the FastCGI server sees them
-  std::string index = "index.php";   ///< for a path that ends with a slash, where it is or there is no `front`
-  std::string suffix = ".php";       ///< paths with a script of another name are not found
-  std::string front;                 ///< "/index.php": answers every path that names no script; empty: 404
-  std::string only;                  ///< "/index.php": answers every path, whatever it names; empty: none does
-  std::string remote_address_field;  ///< whose value is REMOTE_ADDR; empty: REMOTE_ADDR is 127.0.0.1
-  std::string https_field;           ///< "https" in this field sets HTTPS; empty: not known
-  /// Whose values are REMOTE_PORT, REMOTE_USER and SERVER_ADDR; empty: there is no such parameter.
-  std::string remote_port_field, remote_user_field, server_address_field;
-  std::string server_port_field;  ///< whose value is SERVER_PORT; empty: that of Host, else 443 or 80
-};
 
 struct BridgeOptions {
   Protocol protocol = Protocol::http;

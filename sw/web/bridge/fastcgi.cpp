@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
-#include <system_error>
 #include <vector>
 
 #include "web/http/text.hpp"
@@ -30,50 +28,26 @@ void append_length(std::string& out, std::size_t length) {
   out += byte_of(length, 0);
 }
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+/// Takes a length as append_length() writes it.
+std::size_t take_length(std::string_view& params) {
+  const auto take = [&params] {
+    const auto byte = static_cast<unsigned char>(params.front());
+    params.remove_prefix(1);
+    return static_cast<std::size_t>(byte);
+  };
+  std::size_t length = take();
+  if (length <= kMostShort) return length;
+  length -= kMostShort + 1;
+  for (int i = 0; i < 3; ++i) length = (length << 8U) + take();
+  return length;
 }
 
-/// "%2e" is ".". False: an invalid escape or a NUL.
-bool decode(std::string_view text, std::string& out) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size()) return false;
-    const int high = hex(text[i + 1]);
-    const int low = hex(text[i + 2]);
-    if (high < 0 || low < 0 || high + low == 0) return false;
-    out += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return true;
-}
-
-/// Without "." and "..", and one slash where there were several. False: it leads out of the root.
-bool normalise(const std::string& path, std::string& out) {
-  std::vector<std::string_view> parts;
-  std::string_view rest(path);
-  bool ends_with_slash = false;
-  while (!rest.empty()) {
-    const std::size_t slash = rest.find('/');
-    const std::string_view part = rest.substr(0, slash);
-    rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
-    ends_with_slash = part.empty() || part == "." || part == ".." || (rest.empty() && slash != std::string_view::npos);
-    if (part == "..") {
-      if (parts.empty()) return false;
-      parts.pop_back();
-    } else if (!part.empty() && part != ".") {
-      parts.push_back(part);
-    }
-  }
-  for (const std::string_view part : parts) out.append("/").append(part);
-  if (ends_with_slash || parts.empty()) out += '/';
-  return true;
+/// Bytes of the first parameter, with its lengths.
+std::size_t size_of_first(std::string_view params) {
+  std::string_view rest = params;
+  const std::size_t name = take_length(rest);
+  const std::size_t value = take_length(rest);
+  return params.size() - rest.size() + name + value;
 }
 
 bool equal_prefix(std::string_view name, std::string_view prefix) {
@@ -144,14 +118,25 @@ void append_param(std::string& params, std::string_view name, std::string_view v
   params += value;
 }
 
-void append_params(std::string& out, std::string_view params) {
+bool append_params(std::string& out, std::string_view params) {
+  const std::size_t before = out.size();
   while (!params.empty()) {
-    const std::size_t n = std::min(params.size(), kMostContent);
+    std::size_t n = 0;
+    while (n < params.size()) {
+      const std::size_t next = size_of_first(params.substr(n));
+      if (n + next > kMostContent) break;
+      n += next;
+    }
+    if (n == 0) {
+      out.resize(before);
+      return false;
+    }
     append_header(out, Type::params, n);
     out += params.substr(0, n);
     params.remove_prefix(n);
   }
   append_header(out, Type::params, 0);
+  return true;
 }
 
 bool decode_header(std::string_view bytes, Record& out) {
@@ -162,46 +147,6 @@ bool decode_header(std::string_view bytes, Record& out) {
   out.content = at(kLengthHigh) * 256 + at(kLengthLow);
   out.padding = at(kPadding);
   return true;
-}
-
-Script find_script(std::string_view target, const ScriptOptions& options) {
-  Script script;
-  if (!target.starts_with('/')) {
-    script.status = http::kBadRequest;
-    return script;
-  }
-  const std::size_t question = target.find('?');
-  if (question != std::string_view::npos) script.query = target.substr(question + 1);
-  std::string decoded;
-  std::string path;
-  if (!decode(target.substr(0, question), decoded) || !normalise(decoded, path)) {
-    script.status = http::kBadRequest;
-    return script;
-  }
-  script.document_uri = path;
-  if (!options.only.empty()) {
-    script.name = options.only;
-    return script;
-  }
-  if (path.ends_with('/')) {
-    std::error_code unknown;
-    path += options.index;
-    // Applications with one script for everything have paths like "/blog/post/".
-    if (!options.front.empty() && !std::filesystem::is_regular_file(options.root + path, unknown)) path = options.front;
-  }
-  // "/a.php/b/c" is the script "/a.php" with the path "/b/c".
-  const std::size_t at = path.find(options.suffix + "/");
-  if (at != std::string::npos) {
-    script.name = path.substr(0, at + options.suffix.size());
-    script.path_info = path.substr(at + options.suffix.size());
-  } else if (path.ends_with(options.suffix)) {
-    script.name = path;
-  } else if (!options.front.empty()) {
-    script.name = options.front;
-  } else {
-    script.status = http::kNotFound;
-  }
-  return script;
 }
 
 std::string make_params(const Exchange& x, const Script& script, const ScriptOptions& options,

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "web/bridge/bridge.hpp"
+#include "web/bridge/scripts.hpp"
 
 namespace slotwire::web::bridge::fastcgi {
 
@@ -29,8 +30,9 @@ void append_header(std::string& out, Type type, std::size_t content);
 void append_begin(std::string& out);
 /// One parameter within a params record.
 void append_param(std::string& params, std::string_view name, std::string_view value);
-/// The parameters in as many records as it takes, and their end.
-void append_params(std::string& out, std::string_view params);
+/// The parameters in as many records as it takes, and their end. PHP reads each record by itself, so a parameter is in
+/// one record as a whole. False: one is longer than a record, and nothing was appended.
+bool append_params(std::string& out, std::string_view params);
 
 struct Record {
   Type type{};
@@ -39,13 +41,6 @@ struct Record {
 /// Decodes kHeaderBytes. False: no record of request 1 of this version.
 bool decode_header(std::string_view bytes, Record& out);
 
-/// What a request asks for. `status` is not 0 when no script answers it.
-struct Script {
-  std::uint16_t status = 0;
-  std::string name, path_info, document_uri, query;
-};
-/// Decodes and checks the path of `target`, and finds the script in it.
-Script find_script(std::string_view target, const ScriptOptions& options);
 /// The parameters of nginx's fastcgi_params, with SCRIPT_FILENAME and PATH_INFO, and HTTP_ for the request's fields.
 /// `length`: of the body, bytes.
 std::string make_params(const Exchange& exchange, const Script& script, const ScriptOptions& options,

@@ -23,14 +23,16 @@ FastCgiRelay::FastCgiRelay(Bridge& bridge, Application& application, Request req
       limits_(bridge.options().head),
       script_(bridge.options().script) {}
 
-unsigned FastCgiRelay::refusal(const Exchange& exchange, const ScriptOptions& options) {
-  return fastcgi::find_script(exchange.target(), options).status;
-}
-
 void FastCgiRelay::begin() {
+  // Looked for anew: it may have waited, and files change meanwhile.
   const fastcgi::Script script = fastcgi::find_script(exchange().target(), script_);
+  if (script.status != 0) {
+    return fail(script.status,
+                script.problem.empty() ? std::string("the script is not there any more") : script.problem);
+  }
   fastcgi::append_begin(text_);
-  fastcgi::append_params(text_, fastcgi::make_params(exchange(), script, script_, body_length()));
+  if (!fastcgi::append_params(text_, fastcgi::make_params(exchange(), script, script_, body_length())))
+    fail(http::kHeadTooLarge, "a field of the request is longer than FastCGI can say");
 }
 
 void FastCgiRelay::frame_piece(std::size_t bytes) {

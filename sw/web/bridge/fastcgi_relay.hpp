@@ -10,9 +10,6 @@ class FastCgiRelay final : public Relay {
  public:
   FastCgiRelay(Bridge& bridge, Application& application, Request request);
 
-  /// The status that answers a request which no script can answer; 0: one can.
-  static unsigned refusal(const Exchange& exchange, const ScriptOptions& options);
-
  private:
   void begin() override;
   void frame_piece(std::size_t bytes) override;

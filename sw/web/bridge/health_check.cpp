@@ -43,7 +43,7 @@ std::string fastcgi_request(const BridgeOptions& options) {
   add("HTTP_USER_AGENT", "slotwire-health");
   std::string request;
   fastcgi::append_begin(request);
-  fastcgi::append_params(request, params);
+  (void)fastcgi::append_params(request, params);  // a path of the command line is shorter than a record
   fastcgi::append_header(request, fastcgi::Type::standard_input, 0);
   return request;
 }

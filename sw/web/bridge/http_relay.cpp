@@ -22,7 +22,7 @@ bool is_replaced(std::string_view name) {
 bool is_hop_by_hop_of(const Exchange& x, std::string_view name) {
   // What a Connection field names concerns the web server and this bridge.
   for (const Field& field : x.fields()) {
-    if (!equal_names(field.name, "connection")) continue;
+    if (!equal_names(field.name, "connection") || http::is_end_to_end(name)) continue;
     std::string_view rest = field.value;
     while (!rest.empty()) {
       const std::size_t comma = rest.find(',');

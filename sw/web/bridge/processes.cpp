@@ -13,6 +13,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "web/bridge/socket_owner.hpp"
+
 namespace slotwire::web::bridge {
 namespace {
 
@@ -21,6 +23,11 @@ constexpr std::size_t kMostLine = 4096;
 constexpr auto kFirstProbe = std::chrono::milliseconds(10);
 constexpr auto kMostProbe = std::chrono::milliseconds(250);
 constexpr int kCannotRun = 127;
+/// For the address of a process to refuse a connection before the process is started; what is silent so long is free.
+constexpr auto kTryTime = std::chrono::seconds(1);
+/// What is left of the process before, such as its children, may accept so long before that is a reason for a note.
+constexpr auto kLeftOverTime = std::chrono::milliseconds(500);
+constexpr auto kTryPause = std::chrono::milliseconds(50);
 
 void replace_all(std::string& text, std::string_view what, const std::string& with) {
   for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
@@ -126,8 +133,51 @@ std::string ManagedProcess::title() const {
 }
 
 void ManagedProcess::start() {
+  tried_since_ = Clock::now();
+  try_address();
+}
+
+/// Whoever accepts at its address before it runs is somebody else, who would get its requests.
+void ManagedProcess::try_address() {
+  probe_.fd = start_connecting(manager_.bridge().address(number_));
+  if (!probe_.fd && errno == EAGAIN) return is_taken();  // a UNIX socket whose queue is full
+  if (!probe_.fd || !manager_.bridge().loop().add(probe_.fd.get(), EPOLLOUT, probe_)) {
+    probe_.fd = slot::Fd();
+    return run();
+  }
+  timer_.set(kTryTime, [this] {
+    stop_probe();
+    run();
+  });
+}
+
+void ManagedProcess::tried() {
+  timer_.cancel();
+  if (pending_error(probe_.fd.get()) == 0) return is_taken();
+  stop_probe();
+  run();
+}
+
+void ManagedProcess::is_taken() {
+  if (Clock::now() - tried_since_ < kLeftOverTime) {
+    stop_probe();
+    timer_.set(kTryPause, [this] { try_address(); });
+    return;
+  }
+  const SocketOwners found = probe_.fd ? owners_of_peer(probe_.fd.get()) : SocketOwners{};
+  stop_probe();
+  accepting_ = false;
+  const std::string who = found.owners.empty() ? "somebody" : text_of(found.owners.front());
+  manager_.bridge().note("process " + std::to_string(number_) + " is not started: " + who + " accepts connections at " +
+                         manager_.bridge().address(number_).text +
+                         " and would get its requests; end that one, or give this command another address");
+  start_again();
+}
+
+void ManagedProcess::run() {
   std::vector<std::string> command = manager_.command(number_);
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   std::array<int, 2> ends{};
@@ -158,7 +208,7 @@ void ManagedProcess::start() {
   manager_.bridge().loop().add(output_.fd.get(), EPOLLIN, output_);
   manager_.bridge().loop().add(pidfd_.get(), EPOLLIN, *this);
   started_ = Clock::now();
-  killed_ = accepting_ = false;
+  accepting_ = said_stranger_ = false;
   manager_.bridge().note(title() + " started");
   probe_pause_ = kFirstProbe;
   probe();
@@ -189,15 +239,41 @@ void ManagedProcess::probe() {
 }
 
 void ManagedProcess::probed() {
-  const int error = pending_error(probe_.fd.get());
+  if (!runs()) return tried();
+  const bool answered = pending_error(probe_.fd.get()) == 0 && is_answered_by_it();
   stop_probe();
-  if (error != 0) {
+  if (has_ended()) return;  // which on_events() is told next
+  if (!answered) {
     probe_timer_.set(probe_pause_, [this] { probe(); });
     probe_pause_ = std::min<Clock::duration>(probe_pause_ * 2, kMostProbe);
     return;
   }
   accepting_ = true;
   manager_.is_ready(number_);
+}
+
+bool ManagedProcess::has_ended() const {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
+}
+
+/// Whether this process, or one that is trusted as much, accepted the connection. Processes of this user and of root
+/// are trusted: they could read the requests anyhow, and an application may listen by a process that is not its own
+/// child, as with containers.
+bool ManagedProcess::is_answered_by_it() {
+  const SocketOwners found = owners_of_peer(probe_.fd.get());
+  if (!found.known) return true;
+  if (found.owners.empty()) return false;  // nobody listens any more
+  for (const SocketOwner& owner : found.owners) {
+    if (owner.user == ::geteuid() || owner.user == 0 || belongs_to_group(owner, pid_)) continue;
+    if (!std::exchange(said_stranger_, true)) {
+      manager_.bridge().note(title() + " gets no requests: " + text_of(owner) + " accepts connections at " +
+                             manager_.bridge().address(number_).text +
+                             " instead; end that one, or give this command another address");
+    }
+    return false;
+  }
+  return true;
 }
 
 void ManagedProcess::stop_probe() {

@@ -38,6 +38,7 @@ class ManagedProcess final : public Source {
  public:
   ManagedProcess(ProcessManager& manager, std::size_t number);
   ~ManagedProcess() override;
+  /// Tries its address, and starts it when nobody accepts connections there; otherwise later.
   void start();
   /// SIGTERM, later SIGKILL. `ended` is called when it has ended, and it is not started anew by itself.
   void end(std::function<void()> ended);
@@ -60,8 +61,14 @@ class ManagedProcess final : public Source {
     ManagedProcess& process;
     slot::Fd fd;
   };
+  void try_address();
+  void tried();
+  void is_taken();
+  void run();
   void probe();
   void probed();
+  bool has_ended() const;
+  bool is_answered_by_it();
   void stop_probe();
   void read_output();
   void close_output();
@@ -77,9 +84,9 @@ class ManagedProcess final : public Source {
   Probe probe_;
   Timer timer_, probe_timer_;
   Clock::duration pause_{}, probe_pause_{};
-  Clock::time_point started_{};
+  Clock::time_point started_{}, tried_since_{};
   bool accepting_ = false;
-  bool killed_ = false;
+  bool said_stranger_ = false;  ///< that somebody else accepts at its address
   std::function<void()> ended_;
 };
 

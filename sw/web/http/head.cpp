@@ -147,6 +147,11 @@ constexpr std::array<std::string_view, 10> kHopByHop{
     "connection",         "keep-alive",          "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     "proxy-authenticate", "proxy-authorization", "http2-settings"};
 
+/// Whatever a Connection field says.
+constexpr std::array<std::string_view, 8> kEndToEnd{"host",   "content-length", "content-type", "transfer-encoding",
+                                                    "cookie", "authorization",  "forwarded",    "x-real-ip"};
+constexpr std::string_view kForwarded = "x-forwarded-";
+
 }  // namespace
 
 std::size_t HeadCollector::feed(std::string_view piece) {
@@ -263,7 +268,14 @@ Result<Framing> response_framing(const Head& head, std::string_view method) {
 
 bool is_hop_by_hop(const Head& head, std::string_view name) {
   const auto equals = [&](std::string_view fixed) { return equal_names(fixed, name); };
-  return std::any_of(kHopByHop.begin(), kHopByHop.end(), equals) || head.has_token("connection", name);
+  return std::any_of(kHopByHop.begin(), kHopByHop.end(), equals) ||
+         (!is_end_to_end(name) && head.has_token("connection", name));
+}
+
+bool is_end_to_end(std::string_view name) {
+  const auto equals = [&](std::string_view fixed) { return equal_names(fixed, name); };
+  return std::any_of(kEndToEnd.begin(), kEndToEnd.end(), equals) ||
+         (name.size() > kForwarded.size() && equal_names(name.substr(0, kForwarded.size()), kForwarded));
 }
 
 bool is_idempotent(std::string_view method) {

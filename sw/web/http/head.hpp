@@ -23,6 +23,7 @@ enum StatusCode : std::uint16_t {
   kRequestTimeout = 408,
   kLengthRequired = 411,
   kContentTooLarge = 413,
+  kTargetTooLong = 414,
   kHeadTooLarge = 431,
   kInternalError = 500,
   kNotImplemented = 501,
@@ -104,6 +105,10 @@ Result<Framing> response_framing(const Head& head, std::string_view method);
 
 /// A field that belongs to one connection and is not passed on: the fixed ones, and those that Connection names.
 bool is_hop_by_hop(const Head& head, std::string_view name);
+/// Whether a Connection field that names this field means nothing: the field is for whoever answers the request, and a
+/// client that could have it removed would change what the request is or from whom (Host, Content-Length, Cookie,
+/// X-Forwarded-For, ...).
+bool is_end_to_end(std::string_view name);
 /// "GET", "PUT" and the others that may be sent again when it is not known whether they were processed.
 bool is_idempotent(std::string_view method);
 
