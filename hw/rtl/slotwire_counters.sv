@@ -21,7 +21,9 @@ module slotwire_counters (
   logic [2047:0] values;
   logic [1023:0] card_values;
   assign values[2047:N*64] = '0;
-  assign card_values[1023:C*64] = '0;
+  if (C < 16) begin : gen_card_rest
+    assign card_values[1023:C*64] = '0;
+  end
 
   // An event is counted in two steps, so that the sum of 64 bits has a clock of its own.
   for (genvar i = 0; i < N; i++) begin : gen_counters

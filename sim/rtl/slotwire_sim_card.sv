@@ -87,6 +87,10 @@ module slotwire_sim_card #(
   assign rtl_memory_o = RtlMemory != 0;
   assign shown_o = u_core.u_marks.shows_tail;
 
+  // Without DMA.
+  logic                         wr_dma;
+  logic [15:0]                  wr_slot;
+  slotwire_pkg::dma_from_core_t dma;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
     .SweepClocks(SweepClocks)
@@ -95,7 +99,8 @@ module slotwire_sim_card #(
     .host_req_addr_i(host_req_addr_i[28:0]), .host_req_wdata_i, .host_req_wstrb_i, .host_rsp_valid_o, .host_rsp_rdata_o,
     .host_rsp_err_o, .irq_o(irq), .mem_rd_valid_o, .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr),
     .mem_rsp_valid_i(rsp_valid), .mem_rsp_data_i(rsp_data), .mem_rsp_err_i(rsp_err), .mem_wr_valid_o,
-    .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err), .rx_tvalid_i,
+    .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err), .mem_wr_dma_o(wr_dma),
+    .mem_wr_slot_o(wr_slot), .dma_o(dma), .dma_i('0), .rx_tvalid_i,
     .rx_tready_o, .rx_tdata_i, .rx_tkeep_i, .rx_tlast_i, .rx_tuser_i, .tx_tvalid_o, .tx_tready_i, .tx_tdata_o, .tx_tkeep_o,
     .tx_tlast_o, .to_host_tvalid_o, .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .to_host_tuser_o,
     .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o, .sweep_o);
@@ -119,6 +124,6 @@ module slotwire_sim_card #(
   end
 
   logic unused;
-  assign unused = &{1'b0, host_req_addr_i[31:29]};
+  assign unused = &{1'b0, wr_dma, wr_slot, dma, host_req_addr_i[31:29]};
 
 endmodule

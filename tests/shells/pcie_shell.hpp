@@ -15,19 +15,22 @@
 #include "driver/bus/access_port.hpp"
 #include "sim/card/frame_queue.hpp"
 #include "sim/pci/pcie_bridge.hpp"
+#include "sim/pci/pcie_host_memory.hpp"
 
 namespace slotwire::sim {
 
 struct PcieShellOptions {
   std::uint64_t seed = 1;
-  unsigned stall_permille = 0;  ///< of the bridge, the MAC and the host's streams
-  bool fragments = false;       ///< as PcieBridgeOptions
+  unsigned stall_permille = 0;      ///< of the bridge, the MAC and the host's streams
+  bool fragments = false;           ///< as PcieBridgeOptions
+  std::uint64_t answer_clocks = 1;  ///< as PcieHostMemoryOptions
 };
 
 class PcieShell {
  public:
   using Model = Vslotwire_pcie_sim;
   using Bridge = PcieBridge<Model>;
+  using Memory = PcieHostMemory<Model>;
   static constexpr std::uint32_t kSlots = 64, kMemoryLines = 1U << 14;
   static constexpr std::size_t kMaxBeats = FrameQueue::kMaxFrameBytes / 64;
   static constexpr std::size_t kLeastFrame = 60;  ///< that the MAC takes
@@ -39,6 +42,8 @@ class PcieShell {
     Verilated::threadContextp(context_.get());
     model_ = std::make_unique<Model>(context_.get(), "pcie");
     bridge_.emplace(*model_, PcieBridgeOptions{options.seed, options.stall_permille, options.fragments});
+    memory_.emplace(*model_, PcieHostMemoryOptions{options.seed, options.stall_permille, options.answer_clocks});
+    bridge_->pushes = [this] { memory_->deliver(); };
     model_->axi_aclk = model_->mac_clk = 0;
     model_->axi_aresetn = model_->mac_rst_n = 1;
     model_->eval();
@@ -61,6 +66,7 @@ class PcieShell {
   PcieShell& operator=(const PcieShell&) = delete;
 
   Bridge& bridge() { return *bridge_; }
+  Memory& memory() { return *memory_; }
   /// `n` clocks of the host's side, and as many of the MAC's as pass meanwhile.
   void clock(std::uint64_t n) {
     for (const std::uint64_t end = clock_ + n; clock_ != end;) {
@@ -83,7 +89,11 @@ class PcieShell {
     out_bytes_ = 0;
     out_check_.reset();
   }
-  const std::string& violation() const { return violation_.empty() ? bridge_->violation() : violation_; }
+  const std::string& violation() const {
+    return !violation_.empty()             ? violation_
+           : !bridge_->violation().empty() ? bridge_->violation()
+                                           : memory_->violation();
+  }
 
   FrameQueue wire_in, wire_out, from_host, to_host;
   std::uint64_t cut_to_host = 0;  ///< frames to the host that a reset cut
@@ -99,6 +109,7 @@ class PcieShell {
   void host_edge() {
     auto& m = *model_;
     bridge_->drive();
+    memory_->drive();
     drive_source(from_host, host_in_, m.from_host_tvalid, m.from_host_tdata, m.from_host_tkeep, m.from_host_tlast);
     m.to_host_tready = !to_host.full() && !stalls();
     m.eval();
@@ -110,6 +121,7 @@ class PcieShell {
       host_in_ = {};
     }
     bridge_->sample();
+    memory_->sample();
     m.axi_aclk = 1;
     m.eval();
     m.axi_aclk = 0;
@@ -212,6 +224,7 @@ class PcieShell {
   std::unique_ptr<VerilatedContext> context_ = std::make_unique<VerilatedContext>();
   std::unique_ptr<Model> model_;
   std::optional<Bridge> bridge_;
+  std::optional<Memory> memory_;
   std::uint64_t clock_ = 0, host_at_ = 0, mac_at_ = 0;
   bool mac_in_reset_ = false;
   Source in_, host_in_;
