@@ -439,7 +439,7 @@ module slotwire_core #(
     card[4'(slotwire_pkg::CardCounterDmaMarks)] = Dma != 0 && dma_i.count_mark;
     card[4'(slotwire_pkg::CardCounterDmaRefused)] = Dma != 0 && dma_i.count_refused;
   end
-  slotwire_counters u_counters (
+  slotwire_counters #(.Dma(Dma)) u_counters (
     .clk_i, .rst_ni, .count_i(count), .tx_lines_i(count_tx_lines), .again_i(count_again), .rx_lines_i(count_rx_lines),
     .card_i(card), .card_page_i(counters_card), .line_i(counters_line), .line_o(counters));
 

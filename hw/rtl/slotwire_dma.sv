@@ -43,6 +43,7 @@ module slotwire_dma #(
   output logic [Vectors-1:0]           irq_o,
 
   output logic busy_o,  // Something is on the bus.
+  output logic idle_o,  // Nothing waits or is under way.
 
   output logic [IdW-1:0] m_axi_awid_o,
   output logic [63:0]    m_axi_awaddr_o,
@@ -342,7 +343,12 @@ module slotwire_dma #(
     else if (left && irq_due_q != '0) irq_due_q <= irq_due_q - (SlotW + 1)'(1);
   end
 
+  assign idle_o = !flight_valid && !s1_valid_q && standing_q == '0 && order_count == '0 && irq_wait_q == '0 && irq_next_q == '0 &&
+                  access_q == AcIdle && !clearing_q;
+
   `SW_ASSERT(OrderHasRoom, !(core_rst_ni && wr_valid_i && wr_ready_o) || order_room)
+  `SW_ASSERT(SlotMemoryKeepsTheOrder, !local_done || !order_dma)
+  `SW_ASSERT(HostMemoryKeepsTheOrder, !line_done || (order_valid && order_dma))
   `SW_ASSERT(LocalsInRange, !core_rst_ni || locals_q <= order_count)
   `SW_ASSERT(FaultsHaveRoom, !fault_push || fault_room)
   `SW_ASSERT(QueueHasRoom, !(core_rst_ni && enters_q) || queue_room)
@@ -354,6 +360,6 @@ module slotwire_dma #(
   `SW_ASSUME(AnswersAreAskedFor, !m_axi_bvalid_i || flight_valid)
 
   logic unused;
-  assign unused = &{1'b0, core_i, wr_slot_i, order_count, queue_room, queue_count, m_axi_bresp_i[0]};
+  assign unused = &{1'b0, core_i, wr_slot_i, queue_room, queue_count, m_axi_bresp_i[0]};
 
 endmodule

@@ -31,8 +31,9 @@ namespace slotwire::sim {
 
 struct PcieHostMemoryOptions {
   std::uint64_t seed = 1;
-  unsigned stall_permille = 0;      ///< of 1000 clocks, those in which a channel does nothing
-  std::uint64_t answer_clocks = 1;  ///< at most, from a write's beat to its answer; 1 or more
+  unsigned stall_permille = 0;            ///< of 1000 clocks, those in which a channel does nothing
+  std::uint64_t answer_clocks = 1;        ///< at most, from a write's beat to its answer; 1 or more
+  std::uint64_t least_answer_clocks = 1;  ///< at least; 1 to answer_clocks
 };
 
 template <typename Model>
@@ -142,7 +143,8 @@ class PcieHostMemory {
     write.at = addresses_.front();
     addresses_.pop_front();
     write.refused = refuses && refuses(write.at);
-    write.at_clock = clock_ + random_.between(0, static_cast<std::uint32_t>(options_.answer_clocks - 1));
+    write.at_clock = clock_ + random_.between(static_cast<std::uint32_t>(options_.least_answer_clocks - 1),
+                                              static_cast<std::uint32_t>(options_.answer_clocks - 1));
     const auto bytes = static_cast<unsigned>(std::popcount(write.strobes));
     if (write.strobes == 0 ||
         static_cast<unsigned>(std::countr_zero(write.strobes) + std::countl_zero(write.strobes)) + bytes != kLine) {

@@ -170,7 +170,7 @@ void expect_well(DmaHost& host) {
 }
 
 /// All slots of both exchange lines up to `lines`.
-void exchange_all(DmaHost& a, DmaHost& b, std::uint32_t lines, std::uint64_t patience = kPatience) {
+void exchange_all(DmaHost& a, DmaHost& b, std::uint32_t lines, std::uint64_t patience = kPatience / 4) {
   const auto done = [&] {
     for (DmaHost* const host : {&a, &b}) {
       for (const auto& [number, slot] : host->slots) {
@@ -190,7 +190,7 @@ void exchange_all(DmaHost& a, DmaHost& b, std::uint32_t lines, std::uint64_t pat
     ASSERT_EQ(a.wrong + b.wrong, "");
     ASSERT_EQ(a.shell.violation() + b.shell.violation(), "");
   }
-  EXPECT_TRUE(done()) << "lines or marks are missing";
+  ASSERT_TRUE(done()) << "lines or marks are missing";
 }
 
 PcieShellOptions options_of(std::uint64_t seed) {
@@ -207,7 +207,7 @@ TEST(PcieDma, LinesAndMarksComeToHostMemory) {
       b.open(slot, order);
       b.shell.memory().fill(DmaHost::marks_at(slot), std::byte{0x5a});
     }
-    exchange_all(a, b, 300);
+    ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 300));
     expect_well(a);
     expect_well(b);
     run(a, b, 2000);
@@ -238,7 +238,7 @@ TEST(PcieDma, RingsOnTheCardAndInHostMemorySideBySide) {
     for (std::uint32_t lines = 40; lines <= 200; lines += 40) {
       a.card.produce(lines);
       b.card.produce(lines);
-      exchange_all(a, b, lines);
+      ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, lines));
       for (unsigned i = 0; i < 40 && (a.card.consumed != lines || b.card.consumed != lines); ++i) {
         a.card.produce(lines);
         b.card.produce(lines);
@@ -331,7 +331,7 @@ class Refusals : public ::testing::Test {
     EXPECT_GT(b.counter(regs::CardCounter::dma_refused), 0U);
     b.slots.erase(kSlot);
     a.slots.erase(kSlot);
-    exchange_all(a, b, 50);
+    ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 50));
     expect_well(a);
     expect_well(b);
   }
@@ -415,7 +415,7 @@ TEST(PcieDma, NothingIsWrittenAfterARowWasTakenBack) {
     b.unmap(8, 5);
     b.slots.erase(8);
     a.slots.erase(8);
-    exchange_all(a, b, 64);
+    ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 64));
     run(a, b, 2000);
     expect_well(a);
     expect_well(b);
@@ -426,7 +426,7 @@ TEST(PcieDma, NothingIsWrittenAfterARowWasTakenBack) {
     a.open(8, 5);
     b.open(8, 5);
     a.slots[8].seen = a.slots[8].told = 0;
-    exchange_all(a, b, 64);
+    ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 64));
     expect_well(b);
   }
 }
@@ -463,7 +463,7 @@ TEST(PcieDma, AFunctionIsResetUnderLoad) {
     b.card.configure(1);
     a.open(20, 4);
     b.open(20, 4);
-    exchange_all(a, b, 40);
+    ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 40));
     expect_well(a);
     expect_well(b);
   }
@@ -490,7 +490,7 @@ TEST(PcieDma, TheBridgeIsResetUnderLoad) {
     b.card.configure(1);
     a.open(20, 4);
     b.open(20, 4);
-    exchange_all(a, b, 40);
+    ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 40));
     expect_well(a);
     expect_well(b);
   }

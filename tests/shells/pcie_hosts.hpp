@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "card_host.hpp"
-#include "pcie_shell.hpp"
+#include "sim/pci/pcie_shell.hpp"
 
 namespace slotwire::sim {
 

@@ -124,7 +124,7 @@ module slotwire_pcie #(
   logic [511:0]       req_wdata, rsp_rdata;
   logic [63:0]        req_wstrb;
   logic [Vectors-1:0] irq, core_irq;
-  logic               dma_busy;
+  logic               dma_busy, dma_idle;
   slotwire_pcie_host #(.Slots(Slots), .Links(Links), .Vectors(Vectors), .IdW(IdW)) u_host (
     .clk_i(clk), .rst_ni(rst_n), .s_axi_awid_i(s_axib_awid), .s_axi_awaddr_i(s_axib_awaddr[29:0]), .s_axi_awlen_i(s_axib_awlen),
     .s_axi_awsize_i(s_axib_awsize), .s_axi_awburst_i(s_axib_awburst), .s_axi_awvalid_i(s_axib_awvalid),
@@ -159,7 +159,7 @@ module slotwire_pcie #(
     .clk_i(clk), .rst_ni(rst_n), .core_rst_ni(core_rst_n), .wr_valid_i(wr_valid), .wr_ready_o(wr_ready), .wr_dma_i(wr_dma),
     .wr_slot_i(wr_slot), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_done_o(wr_done), .wr_err_o(wr_err),
     .mem_wr_valid_o(chip_wr_valid), .mem_wr_ready_i(chip_wr_ready), .mem_wr_done_i(chip_wr_done), .core_i(from_core), .core_o(to_core),
-    .irq_i(core_irq), .irq_o(irq), .busy_o(dma_busy), .m_axi_awid_o(m_axib_awid), .m_axi_awaddr_o(m_axib_awaddr),
+    .irq_i(core_irq), .irq_o(irq), .busy_o(dma_busy), .idle_o(dma_idle), .m_axi_awid_o(m_axib_awid), .m_axi_awaddr_o(m_axib_awaddr),
     .m_axi_awlen_o(m_axib_awlen), .m_axi_awsize_o(m_axib_awsize), .m_axi_awburst_o(m_axib_awburst), .m_axi_awvalid_o(m_axib_awvalid),
     .m_axi_awready_i(m_axib_awready), .m_axi_wdata_o(m_axib_wdata), .m_axi_wstrb_o(m_axib_wstrb), .m_axi_wlast_o(m_axib_wlast),
     .m_axi_wvalid_o(m_axib_wvalid), .m_axi_wready_i(m_axib_wready), .m_axi_bresp_i(m_axib_bresp), .m_axi_bvalid_i(m_axib_bvalid),
@@ -263,6 +263,6 @@ module slotwire_pcie #(
 
   logic unused;
   assign unused = &{1'b0, s_axib_awaddr[63:30], s_axib_araddr[63:30], wire_tready, wire_side, in_tready_fifo, in_dropped, in_side, rx_side,
-                    go_side, tx_side, out_dropped, down_tuser, down_side, idle, sweep};
+                    go_side, tx_side, out_dropped, down_tuser, down_side, dma_idle, idle, sweep};
 
 endmodule

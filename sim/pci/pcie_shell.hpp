@@ -21,9 +21,9 @@ namespace slotwire::sim {
 
 struct PcieShellOptions {
   std::uint64_t seed = 1;
-  unsigned stall_permille = 0;      ///< of the bridge, the MAC and the host's streams
-  bool fragments = false;           ///< as PcieBridgeOptions
-  std::uint64_t answer_clocks = 1;  ///< as PcieHostMemoryOptions
+  unsigned stall_permille = 0;                               ///< of the bridge, the MAC and the host's streams
+  bool fragments = false;                                    ///< as PcieBridgeOptions
+  std::uint64_t answer_clocks = 1, least_answer_clocks = 1;  ///< as PcieHostMemoryOptions
 };
 
 class PcieShell {
@@ -42,7 +42,8 @@ class PcieShell {
     Verilated::threadContextp(context_.get());
     model_ = std::make_unique<Model>(context_.get(), "pcie");
     bridge_.emplace(*model_, PcieBridgeOptions{options.seed, options.stall_permille, options.fragments});
-    memory_.emplace(*model_, PcieHostMemoryOptions{options.seed, options.stall_permille, options.answer_clocks});
+    memory_.emplace(*model_, PcieHostMemoryOptions{options.seed, options.stall_permille, options.answer_clocks,
+                                                   options.least_answer_clocks});
     bridge_->pushes = [this] { memory_->deliver(); };
     model_->axi_aclk = model_->mac_clk = 0;
     model_->axi_aresetn = model_->mac_rst_n = 1;
@@ -96,6 +97,14 @@ class PcieShell {
   }
 
   FrameQueue wire_in, wire_out, from_host, to_host;
+  /// When the last one was seen at its port, picoseconds of this card's time.
+  struct Seen {
+    std::uint64_t host_write = 0;    ///< a beat that the bridge wrote into a BAR
+    std::uint64_t wire_out = 0;      ///< the first beat of a frame, to the MAC
+    std::uint64_t wire_in = 0;       ///< the last beat of a frame, from the MAC
+    std::uint64_t memory_write = 0;  ///< a beat for the host's memory that the bridge took
+  };
+  const Seen& seen() const { return seen_; }
   std::uint64_t cut_to_host = 0;  ///< frames to the host that a reset cut
 
  private:
@@ -120,6 +129,8 @@ class PcieShell {
       host_bytes_ = 0;
       host_in_ = {};
     }
+    if (m.s_axib_wvalid != 0 && m.s_axib_wready != 0) seen_.host_write = host_at_;
+    if (m.m_axib_wvalid != 0 && m.m_axib_wready != 0) seen_.memory_write = host_at_;
     bridge_->sample();
     memory_->sample();
     m.axi_aclk = 1;
@@ -150,6 +161,7 @@ class PcieShell {
     auto& m = *model_;
     if (m.rx_axis_tvalid != 0) {
       in_.at += 64;
+      if (m.rx_axis_tlast != 0) seen_.wire_in = mac_at_;
       if (m.rx_axis_tlast != 0) {
         wire_in.pop();
         in_ = {};
@@ -160,6 +172,7 @@ class PcieShell {
     found(out_check_.violation());
     if (out_bytes_ != 0 && !valid) found("the MAC starves within a frame");
     if (!valid || !ready) return;
+    if (out_bytes_ == 0) seen_.wire_out = mac_at_;
     out_bytes_ = keep(wire_out, out_bytes_, m.tx_axis_tdata, m.tx_axis_tkeep);
     if (!last) return;
     if (out_bytes_ < kLeastFrame) found("a frame of " + std::to_string(out_bytes_) + " bytes to the MAC");
@@ -227,6 +240,7 @@ class PcieShell {
   std::optional<Memory> memory_;
   std::uint64_t clock_ = 0, host_at_ = 0, mac_at_ = 0;
   bool mac_in_reset_ = false;
+  Seen seen_;
   Source in_, host_in_;
   std::size_t out_bytes_ = 0, host_bytes_ = 0;
   axi::StreamCheck out_check_{"tx_axis", kMaxBeats};
