@@ -116,7 +116,9 @@ module slotwire_dma #(
 
   // What is to be written of a slot: bit 0 OUT_TAIL, bit 1 IN_HEAD. A slot with a bit stands in the queue.
   (* ram_style = "distributed" *) logic [1:0] waits[Slots];
-  (* ram_style = "distributed" *) logic       valid[Slots];
+  // The rows that are valid, twice: each RAM has one port to read.
+  (* ram_style = "distributed" *) logic valid[Slots];
+  (* ram_style = "distributed" *) logic wanted[Slots];
   logic             shows, enters, enters_q, load, queue_valid, queue_room, mark_valid_q, mark_taken, mark_last;
   logic [SlotW-1:0] shown, enters_slot_q, queue_slot, mark_slot_q, waits_addr;
   logic [SlotW:0]   queue_count;
@@ -126,10 +128,10 @@ module slotwire_dma #(
   assign load = runs && !mark_valid_q && queue_valid;
   assign waits_now = waits[waits_addr];
   assign waits_addr = clearing_q ? clear_q : load ? queue_slot : shown;
-  assign enters = shows && valid[shown] && waits_now == '0;
+  assign enters = shows && wanted[shown] && waits_now == '0;
   assign waits_next = clearing_q || load ? '0 : waits_now | {core_i.shows_head, core_i.shows_tail};
   always_ff @(posedge clk_i) begin
-    if (clearing_q || load || (shows && valid[shown])) waits[waits_addr] <= waits_next;
+    if (clearing_q || load || (shows && wanted[shown])) waits[waits_addr] <= waits_next;
     enters_q <= core_rst_ni && enters;
     enters_slot_q <= shown;
     if (!core_rst_ni) begin
@@ -277,6 +279,8 @@ module slotwire_dma #(
     AcAnswer
   } access_e;
   access_e            access_q;
+  logic [SlotW-1:0]   valid_addr;
+  logic               valid_next;
   logic               access_new, known_q, marks_drained, writes_drained, drained;
   logic [SlotW:0]     marks_due_q;
   logic [FlightW-1:0] writes_due_q;
@@ -286,9 +290,13 @@ module slotwire_dma #(
   assign writes_drained = writes_due_q == '0;
   assign drained = marks_drained && writes_drained && fault_count == '0;
   assign row_reads = access_q == AcRead && s1_free;
+  assign valid_addr = clearing_q ? clear_q : access_slot;
+  assign valid_next = clearing_q ? 1'b0 : core_i.access_row.valid[0];
   always_ff @(posedge clk_i) begin
-    if (clearing_q) valid[clear_q] <= 1'b0;
-    else if (row_we) valid[access_slot] <= core_i.access_row.valid[0];
+    if (clearing_q || row_we) begin
+      valid[valid_addr] <= valid_next;
+      wanted[valid_addr] <= valid_next;
+    end
     if (!core_rst_ni) begin
       access_q <= AcIdle;
       done_q <= 1'b0;
@@ -314,7 +322,7 @@ module slotwire_dma #(
       if (left && marks_due_q != '0) marks_due_q <= marks_due_q - (SlotW + 1)'(1);
       if (retires && writes_due_q != '0) writes_due_q <= writes_due_q - FlightW'(1);
     end
-    if (row_reads) known_q <= valid[access_slot];
+    if (row_reads) known_q <= valid[s0_slot];
   end
   always_ff @(posedge clk_i) begin
     if (access_q == AcAnswer) begin

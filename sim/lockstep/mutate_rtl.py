@@ -306,7 +306,7 @@ MUTANTS = [
     ("OUT_TAIL is written as IN_HEAD's value", "slotwire_dma", "assign mark = s1_head_q ? head : tail;", "assign mark = 1'b1 ? head : tail;"),
     ("a mark overwrites its line", "slotwire_dma", "assign strb = s1_line_q ? '1 : 64'hf;", "assign strb = s1_line_q ? '1 : '1;"),
     ("DMA rows survive a reset", "slotwire_dma", "clearing_q <= 1'b1;", "clearing_q <= 1'b0;"),
-    ("an invalid DMA row stays valid", "slotwire_dma", "valid[access_slot] <= core_i.access_row.valid[0];", "valid[access_slot] <= 1'b1;"),
+    ("an invalid DMA row stays valid", "slotwire_dma", "clearing_q ? 1'b0 : core_i.access_row.valid[0];", "clearing_q ? 1'b0 : 1'b1;"),
     ("a DMA row is read before its marks are written", "slotwire_dma", "assign marks_drained = marks_due_q == '0;", "assign marks_drained = 1'b1;"),
     ("a DMA row is read before its lines are written", "slotwire_dma", "assign writes_drained = writes_due_q == '0;", "assign writes_drained = 1'b1;"),
     ("an interrupt comes before its marks", "slotwire_dma", "irq_next_q != '0 && irq_due_q == '0;", "irq_next_q != '0 && 1'b1;"),
