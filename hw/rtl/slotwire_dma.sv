@@ -120,14 +120,15 @@ module slotwire_dma #(
   (* ram_style = "distributed" *) logic valid[Slots];
   (* ram_style = "distributed" *) logic wanted[Slots];
   logic             shows, enters, enters_q, load, queue_valid, queue_room, mark_valid_q, mark_taken, mark_last;
-  logic [SlotW-1:0] shown, enters_slot_q, queue_slot, mark_slot_q, waits_addr;
+  logic [SlotW-1:0] shown, enters_slot_q, queue_slot, mark_slot_q, looked, waits_addr;
   logic [SlotW:0]   queue_count;
   logic [1:0]       waits_now, waits_next, mark_bits_q;
   assign shown = core_i.slot[SlotW-1:0];
   assign shows = runs && show_ready && (core_i.shows_head || core_i.shows_tail);
   assign load = runs && !mark_valid_q && queue_valid;
-  assign waits_now = waits[waits_addr];
-  assign waits_addr = clearing_q ? clear_q : load ? queue_slot : shown;
+  assign looked = load ? queue_slot : shown;
+  assign waits_now = waits[looked];
+  assign waits_addr = clearing_q ? clear_q : looked;
   assign enters = shows && wanted[shown] && waits_now == '0;
   assign waits_next = clearing_q || load ? '0 : waits_now | {core_i.shows_head, core_i.shows_tail};
   always_ff @(posedge clk_i) begin
