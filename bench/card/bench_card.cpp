@@ -18,6 +18,7 @@
 #include <stdexcept>
 
 #include "core/pipeline/frame.hpp"
+#include "host_output.hpp"
 #include "pcie_model.hpp"
 #include "sim/card/card_driver.hpp"
 #include "sim/lockstep/program.hpp"
@@ -302,6 +303,14 @@ std::pair<double, double> simulation(std::uint64_t run) {
   return {static_cast<double>(bench.core->now() - first) / seconds, static_cast<double>(messages) / seconds};
 }
 
+constexpr std::uint64_t kAnswerClocks =
+    static_cast<std::uint64_t>(bench::PcieParameters{}.bridge_answer_ns / bench::PcieParameters{}.clock_ns);
+
+bench::HostOutputTimes host_output(std::uint64_t run, std::uint32_t lines, std::uint64_t answer_clocks) {
+  constexpr unsigned kMessages = 50;
+  return bench::measure_host_output(run, lines, kMessages, answer_clocks);
+}
+
 std::vector<Case> cases() {
   constexpr std::uint32_t kLong = 1024, kFrames = kLong / kFrameLines;
   constexpr unsigned kLongOrder = 10, kMany = 1024;
@@ -338,6 +347,12 @@ std::vector<Case> cases() {
       {"slots-1024-vs-16/both",
        "send and receive at the same time, per frame of one line, all of 1024 slots against all of 16", "ratio", 1.0,
        [](std::uint64_t run) { return small_both(kMany, 5, 4, run) / small_both(16, 8, 256, run); }},
+      {"host-output/doorbell-to-wire", "whole PCIe card: doorbell at the bridge to first beat at the MAC", "ns",
+       std::nullopt, [](std::uint64_t run) { return host_output(run, 1, 1).doorbell_to_wire_ns; }},
+      {"host-output/wire-to-mark", "whole PCIe card: last beat at the MAC to the mark's write, answers at once", "ns",
+       std::nullopt, [](std::uint64_t run) { return host_output(run, 1, 1).wire_to_mark_ns; }},
+      {"host-output/wire-to-mark/answer-80ns", "the same with answers of the bridge after 20 clocks", "ns",
+       std::nullopt, [](std::uint64_t run) { return host_output(run, 1, kAnswerClocks).wire_to_mark_ns; }},
       {"sim-clocks-per-second", "speed of the simulation", "clocks/s", std::nullopt,
        [](std::uint64_t run) { return simulation(run).first; }},
       {"sim-messages-per-second", "speed of the simulation", "messages/s", std::nullopt,
@@ -367,6 +382,12 @@ std::vector<Case> pcie_cases() {
                         }});
       }
     }
+    made.push_back({"pcie-model/round-trip/" + size + "/output-in-host/whole-cards",
+                    "model: call and answer, combined stores, polling; whole cards in simulation", "ns", floor,
+                    [=](std::uint64_t run) {
+                      const auto times = host_output(run, lines, kAnswerClocks);
+                      return model(run).host_round_trip_ns(lines, 64, times.doorbell_to_wire_ns, times.wire_to_mark_ns);
+                    }});
     for (const auto& [bytes, how] : {std::pair{64.0, "combined"}, {8.0, "stores-of-8"}}) {
       made.push_back({"pcie-model/messages/" + size + "/" + how, "model: what the bus carries to the card",
                       "messages/s", std::nullopt,

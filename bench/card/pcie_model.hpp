@@ -1,6 +1,7 @@
 // A model of what a card behind PCI Express costs: no measurement. Clocks of the card come from the simulation; what
 // the bus adds comes from published measurements, each with its source, and from assumptions, each said to be one.
 #pragma once
+#include <cmath>
 #include <cstdint>
 
 namespace slotwire::bench {
@@ -24,6 +25,8 @@ struct PcieParameters {
   // interrupt, from the message's arrival to the thread's first instruction.
   double host_load_ns = 100;
   double wake_ns = 4'000;
+  // Assumed: from a write at the bridge's slave port to its answer, which says that it was sent.
+  double bridge_answer_ns = 80;
   // The card's clock (docs/synthesis.md).
   double clock_ns = 4;
 
@@ -51,10 +54,24 @@ class PcieModel {
   double round_trip_ns(std::uint32_t lines, double store_bytes, OutputSpace space, Notice notice) const {
     return 2 * (send_ns(lines, store_bytes) + receive_ns(lines, space, notice));
   }
+  /// The same over whole cards whose output rings and marks are in host memory, polled: what the cards need comes from
+  /// a simulation of them, from the doorbell at the bridge to the wire and from the wire to the mark at the bridge,
+  /// with an answer of the bridge to the lines in between. Each line is a request of its own.
+  double host_round_trip_ns(std::uint32_t lines, double store_bytes, double doorbell_to_wire_ns,
+                            double wire_to_mark_ns) const {
+    const double card = (doorbell_clocks_ + mark_clocks_) * p_.clock_ns;
+    return round_trip_ns(lines, store_bytes, OutputSpace::host, Notice::polling) -
+           2 * (card - doorbell_to_wire_ns - wire_to_mark_ns - split_ns(lines));
+  }
   /// Messages a second that one direction of the bus carries: what binds first of bandwidth and credits.
   double messages_per_second(std::uint32_t lines, double store_bytes) const;
 
  private:
+  /// What lines as requests of their own cost more than requests as large as they may be.
+  double split_ns(std::uint32_t lines) const {
+    return (lines - std::ceil(lines * 64.0 / p_.max_payload)) * p_.request_bytes * 8 / p_.gigabits;
+  }
+
   PcieParameters p_;
   double doorbell_clocks_, mark_clocks_;
 };

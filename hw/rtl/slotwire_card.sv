@@ -146,6 +146,10 @@ module slotwire_card #(
     .m_tuser_o(tx_tuser));
 
   logic idle, sweep;
+  // Without DMA.
+  logic                         wr_dma;
+  logic [15:0]                  wr_slot;
+  slotwire_pkg::dma_from_core_t dma;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
     .SweepClocks(SweepClocks), .HostLines(HostLines), .BuildId(BuildId)
@@ -155,13 +159,14 @@ module slotwire_card #(
     .host_rsp_valid_o(rsp_valid), .host_rsp_rdata_o(rsp_rdata), .host_rsp_err_o(rsp_err), .irq_o, .mem_rd_valid_o(rd_valid),
     .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr), .mem_rsp_valid_i(mem_rsp_valid), .mem_rsp_data_i(mem_rsp_data),
     .mem_rsp_err_i(mem_rsp_err), .mem_wr_valid_o(wr_valid), .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr),
-    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(1'b0), .rx_tvalid_i(rx_tvalid), .rx_tready_o(rx_tready),
+    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(1'b0), .mem_wr_dma_o(wr_dma),
+    .mem_wr_slot_o(wr_slot), .dma_o(dma), .dma_i('0), .rx_tvalid_i(rx_tvalid), .rx_tready_o(rx_tready),
     .rx_tdata_i(rx_tdata), .rx_tkeep_i(rx_tkeep), .rx_tlast_i(rx_tlast), .rx_tuser_i(rx_tuser), .tx_tvalid_o(tx_tvalid),
     .tx_tready_i(tx_tready), .tx_tdata_o(tx_tdata), .tx_tkeep_o(tx_tkeep), .tx_tlast_o(tx_tlast), .to_host_tvalid_o,
     .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .to_host_tuser_o, .from_host_tvalid_i, .from_host_tready_o,
     .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o(idle), .sweep_o(sweep));
 
   logic unused;
-  assign unused = &{1'b0, idle, sweep, tx_tuser};
+  assign unused = &{1'b0, wr_dma, wr_slot, dma, idle, sweep, tx_tuser};
 
 endmodule

@@ -22,6 +22,7 @@ module slotwire_core #(
   parameter int unsigned SweepClocks = 4,  // Clocks from slot to slot in the sweep over timers, 2 to 255.
   parameter int unsigned HostLines = 512,  // Lines that the FIFOs of the host's own traffic hold, each way.
   parameter int unsigned Rules = 16,  // Rules of the classifier of the host's own traffic, 2 to 32.
+  parameter int unsigned Dma = 0,  // 1: output rings and proxy marks may be in host memory, and slotwire_dma is there.
   parameter logic [31:0] BuildId = 32'd0  // First 32 bits of the source revision.
 ) (
   input logic clk_i,
@@ -54,6 +55,12 @@ module slotwire_core #(
   output logic [63:0]            mem_wr_strb_o,
   input  logic                   mem_wr_done_i,
   input  logic                   mem_wr_err_i,  // With mem_wr_done_i: the write was refused.
+
+  // Host memory (Dma): a write of a line with mem_wr_dma_o goes into the ring of its slot there, to line mem_wr_addr_o of the ring.
+  output logic                         mem_wr_dma_o,
+  output logic [15:0]                  mem_wr_slot_o,  // Means something with mem_wr_dma_o only.
+  output slotwire_pkg::dma_from_core_t dma_o,
+  input  slotwire_pkg::dma_to_core_t   dma_i,
 
   // The wire: whole Ethernet frames without their check sequence, byte 0 in tdata[7:0].
   input  logic         rx_tvalid_i,
@@ -106,6 +113,7 @@ module slotwire_core #(
   logic [MemLineBits-1:0] tx_rd_addr, host_mem_addr;
   logic                   rx_wr_valid, rx_wr_ready, host_wr_valid, host_wr_ready;
   logic [MemLineBits-1:0] rx_wr_addr;
+  logic                   rx_wr_dma;
   logic [511:0]           rx_wr_data, host_wr_data;
   logic [63:0]            host_wr_strb;
 
@@ -147,6 +155,8 @@ module slotwire_core #(
   assign mem_wr_addr_o = wr_host ? host_mem_addr : rx_wr_addr;
   assign mem_wr_data_o = wr_host ? host_wr_data : rx_wr_data;
   assign mem_wr_strb_o = wr_host ? host_wr_strb : '1;
+  assign mem_wr_dma_o = Dma != 0 && !wr_host && rx_wr_dma;
+  assign mem_wr_slot_o = rx_wr_slot;
   assign wr_taken = mem_wr_valid_o && mem_wr_ready_i;
   assign rx_wr_ready = mem_wr_ready_i && wr_room && !wr_host;
   assign host_wr_ready = mem_wr_ready_i && wr_room && wr_host;
@@ -207,10 +217,13 @@ module slotwire_core #(
   logic [1:0]       counters_line;
   logic [511:0]     counters;
   logic             count_write, count_refused, count_doorbell, count_lost, host_idle;
+  logic             dma_access, dma_write;
+  logic [15:0]      dma_slot;
+  slotwire_pkg::dma_row_t dma_row;
 
   slotwire_host #(
     .Slots(Slots), .Links(Links), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .MemLineBits(MemLineBits), .Vectors(Vectors),
-    .Rules(Rules), .WriteCountW(WriteCountW), .WritesMax(WritesMax), .BuildId(BuildId)
+    .Rules(Rules), .Dma(Dma), .WriteCountW(WriteCountW), .WritesMax(WritesMax), .BuildId(BuildId)
   ) u_host (
     .clk_i, .rst_ni, .req_valid_i(host_req_valid_i), .req_ready_o(host_req_ready_o), .req_write_i(host_req_write_i),
     .req_addr_i(host_req_addr_i), .req_wdata_i(host_req_wdata_i), .req_wstrb_i(host_req_wstrb_i),
@@ -228,15 +241,21 @@ module slotwire_core #(
     .pending_i(pending), .clear_o(clear), .enabled_o(enabled), .moderation_o(moderation), .counters_card_o(counters_card),
     .counters_line_o(counters_line), .counters_i(counters), .own_ip_o(own_ip), .own_port_o(own_port), .own_mac_o(own_mac),
     .rule_we_o(rule_we), .rule_line_o(rule_line), .rule_o(rule),
-    .count_write_o(count_write), .count_refused_o(count_refused), .count_doorbell_o(count_doorbell),
+    .dma_valid_o(dma_access), .dma_write_o(dma_write), .dma_slot_o(dma_slot), .dma_row_o(dma_row), .dma_done_i(dma_i.access_done),
+    .dma_row_i(dma_i.access_row), .count_write_o(count_write), .count_refused_o(count_refused), .count_doorbell_o(count_doorbell),
     .count_event_lost_o(count_lost), .idle_o(host_idle));
 
   // ---- rows ---------------------------------------------------------------------------------------------------------------
 
   logic        frame_valid, frame_ready, crc_pop, crc_bad;
   slotwire_pkg::rx_head_t frame;
-  logic        error_valid, error_ready;
-  logic [15:0] error_slot;
+  logic        error_valid, error_ready, tx_error_valid, tx_error_ready, dma_fault;
+  logic [15:0] error_slot, tx_error_slot;
+  // What was sent wrong first, then marks that host memory refused.
+  assign dma_fault = Dma != 0 && dma_i.fault;
+  assign error_valid = tx_error_valid || dma_fault;
+  assign error_slot = tx_error_valid ? tx_error_slot : dma_i.fault_slot;
+  assign tx_error_ready = error_ready && tx_error_valid;
   logic        send_valid, send_ready;
   slotwire_pkg::tx_job_t send;
   logic        decided;
@@ -278,8 +297,8 @@ module slotwire_core #(
     .decided_i(decided), .received_i(received), .written_i(written),
     .mem_valid_o(tx_rd_valid), .mem_ready_i(tx_rd_ready), .mem_addr_o(tx_rd_addr),
     .mem_rsp_valid_i(mem_rsp_valid_i && !owner_host), .mem_rsp_data_i, .mem_rsp_err_i, .tx_tvalid_o(ours_tvalid),
-    .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .sent_slot_o(sent_slot), .refused_any_i(refused_any), .refusing_i(refusing), .refused_i(sent_refused), .error_valid_o(error_valid),
-    .error_ready_i(error_ready), .error_slot_o(error_slot), .reads_idle_o(reads_idle), .idle_o(tx_idle));
+    .tx_tready_i(ours_tready), .tx_tdata_o(ours_tdata), .tx_tlast_o(ours_tlast), .sent_slot_o(sent_slot), .refused_any_i(refused_any), .refusing_i(refusing), .refused_i(sent_refused), .error_valid_o(tx_error_valid),
+    .error_ready_i(tx_error_ready), .error_slot_o(tx_error_slot), .reads_idle_o(reads_idle), .idle_o(tx_idle));
 
   logic         theirs_tvalid, theirs_tready, theirs_tlast, from_dropped, unused_side;
   logic [511:0] theirs_tdata;
@@ -331,7 +350,7 @@ module slotwire_core #(
     .clk_i, .rst_ni, .verdict_valid_i(verdict_valid), .verdict_ready_o(verdict_ready), .verdict_i(verdict),
     .stored_valid_i(stored_valid), .stored_pop_o(stored_pop), .stored_lines_i(stored_lines),
     .payload_valid_i(payload_valid), .payload_ready_o(payload_ready), .payload_i(payload), .mem_valid_o(rx_wr_valid),
-    .mem_ready_i(rx_wr_ready), .mem_addr_o(rx_wr_addr), .mem_data_o(rx_wr_data), .mem_slot_o(rx_wr_slot), .mem_from_o(rx_wr_from), .issued_i(issued_now), .done_i(done_q),
+    .mem_ready_i(rx_wr_ready), .mem_addr_o(rx_wr_addr), .mem_data_o(rx_wr_data), .mem_dma_o(rx_wr_dma), .mem_slot_o(rx_wr_slot), .mem_from_o(rx_wr_from), .issued_i(issued_now), .done_i(done_q),
     .one_done_i(mem_wr_done_i && !mem_wr_err_i), .refused_any_i(refused_any), .refusing_i(refusing), .refused_i(shown_refused), .pub_valid_o(tail_valid), .pub_ready_i(tail_ready), .pub_slot_o(tail_slot), .pub_tail_o(tail),
     .written_o(written), .idle_o(writer_idle));
 
@@ -345,15 +364,34 @@ module slotwire_core #(
   always_ff @(posedge clk_i) refused_waits_q <= rst_ni && (refused_valid || (refused_any && !tx_idle));
   `SW_ASSERT(NoFrameOfRefusedLinesWhenARowIsWritten, !(row_written && refused_any) || (tx_idle && !refused_valid))
 
-  logic marks_idle;
+  logic             marks_idle, shows_head, shows_tail;
+  logic [SlotW-1:0] shows_slot;
+  logic [31:0]      shows_head_value, shows_tail_value;
   slotwire_marks #(.Slots(Slots), .Vectors(Vectors)) u_marks (
     .clk_i, .rst_ni, .now_us_i, .init_i(init), .init_slot_i(init_slot), .head_valid_i(pub_valid),
     .head_tail_valid_i(pub_tail_valid), .head_slot_i(pub_slot[SlotW-1:0]), .head_i(pub_head), .head_tail_i(pub_tail),
     .head_room_o(pub_room), .tail_valid_i(tail_valid), .tail_ready_o(tail_ready), .tail_slot_i(tail_slot[SlotW-1:0]),
-    .tail_i(tail), .binding_o(binding), .read_i(mark_read), .read_slot_i(mark_slot), .in_head_o(in_head), .out_tail_o(out_tail),
+    .tail_i(tail), .binding_o(binding), .show_ready_i(Dma == 0 || dma_i.show_ready), .shows_head_o(shows_head), .shows_tail_o(shows_tail),
+    .shows_slot_o(shows_slot), .shows_head_value_o(shows_head_value), .shows_tail_value_o(shows_tail_value), .read_i(mark_read), .read_slot_i(mark_slot), .in_head_o(in_head), .out_tail_o(out_tail),
     .moved_valid_o(moved_valid), .moved_slot_o(moved_slot), .moved_pop_i(moved_pop), .moved_popped_o(moved_popped),
     .event_i(event_now), .event_slot_i(event_slot[SlotW-1:0]), .enabled_i(enabled), .moderation_i(moderation),
     .clear_i(clear), .pending_o(pending), .irq_o(irq_o), .idle_o(marks_idle));
+
+  always_comb begin
+    dma_o = '0;
+    if (Dma != 0) begin
+      dma_o.shows_head = shows_head;
+      dma_o.shows_tail = shows_tail;
+      dma_o.slot = 16'(shows_slot);
+      dma_o.head = shows_head_value;
+      dma_o.tail = shows_tail_value;
+      dma_o.fault_ready = error_ready && !tx_error_valid;
+      dma_o.access = dma_access;
+      dma_o.access_write = dma_write;
+      dma_o.access_slot = dma_slot;
+      dma_o.access_row = dma_row;
+    end
+  end
 
   // The host's frames never hold the receive engine up.
   `SW_ASSERT(PassNeverStalls, pass_ready || !host_tvalid)
@@ -397,8 +435,11 @@ module slotwire_core #(
     card[4'(slotwire_pkg::CardCounterInterrupts)] = irq_o != '0;
     card[4'(slotwire_pkg::CardCounterEventsLost)] = count_lost;
     card[4'(slotwire_pkg::CardCounterDropByRule)] = pass_ruled_q;
+    card[4'(slotwire_pkg::CardCounterDmaLines)] = Dma != 0 && dma_i.count_line;
+    card[4'(slotwire_pkg::CardCounterDmaMarks)] = Dma != 0 && dma_i.count_mark;
+    card[4'(slotwire_pkg::CardCounterDmaRefused)] = Dma != 0 && dma_i.count_refused;
   end
-  slotwire_counters u_counters (
+  slotwire_counters #(.Dma(Dma)) u_counters (
     .clk_i, .rst_ni, .count_i(count), .tx_lines_i(count_tx_lines), .again_i(count_again), .rx_lines_i(count_rx_lines),
     .card_i(card), .card_page_i(counters_card), .line_i(counters_line), .line_o(counters));
 

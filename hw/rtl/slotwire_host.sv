@@ -11,6 +11,7 @@ module slotwire_host #(
   parameter int unsigned MemLineBits = 16,
   parameter int unsigned Vectors = 4,
   parameter int unsigned Rules = 16,
+  parameter int unsigned Dma = 0,  // 1: there is a DMA table.
   parameter int unsigned WriteCountW = 9,
   parameter int unsigned WritesMax = 128,  // Writes of slot memory that are not done, at most.
   parameter logic [31:0] BuildId = 32'd0,
@@ -99,6 +100,14 @@ module slotwire_host #(
   output logic [5:0]   rule_line_o,
   output logic [511:0] rule_o,
 
+  // A row of the DMA table, until dma_done_i. A read is done when nothing is under way that an earlier row allowed.
+  output logic                   dma_valid_o,
+  output logic                   dma_write_o,
+  output logic [15:0]            dma_slot_o,
+  output slotwire_pkg::dma_row_t dma_row_o,
+  input  logic                   dma_done_i,
+  input  slotwire_pkg::dma_row_t dma_row_i,
+
   output logic count_write_o,
   output logic count_refused_o,
   output logic count_doorbell_o,
@@ -112,7 +121,7 @@ module slotwire_host #(
 
   // ---- where a request goes -----------------------------------------------------------------------------------------------
 
-  logic to_mem, to_process, to_proxy, to_rows, to_links, to_cap, to_ctl, to_rules, to_default, nowhere;
+  logic to_mem, to_process, to_proxy, to_rows, to_links, to_cap, to_ctl, to_rules, to_default, to_dma, nowhere;
   logic [5:0]  line;  // Line in its page.
   logic [11:0] page;
   logic [13:0] entry;
@@ -128,13 +137,15 @@ module slotwire_host #(
   assign to_ctl = req_addr_i[28:12] == 17'(slotwire_pkg::CardControl >> 12);
   assign to_rules = req_addr_i[28:12] == 17'(slotwire_pkg::CardClassifier >> 12) && (32'(line) < Rules || to_default);
   assign to_default = line == 6'(slotwire_pkg::ClassifierDefault / 64);
-  assign nowhere = !(to_mem || to_process || to_proxy || to_rows || to_links || to_cap || to_ctl || to_rules);
+  assign to_dma = Dma != 0 && req_addr_i[28:18] == 11'(slotwire_pkg::CardDmaRows >> 18) && 32'(req_addr_i[17:6]) < Slots;
+  assign nowhere = !(to_mem || to_process || to_proxy || to_rows || to_links || to_cap || to_ctl || to_rules || to_dma);
 
   typedef enum logic [2:0] {
     StIdle,
     StRow,  // A row is written, read or faulted.
     StLook,  // Marks or counters are read: their RAM answers.
     StAnswer,
+    StDma,  // A row of the DMA table is written or read.
     StPop  // A slot leaves the queue of moved ones.
   } state_e;
   state_e state_q;
@@ -274,6 +285,23 @@ module slotwire_host #(
   logic [511:0] answer_q;
   logic         err_q;
 
+  // Rows of the DMA table. Pages begin at pages, so that a row with other bits is a mistake.
+  slotwire_pkg::dma_row_t dma_written, dma_row_q;
+  logic                   dma_whole, dma_ring_ok, dma_marks_ok, dma_order_ok, dma_ok;
+  assign dma_written = req_wdata_i[255:0];
+  assign dma_whole = &req_wstrb_i[31:0];
+  assign dma_ring_ok = dma_written.ring_low[11:0] == '0;
+  assign dma_marks_ok = dma_written.marks_low[11:0] == '0;
+  assign dma_order_ok = 32'(dma_written.order) <= MaxOrder;
+  assign dma_ok = dma_whole && dma_ring_ok && dma_marks_ok && dma_order_ok;
+  assign dma_valid_o = state_q == StDma;
+  assign dma_write_o = !answers_q;
+  assign dma_slot_o = slot_q;
+  assign dma_row_o = dma_row_q;
+  always_ff @(posedge clk_i) begin
+    if (state_q == StIdle) dma_row_q <= dma_written;
+  end
+
   // Registers that answer at once.
   logic [511:0] registers;
   always_comb begin
@@ -291,6 +319,7 @@ module slotwire_host #(
         registers[287:256] = FrameLines;
         registers[319:288] = Vectors;
         registers[351:320] = Rules;
+        registers[383:352] = Dma;
       end
     end else if (to_ctl) begin
       case (line)
@@ -320,7 +349,7 @@ module slotwire_host #(
 
   // Writes of the wrong size, or to what cannot be written.
   assign refuses = take && (nowhere || (req_write_i && (to_proxy || to_cap || (to_process && !(db_line && word0)) ||
-                                                        (to_rows && !whole_row) || (to_links && !whole_link) || (to_rules && !rule_we_o) ||
+                                                        (to_rows && !whole_row) || (to_links && !whole_link) || (to_dma && !dma_ok) || (to_rules && !rule_we_o) ||
                                                         (to_ctl && line == 6'(slotwire_pkg::CtlCommand / 64) && !command))));
 
   always_ff @(posedge clk_i) begin
@@ -336,10 +365,13 @@ module slotwire_host #(
           if (take) begin
             if (req_write_i) begin
               if (to_rows && whole_row) state_q <= StRow;
+              if (to_dma && dma_ok) state_q <= StDma;
               if (command && opcode == 8'(slotwire_pkg::CardCommandFault) && 32'(req_wdata_i[31:16]) < Slots) state_q <= StRow;
               if (ctl_write && line == 6'(slotwire_pkg::CtlMoved / 64) && moved_valid_i) state_q <= StPop;
             end else if (to_rows || to_links || to_process) begin
               state_q <= StRow;
+            end else if (to_dma) begin
+              state_q <= StDma;
             end else if (to_proxy || reads_counters) begin
               state_q <= StLook;
             end else begin
@@ -351,6 +383,9 @@ module slotwire_host #(
           if (ctl_done_i) state_q <= answers_q ? StAnswer : StIdle;
         end
         StLook: state_q <= StAnswer;
+        StDma: begin
+          if (dma_done_i) state_q <= answers_q ? StAnswer : StIdle;
+        end
         StPop: begin
           if (moved_popped_i) state_q <= StIdle;
         end
@@ -369,7 +404,7 @@ module slotwire_host #(
       process_q <= to_process;
       proxy_q <= to_proxy;
       line_q <= line;
-      slot_q <= to_ctl ? req_wdata_i[31:16] : to_process ? 16'(page) : 16'(entry);
+      slot_q <= to_ctl ? req_wdata_i[31:16] : to_process ? 16'(page) : to_dma ? 16'(req_addr_i[17:6]) : 16'(entry);
       cause_q <= req_wdata_i[15:8];
       row_q <= req_wdata_i;
       answer_q <= registers;
@@ -379,6 +414,7 @@ module slotwire_host #(
       answer_q <= link_q ? 512'(ctl_link_i) : ctl_row_i;
       if (process_q) answer_q <= 512'(process_mark);
     end
+    if (state_q == StDma && dma_done_i) answer_q <= 512'(dma_row_i);
     // The RAM of the marks or counters answers in this clock.
     if (state_q == StLook) begin
       answer_q <= proxy_q ? 512'(proxy_mark) : counters_i;

@@ -30,6 +30,14 @@ module slotwire_marks #(
 
   output logic             binding_o,  // Marks of a slot that was bound are on their way.
 
+  // Marks as they are shown, for whoever shows them elsewhere as well.
+  input  logic             show_ready_i,
+  output logic             shows_head_o,
+  output logic             shows_tail_o,
+  output logic [SlotW-1:0] shows_slot_o,
+  output logic [31:0]      shows_head_value_o,
+  output logic [31:0]      shows_tail_value_o,
+
   // The host reads marks: a clock later.
   input  logic             read_i,
   input  logic [SlotW-1:0] read_slot_i,
@@ -85,19 +93,24 @@ module slotwire_marks #(
     else bindings_q <= bindings_q + 6'(head_valid_i && head_tail_valid_i) - 6'(queue_valid && queue_pop && queue_with_tail);
   end
   assign tail_turn = tail_valid_i && !bindings_wait;
-  assign tail_ready_o = !pop && !bindings_wait;
-  assign queue_pop = !pop && !tail_turn;
-  assign move = !pop && (tail_turn || queue_valid);
+  assign tail_ready_o = !pop && !bindings_wait && show_ready_i;
+  assign queue_pop = !pop && !tail_turn && show_ready_i;
+  assign move = !pop && show_ready_i && (tail_turn || queue_valid);
   // Nothing is written before the first reset has cleared the queues.
   assign shows_head = rst_ni && queue_valid && queue_pop;
   assign shows_tail = rst_ni && move && (tail_turn || queue_with_tail);
   assign slot = pop ? moved_slot_o : tail_turn ? tail_slot_i : queue_slot;
+  assign shows_head_o = shows_head;
+  assign shows_tail_o = shows_tail;
+  assign shows_slot_o = tail_turn ? tail_slot_i : queue_slot;
+  assign shows_head_value_o = queue_head;
+  assign shows_tail_value_o = tail_turn ? tail_i : queue_tail;
 
   sw_ram_sdp #(.Width(32), .Depth(Slots), .ZeroAtStart(1)) u_in_head (
     .clk_i, .we_i(shows_head), .waddr_i(queue_slot), .wdata_i(queue_head), .wlanes_i(1'b1), .re_i(read_i),
     .raddr_i(read_slot_i), .rdata_o(in_head_o));
   sw_ram_sdp #(.Width(32), .Depth(Slots), .ZeroAtStart(1)) u_out_tail (
-    .clk_i, .we_i(shows_tail), .waddr_i(slot), .wdata_i(tail_turn ? tail_i : queue_tail),
+    .clk_i, .we_i(shows_tail), .waddr_i(slot), .wdata_i(shows_tail_value_o),
     .wlanes_i(1'b1), .re_i(read_i), .raddr_i(read_slot_i), .rdata_o(out_tail_o));
 
   // A slot stands in the queue at most once.

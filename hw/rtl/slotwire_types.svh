@@ -97,3 +97,29 @@
     logic [31:0] base;
     logic [3:0]  order;
   } verdict_t;
+
+  // What the core tells the part that writes into host memory (slotwire_dma), beside the lines themselves.
+  typedef struct packed {
+    logic        shows_head;  // IN_HEAD of `slot` is shown now.
+    logic        shows_tail;  // OUT_TAIL: memory has its lines.
+    logic [15:0] slot;
+    logic [31:0] head;
+    logic [31:0] tail;
+    logic        fault_ready;
+    logic        access;  // Of a DMA row by the driver, held until access_done.
+    logic        access_write;
+    logic [15:0] access_slot;
+    dma_row_t    access_row;
+  } dma_from_core_t;
+
+  // And what that part tells the core: registers all of them.
+  typedef struct packed {
+    logic        show_ready;  // Without it, no mark is shown.
+    logic        fault;  // A mark of fault_slot was refused; held until fault_ready.
+    logic [15:0] fault_slot;
+    logic        access_done;
+    dma_row_t    access_row;
+    logic        count_line;
+    logic        count_mark;
+    logic        count_refused;
+  } dma_to_core_t;

@@ -27,6 +27,7 @@ module slotwire_writer #(
   input  logic                   mem_ready_i,
   output logic [MemLineBits-1:0] mem_addr_o,
   output logic [511:0]           mem_data_o,
+  output logic                   mem_dma_o,  // The ring is in host memory, and mem_addr_o a line of the ring.
   output logic [15:0]            mem_slot_o,
   output logic [31:0]            mem_from_o,  // The first position of the frame that is written.
   input  logic [WriteCountW-1:0] issued_i,  // Writes that memory took, this clock's included, mod 2^WriteCountW.
@@ -80,6 +81,7 @@ module slotwire_writer #(
   assign index = base | (at & mask);
   assign mem_valid_o = able && writes;
   assign mem_addr_o = index[MemLineBits-1:0];
+  assign mem_dma_o = index[31];
   assign mem_data_o = payload_i;
   assign mem_slot_o = slot;
   assign mem_from_o = active_q ? from_q : verdict_i.lines.at;
@@ -143,6 +145,6 @@ module slotwire_writer #(
   `SW_ASSERT(WaitingWriteIsHeld, !mem_valid_o || mem_ready_i || (present && able))
 
   logic unused;
-  assign unused = &{1'b0, index[31:MemLineBits]};
+  assign unused = &{1'b0, index[30:MemLineBits]};
 
 endmodule

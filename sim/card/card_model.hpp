@@ -33,6 +33,11 @@ struct CardPorts {
   std::uint64_t* from_host_tkeep_i;
   std::uint8_t *idle_o, *sweep_o, *shown_o, *rtl_memory_o;
   std::uint32_t* memory_lines_o;
+  // Host memory; of a card without DMA they do nothing.
+  std::uint8_t *bus_rst_ni, *dma_awvalid_o, *dma_awready_i, *dma_wvalid_o, *dma_wready_i, *dma_bvalid_i, *dma_berr_i,
+      *dma_bready_o, *dma_busy_o;
+  std::uint64_t *dma_awaddr_o, *dma_wstrb_o;
+  std::uint32_t* dma_wdata_o;
 };
 
 class CardModel {

@@ -81,6 +81,9 @@ void SimCore::reset(unsigned clocks) {
   out_ = host_out_ = {};
   in_reset_ = true;
   clock(clocks);
+  bus_in_reset_ = false;
+  for (std::uint64_t i = 0; *p_.dma_busy_o != 0 && i < kDmaResetClocks; ++i) clock();
+  if (*p_.dma_busy_o != 0) violated("writes into host memory have no end");
   in_reset_ = false;
 }
 
@@ -96,6 +99,7 @@ void SimCore::one_clock() {
   if (tracing_) model_->dump(clock_ * kTicksPerClock);
   if (!model_->difference().empty()) violated(model_->difference());
   if (!in_reset_) sample();
+  sample_dma();
   *p_.clk_i = 1;
   model_->eval();
   if (tracing_) model_->dump(clock_ * kTicksPerClock + 1);
@@ -123,6 +127,7 @@ void SimCore::drive() {
   *p_.tx_tready_i = !wire_out_->full() && !stalls(stalls_.wire_out) ? 1 : 0;
   *p_.to_host_tready_i = !to_host_->full() && !stalls(stalls_.to_host) ? 1 : 0;
 
+  drive_dma();
   if (memory_.empty()) return;
   *p_.mem_rd_ready_i = read_count_ < kMemoryReads && !stalls(stalls_.memory_read) ? 1 : 0;
   *p_.mem_wr_ready_i = write_count_ < kMemoryWrites && !stalls(stalls_.memory_write) ? 1 : 0;
@@ -143,6 +148,41 @@ void SimCore::drive() {
     write_head_ = (write_head_ + 1) % kMemoryWrites;
     --write_count_;
     if (watcher_ != nullptr) watcher_->memory_done(clock_);
+  }
+}
+
+// --- host memory ---
+
+void SimCore::drive_dma() {
+  *p_.bus_rst_ni = bus_in_reset_ ? 0 : 1;
+  const bool room = dma_addresses_.size() + dma_sent_.size() < kDmaWrites && dma_beats_.size() < kDmaWrites;
+  *p_.dma_awready_i = room ? 1 : 0;
+  *p_.dma_wready_i = room ? 1 : 0;
+  // A write is there when it is answered: marks and lines keep their order.
+  if (!dma_answered_ && !dma_sent_.empty() && dma_sent_.front().due <= clock_) {
+    const DmaWrite& write = dma_sent_.front();
+    const bool taken = host_memory_ != nullptr && host_memory_->write(write.address, write.data, write.strobes);
+    *p_.dma_berr_i = taken ? 0 : 1;
+    dma_answered_ = true;
+  }
+  *p_.dma_bvalid_i = dma_answered_ ? 1 : 0;
+}
+
+void SimCore::sample_dma() {
+  if (bus_in_reset_) return;
+  if (dma_answered_ && *p_.dma_bready_o != 0) {
+    dma_sent_.pop_front();
+    dma_answered_ = false;
+    last_activity_ = clock_;
+  }
+  if (*p_.dma_awvalid_o != 0 && *p_.dma_awready_i != 0) dma_addresses_.push_back(*p_.dma_awaddr_o);
+  if (*p_.dma_wvalid_o != 0 && *p_.dma_wready_i != 0) {
+    dma_beats_.push_back({.address = 0, .strobes = *p_.dma_wstrb_o, .due = 0, .data = get(p_.dma_wdata_o)});
+  }
+  for (; !dma_addresses_.empty() && !dma_beats_.empty(); dma_beats_.pop_front(), dma_addresses_.pop_front()) {
+    DmaWrite& write = dma_sent_.emplace_back(dma_beats_.front());
+    write.address = dma_addresses_.front();
+    write.due = clock_ + random_.between(1, kDmaClocks);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,11 +13,10 @@
 #include "core/regs/regs.hpp"
 #include "sim/card/card_model.hpp"
 #include "sim/card/frame_queue.hpp"
+#include "sim/card/host_memory.hpp"
 #include "sim/random.hpp"
 
 namespace slotwire::sim {
-
-using Line = std::array<std::byte, regs::kLineBytes>;
 
 struct SimCoreOptions {
   const CardKind* kind = nullptr;
@@ -52,6 +52,9 @@ class PortWatcher {
 
 class SimCore {
  public:
+  static constexpr std::size_t kDmaWrites = 32;           ///< under way on the bus
+  static constexpr unsigned kDmaClocks = 16;              ///< that the bus takes for an answer, at most
+  static constexpr std::uint64_t kDmaResetClocks = 4096;  ///< in which a reset waits for the bus
   static constexpr unsigned kMaxMemoryLatency = 1024;
   static constexpr std::size_t kHostRequests = 256;  ///< that wait at the port
   static constexpr std::size_t kHostAnswers = 256;   ///< of reads that are not fetched yet, those under way included
@@ -76,6 +79,8 @@ class SimCore {
   std::uint64_t now() const { return clock_; }
   void set_now_us(std::uint32_t us) { now_us_ = us; }
   void watch(PortWatcher* watcher) { watcher_ = watcher; }
+  /// Without one, the bus refuses all that the card writes.
+  void set_host_memory(HostMemory* memory) { host_memory_ = memory; }
   void set_stalls(unsigned permille) {
     set_stalls({permille, permille, permille, permille, permille, permille, permille});
   }
@@ -197,6 +202,8 @@ class SimCore {
   void sample_sink(FrameQueue& queue, Sink& sink, const SinkPorts& port, bool wire);
   void sample_host();
   void sample_memory();
+  void drive_dma();
+  void sample_dma();
   void violated(const std::string& what);
   bool refuses(std::uint32_t line);
   void store(const Write& write);
@@ -235,6 +242,15 @@ class SimCore {
   Refused refused_;
   std::uint64_t writes_refused_ = 0;
   std::uint32_t rd_waiting_ = 0, wr_waiting_ = 0;
+
+  struct DmaWrite {
+    std::uint64_t address = 0, strobes = 0, due = 0;
+    Line data{};
+  };
+  HostMemory* host_memory_ = nullptr;
+  std::deque<std::uint64_t> dma_addresses_;
+  std::deque<DmaWrite> dma_beats_, dma_sent_;
+  bool bus_in_reset_ = true, dma_answered_ = false;
 
   std::uint64_t sweeps_ = 0, last_activity_ = 0;
   std::uint32_t interrupts_ = 0;

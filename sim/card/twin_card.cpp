@@ -26,12 +26,28 @@ TwinCard::TwinCard(std::unique_ptr<CardModel> first, std::unique_ptr<CardModel> 
 
 void TwinCard::eval() {
   const CardPorts& to = second_->ports();
-  for (const auto port :
-       {&CardPorts::clk_i, &CardPorts::rst_ni, &CardPorts::host_req_valid_i, &CardPorts::host_req_write_i,
-        &CardPorts::mem_rd_ready_i, &CardPorts::mem_rsp_valid_i, &CardPorts::mem_rsp_err_i, &CardPorts::mem_wr_ready_i,
-        &CardPorts::mem_wr_done_i, &CardPorts::mem_wr_err_i, &CardPorts::rx_tvalid_i, &CardPorts::rx_tlast_i,
-        &CardPorts::rx_tuser_i, &CardPorts::tx_tready_i, &CardPorts::to_host_tready_i, &CardPorts::from_host_tvalid_i,
-        &CardPorts::from_host_tlast_i}) {
+  for (const auto port : {&CardPorts::clk_i,
+                          &CardPorts::rst_ni,
+                          &CardPorts::host_req_valid_i,
+                          &CardPorts::host_req_write_i,
+                          &CardPorts::mem_rd_ready_i,
+                          &CardPorts::mem_rsp_valid_i,
+                          &CardPorts::mem_rsp_err_i,
+                          &CardPorts::mem_wr_ready_i,
+                          &CardPorts::mem_wr_done_i,
+                          &CardPorts::mem_wr_err_i,
+                          &CardPorts::rx_tvalid_i,
+                          &CardPorts::rx_tlast_i,
+                          &CardPorts::rx_tuser_i,
+                          &CardPorts::tx_tready_i,
+                          &CardPorts::to_host_tready_i,
+                          &CardPorts::from_host_tvalid_i,
+                          &CardPorts::from_host_tlast_i,
+                          &CardPorts::bus_rst_ni,
+                          &CardPorts::dma_awready_i,
+                          &CardPorts::dma_wready_i,
+                          &CardPorts::dma_bvalid_i,
+                          &CardPorts::dma_berr_i}) {
     copy(port, ports_, to);
   }
   for (const auto port : {&CardPorts::now_us_i, &CardPorts::host_req_addr_i}) copy(port, ports_, to);

@@ -62,6 +62,9 @@ class VerilatedCard final : public CardModel {
     SLOTWIRE_PORT(from_host_tdata_i), SLOTWIRE_PORT(from_host_tkeep_i);
     SLOTWIRE_PORT(idle_o), SLOTWIRE_PORT(sweep_o), SLOTWIRE_PORT(shown_o), SLOTWIRE_PORT(rtl_memory_o),
         SLOTWIRE_PORT(memory_lines_o);
+    SLOTWIRE_PORT(bus_rst_ni), SLOTWIRE_PORT(dma_awvalid_o), SLOTWIRE_PORT(dma_awready_i), SLOTWIRE_PORT(dma_awaddr_o);
+    SLOTWIRE_PORT(dma_wvalid_o), SLOTWIRE_PORT(dma_wready_i), SLOTWIRE_PORT(dma_wdata_o), SLOTWIRE_PORT(dma_wstrb_o);
+    SLOTWIRE_PORT(dma_bvalid_i), SLOTWIRE_PORT(dma_berr_i), SLOTWIRE_PORT(dma_bready_o), SLOTWIRE_PORT(dma_busy_o);
 #undef SLOTWIRE_PORT
   }
   ~VerilatedCard() override {

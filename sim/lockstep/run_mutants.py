@@ -51,7 +51,7 @@ BENCHES = {
     "sw_skid": (["rtl_mutants_fifo"], True),
     "sw_frame_fifo": (["rtl_mutants_frame"], True),
     "sw_frame_merge": (["rtl_mutants_frame"], True),
-    **{name: (["rtl_mutants_pcie"], False) for name in ("slotwire_pcie", "slotwire_pcie_host", "slotwire_pcie_irq", "sw_frame_pad")},
+    **{name: (["rtl_mutants_pcie"], False) for name in ("slotwire_pcie", "slotwire_pcie_host", "slotwire_pcie_irq", "sw_frame_pad", "slotwire_dma")},
     "sw_frame_guard": (["rtl_mutants_frame", "rtl_mutants_pcie"], False),
 }
 

@@ -119,6 +119,10 @@ bool PciDevice::memory_enabled() const {
   return (config32(PCI_COMMAND) & PCI_COMMAND_MEMORY) != 0;
 }
 
+bool PciDevice::bus_master() const {
+  return (config32(PCI_COMMAND) & PCI_COMMAND_MASTER) != 0;
+}
+
 std::optional<PciDevice::Place> PciDevice::decode(std::uint64_t address, std::size_t bytes) const {
   if (!memory_enabled()) return std::nullopt;
   for (unsigned bar = 0; bar < kBars; ++bar) {

@@ -89,6 +89,8 @@ class PciDevice {
   void set_vector(unsigned vector, bool on, std::uint64_t address, std::uint32_t data);
   unsigned vectors() const { return geometry_.vectors; }
   bool memory_enabled() const;
+  /// May the function write into the host's memory?
+  bool bus_master() const;
   TransactionLog& log() { return log_; }
 
  private:

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -152,6 +153,8 @@ class PcieBridge {
   /// Messages that were sent, in order.
   std::vector<Message> messages;
   unsigned failed_requests = 0;  ///< of the card, since MSI-X was off
+  /// Before the host sees a completion or a message: what the card wrote into the host's memory before has arrived.
+  std::function<void()> pushes = [] {};
 
   // --- clocks ---
 
@@ -332,6 +335,7 @@ class PcieBridge {
     }
     if (model_.s_axib_rlast == 0) return;
     asked_.pop_front();
+    pushes();
     if (read == nullptr) return;
     read->arrived = true;
     if (read->failed) {
@@ -366,6 +370,7 @@ class PcieBridge {
     for (unsigned vector = 0; msix_on_ && vector < kVectors; ++vector) {
       if ((pending_ >> vector & 1) == 0 || msix_[vector].masked) continue;
       pending_ &= ~(1U << vector);
+      pushes();
       messages.push_back(msix_[vector].message);
     }
   }

@@ -52,6 +52,7 @@ PcieHostPort::PcieHostPort(AccessPort& card, std::uint64_t seed, std::function<v
     : parts_(std::make_unique<Parts>(card, seed, std::move(reset_card))) {
   Parts& p = *parts_;
   p.model.axi_aclk = 0;
+  p.model.dma_busy = 0;  // reset_card waits for what the card writes into host memory
   p.bridge.bus_reset(true);
   for (unsigned i = 0; i < 8; ++i) clock();
   p.bridge.bus_reset(false);

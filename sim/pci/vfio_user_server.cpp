@@ -23,8 +23,6 @@ namespace {
 namespace protocol = driver::vfio_user;
 using protocol::Command;
 
-constexpr std::size_t kUnmapBytes = 24;  ///< what is told of memory that is no longer mapped
-
 template <typename T>
 std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span(&value, 1));
@@ -48,8 +46,8 @@ bool is_eventfd(int fd) {
 
 }  // namespace
 
-VfioUserServer::VfioUserServer(std::string path, PciDevice& device, SlotServer* slots)
-    : path_(std::move(path)), device_(device), slots_(slots) {
+VfioUserServer::VfioUserServer(std::string path, PciDevice& device, SlotServer* slots, ClientMemory* memory)
+    : path_(std::move(path)), device_(device), slots_(slots), memory_(memory) {
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
   if (path_.empty() || path_.size() >= sizeof at.sun_path) {
@@ -85,6 +83,7 @@ void VfioUserServer::drop(const std::string& why) {
   agreed_ = false;
   reading_ = false;  // its answer, if it comes, is forgotten at the next read
   if (slots_ != nullptr) slots_->unshare_all();
+  if (memory_ != nullptr) memory_->unmap_all();
   for (unsigned vector = 0; vector < device_.vectors(); ++vector) {
     irqs_[vector] = {};
     device_.set_vector(vector, false, 0, 0);
@@ -214,10 +213,10 @@ void VfioUserServer::handle(Bytes body) {
   switch (command) {
     case Command::version:
       return version(body);
-    case Command::dma_map:  // the card makes no use of a client's memory
-      return reply({});
+    case Command::dma_map:
+      return dma_map(body);
     case Command::dma_unmap:
-      return reply(body.first(std::min(body.size(), kUnmapBytes)));
+      return dma_unmap(body);
     case Command::device_get_info:
       return device_info(body);
     case Command::device_get_region_info:
@@ -346,6 +345,24 @@ void VfioUserServer::region_write(Bytes body) {
     device_.write(access.region, access.offset, data);
   }
   reply(bytes_of(access));
+}
+
+void VfioUserServer::dma_map(Bytes body) {
+  protocol::DmaMap asked{};
+  if (!take(body, asked) || fds_.size() > 1) return refuse(EINVAL);
+  if (memory_ == nullptr || fds_.empty() || (asked.flags & protocol::kDmaWrite) == 0) return reply({});
+  const std::string wrong = memory_->map(fds_.front().get(), asked.offset, asked.address, asked.size);
+  if (wrong.empty()) return reply({});
+  std::fprintf(stderr, "simulated card: memory at %llx cannot be mapped: %s\n",
+               static_cast<unsigned long long>(asked.address), wrong.c_str());
+  refuse(EINVAL);
+}
+
+void VfioUserServer::dma_unmap(Bytes body) {
+  protocol::DmaUnmap asked{};
+  if (!take(body, asked)) return refuse(EINVAL);
+  if (memory_ != nullptr) memory_->unmap(asked.address, asked.size);
+  reply(bytes_of(asked));
 }
 
 /// As the kernel does it: the command register and the interrupts that the client has are set up again.

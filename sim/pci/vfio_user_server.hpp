@@ -14,6 +14,7 @@
 
 #include "core/slot/memory.hpp"
 #include "driver/bus/pcie/vfio_user_protocol.hpp"
+#include "sim/pci/client_memory.hpp"
 #include "sim/pci/pci_device.hpp"
 #include "sim/pci/slot_server.hpp"
 
@@ -28,7 +29,8 @@ class VfioUserServer final : public MessageSink {
 
   /// Listens on `path` (an old socket there is replaced, anything else is left). `slots` (may be none) serves slots
   /// that the client shares. Throws std::runtime_error.
-  VfioUserServer(std::string path, PciDevice& device, SlotServer* slots = nullptr);
+  /// `memory` (may be none) is what the client maps for the card; it is emptied when the client goes.
+  VfioUserServer(std::string path, PciDevice& device, SlotServer* slots = nullptr, ClientMemory* memory = nullptr);
   ~VfioUserServer() override;
   VfioUserServer(const VfioUserServer&) = delete;
   VfioUserServer& operator=(const VfioUserServer&) = delete;
@@ -62,6 +64,8 @@ class VfioUserServer final : public MessageSink {
   void region_write(Bytes body);
   void read_config(const driver::vfio_user::RegionAccess& access);
   void reset();
+  void dma_map(Bytes body);
+  void dma_unmap(Bytes body);
   void share_slot(Bytes body);
   void unshare_slot(Bytes body);
   void set_vectors();
@@ -71,6 +75,7 @@ class VfioUserServer final : public MessageSink {
   std::string path_;
   PciDevice& device_;
   SlotServer* slots_;
+  ClientMemory* memory_;
   slot::Fd listener_, client_;
   driver::vfio_user::Header header_{};  ///< of the message that comes in, or is worked on
   std::size_t header_have_ = 0, body_have_ = 0;

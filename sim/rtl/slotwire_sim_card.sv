@@ -9,6 +9,7 @@ module slotwire_sim_card #(
   parameter int unsigned FrameLines = 32,
   parameter int unsigned Vectors = 4,
   parameter int unsigned SweepClocks = 4,
+  parameter int unsigned Dma = 0,  // 1: output rings and proxy marks may be in host memory (slotwire_dma is in here).
   parameter int unsigned RtlMemory = 0  // 2 or 3: the memory is in here, and a read takes so many clocks.
 ) (
   input logic clk_i,
@@ -42,6 +43,20 @@ module slotwire_sim_card #(
   input  logic         mem_wr_err_i,
   output logic         mem_rd_taken_o,
   output logic         mem_wr_taken_o,
+
+  // Host memory: AXI4 writes of a line each, with an ID. bus_rst_ni is this port's reset.
+  input  logic         bus_rst_ni,
+  output logic         dma_awvalid_o,
+  input  logic         dma_awready_i,
+  output logic [63:0]  dma_awaddr_o,
+  output logic         dma_wvalid_o,
+  input  logic         dma_wready_i,
+  output logic [511:0] dma_wdata_o,
+  output logic [63:0]  dma_wstrb_o,
+  input  logic         dma_bvalid_i,
+  input  logic         dma_berr_i,
+  output logic         dma_bready_o,
+  output logic         dma_busy_o,
 
   input  logic         rx_tvalid_i,
   output logic         rx_tready_o,
@@ -87,18 +102,58 @@ module slotwire_sim_card #(
   assign rtl_memory_o = RtlMemory != 0;
   assign shown_o = u_core.u_marks.shows_tail;
 
+  logic                         core_wr_valid, core_wr_ready, core_wr_done, core_wr_err, wr_dma, core_idle;
+  logic [15:0]                  wr_slot;
+  logic [Vectors-1:0]           core_irq;
+  slotwire_pkg::dma_from_core_t from_core;
+  slotwire_pkg::dma_to_core_t   to_core;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
-    .SweepClocks(SweepClocks)
+    .SweepClocks(SweepClocks), .Dma(Dma)
   ) u_core (
     .clk_i, .rst_ni, .now_us_i, .host_req_valid_i, .host_req_ready_o, .host_req_write_i,
     .host_req_addr_i(host_req_addr_i[28:0]), .host_req_wdata_i, .host_req_wstrb_i, .host_rsp_valid_o, .host_rsp_rdata_o,
-    .host_rsp_err_o, .irq_o(irq), .mem_rd_valid_o, .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr),
-    .mem_rsp_valid_i(rsp_valid), .mem_rsp_data_i(rsp_data), .mem_rsp_err_i(rsp_err), .mem_wr_valid_o,
-    .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err), .rx_tvalid_i,
+    .host_rsp_err_o, .irq_o(core_irq), .mem_rd_valid_o, .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr),
+    .mem_rsp_valid_i(rsp_valid), .mem_rsp_data_i(rsp_data), .mem_rsp_err_i(rsp_err), .mem_wr_valid_o(core_wr_valid),
+    .mem_wr_ready_i(core_wr_ready), .mem_wr_addr_o(wr_addr), .mem_wr_data_o, .mem_wr_strb_o, .mem_wr_done_i(core_wr_done),
+    .mem_wr_err_i(core_wr_err), .mem_wr_dma_o(wr_dma), .mem_wr_slot_o(wr_slot), .dma_o(from_core), .dma_i(to_core), .rx_tvalid_i,
     .rx_tready_o, .rx_tdata_i, .rx_tkeep_i, .rx_tlast_i, .rx_tuser_i, .tx_tvalid_o, .tx_tready_i, .tx_tdata_o, .tx_tkeep_o,
     .tx_tlast_o, .to_host_tvalid_o, .to_host_tready_i, .to_host_tdata_o, .to_host_tkeep_o, .to_host_tlast_o, .to_host_tuser_o,
-    .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o, .sweep_o);
+    .from_host_tvalid_i, .from_host_tready_o, .from_host_tdata_i, .from_host_tkeep_i, .from_host_tlast_i, .idle_o(core_idle), .sweep_o);
+
+  if (Dma != 0) begin : gen_dma
+    logic dma_done, dma_err, dma_idle;
+    logic [3:0] id;
+    logic [7:0] len;
+    logic [2:0] size;
+    logic [1:0] burst;
+    logic       last;
+    // As on the chip: slot memory refuses nothing.
+    slotwire_dma #(.Slots(Slots), .MemLineBits(MemLineBits), .Vectors(Vectors)) u_dma (
+      .clk_i, .rst_ni(bus_rst_ni), .core_rst_ni(rst_ni && bus_rst_ni), .wr_valid_i(core_wr_valid), .wr_ready_o(core_wr_ready),
+      .wr_dma_i(wr_dma), .wr_slot_i(wr_slot), .wr_addr_i(wr_addr), .wr_data_i(mem_wr_data_o), .wr_done_o(dma_done),
+      .wr_err_o(dma_err), .mem_wr_valid_o, .mem_wr_ready_i(wr_ready), .mem_wr_done_i(wr_done), .core_i(from_core), .core_o(to_core), .irq_i(core_irq), .irq_o(irq), .busy_o(dma_busy_o), .idle_o(dma_idle), .m_axi_awid_o(id),
+      .m_axi_awaddr_o(dma_awaddr_o), .m_axi_awlen_o(len), .m_axi_awsize_o(size), .m_axi_awburst_o(burst),
+      .m_axi_awvalid_o(dma_awvalid_o), .m_axi_awready_i(dma_awready_i), .m_axi_wdata_o(dma_wdata_o), .m_axi_wstrb_o(dma_wstrb_o),
+      .m_axi_wlast_o(last), .m_axi_wvalid_o(dma_wvalid_o), .m_axi_wready_i(dma_wready_i), .m_axi_bresp_i({dma_berr_i, 1'b0}),
+      .m_axi_bvalid_i(dma_bvalid_i), .m_axi_bready_o(dma_bready_o));
+    assign core_wr_done = dma_done;
+    assign core_wr_err = dma_err;
+    assign idle_o = core_idle && dma_idle;
+    logic unused_dma;
+    assign unused_dma = &{1'b0, id, len, size, burst, last, wr_err};
+  end else begin : gen_no_dma
+    assign mem_wr_valid_o = core_wr_valid;
+    assign core_wr_ready = wr_ready;
+    assign core_wr_done = wr_done;
+    assign core_wr_err = wr_err;
+    assign to_core = '0;
+    assign irq = core_irq;
+    assign idle_o = core_idle;
+    assign {dma_awvalid_o, dma_awaddr_o, dma_wvalid_o, dma_wdata_o, dma_wstrb_o, dma_bready_o, dma_busy_o} = '0;
+    logic unused_dma;
+    assign unused_dma = &{1'b0, from_core, wr_dma, wr_slot, bus_rst_ni, dma_awready_i, dma_wready_i, dma_bvalid_i, dma_berr_i};
+  end
 
   if (RtlMemory != 0) begin : gen_memory
     sw_slot_mem #(.Lines(1 << MemLineBits), .ReadLatency(RtlMemory)) u_memory (

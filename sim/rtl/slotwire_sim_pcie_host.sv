@@ -53,7 +53,8 @@ module slotwire_sim_pcie_host #(
   input  logic               host_rsp_valid,
   input  logic [511:0]       host_rsp_rdata,
   input  logic               host_rsp_err,
-  input  logic [Vectors-1:0] core_irq
+  input  logic [Vectors-1:0] core_irq,
+  input  logic               dma_busy
 );
 
   slotwire_pcie_host #(.Slots(Slots), .Links(Links), .Vectors(Vectors)) u_host (
@@ -69,7 +70,8 @@ module slotwire_sim_pcie_host #(
     .irq_vector_o(usr_irq_in_vec), .irq_ack_i(usr_irq_out_ack), .irq_fail_i(usr_irq_out_fail), .core_rst_no(core_rst_n),
     .host_req_valid_o(host_req_valid), .host_req_ready_i(host_req_ready), .host_req_write_o(host_req_write),
     .host_req_addr_o(host_req_addr), .host_req_wdata_o(host_req_wdata), .host_req_wstrb_o(host_req_wstrb),
-    .host_rsp_valid_i(host_rsp_valid), .host_rsp_rdata_i(host_rsp_rdata), .host_rsp_err_i(host_rsp_err), .core_irq_i(core_irq));
+    .host_rsp_valid_i(host_rsp_valid), .host_rsp_rdata_i(host_rsp_rdata), .host_rsp_err_i(host_rsp_err), .core_irq_i(core_irq),
+    .dma_busy_i(dma_busy));
 
   logic unused;
   assign unused = &{1'b0, s_axib_awaddr[63:30], s_axib_araddr[63:30]};

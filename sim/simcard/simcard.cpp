@@ -237,8 +237,10 @@ class SimCard {
     } else {
       if (!options_.relayed) shares_ = std::make_unique<SlotShares>(core_, info->slots);
       if (shares_) ordered_shares_.emplace(*this);
-      vfio_ =
-          std::make_unique<VfioUserServer>(options_.vfio_user, *pci_, ordered_shares_ ? &*ordered_shares_ : nullptr);
+      vfio_ = std::make_unique<VfioUserServer>(options_.vfio_user, *pci_, ordered_shares_ ? &*ordered_shares_ : nullptr,
+                                               &memory_);
+      memory_.allowed = [this] { return pci_->bus_master(); };
+      core_.set_host_memory(&memory_);
     }
   }
 
@@ -320,6 +322,7 @@ class SimCard {
   Watcher watcher_;
   Port wire_;
   std::optional<Port> host_;  ///< or the queues
+  ClientMemory memory_;       ///< that the client of a PCI function maps for it
   CorePort port_{core_};
   CoreBus core_bus_{core_};
   std::unique_ptr<QueueServer> queues_;

@@ -70,7 +70,7 @@ class CardHost {
     row.epoch = 77;
     row.limit = kRing;
     row.in_base = kInBase;
-    row.out_base = kOutBase;
+    row.out_base = out_base;
     write_row(regs::kCardSlotRows + kSlot * regs::kLineBytes, row);
     write32(regs::kCardControl + regs::kCtlCommand,
             static_cast<std::uint32_t>(regs::CardCommand::link_up) | std::uint32_t{kLink} << 16);
@@ -105,6 +105,7 @@ class CardHost {
   }
 
   std::uint32_t produced = 0, consumed = 0;
+  std::uint32_t out_base = kOutBase;  ///< of the slot that configure() binds
 
  private:
   unsigned number_;

@@ -19,6 +19,8 @@ package slotwire_pkg;
   localparam int unsigned VerdictBits = 33;  // All of them; the last one tells that there is a mark.
   localparam int unsigned CardSlotRows = 1048576;  // Card address of the slot table; row n stands at n times the bytes of a line.
   localparam int unsigned CardLinkRows = 2097152;  // Card address of the link table; row n stands at n times the bytes of a line.
+  localparam int unsigned CardDmaRows = 2621440;  // Card address of the DMA table; row n stands at n times the bytes of a line.
+  localparam int unsigned RowBaseDma = 2147483648;  // out_base of a slot whose output ring is in host memory, where the slot's DMA row says; no line of it is in slot memory.
   localparam int unsigned CardProcessPages = 16777216;  // Card address of the process pages (file A's mark page; a write is a doorbell); slot n has the page at n times the bytes of a page.
   localparam int unsigned CardProxyPages = 33554432;  // Card address of the proxy pages (file B's mark page, read-only); slot n has the page at n times the bytes of a page.
   localparam int unsigned CardMemory = 268435456;  // Card address of the slot memory.
@@ -77,6 +79,7 @@ package slotwire_pkg;
   localparam int unsigned CapMaxFrameLines = 32;  // Most lines that the card sends or takes in one frame, 1 to 1023.
   localparam int unsigned CapVectors = 36;  // Interrupt vectors; slot n belongs to vector n mod vectors.
   localparam int unsigned CapClassifierRules = 40;  // Rules of the classifier, 0 if there is none.
+  localparam int unsigned CapDma = 44;  // 1: output rings and proxy marks can be in host memory (DMA table); 0: they cannot.
   localparam int unsigned CapCounters = 1024;  // Counts since reset, in the order of the counter table; they wrap.
   localparam int unsigned CapCardCounters = 2048;  // Counts of what only a card does, in the order of the card counter table; they wrap.
 
@@ -178,7 +181,7 @@ package slotwire_pkg;
   localparam int unsigned SlotRowInBase = 56;  // Byte offset.
   localparam int unsigned SlotRowOutBase = 60;  // Byte offset.
   typedef struct packed {
-    logic [31:0] out_base;  // card only: line of slot memory where the output ring starts, a multiple of its size
+    logic [31:0] out_base;  // card only: line of slot memory where the output ring starts, a multiple of its size; or row_base_dma
     logic [31:0] in_base;  // card only: line of slot memory where the input ring starts, a multiple of its size
     logic [31:0] high;  // line after the highest ever sent: what is below was sent before
     logic [31:0] ack_deadline;  // delayed acknowledgement timer, microseconds
@@ -229,6 +232,33 @@ package slotwire_pkg;
     logic [7:0] reserved;  // 0
     logic [7:0] up;  // 1: frames may be sent over the link; 0: the link is down
   } link_row_t;
+
+  // A row of the DMA table, little-endian: the byte at offset 0 is bits 7:0. Where in host memory the card writes a
+  // slot's output ring and proxy marks. Written by the driver alone; a read is answered when no write that an earlier
+  // row allowed is under way. All rows are invalid after a reset.
+  localparam int unsigned DmaRowBytes = 32;
+  localparam int unsigned DmaRowValid = 0;  // Byte offset.
+  localparam int unsigned DmaRowOrder = 1;  // Byte offset.
+  localparam int unsigned DmaRowReserved = 2;  // Byte offset.
+  localparam int unsigned DmaRowReservedEnd = 4;  // Byte offset.
+  localparam int unsigned DmaRowRingLow = 8;  // Byte offset.
+  localparam int unsigned DmaRowRingHigh = 12;  // Byte offset.
+  localparam int unsigned DmaRowMarksLow = 16;  // Byte offset.
+  localparam int unsigned DmaRowMarksHigh = 20;  // Byte offset.
+  localparam int unsigned DmaRowSpareLow = 24;  // Byte offset.
+  localparam int unsigned DmaRowSpareHigh = 28;  // Byte offset.
+  typedef struct packed {
+    logic [31:0] spare_high;  // 0
+    logic [31:0] spare_low;  // 0
+    logic [31:0] marks_high;  // the other bits of the same
+    logic [31:0] marks_low;  // bus address of the mark page, a multiple of a page: its low 32 bits; only TAIL and HEAD are written
+    logic [31:0] ring_high;  // the other bits of the same
+    logic [31:0] ring_low;  // bus address of the ring's first line, a multiple of a page: its low 32 bits
+    logic [31:0] reserved_end;  // 0
+    logic [15:0] reserved;  // 0
+    logic [7:0] order;  // the ring has 2^order lines; what is beyond is refused
+    logic [7:0] valid;  // 1: the card may write there; 0: it writes nothing for the slot
+  } dma_row_t;
 
   // A rule of the classifier, little-endian: the byte at offset 0 is bits 7:0. A frame's fields are compared with those
   // of the rule where the mask has ones. Numbers: the first byte on the wire is the most significant.
@@ -399,9 +429,12 @@ package slotwire_pkg;
     CardCounterInterrupts = 8'd9,  // Interrupts raised.
     CardCounterEventsLost = 8'd10,  // Slots that stopped while there was no room to tell; their rows show it.
     CardCounterDropByRule = 8'd11,  // Frames for the host dropped because a rule of the classifier says so.
-    CardCounterMemoryRefused = 8'd12  // Writes of slot memory that the memory refused, the host's included.
+    CardCounterMemoryRefused = 8'd12,  // Writes of slot memory that the memory refused, the host's included.
+    CardCounterDmaLines = 8'd13,  // Lines written into host memory.
+    CardCounterDmaMarks = 8'd14,  // Proxy marks written into host memory.
+    CardCounterDmaRefused = 8'd15  // Writes into host memory that the slot's DMA row or the bus refused.
   } card_counter_e;
-  localparam int unsigned CardCounterCount = 13;
+  localparam int unsigned CardCounterCount = 16;
 
   // What a record is.
   typedef enum logic [7:0] {

@@ -155,6 +155,10 @@ module slotwire_opennic #(
   logic [511:0] tx_tdata, to_host_tdata;
   logic [slotwire_pkg::VerdictBits-1:0] verdict;  // The shell itself chooses the host's queue.
   logic [63:0]  tx_tkeep, to_host_tkeep;
+  // Without DMA.
+  logic                         wr_dma;
+  logic [15:0]                  wr_slot;
+  slotwire_pkg::dma_from_core_t dma;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
     .HostLines(HostLines), .BuildId(BuildId)
@@ -164,7 +168,8 @@ module slotwire_opennic #(
     .host_rsp_valid_o(rsp_valid), .host_rsp_rdata_o(rsp_rdata), .host_rsp_err_o(rsp_err), .irq_o(irq), .mem_rd_valid_o(rd_valid),
     .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr), .mem_rsp_valid_i(mem_rsp_valid), .mem_rsp_data_i(mem_rsp_data),
     .mem_rsp_err_i(mem_rsp_err), .mem_wr_valid_o(wr_valid), .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr),
-    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(1'b0), .rx_tvalid_i(s_axis_adap_rx_250mhz_tvalid),
+    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(1'b0), .mem_wr_dma_o(wr_dma),
+    .mem_wr_slot_o(wr_slot), .dma_o(dma), .dma_i('0), .rx_tvalid_i(s_axis_adap_rx_250mhz_tvalid),
     .rx_tready_o(s_axis_adap_rx_250mhz_tready), .rx_tdata_i(s_axis_adap_rx_250mhz_tdata),
     .rx_tkeep_i(s_axis_adap_rx_250mhz_tkeep), .rx_tlast_i(s_axis_adap_rx_250mhz_tlast), .rx_tuser_i(1'b0),
     .tx_tvalid_o(tx_tvalid), .tx_tready_i(tx_tready), .tx_tdata_o(tx_tdata), .tx_tkeep_o(tx_tkeep), .tx_tlast_o(tx_tlast),
@@ -193,7 +198,7 @@ module slotwire_opennic #(
 
   // Of packets that leave the shell the bytes in tkeep tell the size; sources and destinations do not matter to one port.
   logic unused;
-  assign unused = &{1'b0, verdict, s_axil_awaddr[31:20], s_axil_araddr[31:20], s_axis_qdma_h2c_tuser_size, s_axis_qdma_h2c_tuser_src,
+  assign unused = &{1'b0, wr_dma, wr_slot, dma, verdict, s_axil_awaddr[31:20], s_axil_araddr[31:20], s_axis_qdma_h2c_tuser_size, s_axis_qdma_h2c_tuser_src,
                     s_axis_qdma_h2c_tuser_dst, s_axis_adap_rx_250mhz_tuser_size, s_axis_adap_rx_250mhz_tuser_src,
                     s_axis_adap_rx_250mhz_tuser_dst, interrupt_line, memory_base, frames_write, frames_word, frames_wdata, idle,
                     sweep};

@@ -16,6 +16,7 @@ module slotwire_pcie #(
   parameter int unsigned MemLatency = 3,  // Of the slot memory, as sw_slot_mem's; 2 for small ones.
   parameter int unsigned MemStyle = 2,  // Of its RAM, as sw_ram_sdp's: 2 UltraRAM.
   parameter int unsigned WireBeats = 512,  // Of the packet FIFO each way: more than the longest frame has.
+  parameter int unsigned MaxWrites = 32,  // Into host memory, under way: the bridge takes no more.
   parameter int unsigned IdW = 4,
   parameter logic [31:0] BuildId = 32'd0,
   localparam int unsigned VectorW = Vectors > 1 ? $clog2(Vectors) : 1
@@ -53,6 +54,23 @@ module slotwire_pcie #(
   output logic           s_axib_rlast,
   output logic           s_axib_rvalid,
   input  logic           s_axib_rready,
+
+  // The bridge's slave (s_axib of the subsystem): writes into host memory, bus addresses.
+  output logic [IdW-1:0] m_axib_awid,
+  output logic [63:0]    m_axib_awaddr,
+  output logic [7:0]     m_axib_awlen,
+  output logic [2:0]     m_axib_awsize,
+  output logic [1:0]     m_axib_awburst,
+  output logic           m_axib_awvalid,
+  input  logic           m_axib_awready,
+  output logic [511:0]   m_axib_wdata,
+  output logic [63:0]    m_axib_wstrb,
+  output logic           m_axib_wlast,
+  output logic           m_axib_wvalid,
+  input  logic           m_axib_wready,
+  input  logic [1:0]     m_axib_bresp,
+  input  logic           m_axib_bvalid,
+  output logic           m_axib_bready,
 
   // Reset of the function, and interrupts.
   input  logic               usr_flr_set,
@@ -105,7 +123,8 @@ module slotwire_pcie #(
   logic [28:0]        req_addr;
   logic [511:0]       req_wdata, rsp_rdata;
   logic [63:0]        req_wstrb;
-  logic [Vectors-1:0] irq;
+  logic [Vectors-1:0] irq, core_irq;
+  logic               dma_busy, dma_idle;
   slotwire_pcie_host #(.Slots(Slots), .Links(Links), .Vectors(Vectors), .IdW(IdW)) u_host (
     .clk_i(clk), .rst_ni(rst_n), .s_axi_awid_i(s_axib_awid), .s_axi_awaddr_i(s_axib_awaddr[29:0]), .s_axi_awlen_i(s_axib_awlen),
     .s_axi_awsize_i(s_axib_awsize), .s_axi_awburst_i(s_axib_awburst), .s_axi_awvalid_i(s_axib_awvalid),
@@ -119,18 +138,32 @@ module slotwire_pcie #(
     .irq_valid_o(usr_irq_in_vld), .irq_vector_o(usr_irq_in_vec), .irq_ack_i(usr_irq_out_ack), .irq_fail_i(usr_irq_out_fail),
     .core_rst_no(core_rst_n), .host_req_valid_o(req_valid), .host_req_ready_i(req_ready), .host_req_write_o(req_write),
     .host_req_addr_o(req_addr), .host_req_wdata_o(req_wdata), .host_req_wstrb_o(req_wstrb), .host_rsp_valid_i(rsp_valid),
-    .host_rsp_rdata_i(rsp_rdata), .host_rsp_err_i(rsp_err), .core_irq_i(irq));
+    .host_rsp_rdata_i(rsp_rdata), .host_rsp_err_i(rsp_err), .core_irq_i(irq), .dma_busy_i(dma_busy));
 
-  // ---- slot memory --------------------------------------------------------------------------------------------------------
+  // ---- slot memory, and rings in host memory --------------------------------------------------------------------------------------------------------
 
-  logic                   rd_valid, rd_ready, mem_rsp_valid, mem_rsp_err, wr_valid, wr_ready, wr_done;
+  logic                   rd_valid, rd_ready, mem_rsp_valid, mem_rsp_err, wr_valid, wr_ready, wr_dma, wr_done, wr_err;
+  logic                   chip_wr_valid, chip_wr_ready, chip_wr_done;
+  logic [15:0]            wr_slot;
   logic [MemLineBits-1:0] rd_addr, wr_addr;
   logic [511:0]           mem_rsp_data, wr_data;
   logic [63:0]            wr_strb;
   sw_slot_mem #(.Lines(1 << MemLineBits), .ReadLatency(MemLatency), .Style(MemStyle)) u_memory (
     .clk_i(clk), .rst_ni(core_rst_n), .rd_valid_i(rd_valid), .rd_ready_o(rd_ready), .rd_addr_i(rd_addr), .rsp_valid_o(mem_rsp_valid),
-    .rsp_data_o(mem_rsp_data), .rsp_err_o(mem_rsp_err), .wr_valid_i(wr_valid), .wr_ready_o(wr_ready), .wr_addr_i(wr_addr),
-    .wr_data_i(wr_data), .wr_strb_i(wr_strb), .wr_done_o(wr_done), .inject_err_i(1'b0));
+    .rsp_data_o(mem_rsp_data), .rsp_err_o(mem_rsp_err), .wr_valid_i(chip_wr_valid), .wr_ready_o(chip_wr_ready),
+    .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_strb_i(wr_strb), .wr_done_o(chip_wr_done), .inject_err_i(1'b0));
+
+  slotwire_pkg::dma_from_core_t from_core;
+  slotwire_pkg::dma_to_core_t   to_core;
+  slotwire_dma #(.Slots(Slots), .MemLineBits(MemLineBits), .Vectors(Vectors), .MaxWrites(MaxWrites), .IdW(IdW)) u_dma (
+    .clk_i(clk), .rst_ni(rst_n), .core_rst_ni(core_rst_n), .wr_valid_i(wr_valid), .wr_ready_o(wr_ready), .wr_dma_i(wr_dma),
+    .wr_slot_i(wr_slot), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_done_o(wr_done), .wr_err_o(wr_err),
+    .mem_wr_valid_o(chip_wr_valid), .mem_wr_ready_i(chip_wr_ready), .mem_wr_done_i(chip_wr_done), .core_i(from_core), .core_o(to_core),
+    .irq_i(core_irq), .irq_o(irq), .busy_o(dma_busy), .idle_o(dma_idle), .m_axi_awid_o(m_axib_awid), .m_axi_awaddr_o(m_axib_awaddr),
+    .m_axi_awlen_o(m_axib_awlen), .m_axi_awsize_o(m_axib_awsize), .m_axi_awburst_o(m_axib_awburst), .m_axi_awvalid_o(m_axib_awvalid),
+    .m_axi_awready_i(m_axib_awready), .m_axi_wdata_o(m_axib_wdata), .m_axi_wstrb_o(m_axib_wstrb), .m_axi_wlast_o(m_axib_wlast),
+    .m_axi_wvalid_o(m_axib_wvalid), .m_axi_wready_i(m_axib_wready), .m_axi_bresp_i(m_axib_bresp), .m_axi_bvalid_i(m_axib_bvalid),
+    .m_axi_bready_o(m_axib_bready));
 
   // ---- from the MAC: whole and good frames only, then to the core's clock -------------------------------------------------
 
@@ -213,14 +246,15 @@ module slotwire_pcie #(
   logic idle, sweep;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
-    .HostLines(HostLines), .BuildId(BuildId)
+    .HostLines(HostLines), .Dma(1), .BuildId(BuildId)
   ) u_core (
     .clk_i(clk), .rst_ni(core_rst_n), .now_us_i(now_us), .host_req_valid_i(req_valid), .host_req_ready_o(req_ready),
     .host_req_write_i(req_write), .host_req_addr_i(req_addr), .host_req_wdata_i(req_wdata), .host_req_wstrb_i(req_wstrb),
-    .host_rsp_valid_o(rsp_valid), .host_rsp_rdata_o(rsp_rdata), .host_rsp_err_o(rsp_err), .irq_o(irq), .mem_rd_valid_o(rd_valid),
+    .host_rsp_valid_o(rsp_valid), .host_rsp_rdata_o(rsp_rdata), .host_rsp_err_o(rsp_err), .irq_o(core_irq), .mem_rd_valid_o(rd_valid),
     .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr), .mem_rsp_valid_i(mem_rsp_valid), .mem_rsp_data_i(mem_rsp_data),
     .mem_rsp_err_i(mem_rsp_err), .mem_wr_valid_o(wr_valid), .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr),
-    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(1'b0), .rx_tvalid_i(rx_tvalid),
+    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err),
+    .mem_wr_dma_o(wr_dma), .mem_wr_slot_o(wr_slot), .dma_o(from_core), .dma_i(to_core), .rx_tvalid_i(rx_tvalid),
     .rx_tready_o(rx_tready), .rx_tdata_i(rx_tdata), .rx_tkeep_i(rx_tkeep), .rx_tlast_i(rx_tlast), .rx_tuser_i(rx_tuser),
     .tx_tvalid_o(tx_tvalid), .tx_tready_i(tx_tready), .tx_tdata_o(tx_tdata), .tx_tkeep_o(tx_tkeep), .tx_tlast_o(tx_tlast),
     .to_host_tvalid_o(up_tvalid), .to_host_tready_i(up_tready), .to_host_tdata_o(up_tdata), .to_host_tkeep_o(up_tkeep),
@@ -229,6 +263,6 @@ module slotwire_pcie #(
 
   logic unused;
   assign unused = &{1'b0, s_axib_awaddr[63:30], s_axib_araddr[63:30], wire_tready, wire_side, in_tready_fifo, in_dropped, in_side, rx_side,
-                    go_side, tx_side, out_dropped, down_tuser, down_side, idle, sweep};
+                    go_side, tx_side, out_dropped, down_tuser, down_side, dma_idle, idle, sweep};
 
 endmodule

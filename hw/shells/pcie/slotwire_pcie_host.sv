@@ -78,7 +78,8 @@ module slotwire_pcie_host #(
   input  logic               host_rsp_valid_i,
   input  logic [511:0]       host_rsp_rdata_i,
   input  logic               host_rsp_err_i,
-  input  logic [Vectors-1:0] core_irq_i
+  input  logic [Vectors-1:0] core_irq_i,
+  input  logic               dma_busy_i  // The card writes into host memory; a reset of the function waits for the end of that.
 );
 
   localparam int unsigned SlotW = $clog2(Slots);
@@ -139,11 +140,11 @@ module slotwire_pcie_host #(
       flr_done_o <= 1'b0;
     end else begin
       asked_q <= asked_q + ReadW'(asks) - ReadW'(answers || made_up);
-      flr_done_o <= resets && reset_q == '0 && asked_q == '0;
+      flr_done_o <= resets && reset_q == '0 && asked_q == '0 && !dma_busy_i;
       case (state_q)
         StRun: if (flr_set_i) state_q <= StDrain;
         StDrain: if (drained) state_q <= StReset;
-        default: if (reset_q == '0 && asked_q == '0) state_q <= StRun;
+        default: if (reset_q == '0 && asked_q == '0 && !dma_busy_i) state_q <= StRun;
       endcase
     end
     drain_q <= state_q == StDrain ? drain_q + DrainW'(1) : '0;
@@ -173,12 +174,13 @@ module slotwire_pcie_host #(
   // A row is one write of a whole line to the core, and a processor stores it in pieces: they are put together here, a row of the slot or
   // link table and one of the classifier at a time, as these two tables have writers that know nothing of each other. A piece of
   // another row takes the place of a row that is not whole; that one goes to the core without its bytes, which refuses and counts it.
-  logic to_slots, to_links, to_rules, table_write, is_rule, other, whole;
+  logic to_slots, to_links, to_rules, to_dma, table_write, is_rule, other, whole;
   assign to_slots = card_addr[28:20] == 9'(slotwire_pkg::CardSlotRows >> 20) && 32'(card_addr[19:6]) < Slots;
   assign to_links = card_addr[28:20] == 9'(slotwire_pkg::CardLinkRows >> 20) && 32'(card_addr[19:6]) < Links;
   assign to_rules = card_addr[28:12] == 17'(slotwire_pkg::CardClassifier >> 12) && 32'(card_addr[11:6]) < Rules;
+  assign to_dma = card_addr[28:18] == 11'(slotwire_pkg::CardDmaRows >> 18) && 32'(card_addr[17:6]) < Slots;
   assign is_rule = to_rules;
-  assign table_write = req_write && (to_slots || to_links || to_rules);
+  assign table_write = req_write && (to_slots || to_links || to_rules || to_dma);
 
   logic         piece_valid_q[2];
   logic [22:0]  piece_line_q[2];

@@ -158,6 +158,10 @@ module slotwire_xrt_kernel #(
   // ---- the core -----------------------------------------------------------------------------------------------------------
 
   logic idle, sweep;
+  // Without DMA.
+  logic                         wr_dma;
+  logic [15:0]                  wr_slot;
+  slotwire_pkg::dma_from_core_t dma;
   slotwire_core #(
     .Slots(Slots), .Links(Links), .MemLineBits(MemLineBits), .MaxOrder(MaxOrder), .FrameLines(FrameLines), .Vectors(Vectors),
     .HostLines(HostLines), .BuildId(BuildId)
@@ -167,7 +171,8 @@ module slotwire_xrt_kernel #(
     .host_rsp_valid_o(rsp_valid), .host_rsp_rdata_o(rsp_rdata), .host_rsp_err_o(rsp_err), .irq_o(irq), .mem_rd_valid_o(rd_valid),
     .mem_rd_ready_i(rd_ready), .mem_rd_addr_o(rd_addr), .mem_rsp_valid_i(mem_rsp_valid), .mem_rsp_data_i(mem_rsp_data),
     .mem_rsp_err_i(mem_rsp_err), .mem_wr_valid_o(wr_valid), .mem_wr_ready_i(wr_ready), .mem_wr_addr_o(wr_addr),
-    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err), .rx_tvalid_i(s_axis_rx_tvalid),
+    .mem_wr_data_o(wr_data), .mem_wr_strb_o(wr_strb), .mem_wr_done_i(wr_done), .mem_wr_err_i(wr_err), .mem_wr_dma_o(wr_dma),
+    .mem_wr_slot_o(wr_slot), .dma_o(dma), .dma_i('0), .rx_tvalid_i(s_axis_rx_tvalid),
     .rx_tready_o(s_axis_rx_tready), .rx_tdata_i(s_axis_rx_tdata), .rx_tkeep_i(s_axis_rx_tkeep), .rx_tlast_i(s_axis_rx_tlast),
     .rx_tuser_i(1'b0), .tx_tvalid_o(m_axis_tx_tvalid), .tx_tready_i(m_axis_tx_tready), .tx_tdata_o(m_axis_tx_tdata),
     .tx_tkeep_o(m_axis_tx_tkeep), .tx_tlast_o(m_axis_tx_tlast), .to_host_tvalid_o(to_host_tvalid),
@@ -177,6 +182,6 @@ module slotwire_xrt_kernel #(
     .sweep_o(sweep));
 
   logic unused;
-  assign unused = &{1'b0, verdict, m_axi_memory_bid, m_axi_memory_rid, m_axi_memory_rlast, idle, sweep};
+  assign unused = &{1'b0, wr_dma, wr_slot, dma, verdict, m_axi_memory_bid, m_axi_memory_rid, m_axi_memory_rlast, idle, sweep};
 
 endmodule

@@ -43,6 +43,11 @@ inline constexpr unsigned kVerdictBits = 33;
 inline constexpr std::size_t kCardSlotRows = 1048576;
 /// Card address of the link table; row n stands at n times the bytes of a line.
 inline constexpr std::size_t kCardLinkRows = 2097152;
+/// Card address of the DMA table; row n stands at n times the bytes of a line.
+inline constexpr std::size_t kCardDmaRows = 2621440;
+/// out_base of a slot whose output ring is in host memory, where the slot's DMA row says; no line of it is in slot
+/// memory.
+inline constexpr unsigned kRowBaseDma = 2147483648;
 /// Card address of the process pages (file A's mark page; a write is a doorbell); slot n has the page at n times the
 /// bytes of a page.
 inline constexpr std::size_t kCardProcessPages = 16777216;
@@ -148,9 +153,11 @@ inline constexpr std::size_t kCapMaxFrameLines = 0x020;
 inline constexpr std::size_t kCapVectors = 0x024;
 /// Rules of the classifier, 0 if there is none. (32 bits; written by the card)
 inline constexpr std::size_t kCapClassifierRules = 0x028;
+/// 1: output rings and proxy marks can be in host memory (DMA table); 0: they cannot. (32 bits; written by the card)
+inline constexpr std::size_t kCapDma = 0x02c;
 /// Counts since reset, in the order of the counter table; they wrap. (64 bits, 31 of them; written by the card)
 inline constexpr std::size_t kCapCounters = 0x400;
-/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 13 of them; written by
+/// Counts of what only a card does, in the order of the card counter table; they wrap. (64 bits, 16 of them; written by
 /// the card)
 inline constexpr std::size_t kCapCardCounters = 0x800;
 
@@ -290,7 +297,7 @@ struct SlotRow {
   std::uint32_t ack_deadline;  ///< delayed acknowledgement timer, microseconds
   std::uint32_t high;  ///< line after the highest ever sent: what is below was sent before
   std::uint32_t in_base;  ///< card only: line of slot memory where the input ring starts, a multiple of its size
-  std::uint32_t out_base;  ///< card only: line of slot memory where the output ring starts, a multiple of its size
+  std::uint32_t out_base;  ///< card only: line of slot memory where the output ring starts, a multiple of its size; or row_base_dma
 };
 inline constexpr std::size_t kSlotRowBytes = 64;
 static_assert(sizeof(SlotRow) == kSlotRowBytes && std::is_standard_layout_v<SlotRow>);
@@ -345,6 +352,34 @@ static_assert(offsetof(LinkRow, peer_port) == 20);
 static_assert(offsetof(LinkRow, peer_mac_low) == 22);
 static_assert(offsetof(LinkRow, peer_mac_high) == 24);
 static_assert(offsetof(LinkRow, reserved_end) == 28);
+
+/// Where in host memory the card writes a slot's output ring and proxy marks. Written by the driver alone; a read is
+/// answered when no write that an earlier row allowed is under way. All rows are invalid after a reset.
+/// Little-endian where a card reads it; every field is aligned to its size.
+struct DmaRow {
+  std::uint8_t valid;  ///< 1: the card may write there; 0: it writes nothing for the slot
+  std::uint8_t order;  ///< the ring has 2^order lines; what is beyond is refused
+  std::uint16_t reserved;  ///< 0
+  std::uint32_t reserved_end;  ///< 0
+  std::uint32_t ring_low;  ///< bus address of the ring's first line, a multiple of a page: its low 32 bits
+  std::uint32_t ring_high;  ///< the other bits of the same
+  std::uint32_t marks_low;  ///< bus address of the mark page, a multiple of a page: its low 32 bits; only TAIL and HEAD are written
+  std::uint32_t marks_high;  ///< the other bits of the same
+  std::uint32_t spare_low;  ///< 0
+  std::uint32_t spare_high;  ///< 0
+};
+inline constexpr std::size_t kDmaRowBytes = 32;
+static_assert(sizeof(DmaRow) == kDmaRowBytes && std::is_standard_layout_v<DmaRow>);
+static_assert(offsetof(DmaRow, valid) == 0);
+static_assert(offsetof(DmaRow, order) == 1);
+static_assert(offsetof(DmaRow, reserved) == 2);
+static_assert(offsetof(DmaRow, reserved_end) == 4);
+static_assert(offsetof(DmaRow, ring_low) == 8);
+static_assert(offsetof(DmaRow, ring_high) == 12);
+static_assert(offsetof(DmaRow, marks_low) == 16);
+static_assert(offsetof(DmaRow, marks_high) == 20);
+static_assert(offsetof(DmaRow, spare_low) == 24);
+static_assert(offsetof(DmaRow, spare_high) == 28);
 
 /// A frame's fields are compared with those of the rule where the mask has ones. Numbers: the first byte on the wire is
 /// the most significant.
@@ -736,11 +771,14 @@ enum class CardCounter : std::uint8_t {
   events_lost = 10,  ///< Slots that stopped while there was no room to tell; their rows show it.
   drop_by_rule = 11,  ///< Frames for the host dropped because a rule of the classifier says so.
   memory_refused = 12,  ///< Writes of slot memory that the memory refused, the host's included.
+  dma_lines = 13,  ///< Lines written into host memory.
+  dma_marks = 14,  ///< Proxy marks written into host memory.
+  dma_refused = 15,  ///< Writes into host memory that the slot's DMA row or the bus refused.
 };
 /// How many there are; they are numbered from 0 without a hole.
-inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::memory_refused) + 1;
+inline constexpr std::size_t kCardCounterCount = static_cast<std::size_t>(CardCounter::dma_refused) + 1;
 namespace detail {
-inline constexpr std::array<std::string_view, 13> kCardCounterNames{
+inline constexpr std::array<std::string_view, 16> kCardCounterNames{
     "pass_to_host",
     "pass_from_host",
     "drop_to_host",
@@ -754,8 +792,11 @@ inline constexpr std::array<std::string_view, 13> kCardCounterNames{
     "events_lost",
     "drop_by_rule",
     "memory_refused",
+    "dma_lines",
+    "dma_marks",
+    "dma_refused",
 };
-inline constexpr std::array<std::string_view, 13> kCardCounterTexts{
+inline constexpr std::array<std::string_view, 16> kCardCounterTexts{
     "Frames that are not ours, passed from the wire to the host.",
     "Frames that the host sent, passed to the wire.",
     "Frames for the host dropped: it took them too slowly.",
@@ -769,6 +810,9 @@ inline constexpr std::array<std::string_view, 13> kCardCounterTexts{
     "Slots that stopped while there was no room to tell; their rows show it.",
     "Frames for the host dropped because a rule of the classifier says so.",
     "Writes of slot memory that the memory refused, the host's included.",
+    "Lines written into host memory.",
+    "Proxy marks written into host memory.",
+    "Writes into host memory that the slot's DMA row or the bus refused.",
 };
 static_assert(kCardCounterNames.size() == kCardCounterCount && kCardCounterTexts.size() == kCardCounterCount);
 }  // namespace detail

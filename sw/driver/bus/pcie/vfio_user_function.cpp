@@ -167,6 +167,17 @@ bool VfioUserFunction::unshare_slot(std::uint16_t slot) {
   return socket_ && ask(Command::unshare_slot, bytes_of(body), {}, {}, {});
 }
 
+bool VfioUserFunction::map_dma(int file, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes) {
+  const vfio_user::DmaMap body{sizeof body, vfio_user::kDmaRead | vfio_user::kDmaWrite, offset, address, bytes};
+  return socket_ && ask(Command::dma_map, bytes_of(body), {}, {}, {}, std::span(&file, 1));
+}
+
+bool VfioUserFunction::unmap_dma(std::uint64_t address, std::uint64_t bytes) {
+  const vfio_user::DmaUnmap body{sizeof body, 0, address, bytes};
+  vfio_user::DmaUnmap answer{};
+  return socket_ && ask(Command::dma_unmap, bytes_of(body), {}, room_for(answer), {});
+}
+
 /// Nothing comes unasked: something to read means that the other end closed the connection, or talks nonsense.
 void VfioUserFunction::look() {
   if (!socket_) return;

@@ -39,6 +39,12 @@ class VfioUserFunction final : public PciFunction {
   bool share_slot(const SlotShare& share) override;
   bool unshare_slot(std::uint16_t slot) override;
 
+  /// Lets the card write into `bytes` of `file` from `offset` on, at bus address `address`; all multiples of a page.
+  /// False: error() says why not.
+  bool map_dma(int file, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes);
+  /// Ends that, of a whole region: nothing is written there any more when it returns. False: error() says why.
+  bool unmap_dma(std::uint64_t address, std::uint64_t bytes);
+
  private:
   using Bytes = std::span<const std::byte>;
 

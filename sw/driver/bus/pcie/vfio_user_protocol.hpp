@@ -94,6 +94,27 @@ struct RegionAccess {
 };
 static_assert(sizeof(RegionAccess) == 16);
 
+/// With the descriptor of the file that is mapped. Without one the protocol has messages for each access, which nobody
+/// here speaks: such a region is not reached. The answer is empty.
+struct DmaMap {
+  std::uint32_t argsz;
+  std::uint32_t flags;  ///< bit 0: may be read, bit 1: may be written
+  std::uint64_t offset;
+  std::uint64_t address;
+  std::uint64_t size;
+};
+static_assert(sizeof(DmaMap) == 32);
+inline constexpr std::uint32_t kDmaRead = 1, kDmaWrite = 2;
+
+/// Of a region that was mapped, as a whole. The answer repeats it: then nothing is written there any more.
+struct DmaUnmap {
+  std::uint32_t argsz;
+  std::uint32_t flags;
+  std::uint64_t address;
+  std::uint64_t size;
+};
+static_assert(sizeof(DmaUnmap) == 24);
+
 /// With three descriptors: space file A, space file B, the timerfd that wakes the process. The answer is empty.
 struct ShareSlot {
   std::uint32_t slot;

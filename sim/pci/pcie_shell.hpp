@@ -15,19 +15,22 @@
 #include "driver/bus/access_port.hpp"
 #include "sim/card/frame_queue.hpp"
 #include "sim/pci/pcie_bridge.hpp"
+#include "sim/pci/pcie_host_memory.hpp"
 
 namespace slotwire::sim {
 
 struct PcieShellOptions {
   std::uint64_t seed = 1;
-  unsigned stall_permille = 0;  ///< of the bridge, the MAC and the host's streams
-  bool fragments = false;       ///< as PcieBridgeOptions
+  unsigned stall_permille = 0;                               ///< of the bridge, the MAC and the host's streams
+  bool fragments = false;                                    ///< as PcieBridgeOptions
+  std::uint64_t answer_clocks = 1, least_answer_clocks = 1;  ///< as PcieHostMemoryOptions
 };
 
 class PcieShell {
  public:
   using Model = Vslotwire_pcie_sim;
   using Bridge = PcieBridge<Model>;
+  using Memory = PcieHostMemory<Model>;
   static constexpr std::uint32_t kSlots = 64, kMemoryLines = 1U << 14;
   static constexpr std::size_t kMaxBeats = FrameQueue::kMaxFrameBytes / 64;
   static constexpr std::size_t kLeastFrame = 60;  ///< that the MAC takes
@@ -39,6 +42,9 @@ class PcieShell {
     Verilated::threadContextp(context_.get());
     model_ = std::make_unique<Model>(context_.get(), "pcie");
     bridge_.emplace(*model_, PcieBridgeOptions{options.seed, options.stall_permille, options.fragments});
+    memory_.emplace(*model_, PcieHostMemoryOptions{options.seed, options.stall_permille, options.answer_clocks,
+                                                   options.least_answer_clocks});
+    bridge_->pushes = [this] { memory_->deliver(); };
     model_->axi_aclk = model_->mac_clk = 0;
     model_->axi_aresetn = model_->mac_rst_n = 1;
     model_->eval();
@@ -61,6 +67,7 @@ class PcieShell {
   PcieShell& operator=(const PcieShell&) = delete;
 
   Bridge& bridge() { return *bridge_; }
+  Memory& memory() { return *memory_; }
   /// `n` clocks of the host's side, and as many of the MAC's as pass meanwhile.
   void clock(std::uint64_t n) {
     for (const std::uint64_t end = clock_ + n; clock_ != end;) {
@@ -83,9 +90,21 @@ class PcieShell {
     out_bytes_ = 0;
     out_check_.reset();
   }
-  const std::string& violation() const { return violation_.empty() ? bridge_->violation() : violation_; }
+  const std::string& violation() const {
+    return !violation_.empty()             ? violation_
+           : !bridge_->violation().empty() ? bridge_->violation()
+                                           : memory_->violation();
+  }
 
   FrameQueue wire_in, wire_out, from_host, to_host;
+  /// When the last one was seen at its port, picoseconds of this card's time.
+  struct Seen {
+    std::uint64_t host_write = 0;    ///< a beat that the bridge wrote into a BAR
+    std::uint64_t wire_out = 0;      ///< the first beat of a frame, to the MAC
+    std::uint64_t wire_in = 0;       ///< the last beat of a frame, from the MAC
+    std::uint64_t memory_write = 0;  ///< a beat for the host's memory that the bridge took
+  };
+  const Seen& seen() const { return seen_; }
   std::uint64_t cut_to_host = 0;  ///< frames to the host that a reset cut
 
  private:
@@ -99,6 +118,7 @@ class PcieShell {
   void host_edge() {
     auto& m = *model_;
     bridge_->drive();
+    memory_->drive();
     drive_source(from_host, host_in_, m.from_host_tvalid, m.from_host_tdata, m.from_host_tkeep, m.from_host_tlast);
     m.to_host_tready = !to_host.full() && !stalls();
     m.eval();
@@ -109,7 +129,10 @@ class PcieShell {
       host_bytes_ = 0;
       host_in_ = {};
     }
+    if (m.s_axib_wvalid != 0 && m.s_axib_wready != 0) seen_.host_write = host_at_;
+    if (m.m_axib_wvalid != 0 && m.m_axib_wready != 0) seen_.memory_write = host_at_;
     bridge_->sample();
+    memory_->sample();
     m.axi_aclk = 1;
     m.eval();
     m.axi_aclk = 0;
@@ -138,6 +161,7 @@ class PcieShell {
     auto& m = *model_;
     if (m.rx_axis_tvalid != 0) {
       in_.at += 64;
+      if (m.rx_axis_tlast != 0) seen_.wire_in = mac_at_;
       if (m.rx_axis_tlast != 0) {
         wire_in.pop();
         in_ = {};
@@ -148,6 +172,7 @@ class PcieShell {
     found(out_check_.violation());
     if (out_bytes_ != 0 && !valid) found("the MAC starves within a frame");
     if (!valid || !ready) return;
+    if (out_bytes_ == 0) seen_.wire_out = mac_at_;
     out_bytes_ = keep(wire_out, out_bytes_, m.tx_axis_tdata, m.tx_axis_tkeep);
     if (!last) return;
     if (out_bytes_ < kLeastFrame) found("a frame of " + std::to_string(out_bytes_) + " bytes to the MAC");
@@ -212,8 +237,10 @@ class PcieShell {
   std::unique_ptr<VerilatedContext> context_ = std::make_unique<VerilatedContext>();
   std::unique_ptr<Model> model_;
   std::optional<Bridge> bridge_;
+  std::optional<Memory> memory_;
   std::uint64_t clock_ = 0, host_at_ = 0, mac_at_ = 0;
   bool mac_in_reset_ = false;
+  Seen seen_;
   Source in_, host_in_;
   std::size_t out_bytes_ = 0, host_bytes_ = 0;
   axi::StreamCheck out_check_{"tx_axis", kMaxBeats};
