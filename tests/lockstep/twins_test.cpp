@@ -37,6 +37,10 @@ class NoCard final : public CardModel {
     SLOTWIRE_WORDS(mem_rsp_data_i), SLOTWIRE_WORDS(mem_wr_addr_o), SLOTWIRE_WORDS(mem_wr_data_o);
     SLOTWIRE_WORDS(rx_tdata_i), SLOTWIRE_WORDS(tx_tdata_o), SLOTWIRE_WORDS(to_host_tdata_o);
     SLOTWIRE_WORDS(from_host_tdata_i), SLOTWIRE_WORDS(memory_lines_o);
+    SLOTWIRE_BYTE(bus_rst_ni), SLOTWIRE_BYTE(dma_awvalid_o), SLOTWIRE_BYTE(dma_awready_i);
+    SLOTWIRE_BYTE(dma_wvalid_o), SLOTWIRE_BYTE(dma_wready_i), SLOTWIRE_BYTE(dma_bvalid_i);
+    SLOTWIRE_BYTE(dma_berr_i), SLOTWIRE_BYTE(dma_bready_o), SLOTWIRE_BYTE(dma_busy_o);
+    SLOTWIRE_LONG(dma_awaddr_o), SLOTWIRE_LONG(dma_wstrb_o), SLOTWIRE_WORDS(dma_wdata_o);
     SLOTWIRE_LONG(host_req_wstrb_i), SLOTWIRE_LONG(mem_wr_strb_o), SLOTWIRE_LONG(rx_tkeep_i);
     SLOTWIRE_LONG(tx_tkeep_o), SLOTWIRE_LONG(to_host_tkeep_o), SLOTWIRE_LONG(from_host_tkeep_i);
 #undef SLOTWIRE_BYTE
@@ -53,9 +57,9 @@ class NoCard final : public CardModel {
   }
 
  private:
-  std::array<std::uint8_t, 40> bytes_{};
-  std::array<std::array<std::uint32_t, 16>, 16> words_{};
-  std::array<std::uint64_t, 8> longs_{};
+  std::array<std::uint8_t, 48> bytes_{};
+  std::array<std::array<std::uint32_t, 16>, 17> words_{};
+  std::array<std::uint64_t, 10> longs_{};
 };
 
 class Twins : public testing::Test {

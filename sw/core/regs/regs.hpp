@@ -1,6 +1,6 @@
-// Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the
-// command. Marks, tables, counters and the link header of Slotwire. docs/registers.md is the same for reading. Offsets
-// and sizes are in bytes unless a name says otherwise. Everything here is constant: any thread may use it.
+// Generated from hw/regs/slotwire.toml by python3 hw/regs/generate.py. Do not edit: change that file and run the command.
+// Marks, tables, counters and the link header of Slotwire. docs/registers.md is the same for reading.
+// Offsets and sizes are in bytes unless a name says otherwise. Everything here is constant: any thread may use it.
 // clang-format off
 #pragma once
 #include <array>
