@@ -51,7 +51,7 @@ class Target:
         self.process = subprocess.Popen(
             [self.program, f"-max_total_time={seconds}", f"-max_len={MAX_LEN}", f"-timeout={TIMEOUT}", "-print_final_stats=1",
              f"-artifact_prefix={self.findings}/", self.corpus, seeds],
-            stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, process_group=0)
 
     def ended(self, usage, status):
         """Books a turn. False if it ended in a way that no finding explains."""
