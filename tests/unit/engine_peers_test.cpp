@@ -153,8 +153,14 @@ class Peers : public testing::Test {
     message.incarnation = 1;
     return message;
   }
-  /// `aa` connects; its hellos are exchanged.
+  /// `aa` connects, late enough not to be turned away; its hellos are exchanged.
   std::shared_ptr<Wire> connect(const std::string& node = "aa") {
+    if (const Peer* const peer = peers.find(node); peer != nullptr && rooms.timeline.now_us() < peer->not_before_us) {
+      rooms.timeline.advance(peer->not_before_us - rooms.timeline.now_us());
+    }
+    return connect_now(node);
+  }
+  std::shared_ptr<Wire> connect_now(const std::string& node = "aa") {
     auto wire = std::make_shared<Wire>();
     network.call(std::make_unique<WireChannel>(wire), hello(node), carriers::Address::parse("127.0.0.1:9"));
     return wire;
@@ -233,6 +239,41 @@ TEST_F(Peers, HelloErrorAndUnknownMessagesHaveTheirStates) {
   dialled->say(hello("aa"));
   EXPECT_FALSE(dialled->there);
   EXPECT_NE(dialled->error().find("is 'aa', not 'zz'"), std::string::npos);
+}
+
+TEST_F(Peers, OneThatEndsItsConnectionsAsSoonAsTheyBeginIsTurnedAwayForAWhile) {
+  const auto early_end = [&] {
+    auto wire = connect();
+    EXPECT_TRUE(wire->there);
+    wire->say(hello("aa"));
+    EXPECT_NE(wire->error().find("hello twice"), std::string::npos);
+    return peers.find("aa")->not_before_us - rooms.timeline.now_us();
+  };
+  std::uint64_t expected = 25'000;
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_EQ(early_end(), expected) << i;
+    const auto soon = connect_now();
+    EXPECT_FALSE(soon->there);
+    EXPECT_NE(soon->error().find("ended as soon as it had begun (it said hello twice); the next is taken in "),
+              std::string::npos)
+        << soon->error();
+    EXPECT_EQ(soon->count<control::PeerHello>(), 0U);
+    expected = std::min<std::uint64_t>(expected * 2, 1'000'000);
+  }
+  // One that is up for a second begins anew, and may be replaced at once.
+  auto wire = connect();
+  pass(1'000'000);
+  const auto next = connect_now();
+  EXPECT_FALSE(wire->there);
+  EXPECT_TRUE(next->there);
+  EXPECT_EQ(next->error(), "");
+  EXPECT_EQ(early_end(), 50'000U) << "the one that replaced it ended early, and so did this one";
+  // While one is held off, what is up stays up.
+  const auto up = connect();
+  const auto replacing = connect_now();
+  EXPECT_FALSE(up->there) << "the first replacement is taken";
+  EXPECT_NE(connect_now()->error(), "");
+  EXPECT_TRUE(replacing->there);
 }
 
 TEST_F(Peers, AHandlerThatThrowsCostsItsOwnConnection) {

@@ -79,6 +79,17 @@ TEST(TokenBucket, GivesASecondsWorthAtOnceAndThenTheRate) {
   EXPECT_EQ(taken, 100) << "what was not used does not add up";
 }
 
+TEST(TokenBucket, ALargeTakeIsOwedForASecondAtMost) {
+  TokenBucket bucket(100, 0);
+  EXPECT_TRUE(bucket.take(0, 150)) << "more than fits, but there is one";
+  EXPECT_FALSE(bucket.take(0));
+  EXPECT_EQ(bucket.wait_us(0), 510'000U) << "the 50 that are owed, and one";
+  EXPECT_FALSE(bucket.take(509'999));
+  EXPECT_TRUE(bucket.take(510'000, 1'000'000));
+  EXPECT_EQ(bucket.wait_us(510'000), 1'010'000U);
+  EXPECT_TRUE(bucket.take(~std::uint64_t{0}, 1)) << "a clock that jumps far overflows nothing";
+}
+
 TEST(GatePackets, AreReadAsTheyWereWritten) {
   const control::GatePacket packet{control::GateKind::message, false, 7, 9, "text"};
   const auto read = control::decode_gate(control::encode_gate(packet));

@@ -10,6 +10,8 @@ namespace {
 
 /// Of the next address, when one does not answer.
 constexpr std::uint64_t kTryUs = 1'000'000;
+/// A message counts once, and once more for each so many bytes of it.
+constexpr std::size_t kCountedBytes = 1024;
 
 carriers::TcpStreamOptions options_for(const TlsPointer& tls, const std::string& peer) {
   carriers::TcpStreamOptions options;
@@ -121,7 +123,7 @@ std::optional<std::string> Connection::next(std::uint64_t now_us) {
   slowed = rate_.wait_us(now_us) != 0;
   if (slowed) return std::nullopt;
   std::optional<std::string> message = stream_->next();
-  if (message) rate_.take(now_us);
+  if (message) rate_.take(now_us, 1 + static_cast<std::uint32_t>(message->size() / kCountedBytes));
   return message;
 }
 

@@ -229,7 +229,8 @@ const std::array kKeys = std::to_array<Key>({
      "The same from one address (IPv6: from one /64), at most; holds for hosts of a `[[link]]` too.",
      [](Config& c) -> auto& { return c.limits.callers_per_source; }},
     {"limits", "peer_messages", Kind::count, false, "30000", 10, 1'000'000, "", "",
-     "Control messages that one peer may send in a second. One that sends more is read more slowly.",
+     "Control messages that one peer may send in a second; a message counts once more for each KiB of it. One that sends more is read "
+     "more slowly.",
      [](Config& c) -> auto& { return c.limits.peer_messages; }},
     {"limits", "keeper_starts", Kind::count, false, "6", 0, 600, "", "",
      "Times in a minute that a process of the keeper which has ended is started anew; 0: never. Until it is there, nobody can attach "

@@ -31,6 +31,10 @@ constexpr std::uint64_t kLookUpAgainUs = 1'000'000;
 /// Pairs in one sync message: about 20 bytes each.
 constexpr std::size_t kSyncPairs = 16384;
 
+std::uint64_t next_backoff(std::uint64_t last_us) {
+  return last_us == 0 ? kFirstBackoffUs : std::min(last_us * 2, kMaxBackoffUs);
+}
+
 carriers::Address numeric_or_none(const std::optional<HostPort>& at) {
   return at && is_numeric_host(at->host) ? address_of(*at) : carriers::Address();
 }
@@ -153,6 +157,15 @@ void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control
     return;
   }
   Peer& peer = *find(hello.node);
+  if (const std::uint64_t now = parts_.loop.now_us(); now < peer.not_before_us) {
+    const std::string wait = "the connection before this one ended as soon as it had begun (" + peer.reason +
+                             "); the next is taken in " + std::to_string((peer.not_before_us - now + 999) / 1000) +
+                             " ms";
+    parts_.log.limited("too soon " + peer.name(), spdlog::level::warn,
+                       "control connection of node '" + peer.name() + "' turned away: " + wait);
+    channel->send(control::encode_peer(control::PeerError{wait}));
+    return;
+  }
   // The newest connection is the one: the peer has restarted before the old one was seen to end.
   if (peer.control) lost(peer, "its node connected anew");
   adopt(peer, std::move(channel));
@@ -163,7 +176,9 @@ void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control
 void PeerTable::lost(Peer& peer, const std::string& why) {
   const bool was_up = peer.control_up;
   // One that ends right after its beginning will do so again: both nodes may find each other's hello wanting.
-  if (was_up && parts_.loop.now_us() - peer.up_us >= kStableUs) peer.backoff_us = 0;
+  const std::uint64_t now = parts_.loop.now_us();
+  const bool stable = was_up && now - peer.up_us >= kStableUs;
+  if (stable) peer.backoff_us = 0;
   peer.control.reset();
   peer.control_up = false;
   peer.waits = false;
@@ -177,12 +192,23 @@ void PeerTable::lost(Peer& peer, const std::string& why) {
   } else {
     parts_.log.limited("link " + peer.name(), spdlog::level::warn, "link to '" + peer.name() + "': " + why);
   }
-  retry_later(peer);
+  if (peer.link.config->dial) {
+    retry_later(peer);
+  } else if (!stable) {
+    hold_off(peer, now);
+  }
+}
+
+/// A peer that connects again and again would cost this node a beginning and an end of the link each time. One that
+/// keeps to the delays of `retry_later` never comes too soon.
+void PeerTable::hold_off(Peer& peer, std::uint64_t now_us) {
+  peer.backoff_us = next_backoff(peer.backoff_us);
+  peer.not_before_us = now_us + peer.backoff_us / 2;
 }
 
 void PeerTable::retry_later(Peer& peer) {
-  if (!peer.link.config->dial || peer.retry || stopping_) return;
-  peer.backoff_us = peer.backoff_us == 0 ? kFirstBackoffUs : std::min(peer.backoff_us * 2, kMaxBackoffUs);
+  if (peer.retry || stopping_) return;
+  peer.backoff_us = next_backoff(peer.backoff_us);
   const std::uint16_t link = peer.link.index;
   peer.retry = parts_.loop.after(peer.backoff_us, [this, link] { dial(*peers_[link]); });
 }

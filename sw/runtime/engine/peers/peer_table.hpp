@@ -30,6 +30,7 @@ struct Peer {
   std::uint64_t incarnation = 0;  ///< of the peer's admin memory; 0: not known yet
   std::string reason = "not connected yet";
   std::uint64_t backoff_us = 0;
+  std::uint64_t not_before_us = 0;  ///< a peer that dials is turned away until then
   std::optional<EventLoop::TimerId> retry;
   std::uint64_t heard_us = 0;
   std::uint64_t pinged_us = 0;
@@ -126,6 +127,7 @@ class PeerTable final : public CloseTeller {
  private:
   std::uint16_t number_of(const std::string& peer);
   void dial(Peer& peer);
+  void hold_off(Peer& peer, std::uint64_t now_us);
   void retry_later(Peer& peer);
   void introduce(std::unique_ptr<ControlChannel> channel, const control::PeerHello& hello,
                  const carriers::Address& from);
