@@ -15,6 +15,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <regex>
 #include <stdexcept>
 
 #include "core/pipeline/frame.hpp"
@@ -397,9 +398,11 @@ std::vector<Case> pcie_cases() {
   return made;
 }
 
-int run(std::uint64_t runs, const std::string& path, bool pcie) {
+int run(std::uint64_t runs, const std::string& path, bool pcie, const std::string& wanted) {
   json rows = json::array();
+  const std::regex names(wanted);
   for (const Case& c : pcie ? pcie_cases() : cases()) {
+    if (!std::regex_search(c.name, names)) continue;
     std::vector<double> values;
     for (std::uint64_t i = 1; i <= runs; ++i) values.push_back(c.measure(i));
     std::sort(values.begin(), values.end());
@@ -430,15 +433,16 @@ int main(int argc, char** argv) try {
       "Measures the card in simulation: clocks from doorbell to wire and back, frames, lines, and the simulator's "
       "speed."};
   std::uint64_t runs = 5;
-  std::string path;
+  std::string path, cases = ".";
   app.set_version_flag("--version", SLOTWIRE_VERSION);
   app.add_option("--runs", runs, "Runs of every case")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--json", path, "Where to write the result; none: standard output");
+  app.add_option("--cases", cases, "Only cases whose name this regular expression finds")->type_name("REGEX");
   bool pcie = false;
   app.add_flag("--pcie", pcie,
                "What the card would cost behind PCI Express: a model from published figures, no measurement");
   CLI11_PARSE(app, argc, argv);
-  return run(runs, path, pcie);
+  return run(runs, path, pcie, cases);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "bench_card: %s\n", error.what());
   return 1;
