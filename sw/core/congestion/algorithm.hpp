@@ -74,8 +74,9 @@ struct State {
   std::uint32_t w_max = 0;  ///< lines
   std::uint32_t w_est = 0;  ///< what Reno would have; lines with 8 fraction bits
   std::uint32_t w_before_loss = 0;
-  std::uint32_t k_ms = 0;      ///< from the decrease to w_max
-  std::uint64_t grown_us = 0;  ///< since the decrease, in rounds that the window limited
+  std::uint32_t k_ms = 0;       ///< from the decrease to w_max
+  std::uint64_t grown_us = 0;   ///< since the decrease, in rounds that the window limited
+  bool answered_marks = false;  ///< marks of this round are of frames that were sent before the last decrease
   // Marks: their share, smoothed, with 10 fraction bits.
   std::uint32_t alpha = 1024;
   // delay: rounds in a row without a queue to speak of.

@@ -1,5 +1,6 @@
 // CUBIC (RFC 9438) with HyStart++ (RFC 9406), one decision a round.
 #include <algorithm>
+#include <utility>
 
 #include "core/congestion/algorithm.hpp"
 
@@ -70,12 +71,13 @@ void grow_in_slow_start(State& state, const Round& round) {
 }
 
 void quiet(State& state, const Round& round, bool limited) {
+  state.answered_marks = false;
   if (!limited) return;
   if (in_slow_start(state)) return grow_in_slow_start(state, round);
-  // Never less than what Reno with the same decrease would have: about half a frame a round until it is where it was
-  // before the loss, then a frame.
-  const std::uint32_t frame = std::uint32_t{round.frame_lines} << kEstimateBits;
-  state.w_est = std::min(state.w_est + (state.w_est >> kEstimateBits < state.w_before_loss ? frame * 9 / 17 : frame),
+  // Never less than what Reno with the same decrease would have: about half a frame a round, also when it is where it
+  // was before the loss. RFC 9438 has a frame then; Linux has not, and on short paths a link would get several times
+  // as much as a flow of Linux beside it.
+  state.w_est = std::min(state.w_est + (std::uint32_t{round.frame_lines} << kEstimateBits) * 9 / 17,
                          kMaxWindow << kEstimateBits >> 1);
   state.grown_us += round.length_us;
   const std::uint64_t at_ms = (state.grown_us + round.srtt_us) / 1'000;
@@ -96,13 +98,16 @@ void decrease(State& state, std::uint32_t to, const Round& round) {
 }
 
 void lost(State& state, const Round& round) {
+  state.answered_marks = true;
   decrease(state, state.window * kBeta / kBetaOne, round);
 }
 
-/// As DCTCP (RFC 8257): by half of the share that is marked.
+/// As a loss (RFC 3168, section 6.1.2), for once: flows beside this one that are not told how many frames were marked
+/// do so, and a link that takes the share of marked frames (RFC 8257) would leave them nothing.
 void marked(State& state, const Round& round) {
-  const auto less = static_cast<std::uint32_t>(std::uint64_t{state.window} * state.alpha / 2048);
-  decrease(state, state.window - less, round);
+  if (std::exchange(state.answered_marks, !state.answered_marks)) return;  // of frames sent before the decrease
+  const std::uint32_t to = state.window * kBeta / kBetaOne;
+  decrease(state, to, round);
 }
 
 void silent(State& state, const Round& round) {
