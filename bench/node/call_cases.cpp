@@ -86,12 +86,17 @@ std::vector<Value> measure_calls(const CallShape& shape, std::size_t calls, cons
     });
   }
   for (Part& caller : callers) caller.wait();
+  std::vector<pid_t> ends = server_pids;
+  for (const Part& caller : callers) ends.push_back(caller.pid());
   const double servers_before = cpu_us_of(server_pids), proxies_before = cpu_us_of(contender.proxies);
+  const double ends_slept_before = sleeps_of(ends), proxies_slept_before = sleeps_of(contender.proxies);
   const double begin = clock_us(CLOCK_MONOTONIC);
   gate.open();
   for (Part& caller : callers) caller.wait();
   const double elapsed = clock_us(CLOCK_MONOTONIC) - begin;
   const double proxies_us = cpu_us_of(contender.proxies) - proxies_before;
+  const double proxies_slept = sleeps_of(contender.proxies) - proxies_slept_before;
+  const double ends_slept = sleeps_of(ends) - ends_slept_before;
   double cpu = cpu_us_of(server_pids) - servers_before + proxies_us;
   for (std::size_t i = 0; i < shape.callers; ++i) cpu += callers_us[i];
   std::sort(latencies.data(), latencies.data() + total);
@@ -99,9 +104,12 @@ std::vector<Value> measure_calls(const CallShape& shape, std::size_t calls, cons
   std::vector<Value> values{{"p50", "us", latencies[total / 2]},
                             {"p99", "us", latencies[total * 99 / 100]},
                             {"calls", "calls/s", count * 1e6 / elapsed},
-                            {"processor time per call", "us", cpu / count}};
-  if (!contender.proxies.empty())
+                            {"processor time per call", "us", cpu / count},
+                            {"sleeps per call", "", (ends_slept + proxies_slept) / count}};
+  if (!contender.proxies.empty()) {
     values.push_back({"processor time per call, all slotwired", "us", proxies_us / count});
+    values.push_back({"sleeps per call, all slotwired", "", proxies_slept / count});
+  }
   return values;
 }
 
@@ -110,12 +118,12 @@ void run_calls(Stage& stage, const std::string& name) {
       {"call-1", {}}, {"call-16", {.callers = 16}}, {"call-64", {.callers = 64}}, {"under-way-64", {.under_way = 64}}};
   const CallShape shape = shapes.at(name);
   const std::size_t count = stage.scale().calls * (shape.under_way > 1 ? 10 : 1);
-  std::vector<Contender> all{slotwire_contender(stage.pair())};
+  std::vector<Contender> all{slotwire_contender(stage.pair()), relay_asleep(), relay_awake()};
   all.insert(all.end(), peers().begin(), peers().end());
   stage.figures().set_floor(name, "bare tcp");
   for (int run = 0; run < stage.scale().runs; ++run) {
     for (const Contender& contender : all) {
-      if (contender.only_several && shape.under_way == 1) continue;
+      if (shape.under_way == 1 ? contender.only_several : contender.only_single) continue;
       for (const Value& value : measure_calls(shape, count, contender))
         stage.figures().add(name, contender.name, value);
     }
@@ -126,8 +134,9 @@ void run_peers(Stage& stage, const std::string& name) {
   constexpr std::size_t kPeers = 4;
   const std::unique_ptr<fault::Cluster> nodes = stage.make_nodes(kPeers + 1);
   stage.figures().set_floor(name, "bare tcp");
+  const std::vector<Contender> all{slotwire_contender(*nodes), relay_asleep(), relay_awake(), bare_tcp()};
   for (int run = 0; run < stage.scale().runs; ++run) {
-    for (const Contender& contender : {slotwire_contender(*nodes), bare_tcp()}) {
+    for (const Contender& contender : all) {
       for (const std::size_t servers : {kPeers, std::size_t{1}}) {
         for (const Value& value : measure_calls({.servers = servers}, stage.scale().calls, contender))
           stage.figures().add(name, contender.name + (servers == 1 ? ", one of them" : ""), value);
@@ -138,8 +147,9 @@ void run_peers(Stage& stage, const std::string& name) {
 
 void run_hog(Stage& stage, const std::string& name) {
   stage.figures().set_floor(name, "bare tcp");
+  const std::vector<Contender> all{slotwire_contender(stage.pair()), relay_asleep(), bare_tcp()};
   for (int run = 0; run < stage.scale().runs; ++run) {
-    for (const Contender& contender : {slotwire_contender(stage.pair()), bare_tcp()}) {
+    for (const Contender& contender : all) {
       for (const bool hog : {true, false}) {
         const std::vector<Part> hogs = hog ? start_hogs() : std::vector<Part>();
         for (const Value& value : measure_calls({}, stage.scale().calls / 2, contender))

@@ -79,13 +79,18 @@ struct Contender {
   /// Receives messages until the tally says that it was the last one. Without it: the contender has calls alone.
   std::function<void(const Ready&, Tally&)> sink{};
   std::function<std::unique_ptr<Source>(const std::string& endpoint)> source{};
-  std::vector<pid_t> proxies{};    ///< processes between both ends
-  std::size_t largest = SIZE_MAX;  ///< message, bytes
-  bool only_several = false;       ///< differs from another one only with several calls under way
+  std::vector<pid_t> proxies{};  ///< processes between both ends
+  /// Messages that it can send, bytes.
+  std::size_t smallest = 0, largest = SIZE_MAX;
+  bool only_several = false;  ///< differs from another one only with several calls under way
+  bool only_single = false;   ///< has no more than one call of a caller under way
 };
 
 /// Slotwire from node 0 of the cluster to the others: server number n is on node n + 1.
 Contender slotwire_contender(const fault::Cluster& nodes);
+/// Four processes that pass on what Slotwire passes on and do nothing else: it sleeps in each wait, or it stays awake.
+Contender relay_asleep();
+Contender relay_awake();
 Contender bare_tcp();
 /// The same with one send() for all that is due.
 Contender bare_tcp_together();

@@ -35,12 +35,12 @@ void run_messages(Stage& stage, const std::string& name) {
   const bool large = name == "large-1MiB";
   const std::size_t size = large ? std::size_t{1} << 20 : 64;
   const std::size_t count = std::max<std::size_t>(large ? stage.scale().calls / 10 : stage.scale().calls * 20, 20);
-  std::vector<Contender> all{slotwire_contender(stage.pair())};
+  std::vector<Contender> all{slotwire_contender(stage.pair()), relay_asleep(), relay_awake()};
   all.insert(all.end(), peers().begin(), peers().end());
   stage.figures().set_floor(name, "bare tcp");
   for (int run = 0; run < stage.scale().runs; ++run) {
     for (const Contender& contender : all) {
-      if (!contender.sink || contender.largest < size) continue;
+      if (!contender.sink || size < contender.smallest || contender.largest < size) continue;
       Tally tally(size, count / kWarmShare, count);
       measure_messages(contender, count, tally);
       const double rate = tally.rate();

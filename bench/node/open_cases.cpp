@@ -10,6 +10,7 @@
 
 #include "cases.hpp"
 #include "contenders/bare.hpp"
+#include "contenders/chain.hpp"
 #include "contenders/slot_end.hpp"
 
 namespace slotwire::bench {
@@ -38,19 +39,6 @@ void add_node(Costs& costs, const fault::Cluster& nodes, std::size_t node) {
     if (std::getline(file, line, '\0') && line == title)
       costs["keepers"].push_back(static_cast<pid_t>(std::stol(entry.path().filename().string())));
   }
-}
-
-/// Times that processes have slept, that is that they had to be woken.
-double sleeps_of(const std::vector<pid_t>& pids) {
-  double sum = 0;
-  for (const pid_t pid : pids) {
-    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-    for (std::string line; std::getline(status, line);) {
-      constexpr std::string_view kField = "voluntary_ctxt_switches:";
-      if (line.starts_with(kField)) sum += std::stod(line.substr(kField.size()));
-    }
-  }
-  return sum;
 }
 
 /// What a process does that opens connections and does nothing else, and what that costs. The opener is made in that
@@ -143,6 +131,19 @@ void run_opens(Stage& stage, const std::string& name) {
     add(tcp.name, measure_opens("a bare opener of connections", count, {{"server", {server.pid()}}}, [&] {
           return [port](std::size_t opens) {
             for (std::size_t i = 0; i < opens; ++i) bare_connection(SOCK_STREAM, port);
+          };
+        }));
+    // 64 bytes there and back through as many processes as an opening passes: slotwired, and between nodes both gates
+    // and the other slotwired.
+    const Chain chain(name == "open-local" ? 1 : 4, port);
+    add("relays",
+        measure_opens("a caller through relays", count, {{"relays", chain.pids()}, {"server", {server.pid()}}}, [&] {
+          const auto end = std::shared_ptr<CallEnd>(tcp.call(chain.port()));
+          return [end](std::size_t calls) {
+            for (std::size_t i = 0; i < calls; ++i) {
+              end->start(i);
+              end->finish([](std::size_t) {});
+            }
           };
         }));
   }

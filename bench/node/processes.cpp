@@ -15,6 +15,7 @@
 #include <ctime>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include "cluster.hpp"
@@ -34,6 +35,18 @@ double cpu_us_of(const std::vector<pid_t>& pids) {
     clockid_t clock = 0;
     if (::clock_getcpuclockid(pid, &clock) != 0) throw std::runtime_error("a process of the benchmark has ended");
     sum += clock_us(clock);
+  }
+  return sum;
+}
+
+double sleeps_of(const std::vector<pid_t>& pids) {
+  double sum = 0;
+  for (const pid_t pid : pids) {
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(status, line);) {
+      constexpr std::string_view kField = "voluntary_ctxt_switches:";
+      if (line.starts_with(kField)) sum += std::stod(line.substr(kField.size()));
+    }
   }
   return sum;
 }

@@ -19,6 +19,8 @@ namespace slotwire::bench {
 double clock_us(clockid_t clock);
 /// Processor time of other processes, together.
 double cpu_us_of(const std::vector<pid_t>& pids);
+/// Times that processes have slept, that is that they had to be woken.
+double sleeps_of(const std::vector<pid_t>& pids);
 double median(std::vector<double> values);
 
 /// An array in memory that forked processes share.

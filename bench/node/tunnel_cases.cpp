@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "cases.hpp"
+#include "contenders/chain.hpp"
 #include "contenders/slot_end.hpp"
 
 namespace slotwire::bench {
@@ -268,13 +269,18 @@ void run_tunnel(Stage& stage, const std::string& name) {
     });
     if (!filled) throw std::runtime_error(why);
   }
+  // As many processes as the tunnel has, both slotwired among them, and as two ordinary TCP proxies would be.
+  const Chain four(4, std::to_string(target)), two(2, std::to_string(target));
+  const auto port_of = [](const Chain& chain) { return static_cast<std::uint16_t>(std::stoul(chain.port())); };
+  const std::vector<std::pair<std::string, std::uint16_t>> ways{
+      {"direct", target}, {kSlotwire, tunnel}, {"4 relays", port_of(four)}, {"2 relays", port_of(two)}};
   stage.figures().set_floor(name, "direct");
   for (int run = 0; run < stage.scale().runs; ++run) {
-    for (const bool direct : {true, false}) {
-      const std::string output = output_of(program->client(direct ? target : tunnel, stage.scale().seconds), directory);
+    for (const auto& [way, port] : ways) {
+      const std::string output = output_of(program->client(port, stage.scale().seconds), directory);
       const double value = program->read(output);
       if (value <= 0) throw std::runtime_error(name + ": no figure in what the client printed: " + output);
-      stage.figures().add(name, direct ? "direct" : kSlotwire, {program->metric, program->unit, value});
+      stage.figures().add(name, way, {program->metric, program->unit, value});
     }
   }
 }

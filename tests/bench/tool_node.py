@@ -17,22 +17,25 @@ from nodes import TIMEOUT  # noqa: E402
 
 BENCH = Path(os.environ.get("SLOTWIRE_BIN", ROOT / "build" / "bin")) / "bench_node"
 SHORTEST = ["--runs", "1", "--calls", "100", "--seconds", "1", "--slots", "50"]
-CALLS = {"p50", "p99", "calls", "processor time per call"}
+CALLS = {"p50", "p99", "calls", "processor time per call", "sleeps per call"}
+# What the same number of processes needs without Slotwire.
+RELAYS = {"relay", "relay, awake"}
 PEERS = {"bare tcp", "bare udp", "zeromq", "nng", "grpc"}
 OWN = "slotwire"
 TUNNELS = {"tunnel-iperf3": "throughput", "tunnel-pgbench": "transactions", "tunnel-wrk": "requests", "tunnel-redis": "requests"}
 SLOTS = {"idle slots of each node", "connections opened", "memory per slot, slotwired", "shared memory per slot", "descriptors per slot, slotwired"}
 # Of each case: metrics by contender, and how many goals it has.
 CASES = {
-    **{case: ({name: CALLS for name in PEERS | {OWN}}, goals) for case, goals in (("call-1", 2), ("call-16", 1), ("call-64", 1))},
+    **{case: ({name: CALLS for name in PEERS | RELAYS | {OWN}}, goals) for case, goals in (("call-1", 2), ("call-16", 1), ("call-64", 1))},
     "under-way-64": ({name: CALLS for name in PEERS | {OWN, "bare tcp, sent together"}}, 1),
     "one-way-64": ({name: {"messages"} for name in (PEERS | {OWN}) - {"grpc"}}, 1),
-    "large-1MiB": ({name: {"throughput"} for name in (PEERS | {OWN}) - {"grpc", "bare udp"}}, 1),
-    **{case: ({"direct": {metric}, OWN: {metric}}, 1) for case, metric in TUNNELS.items()},
-    "peers-4": ({name: CALLS for name in (OWN, "slotwire, one of them", "bare tcp", "bare tcp, one of them")}, 1),
-    **{case: ({name: {"connections", "processor time per connection"} for name in (OWN, "slotwire, 64 at once", "bare tcp")}, 2) for case in ("open-remote", "open-local")},
+    "large-1MiB": ({name: {"throughput"} for name in (PEERS | RELAYS | {OWN}) - {"grpc", "bare udp"}}, 1),
+    **{case: ({name: {metric} for name in ("direct", OWN, "4 relays", "2 relays")}, 1) for case, metric in TUNNELS.items()},
+    "peers-4": ({name + more: CALLS for name in RELAYS | {OWN, "bare tcp"} for more in ("", ", one of them")}, 1),
+    **{case: ({name: {"connections", "processor time per connection"} for name in (OWN, "slotwire, 64 at once", "bare tcp", "relays")}, 2)
+       for case in ("open-remote", "open-local")},
     "slots-60000": ({OWN: CALLS | SLOTS, "slotwire, one slot": CALLS}, 1),
-    "hog": ({name: CALLS for name in (OWN, "slotwire, no hog", "bare tcp", "bare tcp, no hog")}, 1),
+    "hog": ({name + more: CALLS for name in (OWN, "relay", "bare tcp") for more in ("", ", no hog")}, 1),
     "idle": ({name: {"processor of an idle slotwired"} for name in (OWN, "slotwire, 1000 slots")}, 2),
     "round-trips": ({name: {"round-trip p50", "round-trip p99", "round-trip calls", "40-byte messages", "64 KiB messages"}
                      for name in ("bare tcp", "same node", "two nodes, udp", "two nodes, udp, aes-256-gcm", "two nodes, tcp")}, 0),
@@ -73,7 +76,7 @@ class Shortest(unittest.TestCase):
             self.assertEqual((row["suite"], row["runs"]), ("node", 1), name)
             self.assertTrue(math.isfinite(row["value"]), name)
             self.assertEqual(row["spread"], [row["value"]] * 2, name)
-            if row["metric"] not in ("shared memory per slot", "memory per slot, slotwired", "lost messages") and "per connection" not in row["metric"]:
+            if row["metric"] not in ("shared memory per slot", "memory per slot, slotwired", "lost messages") and not re.search("per connection|sleeps per call", row["metric"]):
                 self.assertGreater(row["value"], 0, name)
             others = {other["contender"]: other["value"] for other in rows if other["metric"] == row["metric"] and other is not row}
             self.assertEqual(row["peers"], others, name)

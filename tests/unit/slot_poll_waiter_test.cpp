@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace {
 using namespace slotwire;
 using namespace std::chrono_literals;
@@ -46,7 +48,7 @@ int waits_in_vain(PollWaiter& waiter, std::chrono::nanoseconds& now, int most) {
     if (yields) {
       EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
     }
-    waiter.slept();
+    waiter.slept(now += 1ms);
     if (!yields) return waits;
   }
   return most;
@@ -61,15 +63,50 @@ TEST(PollWaiter, GivesYieldingUpWhenItBringsNothing) {
 TEST(PollWaiter, GoesOnYieldingWhileOneWaitInTwoIsFound) {
   PollWaiter waiter({0us, 50us});
   std::chrono::nanoseconds now{};
+  std::minstd_rand random(1);
+  int yielded = 0;
   for (int wait = 0; wait < 1000; ++wait) {
-    ASSERT_EQ(waiter.next(now += 1ms), Step::yield) << "wait " << wait;
-    if (wait % 2 == 0) {
+    const bool soon = random() % 2 == 0;
+    if (waiter.next(now += 1ms) == Step::yield) {
+      ++yielded;
+      if (!soon) {
+        EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
+      }
+    }
+    if (soon) {
       waiter.found(now += 10us);
     } else {
-      EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
-      waiter.slept();
+      waiter.slept(now += 100us);
     }
   }
+  EXPECT_GT(yielded, 900);
+}
+
+/// What one that passes calls on sees: a short wait for the answer, then a long one for the next call.
+TEST(PollWaiter, YieldsInTheShortOnesOfWaitsThatAreShortAndLongInTurn) {
+  PollWaiter waiter({0us, 50us});
+  std::chrono::nanoseconds now{};
+  int in_short = 0, in_long = 0;
+  for (int turn = 0; turn < 100; ++turn) {
+    if (waiter.next(now += 1us) == Step::yield) ++in_short;
+    waiter.found(now += 20us);
+    if (waiter.next(now += 1us) == Step::yield) {
+      ++in_long;
+      EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
+    }
+    waiter.slept(now += 100us);
+  }
+  EXPECT_EQ(in_short, 100);
+  EXPECT_LT(in_long, 20);
+}
+
+TEST(PollWaiter, YieldsAgainWhenItSleepsForShortTimesOnly) {
+  PollWaiter waiter({0us, 50us});
+  std::chrono::nanoseconds now{};
+  waits_in_vain(waiter, now, 1000);
+  int sleeps = 0;
+  for (; waiter.next(now += 1us) == Step::sleep && sleeps < 100; ++sleeps) waiter.slept(now += 20us);
+  EXPECT_LE(sleeps, 4);
 }
 
 TEST(PollWaiter, TriesAgainNowAndThenAndEachTimeLater) {
@@ -80,12 +117,12 @@ TEST(PollWaiter, TriesAgainNowAndThenAndEachTimeLater) {
   for (int tries = 0; tries < 8; ++tries) {
     std::uint32_t waits = tries == 0 ? 1 : 0;  // the first wait that did not yield is behind us
     while (waiter.next(now += 1ms) == Step::sleep) {
-      waiter.slept();
+      waiter.slept(now += 1ms);
       ASSERT_LT(++waits, 2 * WaitHabit::kLongestPause);
     }
     EXPECT_EQ(waits + 1, pause);
     EXPECT_EQ(waiter.next(now += 50us), Step::sleep);
-    waiter.slept();
+    waiter.slept(now += 1ms);
     pause = std::min(pause * 2, WaitHabit::kLongestPause);
   }
 }
@@ -94,7 +131,7 @@ TEST(PollWaiter, YieldsAgainOnceATryWasFound) {
   PollWaiter waiter({0us, 50us});
   std::chrono::nanoseconds now{};
   waits_in_vain(waiter, now, 1000);
-  while (waiter.next(now += 1ms) == Step::sleep) waiter.slept();
+  while (waiter.next(now += 1ms) == Step::sleep) waiter.slept(now += 1ms);
   waiter.found(now += 10us);
   EXPECT_EQ(waiter.next(now += 1ms), Step::yield);
 }
@@ -107,6 +144,24 @@ TEST(PollWaiter, AProcessorThatIsTakenForLongIsALossEvenIfTheWaitIsFound) {
     waiter.found(now += 3ms);  // the yield gave somebody a whole turn
   }
   EXPECT_LE(waits, 4);
+}
+
+/// A process that computes takes whole turns from who yields, while who sleeps is woken at once: short sleeps are no
+/// reason to yield again.
+TEST(PollWaiter, AProcessorThatIsTakenForLongIsMetInOneWaitInAHundredHoweverShortTheSleepsAre) {
+  PollWaiter waiter({0us, 50us});
+  std::chrono::nanoseconds now{};
+  int met = 0;
+  for (int wait = 0; wait < 10'000; ++wait) {
+    if (waiter.next(now += 1us) == Step::yield) {
+      ++met;
+      waiter.found(now += 3ms);
+    } else {
+      waiter.slept(now += 20us);
+    }
+  }
+  EXPECT_LE(met, 100);
+  EXPECT_GT(met, 0);
 }
 
 }  // namespace

@@ -35,6 +35,13 @@ PollWaiter::Step PollWaiter::next(std::chrono::nanoseconds now) {
 
 void PollWaiter::found(std::chrono::nanoseconds now) {
   if (waiting_ && yielded_) habit_.found(now - last_);
+  slept(now);
+}
+
+void PollWaiter::slept(std::chrono::nanoseconds now) {
+  if (!waiting_) return;
+  const bool at_once = yields_ == Yields::off && policy_.yield.count() > 0;
+  if (at_once) habit_.slept(now - start_ < policy_.spin + policy_.yield);
   waiting_ = false;
 }
 

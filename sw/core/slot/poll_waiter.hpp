@@ -25,7 +25,9 @@ class PollWaiter {
     if (waiting_) found(std::chrono::steady_clock::now().time_since_epoch());
   }
   /// The thread slept: the next wait starts anew.
-  void slept() { waiting_ = false; }
+  void slept() {
+    if (waiting_) slept(std::chrono::steady_clock::now().time_since_epoch());
+  }
 
   // The same on a clock of the caller's.
 
@@ -33,6 +35,8 @@ class PollWaiter {
   Step next(std::chrono::nanoseconds now);
   /// A look at `now` found something: the next wait starts anew.
   void found(std::chrono::nanoseconds now);
+  /// The thread slept until `now`.
+  void slept(std::chrono::nanoseconds now);
 
  private:
   enum class Yields : std::uint8_t { undecided, on, off };

@@ -62,13 +62,18 @@ Waiter::Step Waiter::at(std::chrono::steady_clock::time_point now) {
     looks_ |= kLooksPerClock - 1;  // read the clock at every look from now on: a yield may take long
     return Step::again;
   }
-  if (habit_ != nullptr && stays_awake && decided_) habit_->missed();
+  if (habit_ != nullptr && decided_) {
+    if (stays_awake) habit_->missed();
+    asleep_ = !stays_awake;
+  }
   decided_ = yielded_ = false;
   return Step::sleep;
 }
 
 void Waiter::tell_habit() {
-  if (habit_ == nullptr || !habit_->pays()) return;
+  if (habit_ == nullptr) return;
+  if (asleep_) return habit_->slept(std::chrono::steady_clock::now() - start_ < policy_.spin + policy_.yield);
+  if (!habit_->pays()) return;
   habit_->found(yielded_ ? std::chrono::steady_clock::now() - last_ : std::chrono::nanoseconds{});
 }
 

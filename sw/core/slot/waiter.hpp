@@ -31,13 +31,18 @@ class Waiter {
   static void pause();
   /// What was waited for is there.
   void found() {
-    if (decided_) tell_habit();
+    if (decided_ || asleep_) tell_habit();
+    reset();
+  }
+  /// The thread slept after Step::sleep: the next wait starts anew.
+  void slept() {
+    if (asleep_) tell_habit();
     reset();
   }
   /// The next wait starts anew.
   void reset() {
     looks_ = 0;
-    decided_ = yielded_ = false;
+    decided_ = yielded_ = asleep_ = false;
   }
 
  private:
@@ -49,6 +54,7 @@ class Waiter {
   WaitHabit* habit_ = nullptr;
   bool decided_ = false;  ///< whether this wait stays awake; habit_ knows what
   bool yielded_ = false;
+  bool asleep_ = false;  ///< it was told to sleep at once; habit_ is told how long that took
   std::uint32_t looks_ = 0;
   std::chrono::steady_clock::time_point start_{}, last_{};
 };

@@ -20,9 +20,13 @@ void run_poll_loop(Thread& thread, slot::WaitPolicy policy) {
     if (thread.look_around() || busy) continue;
     if (waiter.stay_awake()) continue;
     // What came before everybody was asked has to be seen; what comes from now on wakes.
-    if (thread.prepare_sleep() && !thread.last_step()) {
-      thread.sleep();
-      waiter.slept();
+    if (thread.prepare_sleep()) {
+      if (thread.last_step()) {
+        waiter.found();
+      } else {
+        thread.sleep();
+        waiter.slept();
+      }
     }
     thread.awake();
   }

@@ -115,7 +115,7 @@ Failure Connection::wait(int what, const Deadline& deadline, const std::function
     }
     // A signal that crosses with this ends a later sleep early, once.
     stay_awake();
-    waiter.reset();
+    waiter.slept();
   }
 }
 

@@ -579,6 +579,6 @@ Failure sw_poller::wait(std::vector<sw_ready>& ready, std::size_t max, const Dea
     if (deadline.passed()) return {SW_TIMED_OUT, "none of the connections became ready in time"};
     if (!arm()) continue;
     take_events(deadline.poll_ms());
-    waiter.reset();
+    waiter.slept();
   }
 }
