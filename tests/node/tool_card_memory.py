@@ -168,6 +168,7 @@ class InHost(TwoCards):
                 session.ring(slot)
         slot.set_mark(raw_process.TAIL, struct.unpack_from("<I", slot.own, raw_process.TAIL)[0] + (1 << 31))
         session.ring(slot)
+        self.assertEqual(session.wait_closed()[0], "fault")
         session.close()
         slot.close()
 
