@@ -7,6 +7,9 @@
 // written is its newest mark; so marks wait for the bus without end, and the core never waits for it. A mark that the bus refuses faults
 // its slot.
 // Interrupts wait until the marks that were shown before them are written.
+// A write that the bus refuses is told of RefusedClocks later, unless the core is reset before: whoever takes the function away from a
+// driver that ended first forbids it to write and then resets it, and what was received in between must neither fault its slot nor be
+// acknowledged. Whatever is behind it waits. When one was told of, the next is told of at once, until the bus takes one again.
 // A DMA row that is read is answered when all that was allowed before is done: then nothing is written where an earlier row allowed it.
 //
 // core_rst_ni: all rows are invalid after it, and nothing new begins. What is on the bus is answered (busy_o), and whoever resets waits.
@@ -18,7 +21,8 @@ module slotwire_dma #(
   parameter int unsigned Vectors = 8,
   parameter int unsigned WritesMax = 128,  // Writes that the core has under way, at most; a power of two.
   parameter int unsigned MaxWrites = 32,  // On the bus, at most; a power of two, 2 or more.
-  parameter int unsigned IdW = 4
+  parameter int unsigned IdW = 4,
+  parameter int unsigned RefusedClocks = 0  // A refused write waits so long for a reset.
 ) (
   input logic clk_i,
   input logic rst_ni,  // The bus's.
@@ -66,6 +70,7 @@ module slotwire_dma #(
   localparam int unsigned PageW = 52;  // Bits of a bus address above a page.
   localparam int unsigned Faults = 4;  // Refused marks that the core was not told of; then answers wait.
   localparam int unsigned FlightW = $clog2(MaxWrites) + 1;
+  localparam int unsigned PatienceW = $clog2(RefusedClocks + 2);
 
   if (MemLineBits < 7 || MaxWrites < 2 || (MaxWrites & (MaxWrites - 1)) != 0 || (Slots & (Slots - 1)) != 0) begin : gen_check
     $error("slotwire_dma: a parameter is out of range");
@@ -245,8 +250,10 @@ module slotwire_dma #(
     .clk_i, .rst_ni, .wvalid_i(s1_moves), .wready_o(flight_room), .wdata_i({s1_line_q, writes, s1_last_q, s1_slot_q}),
     .rvalid_o(flight_valid), .rready_i(retires), .rdata_o({flight_line, flight_writes, flight_last, flight_slot}),
     .count_o(flight_count));
+  logic [PatienceW-1:0] patience_q;
+  logic                 refusal, refusal_waits;
   // During a reset of the core, answers are taken and say nothing.
-  assign may_retire = !runs || (flight_line ? order_valid && order_dma : fault_room);
+  assign may_retire = !runs || (!refusal_waits && (flight_line ? order_valid && order_dma : fault_room));
   assign retires = flight_valid && may_retire && (!flight_writes || m_axi_bvalid_i);
   assign m_axi_bready_o = flight_valid && flight_writes && may_retire;
   assign bad = flight_writes ? m_axi_bresp_i[1] : flight_line;
@@ -255,6 +262,12 @@ module slotwire_dma #(
   assign left = retires && runs && !flight_line && flight_last;
   assign fault_push = retires && runs && !flight_line && bad;
   assign busy_o = flight_valid;
+  assign refusal = flight_valid && flight_writes && m_axi_bvalid_i && bad;
+  assign refusal_waits = refusal && patience_q != '0;
+  always_ff @(posedge clk_i) begin
+    if (!core_rst_ni || (retires && flight_writes && !bad)) patience_q <= PatienceW'(RefusedClocks);
+    else if (refusal_waits) patience_q <= patience_q - PatienceW'(1);
+  end
   sw_fifo #(.Width(SlotW), .Depth(Faults)) u_faults (
     .clk_i, .rst_ni(core_rst_ni), .wvalid_i(fault_push), .wready_o(fault_room), .wdata_i(flight_slot), .rvalid_o(fault_valid),
     .rready_i(core_i.fault_ready), .rdata_o(fault_slot), .count_o(fault_count));

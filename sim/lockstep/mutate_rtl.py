@@ -294,6 +294,8 @@ MUTANTS = [
     ("slot memory's answers pass those of host memory", "slotwire_dma", "assign local_done = order_valid && !order_dma && local_here;", "assign local_done = order_valid && local_here;"),
     ("host memory's answers pass those of slot memory", "slotwire_dma", "(flight_line ? order_valid && order_dma : fault_room)", "(flight_line ? order_valid : fault_room)"),
     ("slot memory's answers that wait are forgotten", "slotwire_dma", "assign local_here = locals_q != '0 || mem_wr_done_i;", "assign local_here = mem_wr_done_i;"),
+    ("a refused write is told of at once", "slotwire_dma", "assign refusal_waits = refusal && patience_q != '0;", "assign refusal_waits = 1'b0;"),
+    ("a refused write is never told of", "slotwire_dma", "else if (refusal_waits) patience_q <=", "else if (1'b0) patience_q <="),
     ("a refused line is a good one", "slotwire_dma", "assign line_err = bad;", "assign line_err = 1'b0;"),
     ("an error of the bridge is none", "slotwire_dma", "assign bad = flight_writes ? m_axi_bresp_i[1] : flight_line;", "assign bad = flight_writes ? 1'b0 : flight_line;"),
     ("a refused mark faults nobody", "slotwire_dma", "assign fault_push = retires && runs && !flight_line && bad;", "assign fault_push = retires && runs && !flight_line && 1'b0;"),

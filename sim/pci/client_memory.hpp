@@ -28,6 +28,7 @@ class ClientMemory final : public HostMemory {
   /// Ends the mapping of just this region. False: there is none.
   bool unmap(std::uint64_t address, std::uint64_t bytes);
   void unmap_all();
+  bool empty() const { return regions_.empty(); }
   /// May the function write at all (bus mastering)? Else each write is refused.
   std::function<bool()> allowed = [] { return true; };
 

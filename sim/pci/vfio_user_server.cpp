@@ -83,7 +83,12 @@ void VfioUserServer::drop(const std::string& why) {
   agreed_ = false;
   reading_ = false;  // its answer, if it comes, is forgotten at the next read
   if (slots_ != nullptr) slots_->unshare_all();
-  if (memory_ != nullptr) memory_->unmap_all();
+  if (memory_ != nullptr && !memory_->empty()) {
+    // As the kernel's VFIO does it: first the function may not write any more, then it is reset, then its memory goes.
+    device_.config_write(PCI_COMMAND, 2, 0);
+    device_.function_reset();
+    memory_->unmap_all();
+  }
   for (unsigned vector = 0; vector < device_.vectors(); ++vector) {
     irqs_[vector] = {};
     device_.set_vector(vector, false, 0, 0);

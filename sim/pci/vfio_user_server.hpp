@@ -29,7 +29,8 @@ class VfioUserServer final : public MessageSink {
 
   /// Listens on `path` (an old socket there is replaced, anything else is left). `slots` (may be none) serves slots
   /// that the client shares. Throws std::runtime_error.
-  /// `memory` (may be none) is what the client maps for the card; it is emptied when the client goes.
+  /// `memory` (may be none) is what the client maps for the card; it is emptied when the client goes, after a reset of
+  /// the function if there was any.
   VfioUserServer(std::string path, PciDevice& device, SlotServer* slots = nullptr, ClientMemory* memory = nullptr);
   ~VfioUserServer() override;
   VfioUserServer(const VfioUserServer&) = delete;

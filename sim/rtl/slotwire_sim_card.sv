@@ -129,7 +129,7 @@ module slotwire_sim_card #(
     logic [1:0] burst;
     logic       last;
     // As on the chip: slot memory refuses nothing.
-    slotwire_dma #(.Slots(Slots), .MemLineBits(MemLineBits), .Vectors(Vectors)) u_dma (
+    slotwire_dma #(.Slots(Slots), .MemLineBits(MemLineBits), .Vectors(Vectors), .RefusedClocks(20_000)) u_dma (
       .clk_i, .rst_ni(bus_rst_ni), .core_rst_ni(rst_ni && bus_rst_ni), .wr_valid_i(core_wr_valid), .wr_ready_o(core_wr_ready),
       .wr_dma_i(wr_dma), .wr_slot_i(wr_slot), .wr_addr_i(wr_addr), .wr_data_i(mem_wr_data_o), .wr_done_o(dma_done),
       .wr_err_o(dma_err), .mem_wr_valid_o, .mem_wr_ready_i(wr_ready), .mem_wr_done_i(wr_done), .core_i(from_core), .core_o(to_core), .irq_i(core_irq), .irq_o(irq), .busy_o(dma_busy_o), .idle_o(dma_idle), .m_axi_awid_o(id),

@@ -39,6 +39,7 @@ struct Options {
   std::string qtest;
   std::string pci_log;
   bool relayed = false;
+  std::uint64_t refuse_write = 0;
   std::string wire = "none";
   std::string host = "none";
   unsigned slots = 64;
@@ -239,7 +240,9 @@ class SimCard {
       if (shares_) ordered_shares_.emplace(*this);
       vfio_ = std::make_unique<VfioUserServer>(options_.vfio_user, *pci_, ordered_shares_ ? &*ordered_shares_ : nullptr,
                                                &memory_);
-      memory_.allowed = [this] { return pci_->bus_master(); };
+      memory_.allowed = [this] {
+        return pci_->bus_master() && (options_.refuse_write == 0 || ++writes_ != options_.refuse_write);
+      };
       core_.set_host_memory(&memory_);
     }
   }
@@ -323,6 +326,7 @@ class SimCard {
   Port wire_;
   std::optional<Port> host_;  ///< or the queues
   ClientMemory memory_;       ///< that the client of a PCI function maps for it
+  std::uint64_t writes_ = 0;  ///< into it that the function made
   CorePort port_{core_};
   CoreBus core_bus_{core_};
   std::unique_ptr<QueueServer> queues_;
@@ -355,6 +359,9 @@ int main(int argc, char** argv) {
         ->needs(proxy);
     app.add_option("--pci-log", options.pci_log, "file for every access of the PCI function");
     app.add_flag("--relayed", options.relayed, "serve no slots: slotwired relays, as for a card in a PCIe slot")
+        ->needs(vfio_user);
+    app.add_option("--refuse-write", options.refuse_write,
+                   "which write into host memory, counted from 1, the bus refuses; 0: none")
         ->needs(vfio_user);
     app.add_option("--wire", options.wire,
                    "none, tap:NAME[@NETNS], veth:NAME[@NETNS], listen:PATH, connect:PATH or pcap:FILE[,OUTPUT]");

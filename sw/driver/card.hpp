@@ -45,7 +45,21 @@ struct CardInfo {
   std::uint32_t memory_lines = 0;     ///< slot memory, lines of 64 bytes
   std::uint32_t max_frame_lines = 0;  ///< most lines in a frame
   std::uint32_t vectors = 0;          ///< interrupt vectors
+  bool dma = false;                   ///< output rings and proxy marks can be in host memory
   bool operator==(const CardInfo&) const = default;
+};
+
+/// Output spaces that the card writes into memory of this host, where processes read them without the bus; for people.
+struct HostMemoryReport {
+  std::size_t slots = 0;    ///< that have one
+  std::uint64_t bytes = 0;  ///< that the card was given
+  std::string obstacle;     ///< why none can be there; empty: they can
+};
+
+/// Where the output space of one slot is.
+struct OutputPlace {
+  std::uint64_t mapped = 0;  ///< bytes of host memory that the card was given for it; 0: the space is on the card
+  std::string_view why;      ///< it is on the card; good until the slot is closed
 };
 
 /// What a worker, a thread of a card, does and has; for people.
@@ -85,6 +99,9 @@ class CardListener {
   /// The slot stopped: its process wrote marks that cannot be, or its peer's slot was faulted.
   virtual void on_fault(std::uint16_t slot, regs::Fault fault) = 0;
   virtual void on_link(std::uint16_t link, bool up, std::string_view reason) = 0;
+  /// What Card::output() says of an open slot has changed. Also called from within other functions of the card than
+  /// poll(); must not call back, but for output().
+  virtual void on_output(std::uint16_t /*slot*/) {}
   /// A card of metal or of a simulation has been away for longer than the node waits for it. True: its links have other
   /// routes now (set_route() was called for each), and it will not be used again. False: nothing else carries them
   /// now; the card is waited for, and this is asked again.
@@ -107,6 +124,12 @@ class Card {
 
   /// The slot is going to be opened, or adopted, for a pairing over `link`. Without this call: for one within the node.
   virtual void prepare_slot(std::uint16_t /*slot*/, std::uint16_t /*link*/) {}
+  /// The output space of the slot that is going to be opened is not to be in host memory, because of `why`.
+  virtual void keep_output_on_card(std::uint16_t /*slot*/, std::string /*why*/) {}
+  /// Where the output space of an open slot is that a card of metal or of a simulation has; none: software has it.
+  virtual std::optional<OutputPlace> output(std::uint16_t /*slot*/) const { return std::nullopt; }
+  /// Of the card of metal or of a simulation; none: there is none.
+  virtual std::optional<HostMemoryReport> host_memory() const { return std::nullopt; }
   /// Makes the memory of a slot: rings of 2^in_order and 2^out_order lines; no output space for a direct pair
   /// (`with_output` false). Throws std::system_error when memory or descriptors cannot be had.
   virtual void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) = 0;

@@ -24,6 +24,11 @@ struct alignas(64) SlotMapping {
   void show_marks(std::uint32_t in_head, std::uint32_t out_tail) {
     slot::publish_marks(other.marks(), own.marks(), files.wake.get(), signalled, in_head, out_tail);
   }
+  /// The same for marks that somebody else stored in the proxy page: `moved` of them (slot::kWait*) since the last
+  /// call.
+  void wake_for(std::uint32_t moved, std::uint32_t out_tail) {
+    slot::wake_for_marks(own.marks(), files.wake.get(), signalled, moved, out_tail);
+  }
 };
 
 /// Tables by slot number that all movers of a card share. They outlive the movers. Between open() and close() the
@@ -47,6 +52,10 @@ class Mover {
   virtual ~Mover() = default;
 
   // --- slots ---
+
+  /// As of Card.
+  virtual void keep_output_on_card(std::uint16_t /*slot*/, std::string /*why*/) {}
+  virtual std::optional<OutputPlace> output(std::uint16_t /*slot*/) const { return std::nullopt; }
 
   /// The slot, whose mapping is complete and whose rings have 2^in_order and 2^out_order lines, is this mover's from
   /// now on. Throws std::runtime_error, saying what to do, when it has no place for the slot; then the slot is not its.

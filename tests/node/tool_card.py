@@ -29,6 +29,7 @@ class CardTest(NodeTest):
     loss = 0
     front_end, key = "--bus", "socket"  # of the simulated card, and what [card] says of it
     card_config = ""  # more in [card]
+    limits = LIMITS
     frame_addresses = {}  # of nodes that have another one for frames than for the control connection
     services = {"right": ["echo", "web"], "left": ["echo-left", "web-left"]}
 
@@ -74,7 +75,7 @@ class CardTest(NodeTest):
 
     def add(self, name, peer, carrier, extra):
         at, to, frames_to = self.addresses[name], self.addresses[peer], self.frame_addresses.get(peer, self.addresses[peer])
-        config = f'{LIMITS}{PROTOCOL}[memory]\nring = "16KiB"\nmax_ring = "64KiB"\n[listen]\ncontrol = "{at}:7400"\n{extra}'
+        config = f'{self.limits}{PROTOCOL}[memory]\nring = "16KiB"\nmax_ring = "64KiB"\n[listen]\ncontrol = "{at}:7400"\n{extra}'
         config += f'[[link]]\npeer = "{peer}"\ncontrol = "{to}:7400"\ncarrier = "{carrier}"\nudp = "{frames_to}:7401"\n'
         for service in self.services[peer]:
             config += f'[[service]]\nname = "{service}"\nnodes = ["{peer}"]\n'

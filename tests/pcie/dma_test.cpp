@@ -118,7 +118,7 @@ class End {
     function = made.get();
     bus = std::make_unique<PcieBus>(std::move(made));
     if (!bus->reconnect()) throw std::runtime_error(bus->broken());
-    EXPECT_TRUE(function->map_dma(file.fd.get(), 0, kFileAt, kFileBytes)) << function->error();
+    EXPECT_EQ(function->map_pages({kFileAt, file.memory, kFileBytes, file.fd.get()}), "");
     put32(regs::kCardControl + regs::kCtlOwnIp, ip(number));
     put32(regs::kCardControl + regs::kCtlOwnPort, regs::kUdpPort);
     put32(regs::kCardControl + regs::kCtlOwnMacHigh, 0x02000000);
@@ -281,7 +281,8 @@ TEST_F(SimCardDma, NothingIsWrittenIntoPagesThatWereTakenBack) {
   b_.put_row(End::kDmaRow, regs::DmaRow{});
   EXPECT_EQ(b_.get_row<regs::DmaRow>(End::kDmaRow).valid, 0U);
   const auto then = b_.file.copy();
-  ASSERT_TRUE(b_.function->unmap_dma(kFileAt, kFileBytes)) << b_.function->error();
+  b_.function->unmap_pages({kFileAt, b_.file.memory, kFileBytes, -1});
+  ASSERT_EQ(b_.function->error(), "");
   const std::uint32_t had = b_.file.mark(regs::kMarkTail);
   b_.put32(regs::kCardProcessPages + kSlot * regs::kPageBytes + regs::kOutHead, had);
   ASSERT_TRUE(a_.wait([&] { return a_.file.mark(regs::kMarkHead) != 0 || b_.faulted(regs::Fault::memory_refused); }));

@@ -398,7 +398,44 @@ TEST_F(Refusals, AMarkThatTheBridgeRefusesFaultsItsSlot) {
   run(a, b, 10'000);
   EXPECT_EQ(b.counter(regs::CardCounter::memory_refused), 0U);
   EXPECT_EQ(b.slots[kSlot].seen, 0U);
-  refused(0, regs::Fault::memory);  // The lines are there, but the process cannot see that.
+  // The lines are there and acknowledged, but the process cannot see that.
+  refused(2, regs::Fault::memory);
+}
+
+// What becomes of a card whose driver was killed: it may not write any more, then it is reset, and the next driver
+// binds its slots where their marks stand.
+TEST_F(Refusals, AFunctionThatMayNotWriteAndIsResetLosesNothing) {
+  b.open(kSlot, 4);
+  run(a, b, 2000);
+  a.produce(kSlot, 3);
+  run(a, b, 3000);
+  b.consume(kSlot);
+  ASSERT_EQ(a.card_mark(kSlot, regs::kInHead), 3U);
+  b.shell.memory().refuses = [](std::uint64_t) { return true; };
+  a.produce(kSlot, 6);
+  run(a, b, 400);
+  EXPECT_FALSE(b.faulted(kSlot, regs::Fault::memory_refused));
+  b.shell.bridge().function_reset();
+  for (unsigned i = 0; i < 4000 && b.shell.bridge().resetting(); ++i) run(a, b, 10);
+  ASSERT_FALSE(b.shell.bridge().resetting());
+  b.shell.memory().refuses = nullptr;
+  EXPECT_EQ(b.card_mark(kSlot, regs::kOutTail), 3U);
+  EXPECT_EQ(a.card_mark(kSlot, regs::kInHead), 3U);
+  EXPECT_EQ(b.counter(regs::CardCounter::memory_refused), 0U);
+  b.card.configure(1);
+  b.write_dma_row(kSlot, DmaHost::dma_row(kSlot, 4));
+  regs::SlotRow row = b.row(kSlot);
+  EXPECT_EQ(row.state, static_cast<std::uint8_t>(regs::SlotState::free));
+  row.state = static_cast<std::uint8_t>(regs::SlotState::bound);
+  row.out_tail = row.out_head = row.told_ack = 3;
+  row.sent = row.high = row.limit = row.in_tail = row.in_head;
+  row.flags = 0;
+  b.card.write_row(regs::kCardSlotRows + kSlot * regs::kLineBytes, row);
+  a.slots.erase(kOther);
+  b.slots.erase(kOther);
+  ASSERT_NO_FATAL_FAILURE(exchange_all(a, b, 50));
+  expect_well(a);
+  expect_well(b);
 }
 
 // The driver takes a slot's pages back under load. When it has read the row it gives them away.

@@ -1,4 +1,4 @@
-foreach(part bus_server line_allocator card_neighbours socket_bus hardware_mover card_registers router workers composition
+foreach(part bus_server line_allocator card_neighbours socket_bus hardware_mover host_output card_registers router workers composition
         window_port window_host bar_window network_kernel)
   slotwire_test(driver_${part}_test LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/driver_${part}_test.cpp DEPENDS slotwire_driver)
 endforeach()

@@ -49,6 +49,7 @@ struct FakePci {
   std::function<void(std::span<std::byte>)> in_the_middle;
   std::vector<int> eventfds;
   int fd = -1;  ///< of the function itself
+  std::string dma_obstacle;
   std::string error;
 
   FakePci() {
@@ -109,6 +110,14 @@ class FakePciFunction final : public driver::PciFunction {
   }
   int fd() const override { return pci_.fd; }
   void look() override { pci_.error = "the fake went away"; }
+  std::string dma_obstacle(const driver::DmaRange&) const override { return pci_.dma_obstacle; }
+  std::string map_pages(const driver::DmaPages& pages) override {
+    pci_.calls.push_back("map " + std::to_string(pages.bytes));
+    return {};
+  }
+  void unmap_pages(const driver::DmaPages& pages) override {
+    pci_.calls.push_back("unmap " + std::to_string(pages.bytes));
+  }
 
  private:
   void say(const char* what, unsigned bar, std::size_t offset, std::size_t bytes) {

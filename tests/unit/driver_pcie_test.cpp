@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <linux/pci_regs.h>
+#include <linux/vfio.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -412,6 +415,75 @@ TEST_F(Vfio, SaysWhatIsWrongWithItsFiles) {
   EXPECT_NE(error().find("packaging/60-slotwire.rules"), std::string::npos) << error();
   dev_.write("17", "");
   EXPECT_NE(error().find("IOMMU group 17 are in use by the kernel"), std::string::npos) << error();
+}
+
+// --- what the kernel says of an IOMMU ---
+
+class Iommu : public testing::Test {
+ protected:
+  static constexpr DmaRange kWanted{0x1'0000'0000, 0x1000'0000};
+
+  Iommu() {
+    head_.argsz = sizeof head_;
+    head_.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
+    head_.iova_pgsizes = 0x4000'0000 | 0x20'0000 | 0x1000;
+  }
+  template <typename T>
+  void add(const T& what) {
+    const auto bytes = std::as_bytes(std::span(&what, 1));
+    caps_.insert(caps_.end(), bytes.begin(), bytes.end());
+  }
+  /// A capability that is of no interest, then the ranges.
+  void add_ranges(const std::vector<vfio_iova_range>& ranges) {
+    vfio_info_cap_header other{.id = 99, .version = 1, .next = sizeof head_ + sizeof other};
+    add(other);
+    vfio_iommu_type1_info_cap_iova_range cap{};
+    cap.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
+    cap.nr_iovas = static_cast<std::uint32_t>(ranges.size());
+    add(cap);
+    for (const vfio_iova_range& range : ranges) add(range);
+    head_.cap_offset = sizeof head_;
+  }
+  std::string obstacle(std::size_t cut = 0) {
+    std::vector<std::byte> info(sizeof head_);
+    std::memcpy(info.data(), &head_, sizeof head_);
+    info.insert(info.end(), caps_.begin(), caps_.end());
+    info.resize(info.size() - cut);
+    return iommu_obstacle(info, kWanted);
+  }
+
+  vfio_iommu_type1_info head_{};
+  std::vector<std::byte> caps_;
+};
+
+TEST_F(Iommu, AllSlotsHaveToFitIntoOneRangeOfAddresses) {
+  add_ranges({{0, 0xfedf'ffff}, {0xfef0'0000, 0x7f'ffff'ffff}});
+  EXPECT_EQ(obstacle(), "");
+  caps_.clear();
+  add_ranges({{0, 0xfedf'ffff}, {0xfef0'0000, kWanted.first + kWanted.bytes - 1}});
+  EXPECT_EQ(obstacle(), "") << "to the last byte";
+  caps_.clear();
+  add_ranges({{0, 0xfedf'ffff}, {0xfef0'0000, kWanted.first + kWanted.bytes - 2}});
+  EXPECT_NE(obstacle().find("limits.slots"), std::string::npos);
+}
+
+TEST_F(Iommu, AnOldKernelDoesNotSay) {
+  head_.flags = VFIO_IOMMU_INFO_PGSIZES;
+  EXPECT_EQ(obstacle(), "");
+  head_.iova_pgsizes = 0x1'0000;
+  EXPECT_NE(obstacle().find("4096"), std::string::npos);
+}
+
+TEST_F(Iommu, WhatIsNotWholeIsNotReadBeyondItsEnd) {
+  add_ranges({{0, 0xffff}, {0xfef0'0000, 0x7f'ffff'ffff}});
+  for (std::size_t cut = 0; cut <= caps_.size() + sizeof head_; ++cut) obstacle(cut);  // the sanitizers look
+  head_.cap_offset = 0xffff'fff0;
+  EXPECT_EQ(obstacle(), "");
+  // A chain that goes round ends.
+  caps_.clear();
+  add(vfio_info_cap_header{.id = 99, .version = 1, .next = sizeof head_});
+  head_.cap_offset = sizeof head_;
+  EXPECT_EQ(obstacle(), "");
 }
 
 }  // namespace

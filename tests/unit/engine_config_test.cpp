@@ -91,6 +91,7 @@ links = 16
 sessions_per_user = 10
 slots_per_user = 101
 memory_per_user = "102MiB"
+mapped_per_user = "55MiB"
 services_per_user = 9
 pending_opens_per_user = 8
 tool_connections = 103
@@ -183,6 +184,7 @@ nodes = ["*"]
   EXPECT_EQ(c.limits.sessions_per_user, 10U);
   EXPECT_EQ(c.limits.slots_per_user, 101U);
   EXPECT_EQ(c.limits.memory_per_user, 102ULL << 20);
+  EXPECT_EQ(c.limits.mapped_per_user, 55ULL << 20);
   EXPECT_EQ(c.limits.services_per_user, 9U);
   EXPECT_EQ(c.limits.pending_opens_per_user, 8U);
   EXPECT_EQ(c.limits.tool_connections, 103U);
@@ -566,6 +568,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "refuses nothing as long as"},
         Refused{"CellAboveAll", "limits.cell_memory = \"64MiB\"\nlimits.block_memory = \"1MiB\"",
                 "limits.block_memory"},
+        Refused{"MappedAboveMemory", "limits.memory_per_user = \"1MiB\"\nlimits.mapped_per_user = \"2MiB\"",
+                "limits.memory_per_user"},
         Refused{"RegionRuleThatNeverDecides", "[[region]]\nname = \"prices-*\"\n[[region]]\nname = \"prices-?ur\"",
                 "the rule never decides"},
         Refused{"RuleForNobody", "[[allow]]\naction = \"serve\"\nservice = \"*\"", "allows nobody"},

@@ -225,6 +225,27 @@ TEST(UserAccounts, MemoryThatSlotwiredMakesForBlocksIsShared) {
   EXPECT_FALSE(users.forbids(0, Resource::cell_memory, 4 * kCell));
 }
 
+TEST(UserAccounts, WhatACardMayWriteIntoIsCountedForItsUser) {
+  const Config config = limits("memory_per_user = \"1MiB\"\nmapped_per_user = \"40KiB\"\n");
+  UserAccounts users(config, kOwn);
+  constexpr std::uint64_t kSpace = 20ULL << 10;
+  users.take(kAda, Resource::mapped, kSpace);
+  EXPECT_FALSE(users.forbids(kAda, Resource::mapped, kSpace)) << "to the last byte";
+  users.take(kAda, Resource::mapped, kSpace);
+  const auto refusal = users.forbids(kAda, Resource::mapped, 1);
+  ASSERT_TRUE(refusal);
+  EXPECT_NE(refusal->text.find("raise limits.mapped_per_user"), std::string::npos) << refusal->text;
+  EXPECT_FALSE(users.forbids(kBob, Resource::mapped, 2 * kSpace)) << "nobody shares it";
+  EXPECT_FALSE(users.forbids(0, Resource::mapped, 1ULL << 30));
+  users.give(kAda, Resource::mapped, kSpace);
+  EXPECT_FALSE(users.forbids(kAda, Resource::mapped, kSpace));
+}
+
+TEST(UserAccounts, MappedMemoryIsAsMuchAsSlotMemoryUnlessItIsSaid) {
+  const Config config = limits("memory_per_user = \"1MiB\"\n");
+  EXPECT_EQ(config.limits.mapped_per_user, 1ULL << 20);
+}
+
 TEST(MeteredChannel, DescriptorsDoNotWait) {
   const Config config = limits("");
   UserAccounts users(config, kOwn);

@@ -17,6 +17,9 @@ module slotwire_pcie #(
   parameter int unsigned MemStyle = 2,  // Of its RAM, as sw_ram_sdp's: 2 UltraRAM.
   parameter int unsigned WireBeats = 512,  // Of the packet FIFO each way: more than the longest frame has.
   parameter int unsigned MaxWrites = 32,  // Into host memory, under way: the bridge takes no more.
+  // A write into host memory that the bridge refuses is told of so late, 16.8 ms: see slotwire_dma. A read of the host that waits for
+  // it must not time out, which takes 50 ms or more.
+  parameter int unsigned RefusedClocks = 4_194_304,
   parameter int unsigned IdW = 4,
   parameter logic [31:0] BuildId = 32'd0,
   localparam int unsigned VectorW = Vectors > 1 ? $clog2(Vectors) : 1
@@ -155,7 +158,7 @@ module slotwire_pcie #(
 
   slotwire_pkg::dma_from_core_t from_core;
   slotwire_pkg::dma_to_core_t   to_core;
-  slotwire_dma #(.Slots(Slots), .MemLineBits(MemLineBits), .Vectors(Vectors), .MaxWrites(MaxWrites), .IdW(IdW)) u_dma (
+  slotwire_dma #(.Slots(Slots), .MemLineBits(MemLineBits), .Vectors(Vectors), .MaxWrites(MaxWrites), .IdW(IdW), .RefusedClocks(RefusedClocks)) u_dma (
     .clk_i(clk), .rst_ni(rst_n), .core_rst_ni(core_rst_n), .wr_valid_i(wr_valid), .wr_ready_o(wr_ready), .wr_dma_i(wr_dma),
     .wr_slot_i(wr_slot), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_done_o(wr_done), .wr_err_o(wr_err),
     .mem_wr_valid_o(chip_wr_valid), .mem_wr_ready_i(chip_wr_ready), .mem_wr_done_i(chip_wr_done), .core_i(from_core), .core_o(to_core),

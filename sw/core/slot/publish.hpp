@@ -13,4 +13,9 @@ namespace slotwire::slot {
 void publish_marks(MarkPage& proxy, const MarkPage& process, int wake, std::uint32_t& signalled, Position in_head,
                    Position out_tail);
 
+/// The waking alone: marks that somebody else stored in the proxy page have moved, `moved` says which (bits of WAIT).
+/// They were stored before the call.
+void wake_for_marks(const MarkPage& process, int wake, std::uint32_t& signalled, std::uint32_t moved,
+                    Position out_tail);
+
 }  // namespace slotwire::slot

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "driver/bus/dma_pages.hpp"
 #include "driver/relay/slot_share.hpp"
 
 namespace slotwire::driver {
@@ -43,6 +44,18 @@ class HostBus {
   /// When it returns, the card touches the slot's files no more. A slot that is not shared is none of an error. The end
   /// of the connection, and a reset of the card, end all. False: as of share_slot().
   virtual bool unshare_slot(std::uint16_t /*slot*/) { return false; }
+
+  /// Why the card cannot be given memory of this process at bus addresses in `range`; empty: it can. Known once the
+  /// card was reached.
+  virtual std::string dma_obstacle(const DmaRange& /*range*/) const {
+    return "the way to the card leads through another program, which maps no memory for it";
+  }
+  /// The card may write into `pages` from now on. Returns why not; empty: it may. The end of the connection ends it.
+  virtual std::string map_pages(const DmaPages& /*pages*/) { return "it cannot"; }
+  /// Ends that: the card cannot write there any more when it returns. Also of a card that does not answer.
+  virtual void unmap_pages(const DmaPages& /*pages*/) {}
+  /// map_pages() needs the descriptor of the file.
+  virtual bool maps_files() const { return false; }
 
   void write32(std::size_t address, std::uint32_t value) { write(address, std::as_bytes(std::span(&value, 1))); }
 };

@@ -50,7 +50,8 @@ CardInfo CardRegisters::read_info(std::size_t slots) {
                       .max_order = word_at(page, regs::kCapMaxRingOrder),
                       .memory_lines = word_at(page, regs::kCapMemoryLines),
                       .max_frame_lines = word_at(page, regs::kCapMaxFrameLines),
-                      .vectors = word_at(page, regs::kCapVectors)};
+                      .vectors = word_at(page, regs::kCapVectors),
+                      .dma = word_at(page, regs::kCapDma) == 1};
   if (info.slots < slots) {
     throw std::runtime_error("the card has " + std::to_string(info.slots) + " slots, the node " +
                              std::to_string(slots) + "; lower limits.slots");
@@ -99,6 +100,12 @@ std::optional<regs::SlotRow> CardRegisters::read_row(std::uint16_t slot) {
   regs::SlotRow row{};
   if (!bus_.read(row_address(slot), std::as_writable_bytes(std::span(&row, 1)))) return std::nullopt;
   return row;
+}
+
+void CardRegisters::write_dma_row(std::uint16_t slot, const regs::DmaRow& row) {
+  Line line{};
+  std::memcpy(line.data(), &row, sizeof row);
+  bus_.write(dma_row_address(slot), line);
 }
 
 void CardRegisters::write_link(std::uint16_t link, const regs::LinkRow& row) {

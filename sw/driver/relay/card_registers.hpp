@@ -11,6 +11,11 @@
 
 namespace slotwire::driver {
 
+/// Card address of a slot's row of the DMA table.
+constexpr std::size_t dma_row_address(std::uint16_t slot) {
+  return regs::kCardDmaRows + std::size_t{slot} * regs::kLineBytes;
+}
+
 /// Every read may fail, when the card does not answer: none or false, and HostBus::broken() says why.
 class CardRegisters {
  public:
@@ -42,6 +47,10 @@ class CardRegisters {
 
   void write_row(std::uint16_t slot, const regs::SlotRow& row);
   std::optional<regs::SlotRow> read_row(std::uint16_t slot);
+  void write_dma_row(std::uint16_t slot, const regs::DmaRow& row);
+  /// Reads a word of the row, which is answered when the card has done every write into host memory that a row allowed
+  /// before, and that of every mark that it has shown. False: it was not answered.
+  bool settle_dma(std::uint16_t slot) { return read32(dma_row_address(slot)).has_value(); }
   void write_link(std::uint16_t link, const regs::LinkRow& row);
   /// False: the card did not answer, or is stuck() with an earlier command; what was wanted is lost.
   bool command(regs::CardCommand what, std::uint16_t target, regs::Fault cause = regs::Fault::none);

@@ -26,21 +26,55 @@ void HardwareMover::place(std::uint16_t slot, unsigned in_order, unsigned out_or
                              " KiB; lower memory.ring and memory.max_ring");
   }
   const std::optional<std::uint32_t> in = lines_->take(in_order);
-  const std::optional<std::uint32_t> out = in ? lines_->take(out_order) : std::nullopt;
+  const std::optional<std::uint32_t> out = in ? place_output(slot, out_order) : std::nullopt;
   if (!out) {
     if (in) lines_->give(*in, in_order);
     throw std::runtime_error("the card's slot memory is used up (" + std::to_string(lines_->free_lines()) + " of " +
                              std::to_string(info_.memory_lines) +
                              " lines are free); lower memory.ring, or close connections");
   }
-  places_[slot] = {true, false, false, in_order, out_order, *in, *out};
+  Place& made = places_[slot];
+  made.placed = true;
+  made.in_order = in_order;
+  made.out_order = out_order;
+  made.in_base = *in;
+  made.out_base = *out;
   rows_[slot].in_base = *in;
   rows_[slot].out_base = *out;
+}
+
+/// A place for an output space: memory of this host, else, with the reason in the slot's place, the card's. None: the
+/// card has no room.
+std::optional<std::uint32_t> HardwareMover::place_output(std::uint16_t slot, unsigned out_order) {
+  std::string& why = places_[slot].why;
+  if (why.empty()) why = host_.map(slot, mappings_[slot]);
+  return why.empty() ? std::optional(regs::kRowBaseDma) : lines_->take(out_order);
+}
+
+/// The pages that the card had of the slot are not its any more.
+void HardwareMover::place_output_anew(std::uint16_t slot) {
+  Place& place = places_[slot];
+  const std::optional<std::uint32_t> out = place_output(slot, place.out_order);
+  place.came = true;
+  // Without a place the row, which fits nothing, is refused when it is to be bound.
+  place.out_base = out.value_or(0);
+  if (rows_[slot].in_base != 0) rows_[slot].out_base = place.out_base;
+  if (!out) place.why += "; and the card's slot memory is used up";
+  listener_.on_output(slot);
+}
+
+std::optional<OutputPlace> HardwareMover::output(std::uint16_t slot) const {
+  const Place& place = places_[slot];
+  if (!place.placed) return std::nullopt;
+  return OutputPlace{host_.mapped_bytes(slot), place.why};
 }
 
 void HardwareMover::open(std::uint16_t slot, unsigned in_order, unsigned out_order) {
   rows_[slot].in_base = rows_[slot].out_base = 0;  // its place is not an earlier one's
   stats_[slot] = {};
+  std::string why = std::move(places_[slot].why);
+  places_[slot] = {};
+  places_[slot].why = std::move(why);
   if (mappings_[slot].other) place(slot, in_order, out_order);
 }
 
@@ -51,11 +85,24 @@ void HardwareMover::adopt(std::uint16_t slot, unsigned in_order, unsigned out_or
   if (in_order > info_.max_order || out_order > info_.max_order || !lines_->take_at(in_base, in_order)) {
     throw std::invalid_argument("the slot's place on the card is taken");
   }
-  if (!lines_->take_at(out_base, out_order)) {
+  Place& made = places_[slot];
+  made = {};
+  made.in_order = in_order;
+  made.out_order = out_order;
+  made.in_base = in_base;
+  made.out_base = out_base;
+  if (out_base == regs::kRowBaseDma) {
+    place_output_anew(slot);
+  } else {
+    made.why = "an earlier slotwired placed it on the card, where it stays until it is closed";
+  }
+  if (out_base == regs::kRowBaseDma ? made.out_base == 0 : !lines_->take_at(out_base, out_order)) {
     lines_->give(in_base, in_order);
+    made = {};
     throw std::invalid_argument("the slot's place on the card is taken");
   }
-  places_[slot] = {true, state_of(row) != SlotState::free, false, in_order, out_order, in_base, out_base};
+  made.placed = true;
+  made.carried = state_of(row) != SlotState::free;
 }
 
 void HardwareMover::close(std::uint16_t slot) {
@@ -68,7 +115,12 @@ void HardwareMover::release_place(std::uint16_t slot) {
   const Place place = std::exchange(places_[slot], Place{});
   if (!place.placed) return;
   lines_->give(place.in_base, place.in_order);
-  lines_->give(place.out_base, place.out_order);
+  if (place.out_base == regs::kRowBaseDma) {
+    host_.take_back(slot);  // of a card that does not answer: the pages are out of its reach all the same
+    host_.unmap(slot);
+  } else if (place.out_base != 0) {
+    lines_->give(place.out_base, place.out_order);
+  }
   rows_[slot].in_base = rows_[slot].out_base = 0;
 }
 
@@ -92,10 +144,13 @@ void HardwareMover::bind(std::uint16_t slot, const pipeline::Binding& binding) {
   rows_[slot] = row;
   places_[slot].carried = true;
   stats_[slot] = {};
-  if (!place.placed || place.in_order != binding.in_order || place.out_order != binding.out_order) {
+  if (!place.placed || place.in_order != binding.in_order || place.out_order != binding.out_order ||
+      place.out_base == 0) {
     return refuse_row(slot);  // it has no place of that size
   }
   if (!reached_) return;
+  places_[slot].came = false;
+  if (in_host(slot)) host_.allow(slot);
   write_row(slot);
   share(slot);
 }
@@ -140,7 +195,7 @@ bool HardwareMover::same_pairing(std::uint16_t slot, const SlotRow& on_it) const
   const bool refused =
       state_of(on_it) == SlotState::faulted && static_cast<regs::Fault>(on_it.fault) == regs::Fault::memory;
   return on_it.epoch == row.epoch && (on_it.link == row.link || refused) && on_it.peer_slot == row.peer_slot &&
-         on_it.in_base == row.in_base && on_it.out_base == row.out_base;
+         on_it.in_base == row.in_base && (on_it.out_base == row.out_base || places_[slot].came);
 }
 
 /// A row that an earlier engine left: it is the place's, and its marks fit its rings.
@@ -148,8 +203,8 @@ bool HardwareMover::fits(std::uint16_t slot) const {
   const SlotRow& row = rows_[slot];
   const Place& place = places_[slot];
   return place.placed && row.in_order == place.in_order && row.out_order == place.out_order &&
-         row.in_base == place.in_base && row.out_base == place.out_base && row.link < info_.links &&
-         row.in_tail - row.in_head <= ring_lines(place.in_order) &&
+         row.in_base == place.in_base && row.out_base == place.out_base && row.out_base != 0 &&
+         row.link < info_.links && row.in_tail - row.in_head <= ring_lines(place.in_order) &&
          row.out_tail - row.out_head <= ring_lines(place.out_order);
 }
 
@@ -159,9 +214,14 @@ void HardwareMover::recover(std::uint16_t slot) {
   if (!carried(slot) || !reached_ || state_of(row) != SlotState::bound) return;
   if (bus_->shares_slots()) see_pages(slot);  // it went on without us, and our own row stands still
   if (!fits(slot)) return refuse_row(slot);
-  const std::optional<SlotRow> on_it = card_.read_row(slot);
+  std::optional<SlotRow> on_it = card_.read_row(slot);
   if (!on_it) return;
   const bool same = same_pairing(slot, *on_it);
+  if (in_host(slot) && !host_.allowed(slot) && state_of(*on_it) == SlotState::bound) {
+    // It goes on for pages that are not ours to rely on.
+    on_it->state = static_cast<std::uint8_t>(SlotState::free);
+    card_.write_row(slot, *on_it);
+  }
   // A card that was reset has its rows free, but their marks and its memory still stand.
   unshare(slot);
   if (same && !take_marks(slot)) return;
@@ -173,6 +233,8 @@ void HardwareMover::recover(std::uint16_t slot) {
   if (!same || state_of(*on_it) == SlotState::free) {
     row.sent = row.high = row.limit = row.in_head;  // the peer is asked what it has room for
     row.told_ack = row.out_tail;
+    places_[slot].came = false;
+    if (in_host(slot)) host_.allow(slot);
     write_row(slot);
   }
   if (!share(slot)) ring(slot, false);
@@ -182,6 +244,7 @@ void HardwareMover::recover(std::uint16_t slot) {
 void HardwareMover::refuse_row(std::uint16_t slot) {
   stopped(slot, regs::Fault::memory);
   if (reached_) card_.write_row(slot, {});
+  host_.take_back(slot);
   Place& place = places_[slot];
   place.carried = false;
   SlotRow& row = rows_[slot];
@@ -199,7 +262,10 @@ void HardwareMover::free_on_card(std::uint16_t slot) {
   if (!carried(slot) && (state_of(rows_[slot]) == SlotState::free || rows_[slot].in_base == 0)) return;
   unshare(slot);
   rows_[slot] = SlotRow{};
-  if (reached_) write_row(slot);
+  if (reached_) {
+    write_row(slot);
+    host_.take_back(slot);
+  }
   places_[slot].carried = false;
 }
 
@@ -270,7 +336,11 @@ void HardwareMover::ring(std::uint16_t slot, bool moved_only) {
   const SlotMapping& memory = mappings_[slot];
   SlotRow& row = rows_[slot];
   if (!memory.own || !reached_ || !carried(slot) || state_of(row) != SlotState::bound) return;
-  stats_[slot].tx_lines += relay_.ring(slot, row, memory.own, moved_only).lines;
+  const SlotRelay::ProcessMarks marks(memory.own);
+  // The process sees the card's marks before us: what it did because of one is judged by that one. They are read after
+  // its own, which they allowed.
+  if (host_.allowed(slot)) see_host(slot);
+  stats_[slot].tx_lines += relay_.ring(slot, row, memory.own, marks, moved_only).lines;
 }
 
 /// Takes the slot's proxy marks from the card: delivered lines go to the process, then both marks.
@@ -282,10 +352,75 @@ bool HardwareMover::take_marks(std::uint16_t slot) {
     see_pages(slot);
     return true;
   }
+  if (host_.allowed(slot)) {
+    if (!host_.settle(slot)) return false;
+    see_host(slot);
+    return true;
+  }
+  if (in_host(slot) || places_[slot].came) return take_shown(slot);
   const std::optional<std::uint32_t> delivered = relay_.take(slot, row, memory.other);
   if (!delivered) return false;
   stats_[slot].rx_lines += *delivered;
   memory.show_marks(row.in_head, row.out_tail);
+  return true;
+}
+
+/// Takes the marks that the card still shows of a slot whose lines it wrote into memory of this host before it went
+/// away, or was reset: they are there, and nobody writes marks there now.
+bool HardwareMover::take_shown(std::uint16_t slot) {
+  SlotRow& row = rows_[slot];
+  const std::optional<SlotRelay::Marks> marks = relay_.shown(slot);
+  if (!marks) return false;
+  if (!SlotRelay::follows(row, *marks)) return true;
+  stats_[slot].rx_lines += marks->out_tail - row.out_tail;
+  row.out_tail = marks->out_tail;
+  row.in_head = marks->in_head;
+  mappings_[slot].show_marks(row.in_head, row.out_tail);
+  // The card may have stored marks for which nobody was left to wake the process.
+  mappings_[slot].wake_for(slot::kWaitReadable | slot::kWaitWritable, row.out_tail);
+  return true;
+}
+
+/// Takes the marks that the card wrote into memory of this host. The process has seen them already, unless it sleeps.
+/// They are only believed as far as they fit: whoever can write there may harm this slot and no other.
+void HardwareMover::see_host(std::uint16_t slot) {
+  SlotRow& row = rows_[slot];
+  SlotMapping& memory = mappings_[slot];
+  if (!carried(slot) || !memory.other || state_of(row) != SlotState::bound) return;
+  const slot::MarkPage& page = memory.other.marks();
+  const SlotRelay::Marks marks{page.head.load(std::memory_order_acquire), page.tail.load(std::memory_order_acquire)};
+  if (!SlotRelay::follows(row, marks)) return;
+  const std::uint32_t moved = (marks.out_tail != row.out_tail ? slot::kWaitReadable : 0U) |
+                              (marks.in_head != row.in_head ? slot::kWaitWritable : 0U);
+  stats_[slot].rx_lines += marks.out_tail - row.out_tail;
+  row.out_tail = marks.out_tail;
+  row.in_head = marks.in_head;
+  if (moved != 0) memory.wake_for(moved, row.out_tail);
+}
+
+/// Takes the marks of all slots that moved. False: the card did not answer.
+bool HardwareMover::take_moved() {
+  const std::size_t most = 2 * rows_.size() + 1;
+  moved_.clear();
+  bool all = false;
+  for (std::size_t looks = 0; looks < most && !all; ++looks) {
+    const std::optional<std::uint32_t> moved = card_.take_moved();
+    if (!moved) return false;
+    all = *moved == CardRegisters::kNothing;
+    if (*moved >= rows_.size()) continue;
+    const auto slot = static_cast<std::uint16_t>(*moved);
+    if (host_.allowed(slot)) {
+      moved_.push_back(slot);
+    } else if (!take_marks(slot)) {
+      return false;
+    }
+  }
+  look_once_ = !all;
+  if (moved_.empty()) return true;
+  // The card says that a mark moved when it shows it, which may be before it is in memory; the interrupt of that may
+  // have been taken with the others. One question for all of them.
+  if (!host_.settle(moved_.front())) return false;
+  for (const std::uint16_t slot : moved_) see_host(slot);
   return true;
 }
 
@@ -295,15 +430,8 @@ bool HardwareMover::drain_card() {
   look_once_ = false;
   // Cleared first: what moves from now on raises another one.
   card_.clear_interrupts();
+  if (!take_moved()) return true;
   const std::size_t most = 2 * rows_.size() + 1;
-  bool all = false;
-  for (std::size_t looks = 0; looks < most && !all; ++looks) {
-    const std::optional<std::uint32_t> slot = card_.take_moved();
-    if (!slot) return true;
-    all = *slot == CardRegisters::kNothing;
-    if (*slot < rows_.size() && !take_marks(static_cast<std::uint16_t>(*slot))) return true;
-  }
-  look_once_ = !all;
   for (std::size_t looks = 0; looks < most; ++looks) {
     const std::optional<CardRegisters::Event> event = card_.take_event();
     if (!event || !event->any) return true;

@@ -20,6 +20,7 @@ HardwareMover::HardwareMover(const SlotTables& tables, const HardwareOptions& op
       neighbours_(std::move(neighbours)),
       card_(*bus_),
       relay_(*bus_),
+      host_(*bus_, card_, tables.rows.size(), options.host_output),
       places_(tables.rows.size()),
       links_(options.links),
       stats_(tables.rows.size()),
@@ -52,6 +53,11 @@ void HardwareMover::reach() {
   const bool kept = *found == options_.incarnation;
   reached_ = true;
   look_once_ = true;  // an interrupt may have been raised for an engine that is gone
+  host_.reached(info_.dma);
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const auto slot = static_cast<std::uint16_t>(i);
+    if (places_[i].placed && in_host(slot)) place_output_anew(slot);
+  }
   card_.set_stuck(false);
   if (kept) {
     free_strangers();

@@ -70,11 +70,10 @@ bool SlotRelay::copy_out(const regs::SlotRow& row, slot::Space& other, std::uint
   return true;
 }
 
-SlotRelay::Rung SlotRelay::ring(std::uint16_t slot, regs::SlotRow& row, const slot::Space& own, bool moved_only) {
+SlotRelay::Rung SlotRelay::ring(std::uint16_t slot, regs::SlotRow& row, const slot::Space& own,
+                                const ProcessMarks& marks, bool moved_only) {
   Rung rung;
-  const slot::MarkPage& marks = own.marks();
-  const std::uint32_t in_tail = marks.tail.load(std::memory_order_acquire);
-  const std::uint32_t out_head = marks.head.load(std::memory_order_acquire);
+  const std::uint32_t in_tail = marks.in_tail, out_head = marks.out_head;
   const std::size_t page = regs::kCardProcessPages + std::size_t{slot} * regs::kPageBytes;
   const std::uint32_t produced = in_tail - row.in_tail, consumed = out_head - row.out_head;
   // A mark that cannot be is for the card to fault (R10). The card may be ahead of what the process was told and find
@@ -101,17 +100,26 @@ SlotRelay::Rung SlotRelay::ring(std::uint16_t slot, regs::SlotRow& row, const sl
   return rung;
 }
 
-std::optional<std::uint32_t> SlotRelay::take(std::uint16_t slot, regs::SlotRow& row, slot::Space& other) {
+std::optional<SlotRelay::Marks> SlotRelay::shown(std::uint16_t slot) {
   std::array<std::byte, 2 * regs::kLineBytes> page{};
   if (!bus_.read(regs::kCardProxyPages + std::size_t{slot} * regs::kPageBytes, page)) return std::nullopt;
-  const std::uint32_t out_tail = mark_at(page, regs::kOutTail), in_head = mark_at(page, regs::kInHead);
-  const std::uint32_t delivered = out_tail - row.out_tail, released = in_head - row.in_head;
-  if (delivered > ring_lines(row.out_order) - (row.out_tail - row.out_head) || released > row.in_tail - row.in_head) {
-    return 0;  // of an earlier pairing: this one's are told when they move
-  }
+  return Marks{mark_at(page, regs::kInHead), mark_at(page, regs::kOutTail)};
+}
+
+bool SlotRelay::follows(const regs::SlotRow& row, const Marks& marks) {
+  const std::uint32_t delivered = marks.out_tail - row.out_tail, released = marks.in_head - row.in_head;
+  return delivered <= ring_lines(row.out_order) - (row.out_tail - row.out_head) &&
+         released <= row.in_tail - row.in_head;
+}
+
+std::optional<std::uint32_t> SlotRelay::take(std::uint16_t slot, regs::SlotRow& row, slot::Space& other) {
+  const std::optional<Marks> marks = shown(slot);
+  if (!marks) return std::nullopt;
+  if (!follows(row, *marks)) return 0;  // this pairing's are told when they move
+  const std::uint32_t delivered = marks->out_tail - row.out_tail;
   if (delivered != 0 && !copy_out(row, other, row.out_tail, delivered)) return std::nullopt;
-  row.out_tail = out_tail;
-  row.in_head = in_head;
+  row.out_tail = marks->out_tail;
+  row.in_head = marks->in_head;
   return delivered;
 }
 

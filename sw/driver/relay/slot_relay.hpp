@@ -4,6 +4,7 @@
 // Positions are the same on both sides. A process's mark is read once; one that cannot be is for the card to fault.
 // Thread rules: one thread, the bus's.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -39,11 +40,32 @@ class SlotRelay {
     bool refused = false;     ///< the process's marks cannot be; the card was told so, and faults the slot
   };
 
+  /// The marks of a process, each read once.
+  struct ProcessMarks {
+    explicit ProcessMarks(const slot::Space& own)
+        : in_tail(own.marks().tail.load(std::memory_order_acquire)),
+          out_head(own.marks().head.load(std::memory_order_acquire)) {}
+    std::uint32_t in_tail, out_head;
+  };
+  /// The proxy marks of a slot, as the card shows them.
+  struct Marks {
+    std::uint32_t in_head = 0, out_tail = 0;
+  };
+  /// The marks may come next after those in `row`; else they are an earlier pairing's, or no card's.
+  static bool follows(const regs::SlotRow& row, const Marks& marks);
+
   explicit SlotRelay(HostBus& bus);
 
-  /// Brings the process's marks to the card, and the lines before them. `row`: the slot's marks so far, its orders
-  /// (0..kMaxRingOrder) and its place on the card. `moved_only` false: writes marks that did not move, too.
-  Rung ring(std::uint16_t slot, regs::SlotRow& row, const slot::Space& own, bool moved_only);
+  /// Brings the process's marks, as they are now, to the card, and the lines before them. `row`: the slot's marks so
+  /// far, its orders (0..kMaxRingOrder) and its place on the card. `moved_only` false: writes marks that did not move,
+  /// too.
+  Rung ring(std::uint16_t slot, regs::SlotRow& row, const slot::Space& own, bool moved_only) {
+    return ring(slot, row, own, ProcessMarks(own), moved_only);
+  }
+  /// The same with marks that were read before.
+  Rung ring(std::uint16_t slot, regs::SlotRow& row, const slot::Space& own, const ProcessMarks& marks, bool moved_only);
+  /// None: the card did not answer.
+  std::optional<Marks> shown(std::uint16_t slot);
   /// Fetches the lines that the card delivered since `row`, and moves the marks in `row`: they may be shown. Returns
   /// the lines; marks of an earlier pairing move nothing. None: the card did not answer.
   std::optional<std::uint32_t> take(std::uint16_t slot, regs::SlotRow& row, slot::Space& other);

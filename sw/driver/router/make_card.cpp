@@ -17,10 +17,13 @@ void add_hardware(RoutedCardParts& made, CardComposition& parts, CardListener& l
   options.incarnation = hardware.incarnation;
   options.give_up_us = hardware.give_up_us;
   options.frame_lines = hardware.frame_lines;
+  options.host_output = hardware.host_output;
   auto mover = std::make_unique<HardwareMover>(made.tables->shared(), options, listener, std::move(hardware.bus),
                                                std::move(hardware.neighbours));
   made.info = mover->info();
   made.capabilities = {"relay", parts.rows.size(), mover->serves_processes()};
+  made.keep_files = mover->needs_files();
+  made.host_memory = [&mover = *mover] { return mover.host_memory(); };
   for (const int fd : mover->descriptors()) made.descriptors.push_back(fd);
   made.hardware = std::move(mover);
 }

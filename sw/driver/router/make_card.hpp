@@ -28,6 +28,8 @@ struct HardwareParts {
   std::uint64_t give_up_us = 0;
   /// Most lines in a frame that the network takes; the card's own limit applies as well.
   std::size_t frame_lines = 22;
+  /// A card that can may write output spaces into memory of this host.
+  bool host_output = true;
 };
 
 /// What a card is made of.

@@ -107,6 +107,14 @@ void RoutedCard::prepare_slot(std::uint16_t slot, std::uint16_t link) {
   slot_movers_[slot] = number_for(slot, link);
 }
 
+void RoutedCard::keep_output_on_card(std::uint16_t slot, std::string why) {
+  if (slot_movers_[slot] != kNoMover) movers_[slot_movers_[slot]]->keep_output_on_card(slot, std::move(why));
+}
+
+std::optional<HostMemoryReport> RoutedCard::host_memory() const {
+  return parts_.host_memory ? std::optional(parts_.host_memory()) : std::nullopt;
+}
+
 void RoutedCard::open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) {
   const MoverNumber to = slot_movers_[slot] == kNoMover || !with_output ? kSoft : slot_movers_[slot];
   // Files and mappings take long: they are made here, while workers go on.
@@ -140,7 +148,7 @@ void RoutedCard::adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_
 SlotFiles RoutedCard::take_space_files(std::uint16_t slot) {
   SlotFiles& files = tables_.slots[slot].files;
   SlotFiles taken;
-  if (hardware_ != kNoMover && parts_.capabilities.direct_map) {
+  if (parts_.keep_files) {
     taken.own = duplicate(files.own);
     taken.other = duplicate(files.other);
   } else {

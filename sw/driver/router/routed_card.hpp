@@ -2,6 +2,7 @@
 // slots, gives each slot to a mover, and leads bells to the thread where the slot's lines move.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,14 +34,16 @@ struct CardTables {
 /// What a routed card is made of. make_card() fills it in.
 struct RoutedCardParts {
   Capabilities capabilities;
-  std::optional<CardInfo> info;                  ///< of `hardware`
-  std::unique_ptr<CardTables> tables;            ///< that the movers were made with
-  std::unique_ptr<Mover> soft;                   ///< in the card's thread; moves what nobody else does
-  std::unique_ptr<Mover> hardware;               ///< moves slots of links that are OnCard; null: there is none
-  std::vector<std::unique_ptr<Worker>> workers;  ///< move slots of links that are spread: slot modulo their number
-  std::vector<int> descriptors;                  ///< that wake the card's thread, see Card::descriptors()
-  std::size_t links = 0;                         ///< link numbers 0..links-1
-  std::size_t sessions = 0;                      ///< sessions are 0..sessions-1
+  std::optional<CardInfo> info;                   ///< of `hardware`
+  std::unique_ptr<CardTables> tables;             ///< that the movers were made with
+  std::unique_ptr<Mover> soft;                    ///< in the card's thread; moves what nobody else does
+  std::unique_ptr<Mover> hardware;                ///< moves slots of links that are OnCard; null: there is none
+  bool keep_files = false;                        ///< `hardware` needs the descriptors of slots that are open
+  std::function<HostMemoryReport()> host_memory;  ///< of `hardware`
+  std::vector<std::unique_ptr<Worker>> workers;   ///< move slots of links that are spread: slot modulo their number
+  std::vector<int> descriptors;                   ///< that wake the card's thread, see Card::descriptors()
+  std::size_t links = 0;                          ///< link numbers 0..links-1
+  std::size_t sessions = 0;                       ///< sessions are 0..sessions-1
   std::uint64_t demote_us = 0;  ///< a session whose bells are silent for so many microseconds must kick
 };
 
@@ -55,6 +58,9 @@ class RoutedCard final : public Card {
 
   const Capabilities& capabilities() const override { return parts_.capabilities; }
   void prepare_slot(std::uint16_t slot, std::uint16_t link) override;
+  void keep_output_on_card(std::uint16_t slot, std::string why) override;
+  std::optional<OutputPlace> output(std::uint16_t slot) const override { return mover_of(slot).output(slot); }
+  std::optional<HostMemoryReport> host_memory() const override;
   void open_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, bool with_output) override;
   void adopt_slot(std::uint16_t slot, unsigned in_order, unsigned out_order, SlotFiles files) override;
   const SlotFiles& files(std::uint16_t slot) const override { return tables_.slots[slot].files; }

@@ -72,6 +72,9 @@ class Node final : private driver::CardListener {
 
  private:
   void on_fault(std::uint16_t slot, regs::Fault fault) override { slots_->faulted(slot, fault); }
+  void on_output(std::uint16_t slot) override {
+    if (slots_) slots_->output_changed(slot);
+  }
   void on_link(std::uint16_t link, bool up, std::string_view reason) override {
     peers_->carrier_changed(link, up, reason);
   }

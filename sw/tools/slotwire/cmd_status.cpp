@@ -245,6 +245,14 @@ void print_status(const Json& status) {
   if (const auto card = status.find("card_chosen"); card != status.end()) {
     std::printf("  card      %s (%s)\n", text_of(*card, "name").c_str(), text_of(*card, "why").c_str());
   }
+  if (const Json output = status.value("card_output", Json::object()); output.contains("obstacle")) {
+    const std::string obstacle = text_of(output, "obstacle");
+    const std::string said = obstacle.empty()
+                                 ? "in memory of this host: " + text_of(output, "in_host") + " slots, " +
+                                       bytes_text(output.at("mapped").get<double>()) + " mapped for the card"
+                                 : "on the card: " + obstacle;
+    std::printf("  output    rings %s\n", said.c_str());
+  }
   for (const Json& carrier : status.at("carriers")) {
     const auto port = carrier.find("port");
     if (port == carrier.end()) continue;

@@ -31,6 +31,7 @@ std::string slot_text(const Json& slots) {
                {"PEER"},
                {"PAIRING"},
                {"STATE"},
+               {"OUTPUT"},
                {"LINES OUT", true},
                {"AGAIN", true},
                {"LINES IN", true},
@@ -50,8 +51,8 @@ std::string slot_text(const Json& slots) {
     table.add({text_of(slot, "slot"), text_of(slot, "service"), slot.at("acceptor").get<bool>() ? "serves" : "connects",
                text_of(slot, "name") + " (" + text_of(slot, "pid") + ")",
                text_of(slot, "peer_name") + "@" + text_of(slot, "peer_node") + " (" + text_of(slot, "peer_pid") + ")",
-               text_of(slot, "pairing"), state, text_of(slot, "tx_lines"), text_of(slot, "tx_lines_again"),
-               text_of(slot, "rx_lines"), unread, unsent},
+               text_of(slot, "pairing"), state, text_of(slot, "output"), text_of(slot, "tx_lines"),
+               text_of(slot, "tx_lines_again"), text_of(slot, "rx_lines"), unread, unsent},
               {Colour::bold, Colour::none, Colour::none, Colour::none, Colour::none, Colour::none,
                open ? Colour::good : Colour::dim});
   }

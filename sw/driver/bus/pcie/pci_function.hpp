@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/slot/memory.hpp"
+#include "driver/bus/dma_pages.hpp"
 #include "driver/relay/slot_share.hpp"
 
 namespace slotwire::driver {
@@ -56,6 +57,12 @@ class PciFunction {
   virtual int fd() const = 0;
   /// fd() is readable: looks at what it says. error() may be set then.
   virtual void look() {}
+
+  // As of HostBus.
+  virtual std::string dma_obstacle(const DmaRange& range) const = 0;
+  virtual std::string map_pages(const DmaPages& pages) = 0;
+  virtual void unmap_pages(const DmaPages& pages) = 0;
+  virtual bool maps_files() const { return false; }
 
   // As of HostBus; a function of a kernel has none of it.
   virtual bool shares_slots() const { return false; }

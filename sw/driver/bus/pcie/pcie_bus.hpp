@@ -33,6 +33,13 @@ class PcieBus final : public HostBus {
   bool share_slot(const SlotShare& share) override;
   bool unshare_slot(std::uint16_t slot) override;
 
+  std::string dma_obstacle(const DmaRange& range) const override { return function_->dma_obstacle(range); }
+  std::string map_pages(const DmaPages& pages) override {
+    return broken_.empty() ? function_->map_pages(pages) : broken_;
+  }
+  void unmap_pages(const DmaPages& pages) override { function_->unmap_pages(pages); }
+  bool maps_files() const override { return function_->maps_files(); }
+
   const PciFunction& function() const { return *function_; }
 
  private:

@@ -33,6 +33,11 @@ class SysfsFunction final : public PciFunction {
   bool set_interrupts(std::span<const int> eventfds) override { return eventfds.empty(); }
   bool reset() override;
   int fd() const override { return -1; }
+  std::string dma_obstacle(const DmaRange& /*range*/) const override {
+    return "no IOMMU is set up for a card that is reached through sysfs; use card.pci_access = \"vfio\"";
+  }
+  std::string map_pages(const DmaPages& /*pages*/) override { return dma_obstacle({}); }
+  void unmap_pages(const DmaPages& /*pages*/) override {}
   /// Is the BAR mapped write-combined.
   bool combined(unsigned bar) const { return bar < kBars && combined_[bar]; }
 

@@ -12,7 +12,43 @@
 #include <cstring>
 #include <vector>
 
+#include "core/regs/regs.hpp"
+
 namespace slotwire::driver {
+
+/// Reads what the kernel may say: every offset and length in it is checked.
+std::string iommu_obstacle(std::span<const std::byte> info, const DmaRange& range) {
+  vfio_iommu_type1_info head{};
+  if (info.size() < sizeof head) return "the kernel says nothing of what the IOMMU can";
+  std::memcpy(&head, info.data(), sizeof head);
+  if ((head.flags & VFIO_IOMMU_INFO_PGSIZES) != 0 &&
+      (head.iova_pgsizes & (2 * std::uint64_t{regs::kPageBytes} - 1)) == 0) {
+    return "the IOMMU maps no pieces as small as a page of " + std::to_string(regs::kPageBytes) + " bytes";
+  }
+  if ((head.flags & VFIO_IOMMU_INFO_CAPS) == 0) return {};  // an old kernel: mapping says what is wrong
+  constexpr int kMostCapabilities = 32;
+  std::size_t at = head.cap_offset;
+  for (int looks = 0; at != 0 && looks < kMostCapabilities; ++looks) {
+    vfio_info_cap_header cap{};
+    if (at > info.size() || info.size() - at < sizeof cap) break;
+    std::memcpy(&cap, info.data() + at, sizeof cap);
+    vfio_iommu_type1_info_cap_iova_range ranges{};
+    if (cap.id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE && info.size() - at >= sizeof ranges) {
+      std::memcpy(&ranges, info.data() + at, sizeof ranges);
+      std::size_t one = at + sizeof ranges;
+      for (std::uint32_t n = 0; n < ranges.nr_iovas; ++n, one += sizeof(vfio_iova_range)) {
+        vfio_iova_range iovas{};
+        if (one > info.size() || info.size() - one < sizeof iovas) break;
+        std::memcpy(&iovas, info.data() + one, sizeof iovas);
+        if (iovas.start <= range.first && range.first <= iovas.end && range.bytes - 1 <= iovas.end - range.first)
+          return {};
+      }
+      return "the IOMMU's addresses do not reach far enough for all slots; lower limits.slots";
+    }
+    at = cap.next;
+  }
+  return {};
+}
 
 VfioFunction::VfioFunction(std::string address, VfioOptions options)
     : address_(std::move(address)),
@@ -26,6 +62,7 @@ void VfioFunction::close() {
   device_ = {};
   group_ = {};
   container_ = {};
+  translates_ = false;
   gone_ = {};
 }
 
@@ -94,6 +131,7 @@ bool VfioFunction::open_group(const PciLocation& location) {
                       ? "load vfio_iommu_type1 with allow_unsafe_interrupts=1 if this host cannot remap interrupts"
                       : "load the module vfio_iommu_type1");
   }
+  translates_ = !without;
   return true;
 }
 
@@ -190,6 +228,55 @@ bool VfioFunction::read(unsigned bar, std::size_t offset, std::span<std::byte> d
 bool VfioFunction::reset() {
   if (device_ && ::ioctl(device_.get(), VFIO_DEVICE_RESET) == 0) return true;
   return failed(std::string("it cannot be reset (") + std::strerror(errno) + ")", "look at the kernel's log");
+}
+
+// --- memory of this process for the function ---
+
+std::string VfioFunction::dma_obstacle(const DmaRange& range) const {
+  if (!container_ || !translates_) {
+    return "no IOMMU keeps the card to the pages that it is given; switch the IOMMU on (docs/deploy-card.md)";
+  }
+  vfio_iommu_type1_info head{};
+  head.argsz = sizeof head;
+  if (::ioctl(container_.get(), VFIO_IOMMU_GET_INFO, &head) != 0) {
+    return std::string("the kernel does not say what the IOMMU can (") + std::strerror(errno) + ")";
+  }
+  constexpr std::uint32_t kMostInfo = 64U << 10;
+  std::vector<std::byte> room(std::clamp<std::uint32_t>(head.argsz, sizeof head, kMostInfo));
+  head.argsz = static_cast<std::uint32_t>(room.size());
+  std::memcpy(room.data(), &head, sizeof head);
+  if (::ioctl(container_.get(), VFIO_IOMMU_GET_INFO, room.data()) != 0) {
+    return std::string("the kernel does not say what the IOMMU can (") + std::strerror(errno) + ")";
+  }
+  return iommu_obstacle(room, range);
+}
+
+std::string VfioFunction::map_pages(const DmaPages& pages) {
+  if (!container_ || !translates_) return dma_obstacle({});
+  vfio_iommu_type1_dma_map map{};
+  map.argsz = sizeof map;
+  map.flags = VFIO_DMA_MAP_FLAG_WRITE;
+  map.vaddr = reinterpret_cast<std::uintptr_t>(pages.memory);
+  map.iova = pages.address;
+  map.size = pages.bytes;
+  if (::ioctl(container_.get(), VFIO_IOMMU_MAP_DMA, &map) == 0) return {};
+  switch (errno) {
+    case ENOMEM:
+      return "the limit of locked memory is reached; raise it (LimitMEMLOCK=infinity, as the service unit has it)";
+    case ENOSPC:
+      return "the IOMMU driver takes no more pieces; raise dma_entry_limit of the module vfio_iommu_type1";
+    default:
+      return std::string("the IOMMU cannot map it (") + std::strerror(errno) + "); look at the kernel's log";
+  }
+}
+
+void VfioFunction::unmap_pages(const DmaPages& pages) {
+  if (!container_ || !translates_) return;  // the end of the container ended all
+  vfio_iommu_type1_dma_unmap unmap{};
+  unmap.argsz = sizeof unmap;
+  unmap.iova = pages.address;
+  unmap.size = pages.bytes;
+  static_cast<void>(::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &unmap));
 }
 
 void VfioFunction::look() {

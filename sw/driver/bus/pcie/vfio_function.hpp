@@ -17,6 +17,10 @@ struct VfioOptions {
   std::filesystem::path dev = "/dev/vfio";
 };
 
+/// Why an IOMMU cannot map pages at bus addresses in `range`, by what the kernel said (struct vfio_iommu_type1_info
+/// with its capabilities); empty: it can, as far as that tells.
+std::string iommu_obstacle(std::span<const std::byte> info, const DmaRange& range);
+
 class VfioFunction final : public PciFunction {
  public:
   /// `address`: as find_card() takes it. Opens nothing yet.
@@ -40,6 +44,9 @@ class VfioFunction final : public PciFunction {
   bool reset() override;
   int fd() const override { return gone_.get(); }
   void look() override;
+  std::string dma_obstacle(const DmaRange& range) const override;
+  std::string map_pages(const DmaPages& pages) override;
+  void unmap_pages(const DmaPages& pages) override;
 
  private:
   struct Region {
@@ -58,7 +65,8 @@ class VfioFunction final : public PciFunction {
   std::string address_, name_, error_;
   VfioOptions options_;
   slot::Fd container_, group_, device_;
-  slot::Fd gone_;  ///< eventfd: the function failed, or its owner wants it back
+  bool translates_ = false;  ///< an IOMMU stands between the function and memory
+  slot::Fd gone_;            ///< eventfd: the function failed, or its owner wants it back
   std::array<Region, kBars> regions_{};
   Region config_{};
   MappedBars bars_;

@@ -59,8 +59,10 @@ bool VfioUserFunction::ask(Command command, Bytes body, Bytes more, std::span<st
     return false;
   }
   if ((header.flags & vfio_user::kError) != 0) {
-    socket_.lost("it refused command " + std::to_string(static_cast<unsigned>(command)) + " (" +
-                 std::strerror(static_cast<int>(header.error)) + ")");
+    refused_ = "it refused command " + std::to_string(static_cast<unsigned>(command)) + " (" +
+               std::strerror(static_cast<int>(header.error)) + ")";
+    // Only memory may be refused: the slot does without.
+    if (command != Command::dma_map || header.size != sizeof header) socket_.lost(refused_);
     return false;
   }
   if (command == Command::version) {
@@ -167,15 +169,17 @@ bool VfioUserFunction::unshare_slot(std::uint16_t slot) {
   return socket_ && ask(Command::unshare_slot, bytes_of(body), {}, {}, {});
 }
 
-bool VfioUserFunction::map_dma(int file, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes) {
-  const vfio_user::DmaMap body{sizeof body, vfio_user::kDmaRead | vfio_user::kDmaWrite, offset, address, bytes};
-  return socket_ && ask(Command::dma_map, bytes_of(body), {}, {}, {}, std::span(&file, 1));
+std::string VfioUserFunction::map_pages(const DmaPages& pages) {
+  if (pages.file < 0) return "its file is no longer open here";
+  const vfio_user::DmaMap body{sizeof body, vfio_user::kDmaWrite, 0, pages.address, pages.bytes};
+  if (socket_ && ask(Command::dma_map, bytes_of(body), {}, {}, {}, std::span(&pages.file, 1))) return {};
+  return socket_ ? refused_ : error();
 }
 
-bool VfioUserFunction::unmap_dma(std::uint64_t address, std::uint64_t bytes) {
-  const vfio_user::DmaUnmap body{sizeof body, 0, address, bytes};
+void VfioUserFunction::unmap_pages(const DmaPages& pages) {
+  const vfio_user::DmaUnmap body{sizeof body, 0, pages.address, pages.bytes};
   vfio_user::DmaUnmap answer{};
-  return socket_ && ask(Command::dma_unmap, bytes_of(body), {}, room_for(answer), {});
+  if (socket_) ask(Command::dma_unmap, bytes_of(body), {}, room_for(answer), {});
 }
 
 /// Nothing comes unasked: something to read means that the other end closed the connection, or talks nonsense.

@@ -39,11 +39,10 @@ class VfioUserFunction final : public PciFunction {
   bool share_slot(const SlotShare& share) override;
   bool unshare_slot(std::uint16_t slot) override;
 
-  /// Lets the card write into `bytes` of `file` from `offset` on, at bus address `address`; all multiples of a page.
-  /// False: error() says why not.
-  bool map_dma(int file, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes);
-  /// Ends that, of a whole region: nothing is written there any more when it returns. False: error() says why.
-  bool unmap_dma(std::uint64_t address, std::uint64_t bytes);
+  std::string dma_obstacle(const DmaRange& /*range*/) const override { return {}; }
+  std::string map_pages(const DmaPages& pages) override;
+  void unmap_pages(const DmaPages& pages) override;
+  bool maps_files() const override { return true; }
 
  private:
   using Bytes = std::span<const std::byte>;
@@ -60,6 +59,7 @@ class VfioUserFunction final : public PciFunction {
   std::array<std::size_t, kBars> bar_bytes_{};
   unsigned vectors_ = 0;
   bool shares_slots_ = false;
+  std::string refused_;  ///< why it did not do the last command, which may be refused
   std::uint16_t id_ = 0;
   std::vector<std::byte> kept_;
   std::vector<std::byte> version_;  ///< room for what the other end says of itself

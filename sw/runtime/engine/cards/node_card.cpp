@@ -46,6 +46,7 @@ NodeCard::NodeCard(CardParts parts) {
       hardware.incarnation = parts.admin.header().incarnation;
       hardware.give_up_us = static_cast<std::uint64_t>(parts.config.card.give_up.count());
       hardware.frame_lines = lines_in_mtu(parts.config.listen.mtu);
+      hardware.host_output = parts.config.card.host_output;
     }
     card_ = driver::make_card(std::move(made), parts.listener);
   } catch (const std::exception& error) {
@@ -64,6 +65,13 @@ void NodeCard::log_hardware(NodeLog& log) const {
             std::size_t{info.memory_lines} * regs::kLineBytes >> 10U, info.max_frame_lines);
   log->info("card: {}", card_->capabilities().direct_map ? "it serves the slots of processes itself"
                                                          : "slotwired relays between it and the processes");
+  const std::optional<driver::HostMemoryReport> host = card_->host_memory();
+  if (!host) return;
+  if (host->obstacle.empty()) {
+    log->info("card: it writes output rings and marks into memory of this host");
+  } else {
+    log->info("card: output rings are on the card: {}", host->obstacle);
+  }
 }
 
 void NodeCard::replaced_by_software(std::string_view why) {

@@ -82,6 +82,7 @@ struct LimitsConfig {
   std::uint32_t sessions_per_user = 0;
   std::uint32_t slots_per_user = 0;
   std::uint64_t memory_per_user = 0;  ///< bytes
+  std::uint64_t mapped_per_user = 0;  ///< bytes
   std::uint32_t services_per_user = 0;
   std::uint32_t pending_opens_per_user = 0;
   std::uint32_t tool_connections = 0;
@@ -191,6 +192,7 @@ struct CardConfig {
   std::string pci;                         ///< PCI address; empty: the only card there is
   bool sysfs = false;                      ///< BARs from sysfs instead of VFIO
   bool allow_no_iommu = false;
+  bool host_output = true;              ///< the card may write into memory of this host
   std::chrono::microseconds give_up{};  ///< 0: never
   std::optional<HostPort> address;
 

@@ -88,6 +88,7 @@ class Checker {
     not_over("limits.sessions_per_user", l.sessions_per_user, "limits.sessions", l.sessions, number);
     not_over("limits.slots_per_user", l.slots_per_user, "limits.slots", l.slots, number);
     not_over("limits.memory_per_user", l.memory_per_user, "memory.slot_memory", m.slot_memory, format_size);
+    not_over("limits.mapped_per_user", l.mapped_per_user, "limits.memory_per_user", l.memory_per_user, format_size);
     if (positions_.count("limits.cell_memory") != 0)
       not_over("limits.cell_memory", l.cell_memory, "limits.block_memory", l.block_memory, format_size);
     not_over("limits.regions_per_user", l.regions_per_user, "limits.regions", l.regions, number);
@@ -258,6 +259,7 @@ void complete_users(LimitsConfig& limits, const MemoryConfig& memory,
   if (absent("limits.sessions_per_user")) limits.sessions_per_user = limits.sessions;
   if (absent("limits.slots_per_user")) limits.slots_per_user = limits.slots;
   if (absent("limits.memory_per_user")) limits.memory_per_user = memory.slot_memory;
+  if (absent("limits.mapped_per_user")) limits.mapped_per_user = limits.memory_per_user;
   if (absent("limits.regions_per_user")) limits.regions_per_user = limits.regions;
   if (absent("limits.services_per_user")) limits.services_per_user = limits.services;
   if (absent("limits.pending_opens_per_user")) limits.pending_opens_per_user = limits.pending_opens;

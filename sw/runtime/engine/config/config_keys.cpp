@@ -166,6 +166,10 @@ const std::array kKeys = std::to_array<Key>({
      [](Config& c) -> auto& { return c.limits.slots_per_user; }},
     {"limits", "memory_per_user", Kind::size, false, "", 4_KiB, 64_GiB, "", "`slot_memory`",
      "Slot memory of one user.", [](Config& c) -> auto& { return c.limits.memory_per_user; }},
+    {"limits", "mapped_per_user", Kind::size, false, "", 0, 64_GiB, "", "`memory_per_user`",
+     "Of that, what a card may write into, and what is therefore locked in memory: the output rings of one user, each with a "
+     "page of marks. Slots beyond it have their output rings on the card.",
+     [](Config& c) -> auto& { return c.limits.mapped_per_user; }},
     {"limits", "services_per_user", Kind::count, false, "", 1, 65535, "", "`services`",
      "Services that processes of one user were the first to serve.",
      [](Config& c) -> auto& { return c.limits.services_per_user; }},
@@ -351,6 +355,10 @@ const std::array kKeys = std::to_array<Key>({
     {"card", "allow_no_iommu", Kind::boolean, false, "false", 0, 0, "", "",
      "Take a card that no IOMMU holds back from the memory of others.",
      [](Config& c) -> auto& { return c.card.allow_no_iommu; }},
+    {"card", "host_output", Kind::boolean, false, "true", 0, 0, "", "",
+     "Let a card that can write output rings and marks into memory of this host, where processes read them without the "
+     "bus. Needs an IOMMU; the memory is locked. Without it, and with `false`, slotwired reads the rings on the card.",
+     [](Config& c) -> auto& { return c.card.host_output; }},
     {"card", "give_up", Kind::duration, false, "\"30s\"", 0_us, 3600_s, "", "",
      "How long a card that went away is waited for before its links go over UDP at `address`; 0: for ever. "
      "Connections over it end then; with a card that comes back in time they go on if it kept its memory.",

@@ -64,6 +64,15 @@ UserAccounts::Rule UserAccounts::rule_of(Resource resource) const {
               .reserve = reserved(table),
               .bytes = true};
     }
+    case Resource::mapped:
+      // A part of its slot memory, which is shared out already.
+      return {.what = "of memory that the card writes into",
+              .quota_key = "limits.mapped_per_user",
+              .quota = l.mapped_per_user,
+              .table_key = "memory.slot_memory",
+              .table = kNoTable,
+              .bytes = true,
+              .shared = false};
     case Resource::services:
       return {.what = "services",
               .quota_key = "limits.services_per_user",

@@ -32,8 +32,9 @@ enum class Resource : std::uint8_t {
   regions,           ///< regions that are kept, and cells
   block_memory,      ///< bytes of regions' directories and blocks
   cell_memory,       ///< bytes of these that slotwired made for blocks in cells
+  mapped,            ///< bytes of slot memory that a card may write into
 };
-inline constexpr std::size_t kResources = 10;
+inline constexpr std::size_t kResources = 11;
 using Holdings = std::array<std::uint64_t, kResources>;
 
 /// What `percent` of a table is that is kept for root: rounded up, but never more than half of the table.

@@ -119,6 +119,7 @@ std::uint16_t SlotTable::open_new(const SlotWish& wish) {
   };
   try {
     if (wish.link) parts_.card.prepare_slot(slot, *wish.link);
+    if (wish.link) plan_output(slot, wish);
     parts_.card.open_slot(slot, wish.in_order, wish.out_order, with_output);
     keep(slot);
   } catch (const StoreLate&) {
@@ -161,14 +162,35 @@ uid_t SlotTable::account_of(std::uint16_t slot) const {
   return account == 0 ? 0 : account - 1;
 }
 
+/// A user that may have no more memory mapped for the card has its output space on the card.
+void SlotTable::plan_output(std::uint16_t slot, const SlotWish& wish) {
+  const auto refusal =
+      parts_.sessions.users().forbids(payer_of(wish), Resource::mapped, slot::space_file_bytes(wish.out_order));
+  parts_.card.keep_output_on_card(slot, refusal ? refusal->text : std::string());
+}
+
+std::uint64_t SlotTable::mapped_bytes(std::uint16_t slot) const {
+  const std::optional<driver::OutputPlace> output = parts_.card.output(slot);
+  return output ? output->mapped : 0;
+}
+
+void SlotTable::output_changed(std::uint16_t slot) {
+  if (const auto charged = mapped_.find(slot); charged != mapped_.end()) charged->second.set(mapped_bytes(slot));
+}
+
 void SlotTable::charge(std::uint16_t slot, uid_t uid) {
   SlotDescriptor& d = at(slot);
   d.account = uid + 1;
   parts_.sessions.users().take(uid, Resource::slots);
   parts_.sessions.users().take(uid, Resource::memory, bytes_of(d));
+  // A slot that software has may come to the card later.
+  if (has_output(d) || d.pairing == Pairing::opening) {
+    mapped_[slot] = UserAccounts::Charge(parts_.sessions.users(), uid, Resource::mapped, mapped_bytes(slot));
+  }
 }
 
 void SlotTable::uncharge(std::uint16_t slot) {
+  mapped_.erase(slot);
   parts_.sessions.users().give(account_of(slot), Resource::slots);
   parts_.sessions.users().give(account_of(slot), Resource::memory, bytes_of(descriptor(slot)));
 }

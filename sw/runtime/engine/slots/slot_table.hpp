@@ -136,6 +136,8 @@ class SlotTable {
   void check_draining(std::uint64_t now_us);
   /// The peer has ended: the process is told, and may read what has arrived.
   void peer_ended(std::uint16_t slot, End end, const std::string& text = {});
+  /// Where the output space of a slot is has changed, as of CardListener.
+  void output_changed(std::uint16_t slot);
   /// The card faulted the slot.
   void faulted(std::uint16_t slot, regs::Fault fault);
 
@@ -221,6 +223,8 @@ class SlotTable {
   uid_t account_of(std::uint16_t slot) const;
   void charge(std::uint16_t slot, uid_t uid);
   void uncharge(std::uint16_t slot);
+  std::uint64_t mapped_bytes(std::uint16_t slot) const;
+  void plan_output(std::uint16_t slot, const SlotWish& wish);
   std::string_view opener_of(std::uint16_t slot) const;
   void charge_opener(std::uint16_t slot);
   void charge_to_owner(std::uint16_t slot);
@@ -261,6 +265,8 @@ class SlotTable {
   LinkSlots by_link_;
   std::vector<Draining> draining_;
   SpareSlots spares_;
+  std::unordered_map<std::uint16_t, UserAccounts::Charge>
+      mapped_;                                        ///< slots whose output space the card may write into
   std::unordered_map<std::uint16_t, Owner> offered_;  ///< slots that close, whose process keeps their memory
   std::unordered_map<std::uint16_t, Owner> reused_;   ///< slots that are open with memory of spare ones
   std::unordered_map<std::uint16_t, std::uint16_t>

@@ -176,6 +176,13 @@ Json StatusReport::card_counters() {
   return counters;
 }
 
+/// Where the card has output rings: in memory of this host as far as it can. Nothing where there is no card.
+Json StatusReport::card_output() {
+  const std::optional<driver::HostMemoryReport> host = parts_.card.card().host_memory();
+  if (!host) return Json::object();
+  return Json{{"in_host", host->slots}, {"mapped", host->bytes}, {"obstacle", host->obstacle}};
+}
+
 /// The threads that move slots of some links; none: the main thread moves all.
 Json StatusReport::workers() {
   Json workers = Json::array();
@@ -203,6 +210,7 @@ Json StatusReport::users() {
                      {"sessions", of(Resource::sessions)},
                      {"slots", of(Resource::slots)},
                      {"memory", of(Resource::memory)},
+                     {"mapped", of(Resource::mapped)},
                      {"services", of(Resource::services)},
                      {"pending_opens", of(Resource::pending_opens)},
                      {"tool_connections", of(Resource::tool_connections)},
@@ -260,6 +268,7 @@ Json StatusReport::node() {
       {"regions", {{"used", parts_.regions.size()}, {"limit", parts_.config.limits.regions}}},
       {"counters", counters()},
       {"card_counters", card_counters()},
+      {"card_output", card_output()},
       {"carriers", parts_.transports.report()}};
 }
 
@@ -277,6 +286,10 @@ Json StatusReport::slot_row(std::uint16_t slot) {
              {"peer_pid", d.peer_pid},
              {"in_lines", 1U << d.in_order},
              {"out_lines", 1U << d.out_order}};
+  if (const auto output = parts_.card.card().output(slot)) {
+    entry["output"] = output->mapped != 0 ? "host" : "card";
+    if (output->mapped == 0) entry["output_why"] = output->why;
+  }
   if (d.session != kNoSession && parts_.sessions.find(d.session) != nullptr) {
     entry["pid"] = parts_.sessions.record(d.session).pid;
     entry["name"] = get_name(parts_.sessions.record(d.session).name);

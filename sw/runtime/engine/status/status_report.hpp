@@ -59,6 +59,7 @@ class StatusReport {
   control::Json remote_services();
   control::Json counters();
   control::Json card_counters();
+  control::Json card_output();
   control::Json workers();
   control::Json users();
   control::Json keeper();
