@@ -235,6 +235,35 @@ TEST_F(Peers, HelloErrorAndUnknownMessagesHaveTheirStates) {
   EXPECT_NE(dialled->error().find("is 'aa', not 'zz'"), std::string::npos);
 }
 
+TEST_F(Peers, WhatNamesASlotThatThereIsNotOrComesTwiceEndsTheConnection) {
+  const auto slots = static_cast<std::uint16_t>(rooms.slots.count());
+  const auto last = static_cast<std::uint16_t>(slots - 1);
+  const auto error_for = [&](const std::vector<control::PeerMessage>& messages) {
+    const auto wire = connect();
+    for (const control::PeerMessage& message : messages) wire->say(message);
+    EXPECT_EQ(wire->there, wire->error().empty());
+    return wire->error();
+  };
+  const std::string none = "names slot " + std::to_string(slots);
+  EXPECT_NE(error_for({control::PeerClose{.slot = slots, .from_slot = 1, .epoch = 1}}).find(none), std::string::npos);
+  EXPECT_NE(error_for({control::PeerClose{.slot = -2, .from_slot = 1, .epoch = 1}}).find("names slot -2"),
+            std::string::npos);
+  EXPECT_NE(error_for({control::SlotHealth{.slot = slots}}).find(none), std::string::npos);
+  EXPECT_NE(error_for({control::Sync{.pairs = {{slots, 1, 1}}, .last = true}}).find(none), std::string::npos);
+  EXPECT_NE(error_for({control::Sync{}, control::Sync{}}).find("a second 'sync'"), std::string::npos);
+  control::PeerHello wrong = hello("aa");
+  wrong.ports = {7401, 0};
+  const auto wire = std::make_shared<Wire>();
+  network.call(std::make_unique<WireChannel>(wire), wrong, carriers::Address::parse("127.0.0.1:9"));
+  EXPECT_NE(wire->error().find("port 0 in 'ports'"), std::string::npos) << wire->error();
+  // What may have crossed the end of a pairing, and a sync in several messages, are nobody's mistake.
+  EXPECT_EQ(error_for({control::PeerClose{.slot = last, .from_slot = 1, .epoch = 1},
+                       control::PeerClose{.slot = control::PeerClose::kUnknownSlot, .from_slot = 1, .epoch = 1},
+                       control::SlotHealth{.slot = last}, control::Sync{.pairs = {{last, 1, 1}}, .last = false},
+                       control::Sync{}}),
+            "");
+}
+
 TEST_F(Peers, AHandlerThatThrowsCostsItsOwnConnection) {
   const auto other = network.dialled;
   other->say(hello("zz"));
