@@ -180,7 +180,9 @@ class Checker {
       for (const auto& [name, at] : {std::pair<const char*, const std::optional<HostPort>&>{"control", link.control},
                                      {"udp", link.udp},
                                      {"tcp", link.tcp}}) {
-        if (!at || at->port == 0) continue;
+        // An address that was not written is worked out of another one, and may not be used at all.
+        const bool written = positions_.count("link#" + std::to_string(i) + "." + name) != 0;
+        if (!at || at->port == 0 || !written) continue;
         const auto [first, is_new] = taken.emplace(std::pair(std::string(name), to_string(*at)), link.peer);
         if (is_new || first->second == link.peer) continue;
         problems_.add(
