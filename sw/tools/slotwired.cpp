@@ -11,6 +11,7 @@
 #include "runtime/control/program_end.hpp"
 #include "runtime/engine/config/config_files.hpp"
 #include "runtime/engine/engine.hpp"
+#include "runtime/engine/host/stop_request.hpp"
 #include "runtime/engine/services/directory.hpp"
 #include "runtime/engine/services/policy.hpp"
 #include "tools/usage/wrong_usage.hpp"
@@ -56,11 +57,16 @@ int main(int argc, char** argv) {
       const slotwire::engine::StaticDirectory directory(config.services, config.directory);
       for (const std::string& line : directory.nodes_without_link(config))
         std::fprintf(stderr, "%s: warning: %s\n", path.c_str(), line.c_str());
+      for (const std::string& line : slotwire::engine::certificate_warnings(config))
+        std::fprintf(stderr, "%s: warning: %s\n", path.c_str(), line.c_str());
       std::printf("%s: good, node '%s' with %zu links\n", path.c_str(), config.node.name.c_str(), config.links.size());
       return end_of_output(kEndDone, kProgram);
     }
     slotwire::engine::Engine engine(std::move(config));
     return engine.run();
+  } catch (const slotwire::engine::StoppedAtStart& stopped) {
+    std::fprintf(stderr, "slotwired: %s\n", stopped.what());
+    return kEndDone;
   } catch (const slotwire::engine::ConfigError& error) {
     std::fprintf(stderr, "slotwired: the configuration cannot be used:\n%s\n", error.what());
     return kExitConfig;

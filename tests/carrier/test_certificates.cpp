@@ -113,6 +113,30 @@ carriers::TlsFiles TestCertificates::make(const std::string& node, Flaw flaw) {
   return files;
 }
 
+std::string TestCertificates::make_list(long valid_s, bool revokes_last_made) {
+  const std::unique_ptr<X509_CRL, Free<X509_CRL, X509_CRL_free>> list(X509_CRL_new());
+  const std::unique_ptr<ASN1_TIME, Free<ASN1_TIME, ASN1_TIME_free>> made(X509_gmtime_adj(nullptr, -kDaySeconds / 2));
+  const std::unique_ptr<ASN1_TIME, Free<ASN1_TIME, ASN1_TIME_free>> next(X509_gmtime_adj(nullptr, valid_s));
+  check(list && made && next, "make a list");
+  X509_CRL_set_version(list.get(), X509_CRL_VERSION_2);
+  X509_CRL_set_issuer_name(list.get(), X509_get_subject_name(authority_->certificate.get()));
+  X509_CRL_set1_lastUpdate(list.get(), made.get());
+  X509_CRL_set1_nextUpdate(list.get(), next.get());
+  if (revokes_last_made) {
+    const std::unique_ptr<ASN1_INTEGER, Free<ASN1_INTEGER, ASN1_INTEGER_free>> serial(ASN1_INTEGER_new());
+    X509_REVOKED* const revoked = X509_REVOKED_new();
+    check(serial && revoked != nullptr, "revoke a certificate");
+    ASN1_INTEGER_set(serial.get(), authority_->serial);
+    X509_REVOKED_set_serialNumber(revoked, serial.get());
+    X509_REVOKED_set_revocationDate(revoked, made.get());
+    check(X509_CRL_add0_revoked(list.get(), revoked) == 1, "revoke a certificate");
+  }
+  check(X509_CRL_sign(list.get(), authority_->key.get(), EVP_sha256()) > 0, "sign a list");
+  const std::string path = directory_ + "/crl.pem";
+  check(PEM_write_X509_CRL(create(path).get(), list.get()) == 1, "write a list");
+  return path;
+}
+
 std::shared_ptr<const carriers::TlsContext> TestCertificates::context(const std::string& node, Flaw flaw) {
   return std::make_shared<const carriers::TlsContext>(make(node, flaw));
 }

@@ -20,6 +20,8 @@ class TestCertificates {
   /// A key and a certificate that names `node` (subjectAltName), signed by this authority, and this authority as the
   /// CA.
   carriers::TlsFiles make(const std::string& node, Flaw flaw = Flaw::none);
+  /// A list of revoked certificates by this authority that is to be replaced after so many seconds. Its file.
+  std::string make_list(long valid_s, bool revokes_last_made = false);
   /// The same as a context.
   std::shared_ptr<const carriers::TlsContext> context(const std::string& node, Flaw flaw = Flaw::none);
   /// The authority's certificate file.

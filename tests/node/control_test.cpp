@@ -88,6 +88,7 @@ TEST_F(Control, AnswersNonsenseWithAnErrorAndGoesOn) {
       {R"({"op":"capture","id":1})", "bad_request"},
       {R"({"op":"status","id":{"deep":[1,2,3]}})", "bad_request"},
       {R"({"op":"status","id":-1})", "bad_request"},
+      {R"({"op":"status","id":0})", "bad_request"},
       {R"({"op":"status","id":1e300})", "bad_request"},
       {nested(20'000), "bad_request"},
       {R"({"op":"status","id":)" + nested(10'000) + "}", "bad_request"},

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "raw_client.hpp"
 #include "traffic.hpp"
 
 namespace slotwire::test {
@@ -165,6 +166,36 @@ TEST_P(Restarts, AreWhatAContextInTheBackgroundTakesTheFirstStartFor) {
   EXPECT_EQ(came, &token);
   sw_connection_close(connection);
   sw_close(context);
+}
+
+// A process that is back says what it serves in messages of its own, one by one.
+TEST_P(Restarts, LetNobodyMissAServiceThatIsNotAnnouncedYet) {
+  RawClient first(server_node().socket());
+  const Json hello = first.ask({{"op", "hello"}, {"version", 2}, {"probes", true}});
+  ASSERT_TRUE(hello.contains("session")) << hello.dump();
+  ASSERT_TRUE(first.ask({{"op", "serve"}, {"service", "late"}})["ok"].get<bool>());
+  server_node().kill();
+  server_node().start();
+  RawClient again(server_node().socket()), caller(server_node().socket());
+  ASSERT_TRUE(caller.ask({{"op", "hello"}, {"version", 2}})["ok"].get<bool>());
+  const auto connect = [&] { return caller.ask({{"op", "connect"}, {"service", "late"}})["error"]["code"]; };
+  EXPECT_EQ(connect(), "restarting") << "it is not back";
+  ASSERT_TRUE(again
+                  .ask({{"op", "resume"},
+                        {"version", 2},
+                        {"session", hello["session"]},
+                        {"token", hello["token"]},
+                        {"slots", Json::array()},
+                        {"probes", true}})["ok"]
+                  .get<bool>());
+  EXPECT_EQ(connect(), "restarting") << "it is back, and has not said what it serves";
+  const std::optional<control::Packet> probe = again.receive();
+  ASSERT_TRUE(probe);
+  const Json event = Json::parse(probe->text);
+  ASSERT_EQ(event["ev"], "probe") << event.dump();
+  ASSERT_TRUE(again.send(Json{{"op", "alive"}, {"probe", event["probe"]}}.dump()));
+  ASSERT_TRUE(again.ask({{"op", "status"}}).contains("node"));
+  EXPECT_EQ(connect(), "no_service") << "it has said all that it serves";
 }
 
 TEST_P(Restarts, AreNotNeededByAnIdleNode) {

@@ -180,8 +180,24 @@ class Cli(NodeTest):
         run([], self.left, expect=2)
         run(["serve", "echo"], self.left, expect=2)
         for name in ("no such", "", "x" * 64, "q?"):
-            said = run(["tunnel", "listen", "127.0.0.1:0", name], self.left, expect=2)
-            self.assertIn("cannot be the name of a service", said.stderr + said.stdout)
+            for command in (["tunnel", "listen", "127.0.0.1:0", name], ["tunnel", "serve", name, "127.0.0.1:1"], ["call", name, "x"],
+                            ["ping", name], ["bench", name], ["serve", name, "--echo"], ["slots", "--service", name],
+                            ["cache", "--service", name], ["web", "serve", name, "--http", "127.0.0.1:1"]):
+                said = run(command, self.left, expect=2)
+                self.assertIn("cannot be the name of a service", said.stderr + said.stdout)
+        for command in (["ping", "nobody"], ["bench", "nobody"]):
+            self.assertIn("no process", run(command, self.left, expect=3).stderr)
+        for count in ("0", "-1", "x", "00"):
+            for command in (["ping", "echo", "-c"], ["bench", "echo", "-n"], ["serve", "echo", "--echo", "-n"], ["capture", "-w", "-", "-c"]):
+                said = run([*command, count], self.left, expect=2)
+                self.assertIn("is no number from 1 on", said.stderr + said.stdout)
+        taken = os.path.join(self.directory, "taken.pcapng")
+        with open(taken, "w") as file:
+            file.write("of an earlier capture")
+        self.assertIn("no link", run(["capture", "-l", "nowhere", "-w", taken], self.left, expect=2).stderr)
+        with open(taken) as file:
+            self.assertEqual(file.read(), "of an earlier capture")
+        self.assertEqual(run(["capture", "-l", "nowhere"], self.left, expect=2).stdout, "")
         said = run(["stream", "connect", "http://127.0.0.1:1/s", "--max-streams", "3"], expect=2)
         self.assertIn("--listen", said.stderr + said.stdout)
         said = run(["stream", "connect", "http://127.0.0.1:1/s", "--held", "4", "--max-requests", "4"], expect=2)

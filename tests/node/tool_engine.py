@@ -1,11 +1,12 @@
 """slotwired as an operator meets it."""
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
 
-from nodes import SLOTWIRE, SLOTWIRED, NodeTest, run
+from nodes import SLOTWIRE, SLOTWIRED, NodeTest, Process, run
 from tool_gate import keepers
 
 
@@ -38,6 +39,22 @@ class WrongUsage(unittest.TestCase):
             said = self.said(SLOTWIRED, "-c", config, status=78)
             self.assertIn(f"node.{key}: '", said)
             self.assertIn(f"cannot be made, since '{directory}/rnu' is no directory; did you mean '{directory}/run'?", said)
+            said = self.said(SLOTWIRED, "--check", "-c", config, status=78)
+            self.assertIn(f"key 'node.{key}': '", said)
+            self.assertIn(f"cannot be made, since '{directory}/rnu' is no directory", said)
+
+    def test_an_address_that_is_taken_is_said_and_a_stop_is_not_waited_for(self):
+        directory = self.directory()
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            at = f"127.0.0.1:{other.getsockname()[1]}"
+            with open(directory + "/slotwired.toml", "w") as file:
+                file.write(f'[node]\nname = "n"\nrun_dir = "{directory}/run"\n[listen]\ncontrol = "{at}"\n')
+            started = Process([SLOTWIRED, "-c", directory + "/slotwired.toml"])
+            self.addCleanup(started.stop)
+            started.wait_for(f"listen.control = {at} is taken by another process; slotwired tries again")
+            started.process.send_signal(signal.SIGTERM)
+            started.wait_for("it was asked to end while listen.control")
+            self.assertEqual(started.wait(), 0)
         self.assertFalse(os.path.exists(directory + "/rnu"))
 
     def test_a_relative_path_of_an_application(self):
@@ -279,6 +296,22 @@ class Spread(NodeTest):
         self.right.stop()
         self.left.engine.wait_for("link to 'right': control connection lost")
         self.assertEqual(self.answers("spread", 4), ["left"] * 4)
+
+    def served(self, service):
+        [row] = [row for row in self.left.status()["configured_services"] if row["service"] == service]
+        return row
+
+    def test_one_that_nobody_serves_is_in_the_status_all_the_same(self):
+        row = self.served("spread")
+        self.assertEqual((row["nodes"], row["served"]), (["right", "left"], "not known"))
+        self.serve(["spread", "--exec", "printf left"], self.left)
+        self.assertEqual(self.served("spread")["served"], "now")
+        self.right.stop()
+        self.left.engine.wait_for("link to 'right': control connection lost")
+        row = self.served("ordered")
+        self.assertEqual(row["served"], "not now")
+        self.assertIn("the link to 'right' is down: ", row["reason"])
+        self.assertRegex(run(["status"], self.left).stdout, "ordered +right, left +not served now +the link to 'right' is down")
 
     def test_a_node_that_is_not_named_answers_when_no_named_one_can(self):
         self.serve(["spread", "--exec", "printf left"], self.left)

@@ -470,6 +470,57 @@ class Revoked(NodeTest):
         self.assertFalse(self.right.status()["links"][0]["up"])
         self.left.engine.wait_for("it said: your certificate does not hold any more|certificate revoked|TLS")
 
+    def replaced(self, *files):
+        """Puts files in the place of others; the way back."""
+        for name, by in files:
+            shutil.copy(os.path.join(self.certificates, name), os.path.join(self.certificates, name + ".good"))
+            shutil.copy(os.path.join(self.certificates, by), os.path.join(self.certificates, name))
+
+        def back():
+            for name, _ in files:
+                shutil.move(os.path.join(self.certificates, name + ".good"), os.path.join(self.certificates, name))
+        return back
+
+    def test_files_with_which_no_peer_could_connect_are_not_reloaded(self):
+        self.serve(["echo", "--exec", "/bin/cat"], self.right)
+        other = tempfile.mkdtemp(prefix="slotwire-test-", dir=self.certificates)
+        certificates(other, ["right"])
+        shutil.copy(os.path.join(self.certificates, "crl.pem"), os.path.join(other, "old.pem"))
+        self.openssl("ca", "-config", "ca.cnf", "-gencrl", "-crl_lastupdate", "20200101000000Z",
+                     "-crl_nextupdate", "20200102000000Z", "-out", os.path.join(other, "old.pem"))
+        shutil.copy(os.path.join(self.certificates, "ca.cnf"), other)
+        open(os.path.join(other, "index.txt"), "w").close()
+        subprocess.run(["openssl", "ca", "-config", "ca.cnf", "-gencrl", "-out", "crl.pem"], check=True, capture_output=True,
+                       cwd=other, timeout=TIMEOUT)
+        self.assertIn("expires in", self.right.status()["gate"]["certificate"])
+        for why, files in (
+                ("does not name node 'right'", [("right.pem", "left.pem"), ("right.key", "left.key")]),
+                ("belongs to the certificate", [("right.key", "left.key")]),
+                ("does not verify against CA", [("ca.pem", os.path.join(other, "ca.pem"))]),
+                ("is out of date", [("crl.pem", os.path.join(other, "old.pem"))]),
+                ("is not one of the CA", [("crl.pem", os.path.join(other, "crl.pem"))])):
+            with self.subTest(why):
+                back = self.replaced(*files)
+                try:
+                    after = len(self.right.engine.lines)
+                    self.right.engine.process.send_signal(signal.SIGHUP)
+                    self.right.engine.wait_for("certificates not reloaded, the old ones stay: .*" + why, after)
+                    checked = subprocess.run([SLOTWIRED, "--check", "-c", self.right.config], capture_output=True, text=True,
+                                             timeout=TIMEOUT)
+                finally:
+                    back()
+                self.assertIn(why, self.right.status()["gate"]["certificate_not_reloaded"])
+                self.assertIn(why, run(["status"], self.right).stdout)
+                self.assertEqual(checked.returncode, 78, checked.stderr)
+                self.assertIn(why, checked.stderr)
+                self.assertEqual(run(["call", "echo", "still"], self.left).stdout.strip(), "still")
+        self.reload(self.right)
+        self.assertNotIn("certificate_not_reloaded", self.right.status()["gate"])
+        checked = subprocess.run([SLOTWIRED, "--check", "-c", self.right.config], capture_output=True, text=True,
+                                 timeout=TIMEOUT)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+        self.assertIn("warning: certificate", checked.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -158,7 +158,15 @@ TEST(ControlCodec, RequestsThatAreAnsweredNeedAnId) {
   EXPECT_EQ(request_problem(R"({"op":"bye"})"), "accepted") << "nothing answers it";
   EXPECT_EQ(request_problem(R"({"op":"report","figures":[]})"), "accepted");
   EXPECT_EQ(request_problem(R"({"op":"inspected","service":"s","language":"http","labels":[]})"), "accepted");
-  EXPECT_EQ(request_problem(R"({"op":"status","id":0})"), "accepted");
+  // What asks for something wants an answer; what only does something may leave it at errors.
+  for (const char* const op : {"status", "slots", "sessions", "figures", "inspections", "regions", "attached", "blocks",
+                               "hello\",\"version\":2,\"x\":\"", "connect\",\"service\":\"s", "cut\",\"link\":\"b",
+                               "capture\",\"link\":\"b"}) {
+    const std::string problem = request_problem(std::string(R"({"id":0,"op":")") + op + "\"}");
+    EXPECT_NE(problem.find("'id' is 0; give each request a number from 1 on"), std::string::npos) << op << problem;
+  }
+  EXPECT_EQ(request_problem(R"({"op":"serve","id":0,"service":"s"})"), "accepted");
+  EXPECT_EQ(request_problem(R"({"op":"close","id":0,"local":1})"), "accepted");
 }
 
 TEST(ControlCodec, TextIsValidUtf8OnTheWayInAndOut) {

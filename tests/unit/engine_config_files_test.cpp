@@ -51,6 +51,23 @@ TEST_F(EngineConfigFiles, EachThatIsMissingIsReportedWithItsPlace) {
   }
 }
 
+TEST_F(EngineConfigFiles, DirectoriesThatCannotBeMadeAreReported) {
+  directory.write("file", "x");
+  const auto run_dir = [&](const std::string& path) {
+    return found("run_dir = \"" + (directory.path() / path).string() + "\"", FileCheck::complete);
+  };
+  EXPECT_TRUE(run_dir("new").empty()) << "one that is made";
+  EXPECT_TRUE(run_dir(".").empty()) << "one that is there";
+  for (const auto& [path, why] : {std::pair{"missing/new", "is no directory; correct the path"},
+                                  std::pair{"file", "is no directory"}, std::pair{"file/new", "cannot be made"}}) {
+    const std::vector<std::string> problems = run_dir(path);
+    ASSERT_EQ(problems.size(), 1U) << path;
+    EXPECT_NE(problems[0].find("key 'node.run_dir': '"), std::string::npos) << problems[0];
+    EXPECT_NE(problems[0].find(why), std::string::npos) << problems[0];
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / "new")) << "a check makes nothing";
+}
+
 TEST_F(EngineConfigFiles, WhatWouldHoldUpItsReaderIsReported) {
   const std::string fifo = (directory.path() / "fifo").string();
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);

@@ -132,6 +132,26 @@ TEST_F(EngineKeeper, OneSlotwiredAtATime) {
   EXPECT_NO_THROW(attach());
 }
 
+TEST_F(EngineKeeper, OneThatIsAboutToEndIsWaitedFor) {
+  Holder holder([this] {
+    static auto keeper = attach();
+    return true;
+  });
+  ASSERT_TRUE(holder.ok());
+  KeeperOptions options;
+  options.busy_patience = std::chrono::seconds(60);
+  pid_t busy = -1;
+  options.on_busy = [&](pid_t pid) {
+    EXPECT_EQ(busy, -1) << "said once";
+    busy = pid;
+    holder.kill();
+  };
+  const pid_t held_by = holder.pid();
+  auto keeper = Keeper::attach(dir_.path(), "node-1", options);
+  EXPECT_EQ(busy, held_by);
+  EXPECT_TRUE(keeper.quit().ok());
+}
+
 TEST_F(EngineKeeper, QuitLeavesNoProcessAndNoFile) {
   auto keeper = attach();
   const auto watch = PidFd::open(keeper.pid());

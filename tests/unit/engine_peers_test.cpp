@@ -155,10 +155,13 @@ class Peers : public testing::Test {
   }
   /// `aa` connects, late enough not to be turned away; its hellos are exchanged.
   std::shared_ptr<Wire> connect(const std::string& node = "aa") {
-    if (const Peer* const peer = peers.find(node); peer != nullptr && rooms.timeline.now_us() < peer->not_before_us) {
-      rooms.timeline.advance(peer->not_before_us - rooms.timeline.now_us());
-    }
+    wait_until_taken(node);
     return connect_now(node);
+  }
+  void wait_until_taken(const std::string& node) {
+    const Peer* const peer = peers.find(node);
+    if (peer == nullptr || rooms.timeline.now_us() >= peer->not_before_us) return;
+    rooms.timeline.advance(peer->not_before_us - rooms.timeline.now_us());
   }
   std::shared_ptr<Wire> connect_now(const std::string& node = "aa") {
     auto wire = std::make_shared<Wire>();
@@ -274,6 +277,36 @@ TEST_F(Peers, OneThatEndsItsConnectionsAsSoonAsTheyBeginIsTurnedAwayForAWhile) {
   EXPECT_FALSE(up->there) << "the first replacement is taken";
   EXPECT_NE(connect_now()->error(), "");
   EXPECT_TRUE(replacing->there);
+}
+
+TEST_F(Peers, WhatNamesASlotThatThereIsNotOrComesTwiceEndsTheConnection) {
+  const auto slots = static_cast<std::uint16_t>(rooms.slots.count());
+  const auto last = static_cast<std::uint16_t>(slots - 1);
+  const auto error_for = [&](const std::vector<control::PeerMessage>& messages) {
+    const auto wire = connect();
+    for (const control::PeerMessage& message : messages) wire->say(message);
+    EXPECT_EQ(wire->there, wire->error().empty());
+    return wire->error();
+  };
+  const std::string none = "names slot " + std::to_string(slots);
+  EXPECT_NE(error_for({control::PeerClose{.slot = slots, .from_slot = 1, .epoch = 1}}).find(none), std::string::npos);
+  EXPECT_NE(error_for({control::PeerClose{.slot = -2, .from_slot = 1, .epoch = 1}}).find("names slot -2"),
+            std::string::npos);
+  EXPECT_NE(error_for({control::SlotHealth{.slot = slots}}).find(none), std::string::npos);
+  EXPECT_NE(error_for({control::Sync{.pairs = {{slots, 1, 1}}, .last = true}}).find(none), std::string::npos);
+  EXPECT_NE(error_for({control::Sync{}, control::Sync{}}).find("a second 'sync'"), std::string::npos);
+  control::PeerHello wrong = hello("aa");
+  wrong.ports = {7401, 0};
+  wait_until_taken("aa");
+  const auto wire = std::make_shared<Wire>();
+  network.call(std::make_unique<WireChannel>(wire), wrong, carriers::Address::parse("127.0.0.1:9"));
+  EXPECT_NE(wire->error().find("port 0 in 'ports'"), std::string::npos) << wire->error();
+  // What may have crossed the end of a pairing, and a sync in several messages, are nobody's mistake.
+  EXPECT_EQ(error_for({control::PeerClose{.slot = last, .from_slot = 1, .epoch = 1},
+                       control::PeerClose{.slot = control::PeerClose::kUnknownSlot, .from_slot = 1, .epoch = 1},
+                       control::SlotHealth{.slot = last}, control::Sync{.pairs = {{last, 1, 1}}, .last = false},
+                       control::Sync{}}),
+            "");
 }
 
 TEST_F(Peers, AHandlerThatThrowsCostsItsOwnConnection) {

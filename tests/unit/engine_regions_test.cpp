@@ -236,7 +236,7 @@ TEST_F(Regions, GarbageOfAUserCostsEachTickALittle) {
     most = std::max(most, rooms->processes.sought() - before);
     ASSERT_LT(ticks, 200U) << table->size() << " regions are left";
   }
-  EXPECT_LE(most, RegionTable::kCostPerUser / 2 + KeptRegion::kNewAtOnce + 1);
+  EXPECT_LE(most, LookBudget::kPerUser / 2 + KeptRegion::kNewAtOnce + 1);
   EXPECT_EQ(held(Resource::regions), 0U);
 }
 
@@ -271,6 +271,69 @@ TEST_F(Regions, AProcessThatDamagesTheDirectoryOfItsCellIsShutOutAlone) {
     for (int i = 0; i < 3; ++i) pass(300'000);
     EXPECT_EQ(table->size(), 0U) << at;
   }
+}
+
+/// Fills a cell with entries whose owners are to be woken by each change: publications of 64 topics, or subscriptions.
+void fill_cell(int file, bool publishes) {
+  constexpr std::uint32_t kTopics = 64, kFree = 200;
+  const slot::Mapping mapping = slot::map_file(file, blocks::region_bytes(), slot::Access::read_write);
+  auto& memory = *reinterpret_cast<blocks::RegionMemory*>(mapping.data());
+  for (std::uint32_t n = 0; n < blocks::kMaxMembers; ++n) {
+    if (n == kFree) continue;  // the engine's place
+    memory.members.at(n).pid = 4'000'000 + n;
+    memory.members.at(n).state.store(7);
+    const std::string topic = "t" + std::to_string(n % kTopics);
+    const auto add = [&](auto& entry) {
+      entry.member = n;
+      topic.copy(entry.topic.data(), topic.size());
+      entry.state.store(7);
+    };
+    if (publishes) {
+      add(memory.publications.at(n));
+    } else {
+      add(memory.subscriptions.at(n));
+    }
+  }
+  memory.generation.fetch_add(1);
+}
+
+// The same in cells: what is opened for what stands there wakes all that it names.
+TEST_F(Regions, GarbageInCellsOfAUserCostsEachTickALittle) {
+  constexpr pid_t kCy = 3'000'003, kDan = 3'000'004;
+  open("[[region]]\nname = \"prices\"\nisolation = \"strict\"\nusers = [1000, 1001]\n", [](LimitsConfig& limits) {
+    limits.regions = limits.regions_per_user = 100;
+    limits.cell_memory = 1 << 16;
+    limits.reserve = 0;
+    limits.user_share = 1000;
+  });
+  fill_cell(ask(kAda, "prices", false).fds[0], true);
+  fill_cell(ask(kCy, "prices", false).fds[0], false);
+  const auto offer = [](int file, pid_t pid, bool publishes) {
+    const Attached process(file, 0, pid);
+    const auto add = [](auto& entry) {
+      entry.topic[0] = 'e';
+      entry.state.store(1);
+    };
+    if (publishes) {
+      add(process.memory().publications.at(0));
+    } else {
+      add(process.memory().subscriptions.at(0));
+    }
+  };
+  offer(ask(kBob, "prices", false, 1001).fds[0], kBob, true);
+  offer(ask(kDan, "prices", false, 1001).fds[0], kDan, false);
+  std::uint64_t before = 0, most = 0, one = 0;
+  for (int ticks = 0; ticks < 200; ++ticks) {
+    pass(250'000);
+    if (one == 0) one = held(Resource::cell_memory, 1001);
+    ASSERT_GT(one, 0U) << "what others wait for is there at once";
+    const std::uint64_t now = held(Resource::cell_memory);
+    most = std::max(most, (now - before) / one);
+    before = now;
+  }
+  EXPECT_EQ(before, 64 * one) << "all of it is done in the end";
+  // What is between two looks at the figure may have parts of two budgets.
+  EXPECT_LE(most, 2 * LookBudget::kPerUser / 256);
 }
 
 TEST_F(Regions, AStrictOneGivesEachProcessACellOfItsOwn) {

@@ -253,15 +253,31 @@ TEST(InspectHttp, LooksAtRequestsBehindAnUpgradeThatOnlySomeServersFind) {
     EXPECT_TRUE(requests(upgrade + frame).valid) << frame;
 }
 
+TEST(InspectHttp, WhatFollowsAnUpgradeIsAWebSocketOrARequestOfAKnownMethod) {
+  const std::string upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+  for (const std::string behind : {"XX", "(ET", "(ET /evil HTTP/1.1\r\n", "GET /evil\r\n", "GETX", "get /", "\x81o",
+                                   "\xff ", "<a>", "\r\nXX / HTTP/1.1\r\n", "PROPFIND / HTTP/1.1\r\n"}) {
+    EXPECT_FALSE(requests(upgrade + behind).valid) << behind;
+  }
+  for (const std::string before : {"", "\r\n"}) {
+    const Parsed parsed =
+        requests(upgrade + before + "DELETE /b HTTP/1.1\r\nHost: h\r\n\r\nPROPFIND / HTTP/1.1\r\nHost: h\r\n\r\n");
+    EXPECT_TRUE(parsed.valid) << parsed.problem;
+    EXPECT_EQ(parsed.labels, (Labels{"GET", "DELETE", "other"})) << "the rest is as ever";
+  }
+  EXPECT_FALSE(requests(upgrade + "GE").ended);
+  EXPECT_FALSE(requests(upgrade + "\x81").ended);
+}
+
 TEST(InspectHttp, LooksAwayAfterAnUpgrade) {
   const Parsed parsed =
-      requests("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05 frames");
+      requests("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x85 frames");
   EXPECT_TRUE(parsed.valid) << parsed.problem;
   EXPECT_TRUE(parsed.ended);
   EXPECT_EQ(parsed.labels, Labels{"GET"});
   const std::string_view ignored = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
   EXPECT_EQ(requests(std::string(ignored) + std::string(kGet)).labels, (Labels{"GET", "GET"}));
-  EXPECT_TRUE(requests(std::string(ignored) + "\x81o").ended) << "two bytes are enough to tell";
+  EXPECT_TRUE(requests(std::string(ignored) + "\x81\x80").ended) << "two bytes are enough to tell";
   EXPECT_FALSE(requests(std::string(ignored) + "DELETE /a HTTP/1.1\nHost: h\n\n").valid);
   EXPECT_TRUE(requests(std::string(ignored) + "A\x85 a compressed part").valid) << "the first bits of a WebSocket's";
   EXPECT_TRUE(replies("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n\x81\x05 frames").valid);

@@ -434,6 +434,7 @@ class Choice(WebTest):
             "upstream u { slotwire_service web; keepalive 4; }": "not made of slotwire_service alone",
             "upstream u { slotwire_service web; zone z 64k; }": "remove it (slotwire_limits zone= counts for all workers)",
             "upstream u { least_conn; slotwire_service web; }": "remove the other load balancing method",
+            "upstream u { slotwire_service web backup; slotwire_service mail backup; }": 'with "backup" alone: remove it from one',
             "upstream u { slotwire_service web weight=0; }": "invalid parameter",
             "upstream u { slotwire_service \"no such\"; }": "\"no such\" is no name of a service: expected 1 to 63 letters, digits",
             "upstream u { " + "slotwire_service web; " * 65 + "}": "more than 64 services in upstream \"u\": make several of it",
@@ -470,10 +471,13 @@ class Choice(WebTest):
         cases += [(location, "upstream u { slotwire_service web; }", expected) for location, expected in passes.items()]
         long_socket = "/run/" + "x" * 103
         cases.append(("return 200;", "", "the path has 108 bytes, and a socket's has 107 at most"))
+        sockets = {"return 200;": long_socket, "return 201;": "''", "return 202;": "run/slotwire.sock"}
+        cases += [(location, "", "is no absolute path; give that of the node's control socket")
+                  for location in ("return 201;", "return 202;")]
         nginx = self.nginx("return 200;")
         for location, http, expected in cases:
             with self.subTest(location + http):
-                nginx.write(self.http(location, http, "", "", socket=long_socket if location == "return 200;" else ""))
+                nginx.write(self.http(location, http, "", "", socket=sockets.get(location, "")))
                 got = subprocess.run(["nginx", "-t", "-e", "stderr", "-c", nginx.config], capture_output=True, text=True, timeout=30,
                                      env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"))
                 self.assertNotEqual(got.returncode, 0, got.stderr)

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "core/inspect/http_head.hpp"
 
@@ -16,6 +17,8 @@ namespace {
 constexpr std::size_t kMaxExpected = 1024;
 constexpr unsigned kSwitchingProtocols = 101;
 constexpr unsigned kFirstFinal = 200;
+constexpr std::string_view kBehindUpgrade =
+    "bytes behind a request for an upgrade that are neither a WebSocket's nor a request of a known method";
 constexpr std::string_view kInsideMessage = "the stream ended inside a message";
 
 /// What may stand in a line: everything but control characters, HTAB apart.
@@ -80,7 +83,7 @@ class HttpParser final : public Parser {
   bool end() override {
     if (!problem().empty()) return false;
     if ((is_start() && !has_part_of_line()) || state_ == State::opaque || state_ == State::body_until_end) return true;
-    if (state_ == State::after_upgrade && !first_after_upgrade_) return true;
+    if (state_ == State::after_upgrade && behind_upgrade_.empty()) return true;
     return refuse(kInsideMessage);
   }
 
@@ -191,6 +194,9 @@ class HttpParser final : public Parser {
     }
     state_ = State::fields;
     head_.emplace(role_, limits_);
+    // Without a space it is none in any case.
+    const std::string_view method = line.substr(0, line.find(' ') + 1);
+    if (std::exchange(known_method_, false) && !begins_http_method(method)) return refuse(kBehindUpgrade);
     return accept(head_->start_line(line));
   }
 
@@ -227,7 +233,10 @@ class HttpParser final : public Parser {
   void finish() {
     used_ = 0;
     state_ = State::start_line;
-    if (head_->is_upgrade()) state_ = State::after_upgrade;
+    if (head_->is_upgrade()) {
+      state_ = State::after_upgrade;
+      known_method_ = true;
+    }
     if (role_ == Role::reply) {
       if (head_->status() == kSwitchingProtocols) state_ = State::opaque;
       if (head_->status() >= kFirstFinal && !expected_.empty()) expected_.pop_front();
@@ -236,29 +245,31 @@ class HttpParser final : public Parser {
   }
 
   /// Of what follows a request for an upgrade: a server that does not want it reads on, and a caller must not get a
-  /// request past the inspection in this way. A WebSocket begins with no byte that servers skip before a request, and
-  /// what its client sends is masked: of its second byte the first bit is set.
+  /// request past the inspection in this way. So it is either a request of a method that is known, or what no server
+  /// takes for one: a WebSocket begins with no byte that servers skip before a request, and what its client sends is
+  /// masked: of its second byte the first bit is set.
   bool take_after_upgrade(std::string_view& bytes, Listener& listener) {
     const char c = bytes.front();
-    if (!first_after_upgrade_) {
-      if (is_skipped(c)) {
-        state_ = State::start_line;
-        return true;
-      }
-      bytes.remove_prefix(1);
-      if (is_http_token(c) || is_control(c)) {
-        first_after_upgrade_ = c;
-      } else {
-        state_ = State::opaque;
-      }
+    if (behind_upgrade_.empty() && is_skipped(c)) {
+      state_ = State::start_line;
       return true;
     }
+    bytes.remove_prefix(1);
     constexpr unsigned char kMasked = 0x80;
-    const char first = *first_after_upgrade_;
-    first_after_upgrade_.reset();
-    state_ = static_cast<unsigned char>(c) < kMasked ? State::start_line : State::opaque;
-    std::string_view again(&first, 1);
-    return state_ == State::opaque || take_line(again, listener);
+    if (behind_upgrade_.size() == 1 && static_cast<unsigned char>(c) >= kMasked) {
+      behind_upgrade_.clear();
+      known_method_ = false;
+      state_ = State::opaque;
+      return true;
+    }
+    behind_upgrade_ += c;
+    // The first byte alone does not tell.
+    if (behind_upgrade_.size() > 1 && !begins_http_method(behind_upgrade_)) return refuse(kBehindUpgrade);
+    if (c != ' ') return true;
+    state_ = State::start_line;
+    const std::string again = std::exchange(behind_upgrade_, {});
+    std::string_view rest = again;
+    return take_line(rest, listener);
   }
 
   /// White space for somebody: Python takes lines for Latin-1.
@@ -266,17 +277,17 @@ class HttpParser final : public Parser {
     constexpr std::string_view kSpaces = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0";
     return kSpaces.find(c) != std::string_view::npos;
   }
-  static bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
   const Role role_;
   const Limits limits_;
   State state_ = State::start_line;
   std::optional<HttpHead> head_;
-  std::string line_;           ///< the beginning of a line that is not complete
-  std::size_t used_ = 0;       ///< bytes of the head, the chunk's line or the trailer so far
-  std::uint64_t left_ = 0;     ///< bytes of the body or the chunk still to come
-  std::deque<bool> expected_;  ///< replies without a body or with one, oldest first
-  std::optional<char> first_after_upgrade_;
+  std::string line_;            ///< the beginning of a line that is not complete
+  std::size_t used_ = 0;        ///< bytes of the head, the chunk's line or the trailer so far
+  std::uint64_t left_ = 0;      ///< bytes of the body or the chunk still to come
+  std::deque<bool> expected_;   ///< replies without a body or with one, oldest first
+  std::string behind_upgrade_;  ///< what followed a request for an upgrade, as far as it does not tell what it is
+  bool known_method_ = false;   ///< the next request must have a method that is known
   bool after_cr_ = false;
 };
 

@@ -117,6 +117,13 @@ std::string_view http_method_label(std::string_view method) {
   return found == kMethods.end() ? "other" : *found;
 }
 
+bool begins_http_method(std::string_view text) {
+  const std::string_view method = text.ends_with(' ') ? text.substr(0, text.size() - 1) : text;
+  return std::any_of(kMethods.begin(), kMethods.end(), [&](std::string_view known) {
+    return method.size() < text.size() ? known == method : known.starts_with(method);
+  });
+}
+
 std::string_view parse_chunk_line(std::string_view line, std::uint64_t& size) {
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), size, 16);
   const auto digits = static_cast<std::size_t>(end - line.data());

@@ -12,6 +12,9 @@ namespace slotwire::inspect {
 /// A character of a token (RFC 9110, 5.6.2): of a method and of a field's name.
 bool is_http_token(char c);
 
+/// Whether a request may begin with `text` whose method is counted by name: part of the method, or all of it and a
+/// space.
+bool begins_http_method(std::string_view text);
 /// A method that is counted by name, or "other".
 std::string_view http_method_label(std::string_view method);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "core/overloaded.hpp"
 #include "runtime/control/plain_json.hpp"
 #include "runtime/control/printable.hpp"
 
@@ -89,6 +90,22 @@ std::string write_named(const char* key, const V& message, std::optional<std::ui
       message);
 }
 
+/// What a request makes of its id: an answer without one would be anybody's.
+enum class NeedsId : std::uint8_t {
+  no,       ///< nothing answers it
+  or_zero,  ///< 0: only an error answers it
+  always
+};
+NeedsId needs_id(const Request& request) {
+  using enum NeedsId;
+  return std::visit(
+      Overloaded{[](const Bye&) { return no; }, [](const Report&) { return no; }, [](const Inspected&) { return no; },
+                 [](const Alive&) { return no; }, [](const Serve&) { return or_zero; },
+                 [](const Unserve&) { return or_zero; }, [](const Close&) { return or_zero; },
+                 [](const Resume&) { return or_zero; }, [](const auto&) { return always; }},
+      request);
+}
+
 template <class Value>
 std::variant<RequestPacket, InvalidRequest> read_request(const Value& json) {
   InvalidRequest invalid;
@@ -121,12 +138,10 @@ std::variant<RequestPacket, InvalidRequest> read_request(const Value& json) {
     return invalid;
   }
   packet.request = std::move(*request).value();
-  // An answer without an id would be anybody's. Four requests have none.
-  const bool answered =
-      !std::holds_alternative<Bye>(packet.request) && !std::holds_alternative<Report>(packet.request) &&
-      !std::holds_alternative<Inspected>(packet.request) && !std::holds_alternative<Alive>(packet.request);
-  if (!has_id && answered) {
-    invalid.text = "in '" + name + "': 'id' is missing; give each request a number from 1 on";
+  const NeedsId needs = needs_id(packet.request);
+  if ((!has_id && needs != NeedsId::no) || (packet.id == 0 && needs == NeedsId::always)) {
+    invalid.text =
+        "in '" + name + "': 'id' is " + (has_id ? "0" : "missing") + "; give each request a number from 1 on";
     return invalid;
   }
   return packet;

@@ -61,9 +61,10 @@ enum class GateKind : std::uint8_t {
 };
 inline constexpr std::uint8_t kLastGateKind = static_cast<std::uint8_t>(GateKind::messages);
 
-/// What a notice is about: lines of one subject share an allowance in the log.
-enum class GateNotice : std::uint8_t { caller, late, turned_away, full, names, files };
-inline constexpr std::uint32_t kGateNotices = 6;
+/// What a notice is about: lines of one subject share an allowance in the log. That about the own certificate is what
+/// is suspicious or wrong about it from now on; empty: nothing.
+enum class GateNotice : std::uint8_t { caller, late, turned_away, full, names, files, certificate };
+inline constexpr std::uint32_t kGateNotices = 7;
 
 struct GatePacket {
   GateKind kind = GateKind::notice;

@@ -25,6 +25,8 @@ namespace {
 constexpr std::uint64_t kTickUs = 250'000;
 /// Longest time that a stop may take to drain slots.
 constexpr std::uint64_t kStopUs = 2'000'000;
+/// What a slotwired that was killed may take to give the node free.
+constexpr std::chrono::milliseconds kBusyPatience{1'000};
 /// Between two looks at slots that drain during a stop.
 constexpr std::uint64_t kStopPauseUs = 500;
 
@@ -51,6 +53,11 @@ Engine::Engine(Config config)
   const std::uint64_t files = slot::raise_open_files_limit(), needed = descriptors_needed(size);
   keeping.copies = static_cast<std::size_t>(files > needed ? files - needed : 0);
   keeping.starts_per_minute = config_.limits.keeper_starts;
+  keeping.busy_patience = kBusyPatience;
+  keeping.on_busy = [this](pid_t pid) {
+    log_->info("slotwired of pid {} has the node; it may be about to end, and is waited for, at most {} s", pid,
+               kBusyPatience.count() / 1000);
+  };
   keeper_ = std::make_unique<Keeper>(Keeper::attach(config_.node.run_dir, config_.node.name, keeping));
   try {
     open(size);

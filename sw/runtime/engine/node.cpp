@@ -53,8 +53,8 @@ void Node::open_rooms(NodeParts& parts) {
   regions_ = std::make_unique<RegionTable>(
       RegionParts{config_, parts.loop, parts.log, parts.store, parts.processes, users_, parts.random}, *policy_);
   status_ = std::make_unique<StatusReport>(StatusParts{
-      config_, parts.loop, *admin_, *card_, *sessions_, *slots_, *peers_, *services_, *health_, *node_health_,
-      *regions_, transports_, users_, accounts_, parts.store, recovery_.recovered(), sleeps_});
+      config_, parts.loop, *admin_, *card_, *sessions_, *slots_, *peers_, *services_, parts.directory, *health_,
+      *node_health_, *regions_, transports_, users_, accounts_, parts.store, recovery_.recovered(), sleeps_});
   capture_ = std::make_unique<Capture>([this](driver::FrameTap* tap) { card().set_tap(tap); }, parts.log);
   requests_ = std::make_unique<ProcessRequests>(RequestRooms{config_, *sessions_, *slots_, *peers_, *connector_,
                                                              *health_, *regions_, *status_, *capture_, loop_link_});

@@ -11,6 +11,8 @@
 #include <exception>
 #include <utility>
 
+#include "core/carriers/certificate_check.hpp"
+
 namespace slotwire::gate {
 namespace {
 
@@ -30,6 +32,11 @@ constexpr std::uint64_t kLeaveUs = 1'000'000;
 constexpr std::uint64_t kListenPauseUs = 100'000;
 /// Of a peer's own address, before a session over HTTP is taken for a control connection.
 constexpr std::uint64_t kDirectUs = 1'000'000;
+
+/// A certificate that holds may not do so for ever.
+constexpr std::uint64_t kLookAtCertificateUs = 3'600'000'000;
+
+const carriers::TlsFiles kTlsNames{"tls.certificate", "tls.key", "tls.ca", "tls.crl"};
 
 std::uint64_t now_us() {
   timespec now{};
@@ -89,8 +96,7 @@ core::Result<Setup> take_setup(control::Packet&& packet, GateKind kind) {
   if (f.http_listens && f.http.tls) setup.https = texts;
   if (f.crl && texts.crl.empty()) return core::Error{"tls.crl is empty"};
   try {
-    setup.tls = std::make_shared<const carriers::TlsContext>(
-        std::move(texts), carriers::TlsFiles{"tls.certificate", "tls.key", "tls.ca", "tls.crl"});
+    setup.tls = std::make_shared<const carriers::TlsContext>(std::move(texts), kTlsNames);
   } catch (const std::exception& error) {
     return core::Error{error.what()};
   }
@@ -133,6 +139,7 @@ HttpFront& Gate::front() {
 
 int Gate::run() {
   send({GateKind::ready, true, 0, 0, {}});
+  look_at_certificate();
   run_alone();
   http::Watch watch(loop_, epoll_.get(), [this](http::Readiness) { turn_in_loop(); });
   watch.want({true, false});
@@ -192,7 +199,8 @@ int Gate::wait_ms() const {
   const bool transient = std::any_of(connections_.begin(), connections_.end(), [](const auto& entry) {
     return entry.second->state() != Connection::State::proved;
   });
-  return transient || counters_changed_ || (listener_ && !listening_) ? static_cast<int>(kSweepUs / 1000) : -1;
+  if (transient || counters_changed_ || (listener_ && !listening_)) return static_cast<int>(kSweepUs / 1000);
+  return tls_ ? static_cast<int>(kLookAtCertificateUs / 1000) : -1;
 }
 
 /// What was sent before goes before it.
@@ -434,9 +442,15 @@ void Gate::reload(control::Packet&& packet) {
     return send(control::gate_packet(GateKind::reloaded, 0,
                                      control::GateText{"[tls] was added or removed; restart slotwired for that"}));
   }
+  if (setup.value().tls) {
+    const std::string problem =
+        carriers::check_own_certificate(*setup.value().tls, kTlsNames, figures_.node, std::time(nullptr)).problem;
+    if (!problem.empty()) return send(control::gate_packet(GateKind::reloaded, 0, control::GateText{problem}));
+  }
   tls_ = std::move(setup.value().tls);
   send(control::gate_packet(GateKind::reloaded, 0, control::GateText{}));
   if (!tls_) return;
+  look_at_certificate();
   std::vector<Id> ids;
   for (const auto& [id, connection] : connections_) ids.push_back(id);
   for (const Id id : ids) {
@@ -447,6 +461,20 @@ void Gate::reload(control::Packet&& packet) {
     connection.close("its certificate does not hold any more: " + objection);
     end(id, true);
   }
+}
+
+/// Says what is wrong with the own certificate, and what will be, when that has changed. A start goes on all the same:
+/// connections within the node need no certificate.
+void Gate::look_at_certificate() {
+  looked_at_certificate_us_ = now_us();
+  if (!tls_) return;
+  const carriers::CertificateVerdict verdict =
+      carriers::check_own_certificate(*tls_, kTlsNames, figures_.node, std::time(nullptr));
+  std::string text = verdict.problem;
+  for (const std::string& warning : verdict.warnings) text += (text.empty() ? "" : "; ") + warning;
+  if (text == about_certificate_) return;
+  about_certificate_ = text;
+  notice(GateNotice::certificate, text);
 }
 
 // ---- peers ----
@@ -708,6 +736,7 @@ void Gate::sweep() {
     }
   }
   for (const Id id : due) pump(id);
+  if (now - looked_at_certificate_us_ >= kLookAtCertificateUs) look_at_certificate();
   if (counters_changed_ && now - counters_us_ >= kCountersUs) tell_counters();
 }
 

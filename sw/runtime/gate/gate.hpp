@@ -78,6 +78,7 @@ class Gate final : private FrontHost {
   void look_up(const std::string& host, Resolver::Done done);
   void know(const std::string& host);
   void reload(control::Packet&& packet);
+  void look_at_certificate();
   /// False: the connection is gone.
   bool take_message(Id id, Connection& connection, const std::string& text);
   void refuse_length(Id id, Connection& connection);
@@ -99,6 +100,8 @@ class Gate final : private FrontHost {
   control::PacketSocket& packets_;
   control::GateSetup figures_;
   TlsPointer tls_;
+  std::string about_certificate_;  ///< as slotwired was told
+  std::uint64_t looked_at_certificate_us_ = 0;
   slot::Fd listener_;
   Resolver& resolver_;
   slot::Fd epoll_;

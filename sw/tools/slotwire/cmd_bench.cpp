@@ -21,6 +21,7 @@
 
 #include "core/slot/memory.hpp"
 #include "tools/slotwire/common.hpp"
+#include "tools/slotwire/count_option.hpp"
 #include "tools/slotwire/histogram.hpp"
 #include "tools/slotwire/text.hpp"
 
@@ -316,7 +317,9 @@ void add_bench(CLI::App& app, Command& command) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* sub =
       app.add_subcommand("bench", "Call a service from several processes as fast as it answers; check every answer");
-  sub->add_option("SERVICE", options->service, "a service that echoes ('slotwire serve SERVICE --echo')")->required();
+  sub->add_option("SERVICE", options->service, "a service that echoes ('slotwire serve SERVICE --echo')")
+      ->required()
+      ->check(service_name());
   sub->add_option("-p,--processes", options->processes,
                   "calling processes, each with one connection and one call at a time")
       ->capture_default_str()
@@ -324,7 +327,7 @@ void add_bench(CLI::App& app, Command& command) {
   add_size(*sub, "-s,--size", options->size, 0, std::uint64_t{64} << 20, "body of each call (default 64)");
   add_duration(*sub, "-d,--duration", options->duration, microseconds(1000), microseconds(3'600'000'000),
                "how long (default 10s)");
-  sub->add_option("-n,--count", options->count, "so many calls by each process instead of --duration");
+  add_count(*sub, "-n,--count", options->count, "so many calls by each process instead of --duration");
   add_duration(*sub, "-i,--interval", options->interval, microseconds(10'000), microseconds(3'600'000'000),
                "print rates this often meanwhile (default: only at the end)");
   add_duration(*sub, "-W,--timeout", options->timeout, microseconds(1000), microseconds(3'600'000'000),

@@ -110,7 +110,7 @@ int run_cache(const CacheOptions& options) {
 void add_cache(CLI::App& app, Command& command) {
   auto options = std::make_shared<CacheOptions>();
   CLI::App* sub = app.add_subcommand("cache", "Show the exchange caches of this user and how much they were used");
-  sub->add_option("--service", options->service, "this service only");
+  sub->add_option("--service", options->service, "this service only")->check(service_name());
   sub->add_flag("--json", options->json, "print one JSON array, an object for each cache");
   sub->footer(
       R"(A cache belongs to one user and one node; it exists as long as a process that uses it. RATIO is the part of the calls that it

@@ -63,7 +63,7 @@ int run_call(const CallOptions& options, bool has_data) {
 void add_call(CLI::App& app, Command& command) {
   auto options = std::make_shared<CallOptions>();
   CLI::App* sub = app.add_subcommand("call", "Send one request to a service and print its answer");
-  sub->add_option("SERVICE", options->service, "the service")->required();
+  sub->add_option("SERVICE", options->service, "the service")->required()->check(service_name());
   CLI::Option* data =
       sub->add_option("DATA", options->data, "the request's body (default: --file, else standard input)");
   sub->add_option("-m,--method", options->method, "number that the server tells requests apart by")

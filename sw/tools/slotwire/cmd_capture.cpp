@@ -20,6 +20,7 @@
 #include "tools/pcapng.hpp"
 #include "tools/slotwire/capture_decoder.hpp"
 #include "tools/slotwire/control_client.hpp"
+#include "tools/slotwire/count_option.hpp"
 #include "tools/slotwire/text.hpp"
 
 namespace slotwire::cli {
@@ -67,7 +68,6 @@ class Capture {
         file_(options.file.empty() && options.decode.empty() ? "-" : options.file),
         client_(options.common),
         buffer_(sizeof(engine::CaptureHeader) + engine::kMaxCapturedBytes) {
-    if (!file_.empty()) writer_.emplace(file_, "slotwire " SLOTWIRE_VERSION);
     if (!options.decode.empty()) {
       decoder_.emplace(
           inspect::language_of(options.decode), [this](std::uint16_t slot) { return facts_of(slot); },
@@ -79,6 +79,8 @@ class Capture {
     const Json answer =
         client_.ask(control::CaptureRequest{.link = options.link, .snaplen = options.snaplen}, {ends.theirs.get()});
     socket_ = std::move(ends.ours);
+    // Only now: what there is no link or no right for leaves no file, and spoils none that is there.
+    if (!file_.empty()) writer_.emplace(file_, "slotwire " SLOTWIRE_VERSION);
     for (const Json& link : answer.at("links")) {
       names_[link.at("link").get<std::uint16_t>()] = link.at("peer").get<std::string>();
       within_node_ = link.at("link").get<std::uint16_t>();  // the last one is that of slots that are copied here
@@ -295,7 +297,7 @@ void add_capture(CLI::App& app, Command& command) {
       ->type_name("LANGUAGE")
       ->check(CLI::IsMember({"auto", "records", "http", "redis"}));
   sub->add_option("-l,--link", options->link, "only the link to this node")->type_name("PEER");
-  sub->add_option("-c,--count", options->count, "end after so many frames; with --decode after so many messages");
+  add_count(*sub, "-c,--count", options->count, "end after so many frames; with --decode after so many messages");
   add_duration(*sub, "-d,--duration", options->duration, microseconds(1000), microseconds(86'400'000'000),
                "end after this time");
   sub->add_option("-s,--snaplen", options->snaplen, "bytes kept of each frame")

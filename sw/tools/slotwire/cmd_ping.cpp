@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "tools/slotwire/common.hpp"
+#include "tools/slotwire/count_option.hpp"
 #include "tools/slotwire/histogram.hpp"
 #include "tools/slotwire/text.hpp"
 
@@ -124,8 +125,8 @@ int run_ping(const PingOptions& options) {
 void add_ping(CLI::App& app, Command& command) {
   auto options = std::make_shared<PingOptions>();
   CLI::App* sub = app.add_subcommand("ping", "Measure round trips to a process that serves a service");
-  sub->add_option("SERVICE", options->service, "the service")->required();
-  sub->add_option("-c,--count", options->count, "stop after so many (default: until Ctrl-C)");
+  sub->add_option("SERVICE", options->service, "the service")->required()->check(service_name());
+  add_count(*sub, "-c,--count", options->count, "stop after so many (default: until Ctrl-C)");
   add_duration(*sub, "-i,--interval", options->interval, microseconds(0), microseconds(3'600'000'000),
                "time between two (default 1s)");
   add_duration(*sub, "-W,--timeout", options->timeout, microseconds(1000), microseconds(3'600'000'000),

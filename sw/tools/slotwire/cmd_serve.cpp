@@ -14,6 +14,7 @@
 #include "core/slot/waiter.hpp"
 #include "runtime/control/printable.hpp"
 #include "tools/slotwire/common.hpp"
+#include "tools/slotwire/count_option.hpp"
 #include "tools/slotwire/run_program.hpp"
 
 namespace slotwire::cli {
@@ -356,13 +357,13 @@ int run_serve(const ServeOptions& options) {
 void add_serve(CLI::App& app, Command& command) {
   auto options = std::make_shared<ServeOptions>();
   CLI::App* sub = app.add_subcommand("serve", "Answer requests to a service: echo them, or run a program for each");
-  sub->add_option("SERVICE", options->service, "the service")->required();
+  sub->add_option("SERVICE", options->service, "the service")->required()->check(service_name());
   auto* echo = sub->add_flag("--echo", options->echo, "answer with the request's body");
   sub->add_option("--exec", options->exec,
                   "run this by /bin/sh for each request: body on its standard input, answer from its standard output")
       ->type_name("CMD")
       ->excludes(echo);
-  sub->add_option("-n,--count", options->count, "end after so many requests (default: never)");
+  add_count(*sub, "-n,--count", options->count, "end after so many requests (default: never)");
   add_duration(*sub, "--time-limit", options->limit, microseconds(1000), microseconds(3'600'000'000),
                "a program that takes longer is killed (default 60s); a request's own deadline counts as well");
   add_size(*sub, "--max-output", options->most_output, 1, std::uint64_t{64} << 20,

@@ -29,7 +29,8 @@ void add_slots(CLI::App& app, Command& command) {
   auto options = std::make_shared<SlotsOptions>();
   CLI::App* sub = app.add_subcommand("slots", "Show the slots of the node: owner, peer, marks, lines moved");
   sub->add_option("--process", options->filter.process, "those of this process only: its pid, or its name");
-  sub->add_option("--service", options->filter.service, "those of connections to this service only");
+  sub->add_option("--service", options->filter.service, "those of connections to this service only")
+      ->check(service_name());
   add_common(*sub, options->common, "print one JSON array, an object for each slot");
   sub->footer(
       R"(UNREAD counts lines that wait for this process, UNSENT lines that the peer does not have yet, AGAIN lines that were

@@ -211,6 +211,18 @@ void print_services(const Json& status) {
         {Colour::none, Colour::none, failing ? Colour::bad : (known ? Colour::good : Colour::dim)});
   }
   if (!remote.empty()) std::printf("\n%s", remote.text().c_str());
+  Table configured({{"CONFIGURED SERVICE"}, {"ON NODES"}, {"SERVED"}, {"WHY"}});
+  for (const Json& service : status.value("configured_services", Json::array())) {
+    std::string nodes;
+    for (const Json& node : service.value("nodes", Json::array()))
+      nodes += (nodes.empty() ? "" : ", ") + control::printable(node.get<std::string>());
+    const std::string served = text_of(service, "served");
+    configured.add({text_of(service, "service"), nodes, served == "not now" ? "not served now" : served,
+                    text_of(service, "reason")},
+                   {Colour::none, Colour::none,
+                    served == "now" ? Colour::good : (served == "not now" ? Colour::bad : Colour::dim), Colour::none});
+  }
+  if (!configured.empty()) std::printf("\n%s", configured.text().c_str());
 }
 
 /// What was found in the connections of services that are inspected.
@@ -291,6 +303,11 @@ void print_status(const Json& status) {
                 text_of(gate, "pid").c_str(), text_of(gate, "starts").c_str(), text_of(gate, "callers").c_str(),
                 text_of(gate, "callers_limit").c_str(), text_of(gate, "displaced").c_str(),
                 text_of(gate, "turned_away").c_str());
+    if (gate.contains("certificate")) std::printf("  WARNING   %s\n", text_of(gate, "certificate").c_str());
+    if (gate.contains("certificate_not_reloaded")) {
+      std::printf("  WARNING   certificates not reloaded, the old ones stay: %s\n",
+                  text_of(gate, "certificate_not_reloaded").c_str());
+    }
   }
   print_keeper(status);
   print_clients(status);

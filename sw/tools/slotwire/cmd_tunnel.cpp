@@ -50,7 +50,7 @@ void add_tunnel(CLI::App& app, Command& command) {
 
   auto serve_options = std::make_shared<TunnelOptions>();
   CLI::App* serve = tunnel->add_subcommand("serve", "Serve a service by TCP connections to a target");
-  serve->add_option("SERVICE", serve_options->service, "the service")->required();
+  serve->add_option("SERVICE", serve_options->service, "the service")->required()->check(service_name());
   serve->add_option("TARGET", serve_options->address, "HOST:PORT of the target; a name is looked up once, at the start")
       ->required();
   add_options(*serve, *serve_options);

@@ -324,7 +324,7 @@ void add_script_options(CLI::App& sub, web::bridge::ScriptOptions& script, CLI::
 
 /// An option that has an effect only beside another one is refused without it.
 void add_serve_options(CLI::App& sub, Options& options) {
-  sub.add_option("SERVICE", options.service, "the service")->required();
+  sub.add_option("SERVICE", options.service, "the service")->required()->check(service_name());
   auto* http = sub.add_option("--http", options.http, "HOST:PORT or unix:PATH of an application that speaks HTTP/1.1");
   auto* fastcgi =
       sub.add_option("--fastcgi", options.fastcgi, "PATH or HOST:PORT of a FastCGI server, such as PHP-FPM");

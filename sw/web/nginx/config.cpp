@@ -232,6 +232,14 @@ char* init_main_conf(ngx_conf_t* cf, void* given) {
                        conf.pool.max);
     return failed();
   }
+  // Workers look for a relative path in directories of their own.
+  if (conf.socket.data != nullptr && (conf.socket.len == 0 || conf.socket.data[0] != '/')) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "slotwire_socket: \"%V\" is no absolute path; give that of the node's control socket, or leave "
+                       "the directive out",
+                       &conf.socket);
+    return failed();
+  }
   constexpr std::size_t kLongestSocket = sizeof(sockaddr_un::sun_path) - 1;
   if (conf.socket.len > kLongestSocket) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -26,6 +26,13 @@ ngx_int_t init_group(ngx_conf_t* cf, ngx_http_upstream_srv_conf_t* upstream) {
         &upstream->host, upstream->file_name, upstream->line);
     return NGX_ERROR;
   }
+  const auto* const members = static_cast<const GroupMember*>(group->members.elts);
+  if (std::all_of(members, members + group->members.nelts, [](const GroupMember& member) { return member.backup; })) {
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "upstream \"%V\" in %s:%ui holds services with \"backup\" alone: remove it from one of them",
+                  &upstream->host, upstream->file_name, upstream->line);
+    return NGX_ERROR;
+  }
   if (upstream->shm_zone != nullptr) {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                   "upstream \"%V\" in %s:%ui: \"zone\" is not possible with slotwire_service: remove it "

@@ -133,7 +133,10 @@ void free_peer(ngx_peer_connection_t* pc, void* data, ngx_uint_t state) {
   Peer& peer = *static_cast<Peer*>(data);
   ngx_http_upstream_t& u = *peer.request->upstream;
   const RequestContext& context = *peer.context;
-  if (peer.queued) peer.pool->leave_queue(peer);
+  if (peer.queued) {
+    if ((state & NGX_PEER_FAILED) != 0) peer.pool->explain(peer);
+    peer.pool->leave_queue(peer);
+  }
   uncount(peer);
   if (peer.connection != nullptr) {
     if (peer.lent != nullptr) {

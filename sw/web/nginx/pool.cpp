@@ -356,6 +356,12 @@ void ServicePool::fail_queue(int status) {
   }
 }
 
+void ServicePool::explain(const Peer& peer) const {
+  if (last_failure_ == SW_OK) return;
+  ngx_log_error(NGX_LOG_ERR, peer.request->connection->log, 0, "no connection to slotwire service \"%s\" yet: %s: %s",
+                service_.c_str(), sw_status_name(last_failure_), last_why_.c_str());
+}
+
 bool ServicePool::is_failing(const GroupMember& rules, time_t now) const {
   // While slotwired is away nothing is known.
   if (processes_.empty()) return last_failure_ != SW_OK && last_failure_ != SW_ENGINE_GONE && last_failure_ != SW_BUSY;
@@ -379,6 +385,7 @@ void ServicePool::on_connected(int status, sw_connection* connection) {
                     sw_last_error());
     }
     last_failure_ = status;
+    last_why_ = sw_last_error();
     if (!passes(status) && connections_.empty() && connecting_ == 0) fail_queue(status);
     return refill();
   }
@@ -433,6 +440,7 @@ void ServicePool::refill() {
                       service_.c_str(), sw_last_error());
       }
       last_failure_ = status;
+      last_why_ = sw_last_error();
       backoff_ = kFirstBackoffMs;
       next_try_ = ngx_current_msec + backoff_;
       if (!passes(status) && connections_.empty() && connecting_ == 0) fail_queue(status);

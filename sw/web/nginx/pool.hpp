@@ -106,6 +106,8 @@ class ServicePool {
   /// Lets `peer` wait for a connection. False: too many wait already.
   bool enqueue(Peer& peer);
   void leave_queue(Peer& peer);
+  /// Says in the log why a request that has waited in vain got no connection, as far as that is known.
+  void explain(const Peer& peer) const;
 
   /// Everything that is known of it fails, so that others should be asked.
   bool is_failing(const GroupMember& rules, time_t now) const;
@@ -178,6 +180,7 @@ class ServicePool {
   ngx_msec_t backoff_ = 0;
   bool kept_ = false;
   int last_failure_ = SW_OK;  ///< that was logged
+  std::string last_why_;      ///< what the library said of it
 };
 
 }  // namespace slotwire::nginx

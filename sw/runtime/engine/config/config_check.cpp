@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -152,8 +154,43 @@ class Checker {
       problem("limits.links", "is " + std::to_string(config_.limits.links) + " but there are " +
                                   std::to_string(config_.links.size()) + " [[link]] tables; raise it or remove links");
     }
+    listeners();
+    addresses();
     std::set<std::string> peers;
     for (std::size_t i = 0; i < config_.links.size(); ++i) link(i, config_.links[i], peers);
+  }
+
+  /// One address for two things that listen over TCP. Port 0 is a free one for each.
+  void listeners() {
+    std::map<std::string, std::string> taken;
+    for (const auto& [key, at] :
+         {std::pair<const char*, const std::optional<HostPort>&>{"listen.control", config_.listen.control},
+          {"listen.tcp", config_.listen.tcp},
+          {"listen.http", config_.listen.http}}) {
+      if (!at || at->port == 0) continue;
+      const auto [first, is_new] = taken.emplace(to_string(*at), key);
+      if (!is_new) problem(key, "is the address of " + first->second + " as well; give each another port");
+    }
+  }
+
+  /// Two peers cannot be at one address.
+  void addresses() {
+    std::map<std::pair<std::string, std::string>, std::string> taken;
+    for (std::size_t i = 0; i < config_.links.size(); ++i) {
+      const LinkConfig& link = config_.links[i];
+      for (const auto& [name, at] : {std::pair<const char*, const std::optional<HostPort>&>{"control", link.control},
+                                     {"udp", link.udp},
+                                     {"tcp", link.tcp}}) {
+        // An address that was not written is worked out of another one, and may not be used at all.
+        const bool written = positions_.count("link#" + std::to_string(i) + "." + name) != 0;
+        if (!at || at->port == 0 || !written) continue;
+        const auto [first, is_new] = taken.emplace(std::pair(std::string(name), to_string(*at)), link.peer);
+        if (is_new || first->second == link.peer) continue;
+        problems_.add(
+            this->at("link#" + std::to_string(i) + "." + name, link.at), std::string("link.") + name,
+            "is the address of node '" + first->second + "' as well (" + to_string(*at) + "); correct one of the two");
+      }
+    }
   }
 
   void link(std::size_t index, const LinkConfig& link, std::set<std::string>& peers) {

@@ -6,14 +6,17 @@
 
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <sstream>
 
+#include "core/carriers/certificate_check.hpp"
 #include "core/carriers/socket.hpp"
 #include "core/carriers/tls.hpp"
 #include "core/slot/open_files.hpp"
 #include "runtime/control/gate_protocol.hpp"
+#include "runtime/engine/config/directories.hpp"
 #include "runtime/sandbox/sandbox.hpp"
 
 namespace slotwire::engine {
@@ -94,7 +97,17 @@ std::array<FileKey, 8> files_of(const Config& config) {
            {"log.file", &config.log.file, check_log}}};
 }
 
+/// Throws std::runtime_error where the files cannot be used at all.
+carriers::CertificateVerdict own_certificate(const Config& config) {
+  const carriers::TlsFiles files{config.tls.certificate, config.tls.key, config.tls.ca, config.tls.crl};
+  return carriers::check_own_certificate(carriers::TlsContext(files), files, config.node.name, std::time(nullptr));
+}
+
 }  // namespace
+
+std::vector<std::string> certificate_warnings(const Config& config) {
+  return config.tls.enabled() ? own_certificate(config).warnings : std::vector<std::string>();
+}
 
 std::vector<std::string_view> checked_file_keys() {
   std::vector<std::string_view> keys;
@@ -152,6 +165,15 @@ void check_files(const Config& config, const Positions& positions, FileCheck how
     const std::string problem = file.problem(*file.path);
     if (!problem.empty()) problems.add(at(file.key), std::string(file.key), problem);
   }
+  if (how == FileCheck::complete) {
+    const std::string place = directory_problem(config.node.run_dir);
+    if (!place.empty()) problems.add(at("node.run_dir"), "node.run_dir", place);
+    // One that is made within the other comes after it.
+    const std::filesystem::path sockets = std::filesystem::path(config.node.control_socket).parent_path();
+    const bool within = sockets.parent_path() == std::filesystem::path(config.node.run_dir);
+    const std::string other = within ? std::string() : directory_problem(sockets.string());
+    if (!other.empty() && place.empty()) problems.add(at("node.control_socket"), "node.control_socket", other);
+  }
   if (!config.gate.user.empty() && !sandbox::user_exists(config.gate.user)) {
     problems.add(at("gate.user"), "gate.user",
                  "there is no user '" + printable(config.gate.user) +
@@ -159,7 +181,8 @@ void check_files(const Config& config, const Positions& positions, FileCheck how
   }
   if (how != FileCheck::complete || !config.tls.enabled() || !before || !problems.empty()) return;
   try {
-    carriers::TlsContext({config.tls.certificate, config.tls.key, config.tls.ca, config.tls.crl});
+    const std::string problem = own_certificate(config).problem;
+    if (!problem.empty()) problems.add(at("tls.certificate"), "tls.certificate", problem);
   } catch (const std::exception& error) {
     problems.add(at("tls.certificate"), "tls.certificate",
                  std::string("the files of [tls] cannot be used: ") + error.what());

@@ -13,7 +13,7 @@ namespace slotwire::engine {
 /// How far files are looked into. slotwired itself never reads the key of [tls]; its gate does.
 enum class FileCheck : std::uint8_t {
   opened,   ///< files of [tls] are opened only
-  complete  ///< and their certificates and key are read
+  complete  ///< and their certificates and key are read and verified
 };
 
 /// As load_config(), and every file and user that it names was looked at. Throws ConfigError with every problem found.
@@ -21,6 +21,9 @@ Config load_config_and_files(const std::filesystem::path& path, FileCheck how);
 
 /// Adds a problem for each file that cannot be used, and for a user that there is not.
 void check_files(const Config& config, const Positions& positions, FileCheck how, Problems& problems);
+/// What is suspicious about files of [tls] that can be used: they will not hold for long. Reads the key. Throws
+/// std::runtime_error where check_files() finds a problem in them.
+std::vector<std::string> certificate_warnings(const Config& config);
 /// The keys that check_files() looks at.
 std::vector<std::string_view> checked_file_keys();
 

@@ -1,5 +1,8 @@
 #include "runtime/engine/config/directories.hpp"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -29,27 +32,52 @@ std::string question(const files::path& missing) {
   return near.empty() ? std::string() : "; did you mean '" + (above / near).string() + "'?";
 }
 
-}  // namespace
+files::path directory_above(const files::path& wanted) {
+  return wanted.has_filename() ? wanted.parent_path() : wanted.parent_path().parent_path();
+}
 
-void make_directory(std::string_view key, const std::string& path) {
-  const files::path wanted = files::path(path).lexically_normal();
+std::string cannot_be_made(const std::string& of, const std::string& why) {
+  return of + " cannot be made (" + why + "); make it, and give it to slotwired's user";
+}
+
+/// The highest part that is missing is the one that may be mistyped.
+std::string nothing_above(const std::string& of, const files::path& above) {
   std::error_code error;
-  if (path.empty() || files::is_directory(wanted, error)) return;
-  files::path above = wanted.has_filename() ? wanted.parent_path() : wanted.parent_path().parent_path();
-  const std::string of = std::string(key) + ": '" + path + "'";
-  if (above.empty() || files::is_directory(above, error)) {
-    files::create_directory(wanted, error);
-    if (!error) return;
-    throw ConfigError({of + " cannot be made (" + error.message() + "); make it, and give it to slotwired's user"});
-  }
-  // The highest part that is missing is the one that may be mistyped.
   files::path missing = above;
   while (missing.has_parent_path() && missing.parent_path() != missing &&
          !files::is_directory(missing.parent_path(), error)) {
     missing = missing.parent_path();
   }
-  throw ConfigError({of + " cannot be made, since '" + missing.string() + "' is no directory" + question(missing) +
-                     "; correct the path, or make the directory above it"});
+  return of + " cannot be made, since '" + missing.string() + "' is no directory" + question(missing) +
+         "; correct the path, or make the directory above it";
+}
+
+}  // namespace
+
+std::string directory_problem(const std::string& path) {
+  const files::path wanted = files::path(path).lexically_normal();
+  const std::string of = "'" + path + "'";
+  std::error_code error;
+  if (path.empty()) return {};
+  const bool there = files::exists(wanted, error);
+  const files::path above = directory_above(wanted);
+  if (!there && !above.empty() && !files::is_directory(above, error)) return nothing_above(of, above);
+  if (there && !files::is_directory(wanted, error)) return of + " is no directory; give the path of one";
+  const files::path written = there ? wanted : above.empty() ? files::path(".") : above;
+  if (::access(written.c_str(), W_OK | X_OK) == 0 || errno == EACCES) return {};
+  const std::string why = std::generic_category().message(errno);
+  return there ? of + " cannot be written to (" + why + "); give another directory" : cannot_be_made(of, why);
+}
+
+void make_directory(std::string_view key, const std::string& path) {
+  const files::path wanted = files::path(path).lexically_normal();
+  std::error_code error;
+  if (path.empty() || files::is_directory(wanted, error)) return;
+  const files::path above = directory_above(wanted);
+  const std::string of = std::string(key) + ": '" + path + "'";
+  if (!above.empty() && !files::is_directory(above, error)) throw ConfigError({nothing_above(of, above)});
+  files::create_directory(wanted, error);
+  if (error) throw ConfigError({cannot_be_made(of, error.message())});
 }
 
 }  // namespace slotwire::engine

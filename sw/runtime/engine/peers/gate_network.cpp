@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "core/slot/open_files.hpp"
+#include "runtime/engine/host/stop_request.hpp"
 
 namespace slotwire::engine {
 namespace {
@@ -37,17 +38,31 @@ constexpr std::chrono::milliseconds kGone{20};
 /// The gate of a life that was killed may hold the address for a moment longer, and on a machine that has no time for
 /// it for some seconds.
 constexpr std::chrono::milliseconds kAddressInUse{10'000}, kAddressPause{10};
-constexpr std::array<const char*, control::kGateNotices> kNoticeKeys = {"caller",  "late caller", "turned away",
-                                                                        "callers", "names",       "files"};
+/// And after this time somebody is told.
+constexpr std::chrono::milliseconds kAddressSilence{200};
+constexpr std::array<const char*, control::kGateNotices> kNoticeKeys = {
+    "caller", "late caller", "turned away", "callers", "names", "files", "certificate"};
 
-carriers::Listener listen_at(const HostPort& at) {
-  const auto until = std::chrono::steady_clock::now() + kAddressInUse;
+carriers::Listener listen_at(const std::string& key, const HostPort& at, NodeLog& log) {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string taken = key + " = " + to_string(at) + " is taken by another process";
+  bool said = false;
   for (;;) {
     try {
       return carriers::Listener(carriers::Address::parse(to_string(at)));
     } catch (const std::system_error& error) {
-      if (error.code().value() != EADDRINUSE || std::chrono::steady_clock::now() > until) throw;
+      if (error.code().value() != EADDRINUSE) throw;
+      const auto waited = std::chrono::steady_clock::now() - begin;
+      if (waited >= kAddressInUse) {
+        throw std::runtime_error(taken + "; end it ('ss -ltnp' shows which it is), or give another address");
+      }
+      if (!said && waited >= kAddressSilence) {
+        said = true;
+        log->warn("{}; slotwired tries again for {} s", taken,
+                  std::chrono::duration_cast<std::chrono::seconds>(kAddressInUse).count());
+      }
     }
+    if (stop_is_requested()) throw StoppedAtStart(taken);
     std::this_thread::sleep_for(kAddressPause);
   }
 }
@@ -145,8 +160,8 @@ GateNetwork::GateNetwork(const Config& config, EventLoop& loop, NodeLog& log, St
       start_gate_(std::move(start_gate)),
       sessions_(config, log, [this](const GatePacket& packet, int descriptor) { send(packet, descriptor); }),
       backoff_(kFirstRestartUs, kLastRestartUs, std::random_device{}()) {
-  if (config_.listen.control) listener_.emplace(listen_at(*config_.listen.control));
-  if (config_.listen.http) http_listener_.emplace(listen_at(*config_.listen.http));
+  if (config_.listen.control) listener_.emplace(listen_at("listen.control", *config_.listen.control, log_));
+  if (config_.listen.http) http_listener_.emplace(listen_at("listen.http", *config_.listen.http, log_));
   start(true);
   if (listener_) {
     log_->info("control connections on {}: {}", listener_->address().to_string(),
@@ -173,6 +188,8 @@ void GateNetwork::start(bool first) {
   ++starts_;
   counters_ = {};
   reloads_ = 0;
+  about_certificate_.clear();
+  not_reloaded_.clear();  // it reads the files as they are now
   ready_us_.reset();
   send_setup(GateKind::setup);
   if (first) await_ready();
@@ -391,6 +408,7 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
       if (!body.ok()) return broken = body.error().text, false;
       if (reloads_ == 0) return broken = "an answer to no reload", false;
       --reloads_;
+      not_reloaded_ = body.value().text;
       if (body.value().text.empty()) {
         log_->info("certificates, key and list of revoked certificates reloaded");
       } else {
@@ -401,7 +419,9 @@ bool GateNetwork::take_packet(const control::Packet& packet, std::string& broken
     case GateKind::notice: {
       const auto body = control::gate_body<control::GateText>(p);
       if (!body.ok() || p.value >= kNoticeKeys.size()) return broken = "a notice", false;
-      log_.limited(kNoticeKeys[p.value], spdlog::level::warn, body.value().text);
+      if (p.value == static_cast<std::uint32_t>(control::GateNotice::certificate))
+        about_certificate_ = body.value().text;
+      if (!body.value().text.empty()) log_.limited(kNoticeKeys[p.value], spdlog::level::warn, body.value().text);
       return true;
     }
     case GateKind::counters: {
@@ -519,6 +539,7 @@ void GateNetwork::reload() {
     ++reloads_;
     watch();
   } catch (const std::exception& error) {
+    not_reloaded_ = error.what();
     log_->error("certificates not reloaded, the old ones stay: {}", error.what());
   }
 }
@@ -546,6 +567,8 @@ control::Json GateNetwork::report() const {
   control::Json json = control::detail::to_json(counters_);
   json["pid"] = life_ ? life_->gate->pid() : -1;
   json["starts"] = starts_;
+  if (!about_certificate_.empty()) json["certificate"] = about_certificate_;
+  if (!not_reloaded_.empty()) json["certificate_not_reloaded"] = not_reloaded_;
   json["callers_limit"] = config_.limits.callers;
   return json;
 }

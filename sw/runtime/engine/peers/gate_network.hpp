@@ -77,6 +77,8 @@ class GateNetwork final : public ControlNetwork {
   std::uint64_t starts_ = 0;
   std::size_t reloads_ = 0;                ///< that this life of the gate has not answered
   std::optional<std::uint64_t> ready_us_;  ///< since when this life of the gate serves
+  std::string about_certificate_;          ///< what is wrong or suspicious, as the gate says; empty: nothing
+  std::string not_reloaded_;               ///< why the last reload kept the old certificates; empty: it did not
   control::GateBatch batch_;               ///< for the gate, and waits for flush()
   control::GateCounters counters_;
   GateSessions sessions_;

@@ -356,12 +356,21 @@ void PeerTable::handle(Peer& peer, const std::string& text) {
   dispatch(peer, message.value());
 }
 
+/// A pairing may have ended while a message that names it was on its way; a slot that there never is has not. Throws
+/// Refusal.
+void PeerTable::check_slot(std::int64_t slot, std::string_view message) const {
+  if (slot >= 0 && static_cast<std::uint64_t>(slot) < slots_->count()) return;
+  throw Refusal{"bad_request", "a '" + std::string(message) + "' that names slot " + std::to_string(slot) + "; node '" +
+                                   parts_.config.node.name + "' has slots 0 to " + std::to_string(slots_->count() - 1)};
+}
+
 void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
   std::visit(
       Overloaded{[&](const control::Open& m) { opens_->on_open(peer, m); },
                  [&](const control::Opened& m) { opens_->on_opened(peer, m); },
                  [&](const control::Refused& m) { opens_->on_refused(peer, m); },
                  [&](const control::PeerClose& m) {
+                   if (m.slot != control::PeerClose::kUnknownSlot) check_slot(m.slot, m.kName);
                    opens_->on_given_up(peer, m);
                    slots_->peer_closed(peer.link.index, m);
                  },
@@ -369,7 +378,10 @@ void PeerTable::dispatch(Peer& peer, const control::PeerMessage& message) {
                  [&](const control::KeyTaken& m) { take_key_taken(peer, m); },
                  [&](const control::AskHealth& m) { opens_->on_ask_health(peer, m); },
                  [&](const control::HealthAnswer& m) { opens_->on_health(peer, m); },
-                 [&](const control::SlotHealth& m) { opens_->on_slot_health(peer, m); },
+                 [&](const control::SlotHealth& m) {
+                   check_slot(m.slot, m.kName);
+                   opens_->on_slot_health(peer, m);
+                 },
                  [&](const control::Ping&) { send(peer.link.index, control::Pong{}); }, [](const control::Pong&) {},
                  [](const control::PeerHello&) {}, [](const control::PeerError&) {},
                  [&](const control::UnknownMessage& m) {
@@ -396,12 +408,15 @@ void PeerTable::take_hello(Peer& peer, const control::PeerHello& hello, const ca
     refuse(peer, own + mismatch);
     return;
   }
+  if (std::find(hello.ports.begin(), hello.ports.end(), 0) != hello.ports.end())
+    return refuse(peer, "it sent a 'hello' with port 0 in 'ports'; ports are 1 to 65535");
   const bool anew = peer.incarnation != 0 && peer.incarnation != hello.incarnation;
   peer.incarnation = hello.incarnation;
   peer.control_up = true;
   peer.heard_us = peer.up_us = parts_.loop.now_us();
   if (peer.usable()) peer.usable_us = peer.up_us;
   peer.synced.clear();
+  peer.sync_ended = false;
   ++peer.control_connects;
   parts_.log.limited("link " + peer.name() + " up", spdlog::level::info,
                      "link to '" + peer.name() + "': control connection up" + std::string(parts_.network.protection()));
@@ -528,11 +543,15 @@ void PeerTable::send_sync(Peer& peer) {
 }
 
 void PeerTable::take_sync(Peer& peer, const control::Sync& message) {
+  if (peer.sync_ended) throw Refusal{"bad_request", "a second 'sync'; the one after its hello had ended"};
   for (const control::SyncPair& pair : message.pairs) {
-    if (peer.synced.size() >= slots_->count()) break;
+    check_slot(pair.receiver_slot, message.kName);
+    if (peer.synced.size() >= slots_->count())
+      throw Refusal{"bad_request", "a 'sync' with more pairs than there are slots"};
     peer.synced.emplace(pair.receiver_slot, pair.epoch);
   }
   if (!message.last) return;
+  peer.sync_ended = true;
   // What this node has and the peer has not ended while the two could not talk.
   slots_->keep_only(peer.link.index, [&](std::uint16_t slot, std::uint16_t epoch) {
     return peer.synced.contains({slot, epoch});

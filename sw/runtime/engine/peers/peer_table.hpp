@@ -37,6 +37,7 @@ struct Peer {
   std::uint64_t up_us = 0;      ///< when the control connection came up
   std::uint64_t usable_us = 0;  ///< when the link was usable last; at first, when this slotwired began
   std::set<std::pair<std::uint16_t, std::uint16_t>> synced;  ///< (own slot, epoch) that the peer says it has
+  bool sync_ended = false;                                   ///< it has said all of that on this connection
   std::uint64_t control_connects = 0;
   std::string complaint;          ///< of the transport, as the log has it
   std::uint64_t refused = 0;      ///< messages that ended its connection
@@ -147,6 +148,7 @@ class PeerTable final : public CloseTeller {
   void take_addresses(Peer& peer, const control::PeerHello& hello, const carriers::Address& from,
                       const std::vector<HostPort>& done, const Result<std::vector<carriers::Address>>& found);
   void route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
+  void check_slot(std::int64_t slot, std::string_view message) const;
   void dispatch(Peer& peer, const control::PeerMessage& message);
   void lost(Peer& peer, const std::string& why);
   void refuse(Peer& peer, const std::string& why);

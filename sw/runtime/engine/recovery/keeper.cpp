@@ -15,6 +15,7 @@
 #include <limits>
 #include <optional>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "core/slot/open_files.hpp"
@@ -37,6 +38,8 @@ constexpr std::uint8_t kLost = 0xff;
 constexpr std::uint64_t kMinuteUs = 60'000'000;
 /// Between two looks at a lock that another slotwired holds, and at a child that has not ended yet.
 constexpr std::uint64_t kLookAgainUs = 100'000;
+/// The same for a slotwired that may be about to end.
+constexpr std::chrono::milliseconds kBusyPause{10};
 /// Until the listening socket of a process that was killed is closed, too.
 constexpr std::uint64_t kLastMomentUs = 5'000;
 /// A start that is due within this time is worth waiting for; requests are refused otherwise.
@@ -229,6 +232,7 @@ Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::p
   // The lock's file belongs to the first process, which removes it when it ends.
   const auto lock_path = number == 0 ? keeper_lock_path(run_dir, node) : std::filesystem::path();
   bool left_behind = false;
+  std::optional<std::chrono::steady_clock::time_point> patience;
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     auto socket = connect_to(socket_path, options.timeout);
     if (!socket) {
@@ -254,7 +258,15 @@ Keeper::Drawer Keeper::open_drawer(const slot::Fd& dir, const std::filesystem::p
                                " is of another version; stop the other slotwired "
                                "in an orderly way first, or end the process slotwire-keeper of this node");
     }
-    if (greeting.status == static_cast<std::uint16_t>(KeeperStatus::busy)) throw NodeInUse(node, greeting.pid);
+    if (greeting.status == static_cast<std::uint16_t>(KeeperStatus::busy)) {
+      const auto now = std::chrono::steady_clock::now();
+      if (!patience && options.on_busy && options.busy_patience.count() != 0) options.on_busy(greeting.pid);
+      if (!patience) patience = now + options.busy_patience;
+      if (now >= *patience) throw NodeInUse(node, greeting.pid);
+      std::this_thread::sleep_for(kBusyPause);
+      --attempt;  // it is there, and says so
+      continue;
+    }
     Drawer drawer;
     drawer.socket = std::move(*socket);
     drawer.pid = greeting.pid;

@@ -39,6 +39,10 @@ struct KeeperOptions {
   std::size_t copies = 0;
   /// Processes that are started in a minute in the place of those that have ended; 0: none. Counts after serve_in().
   unsigned starts_per_minute = 0;
+  /// How long another slotwired that is attached may take to end: one that was killed holds its connection until the
+  /// kernel has cleared it away.
+  std::chrono::milliseconds busy_patience{0};
+  std::function<void(pid_t)> on_busy{};  ///< called once when that begins, with its pid
 };
 
 /// Processes of one node's keeper. 16 hold all that 65535 slots have where each may open 13000 files.

@@ -325,13 +325,27 @@ void Cell::remove_process() {
 Cell::Topics Cell::topics() {
   blocks::Region& own = region();
   const blocks::Region::Lock lock(own);
-  descriptors_.update(directory(), parts_.loop.now_us());
-  return {blocks::publications_of_others(own), blocks::interests_of_others(own)};
+  const std::size_t opened = descriptors_.update(directory(), parts_.loop.now_us());
+  return {blocks::publications_of_others(own), blocks::interests_of_others(own), opened};
 }
 
 slot::Fd Cell::open_list(std::uint32_t number) const {
   const auto found = lists_.find(number);
   return found == lists_.end() ? slot::Fd() : slot::Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+std::size_t Cell::wakers() const {
+  const auto is_there = [](const auto& entry) { return entry.state.load() != 0; };
+  const blocks::RegionMemory& memory = directory();
+  return static_cast<std::size_t>(std::count_if(memory.publications.begin(), memory.publications.end(), is_there) +
+                                  std::count_if(memory.subscriptions.begin(), memory.subscriptions.end(), is_there));
+}
+
+void Cell::clear() {
+  if (!region_) return;
+  region_->wake_others();
+  // The engine is not attached any more, so that whatever it still has in the directory goes without a word.
+  region_->memory().members.at(region_->self()).pid = 0;
 }
 
 RegionFigures Cell::figures() const {

@@ -67,10 +67,16 @@ class Cell {
   struct Topics {
     std::vector<std::string> offers{};      ///< that the process publishes
     std::vector<blocks::Interest> wants{};  ///< that it subscribes to
+    std::size_t opened = 0;                 ///< files, to find out what stands in the directory
   };
   /// As they are at one moment. Throws RegionBusy.
   Topics topics();
   RegionFigures figures() const;
+  /// Who is woken by a change of the directory: one system call each.
+  std::size_t wakers() const;
+  /// The process is there no more, or is to have no part in the region any more; after cut(). What stands in the
+  /// directory costs nothing from here on.
+  void clear();
   /// The descriptors of its process, its lists and their blocks, as of now. Copies that slotwired makes for the process
   /// are shown without their places.
   const RegionDescriptors& descriptors() {

@@ -150,13 +150,13 @@ void RegionDescriptors::forget(std::map<ListKey, ListDescriptor>::iterator list)
   lists_.erase(list);
 }
 
-void RegionDescriptors::update(const blocks::RegionMemory& memory, std::uint64_t now_us) {
-  register_processes(memory, now_us);
+std::size_t RegionDescriptors::update(const blocks::RegionMemory& memory, std::uint64_t now_us) {
+  const std::size_t opened = register_processes(memory, now_us);
   register_lists(memory, now_us);
-  if (files_ != nullptr) open_lists(memory);
+  return opened + (files_ != nullptr ? open_lists(memory) : 0);
 }
 
-void RegionDescriptors::register_processes(const blocks::RegionMemory& memory, std::uint64_t now_us) {
+std::size_t RegionDescriptors::register_processes(const blocks::RegionMemory& memory, std::uint64_t now_us) {
   std::vector<Key> keys(blocks::kMaxMembers);
   std::set<Key> there;
   for (std::size_t i = 0; i < blocks::kMaxMembers; ++i) {
@@ -170,7 +170,8 @@ void RegionDescriptors::register_processes(const blocks::RegionMemory& memory, s
   for (const Key& key : there) {
     const auto [process, is_new] = processes_.try_emplace(key);
     if (is_new) process->second.registered_us = now_us;
-    if (!process->second.unit_sought && sought++ < kOpenedAtOnce) {
+    if (!process->second.unit_sought && sought < kOpenedAtOnce) {
+      ++sought;
       process->second.unit_sought = true;
       process->second.unit = unit_of(key.first);
     }
@@ -198,6 +199,7 @@ void RegionDescriptors::register_processes(const blocks::RegionMemory& memory, s
     process.most_memory = process.memory;
     ++process.growths;
   }
+  return sought;
 }
 
 void RegionDescriptors::register_lists(const blocks::RegionMemory& memory, std::uint64_t now_us) {
@@ -225,15 +227,17 @@ void RegionDescriptors::register_lists(const blocks::RegionMemory& memory, std::
   }
 }
 
-void RegionDescriptors::open_lists(const blocks::RegionMemory& memory) {
+std::size_t RegionDescriptors::open_lists(const blocks::RegionMemory& memory) {
   std::size_t opened = 0;
   for (auto& [key, list] : lists_) {
     if (list.tried || !list.published) continue;
-    if (*files_ == 0 || opened++ == kOpenedAtOnce) return;
+    if (*files_ == 0 || opened == kOpenedAtOnce) break;
+    ++opened;
     list.tried = true;
     list.file = open(key, list, memory);
     if (list.file) --*files_;
   }
+  return opened;
 }
 
 slot::Fd RegionDescriptors::open(const ListKey& key, const ListDescriptor& list,

@@ -94,8 +94,8 @@ class RegionDescriptors {
   RegionDescriptors(const RegionDescriptors&) = delete;
   RegionDescriptors& operator=(const RegionDescriptors&) = delete;
 
-  /// Registers what has come, and forgets what has gone.
-  void update(const blocks::RegionMemory& memory, std::uint64_t now_us);
+  /// Registers what has come, and forgets what has gone. Returns how many files it opened.
+  std::size_t update(const blocks::RegionMemory& memory, std::uint64_t now_us);
 
   const std::map<Key, ProcessDescriptor>& processes() const { return processes_; }
   const std::map<ListKey, ListDescriptor>& lists() const { return lists_; }
@@ -105,9 +105,9 @@ class RegionDescriptors {
 
  private:
   slot::Fd open(const ListKey& key, const ListDescriptor& list, const blocks::RegionMemory& memory) const;
-  void register_processes(const blocks::RegionMemory& memory, std::uint64_t now_us);
+  std::size_t register_processes(const blocks::RegionMemory& memory, std::uint64_t now_us);
   void register_lists(const blocks::RegionMemory& memory, std::uint64_t now_us);
-  void open_lists(const blocks::RegionMemory& memory);
+  std::size_t open_lists(const blocks::RegionMemory& memory);
   void forget(std::map<ListKey, ListDescriptor>::iterator list);
 
   Open open_;

@@ -112,7 +112,7 @@ void RegionTable::check_room(uid_t uid) {
 StrictRegion& RegionTable::strict(const std::string& name) {
   std::unique_ptr<StrictRegion>& region = strict_[name];
   if (!region) {
-    region = std::make_unique<StrictRegion>(parts_, name, [this, name](std::uint32_t cell) {
+    region = std::make_unique<StrictRegion>(parts_, budget_, name, [this, name](std::uint32_t cell) {
       cells_.erase(cell);
       if (const auto found = strict_.find(name); found != strict_.end() && found->second->empty()) strict_.erase(found);
     });
@@ -120,9 +120,9 @@ StrictRegion& RegionTable::strict(const std::string& name) {
   return *region;
 }
 
-Cell::Events RegionTable::events_of(const std::string& name) {
-  const auto look_soon = [this, name] {
-    if (const auto found = strict_.find(name); found != strict_.end()) found->second->look_soon();
+Cell::Events RegionTable::events_of(const std::string& name, std::uint32_t cell) {
+  const auto look_soon = [this, name, cell] {
+    if (const auto found = strict_.find(name); found != strict_.end()) found->second->look_soon(cell);
   };
   return {look_soon, look_soon};
 }
@@ -134,7 +134,7 @@ void RegionTable::open_cell(const PeerCredentials& who, const std::string& name,
   std::array<char, 2 * sizeof(std::uint64_t) + 1> random{};
   std::snprintf(random.data(), random.size(), "%08x%08x", parts_.random(), parts_.random());
   RegionRecord record{name, std::string("slotwire.cell.") + random.data(), who.uid, who.pid, who.start_time};
-  auto cell = std::make_unique<Cell>(parts_, index, std::move(record), made_bytes_, events_of(name));
+  auto cell = std::make_unique<Cell>(parts_, index, std::move(record), made_bytes_, events_of(name, index));
   cell->start();
   opened.answer.isolation = "strict";
   opened.answer.kept = true;
@@ -216,7 +216,8 @@ void RegionTable::recover_cell(std::uint32_t index, std::vector<slot::Fd> fds) {
   if (fds.size() != 3) throw std::runtime_error("it is no cell");
   RegionRecord record = RegionRecord::read(fds[1]);
   const std::string name = record.name;
-  auto cell = std::make_unique<Cell>(parts_, index, std::move(record), made_bytes_, events_of(name), std::move(fds));
+  auto cell =
+      std::make_unique<Cell>(parts_, index, std::move(record), made_bytes_, events_of(name, index), std::move(fds));
   cell->start();
   cells_[index] = name;
   strict(name).add(std::move(cell));
@@ -244,7 +245,7 @@ void RegionTable::look(std::uint32_t index, bool all) {
   const auto found = regions_.find(index);
   if (found == regions_.end()) return;
   const bool stays = found->second->look(all);
-  spent_[found->second->uid()] += found->second->take_cost();
+  budget_.spend(found->second->uid(), found->second->take_cost());
   if (stays) return;
   parts_.log->debug("region '{}' of user {} has no process any more", found->second->name(), found->second->uid());
   // What was found is in no store.
@@ -256,7 +257,7 @@ void RegionTable::look(std::uint32_t index, bool all) {
 void RegionTable::look_if_due(std::uint32_t index, bool all) {
   const auto found = regions_.find(index);
   if (found == regions_.end()) return;
-  if (const auto spent = spent_.find(found->second->uid()); spent != spent_.end() && spent->second >= kCostPerUser) {
+  if (budget_.is_spent(found->second->uid())) {
     put_off_[index] = put_off_[index] || all;
     return;
   }
@@ -270,7 +271,8 @@ void RegionTable::tick() {
   for (const auto& [index, region] : regions_) {
     if (all || region->has_news()) due[index] = due[index] || all;
   }
-  spent_.clear();
+  budget_.renew();
+  for (const auto& [name, region] : strict_) region->on_tick();
   const auto begin = due.lower_bound(first_);
   const auto look_at = [this](auto from, auto to) {
     for (auto one = from; one != to; ++one) look_if_due(one->first, one->second);

@@ -12,6 +12,7 @@
 #include "runtime/engine/recovery/descriptor_store.hpp"
 #include "runtime/engine/regions/descriptor_rows.hpp"
 #include "runtime/engine/regions/kept_region.hpp"
+#include "runtime/engine/regions/look_budget.hpp"
 #include "runtime/engine/regions/strict_region.hpp"
 #include "runtime/engine/services/policy.hpp"
 
@@ -20,10 +21,6 @@ namespace slotwire::engine {
 /// One thread.
 class RegionTable {
  public:
-  /// What looking at the regions of one user may cost in a tick, in system calls; one look may go beyond it. A few
-  /// milliseconds.
-  static constexpr std::size_t kCostPerUser = 512;
-
   RegionTable(RegionParts parts, const Policy& policy);
 
   struct Opened {
@@ -67,7 +64,7 @@ class RegionTable {
   void check_room(uid_t uid);
   void open_cell(const PeerCredentials& who, const std::string& name, Opened& opened);
   StrictRegion& strict(const std::string& name);
-  Cell::Events events_of(const std::string& name);
+  Cell::Events events_of(const std::string& name, std::uint32_t cell);
   void recover_cell(std::uint32_t index, std::vector<slot::Fd> fds);
 
   RegionParts parts_;
@@ -75,7 +72,7 @@ class RegionTable {
   std::size_t watches_;     ///< that are left
   std::size_t list_files_;  ///< the same
   std::uint32_t ticks_ = 0;
-  std::map<uid_t, std::size_t> spent_;     ///< on regions of each user since the last tick (take_cost())
+  LookBudget budget_;
   std::map<std::uint32_t, bool> put_off_;  ///< regions that are to be looked at in the next one; true: `all`
   std::uint32_t first_ = 0;                ///< the region that a tick begins with
   std::map<std::uint32_t, std::unique_ptr<KeptRegion>> regions_;  ///< by their place

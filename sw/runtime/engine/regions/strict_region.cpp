@@ -9,14 +9,25 @@
 namespace slotwire::engine {
 namespace {
 
-/// What is copied in one turn, in bytes and messages.
-constexpr std::size_t kBytesPerTurn = std::size_t{256} << 10U;
+/// Messages that are copied in one turn.
 constexpr int kMessagesPerTurn = 64;
 /// Until a directory is looked at again that its process has locked.
 constexpr std::uint64_t kBusyUs = 2000;
 /// Until something is tried again for which memory or descriptors were missing.
 constexpr std::uint64_t kShortageUs = 200'000;
 constexpr std::uint32_t kMostHistory = 255;
+/// What a look at a directory costs, and what opening or closing something in it does beside those that it wakes, in
+/// system calls.
+constexpr std::size_t kLookCost = 4, kChangeCost = 2;
+/// What one turn may cost before others have theirs; one look, opening or closing may go beyond it.
+constexpr std::size_t kCostPerTurn = 256;
+/// What is slower than its system calls is charged for its time.
+constexpr std::uint64_t kSystemCallUs = 4;
+/// What a message that is copied may take, and how much of it in a microsecond: copying is what a strict region is for.
+constexpr std::uint64_t kMessageUs = 60;
+constexpr std::uint64_t kBytesOfAUs = 300;
+/// No turn takes longer, but for what one message needs.
+constexpr std::uint64_t kLongestTurnUs = 2000;
 
 blocks::Deadline at_once() {
   return std::chrono::steady_clock::time_point{};
@@ -34,8 +45,9 @@ StrictRegion::Outlet::Outlet(Cell& where, const std::string& topic, const blocks
 StrictRegion::Inlet::Inlet(Cell& where, const std::string& topic, const blocks::SubscriberOptions& options)
     : subscriber(where.region(), topic, options) {}
 
-StrictRegion::StrictRegion(const RegionParts& parts, std::string name, std::function<void(std::uint32_t)> cell_gone)
-    : parts_(parts), name_(std::move(name)), cell_gone_(std::move(cell_gone)) {}
+StrictRegion::StrictRegion(const RegionParts& parts, LookBudget& budget, std::string name,
+                           std::function<void(std::uint32_t)> cell_gone)
+    : parts_(parts), budget_(budget), name_(std::move(name)), cell_gone_(std::move(cell_gone)) {}
 
 StrictRegion::~StrictRegion() {
   if (look_) parts_.loop.cancel(*look_);
@@ -59,8 +71,24 @@ Cell* StrictRegion::find(std::uint32_t index) {
   return found == seats_.end() ? nullptr : found->second.cell.get();
 }
 
+void StrictRegion::look_soon(std::uint32_t cell) {
+  if (const auto found = seats_.find(cell); found != seats_.end()) found->second.due = true;
+  look_soon();
+}
+
+void StrictRegion::on_tick() {
+  for (auto& [index, seat] : seats_) {
+    for (const std::string& topic : std::exchange(seat.late, {})) drive_after(index, topic, 0);
+  }
+  if (std::exchange(put_off_, false)) look_soon();
+}
+
+/// An earlier time takes the place of a later one.
 void StrictRegion::look_after(std::uint64_t delay_us) {
-  if (look_) return;
+  const std::uint64_t at_us = parts_.loop.now_us() + delay_us;
+  if (look_ && look_at_us_ <= at_us) return;
+  if (look_) parts_.loop.cancel(*look_);
+  look_at_us_ = at_us;
   look_ = parts_.loop.after(delay_us, [this] {
     look_.reset();
     try {
@@ -72,80 +100,170 @@ void StrictRegion::look_after(std::uint64_t delay_us) {
   });
 }
 
+/// What a user's cell has cost since then, at least so many system calls.
+void StrictRegion::charge(uid_t uid, std::uint64_t since_us, std::size_t calls) {
+  const std::size_t cost =
+      std::max(calls, static_cast<std::size_t>((parts_.loop.used_us() - since_us) / kSystemCallUs));
+  turn_cost_ += cost;
+  budget_.spend(uid, cost);
+}
+
+void StrictRegion::set_topics(Seat& seat, std::vector<std::string> offers,
+                              std::map<std::string, blocks::Interest> wants) {
+  const auto add = [](std::map<std::string, std::size_t>& counts, const std::string& topic) { ++counts[topic]; };
+  const auto take = [](std::map<std::string, std::size_t>& counts, const std::string& topic) {
+    if (const auto found = counts.find(topic); --found->second == 0) counts.erase(found);
+  };
+  const uid_t uid = user_of(seat);
+  for (const std::string& topic : seat.offers) {
+    take(offered_, topic);
+    if (std::find(offers.begin(), offers.end(), topic) == offers.end()) changed_by_[topic] = uid;
+  }
+  for (const std::string& topic : offers) {
+    add(offered_, topic);
+    if (std::find(seat.offers.begin(), seat.offers.end(), topic) == seat.offers.end()) changed_by_[topic] = uid;
+  }
+  for (const auto& [topic, interest] : seat.wants) {
+    take(wanted_, topic);
+    if (!wants.contains(topic)) changed_by_[topic] = uid;
+  }
+  for (const auto& [topic, interest] : wants) {
+    add(wanted_, topic);
+    if (!seat.wants.contains(topic)) changed_by_[topic] = uid;
+  }
+  seat.offers = std::move(offers);
+  seat.wants = std::move(wants);
+}
+
+/// Whether something may be opened or closed in the cell now. Otherwise that is done later.
+bool StrictRegion::may_change(const Seat& seat, const std::string& topic) {
+  const auto payer = changed_by_.find(topic);
+  if (budget_.is_spent(payer == changed_by_.end() ? user_of(seat) : payer->second)) return put_off_ = true, false;
+  if (turn_cost_ >= kCostPerTurn) return more_ = true, false;
+  return true;
+}
+
+/// Something was opened or closed in the cell.
+void StrictRegion::changed(const Seat& seat, const std::string& topic, std::uint64_t since_us) {
+  const auto payer = changed_by_.find(topic);
+  charge(payer == changed_by_.end() ? user_of(seat) : payer->second, since_us, kChangeCost + seat.cell->wakers());
+}
+
 bool StrictRegion::look_at(Seat& seat) {
   Cell& cell = *seat.cell;
+  const std::uint64_t since_us = parts_.loop.used_us();
+  std::size_t calls = kLookCost;
+  bool looked = true;
   try {
     // As long as its process has the lock, the seat is what it was: without its wants, even for a moment, publishers
     // would go on and leave this process out.
+    const std::uint64_t generation = cell.directory().generation.load();
     Cell::Topics topics = cell.topics();
+    calls += topics.opened;
     const std::size_t most = parts_.config.limits.cell_topics;
-    seat.offers = std::move(topics.offers);
-    seat.offers.resize(std::min(seat.offers.size(), most));
-    seat.wants.clear();
+    topics.offers.resize(std::min(topics.offers.size(), most));
+    std::map<std::string, blocks::Interest> wants;
     for (blocks::Interest& interest : topics.wants) {
-      if (!interest.topic.empty() && seat.wants.size() < most) seat.wants.emplace(interest.topic, interest);
+      if (!interest.topic.empty() && wants.size() < most) wants.emplace(interest.topic, interest);
     }
     // What it published is there until it is drained; what it subscribed to is of no use to anybody.
-    if (cell.ended()) seat.wants.clear();
+    if (cell.ended()) wants.clear();
+    set_topics(seat, std::move(topics.offers), std::move(wants));
     seat.looked_at = true;
     seat.busy_since_us = 0;
-    return true;
+    seat.due = false;
+    seat.generation = generation;
   } catch (const blocks::RegionBusy&) {
     if (seat.busy_since_us == 0) seat.busy_since_us = parts_.loop.now_us();
-    return false;
+    seat.due = true;
+    looked = false;
   } catch (const std::exception& error) {
     // Its process may write there what it likes.
     seat.damage = error.what();
-    seat.offers.clear();
-    seat.wants.clear();
-    return true;
+    set_topics(seat, {}, {});
+    seat.due = false;
   }
+  charge(user_of(seat), since_us, calls);
+  return looked;
 }
 
 bool StrictRegion::is_wanted_elsewhere(const Seat& seat, const std::string& topic) const {
-  return std::any_of(seats_.begin(), seats_.end(),
-                     [&](const auto& other) { return &other.second != &seat && other.second.wants.contains(topic); });
+  const auto found = wanted_.find(topic);
+  return found != wanted_.end() && found->second > (seat.wants.contains(topic) ? 1U : 0U);
 }
 
 bool StrictRegion::is_offered_elsewhere(const Seat& seat, const std::string& topic) const {
-  return std::any_of(seats_.begin(), seats_.end(), [&](const auto& other) {
-    const auto& offers = other.second.offers;
-    return &other.second != &seat && std::find(offers.begin(), offers.end(), topic) != offers.end();
-  });
+  const auto found = offered_.find(topic);
+  if (found == offered_.end()) return false;
+  const bool own = std::find(seat.offers.begin(), seat.offers.end(), topic) != seat.offers.end();
+  return found->second > (own ? 1U : 0U);
+}
+
+/// Looks at the directories that have changed, as far as their users' budgets go.
+void StrictRegion::look_at_seats(bool& again) {
+  for (auto& [index, seat] : seats_) {
+    if (!seat.damage.empty()) continue;
+    if (!seat.due && seat.generation == seat.cell->directory().generation.load()) continue;
+    seat.due = true;
+    if (budget_.is_spent(user_of(seat))) {
+      put_off_ = true;
+    } else if (turn_cost_ >= kCostPerTurn) {
+      more_ = true;
+    } else {
+      again = !look_at(seat) || again;
+    }
+  }
 }
 
 /// Outlets first: an inlet that begins finds those that its messages are for.
 void StrictRegion::look() {
   bool again = false;
-  for (auto& [index, seat] : seats_) again = !look_at(seat) || again;
-  for (auto& [index, seat] : seats_) {
-    std::vector<std::string> unwanted;
-    for (const auto& [topic, outlet] : seat.outlets) {
-      if (!seat.wants.contains(topic)) unwanted.push_back(topic);
-    }
-    for (const std::string& topic : unwanted) close_outlet(seat, topic);
-    for (const auto& [topic, interest] : seat.wants) {
-      if (seat.outlets.contains(topic) || !is_offered_elsewhere(seat, topic)) continue;
-      try {
-        open_outlet(seat, topic);
-      } catch (const blocks::RegionBusy&) {
-        again = true;
-      } catch (const control::Refusal& refusal) {
-        parts_.log.limited("cells", spdlog::level::warn,
-                           "region '" + name_ + "': topic '" + printable(topic) + "' does not reach process " +
-                               std::to_string(seat.cell->record().pid) + ": " + refusal.text);
-        look_after(kShortageUs);
-      } catch (const std::exception& error) {
-        parts_.log.limited("cells", spdlog::level::warn,
-                           "region '" + name_ + "': topic '" + printable(topic) + "' does not reach process " +
-                               std::to_string(seat.cell->record().pid) + ": " + error.what());
-        look_after(kShortageUs);
-      }
-    }
-  }
+  turn_cost_ = 0;
+  more_ = false;
+  const std::uint64_t since_us = parts_.loop.used_us();
+  look_at_seats(again);
+  for (auto& [index, seat] : seats_) tend_outlets(seat, again);
   for (auto& [index, seat] : seats_) join(seat, again);
+  if (!again && !more_ && !put_off_) changed_by_.clear();
   if (again) look_after(kBusyUs);
+  // Others have most of the time.
+  if (more_) look_after(parts_.loop.used_us() - since_us);
   remove_ended();
+}
+
+/// Gives to a cell what it wants of others.
+void StrictRegion::tend_outlets(Seat& seat, bool& again) {
+  if (!seat.damage.empty()) return;
+  std::vector<std::string> unwanted;
+  for (const auto& [topic, outlet] : seat.outlets) {
+    if (!seat.wants.contains(topic)) unwanted.push_back(topic);
+  }
+  for (const std::string& topic : unwanted) {
+    if (!may_change(seat, topic)) continue;
+    const std::uint64_t since_us = parts_.loop.used_us();
+    close_outlet(seat, topic);
+    changed(seat, topic, since_us);
+  }
+  const auto no_reach = [&](const std::string& topic, const std::string& why) {
+    parts_.log.limited("cells", spdlog::level::warn,
+                       "region '" + name_ + "': topic '" + printable(topic) + "' does not reach process " +
+                           std::to_string(seat.cell->record().pid) + ": " + why);
+    look_after(kShortageUs);
+  };
+  for (const auto& [topic, interest] : seat.wants) {
+    if (seat.outlets.contains(topic) || !is_offered_elsewhere(seat, topic) || !may_change(seat, topic)) continue;
+    const std::uint64_t since_us = parts_.loop.used_us();
+    try {
+      open_outlet(seat, topic);
+    } catch (const blocks::RegionBusy&) {
+      again = true;
+    } catch (const control::Refusal& refusal) {
+      no_reach(topic, refusal.text);
+    } catch (const std::exception& error) {
+      no_reach(topic, error.what());
+    }
+    changed(seat, topic, since_us);
+  }
 }
 
 /// Whether nobody knows yet what a process of an earlier life subscribes to.
@@ -167,12 +285,26 @@ void StrictRegion::join(Seat& seat, bool& again) {
   for (const auto& [topic, inlet] : seat.inlets) {
     if (!is_wanted_elsewhere(seat, topic)) unwanted.push_back(topic);
   }
-  for (const std::string& topic : unwanted) close_inlet(seat, topic);
+  for (const std::string& topic : unwanted) {
+    if (!may_change(seat, topic)) continue;
+    const std::uint64_t since_us = parts_.loop.used_us();
+    close_inlet(seat, topic);
+    changed(seat, topic, since_us);
+  }
   try {
     const Cell::Resume resume = seat.cell->resume();
+    bool complete = seat.looked_at;
     for (const std::string& topic : seat.offers) {
-      if (!seat.inlets.contains(topic) && is_wanted_elsewhere(seat, topic)) open_inlet(seat, topic, resume);
+      if (seat.inlets.contains(topic) || !is_wanted_elsewhere(seat, topic)) continue;
+      if (!may_change(seat, topic)) {
+        complete = false;
+        continue;
+      }
+      const std::uint64_t since_us = parts_.loop.used_us();
+      open_inlet(seat, topic, resume);
+      changed(seat, topic, since_us);
     }
+    if (!complete) return;
     // Only now: until the new subscription was there, the old one kept what it had not taken.
     seat.cell->forget_earlier_lives();
     if (seat.cell->ended() && !seat.process_removed) {
@@ -273,18 +405,49 @@ void StrictRegion::drive_after(std::uint32_t cell, const std::string& topic, std
 }
 
 void StrictRegion::drive(Seat& seat, const std::string& topic) {
+  if (budget_.is_spent(user_of(seat))) {
+    seat.late.insert(topic);
+    return;
+  }
+  const std::uint64_t since_us = parts_.loop.used_us();
+  turn_ = {};
+  turn_.user = user_of(seat);
+  copy(seat, topic);
+  // What took longer than copying does was spent on what stands in directories and lists.
+  const std::uint64_t fair_us =
+      (turn_.messages * kMessageUs) + ((kBytesPerTurn - turn_.bytes_left) / kBytesOfAUs) + kMessageUs;
+  if (parts_.loop.used_us() - since_us > fair_us) charge(turn_.user, since_us + fair_us, 0);
+}
+
+/// Remembers whose cell took most of a turn: it began at `since_us`, on the clock.
+void StrictRegion::took(uid_t uid, std::uint64_t since_us) {
+  const std::uint64_t us = parts_.loop.now_us() - since_us;
+  if (us <= turn_.slowest_us) return;
+  turn_.slowest_us = us;
+  turn_.user = uid;
+}
+
+void StrictRegion::copy(Seat& seat, const std::string& topic) {
   Inlet& inlet = *seat.inlets.at(topic);
   const std::uint32_t index = seat.cell->index();
+  const std::uint64_t begin_us = parts_.loop.now_us();
   try {
-    std::size_t budget = kBytesPerTurn;
     for (int messages = 0; messages < kMessagesPerTurn; ++messages) {
-      if (!inlet.view && !take(seat, inlet, topic)) return;
-      switch (give(inlet, budget)) {
+      if (parts_.loop.now_us() - begin_us > kLongestTurnUs) break;
+      if (!inlet.view) {
+        const std::uint64_t since_us = parts_.loop.now_us();
+        const bool taken = take(seat, inlet, topic);
+        took(user_of(seat), since_us);
+        if (!taken) return;
+      }
+      switch (give(inlet)) {
         case Step::done:
           inlet.subscriber.release(*inlet.view);
           inlet.view.reset();
+          ++turn_.messages;
           break;
         case Step::blocked:
+          if (turn_.late) seat.late.insert(topic);
           return;
         case Step::budget_spent:
           return drive_after(index, topic, 0);
@@ -337,12 +500,21 @@ bool StrictRegion::take(Seat& seat, Inlet& inlet, const std::string& topic) {
   return true;
 }
 
-StrictRegion::Step StrictRegion::give(Inlet& inlet, std::size_t& budget) {
+StrictRegion::Step StrictRegion::give(Inlet& inlet) {
   bool again = true;
   while (again) {
     again = false;
     for (std::size_t i = 0; i < inlet.targets.size();) {
-      switch (give_to(inlet.targets[i], inlet.view->data, budget)) {
+      const uid_t uid = inlet.targets[i].outlet->cell.record().uid;
+      if (budget_.is_spent(uid)) {
+        turn_.late = true;
+        ++i;
+        continue;
+      }
+      const std::uint64_t since_us = parts_.loop.now_us();
+      const Step step = give_to(inlet.targets[i], inlet.view->data);
+      took(uid, since_us);
+      switch (step) {
         case Step::done:
           inlet.targets.erase(inlet.targets.begin() + static_cast<std::ptrdiff_t>(i));
           break;
@@ -360,7 +532,7 @@ StrictRegion::Step StrictRegion::give(Inlet& inlet, std::size_t& budget) {
   return inlet.targets.empty() ? Step::done : Step::blocked;
 }
 
-StrictRegion::Step StrictRegion::give_to(Target& target, std::span<const std::byte> data, std::size_t& budget) {
+StrictRegion::Step StrictRegion::give_to(Target& target, std::span<const std::byte> data) {
   blocks::Publisher& publisher = target.outlet->publisher;
   Outlet& outlet = *target.outlet;
   if (!outlet.adopted) outlet.adopted = publisher.subscribers() > 0;
@@ -381,14 +553,15 @@ StrictRegion::Step StrictRegion::give_to(Target& target, std::span<const std::by
     target.loan = loan;
   }
   while (target.copied < data.size()) {
-    if (budget == 0) return Step::budget_spent;
-    const std::size_t piece = std::min(budget, data.size() - target.copied);
+    if (turn_.bytes_left == 0) return Step::budget_spent;
+    const std::size_t piece = std::min(turn_.bytes_left, data.size() - target.copied);
     std::memcpy(target.loan->data.data() + target.copied, data.data() + target.copied, piece);
     target.copied += piece;
-    budget -= piece;
+    turn_.bytes_left -= piece;
   }
   if (publisher.publish(*target.loan, data.size(), at_once()) != blocks::Room::yes) return Step::blocked;
   ++target.outlet->copied;
+  ++turn_.messages;
   target.loan.reset();
   return Step::done;
 }
@@ -415,6 +588,8 @@ void StrictRegion::remove_ended() {
   for (const std::uint32_t index : gone) {
     Seat& seat = seats_.at(index);
     seat.cell->cut();
+    seat.cell->clear();
+    set_topics(seat, {}, {});
     while (!seat.inlets.empty()) close_inlet(seat, seat.inlets.begin()->first);
     while (!seat.outlets.empty()) close_outlet(seat, seat.outlets.begin()->first);
     seat.cell->forget_kept();

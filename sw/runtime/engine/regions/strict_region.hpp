@@ -5,20 +5,25 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "runtime/blocks/publisher.hpp"
 #include "runtime/blocks/subscriber.hpp"
 #include "runtime/engine/regions/cell.hpp"
+#include "runtime/engine/regions/look_budget.hpp"
 
 namespace slotwire::engine {
 
-/// One thread. What one call copies is bounded; the rest comes in later turns of the loop.
+/// One thread. What one call copies, looks at, opens and closes is bounded; the rest comes in later turns of the loop.
+/// What a user's processes write into their directories costs no more in a tick than the user's budget; what is left is
+/// done in the next ones, and is nobody else's loss.
 class StrictRegion {
  public:
   /// `cell_gone`: called, from the loop, when a cell has gone, with its index; it may end this object if that is empty.
-  StrictRegion(const RegionParts& parts, std::string name, std::function<void(std::uint32_t cell)> cell_gone);
+  StrictRegion(const RegionParts& parts, LookBudget& budget, std::string name,
+               std::function<void(std::uint32_t cell)> cell_gone);
   ~StrictRegion();
   StrictRegion(const StrictRegion&) = delete;
   StrictRegion& operator=(const StrictRegion&) = delete;
@@ -26,8 +31,10 @@ class StrictRegion {
   void add(std::unique_ptr<Cell> cell);
   Cell* find(std::uint32_t index);
   bool empty() const { return seats_.empty(); }
-  /// Looks at all directories soon: one of them has changed, or a process has ended.
-  void look_soon() { look_after(0); }
+  /// Looks at the cell's directory soon: it has changed, or its process has ended.
+  void look_soon(std::uint32_t cell);
+  /// Budgets are renewed.
+  void on_tick();
 
   control::Json report() const;
   template <typename Visit>
@@ -72,15 +79,35 @@ class StrictRegion {
     std::uint64_t busy_since_us = 0;
     std::string damage{};  ///< why its directory is of no use any more; empty: it is
     bool process_removed = false;
-    bool looked_at = false;  ///< once at least
+    bool looked_at = false;        ///< once at least
+    bool due = true;               ///< it may have changed since the last look
+    std::uint64_t generation = 0;  ///< of the directory at the last look
+    std::set<std::string> late{};  ///< topics whose turn waits for the next tick
     // As they were looked at last.
     std::vector<std::string> offers{};
     std::map<std::string, blocks::Interest> wants{};
   };
   enum class Step : std::uint8_t { done, blocked, budget_spent };
+  static constexpr std::size_t kBytesPerTurn = std::size_t{256} << 10U;
+  /// What an inlet's turn has done.
+  struct Copying {
+    std::size_t bytes_left = kBytesPerTurn;
+    std::uint64_t messages = 0;    ///< taken, and given to each
+    uid_t user = 0;                ///< whose cell took longest
+    std::uint64_t slowest_us = 0;  ///< and how long
+    bool late = false;             ///< somebody gets the message when its user has time again
+  };
 
+  uid_t user_of(const Seat& seat) const { return seat.cell->record().uid; }
+  void charge(uid_t uid, std::uint64_t since_us, std::size_t calls);
+  void set_topics(Seat& seat, std::vector<std::string> offers, std::map<std::string, blocks::Interest> wants);
+  bool may_change(const Seat& seat, const std::string& topic);
+  void changed(const Seat& seat, const std::string& topic, std::uint64_t since_us);
+  void look_soon() { look_after(0); }
   void look_after(std::uint64_t delay_us);
   void look();
+  void look_at_seats(bool& again);
+  void tend_outlets(Seat& seat, bool& again);
   /// False: its process has the lock.
   bool look_at(Seat& seat);
   bool awaits_look() const;
@@ -96,15 +123,27 @@ class StrictRegion {
   void drive(Seat& seat, const std::string& topic);
   bool take(Seat& seat, Inlet& inlet, const std::string& topic);
   bool misses_outlet(const Seat& seat, const std::string& topic) const;
-  Step give(Inlet& inlet, std::size_t& budget);
-  Step give_to(Target& target, std::span<const std::byte> data, std::size_t& budget);
+  void copy(Seat& seat, const std::string& topic);
+  void took(uid_t uid, std::uint64_t since_us);
+  Step give(Inlet& inlet);
+  Step give_to(Target& target, std::span<const std::byte> data);
   void remove_ended();
 
   const RegionParts& parts_;
+  LookBudget& budget_;
   std::string name_;
   std::function<void(std::uint32_t)> cell_gone_;
   std::map<std::uint32_t, Seat> seats_;  ///< by the cell's index
+  // Cells that offer or want each topic.
+  std::map<std::string, std::size_t> offered_, wanted_;
+  /// Whose cell has changed what it offers or wants since everything was in order last: it pays for what follows.
+  std::map<std::string, uid_t> changed_by_;
+  Copying turn_;
+  std::size_t turn_cost_ = 0;  ///< of the look that is under way
+  bool put_off_ = false;       ///< something waits for the next tick
+  bool more_ = false;          ///< something waits for the next turn of the loop
   std::optional<EventLoop::TimerId> look_;
+  std::uint64_t look_at_us_ = 0;  ///< when it is due
 };
 
 }  // namespace slotwire::engine

@@ -83,7 +83,9 @@ Refusal Connector::nobody_serves(const std::string& service) const {
 bool Connector::coming_back() const {
   if (!parts_.recovered || parts_.loop.now_us() - started_us_ >= kComeBackUs) return false;
   const auto all = parts_.sessions.all();
-  return std::any_of(all.begin(), all.end(), [](const auto& session) { return session && !session->channel; });
+  return std::any_of(all.begin(), all.end(), [&](const auto& session) {
+    return session && (!session->channel || parts_.health.is_announcing(session->index));
+  });
 }
 
 Refusal Connector::still_coming_back() const {

@@ -67,6 +67,14 @@ Directory::LookupId StaticDirectory::lookup(std::string_view service, Answer ans
   return id;
 }
 
+void StaticDirectory::each(std::size_t most,
+                           const std::function<void(const std::string&, const std::vector<std::string>&)>& show) const {
+  for (const auto& [name, entry] : table_) {
+    if (most-- == 0) return;
+    show(name, entry.nodes);
+  }
+}
+
 void StaticDirectory::cancel(LookupId) {}
 
 Result<void> StaticDirectory::reload() {

@@ -44,6 +44,9 @@ class Directory {
   virtual LookupId lookup(std::string_view service, Answer answer) = 0;
   /// Forgets a lookup that has not been answered; any other id is ignored.
   virtual void cancel(LookupId id) = 0;
+  /// Calls `show(name, nodes)` for at most `most` services that it knows now.
+  virtual void each(std::size_t most,
+                    const std::function<void(const std::string&, const std::vector<std::string>&)>& show) const = 0;
   /// Grows with every change.
   virtual std::uint64_t version() const = 0;
   /// Calls `changed` after each change, in place of whoever was called before; an empty function ends it.
@@ -60,6 +63,8 @@ class StaticDirectory : public Directory {
 
   LookupId lookup(std::string_view service, Answer answer) override;
   void cancel(LookupId id) override;
+  void each(std::size_t most,
+            const std::function<void(const std::string&, const std::vector<std::string>&)>& show) const override;
   std::uint64_t version() const override { return version_; }
   void on_change(Changed changed) override { changed_ = std::move(changed); }
 

@@ -69,8 +69,13 @@ void ProcessHealth::alive(const Session& session, const control::Alive& message)
   Asked& entry = asked(session.index);
   entry.ready = message.ready;
   if (message.probe == 0 || message.probe != entry.probe || !entry.waiting) return;
-  entry.waiting = false;
+  entry.waiting = entry.announcing = false;
   entry.count.note(true, parts_.config.health);
+}
+
+bool ProcessHealth::is_announcing(std::uint32_t session) const {
+  const auto found = asked_.find(session);
+  return found != asked_.end() && parts_.sessions.is(session, found->second.session_id) && found->second.announcing;
 }
 
 /// Whoever talks to the process is told when what is thought of it has changed.
@@ -104,9 +109,13 @@ void ProcessHealth::drain(const control::Drain& request) {
   }
 }
 
-void ProcessHealth::on_resumed(const Session& session) {
+void ProcessHealth::on_resumed(Session& session) {
   // slotwired was restarted: what is thought anew is nothing, but for what a command said.
   look(session, asked(session.index));
+  if (session.answers_probes) {
+    ask(session);
+    asked(session.index).announcing = asked(session.index).waiting;
+  }
   for (auto& [slot, other] : others_) {
     if (parts_.slots.descriptor(slot).session == session.index) other.told = Health::well;
   }

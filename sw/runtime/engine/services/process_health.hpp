@@ -44,7 +44,10 @@ class ProcessHealth {
   /// A session has ended.
   void forget(std::uint32_t session) { asked_.erase(session); }
   /// A process came back, or was taken up: it is told of the other ends of its slots.
-  void on_resumed(const Session& session);
+  void on_resumed(Session& session);
+  /// A process that came back may not have said all that it serves yet: until it answers the question that on_resumed()
+  /// asked, which is behind what it had to say.
+  bool is_announcing(std::uint32_t session) const;
 
   control::Health of(std::uint32_t session) const;
   /// Processes of this node that serve it, and how many of them are well.
@@ -61,6 +64,7 @@ class ProcessHealth {
     HealthCount count;
     std::uint64_t probe = 0;  ///< the last question
     bool waiting = false;     ///< it has no answer yet
+    bool announcing = false;  ///< see is_announcing()
     bool ready = true;        ///< as the process says
     bool spoken_of = false;   ///< peers were told that it is not well, now or earlier
     control::Health told = control::Health::well;

@@ -4,10 +4,16 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <map>
+#include <utility>
 #include <vector>
 
 namespace slotwire::engine {
 namespace {
+
+/// Nodes of a service that are named.
+constexpr std::size_t kNodesShown = 8;
 
 using control::Json;
 
@@ -156,6 +162,43 @@ Json StatusReport::remote_services() {
   return rows;
 }
 
+/// Services that [[service]] tables name, whether anybody serves them or not; the first page.
+Json StatusReport::configured_services() {
+  Json rows = Json::array();
+  std::map<std::pair<std::string, std::string>, const RemoteHealth*> asked;
+  parts_.node_health.each(std::numeric_limits<std::size_t>::max(),
+                          [&](const std::string& service, const std::string& node, const RemoteHealth& health) {
+                            asked[{service, node}] = &health;
+                          });
+  parts_.directory.each(control::kMaxPage, [&](const std::string& service, const std::vector<std::string>& nodes) {
+    // Of a node that was never asked, or has not answered, nothing is known.
+    bool served = parts_.health.of_service(service).processes != 0, unknown = false;
+    std::string down;
+    Json named = Json::array();
+    for (const std::string& node : nodes) {
+      if (named.size() < kNodesShown) named.push_back(node);
+      if (node == parts_.config.node.name) continue;
+      const Peer* const peer = parts_.peers.find(node);
+      if (peer == nullptr || !peer->usable()) {
+        down += (down.empty() ? "" : "; ") + (peer == nullptr ? "there is no [[link]] to '" + node + "'"
+                                                              : "the link to '" + node + "' is down: " + peer->reason);
+        continue;
+      }
+      const auto found = asked.find({service, node});
+      const bool known = found != asked.end() && found->second->known;
+      unknown = unknown || !known;
+      served = served || (known && found->second->processes != 0);
+    }
+    rows.push_back({{"service", service},
+                    {"nodes", std::move(named)},
+                    {"served", served    ? "now"
+                               : unknown ? "not known"
+                                         : "not now"},
+                    {"reason", served ? std::string() : down.substr(0, control::kMaxText)}});
+  });
+  return rows;
+}
+
 Json StatusReport::counters() {
   Json counters = Json::object();
   for (std::size_t i = 0; i < regs::kCounterCount; ++i) {
@@ -264,6 +307,7 @@ Json StatusReport::node() {
       {"keeper", keeper()},
       {"services", services()},
       {"remote_services", remote_services()},
+      {"configured_services", configured_services()},
       {"service_count", parts_.services.size()},
       {"regions", {{"used", parts_.regions.size()}, {"limit", parts_.config.limits.regions}}},
       {"counters", counters()},

@@ -8,6 +8,7 @@
 #include "runtime/engine/host/event_loop.hpp"
 #include "runtime/engine/peers/peer_table.hpp"
 #include "runtime/engine/regions/region_table.hpp"
+#include "runtime/engine/services/directory.hpp"
 #include "runtime/engine/services/inspections.hpp"
 #include "runtime/engine/services/node_health.hpp"
 #include "runtime/engine/services/process_health.hpp"
@@ -28,6 +29,7 @@ struct StatusParts {
   SlotTable& slots;
   PeerTable& peers;
   ServiceTable& services;
+  const Directory& directory;
   const ProcessHealth& health;
   const NodeHealth& node_health;
   RegionTable& regions;
@@ -57,6 +59,7 @@ class StatusReport {
   control::Json links();
   control::Json services();
   control::Json remote_services();
+  control::Json configured_services();
   control::Json counters();
   control::Json card_counters();
   control::Json card_output();
