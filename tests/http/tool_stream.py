@@ -278,9 +278,10 @@ class Direct(StreamTest):
                         options=("--stream-memory", "4MiB", "--stream-window", "1MiB"))
         greedy = self.listen(f"http://{at}/s", "--target", "sink")
         for _ in range(20):
-            connection = self.connect(greedy)
-            connection.setblocking(False)
+            # One that the client cannot serve may be reset before connect() returns.
             with contextlib.suppress(BlockingIOError, ConnectionError):
+                connection = self.connect(greedy)
+                connection.setblocking(False)
                 while connection.send(bytes(65536)):
                     pass
         self.server.wait_for("streams refused: .* --stream-memory")

@@ -149,7 +149,7 @@ class Router : public testing::Test {
  protected:
   void start(bool with_hardware, std::size_t with_workers, bool direct_map = false) {
     RoutedCardParts parts;
-    parts.capabilities.direct_map = direct_map;
+    parts.capabilities.direct_map = parts.keep_files = direct_map;
     parts.tables = std::make_unique<CardTables>(rows, kLinks, with_workers, listener);
     const SlotTables shared = parts.tables->shared();
     auto make_soft = std::make_unique<Fake<Mover>>("soft", shared, log);

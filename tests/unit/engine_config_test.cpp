@@ -484,10 +484,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"ListenersAtOneAddress", "listen.control = \"127.0.0.1:1\"\nlisten.tcp = \"127.0.0.1:1\"",
                 "key 'listen.tcp': is the address of listen.control as well"},
         Refused{"TwoPeersAtOneControlAddress",
-                "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\n[[link]]\npeer = \"d\"\ncontrol = \"x:1\"",
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\n[[link]]\npeer = "
+                "\"d\"\ncontrol = \"x:1\"",
                 "key 'link.control': is the address of node 'c' as well (x:1)"},
         Refused{"TwoPeersAtOneDataAddress",
-                "[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\nudp = \"x:2\"\n[[link]]\npeer = \"d\"\n"
+                "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\nudp = \"x:2\"\n"
+                "[[link]]\npeer = \"d\"\n"
                 "control = \"y:1\"\nudp = \"x:2\"",
                 "key 'link.udp': is the address of node 'c' as well (x:2)"},
         Refused{"PartOfTls", "tls.certificate = \"/c\"\ntls.key = \"/k\"", "key 'tls.ca': is missing"},
@@ -549,7 +551,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "give 'http' with the URLs"},
         Refused{"AutoBesideUdp",
                 "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
-                "[[link]]\npeer = \"d\"\ncontrol = \"x:1\"",
+                "[[link]]\npeer = \"d\"\ncontrol = \"y:1\"",
                 "one port serves only one of the two"},
         Refused{"AutoUrl",
                 "listen.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\ncarrier = \"auto\"\n"
@@ -565,7 +567,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{
             "TooManyLinks",
             "limits.links = 1\nlisten.udp = \"0.0.0.0:1\"\n[[link]]\npeer = \"c\"\ncontrol = \"x:1\"\n[[link]]\npeer = "
-            "\"d\"\ncontrol = \"x:1\"",
+            "\"d\"\ncontrol = \"y:1\"",
             "there are 2 [[link]] tables"},
         Refused{"ServiceTwice",
                 "[[service]]\nname = \"s\"\nnodes = [\"a\"]\n[[service]]\nname = \"s\"\nnodes = [\"b\"]",

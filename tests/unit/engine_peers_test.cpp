@@ -163,9 +163,9 @@ class Peers : public testing::Test {
     if (peer == nullptr || rooms.timeline.now_us() >= peer->not_before_us) return;
     rooms.timeline.advance(peer->not_before_us - rooms.timeline.now_us());
   }
-  std::shared_ptr<Wire> connect_now(const std::string& node = "aa") {
+  std::shared_ptr<Wire> connect_now(const std::string& node = "aa", const std::string& from = "127.0.0.1:9") {
     auto wire = std::make_shared<Wire>();
-    network.call(std::make_unique<WireChannel>(wire), hello(node), carriers::Address::parse("127.0.0.1:9"));
+    network.call(std::make_unique<WireChannel>(wire), hello(node), carriers::Address::parse(from));
     return wire;
   }
   QuietTransport& quiet() { return static_cast<QuietTransport&>(*transports.find("quiet")); }
@@ -277,6 +277,25 @@ TEST_F(Peers, OneThatEndsItsConnectionsAsSoonAsTheyBeginIsTurnedAwayForAWhile) {
   EXPECT_FALSE(up->there) << "the first replacement is taken";
   EXPECT_NE(connect_now()->error(), "");
   EXPECT_TRUE(replacing->there);
+}
+
+TEST_F(Peers, AStrangerThatClaimsItsNameDoesNotKeepAPeerOut) {
+  const std::string stranger = "127.0.0.66:5", peer = "127.0.0.1:9";
+  int taken = 0;
+  auto true_one = connect_now("aa", peer);
+  for (int i = 0; i < 200; ++i) {
+    const auto false_one = connect_now("aa", stranger);
+    if (false_one->there) {
+      ++taken;
+      EXPECT_FALSE(true_one->there) << "the newest is the one";
+      if (i % 2 == 0) false_one->say(hello("aa"));  // which ends it
+      true_one = connect_now("aa", peer);
+    }
+    EXPECT_TRUE(true_one->there) << i << ": " << true_one->error();
+    rooms.timeline.advance(10'000);
+  }
+  EXPECT_GE(taken, 2);
+  EXPECT_LE(taken, 110) << "the stranger is held off where it broke the rules";
 }
 
 TEST_F(Peers, WhatNamesASlotThatThereIsNotOrComesTwiceEndsTheConnection) {

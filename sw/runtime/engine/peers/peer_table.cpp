@@ -157,7 +157,8 @@ void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control
     return;
   }
   Peer& peer = *find(hello.node);
-  if (const std::uint64_t now = parts_.loop.now_us(); now < peer.not_before_us) {
+  const carriers::Address host = from.valid() ? from.with_port(0) : from;
+  if (const std::uint64_t now = parts_.loop.now_us(); now < peer.not_before_us && host == peer.held_off) {
     const std::string wait = "the connection before this one ended as soon as it had begun (" + peer.reason +
                              "); the next is taken in " + std::to_string((peer.not_before_us - now + 999) / 1000) +
                              " ms";
@@ -167,13 +168,15 @@ void PeerTable::introduce(std::unique_ptr<ControlChannel> channel, const control
     return;
   }
   // The newest connection is the one: the peer has restarted before the old one was seen to end.
-  if (peer.control) lost(peer, "its node connected anew");
+  // Whose place is taken from elsewhere has not ended its connection itself, and may come back at once.
+  if (peer.control) lost(peer, "its node connected anew", host == peer.host);
+  peer.host = host;
   adopt(peer, std::move(channel));
   say_hello(peer, data_address(peer.link.udp, hello.udp_port, from));
   guard(peer, [&] { take_hello(peer, hello, from); });
 }
 
-void PeerTable::lost(Peer& peer, const std::string& why) {
+void PeerTable::lost(Peer& peer, const std::string& why, bool by_itself) {
   const bool was_up = peer.control_up;
   // One that ends right after its beginning will do so again: both nodes may find each other's hello wanting.
   const std::uint64_t now = parts_.loop.now_us();
@@ -194,14 +197,16 @@ void PeerTable::lost(Peer& peer, const std::string& why) {
   }
   if (peer.link.config->dial) {
     retry_later(peer);
-  } else if (!stable) {
+  } else if (!stable && by_itself) {
     hold_off(peer, now);
   }
 }
 
 /// A peer that connects again and again would cost this node a beginning and an end of the link each time. One that
-/// keeps to the delays of `retry_later` never comes too soon.
+/// keeps to the delays of `retry_later` never comes too soon. It holds for the address that it came from alone: without
+/// TLS anybody can say that he is the peer, and would keep it out.
 void PeerTable::hold_off(Peer& peer, std::uint64_t now_us) {
+  peer.held_off = peer.host;
   peer.backoff_us = next_backoff(peer.backoff_us);
   peer.not_before_us = now_us + peer.backoff_us / 2;
 }

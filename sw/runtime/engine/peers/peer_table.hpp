@@ -30,7 +30,9 @@ struct Peer {
   std::uint64_t incarnation = 0;  ///< of the peer's admin memory; 0: not known yet
   std::string reason = "not connected yet";
   std::uint64_t backoff_us = 0;
-  std::uint64_t not_before_us = 0;  ///< a peer that dials is turned away until then
+  carriers::Address host;      ///< that the control connection came from, without a port; over HTTP: none
+  carriers::Address held_off;  ///< a peer that dials from here is turned away until not_before_us
+  std::uint64_t not_before_us = 0;
   std::optional<EventLoop::TimerId> retry;
   std::uint64_t heard_us = 0;
   std::uint64_t pinged_us = 0;
@@ -150,7 +152,8 @@ class PeerTable final : public CloseTeller {
   void route(Peer& peer, const control::PeerHello& hello, const carriers::Address& from);
   void check_slot(std::int64_t slot, std::string_view message) const;
   void dispatch(Peer& peer, const control::PeerMessage& message);
-  void lost(Peer& peer, const std::string& why);
+  /// `by_itself`: who connected from there has ended it, or has broken the rules.
+  void lost(Peer& peer, const std::string& why, bool by_itself = true);
   void refuse(Peer& peer, const std::string& why);
   void shut_out(Peer& peer, const std::string& why);
   void send_sync(Peer& peer);
