@@ -13,6 +13,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/regs/regs.hpp"
+
 namespace slotwire::sim {
 namespace {
 
@@ -96,7 +98,7 @@ bool PciProxyServer::poll() {
       const auto answer = device_.answer();
       if (!answer) break;
       waiting_ = false;
-      reply(pci_value(*answer));
+      reply(pci_value(*answer) & ~dma_register(read_));
       any = true;
     }
     if (!device_.ready() || !receive()) break;
@@ -146,6 +148,17 @@ void PciProxyServer::config(std::span<const std::byte> data, bool write) {
   reply(0);
 }
 
+/// QEMU hands out the guest's memory by its physical addresses, without the IOMMU that the driver sets up: nothing that
+/// the card wrote would come where the driver wants it. So the register that says that it can write reads as 0: the
+/// bits of it in a read of up to 8 bytes at `place`.
+std::uint64_t PciProxyServer::dma_register(const PciDevice::Place& place) {
+  constexpr std::uint64_t kAt = std::uint64_t{regs::kCardCapabilities} + regs::kCapDma, kBytes = 4, kMost = 8,
+                          kBits = 8;
+  constexpr std::uint64_t kOnes = 0xffff'ffff;
+  if (place.bar != regs::kPciRegistersBar || place.offset + kMost <= kAt || place.offset >= kAt + kBytes) return 0;
+  return place.offset <= kAt ? kOnes << (kAt - place.offset) * kBits : kOnes >> (place.offset - kAt) * kBits;
+}
+
 void PciProxyServer::bar(std::span<const std::byte> data, bool write) {
   BarAccess access{};
   if (data.size() != sizeof access) return drop("an access of the wrong length");
@@ -161,6 +174,7 @@ void PciProxyServer::bar(std::span<const std::byte> data, bool write) {
     return reply(0);
   }
   device_.read(place->bar, place->offset, bytes);
+  read_ = *place;
   waiting_ = true;
 }
 

@@ -66,6 +66,7 @@ class PciProxyServer final : public MessageSink {
   void handle(std::span<const std::byte> data);
   void config(std::span<const std::byte> data, bool write);
   void bar(std::span<const std::byte> data, bool write);
+  static std::uint64_t dma_register(const PciDevice::Place& place);
   void reply(std::uint64_t value);
   void drop(const std::string& why);
   void send_interrupts();
@@ -77,6 +78,7 @@ class PciProxyServer final : public MessageSink {
   std::size_t header_have_ = 0, data_have_ = 0;
   std::array<std::byte, kMostData> data_{};
   bool waiting_ = false;  ///< for the function's answer to a read
+  PciDevice::Place read_{};
   std::string interrupts_;
   bool lost_told_ = false;
 };
